@@ -1,0 +1,30 @@
+"""Errors that a user can cause, and errors of outside tools. Every room may raise them."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Bad input or something unsupported: one clear message, exit code 2.
+
+    Parameters: ``reason`` what is wrong; ``file`` and ``layer`` where; ``hint`` what to do.
+    """
+
+    def __init__(
+        self, reason: str, *, file: object = None, layer: str | None = None, hint: str | None = None
+    ) -> None:
+        self.reason, self.file, self.layer, self.hint = reason, file, layer, hint
+        where = [str(file)] if file is not None else []
+        if layer:
+            where.append(f"layer {layer!r}")
+        text = f"{', '.join(where)}: {reason}" if where else reason
+        super().__init__(f"{text}; {hint}" if hint else text)
+
+    def within(self, file: object) -> UserError:
+        """The same error with the file named, unless one is named already."""
+        if self.file is not None:
+            return self
+        return UserError(self.reason, file=file, layer=self.layer, hint=self.hint)
+
+
+class ToolError(Exception):
+    """An outside tool failed: its last lines and where its log is. Exit code 3."""

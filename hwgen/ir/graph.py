@@ -1,0 +1,205 @@
+"""Graph: nodes and typed edges; verification and golden execution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from ..numeric import MAX_TENSOR_WIDTH
+from .op import IntArray, Op
+from .tensor import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation in a graph. Its output edge bears the node's name."""
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A quantized network: inputs, nodes in topological order, names of the output edges.
+
+    Graphs are values: passes make new ones. ``notes`` are sentences for the reader about what
+    the importer did (a dropped softmax, an assumed input type).
+    """
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Every edge by name, with shape and type inferred.
+
+        Raises UserError naming the layer where something does not fit.
+        """
+        edges: dict[str, Tensor] = {}
+        for tensor in self.inputs:
+            _add(edges, tensor.name, tensor)
+        for node in self.nodes:
+            _check_width(edges, node)
+            try:
+                operands = [edges[name] for name in node.inputs]
+            except KeyError as missing:
+                raise UserError(
+                    f"input {missing} is not an edge that comes before", layer=node.name
+                ) from None
+            try:
+                _add(edges, node.name, node.op.infer(node.name, operands))
+            except UserError as error:
+                raise UserError(error.reason, layer=node.name, hint=error.hint) from None
+            except ValueError as error:
+                raise UserError(str(error), layer=node.name) from None
+        for name in self.outputs:
+            if name not in edges:
+                raise UserError(f"output {name!r} is not an edge of the graph")
+            if edges[name].type.width > MAX_TENSOR_WIDTH:
+                raise UserError(
+                    f"the output has {edges[name].type.width} bits, at most {MAX_TENSOR_WIDTH} "
+                    "can be streamed",
+                    layer=name,
+                    hint="quantize it",
+                )
+        return edges
+
+    def operands(self, node: Node) -> list[Tensor]:
+        """The input edges of a node."""
+        return [self.tensors[name] for name in node.inputs]
+
+    @cached_property
+    def consumers(self) -> dict[str, tuple[Node, ...]]:
+        """The nodes that read each edge."""
+        readers: dict[str, list[Node]] = {t.name: [] for t in self.inputs}
+        for node in self.nodes:
+            readers.setdefault(node.name, [])
+            for name in node.inputs:
+                readers.setdefault(name, []).append(node)
+        return {name: tuple(nodes) for name, nodes in readers.items()}
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one frame."""
+        return sum(node.op.macs(self.operands(node)) for node in self.nodes)
+
+    @property
+    def parameters_bits(self) -> int:
+        """Bits of all stored parameters."""
+        return sum(node.op.parameters_bits for node in self.nodes)
+
+    def verify(self) -> Graph:
+        """Check the whole graph; returns itself. Raises UserError with the layer's name."""
+        if not self.inputs or not self.outputs:
+            raise UserError("a network needs at least one input and one output")
+        if not self.nodes:
+            raise UserError("the network has no layers")
+        _ = self.tensors
+        return self
+
+
+def _add(edges: dict[str, Tensor], name: str, tensor: Tensor) -> None:
+    if name in edges:
+        raise UserError("two edges have this name", layer=name)
+    if not tensor.shape or min(tensor.shape) < 1:
+        raise UserError(f"shape {tensor.shape} is empty", layer=name)
+    edges[name] = tensor
+
+
+def _check_width(edges: Mapping[str, Tensor], node: Node) -> None:
+    """Only accumulators are wider than a tensor may be, and they are read by few ops."""
+    if node.op.reads_accumulators:
+        return
+    for name in node.inputs:
+        if name in edges and edges[name].type.width > MAX_TENSOR_WIDTH:
+            raise UserError(
+                f"input {name!r} has {edges[name].type.width} bits, "
+                f"{node.op.op_name} takes at most {MAX_TENSOR_WIDTH}",
+                layer=node.name,
+                hint="quantize it first",
+            )
+
+
+Progress = Callable[[int, int], None]
+
+CHUNK_ELEMENTS = 1 << 21
+"""Elements of the widest edge worked on at a time; keeps the working set near the caches."""
+
+
+def execute(
+    graph: Graph,
+    inputs: Mapping[str, IntArray],
+    edges: Iterable[str] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, IntArray]:
+    """Golden integers of a graph.
+
+    Parameters
+    ----------
+    inputs : for each input edge, integers of shape (frames, *shape) within the edge's type.
+    edges : names of the edges to return; the outputs when None.
+    progress : called with (frames done, frames in all).
+
+    Raises UserError when an input is missing, of another shape, not integral or out of range.
+    """
+    wanted = list(graph.outputs if edges is None else edges)
+    checked = {t.name: check_input(t, inputs.get(t.name)) for t in graph.inputs}
+    frames = {len(a) for a in checked.values()}
+    if len(frames) != 1:
+        raise UserError(f"inputs have different numbers of frames: {sorted(frames)}")
+    total = frames.pop()
+    step = max(1, CHUNK_ELEMENTS // max(t.size for t in graph.tensors.values()))
+    parts: dict[str, list[IntArray]] = {name: [] for name in wanted}
+    for start in range(0, total, step):
+        values = {name: a[start : start + step] for name, a in checked.items()}
+        for node in graph.nodes:
+            arrays = [values[name] for name in node.inputs]
+            values[node.name] = node.op.golden(arrays, graph.operands(node))
+        for name in wanted:
+            parts[name].append(values[name])
+        if progress is not None:
+            progress(min(start + step, total), total)
+    return {
+        name: np.concatenate(chunks)
+        if chunks
+        else np.zeros((0, *graph.tensors[name].shape), np.int64)
+        for name, chunks in parts.items()
+    }
+
+
+def check_input(tensor: Tensor, array: Any) -> IntArray:
+    """The array as int64 with a frames axis, or UserError.
+
+    An array of exactly the edge's shape is one frame.
+    """
+    if array is None:
+        raise UserError(f"no array given for input {tensor.name!r}")
+    array = np.asarray(array)
+    if array.shape == tensor.shape:
+        array = array[np.newaxis]
+    if array.shape[1:] != tensor.shape:
+        raise UserError(
+            f"input {tensor.name!r} has shape {array.shape}",
+            hint=f"give (frames, {', '.join(map(str, tensor.shape))})",
+        )
+    if array.dtype.kind not in "iu":
+        raise UserError(
+            f"input {tensor.name!r} has type {array.dtype}, integers of {tensor.type} are needed",
+            hint="give the model's integers, or real values with --float",
+        )
+    low, high = tensor.type.min, tensor.type.max
+    if array.size and (array.min() < low or array.max() > high):
+        raise UserError(
+            f"input {tensor.name!r} holds values {array.min()}..{array.max()}, "
+            f"its type {tensor.type} has {low}..{high}"
+        )
+    return array.astype(np.int64)

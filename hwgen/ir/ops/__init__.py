@@ -1,0 +1,24 @@
+"""The operations, one file a family. Importing this package registers them all."""
+
+from .argmax import ArgMax
+from .batch_norm import BatchNorm
+from .conv2d import Conv2D
+from .dense import Dense
+from .pool import AvgPool, MaxPool, Pool, SumPool
+from .requantize import Relu, Requantize
+from .reshape import Flatten, Reshape
+
+__all__ = [
+    "ArgMax",
+    "AvgPool",
+    "BatchNorm",
+    "Conv2D",
+    "Dense",
+    "Flatten",
+    "MaxPool",
+    "Pool",
+    "Relu",
+    "Requantize",
+    "Reshape",
+    "SumPool",
+]

@@ -1,0 +1,73 @@
+"""BatchNorm with the quantizer that follows it; a pass folds it into a Requantize."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...errors import UserError
+from ...numeric import QType, dequantize, quantize
+from ..fields import CLIP, REALS, TYPE, optional
+from ..op import IntArray, Op, attr, single
+from ..tensor import Tensor
+
+RealArray = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm(Op):
+    """``out = quantize((x - mean) * gamma / sqrt(variance + epsilon) + beta)`` per channel.
+
+    Parameters are real; ``scale`` = gamma / sqrt(variance + epsilon) and ``offset`` = beta -
+    mean * scale, both in float64, are what is stored. The result is evaluated in float64 as
+    ``x * scale + offset`` and quantized once into ``type``; ``clip`` acts after that.
+    """
+
+    op_name: ClassVar[str] = "batch_norm"
+    reads_accumulators: ClassVar[bool] = True
+
+    scale: RealArray = attr(REALS)
+    offset: RealArray = attr(REALS)
+    type: QType = attr(TYPE)
+    clip: tuple[int, int] | None = attr(optional(CLIP), default=None)
+
+    @classmethod
+    def from_parameters(
+        cls,
+        gamma: RealArray,
+        beta: RealArray,
+        mean: RealArray,
+        variance: RealArray,
+        epsilon: float,
+        qtype: QType,
+    ) -> BatchNorm:
+        """Build from the parameters of a trained layer."""
+        wide = [np.asarray(a, np.float64) for a in (gamma, beta, mean, variance)]
+        scale = wide[0] / np.sqrt(wide[3] + epsilon)
+        return cls(scale, wide[1] - wide[2] * scale, qtype)
+
+    def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
+        """Edge of the given type."""
+        x = single(self, inputs)
+        for what in ("scale", "offset"):
+            if getattr(self, what).shape != (x.channels,):
+                raise UserError(
+                    f"{what} has shape {getattr(self, what).shape}, ({x.channels},) is needed"
+                )
+        if self.clip:
+            return Tensor(name, x.shape, self.type, *self.clip)
+        return Tensor(name, x.shape, self.type)
+
+    def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
+        """Exact integers of the float64 formula."""
+        real = dequantize(arrays[0], inputs[0].type) * self.scale + self.offset
+        out = quantize(real, self.type)
+        return np.clip(out, *self.clip) if self.clip else out
+
+    @property
+    def parameters_bits(self) -> int:
+        """Counted as float32, until it is folded."""
+        return 32 * (self.scale.size + self.offset.size)

@@ -1,0 +1,112 @@
+"""Conv2D: two-dimensional convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...errors import UserError
+from ...numeric import QType, int_array
+from ..fields import ACCUMULATOR, INT, INTS, PADDING, PAIR, TYPE, Accumulator, optional
+from ..op import IntArray, Op, attr, image
+from ..tensor import Tensor
+from . import _matmul
+from ._spatial import Pads, Pair, output_size, resolve_padding, windows
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2D(Op):
+    """``out = sum over (ky, kx, cin) of (x - zero point) * weights, + bias``; channels last.
+
+    ``weights`` (kernel rows, kernel columns, cin, cout) are integers of ``weight_type``; ``bias``
+    (cout) are integers with ``bias_frac`` fractional bits (null: those of the products). The
+    output is the exact accumulator, unless ``accumulator`` gives one; the bias is added after it,
+    exactly. Padded positions are zero.
+    """
+
+    op_name: ClassVar[str] = "conv2d"
+
+    weights: IntArray = attr(INTS)
+    weight_type: QType = attr(TYPE)
+    stride: Pair = attr(PAIR, default=(1, 1))
+    padding: Any = attr(PADDING, default="valid")
+    bias: IntArray | None = attr(optional(INTS), default=None)
+    bias_frac: int | None = attr(optional(INT), default=None)
+    accumulator: Accumulator | None = attr(optional(ACCUMULATOR), default=None)
+
+    @property
+    def kernel(self) -> Pair:
+        """Rows and columns of the kernel."""
+        return self.weights.shape[0], self.weights.shape[1]
+
+    def pads(self, x: Tensor) -> Pads:
+        """Resolved padding for this input."""
+        return resolve_padding(self.padding, self.kernel, self.stride, (x.shape[0], x.shape[1]))
+
+    def _flat(self) -> IntArray:
+        return self.weights.reshape(-1, self.weights.shape[3])
+
+    def _accumulated(self, name: str, x: Tensor) -> Tensor:
+        pads = self.pads(x)
+        out = output_size((x.shape[0], x.shape[1]), self.kernel, self.stride, pads)
+        padded = any(max(p) > 0 for p in pads)
+        shape = (*out, self.weights.shape[3])
+        return _matmul.accumulated(
+            name, shape, x, self._flat(), self.weight_type, self.accumulator, padded
+        )
+
+    def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
+        """Accumulator edge with the exact range of values."""
+        x = image(self, inputs)
+        if self.weights.ndim != 4 or min(self.weights.shape) < 1:
+            raise UserError(
+                f"weights have shape {self.weights.shape}, (rows, columns, cin, cout) is needed"
+            )
+        if self.weights.shape[2] != x.channels:
+            raise UserError(
+                f"weights take {self.weights.shape[2]} channels, the input has {x.channels}"
+            )
+        _matmul.check_codes(self.weights, self.weight_type, "weights")
+        if self.bias is not None and self.bias.shape != (self.weights.shape[3],):
+            raise UserError(f"bias has shape {self.bias.shape}, not ({self.weights.shape[3]},)")
+        return _matmul.add_bias(self._accumulated(name, x), self.bias, self.bias_frac)[0]
+
+    def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
+        """Exact integers."""
+        x, tensor = arrays[0], inputs[0]
+        zero = tensor.type.zero_point
+        acc = self._accumulated("acc", tensor)
+        bound = max(abs(b - zero) for b in tensor.range)
+        small = x - zero if zero else x
+        if bound < 1 << 15:
+            small = small.astype(np.int16)
+        view = windows(small, self.kernel, self.stride, self.pads(tensor), 0)
+        flat = view.reshape(-1, self._flat().shape[0])
+        frac = tensor.type.frac + self.weight_type.frac
+        total = _matmul.accumulate(flat, self._flat(), bound, self.accumulator, frac)
+        out, up_acc, up_bias = _matmul.add_bias(acc, self.bias, self.bias_frac)
+        if self.bias is not None:
+            wide = max(abs(b) for b in out.range)
+            total = (int_array(total, wide) << up_acc) + (int_array(self.bias, wide) << up_bias)
+        return total.reshape(len(x), *acc.shape)
+
+    def macs(self, inputs: Sequence[Tensor]) -> int:
+        """Products of one frame, padded positions counted."""
+        rows, columns, _ = self._accumulated("acc", inputs[0]).shape
+        return rows * columns * self.weights.size
+
+    @property
+    def parameters_bits(self) -> int:
+        """Weights at their width, biases at the narrowest common one."""
+        return self.weights.size * self.weight_type.width + bias_bits(self.bias)
+
+
+def bias_bits(bias: IntArray | None) -> int:
+    """Bits to store a bias vector in the narrowest two's complement."""
+    if bias is None or not bias.size:
+        return 0
+    widest = max(int(b).bit_length() if b >= 0 else (~int(b)).bit_length() for b in bias)
+    return bias.size * (widest + 1)

@@ -1,0 +1,77 @@
+"""Dense: a fully connected layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ...errors import UserError
+from ...numeric import QType, int_array
+from ..fields import ACCUMULATOR, INT, INTS, TYPE, Accumulator, optional
+from ..op import IntArray, Op, attr, single
+from ..tensor import Tensor
+from . import _matmul
+from .conv2d import bias_bits
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Op):
+    """``out = sum over inputs of (x - zero point) * weights, + bias``.
+
+    The input is a vector; ``weights`` (inputs, outputs) and the other attributes are as in
+    Conv2D.
+    """
+
+    op_name: ClassVar[str] = "dense"
+
+    weights: IntArray = attr(INTS)
+    weight_type: QType = attr(TYPE)
+    bias: IntArray | None = attr(optional(INTS), default=None)
+    bias_frac: int | None = attr(optional(INT), default=None)
+    accumulator: Accumulator | None = attr(optional(ACCUMULATOR), default=None)
+
+    def _accumulated(self, name: str, x: Tensor) -> Tensor:
+        shape = (self.weights.shape[1],)
+        return _matmul.accumulated(
+            name, shape, x, self.weights, self.weight_type, self.accumulator, False
+        )
+
+    def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
+        """Accumulator edge with the exact range of values."""
+        x = single(self, inputs)
+        if len(x.shape) != 1:
+            raise UserError(
+                f"dense takes a vector, the input has shape {x.shape}", hint="flatten it first"
+            )
+        if self.weights.ndim != 2 or self.weights.shape[0] != x.size or not self.weights.shape[1]:
+            raise UserError(
+                f"weights have shape {self.weights.shape}, ({x.size}, outputs) is needed"
+            )
+        _matmul.check_codes(self.weights, self.weight_type, "weights")
+        if self.bias is not None and self.bias.shape != (self.weights.shape[1],):
+            raise UserError(f"bias has shape {self.bias.shape}, not ({self.weights.shape[1]},)")
+        return _matmul.add_bias(self._accumulated(name, x), self.bias, self.bias_frac)[0]
+
+    def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
+        """Exact integers."""
+        x, tensor = arrays[0], inputs[0]
+        zero = tensor.type.zero_point
+        bound = max(abs(b - zero) for b in tensor.range)
+        frac = tensor.type.frac + self.weight_type.frac
+        total = _matmul.accumulate(x - zero, self.weights, bound, self.accumulator, frac)
+        acc = self._accumulated("acc", tensor)
+        out, up_acc, up_bias = _matmul.add_bias(acc, self.bias, self.bias_frac)
+        if self.bias is not None:
+            wide = max(abs(b) for b in out.range)
+            total = (int_array(total, wide) << up_acc) + (int_array(self.bias, wide) << up_bias)
+        return total
+
+    def macs(self, inputs: Sequence[Tensor]) -> int:
+        """Products of one frame."""
+        return self.weights.size
+
+    @property
+    def parameters_bits(self) -> int:
+        """Weights at their width, biases at the narrowest common one."""
+        return self.weights.size * self.weight_type.width + bias_bits(self.bias)

@@ -1,0 +1,132 @@
+"""Requantize: integers of one type to integers of another; and ReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...errors import UserError
+from ...numeric import QType, int_array, requantize
+from ..fields import CLIP, INT, INTS, TYPE, optional
+from ..op import IntArray, Op, attr, single
+from ..tensor import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Requantize(Op):
+    """``out = clip(overflow(round((x * mult + bias) / 2**shift)))``.
+
+    ``mult``, ``bias`` and ``shift`` hold one integer, or one a channel (last axis). Rounding and
+    overflow are those of ``type``; ``clip`` acts after overflow, as a fused activation does.
+    """
+
+    op_name: ClassVar[str] = "requantize"
+    reads_accumulators: ClassVar[bool] = True
+
+    mult: IntArray = attr(INTS)
+    bias: IntArray = attr(INTS)
+    shift: IntArray = attr(INTS)
+    type: QType = attr(TYPE)
+    clip: tuple[int, int] | None = attr(optional(CLIP), default=None)
+
+    @classmethod
+    def identity(cls, x: Tensor, clip: tuple[int, int] | None = None) -> Requantize:
+        """The requantization that keeps every value of ``x`` (but for the clip)."""
+        return cls.scaled(x.type, clip=clip)
+
+    @classmethod
+    def scaled(
+        cls,
+        qtype: QType,
+        mult: Any = 1,
+        bias: Any = 0,
+        shift: Any = 0,
+        clip: tuple[int, int] | None = None,
+    ) -> Requantize:
+        """Build from plain numbers or arrays."""
+        arrays = (np.atleast_1d(np.asarray(a)) for a in (mult, bias, shift))
+        return cls(*arrays, type=qtype, clip=clip)
+
+    def _per_channel(self, channels: int) -> list[IntArray]:
+        out = []
+        for name in ("mult", "bias", "shift"):
+            array = getattr(self, name)
+            if array.shape not in ((1,), (channels,)):
+                raise UserError(
+                    f"{name} has shape {array.shape}, (1,) or ({channels},) is needed"
+                )
+            out.append(np.broadcast_to(array, (channels,)))
+        return out
+
+    def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
+        """Edge of the given type, its range narrowed by what the input can hold."""
+        x = single(self, inputs)
+        mult, bias, shift = self._per_channel(x.channels)
+        if shift.min() < 0 or shift.max() > 512:
+            raise UserError(f"shift {int(shift.min())}..{int(shift.max())} is outside 0..512")
+        if self.clip and not self.type.min <= self.clip[0] <= self.clip[1] <= self.type.max:
+            raise UserError(f"clip {list(self.clip)} is outside {self.type}")
+        # Before overflow the map is monotone in each channel, so the ends of the input give the
+        # ends of the output; where they wrap, the type's whole range is possible.
+        ends = np.array([[lo_hi] * x.channels for lo_hi in x.range], dtype=object)
+        wide = QType(True, 128, 0, self.type.rounding, self.type.overflow)
+        raw = requantize(ends, mult, bias, shift, wide)
+        low, high = int(raw.min()), int(raw.max())
+        out = Tensor(name, x.shape, self.type)
+        if self.type.low <= low and high <= self.type.max:
+            out = Tensor(name, x.shape, self.type, low, high)
+        elif self.type.overflow.value.startswith("saturate"):
+            zeroing = self.type.overflow.value == "saturate_zero"
+            lo = self.type.low if low < self.type.low or zeroing else low
+            hi = self.type.max if high > self.type.max or zeroing else high
+            out = Tensor(name, x.shape, self.type, min(lo, self.type.max), max(hi, self.type.low))
+        if self.clip:
+            lo, hi = (int(np.clip(bound, *self.clip)) for bound in out.range)
+            out = Tensor(name, x.shape, self.type, lo, hi)
+        return out
+
+    def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
+        """Exact integers."""
+        return requantize(arrays[0], self.mult, self.bias, self.shift, self.type, self.clip)
+
+    @property
+    def parameters_bits(self) -> int:
+        """Multipliers, biases and shifts that differ from 1, 0 and a common constant."""
+        bits = 0
+        for array, neutral in ((self.mult, 1), (self.bias, 0), (self.shift, None)):
+            if array.size > 1 and (neutral is None or np.any(array != neutral)):
+                width = max(int(v).bit_length() if v >= 0 else (~int(v)).bit_length() for v in array)
+                bits += array.size * (width + int(array.min() < 0))
+        return bits
+
+
+@dataclass(frozen=True, eq=False)
+class Relu(Op):
+    """``out = clip(x, zero, maximum)``; ``maximum`` is in the input's integers (null: none)."""
+
+    op_name: ClassVar[str] = "relu"
+    reads_accumulators: ClassVar[bool] = True
+
+    maximum: int | None = attr(optional(INT), default=None)
+
+    def bounds(self, x: Tensor) -> tuple[int, int]:
+        """Lowest and highest integer that pass."""
+        zero = x.type.zero_point
+        high = x.type.max if self.maximum is None else self.maximum
+        if not zero <= high <= x.type.max:
+            raise UserError(f"maximum {self.maximum} is outside {zero}..{x.type.max}")
+        return zero, high
+
+    def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
+        """Edge of the input's type, narrowed."""
+        x = single(self, inputs)
+        low, high = (int(np.clip(bound, *self.bounds(x))) for bound in x.range)
+        return Tensor(name, x.shape, x.type, low, high)
+
+    def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
+        """Exact integers."""
+        low, high = self.bounds(inputs[0])
+        return np.clip(int_array(arrays[0], max(abs(low), abs(high))), low, high)

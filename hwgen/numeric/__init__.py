@@ -1,0 +1,19 @@
+"""The number system: fixed-point types and exact integer arithmetic on NumPy arrays."""
+
+from .arith import apply_overflow, dequantize, int_array, quantize, requantize, round_shift
+from .types import MAX_TENSOR_WIDTH, Overflow, QType, Rounding, parse_type, type_for_range
+
+__all__ = [
+    "MAX_TENSOR_WIDTH",
+    "Overflow",
+    "QType",
+    "Rounding",
+    "apply_overflow",
+    "dequantize",
+    "int_array",
+    "parse_type",
+    "quantize",
+    "requantize",
+    "round_shift",
+    "type_for_range",
+]

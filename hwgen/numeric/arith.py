@@ -1,0 +1,144 @@
+"""Exact integer arithmetic: rounding shifts, overflow, quantization, requantization.
+
+Arrays are int64, or Python integers (dtype object) where a value may need 63 bits or more; the
+same formulas serve both. The gateware implements these rules on its own, never from here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .types import Overflow, QType, Rounding
+
+IntArray = np.ndarray[Any, Any]
+
+_INT64_SAFE = 1 << 62
+
+
+def int_array(values: Any, bound: int) -> IntArray:
+    """``values`` as int64 when magnitudes up to ``bound`` are safe there, else as Python ints."""
+    array = np.asarray(values)
+    if bound < _INT64_SAFE:
+        return array.astype(np.int64, copy=False)
+    if array.dtype == object:
+        return array
+    return np.vectorize(int, otypes=[object])(array) if array.size else array.astype(object)
+
+
+def magnitude(values: IntArray) -> int:
+    """Largest absolute value in the array, 0 when it is empty."""
+    return max(abs(int(values.max())), abs(int(values.min()))) if values.size else 0
+
+
+def round_shift(values: IntArray, shift: int | IntArray, rounding: Rounding) -> IntArray:
+    """``values / 2**shift`` rounded to integers; ``shift`` >= 0, a number or an array."""
+    values = np.asarray(values)
+    shift = np.asarray(shift)
+    if np.any(shift < 0):
+        raise ValueError("shift must not be negative")
+    if values.dtype == object:
+        shift = shift.astype(object)
+    quotient = values >> shift
+    rest = values - (quotient << shift)
+    # Compare twice the rest with the divisor, so that shift 0 (no rest) needs no special case.
+    return quotient + _increment(
+        quotient, values < 0, rest != 0, 2 * rest, np.left_shift(1, shift), rounding
+    )
+
+
+def _increment(
+    quotient: Any, negative: Any, inexact: Any, twice: Any, unit: Any, rounding: Rounding
+) -> Any:
+    """1 where the floor ``quotient`` must be raised: rest/unit is the discarded fraction."""
+    tie, above = inexact & (twice == unit), twice > unit
+    up = {
+        Rounding.FLOOR: lambda: np.zeros_like(above),
+        Rounding.CEIL: lambda: inexact,
+        Rounding.TO_ZERO: lambda: inexact & negative,
+        Rounding.FROM_ZERO: lambda: inexact & ~negative,
+        Rounding.HALF_UP: lambda: above | tie,
+        Rounding.HALF_DOWN: lambda: above,
+        Rounding.HALF_TO_ZERO: lambda: above | (tie & negative),
+        Rounding.HALF_AWAY: lambda: above | (tie & ~negative),
+        Rounding.HALF_EVEN: lambda: above | (tie & (quotient % 2 != 0)),
+        Rounding.HALF_ODD: lambda: above | (tie & (quotient % 2 == 0)),
+    }[rounding]()
+    return np.asarray(up, dtype=bool).astype(np.asarray(quotient).dtype)
+
+
+def apply_overflow(values: IntArray, qtype: QType) -> IntArray:
+    """Bring integers into the range of ``qtype`` by its overflow mode."""
+    values = np.asarray(values)
+    low, high = qtype.low, qtype.max
+    if qtype.overflow is Overflow.WRAP:
+        span = 1 << qtype.width
+        if values.dtype != object and qtype.width > 62:
+            return values  # an int64 value is already within
+        return (values - qtype.min) % span + qtype.min
+    if qtype.overflow is Overflow.SATURATE_ZERO:
+        return np.where((values < low) | (values > high), 0, values)
+    if values.dtype != object and qtype.width > 63:
+        return np.maximum(values, 0) if not qtype.signed else values
+    return np.clip(values, low, high)
+
+
+def _scale_of(qtype: QType) -> Any:
+    if qtype.scale is None:
+        return 2.0**-qtype.frac
+    return np.asarray(qtype.scale, dtype=np.float64)
+
+
+def quantize(values: Any, qtype: QType) -> IntArray:
+    """Real numbers to integers of ``qtype``, exactly as its rounding and overflow say.
+
+    A power-of-two scale makes the division exact; with any other scale the quotient is the
+    float64 one. Raises ValueError for NaN or infinity.
+    """
+    real = np.asarray(values, dtype=np.float64)
+    if not np.all(np.isfinite(real)):
+        raise ValueError("values to quantize must be finite (found NaN or infinity)")
+    scaled = np.ldexp(real, qtype.frac) if qtype.scale is None else real / _scale_of(qtype)
+    floor = np.floor(scaled)
+    rest = scaled - floor
+    parity = np.mod(floor, 2.0)
+    rounded = floor + _increment(parity, scaled < 0, rest != 0, 2 * rest, 1.0, qtype.rounding)
+    rounded = rounded + qtype.zero_point
+    if rounded.size and np.max(np.abs(rounded)) >= 2.0**62:
+        return apply_overflow(int_array(rounded, _INT64_SAFE), qtype)
+    return apply_overflow(rounded.astype(np.int64), qtype)
+
+
+def dequantize(values: IntArray, qtype: QType) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Integers of ``qtype`` as the real numbers they mean (float64)."""
+    centred = np.asarray(values).astype(np.float64) - qtype.zero_point
+    if qtype.scale is None:
+        return np.ldexp(centred, -qtype.frac)
+    return centred * _scale_of(qtype)
+
+
+def requantize(
+    acc: IntArray,
+    mult: IntArray,
+    bias: IntArray,
+    shift: IntArray,
+    qtype: QType,
+    clip: tuple[int, int] | None = None,
+) -> IntArray:
+    """``clip(overflow(round((acc * mult + bias) / 2**shift)))``.
+
+    ``mult``, ``bias`` and ``shift`` broadcast against the last axis of ``acc`` (channels). The
+    rounding and overflow are those of ``qtype``; ``clip`` (low, high) acts after overflow, as a
+    fused activation does.
+    """
+    mult, bias = np.asarray(mult), np.asarray(bias)
+    bound = magnitude(np.asarray(acc)) * max(1, magnitude(mult)) + magnitude(bias)
+    # One extra bit: round_shift doubles the discarded rest.
+    bound = max(bound, 1 << (int(np.max(shift)) + 1))
+    acc, mult, bias = (int_array(a, bound) for a in (acc, mult, bias))
+    rounded = round_shift(acc * mult + bias, shift, qtype.rounding)
+    result = apply_overflow(rounded, qtype)
+    if clip is not None:
+        result = np.clip(result, clip[0], clip[1])
+    return int_array(result, max(abs(qtype.min), qtype.max))
