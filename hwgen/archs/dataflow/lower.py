@@ -1,0 +1,148 @@
+"""Lowering: a planned unit and its layers to the gateware that carries it out."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from amaranth.hdl import Shape
+from amaranth.lib import wiring
+
+from ...errors import UserError
+from ...gateware.conv import Conv, Depths
+from ...gateware.dense import Dense
+from ...gateware.elementwise import ArgMax, Regroup, Requant
+from ...gateware.mac import MacParameters
+from ...gateware.pool import Reduction, StreamPool, WindowPool
+from ...gateware.requantizer import RequantParameters
+from ...gateware.streams import element
+from ...ir import Accumulator, Graph, Tensor, ops
+from ...numeric import QType
+from ...plan import units
+
+
+@singledispatch
+def lower_unit(unit: units.Unit, graph: Graph, shape: Shape) -> wiring.Component:
+    """The gateware of a unit; ``shape`` is that of the elements it is given.
+
+    Dispatches on the unit's type: the dataflow architecture's rule for each.
+    """
+    raise AssertionError(f"no lowering rule for {type(unit).__name__}")
+
+
+@lower_unit.register
+def _(unit: units.ConvUnit, graph: Graph, shape: Shape) -> Conv:
+    op = _node(graph, unit.layers[0])
+    assert isinstance(op, ops.Conv2D)
+    return Conv(
+        unit.name,
+        unit.geometry,
+        _matrix(op),
+        unit.pe,
+        _mac(unit, op, graph, shape),
+        requant_parameters(_node(graph, unit.layers[1]), unit.outputs),
+        unit.output.lanes,
+        Depths(unit.rows, unit.parallel, unit.windows, unit.shadow, unit.fifo),
+    )
+
+
+@lower_unit.register
+def _(unit: units.DenseUnit, graph: Graph, shape: Shape) -> Dense:
+    op = _node(graph, unit.layers[0])
+    assert isinstance(op, ops.Dense)
+    return Dense(
+        unit.name,
+        _matrix(op),
+        unit.pe,
+        _mac(unit, op, graph, shape),
+        requant_parameters(_node(graph, unit.layers[1]), unit.outputs),
+        unit.output.lanes,
+        Depths(shadow=unit.shadow, fifo=unit.fifo),
+    )
+
+
+@lower_unit.register
+def _(unit: units.StreamPoolUnit, graph: Graph, shape: Shape) -> StreamPool:
+    reduction = _reduction(_node(graph, unit.layers[0]))
+    return StreamPool(shape, unit.geometry, reduction, Depths(fifo=unit.fifo))
+
+
+@lower_unit.register
+def _(unit: units.WindowPoolUnit, graph: Graph, shape: Shape) -> WindowPool:
+    depths = Depths(unit.rows, unit.parallel, unit.windows, fifo=unit.fifo)
+    return WindowPool(shape, unit.geometry, _reduction(_node(graph, unit.layers[0])), depths)
+
+
+@lower_unit.register
+def _(unit: units.RequantUnit, graph: Graph, shape: Shape) -> Requant:
+    parameters = requant_parameters(_node(graph, unit.layers[0]), unit.output.channels)
+    return Requant(unit.name, shape, unit.input.lanes, parameters, unit.fifo)
+
+
+@lower_unit.register
+def _(unit: units.ArgMaxUnit, graph: Graph, shape: Shape) -> ArgMax:
+    return ArgMax(shape, unit.input.channels, unit.fifo)
+
+
+@lower_unit.register
+def _(unit: units.RegroupUnit, graph: Graph, shape: Shape) -> Regroup:
+    a, b = unit.input, unit.output
+    return Regroup(shape, a.lanes, a.channels, b.lanes, b.channels)
+
+
+def _node(graph: Graph, name: str):
+    return next(node.op for node in graph.nodes if node.name == name)
+
+
+def _matrix(op: ops.Conv2D | ops.Dense) -> list[list[int]]:
+    return op.weights.reshape(-1, op.weights.shape[-1]).tolist()
+
+
+def _mac(
+    unit: units.MacUnit, op: ops.Conv2D | ops.Dense, graph: Graph, shape: Shape
+) -> MacParameters:
+    """Arithmetic of the MAC array. Raises UserError where SIMD breaks a given accumulator."""
+    node = next(node for node in graph.nodes if node.name == unit.layers[0])
+    x = graph.operands(node)[0]
+    acc: Tensor = graph.tensors[node.name]
+    drop = 0
+    if op.accumulator is not None:
+        drop = x.type.frac + op.weight_type.frac - op.accumulator.type.frac
+        _check_group(unit, op.accumulator)
+    return MacParameters(
+        x=shape,
+        w=element(op.weight_type),
+        acc=acc.type,
+        simd=unit.simd,
+        exact=op.accumulator is None,
+        drop=drop,
+    )
+
+
+def _check_group(unit: units.MacUnit, acc: Accumulator) -> None:
+    if unit.simd != min(acc.group, unit.taps):
+        raise UserError(
+            f"the model sums {acc.group} products exactly before its accumulator saturates or "
+            f"wraps, this plan sums {unit.simd}",
+            layer=unit.name,
+            hint=f"plan it with SIMD {min(acc.group, unit.taps)}",
+        )
+
+
+def requant_parameters(op: ops.Requantize, channels: int) -> RequantParameters:
+    """Parameters for every channel. The passes leave a shift common to all."""
+    shifts = set(op.shift.tolist())
+    if len(shifts) != 1:
+        raise AssertionError("a requantization without a common shift reached the lowering")
+
+    def per_channel(values) -> tuple[int, ...]:
+        listed = [int(v) for v in values.tolist()]
+        return tuple(listed * channels if len(listed) == 1 else listed)
+
+    qtype: QType = op.type
+    return RequantParameters(
+        per_channel(op.mult), per_channel(op.bias), int(shifts.pop()), qtype, op.clip
+    )
+
+
+def _reduction(op: ops.Pool) -> Reduction:
+    return Reduction.MAX if isinstance(op, ops.MaxPool) else Reduction.SUM

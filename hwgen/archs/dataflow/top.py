@@ -1,0 +1,84 @@
+"""The whole accelerator: ports, control and status, units in stream order."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ...gateware.axis import InputPort, OutputPort
+from ...gateware.csr import ControlStatus
+from ...gateware.streams import connect, element
+from ...plan.dataflow import INPUT_FIFO, DataflowPlan
+from .lower import lower_unit
+
+AXI_LITE = {
+    "awaddr": In, "awvalid": In, "awready": Out, "wdata": In, "wstrb": In, "wvalid": In,
+    "wready": Out, "bresp": Out, "bvalid": Out, "bready": In, "araddr": In, "arvalid": In,
+    "arready": Out, "rdata": Out, "rresp": Out, "rvalid": Out, "rready": In,
+}  # fmt: skip
+
+
+class DataflowTop(wiring.Component):
+    """AXI4-Stream in and out, AXI4-Lite control and status, one unit after the other.
+
+    Parameters: the plan; ``model_hash`` (64 bits) for the identity registers.
+
+    Members: s_axis_*, m_axis_*, s_axi_* as flat signals.
+    """
+
+    def __init__(self, plan: DataflowPlan, model_hash: int) -> None:
+        self.plan = plan
+        graph = plan.graph
+        last = plan.units[-1].output
+        source, result = graph.inputs[0].type, graph.tensors[graph.outputs[0]].type
+        self.input_port = InputPort(
+            element(source), plan.input.lanes, plan.input.beats, INPUT_FIFO, source.zero_point
+        )
+        self.output_port = OutputPort(element(result), last.lanes, last.pixels, last.channels)
+        self.control = ControlStatus(model_hash)
+        members = {}
+        for prefix, port, names in (
+            ("s_axis", self.input_port, ("tdata", "tvalid", "tready", "tlast")),
+            ("m_axis", self.output_port, ("tdata", "tkeep", "tvalid", "tready", "tlast")),
+            ("s_axi", self.control, tuple(AXI_LITE)),
+        ):
+            for name in names:
+                members[f"{prefix}_{name}"] = port.signature.members[name]
+        self.units = self._lower()
+        super().__init__(members)
+
+    def _lower(self) -> dict[str, wiring.Component]:
+        units: dict[str, wiring.Component] = {}
+        shape = element(self.plan.graph.inputs[0].type)
+        for unit in self.plan.units:
+            component = lower_unit(unit, self.plan.graph, shape)
+            units[unit.name] = component
+            shape = component.o.payload.shape().elem_shape
+        return units
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.input_port = source = self.input_port
+        m.submodules.output_port = sink = self.output_port
+        m.submodules.control = control = self.control
+        for prefix, port in (("s_axis", source), ("m_axis", sink), ("s_axi", control)):
+            for name, member in self.signature.members.items():
+                if name.startswith(prefix + "_"):
+                    ours, theirs = getattr(self, name), getattr(port, name[len(prefix) + 1 :])
+                    pair = (theirs, ours) if member.flow == In else (ours, theirs)
+                    m.d.comb += pair[0].eq(pair[1])
+        m.d.comb += [
+            source.enable.eq(control.enable),
+            control.started.eq(source.started),
+            control.done.eq(sink.done),
+            control.short.eq(source.short),
+            control.long.eq(source.long),
+        ]
+        stream = source.o
+        for name, component in self.units.items():
+            m.submodules[f"unit_{name}"] = component
+            connect(m, stream, component.i)
+            stream = component.o
+        connect(m, stream, sink.i)
+        return m

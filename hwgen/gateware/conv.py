@@ -1,0 +1,217 @@
+"""Conv: a convolution unit for streams of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .counter import Counter, delayed
+from .drain import Drain
+from ..geometry import WindowGeometry
+from .mac import MacArray, MacParameters
+from .memory import Rom
+from .requantizer import RequantParameters
+from .ring import RowRing
+from .streams import beats_of, connect, element, stream_of
+from .window import WindowAssembler
+
+
+@dataclass(frozen=True)
+class Depths:
+    """Capacities of a unit's buffers; the event model chooses them.
+
+    rows : of the ring. parallel : the ring reads all kernel rows at once. windows : queued for
+    the MAC array. shadow : words of finished accumulators. fifo : beats at the output.
+    """
+
+    rows: int = 0
+    parallel: bool = True
+    windows: int = 1
+    shadow: int = 2
+    fifo: int = 2
+
+
+def fold_weights(weights: Sequence[Sequence[int]], pe: int, simd: int, inner_taps: bool) -> list:
+    """Words [fold][pe][simd] of a (taps, outputs) matrix, zero where a fold is not full.
+
+    Folds follow each other with the tap folds fastest (``inner_taps``, convolution) or the
+    output folds fastest (dense).
+    """
+    taps, outputs = len(weights), len(weights[0])
+    tap_folds, out_folds = beats_of(taps, simd), beats_of(outputs, pe)
+
+    def word(tap_fold: int, out_fold: int) -> list[list[int]]:
+        return [
+            [
+                weights[t][o] if t < taps and o < outputs else 0
+                for t in range(tap_fold * simd, (tap_fold + 1) * simd)
+            ]
+            for o in range(out_fold * pe, (out_fold + 1) * pe)
+        ]
+
+    if inner_taps:
+        return [word(t, o) for o in range(out_folds) for t in range(tap_folds)]
+    return [word(t, o) for t in range(tap_folds) for o in range(out_folds)]
+
+
+def pack_words(folds: list, width: int) -> list[int]:
+    """Each fold as one unsigned ROM word, first element at the least significant end."""
+    mask = (1 << width) - 1
+    words = []
+    for fold in folds:
+        values = [value for row in fold for value in row]
+        words.append(int("".join(f"{v & mask:0{width}b}" for v in reversed(values)), 2))
+    return words
+
+
+class Conv(wiring.Component):
+    """Ring of rows, window, MAC array, requantizers.
+
+    Parameters
+    ----------
+    name : prefix of image names.
+    geometry : of the window; its ``pixels`` are computed side by side.
+    weights : (taps, outputs) integers, taps in (kernel row, kernel column, channel) order.
+    pe : outputs at a time; ``mac.simd`` taps at a time.
+    mac, parameters : arithmetic of the MAC array and of the requantizers; lanes of the latter.
+    pad_value : what a padded position holds.
+    depths : capacities.
+
+    Members
+    -------
+    i, o : streams. issue (out): the MAC array is given work in this cycle.
+    ring_level, shadow_level, level (out): rows, words and beats held.
+
+    A window's work takes ceil(taps / simd) * ceil(outputs / pe) cycles; windows follow each
+    other without a gap. From the issue of a fold's last taps to the shadow FIFO: ROM latency +
+    ``mac.latency``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        geometry: WindowGeometry,
+        weights: Sequence[Sequence[int]],
+        pe: int,
+        mac: MacParameters,
+        parameters: RequantParameters,
+        lanes: int,
+        depths: Depths,
+        pad_value: int = 0,
+    ) -> None:
+        taps = geometry.kernel[0] * geometry.kernel[1] * geometry.channels
+        if len(weights) != taps:
+            raise ValueError(f"{len(weights)} rows of weights for {taps} taps")
+        if not 1 <= pe <= parameters.channels or not 1 <= mac.simd <= taps:
+            raise ValueError(f"folding {pe} x {mac.simd} does not suit the layer")
+        self.name, self.geometry, self.weights, self.pe = name, geometry, weights, pe
+        self.mac, self.parameters, self.lanes = mac, parameters, lanes
+        self.depths, self.pad_value, self.taps = depths, pad_value, taps
+        super().__init__(
+            {
+                "i": In(stream_of(mac.x, geometry.lanes)),
+                "o": Out(stream_of(element(parameters.out), lanes)),
+                "issue": Out(1),
+                "ring_level": Out(range(depths.rows + 1)),
+                "shadow_level": Out(range(depths.shadow + 1)),
+                "level": Out(range(depths.fifo + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        g, d = self.geometry, self.depths
+        m.submodules.ring = ring = RowRing(self.mac.x, g, d.rows, d.parallel)
+        m.submodules.window = window = WindowAssembler(self.mac.x, g, d.parallel, d.windows)
+        m.submodules.array = array = MacArray(self.mac, self.pe, g.pixels)
+        m.submodules.drain = drain = Drain(
+            self.name, self.mac.acc_shape, self.pe, g.pixels, self.lanes, self.parameters,
+            g.out_size[1], d.shadow, d.fifo,
+        )  # fmt: skip
+        connect(m, wiring.flipped(self.i), ring.i)
+        connect(m, ring.o, window.i)
+        connect(m, drain.o, wiring.flipped(self.o))
+        m.d.comb += [
+            self.ring_level.eq(ring.level),
+            self.shadow_level.eq(drain.shadow_level),
+            self.level.eq(drain.level),
+            drain.push.eq(array.done),
+            drain.acc.eq(array.acc),
+        ]
+
+        tap_fold = Counter(beats_of(self.taps, self.mac.simd), "tap_fold")
+        out_fold = Counter(beats_of(self.parameters.channels, self.pe), "out_fold")
+        fold = Counter(tap_fold.length * out_fold.length, "fold")
+        issue = Signal(name="issuing")
+        m.d.comb += [
+            issue.eq(window.o.valid & (~tap_fold.last | drain.room)),
+            self.issue.eq(issue),
+            drain.take.eq(issue & tap_fold.last),
+            window.o.ready.eq(issue & fold.last),
+        ]
+        with m.If(issue):
+            fold.step(m)
+            tap_fold.step(m)
+            with m.If(tap_fold.last):
+                out_fold.step(m)
+        folds = fold_weights(self.weights, self.pe, self.mac.simd, True)
+        words = pack_words(folds, self.mac.w.width)
+        m.submodules.weights = rom = Rom(
+            f"{self.name}_weights", self.pe * self.mac.simd * self.mac.w.width, words
+        )
+        operands = self._operands(m, window.o.payload, tap_fold)
+        m.d.comb += [
+            rom.addr.eq(fold.value),
+            array.w.eq(rom.data),
+            array.x.eq(delayed(m, operands, Rom.LATENCY, "x")),
+            array.enable.eq(delayed(m, issue, Rom.LATENCY, "enable")),
+            array.first.eq(delayed(m, tap_fold.value == 0, Rom.LATENCY, "first")),
+            array.last.eq(delayed(m, tap_fold.last, Rom.LATENCY, "last")),
+        ]
+        return m
+
+    def _operands(self, m: Module, window, tap_fold: Counter) -> Value:
+        """The ``simd`` taps of this fold for every pixel, padded positions replaced."""
+        g = self.geometry
+        operands = []
+        for pixel in range(g.pixels):
+            taps, inside = self._flat_taps(window, pixel * g.stride[1])
+            for lane in range(self.mac.simd):
+                mine = range(lane, len(taps), self.mac.simd)
+                value = Signal(self.mac.x, name=f"tap{pixel}_{lane}")
+                real = Signal(name=f"real{pixel}_{lane}")
+                # Beyond the last tap the weights are zero: any value will do.
+                m.d.comb += [
+                    value.eq(Array([taps[t] for t in mine])[tap_fold.value]),
+                    real.eq(Array([inside[t] for t in mine])[tap_fold.value]),
+                ]
+                padded = any(max(p) > 0 for p in g.pads) or self._overhangs
+                operands.append(Mux(real, value, self.pad_value) if padded else value)
+        sized = []
+        for value in operands:
+            operand = Signal(self.mac.x, name=f"operand{len(sized)}")
+            m.d.comb += operand.eq(value)
+            sized.append(operand)
+        return Cat(*sized)
+
+    @property
+    def _overhangs(self) -> bool:
+        """Whether a group of pixels may reach beyond the row (its results are dropped)."""
+        return self.geometry.virtual_steps > 0
+
+    def _flat_taps(self, window, offset: int) -> tuple[list[Value], list[Value]]:
+        """Taps in (row, column, channel) order from column ``offset`` on, and whether inside."""
+        g = self.geometry
+        taps, inside = [], []
+        for row in range(g.kernel[0]):
+            for column in range(g.kernel[1]):
+                real = window.rows[row] & window.columns[offset + column]
+                for channel in range(g.channels):
+                    taps.append(window.taps[offset + column][row][channel])
+                    inside.append(real)
+        return taps, inside
+

@@ -1,0 +1,53 @@
+"""Counters: what every unit steps through its frame with."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value
+
+
+class Counter:
+    """Counts 0..length-1 and wraps, on ``step``. A plain helper, not a component.
+
+    ``value`` is the count, ``last`` is high at length-1. A counter of length 1 is constant.
+    """
+
+    def __init__(self, length: int, name: str) -> None:
+        if length < 1:
+            raise ValueError(f"counter {name!r} needs a length of at least 1, got {length}")
+        self.length = length
+        self.value = Signal(range(length), name=name)
+        self.last: Value = Const(1) if length == 1 else self.value == length - 1
+
+    def step(self, m: Module) -> None:
+        """Add the step statement; call it inside the ``m.If`` that says when."""
+        if self.length > 1:
+            m.d.sync += self.value.eq(self.value + 1)
+            with m.If(self.last):
+                m.d.sync += self.value.eq(0)
+
+
+def step_nested(m: Module, *counters: Counter) -> Value:
+    """Step the first (fastest) counter, each next when those before wrap.
+
+    Returns the value that is high when all are at their last.
+    """
+    enable: Value = Const(1)
+    for counter in counters:
+        with m.If(enable):
+            counter.step(m)
+        enable = enable & counter.last
+    return enable
+
+
+def delayed(m: Module, value, cycles: int, name: str):
+    """``value`` delayed by a number of cycles, through signals ``name_1``, ``name_2``, ..."""
+    for stage in range(1, cycles + 1):
+        register = Signal.like(Value.cast(value), name=f"{name}_{stage}", init=0)
+        m.d.sync += register.eq(value)
+        value = register
+    return value
+
+
+def pack(values) -> Value:
+    """Concatenate, the first at the least significant end."""
+    return Cat(*values)

@@ -1,0 +1,121 @@
+"""Queues: a FIFO whose slots are reserved ahead, and a queue with a registered head."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+
+class CreditFifo(wiring.Component):
+    """FIFO at the end of a pipeline that can not stall.
+
+    A producer raises ``take`` when it puts work into its pipeline, which it may only while
+    ``room`` is high; the result arrives later with ``push`` and always finds its slot.
+
+    Parameters
+    ----------
+    shape : of an entry; depth : entries, at least 1.
+
+    Members
+    -------
+    take (in), room (out), push (in), data (in), o (out stream), level (out): entries stored.
+
+    An entry pushed in cycle t is valid at ``o`` in t+1; a slot freed in t counts as room in t+1.
+    A latency of L cycles from take to push needs L+2 entries for one beat a cycle.
+    """
+
+    def __init__(self, shape, depth: int) -> None:
+        if depth < 1:
+            raise ValueError(f"a FIFO has at least 1 entry, got {depth}")
+        self.depth, self.shape = depth, shape
+        super().__init__(
+            {
+                "take": In(1),
+                "room": Out(1),
+                "push": In(1),
+                "data": In(shape),
+                "o": Out(stream.Signature(shape)),
+                "level": Out(range(depth + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        pop = Signal()
+        reserved = Signal(range(self.depth + 1))
+        m.d.comb += [
+            pop.eq(self.o.valid & self.o.ready),
+            self.o.valid.eq(self.level != 0),
+            self.room.eq(reserved != self.depth),
+        ]
+        m.d.sync += [
+            reserved.eq(reserved + self.take - pop),
+            self.level.eq(self.level + self.push - pop),
+        ]
+        head = _ring_buffer(m, self.depth, self.shape, self.push, self.data, pop)
+        m.d.comb += self.o.payload.eq(head)
+        return m
+
+
+def _ring_buffer(m: Module, depth: int, shape, push: Value, data, pop: Value):
+    """Storage of a FIFO; returns its head (asynchronous read: small memories, no block RAM)."""
+    if depth == 1:
+        cell = Signal(shape, name="cell")
+        with m.If(push):
+            m.d.sync += cell.eq(data)
+        return cell
+    m.submodules.storage = storage = memory.Memory(shape=shape, depth=depth, init=[])
+    write, read = storage.write_port(), storage.read_port(domain="comb")
+    m.d.comb += [write.en.eq(push), write.data.eq(data)]
+    for port, step in ((write, push), (read, pop)):
+        with m.If(step):
+            m.d.sync += port.addr.eq(Mux(port.addr == depth - 1, 0, port.addr + 1))
+        # The address counters are these registers themselves.
+    return read.data
+
+
+class HeadQueue(wiring.Component):
+    """Queue whose head is a register: entry n may enter the head as entry n-1 leaves it.
+
+    Parameters: ``shape``; ``depth`` entries including the head. With depth 1 it is one register
+    whose ``i.ready`` follows ``o.ready`` within the cycle; deeper ones put a FIFO before it.
+
+    An entry reaches the head 1 cycle after it is accepted (depth 1), or 2 (deeper).
+    """
+
+    def __init__(self, shape, depth: int) -> None:
+        if depth < 1:
+            raise ValueError(f"a queue has at least 1 entry, got {depth}")
+        self.depth, self.shape = depth, shape
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape)),
+                "o": Out(stream.Signature(shape)),
+                "level": Out(range(depth + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        valid, payload, ready = self.i.valid, self.i.payload, self.i.ready
+        behind: Value = Const(0)
+        if self.depth > 1:
+            m.submodules.fifo = fifo = CreditFifo(self.shape, self.depth - 1)
+            accept = Signal()
+            m.d.comb += [
+                ready.eq(fifo.room),
+                accept.eq(valid & fifo.room),
+                fifo.take.eq(accept),
+                fifo.push.eq(accept),
+                fifo.data.eq(payload),
+            ]
+            valid, payload, ready = fifo.o.valid, fifo.o.payload, fifo.o.ready
+            behind = fifo.level
+        m.d.comb += ready.eq(~self.o.valid | self.o.ready)
+        with m.If(ready):
+            m.d.sync += self.o.valid.eq(valid)
+        with m.If(ready & valid):
+            m.d.sync += self.o.payload.eq(payload)
+        m.d.comb += self.level.eq(behind + self.o.valid)
+        return m

@@ -1,0 +1,211 @@
+"""The multiply-accumulate array: PE x SIMD x pixels lanes of any operand widths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..numeric.types import QType
+from .counter import delayed
+from .requantizer import overflowed, rounding_increment
+
+TREE_ARITY = 4
+"""Operands that one registered level of the adder tree sums."""
+
+
+def tree_levels(simd: int) -> int:
+    """Registered levels of the adder tree over ``simd`` products."""
+    levels = 0
+    while simd > 1:
+        simd = -(-simd // TREE_ARITY)
+        levels += 1
+    return levels
+
+
+@dataclass(frozen=True)
+class MacParameters:
+    """What a MAC array computes with.
+
+    x, w : shapes of the operands. acc : type of the accumulator. exact : the accumulator can not
+    overflow, else its rounding (by ``drop`` bits of the products' fraction) and its overflow act
+    at every addition. simd : products summed exactly before that.
+    """
+
+    x: Shape
+    w: Shape
+    acc: QType
+    simd: int
+    exact: bool = True
+    drop: int = 0
+
+    @property
+    def acc_shape(self) -> Shape:
+        """Accumulators are always signed."""
+        return signed(self.acc.width + (0 if self.acc.signed else 1))
+
+    @property
+    def latency(self) -> int:
+        """Cycles from operands to accumulator: product, adder tree, accumulation."""
+        return 2 + tree_levels(self.simd)
+
+
+class ProcessingElement(wiring.Component):
+    """``simd`` multipliers, an adder tree, and ``psums`` accumulators taken in turn.
+
+    Members
+    -------
+    x, w (in, simd each): operands. slot (in): which accumulator; first (in): it starts at zero;
+    enable (in): these three belong to a sum that leaves the adder tree in this cycle.
+    acc (out): the accumulator written in the cycle before.
+
+    Latency as MacParameters says; ``slot``, ``first`` and ``enable`` are given ``latency - 1``
+    cycles after their operands. Initiation interval 1; the same slot at most every second cycle
+    unless psums is 1.
+    """
+
+    def __init__(self, parameters: MacParameters, psums: int) -> None:
+        self.parameters, self.psums = parameters, psums
+        simd = parameters.simd
+        super().__init__(
+            {
+                "x": In(data.ArrayLayout(parameters.x, simd)),
+                "w": In(data.ArrayLayout(parameters.w, simd)),
+                "slot": In(range(psums)),
+                "next_slot": In(range(psums)),
+                "first": In(1),
+                "enable": In(1),
+                "acc": Out(parameters.acc_shape),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        total = self._tree(m, [self._product(m, i) for i in range(self.parameters.simd)])
+        previous: Value = self.acc
+        if self.psums > 1:
+            previous = self._psum_memory(m)
+        start = Signal(self.parameters.acc_shape, name="start")
+        m.d.comb += start.eq(Mux(self.first, 0, previous))
+        with m.If(self.enable):
+            m.d.sync += self.acc.eq(self._accumulated(m, start, total))
+        return m
+
+    def _product(self, m: Module, lane: int) -> Signal:
+        value = self.x[lane] * self.w[lane]
+        product = Signal(value.shape(), name=f"product{lane}")
+        m.d.sync += product.eq(value)
+        return product
+
+    def _tree(self, m: Module, terms: list) -> Value:
+        level = 0
+        while len(terms) > 1:
+            sums = []
+            for start in range(0, len(terms), TREE_ARITY):
+                value = sum(terms[start + 1 : start + TREE_ARITY], terms[start])
+                register = Signal(value.shape(), name=f"tree{level}_{len(sums)}")
+                m.d.sync += register.eq(value)
+                sums.append(register)
+            terms, level = sums, level + 1
+        return terms[0]
+
+    def _accumulated(self, m: Module, start: Value, total: Value) -> Value:
+        p = self.parameters
+        if p.exact:
+            return start + total
+        value = (start << p.drop) + total
+        wide = Signal(signed(value.shape().width + 1), name="wide")
+        m.d.comb += wide.eq(value)
+        rounded_value = (wide >> p.drop) + rounding_increment(wide, p.drop, p.acc.rounding)
+        rounded = Signal(signed(rounded_value.shape().width), name="rounded")
+        m.d.comb += rounded.eq(rounded_value)
+        return overflowed(rounded, p.acc)
+
+    def _psum_memory(self, m: Module) -> Value:
+        """Partial sums of the other slots: read one cycle ahead, written one cycle behind.
+
+        The write of a slot is done two cycles after its read was asked for, so two slots in
+        turn would just miss it; that case is forwarded.
+        """
+        shape = self.parameters.acc_shape
+        m.submodules.psum = psum = memory.Memory(shape=shape, depth=self.psums, init=[])
+        write, read = psum.write_port(), psum.read_port()
+        written_slot = Signal(range(self.psums), name="written_slot")
+        written = Signal(name="written")
+        m.d.sync += [written_slot.eq(self.slot), written.eq(self.enable)]
+        m.d.comb += [
+            write.en.eq(written),
+            write.addr.eq(written_slot),
+            write.data.eq(self.acc),
+            read.en.eq(1),
+            read.addr.eq(self.next_slot),
+        ]
+        forward_value = Signal(shape, name="forward_value")
+        forward = Signal(name="forward")
+        m.d.sync += [
+            forward_value.eq(self.acc),
+            forward.eq(written & (written_slot == self.next_slot)),
+        ]
+        return Mux(
+            written & (written_slot == self.slot), self.acc, Mux(forward, forward_value, read.data)
+        )
+
+
+class MacArray(wiring.Component):
+    """``pixels`` x ``pe`` processing elements; pixels share weights, PEs share ifmap values.
+
+    Members
+    -------
+    x (in): simd values for each pixel; w (in): simd weights for each PE; enable, first, last,
+    slot (in): with the operands; done (out): all accumulators hold a result that was marked
+    ``last``; acc (out): pixel-major, pixel * pe + element.
+
+    Latency ``parameters.latency`` cycles from operands to done, initiation interval 1.
+    """
+
+    def __init__(self, parameters: MacParameters, pe: int, pixels: int = 1, psums: int = 1) -> None:
+        for what, number in (("pe", pe), ("pixels", pixels), ("psums", psums)):
+            if number < 1:
+                raise ValueError(f"{what} must be at least 1, got {number}")
+        self.parameters, self.pe, self.pixels, self.psums = parameters, pe, pixels, psums
+        simd = parameters.simd
+        super().__init__(
+            {
+                "x": In(data.ArrayLayout(data.ArrayLayout(parameters.x, simd), pixels)),
+                "w": In(data.ArrayLayout(data.ArrayLayout(parameters.w, simd), pe)),
+                "enable": In(1),
+                "first": In(1),
+                "last": In(1),
+                "slot": In(range(psums)),
+                "acc": Out(data.ArrayLayout(parameters.acc_shape, pixels * pe)),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        ahead = self.parameters.latency - 1
+        enable = delayed(m, self.enable, ahead, "enable")
+        first = delayed(m, self.first, ahead, "first")
+        next_slot = delayed(m, self.slot, ahead - 1, "slot")
+        slot = Signal(range(self.psums), name="slot_now")
+        m.d.sync += slot.eq(next_slot)
+        m.d.comb += self.done.eq(
+            delayed(m, self.enable & self.last, self.parameters.latency, "last")
+        )
+        for pixel in range(self.pixels):
+            for pe in range(self.pe):
+                element = ProcessingElement(self.parameters, self.psums)
+                m.submodules[f"pe{pixel}_{pe}"] = element
+                m.d.comb += [
+                    element.x.eq(self.x[pixel]),
+                    element.w.eq(self.w[pe]),
+                    element.slot.eq(slot),
+                    element.next_slot.eq(next_slot),
+                    element.first.eq(first),
+                    element.enable.eq(enable),
+                    self.acc[pixel * self.pe + pe].eq(element.acc),
+                ]
+        return m

@@ -1,0 +1,136 @@
+"""Memories with declared kinds: rom, loadable through a generic Verilog module; 1r1w.
+
+A ROM holds a large constant. When Verilog is made, its words go to an image file that the module
+``hwgen_rom`` reads with $readmemh; Amaranth's own simulator gets an ordinary memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from amaranth.hdl import Elaboratable, Instance, Module, ClockSignal, Signal, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+
+class ImageStore(Protocol):
+    """A platform that keeps ROM words in image files."""
+
+    def add_image(self, name: str, width: int, words: Sequence[int]) -> str:
+        """Keep the words; returns the image's file name."""
+        ...
+
+
+class Rom(wiring.Component):
+    """Read-only memory with a registered output.
+
+    Parameters
+    ----------
+    name : of the image file, unique in a design.
+    width : bits of a word; words : their values, unsigned.
+
+    Members
+    -------
+    addr (in), data (out).
+
+    Latency 2 cycles (memory read, output register), initiation interval 1. No enable.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, name: str, width: int, words: Sequence[int]) -> None:
+        if not words:
+            raise ValueError(f"ROM {name!r} is empty")
+        if any(not 0 <= word < 1 << width for word in words):
+            raise ValueError(f"ROM {name!r} has a word that does not fit {width} bits")
+        self.image, self.width, self.words = name, width, list(words)
+        super().__init__({"addr": In(range(len(words))), "data": Out(width)})
+
+    def elaborate(self, platform):
+        m = Module()
+        if hasattr(platform, "add_image") and len(self.words) > 1:
+            m.submodules.rom = Instance(
+                "hwgen_rom",
+                p_WIDTH=self.width,
+                p_DEPTH=len(self.words),
+                p_ABITS=max(1, len(self.addr)),
+                p_IMAGE=platform.add_image(self.image, self.width, self.words),
+                i_clk=ClockSignal(),
+                i_addr=self.addr,
+                o_data=self.data,
+            )
+            return m
+        m.submodules.mem = mem = memory.Memory(
+            shape=unsigned(self.width), depth=len(self.words), init=self.words
+        )
+        port = mem.read_port()
+        m.d.comb += port.addr.eq(self.addr)
+        m.d.sync += self.data.eq(port.data)
+        return m
+
+
+ROM_VERILOG = """\
+// Read-only memory with a registered output: data follows addr by two cycles.
+// IMAGE is looked up in the directory HWGEN_MEM_DIR (a macro; with its trailing slash).
+`ifndef HWGEN_MEM_DIR
+`define HWGEN_MEM_DIR "mem/"
+`endif
+module hwgen_rom #(
+    parameter WIDTH = 8,
+    parameter DEPTH = 2,
+    parameter ABITS = 1,
+    parameter IMAGE = "rom.hex"
+) (
+    input clk,
+    input [ABITS-1:0] addr,
+    output reg [WIDTH-1:0] data
+);
+    reg [WIDTH-1:0] mem [0:DEPTH-1];
+    reg [WIDTH-1:0] word;
+    initial $readmemh({`HWGEN_MEM_DIR, IMAGE}, mem);
+    always @(posedge clk) begin
+        word <= mem[addr];
+        data <= word;
+    end
+endmodule
+"""
+
+
+class SimpleDualPort(wiring.Component):
+    """1r1w memory: one write port, one read port of latency 1 that holds while not enabled.
+
+    Reading an address in the cycle it is written is undefined; users never do.
+    """
+
+    def __init__(self, width: int, depth: int) -> None:
+        self.width, self.depth = width, depth
+        super().__init__(
+            {
+                "w_en": In(1),
+                "w_addr": In(range(depth)),
+                "w_data": In(width),
+                "r_en": In(1),
+                "r_addr": In(range(depth)),
+                "r_data": Out(width),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.mem = mem = memory.Memory(
+            shape=unsigned(self.width), depth=self.depth, init=[], attrs={"no_rw_check": 1}
+        )
+        write, read = mem.write_port(), mem.read_port()
+        m.d.comb += [
+            write.en.eq(self.w_en),
+            write.addr.eq(self.w_addr),
+            write.data.eq(self.w_data),
+            read.en.eq(self.r_en),
+            read.addr.eq(self.r_addr),
+            self.r_data.eq(read.data),
+        ]
+        return m
+
+
+__all__ = ["ROM_VERILOG", "Elaboratable", "ImageStore", "Rom", "Signal", "SimpleDualPort"]

@@ -1,0 +1,236 @@
+"""Pools: maximum or sum of the elements of each window, channel by channel."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from .conv import Depths
+from .counter import Counter, delayed
+from .fifo import CreditFifo
+from ..geometry import WindowGeometry
+from .ring import RowRing
+from .streams import beat, connect, stream_of
+from .window import WindowAssembler
+
+
+class Reduction(Enum):
+    """What a pool makes of a window."""
+
+    MAX = "max"
+    SUM = "sum"
+
+    def result(self, shape: Shape, taps: int) -> Shape:
+        """Shape of the result of ``taps`` elements."""
+        if self is Reduction.MAX:
+            return shape
+        width = shape.width + (taps - 1).bit_length()
+        return signed(width) if shape.signed else unsigned(width)
+
+    def combine(self, a: Value, b: Value) -> Value:
+        """Two elements (or partial results) into one."""
+        return Mux(a > b, a, b) if self is Reduction.MAX else a + b
+
+    def neutral(self, shape: Shape) -> int:
+        """What does not change a result."""
+        if self is Reduction.SUM:
+            return 0
+        return -(1 << (shape.width - 1)) if shape.signed else 0
+
+
+class StreamPool(wiring.Component):
+    """Pool whose windows do not overlap (stride >= kernel): no line buffer.
+
+    Each element meets the partial result of its window, kept in a memory of one output row.
+
+    Parameters: shape of an element, geometry, reduction, ``depths.fifo``.
+    Members: i, o streams of ``geometry.lanes``; issue (out): a beat is taken; level (out).
+
+    Takes a beat a cycle; the beat that completes a window gives its result to the output FIFO
+    2 cycles later.
+    """
+
+    LATENCY = 2
+
+    def __init__(
+        self, shape: Shape, geometry: WindowGeometry, reduction: Reduction, depths: Depths
+    ) -> None:
+        if any(s < k for s, k in zip(geometry.stride, geometry.kernel, strict=True)):
+            raise ValueError("windows overlap")
+        self.shape, self.geometry, self.reduction = shape, geometry, reduction
+        self.depths = depths
+        taps = geometry.kernel[0] * geometry.kernel[1]
+        self.result_shape = reduction.result(shape, taps)
+        super().__init__(
+            {
+                "i": In(stream_of(shape, geometry.lanes)),
+                "o": Out(stream_of(self.result_shape, geometry.lanes)),
+                "issue": Out(1),
+                "level": Out(range(depths.fifo + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        g = self.geometry
+        m.submodules.fifo = fifo = CreditFifo(beat(self.result_shape, g.lanes), self.depths.fifo)
+        connect(m, fifo.o, wiring.flipped(self.o))
+        chunk = Counter(g.beats, "chunk")
+        take = Signal(name="taking")
+        with m.If(take):
+            chunk.step(m)
+        step_pixel = take & chunk.last
+        x = _WindowPhase(m, "x", g, 1, step_pixel)
+        y = _WindowPhase(m, "y", g, 0, step_pixel & x.at_end)
+        completes = x.completes & y.completes
+        m.d.comb += [
+            take.eq(self.i.valid & (~completes | fifo.room)),
+            self.i.ready.eq(take),
+            self.issue.eq(take),
+            fifo.take.eq(take & completes),
+            self.level.eq(fifo.level),
+        ]
+        self._combine(m, fifo, take, chunk, x, y)
+        return m
+
+    def _combine(self, m: Module, fifo, take: Value, chunk: Counter, x, y) -> None:
+        g = self.geometry
+        columns = g.out_size[1]
+        partial = beat(self.result_shape, g.lanes)
+        m.submodules.partial = storage = memory.Memory(
+            shape=partial, depth=columns * g.beats, init=[]
+        )
+        write, read = storage.write_port(), storage.read_port(domain="comb")
+        address = Signal(range(columns * g.beats), name="address")
+        m.d.sync += address.eq(x.window * g.beats + chunk.value)
+        begins = delayed(m, x.begins & y.begins, 1, "begins")
+        used = delayed(m, take & x.inside & y.inside, 1, "used")
+        ends = delayed(m, take & x.completes & y.completes, 1, "ends")
+        data = Signal(beat(self.shape, g.lanes), name="data")
+        m.d.sync += data.eq(self.i.payload)
+        result = Signal(partial, name="result")
+        for lane in range(g.lanes):
+            combined = self.reduction.combine(read.data[lane], data[lane])
+            m.d.comb += result[lane].eq(Mux(begins, data[lane], combined))
+        m.d.comb += [
+            read.addr.eq(address),
+            write.addr.eq(address),
+            write.en.eq(used),
+            write.data.eq(result),
+        ]
+        m.d.sync += [fifo.data.eq(result), fifo.push.eq(ends)]
+
+
+class _WindowPhase:
+    """Where one coordinate stands in its window.
+
+    ``begins``: first real element of a window, ``completes``: last one, ``inside``: in one at
+    all; ``window``: its index; ``at_end``: last coordinate of the frame.
+    """
+
+    def __init__(self, m: Module, name: str, g: WindowGeometry, axis: int, step: Value) -> None:
+        size, kernel, stride = g.size[axis], g.kernel[axis], g.stride[axis]
+        pad, count = g.pads[axis][0], g.out_size[axis]
+        position = Counter(size, f"{name}_position")
+        self.window = Signal(range(count), name=f"{name}_window")
+        tap = Signal(range(max(stride, kernel)), name=f"{name}_tap", init=pad)
+        beyond = Signal(name=f"{name}_beyond")
+        self.at_end = position.last
+        self.inside = (tap < kernel) & ~beyond
+        self.begins = (tap == 0) | (position.value == 0)
+        self.completes = ((tap == kernel - 1) | position.last) & self.inside
+        with m.If(step):
+            position.step(m)
+            m.d.sync += tap.eq(tap + 1)
+            with m.If(tap == stride - 1):
+                m.d.sync += [tap.eq(0), self.window.eq(self.window + 1)]
+                with m.If(self.window == count - 1):
+                    m.d.sync += beyond.eq(1)
+            with m.If(position.last):
+                m.d.sync += [tap.eq(pad), self.window.eq(0), beyond.eq(0)]
+
+
+class WindowPool(wiring.Component):
+    """Pool of any kernel and stride: ring of rows, window, reduction tree.
+
+    Parameters and members as StreamPool, with ``ring_level``. A window takes one cycle for each
+    beat of a pixel; its beat reaches the output FIFO ``latency`` cycles later.
+    """
+
+    def __init__(
+        self, shape: Shape, geometry: WindowGeometry, reduction: Reduction, depths: Depths
+    ) -> None:
+        if geometry.pixels != 1:
+            raise ValueError("a pool makes one pixel at a time")
+        self.shape, self.geometry, self.reduction = shape, geometry, reduction
+        self.depths = depths
+        self.taps = geometry.kernel[0] * geometry.kernel[1]
+        self.result_shape = reduction.result(shape, self.taps)
+        super().__init__(
+            {
+                "i": In(stream_of(shape, geometry.lanes)),
+                "o": Out(stream_of(self.result_shape, geometry.lanes)),
+                "issue": Out(1),
+                "ring_level": Out(range(depths.rows + 1)),
+                "level": Out(range(depths.fifo + 1)),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Operand register and one register for each level of the binary tree."""
+        return 1 + (self.taps - 1).bit_length()
+
+    def elaborate(self, platform):
+        m = Module()
+        g, d = self.geometry, self.depths
+        m.submodules.ring = ring = RowRing(self.shape, g, d.rows, d.parallel)
+        m.submodules.window = window = WindowAssembler(self.shape, g, d.parallel, d.windows)
+        m.submodules.fifo = fifo = CreditFifo(beat(self.result_shape, g.lanes), d.fifo)
+        connect(m, wiring.flipped(self.i), ring.i)
+        connect(m, ring.o, window.i)
+        connect(m, fifo.o, wiring.flipped(self.o))
+        chunk = Counter(g.beats, "chunk")
+        issue = Signal(name="issuing")
+        m.d.comb += [
+            issue.eq(window.o.valid & fifo.room),
+            fifo.take.eq(issue),
+            self.issue.eq(issue),
+            window.o.ready.eq(issue & chunk.last),
+            self.ring_level.eq(ring.level),
+            self.level.eq(fifo.level),
+            fifo.push.eq(delayed(m, issue, self.latency, "push")),
+            fifo.data.eq(Cat(*(self._lane(m, window.o.payload, chunk, i) for i in range(g.lanes)))),
+        ]
+        with m.If(issue):
+            chunk.step(m)
+        return m
+
+    def _lane(self, m: Module, window, chunk: Counter, lane: int) -> Value:
+        g = self.geometry
+        terms = []
+        for row in range(g.kernel[0]):
+            for column in range(g.kernel[1]):
+                taps = window.taps[column][row]
+                choice = Array([taps[c * g.lanes + lane] for c in range(g.beats)])[chunk.value]
+                value = Signal(self.shape, name=f"tap{lane}_{row}_{column}")
+                real = window.rows[row] & window.columns[column]
+                neutral = Const(self.reduction.neutral(self.shape), self.shape)
+                m.d.sync += value.eq(Mux(real, choice, neutral))
+                terms.append(value)
+        level = 0
+        while len(terms) > 1:
+            sums = []
+            for start in range(0, len(terms), 2):
+                pair = terms[start : start + 2]
+                value = self.reduction.combine(*pair) if len(pair) == 2 else pair[0]
+                register = Signal(Value.cast(value).shape(), name=f"r{lane}_{level}_{start}")
+                m.d.sync += register.eq(value)
+                sums.append(register)
+            terms, level = sums, level + 1
+        result = Signal(self.result_shape, name=f"result{lane}")
+        m.d.comb += result.eq(terms[0])
+        return result

@@ -1,0 +1,200 @@
+"""Requantizer: accumulators to narrow integers, several lanes, pipelined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..numeric.types import Overflow, QType, Rounding
+from .counter import delayed
+from .memory import Rom
+from .streams import beat, beats_of, element
+
+
+@dataclass(frozen=True)
+class RequantParameters:
+    """``clip(overflow(round((acc * mult + bias) >> shift)))`` for every channel.
+
+    ``mult`` and ``bias`` have one integer a channel; ``shift`` is common. Rounding and overflow
+    are those of ``out``; ``clip`` (low, high) acts after overflow.
+    """
+
+    mult: tuple[int, ...]
+    bias: tuple[int, ...]
+    shift: int
+    out: QType
+    clip: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.mult) != len(self.bias) or not self.mult:
+            raise ValueError("mult and bias need one integer a channel")
+        if self.shift < 0:
+            raise ValueError(f"shift {self.shift} is negative")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return len(self.mult)
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether a real multiplier is needed: not one power of two common to all channels."""
+        first = self.mult[0]
+        return len(set(self.mult)) > 1 or first <= 0 or first & (first - 1) != 0
+
+    @property
+    def latency(self) -> int:
+        """Cycles from accumulator to result."""
+        return Rom.LATENCY + 3 + (2 if self.multiplies else 0)
+
+
+def shape_of(values: Sequence[int]) -> Shape:
+    """The narrowest shape that holds all these integers."""
+    low, high = min(values), max(values)
+    if low >= 0:
+        return unsigned(max(1, high.bit_length()))
+    return signed(max(high.bit_length(), (~low).bit_length()) + 1)
+
+
+class Requantizer(wiring.Component):
+    """``lanes`` requantizers side by side, with the parameters of ``lanes`` channels a cycle.
+
+    Parameters
+    ----------
+    name : of the parameter ROM's image.
+    acc : shape of an accumulator; lanes; parameters.
+
+    Members
+    -------
+    valid, acc (lanes), index (in): the beat's accumulators, and which group of ``lanes``
+    channels they are. o_valid, o (out).
+
+    Latency ``parameters.latency`` cycles, initiation interval 1, never stalls.
+    """
+
+    def __init__(self, name: str, acc: Shape, lanes: int, parameters: RequantParameters) -> None:
+        self.image, self.acc_shape, self.lanes = name, acc, lanes
+        self.parameters = parameters
+        self.groups = beats_of(parameters.channels, lanes)
+        super().__init__(
+            {
+                "valid": In(1),
+                "acc": In(beat(acc, lanes)),
+                "index": In(range(self.groups)),
+                "o_valid": Out(1),
+                "o": Out(beat(element(parameters.out), lanes)),
+            }
+        )
+
+    def _table(self) -> tuple[data.StructLayout, list[int]]:
+        """Layout of a lane's parameters, and the packed words, one a group."""
+        p = self.parameters
+        layout = data.StructLayout({"mult": shape_of(p.mult), "bias": shape_of(p.bias)})
+        words = []
+        for group in range(self.groups):
+            word = 0
+            for lane in range(self.lanes):
+                channel = group * self.lanes + lane
+                if channel < p.channels:
+                    bits = layout.const({"mult": p.mult[channel], "bias": p.bias[channel]})
+                    word |= bits.as_value().value << (lane * layout.size)
+            words.append(word)
+        return layout, words
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        layout, words = self._table()
+        m.submodules.table = table = Rom(self.image, layout.size * self.lanes, words)
+        m.d.comb += [table.addr.eq(self.index), self.o_valid.eq(
+            delayed(m, self.valid, p.latency, "valid")
+        )]
+        lanes = data.View(data.ArrayLayout(layout, self.lanes), table.data)
+        for lane in range(self.lanes):
+            acc = delayed(m, self.acc[lane], Rom.LATENCY, f"acc{lane}")
+            acc = acc if isinstance(acc, Value) else Value.cast(acc)
+            if len(set(p.mult)) == 1 and len(set(p.bias)) == 1:
+                mult: Value = Const(p.mult[0], shape_of(p.mult))
+                bias: Value = Const(p.bias[0], shape_of(p.bias))
+            else:
+                mult = lanes[lane].mult if p.multiplies else Const(p.mult[0])
+                bias = lanes[lane].bias
+            m.d.sync += self.o[lane].eq(self._lane(m, f"l{lane}", acc, mult, bias))
+        return m
+
+    def _lane(self, m: Module, name: str, acc: Value, mult: Value, bias: Value) -> Value:
+        p = self.parameters
+        if self.acc_shape.signed:
+            acc = acc.as_signed()
+        product = acc * mult
+        if p.multiplies:
+            # Two registers, so that a DSP block can take them as its own.
+            for stage in ("product", "product2"):
+                register = Signal(product.shape(), name=f"{name}_{stage}")
+                m.d.sync += register.eq(product)
+                product = register
+            bias = delayed(m, bias, 2, f"{name}_bias")
+            bias = bias.as_signed() if shape_of(p.bias).signed else bias
+        biased_value = product + bias
+        biased = Signal(signed(biased_value.shape().width + 1), name=f"{name}_biased")
+        m.d.sync += biased.eq(biased_value)
+        rounded_value = (biased >> p.shift) + rounding_increment(biased, p.shift, p.out.rounding)
+        rounded = Signal(signed(rounded_value.shape().width), name=f"{name}_rounded")
+        m.d.sync += rounded.eq(rounded_value)
+        result = overflowed(rounded, p.out)
+        if p.clip is not None:
+            low, high = p.clip
+            clipped = Signal(element(p.out), name=f"{name}_unclipped")
+            m.d.comb += clipped.eq(result)
+            result = Mux(clipped < low, low, Mux(clipped > high, high, clipped))
+        return result
+
+
+def rounding_increment(value: Value, shift: int, rounding: Rounding) -> Value:
+    """1 where ``value >> shift`` must be raised by one. ``value`` is signed."""
+    if shift == 0:
+        return Const(0)
+    if shift >= len(value):
+        # Sign extension keeps the formulas below valid when everything is shifted out.
+        extended = Signal(signed(shift + 1))
+        value = Cat(value, *[value[-1]] * (len(extended) - len(value)))
+    half, negative, odd = value[shift - 1], value[-1], value[shift]
+    below = value[: shift - 1].any() if shift > 1 else Const(0)
+    rest = half | below
+    match rounding:
+        case Rounding.FLOOR:
+            return Const(0)
+        case Rounding.CEIL:
+            return rest
+        case Rounding.TO_ZERO:
+            return rest & negative
+        case Rounding.FROM_ZERO:
+            return rest & ~negative
+        case Rounding.HALF_UP:
+            return half
+        case Rounding.HALF_DOWN:
+            return half & below
+        case Rounding.HALF_TO_ZERO:
+            return half & (below | negative)
+        case Rounding.HALF_AWAY:
+            return half & (below | ~negative)
+        case Rounding.HALF_EVEN:
+            return half & (below | odd)
+        case Rounding.HALF_ODD:
+            return half & (below | ~odd)
+
+
+def overflowed(value: Value, out: QType) -> Value:
+    """``value`` (signed) brought into the range of ``out`` by its overflow mode."""
+    if out.overflow is Overflow.WRAP:
+        low_bits = value[: out.width] if len(value) >= out.width else value
+        return low_bits
+    low, high = out.low, out.max
+    below, above = value < low, value > high
+    if out.overflow is Overflow.SATURATE_ZERO:
+        return Mux(below | above, 0, value)
+    return Mux(below, low, Mux(above, high, value))

@@ -1,0 +1,273 @@
+"""Ring of rows: the line buffer of a sliding window, read in columns.
+
+Rows are written beat by beat into the next free slot and kept until no output row needs them.
+Writing and reading go on independently; reading may begin as soon as the beat it needs is there,
+and the next frame's rows enter while the last rows of a frame are still read.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Module, Mux, Shape, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .counter import Counter
+from ..geometry import WindowGeometry
+from .memory import SimpleDualPort
+from .streams import beat, stream_of
+
+
+def column_beat(shape: Shape, geometry: WindowGeometry, parallel: bool) -> data.StructLayout:
+    """Payload of the column stream: part of a column of the window.
+
+    taps: ``lanes`` elements of every kernel row (parallel) or of one. first: the beat begins a
+    new column; last: it completes one; chunk: which ``lanes`` channels; row: which kernel row
+    (serial only).
+    """
+    rows = geometry.kernel[0] if parallel else 1
+    return data.StructLayout(
+        {
+            "taps": data.ArrayLayout(beat(shape, geometry.lanes), rows),
+            "first": 1,
+            "last": 1,
+            "chunk": range(geometry.beats),
+            "row": range(geometry.kernel[0]),
+        }
+    )
+
+
+class RowRing(wiring.Component):
+    """Stores ``rows`` rows, gives the columns of one output row after the other.
+
+    Parameters
+    ----------
+    shape : of an element; geometry; rows : capacity, at least the rows a window needs.
+    parallel : read all kernel rows of a column at once (a memory for each row), else one kernel
+        row a cycle (one memory).
+
+    Members
+    -------
+    i (in stream): pixels in beats. o (out stream): column beats, see ``column_beat``; a virtual
+    column is a single beat with undefined taps. level (out): rows held, a partly written one
+    included.
+
+    A beat written in cycle t can be asked for in t+1 and is at ``o`` in t+2. One beat a cycle
+    on both sides.
+    """
+
+    def __init__(self, shape: Shape, geometry: WindowGeometry, rows: int, parallel: bool) -> None:
+        needed = max(geometry.rows_waited(r) + 1 for r in range(geometry.out_size[0]))
+        if rows < needed:
+            raise ValueError(f"a ring of {rows} rows is too small, the window needs {needed}")
+        self.shape, self.geometry, self.rows, self.parallel = shape, geometry, rows, parallel
+        super().__init__(
+            {
+                "i": In(stream_of(shape, geometry.lanes)),
+                "o": Out(stream.Signature(column_beat(shape, geometry, parallel))),
+                "level": Out(range(rows + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        g = self.geometry
+        width = g.lanes * Shape.cast(self.shape).width
+        # Rows written completely and not yet released. Reading may release rows that are still
+        # to come (a stride beyond the kernel, rows below the last window): then it is negative.
+        lead = max(g.rows_released(r) for r in range(g.out_size[0]))
+        complete = Signal(signed(max(self.rows, lead).bit_length() + 2), name="complete")
+
+        slot = Counter(self.rows, "write_slot")
+        position = Counter(g.row_beats, "write_position")
+        write = Signal(name="write")
+        m.d.comb += [
+            self.i.ready.eq(complete < self.rows),
+            write.eq(self.i.valid & self.i.ready),
+        ]
+        row_done = Signal(name="row_done")
+        m.d.comb += row_done.eq(write & position.last)
+        with m.If(write):
+            position.step(m)
+            with m.If(position.last):
+                slot.step(m)
+
+        reader = self._reader(m, complete, position.value)
+        m.d.sync += complete.eq(complete + row_done - reader["released"])
+        partial = position.value != 0
+        with m.If(complete >= 0):
+            m.d.comb += self.level.eq(complete + partial)
+
+        banks = []
+        for index in range(self.rows if self.parallel else 1):
+            depth = g.row_beats * (1 if self.parallel else self.rows)
+            bank = SimpleDualPort(width, depth)
+            m.submodules[f"bank{index}"] = bank
+            chosen = (slot.value == index) if self.parallel else 1
+            base = 0 if self.parallel else self._row_address(m, "write", slot.value)
+            m.d.comb += [
+                bank.w_en.eq(write & chosen),
+                bank.w_addr.eq(base + position.value),
+                bank.w_data.eq(self.i.payload),
+                bank.r_en.eq(reader["issue"]),
+                bank.r_addr.eq(reader["address"]),
+            ]
+            banks.append(bank.r_data)
+        self._output(m, reader, banks)
+        return m
+
+    def _row_address(self, m: Module, name: str, slot: Value) -> Value:
+        """Address of a slot's first beat in the one memory of a serial ring."""
+        starts = Array([index * self.geometry.row_beats for index in range(self.rows)])
+        address = Signal(range(self.rows * self.geometry.row_beats), name=f"{name}_row_address")
+        m.d.comb += address.eq(starts[slot])
+        return address
+
+    def _reader(self, m: Module, complete: Value, written: Value) -> dict[str, Value]:
+        """Counters of the reading side: which beat is asked for, and whether it may be."""
+        g = self.geometry
+        out_row = Counter(g.out_size[0], "out_row")
+        column = Counter(g.columns_read, "column")
+        chunk = Counter(g.beats, "chunk")
+        kernel_row = Counter(1 if self.parallel else g.kernel[0], "kernel_row")
+        position = Signal(range(g.row_beats), name="read_position")
+        virtual = Signal(name="virtual")
+
+        waited = _by_row(m, "rows_waited", out_row.value, g.rows_waited, g)
+        # With stride, the last column may lie before the end of the row.
+        available = Signal(name="available")
+        m.d.comb += available.eq(
+            (complete > waited) | ((complete == waited) & (written > position))
+        )
+        stage_free = Signal(name="stage_free")
+        issue = Signal(name="issue")
+        m.d.comb += [
+            stage_free.eq(~self.o.valid | self.o.ready),
+            issue.eq(stage_free & (available | virtual)),
+        ]
+
+        column_done = chunk.last & kernel_row.last
+        row_done = column_done & column.last
+        released_rows = _by_row(m, "rows_released", out_row.value, g.rows_released, g)
+        released = Signal.like(released_rows, name="released")
+        with m.If(issue & ~virtual):
+            # Serial: all chunks of a kernel row, then the next kernel row.
+            chunk.step(m)
+            with m.If(chunk.last):
+                kernel_row.step(m)
+            with m.If(column_done):
+                column.step(m)
+            with m.If(row_done):
+                m.d.comb += released.eq(released_rows)
+            self._step_position(m, position, chunk, column_done, row_done)
+        self._step_rows(m, issue, row_done, virtual, out_row)
+
+        base = self._step_window_slot(m, issue & ~virtual & row_done, out_row)
+        address: Value = position
+        if not self.parallel:
+            slot = Signal(range(self.rows), name="read_slot")
+            total = base + kernel_row.value
+            m.d.comb += slot.eq(_modulo(total, self.rows, self.rows + g.kernel[0] - 1))
+            address = self._row_address(m, "read", slot) + position
+        return {
+            "issue": issue,
+            "virtual": virtual,
+            "address": address,
+            "released": released,
+            "base": base,
+            "first": virtual | ((chunk.value == 0) & (kernel_row.value == 0)),
+            "last": virtual | column_done,
+            "chunk": chunk.value,
+            "row": kernel_row.value,
+            "stage_free": stage_free,
+        }
+
+    def _step_position(self, m, position, chunk: Counter, column_done, row_done) -> None:
+        m.d.sync += position.eq(position + 1)
+        if not self.parallel:
+            # The same chunks of the next kernel row.
+            with m.If(chunk.last & ~column_done):
+                m.d.sync += position.eq(position - (self.geometry.beats - 1))
+        with m.If(row_done):
+            m.d.sync += position.eq(0)
+
+    def _step_rows(self, m: Module, issue, row_done, virtual, out_row: Counter) -> None:
+        """Next output row; virtual columns after it where they are needed."""
+        g = self.geometry
+        if g.virtual_steps == 0:
+            with m.If(issue & row_done):
+                out_row.step(m)
+            return
+        steps = Counter(g.virtual_steps, "virtual_step")
+        here = out_row.last if g.fused else 1
+        with m.If(issue):
+            with m.If(virtual):
+                steps.step(m)
+                with m.If(steps.last):
+                    m.d.sync += virtual.eq(0)
+                    out_row.step(m)
+            with m.Elif(row_done):
+                with m.If(here):
+                    m.d.sync += virtual.eq(1)
+                with m.Else():
+                    out_row.step(m)
+
+    def _step_window_slot(self, m: Module, row_read: Value, out_row: Counter) -> Signal:
+        """Slot of kernel row 0 of the current output row, which may be a row above the frame."""
+        g, rows = self.geometry, self.rows
+        top = g.pads[0][0]
+        base = Signal(range(rows), name="window_slot", init=(-top) % rows)
+        step = g.stride[0] % rows
+        # After the last output row: on to the next frame's first.
+        wrap = (g.size[0] - (g.out_size[0] - 1) * g.stride[0]) % rows
+        following = Signal(range(2 * rows), name="following_slot")
+        m.d.comb += following.eq(base + Mux(out_row.last, wrap, step))
+        with m.If(row_read):
+            m.d.sync += base.eq(_modulo(following, rows, 2 * rows - 2))
+        return base
+
+    def _output(self, m: Module, reader: dict[str, Value], banks: list[Value]) -> None:
+        """Second stage: the words that were read, rotated so that kernel row 0 comes first."""
+        g = self.geometry
+        base = Signal.like(reader["base"], name="stage_slot")
+        payload = self.o.payload
+        with m.If(reader["stage_free"]):
+            m.d.sync += self.o.valid.eq(reader["issue"])
+        with m.If(reader["issue"]):
+            m.d.sync += [
+                base.eq(reader["base"]),
+                payload.first.eq(reader["first"]),
+                payload.last.eq(reader["last"]),
+                payload.chunk.eq(reader["chunk"]),
+                payload.row.eq(reader["row"]),
+            ]
+        if not self.parallel:
+            m.d.comb += payload.taps[0].eq(banks[0])
+            return
+        with m.Switch(base):
+            for slot in range(self.rows):
+                with m.Case(slot):
+                    for row in range(g.kernel[0]):
+                        m.d.comb += payload.taps[row].eq(banks[(slot + row) % self.rows])
+
+
+def _by_row(m: Module, name: str, out_row: Value, function, g: WindowGeometry) -> Signal:
+    """A small table over output rows, as a signal; rows with the common value share a case."""
+    values = [function(row) for row in range(g.out_size[0])]
+    result = Signal(range(max(values) + 1), name=name)
+    common = max(set(values), key=values.count)
+    m.d.comb += result.eq(common)
+    with m.Switch(out_row):
+        for row, value in enumerate(values):
+            if value != common:
+                with m.Case(row):
+                    m.d.comb += result.eq(value)
+    return result
+
+
+def _modulo(value: Value, modulus: int, largest: int) -> Value:
+    """``value % modulus`` for values up to ``largest``, by subtraction."""
+    while largest >= modulus:
+        multiple = (largest // modulus) * modulus
+        value = Mux(value >= multiple, value - multiple, value)
+        largest = max(modulus - 1, multiple - 1) if multiple > modulus else modulus - 1
+    return value

@@ -1,0 +1,116 @@
+"""Geometry of a sliding window over frames that arrive row by row, as plain numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WindowGeometry:
+    """A window of ``kernel`` (rows, columns) moved by ``stride`` over ``size`` (rows, columns).
+
+    ``pads`` is ((top, bottom), (left, right)); ``channels`` of a pixel arrive in beats of
+    ``lanes``; ``pixels`` neighbouring output pixels are made at a time.
+
+    The columns of an output row enter a shift register one after the other. Where the window of
+    the last pixels of a row hangs over the right edge, something must take the place of the
+    missing columns. If rows follow one below the other (stride 1) these are the first columns
+    of the next row, which are needed anyway (``fused``): so a row costs no more steps than it
+    has columns. Otherwise, and after the last row of a frame, they are virtual steps.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pads: tuple[tuple[int, int], tuple[int, int]]
+    size: tuple[int, int]
+    channels: int
+    lanes: int
+    pixels: int = 1
+
+    def __post_init__(self) -> None:
+        for what in ("kernel", "stride", "size"):
+            if min(getattr(self, what)) < 1:
+                raise ValueError(f"{what} {getattr(self, what)} must be at least 1")
+        if min(self.channels, self.lanes, self.pixels) < 1:
+            raise ValueError("channels, lanes and pixels must be at least 1")
+        if self.lanes > self.channels:
+            raise ValueError(f"{self.lanes} lanes are more than {self.channels} channels")
+        if min(self.out_size) < 1:
+            raise ValueError("the window does not fit")
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        """Output rows and columns."""
+        rows, columns = (
+            (n + sum(p) - k) // s + 1 if n + sum(p) >= k else 0
+            for n, k, s, p in zip(self.size, self.kernel, self.stride, self.pads, strict=True)
+        )
+        return rows, columns
+
+    @property
+    def groups(self) -> int:
+        """Groups of ``pixels`` in an output row; the last may be partly beyond the edge."""
+        return -(-self.out_size[1] // self.pixels)
+
+    @property
+    def beats(self) -> int:
+        """Beats of an input pixel."""
+        return -(-self.channels // self.lanes)
+
+    @property
+    def row_beats(self) -> int:
+        """Beats of an input row."""
+        return self.size[1] * self.beats
+
+    @property
+    def window_columns(self) -> int:
+        """Columns that a group of pixels sees."""
+        return self.kernel[1] + (self.pixels - 1) * self.stride[1]
+
+    @property
+    def step(self) -> int:
+        """Columns by which one group follows the other."""
+        return self.stride[1] * self.pixels
+
+    @property
+    def first_steps(self) -> int:
+        """Columns that enter for the first group of a row."""
+        return self.window_columns - self.pads[1][0]
+
+    @property
+    def columns_read(self) -> int:
+        """Real columns that a row of outputs needs."""
+        return min(self.size[1], self.first_steps + (self.groups - 1) * self.step)
+
+    @property
+    def virtual_steps(self) -> int:
+        """Columns beyond the right edge."""
+        return self.first_steps + (self.groups - 1) * self.step - self.columns_read
+
+    @property
+    def fused(self) -> bool:
+        """Whether a row's virtual columns are the next row's first ones."""
+        return (
+            self.stride[0] == 1
+            and self.virtual_steps < self.first_steps
+            and self.virtual_steps <= self.columns_read
+        )
+
+    def first_row(self, out_row: int) -> int:
+        """First real input row of an output row."""
+        return min(max(0, out_row * self.stride[0] - self.pads[0][0]), self.size[0] - 1)
+
+    def last_row(self, out_row: int) -> int:
+        """Last real input row of an output row."""
+        low = out_row * self.stride[0] - self.pads[0][0]
+        return max(0, min(self.size[0] - 1, low + self.kernel[0] - 1))
+
+    def rows_waited(self, out_row: int) -> int:
+        """Index of the last row needed, counted from the first one kept."""
+        return self.last_row(out_row) - self.first_row(out_row)
+
+    def rows_released(self, out_row: int) -> int:
+        """Rows that are not needed any more when an output row has been read."""
+        last = out_row == self.out_size[0] - 1
+        following = self.size[0] if last else self.first_row(out_row + 1)
+        return following - self.first_row(out_row)

@@ -1,0 +1,160 @@
+"""Folding: how many outputs, taps and pixels each MAC unit works on at a time.
+
+The interval of the whole is that of its slowest unit, so for a given interval each unit takes
+its cheapest folding that is quick enough; the search over intervals is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import UserError
+from ..ir import ops
+from .stages import Stage
+from .units import beats_of
+
+MAX_PIXELS = 8
+"""Most output pixels that a unit computes side by side."""
+
+
+@dataclass(frozen=True, order=True)
+class Folding:
+    """One way to fold a MAC stage: cost first, so that the smallest is the best.
+
+    lanes : requantizers. cycles : of a frame, the larger of MAC array and output beats.
+    """
+
+    multipliers: int
+    lanes: int
+    cycles: int
+    pe: int
+    simd: int
+    pixels: int
+
+
+def foldings(stage: Stage) -> list[Folding]:
+    """All useful foldings of a MAC stage: for each number of folds the narrowest unit."""
+    op = stage.op
+    assert isinstance(op, (ops.Conv2D, ops.Dense))
+    outputs = op.weights.shape[-1]
+    taps = op.weights.size // outputs
+    out_folds = {beats_of(outputs, pe) for pe in range(1, outputs + 1)}
+    tap_folds = {beats_of(taps, simd) for simd in range(1, taps + 1)}
+    simds = [beats_of(taps, k) for k in sorted(tap_folds)]
+    if op.accumulator is not None:
+        simds = [min(op.accumulator.group, taps)]
+    result = []
+    for m in sorted(out_folds):
+        pe = beats_of(outputs, m)
+        for simd in simds:
+            for pixels in _pixel_choices(stage, pe == outputs):
+                result.append(folding(stage, pe, simd, pixels))
+    return result
+
+
+def _pixel_choices(stage: Stage, all_outputs: bool) -> range:
+    if isinstance(stage.op, ops.Dense) or not all_outputs:
+        return range(1, 2)
+    return range(1, min(MAX_PIXELS, stage.output.hwc[1]) + 1)
+
+
+def folding(stage: Stage, pe: int, simd: int, pixels: int) -> Folding:
+    """The folding with its requantizer lanes and cycles."""
+    op = stage.op
+    assert isinstance(op, (ops.Conv2D, ops.Dense))
+    outputs = op.weights.shape[-1]
+    tap_folds = beats_of(op.weights.size // outputs, simd)
+    height, width, _ = stage.output.hwc
+    compute = height * beats_of(width, pixels) * tap_folds * beats_of(outputs, pe)
+    lanes = requant_lanes(outputs, pe, pixels, tap_folds)
+    out_beats = height * width * beats_of(outputs, lanes)
+    return Folding(pe * simd * pixels, lanes, max(compute, out_beats), pe, simd, pixels)
+
+
+def requant_lanes(outputs: int, pe: int, pixels: int, tap_folds: int) -> int:
+    """Fewest requantizers that take a word apart before the next one is finished.
+
+    They divide ``pe``, so that beats never cross words, unless a word has all outputs.
+    """
+    candidates = range(1, pe + 1) if pe >= outputs else [n for n in range(1, pe + 1) if pe % n == 0]
+    for lanes in candidates:
+        if pixels * beats_of(min(pe, outputs), lanes) <= tap_folds:
+            return lanes
+    return pe
+
+
+def stream_floor(stages: list[Stage]) -> int:
+    """Fewest cycles a frame can take on streams of at most one pixel a beat."""
+    floor = 1
+    for stage in stages:
+        for tensor in (stage.input, stage.output):
+            height, width, channels = tensor.hwc
+            beats = height * width
+            if isinstance(stage.op, ops.ArgMax) and tensor is stage.input:
+                beats *= channels
+            floor = max(floor, beats)
+    return floor
+
+
+def choose_for_interval(stages: list[Stage], interval: int) -> dict[str, Folding]:
+    """Fewest multipliers with which every stage keeps to ``interval`` cycles.
+
+    Raises UserError when a stage or a stream can not.
+    """
+    floor = stream_floor(stages)
+    if interval < floor:
+        raise UserError(
+            f"an interval of {interval} cycles is below what the streams allow: "
+            f"{floor} cycles at one pixel a beat",
+            hint=f"ask for --interval {floor} or more",
+        )
+    chosen = {}
+    for stage in _mac_stages(stages):
+        quick = [f for f in foldings(stage) if f.cycles <= interval]
+        if not quick:
+            least = min(f.cycles for f in foldings(stage))
+            raise UserError(
+                f"can not keep to an interval of {interval} cycles, {least} at best",
+                layer=stage.name,
+                hint=f"ask for --interval {least} or more",
+            )
+        chosen[stage.name] = min(quick)
+    return chosen
+
+
+def choose_for_multipliers(stages: list[Stage], budget: int) -> dict[str, Folding]:
+    """The smallest interval within ``budget`` multipliers, then the fewest at that interval.
+
+    Raises UserError when the budget is below one multiplier for each MAC stage.
+    """
+    macs = _mac_stages(stages)
+    options = {stage.name: foldings(stage) for stage in macs}
+    least = sum(min(f.multipliers for f in options[stage.name]) for stage in macs)
+    if budget < least:
+        raise UserError(
+            f"{budget} multipliers are too few: this network needs at least {least} "
+            "(one for each layer that multiplies, more where an accumulator states a group)",
+            hint=f"give --multipliers {least} or more",
+        )
+    floor = stream_floor(stages)
+    intervals = sorted({max(floor, f.cycles) for fs in options.values() for f in fs} | {floor})
+    slowest_best = max((min(f.cycles for f in fs) for fs in options.values()), default=0)
+    intervals = [t for t in intervals if t >= slowest_best]
+
+    def cost(interval: int) -> int:
+        return sum(
+            min(f.multipliers for f in fs if f.cycles <= interval) for fs in options.values()
+        )
+
+    low, high = 0, len(intervals) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if cost(intervals[middle]) <= budget:
+            high = middle
+        else:
+            low = middle + 1
+    return choose_for_interval(stages, intervals[low])
+
+
+def _mac_stages(stages: list[Stage]) -> list[Stage]:
+    return [s for s in stages if isinstance(s.op, (ops.Conv2D, ops.Dense))]
