@@ -1,0 +1,144 @@
+"""Model files to graphs. Each format is one row of ``IMPORTERS``; heavy packages load lazily.
+
+What is not supported raises UserError with the file, the layer, the reason and what to do;
+nothing is approximated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..ir import Graph, load_json
+from ..numeric import QType
+
+__all__ = ["IMPORTERS", "Importer", "Source", "load"]
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model file as its importer is chosen: its path and first bytes, and its JSON if it is."""
+
+    path: Path
+    head: bytes
+
+    @cached_property
+    def json(self) -> Any:
+        """The parsed file where it is JSON, else None."""
+        if self.path.suffix.lower() != ".json" and not self.head.lstrip().startswith(b"{"):
+            return None
+        try:
+            return json.loads(self.path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"not JSON ({error})") from None
+
+
+@dataclass(frozen=True)
+class Importer:
+    """One format.
+
+    ``suffixes`` usual endings, for messages and for files that are damaged at their beginning;
+    ``matches`` whether the content is of this format; ``read`` makes the graph from the source,
+    the input type and the weights file.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    matches: Callable[[Source], bool]
+    read: Callable[[Source, QType | None, Path | None], Graph]
+
+
+def _is_own(source: Source) -> bool:
+    return isinstance(source.json, dict) and "format" in source.json
+
+
+def _read_own(source: Source, input_type: QType | None, weights: Path | None) -> Graph:
+    for what, given in (("an input type", input_type), ("a weights file", weights)):
+        if given is not None:
+            raise UserError(f"{what} was given, but this model description holds its own")
+    return load_json(source.path)
+
+
+def _is_qkeras(source: Source) -> bool:
+    from .qkeras import is_architecture
+
+    return source.head.startswith(_HDF5_SIGNATURE) or is_architecture(source.json)
+
+
+def _read_qkeras(source: Source, input_type: QType | None, weights: Path | None) -> Graph:
+    from .qkeras import load_qkeras
+
+    return load_qkeras(source.path, source.json, input_type, weights)
+
+
+IMPORTERS: tuple[Importer, ...] = (
+    Importer("hwgen model description", (".json",), _is_own, _read_own),
+    Importer("QKeras", (".h5", ".hdf5", ".json"), _is_qkeras, _read_qkeras),
+)
+"""All formats; the first whose content matches reads the file."""
+
+
+def load(
+    path: str | Path,
+    *,
+    input_type: QType | None = None,
+    weights: str | Path | None = None,
+) -> Graph:
+    """Read a model file of any supported format.
+
+    Parameters
+    ----------
+    path : the model: QKeras HDF5, Keras architecture JSON, or the project's own JSON.
+    input_type : type of the input, for formats that do not state it.
+    weights : HDF5 weights of an architecture JSON; None: ``NAME_weights.h5`` or ``NAME.h5``.
+
+    Raises UserError, naming the file, for whatever can not be read or is not supported.
+    """
+    path = Path(path)
+    try:
+        source = Source(path, _head(path))
+        importer = _choose(source)
+        return importer.read(source, input_type, None if weights is None else Path(weights))
+    except UserError as error:
+        raise error.within(path) from None
+    except OSError as error:
+        raise UserError(f"can not be read ({error.strerror or error})", file=path) from None
+
+
+def _head(path: Path) -> bytes:
+    if path.is_dir():
+        raise UserError("is a directory", hint="give the model file")
+    if not path.exists():
+        raise UserError("no such file")
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        raise UserError("the file is empty")
+    return head
+
+
+def _choose(source: Source) -> Importer:
+    for importer in IMPORTERS:
+        if importer.matches(source):
+            return importer
+    suffix = source.path.suffix.lower()
+    formats = "; ".join(f"{i.name} ({', '.join(i.suffixes)})" for i in IMPORTERS)
+    expected = [i.name for i in IMPORTERS if suffix in i.suffixes]
+    if expected:
+        raise UserError(
+            f"the content is not that of a {suffix} file ({' or '.join(expected)})",
+            hint="it may be damaged: copy or save it again",
+        )
+    raise UserError(
+        f"no importer reads files ending in {suffix!r}"
+        if suffix
+        else "the format is not recognized",
+        hint=f"supported are {formats}",
+    )

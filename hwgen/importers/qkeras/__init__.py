@@ -1,0 +1,67 @@
+"""QKeras models (HDF5, or architecture JSON with HDF5 weights), read without TensorFlow.
+
+The way of a file: ``files`` reads bytes, ``architecture`` finds the chain of layers, ``layers``
+turns each layer into steps, ``lower`` turns steps into a graph. ``quantizers`` and ``parameters``
+hold the integer rules of QKeras for activations and for weights, ``affine`` the exact per-channel
+arithmetic between accumulator and quantizer.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from ...ir import Graph
+from ...numeric import QType
+from .architecture import read_chain
+from .files import find_weights, read_hdf5
+from .layers import check_supported, steps_of
+from .lower import lower
+
+
+def is_architecture(obj: Any) -> bool:
+    """Whether a JSON value is what Keras' ``to_json`` writes."""
+    return isinstance(obj, dict) and isinstance(obj.get("class_name"), str) and "config" in obj
+
+
+def load_qkeras(
+    path: Path, architecture: Any, input_type: QType | None, weights: Path | None
+) -> Graph:
+    """Import a QKeras model.
+
+    Parameters
+    ----------
+    path : the model file: HDF5, or the architecture JSON.
+    architecture : the parsed JSON, or None when ``path`` is HDF5.
+    input_type : type of the model's input; None: that of a first QActivation, else u8.8.
+    weights : HDF5 file with the weights; None: in ``path``, or beside the architecture JSON.
+
+    Raises UserError naming the file and the layer where something is damaged or unsupported.
+    """
+    if architecture is None:
+        content = read_hdf5(path)
+        if content.model_config is None:
+            raise UserError(
+                "the file holds weights only, no model",
+                file=path,
+                hint="give the architecture JSON and name this file as its weights, or save the "
+                "whole model with model.save('name.h5')",
+            )
+        architecture = content.model_config
+        if weights is not None:
+            content = read_hdf5(weights)
+    else:
+        weights = weights or find_weights(path)
+        content = read_hdf5(weights)
+    chain = read_chain(architecture, check_supported)
+    values = content.weights
+    steps = [s for layer in chain.layers for s in steps_of(layer, values.get(layer.name, {}))]
+    return lower(_identifier(path.stem), chain.input_name, chain.input_shape, steps, input_type)
+
+
+def _identifier(stem: str) -> str:
+    """A file's stem as a valid identifier."""
+    name = re.sub(r"\W", "_", stem, flags=re.ASCII)
+    return name if name and not name[0].isdigit() else f"m_{name}"

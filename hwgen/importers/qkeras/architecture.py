@@ -1,0 +1,198 @@
+"""The chain of layers in a Keras configuration: Sequential, or functional without branches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import UserError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer as Keras describes it."""
+
+    class_name: str
+    name: str
+    config: dict[str, Any]
+
+    def error(self, reason: str, hint: str | None = None) -> UserError:
+        """An error that names this layer."""
+        return UserError(reason, layer=self.name, hint=hint)
+
+    def get(self, key: str) -> Any:
+        """A field of the configuration that must be there."""
+        if key not in self.config:
+            raise self.error(f"its configuration has no {key!r}")
+        return self.config[key]
+
+    def integer(self, key: str) -> int:
+        """A positive integer."""
+        value = self.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self.error(f"{key} is {value!r}, a positive integer is needed")
+        return value
+
+    def pair(self, key: str, value: Any = None) -> tuple[int, int]:
+        """Two positive integers, or one for both."""
+        value = self.get(key) if value is None else value
+        items = list(value) if isinstance(value, (list, tuple)) else [value, value]
+        good = (isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in items)
+        if len(items) != 2 or not all(good):
+            raise self.error(f"{key} is {value!r}, two positive integers are needed")
+        return items[0], items[1]
+
+    def require(self, key: str, allowed: tuple[Any, ...], hint: str | None = None) -> Any:
+        """A field (absent: the first allowed value) that must have one of the allowed values."""
+        value = self.config.get(key, allowed[0])
+        value = tuple(value) if isinstance(value, list) else value
+        if value not in allowed:
+            names = " or ".join(repr(a) for a in allowed)
+            raise self.error(f"{key} {value!r} is not supported (only {names})", hint)
+        return value
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A network without branches. ``input_shape`` is that of one frame."""
+
+    input_name: str
+    input_shape: tuple[int, ...]
+    layers: tuple[Layer, ...]
+
+
+def read_chain(model: Any, check: Callable[[Layer], None]) -> Chain:
+    """The layers of a model configuration in the order of the data.
+
+    ``check`` raises UserError for a layer that can not be imported; it sees every layer, in the
+    order of the file, before branches are judged: so the message names the cause.
+    Raises UserError for several inputs or outputs, branches and shared layers.
+    """
+    model = _untuple(model)
+    if not isinstance(model, dict) or not isinstance(model.get("class_name"), str):
+        raise UserError("the model configuration has no class_name")
+    kind = _plain(model["class_name"])
+    config = model.get("config")
+    if kind not in ("Sequential", "Functional", "Model"):
+        raise UserError(
+            f"a model of class {kind} is not supported",
+            hint="save a Sequential or functional Keras 2 model",
+        )
+    entries = config.get("layers") if isinstance(config, dict) else config
+    if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+        raise UserError("the model configuration has no list of layers")
+    if not entries:
+        raise UserError("the model has no layers")
+    layers = [_layer(entry, index) for index, entry in enumerate(entries)]
+    for layer in layers:
+        if layer.class_name != "InputLayer":
+            check(layer)
+    if kind != "Sequential":
+        layers = _functional_order(config, entries, layers)
+    elif layers[0].class_name != "InputLayer":
+        # Old Sequential files keep the input's shape in their first layer, or beside the layers.
+        shape = layers[0].config.get("batch_input_shape")
+        if shape is None and isinstance(config, dict):
+            shape = config.get("build_input_shape")
+        first = {"batch_input_shape": shape}
+        layers.insert(0, Layer("InputLayer", f"{layers[0].name}_input", first))
+    if any(layer.class_name == "InputLayer" for layer in layers[1:]):
+        raise UserError("the model has several inputs", hint="only one is supported")
+    return Chain(layers[0].name, _input_shape(layers[0]), tuple(layers[1:]))
+
+
+def _untuple(value: Any) -> Any:
+    """Keras' JSON writes tuples as {"class_name": "__tuple__", "items": [...]}."""
+    if isinstance(value, dict):
+        if value.get("class_name") == "__tuple__" and isinstance(value.get("items"), list):
+            return [_untuple(item) for item in value["items"]]
+        return {key: _untuple(item) for key, item in value.items()}
+    return [_untuple(item) for item in value] if isinstance(value, list) else value
+
+
+def _plain(class_name: str) -> str:
+    """Registered classes bear a package: ``Custom>QConv2D``."""
+    return class_name.rsplit(">", 1)[-1]
+
+
+def _layer(entry: dict[str, Any], index: int) -> Layer:
+    kind, config = entry.get("class_name"), entry.get("config")
+    if not isinstance(kind, str) or not isinstance(config, dict):
+        raise UserError(f"layer number {index + 1} has no class_name or no config")
+    name = entry.get("name", config.get("name"))
+    if not isinstance(name, str) or not name:
+        raise UserError(f"layer number {index + 1} ({kind}) has no name")
+    return Layer(_plain(kind), name, config)
+
+
+def _input_shape(layer: Layer) -> tuple[int, ...]:
+    shape = layer.config.get("batch_input_shape", layer.config.get("batch_shape"))
+    if not isinstance(shape, list) or len(shape) < 2:
+        raise layer.error("the shape of the model's input is not in the file", "give input_shape")
+    lengths = shape[1:]
+    if len(lengths) > 3 or not all(isinstance(n, int) and n >= 1 for n in lengths):
+        raise layer.error(
+            f"input shape {lengths} is not supported",
+            "give it as (height, width, channels) or (features,), each a fixed number",
+        )
+    return tuple(lengths)
+
+
+def _functional_order(config: Any, entries: list[Any], layers: list[Layer]) -> list[Layer]:
+    """Follow the connections from the only input to the only output."""
+    by_name = {layer.name: layer for layer in layers}
+    if len(by_name) != len(layers):
+        raise UserError("two layers have the same name")
+    inputs = [layer for layer in layers if layer.class_name == "InputLayer"]
+    outputs = _ends(config.get("output_layers"))
+    for what, ends in (("inputs", inputs), ("outputs", outputs)):
+        if len(ends) != 1:
+            raise UserError(f"the model has {len(ends)} {what}", hint="only one is supported")
+    reader: dict[str, Layer] = {}
+    for entry, layer in zip(entries, layers, strict=True):
+        if layer.class_name == "InputLayer":
+            continue
+        source = _source(entry.get("inbound_nodes"), layer)
+        if source in reader:
+            raise UserError(
+                f"its output is read by {reader[source].name!r} and {layer.name!r}",
+                layer=source,
+                hint="branches are not supported yet",
+            )
+        reader[source] = layer
+    order = [inputs[0]]
+    while (following := reader.get(order[-1].name)) is not None and len(order) < len(layers):
+        order.append(following)
+    if order[-1].name != outputs[0] or len(order) != len(layers):
+        loose = next((n for n in by_name if n not in {layer.name for layer in order}), outputs[0])
+        raise UserError("is not on the way from the input to the output", layer=loose)
+    return order
+
+
+def _ends(value: Any) -> list[str]:
+    """Names in input_layers or output_layers: [["a", 0, 0], ...], or ["a", 0, 0] for one."""
+    if not isinstance(value, list) or not value:
+        return []
+    items = [value] if isinstance(value[0], str) else value
+    return [item[0] for item in items if isinstance(item, list) and item]
+
+
+def _source(nodes: Any, layer: Layer) -> str:
+    """The only layer that this one reads."""
+    if not isinstance(nodes, list) or not nodes:
+        raise layer.error("is not connected")
+    if isinstance(nodes[0], dict):
+        raise layer.error(
+            "connections in the layout of Keras 3", "QKeras needs Keras 2: save the model there"
+        )
+    if len(nodes) > 1:
+        raise layer.error("is used several times", "shared layers are not supported yet")
+    calls = nodes[0]
+    if isinstance(calls, list) and calls and isinstance(calls[0], str):
+        calls = [calls]
+    if not isinstance(calls, list) or not all(isinstance(c, list) and c for c in calls):
+        raise layer.error("its inbound_nodes are not understood")
+    if len(calls) != 1:
+        raise layer.error(f"has {len(calls)} inputs", "branches are not supported yet")
+    return str(calls[0][0])

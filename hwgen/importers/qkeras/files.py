@@ -1,0 +1,95 @@
+"""Reading Keras' HDF5 files: the model's configuration and the weights of each layer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+
+Weights = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Hdf5Content:
+    """``model_config`` is None in a file of weights only; weights are by layer, then by name."""
+
+    model_config: Any
+    weights: dict[str, Weights]
+
+
+def find_weights(architecture: Path) -> Path:
+    """The HDF5 file beside ``name.json``: ``name_weights.h5`` or ``name.h5``."""
+    names = [f"{architecture.stem}_weights.h5", f"{architecture.stem}.h5"]
+    for name in names:
+        if (candidate := architecture.with_name(name)).exists():
+            return candidate
+    raise UserError(
+        f"an architecture without weights: neither {' nor '.join(names)} is beside it",
+        file=architecture,
+        hint="name the weights file",
+    )
+
+
+def read_hdf5(path: Path) -> Hdf5Content:
+    """Read a file that Keras 2 wrote. Raises UserError where it is damaged or of another layout."""
+    if not path.is_file():
+        raise UserError("no such file" if not path.exists() else "not a file", file=path)
+    import h5py  # only those who import QKeras models pay for it
+
+    try:
+        with h5py.File(path, "r") as file:
+            config = file.attrs.get("model_config")
+            if "layers" in file and config is None:
+                raise UserError(
+                    "weights in the layout of Keras 3",
+                    file=path,
+                    hint="QKeras needs Keras 2: save with model.save('name.h5') there",
+                )
+            root: Any = file.get("model_weights", file)
+            weights = {name: _layer(root[name]) for name in _names(root, "layer_names")}
+    except UserError:
+        raise
+    except Exception as error:
+        # A damaged file surfaces as many kinds of exceptions from inside h5py; all mean the same.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"not a readable HDF5 file ({reason})", file=path, hint="copy or save it again"
+        ) from None
+    return Hdf5Content(None if config is None else _parse(config, path), weights)
+
+
+def _parse(config: Any, path: Path) -> Any:
+    try:
+        return json.loads(config)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"its model_config is not JSON ({error})", file=path) from None
+
+
+def _names(group: Any, key: str) -> list[str]:
+    """A list attribute of Keras, which splits long ones into key0, key1, ..."""
+    if key in group.attrs:
+        parts = [group.attrs[key]]
+    else:
+        parts = []
+        while f"{key}{len(parts)}" in group.attrs:
+            parts.append(group.attrs[f"{key}{len(parts)}"])
+        if not parts:
+            return list(group)
+    # An empty list is stored as an array of floats.
+    texts = [text for part in parts for text in part if isinstance(text, (bytes, str))]
+    return [text.decode("utf-8") if isinstance(text, bytes) else text for text in texts]
+
+
+def _layer(group: Any) -> Weights:
+    """Arrays of one layer by the last part of their names (``conv1/kernel:0`` -> ``kernel``)."""
+    import h5py
+
+    if not isinstance(group, h5py.Group):
+        raise UserError("a layer's weights are not in a group of their own")
+    names = _names(group, "weight_names")
+    return {n.split("/")[-1].split(":")[0]: np.asarray(group[n]) for n in names}

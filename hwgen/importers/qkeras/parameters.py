@@ -1,0 +1,183 @@
+"""Kernels and biases, quantized with the same float32 operations as QKeras 0.9.0.
+
+So every code is the one that QKeras computes with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ...numeric import Overflow, QType, Rounding
+from .affine import log2_exact
+from .quantizers import FLOAT32_BITS, Spec, bits_type, is_binary, number_alpha, with_frac
+
+FloatArray = np.ndarray[Any, Any]
+
+_EPSILON = np.float32(1e-7)
+"""K.epsilon()"""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Quantized weights: ``value = code * 2**-type.frac * scale`` of the output channel.
+
+    ``notes`` are sentences for the reader.
+    """
+
+    codes: np.ndarray[Any, Any]
+    type: QType
+    scale: tuple[Fraction, ...]
+    notes: tuple[str, ...] = ()
+
+
+def quantize_kernel(spec: Spec, x: FloatArray) -> Kernel:
+    """Codes and scales of a float32 kernel whose last axis is the output channels."""
+    # QKeras' layers replace a kernel's alpha None in this way.
+    alpha = "auto_po2" if spec.params.get("alpha") is None else spec.params["alpha"]
+    _check_kernel(spec, alpha, x)
+    if isinstance(alpha, str):
+        codes, factors, unsure = _auto(spec, alpha, x)
+        integer, bits = spec.number("integer", -64, 64), spec.number("bits", 1, 32)
+        qtype = QType(True, bits, -integer, Rounding.HALF_EVEN, Overflow.SATURATE_SYMMETRIC)
+        scale = _channel_scales(factors.reshape(-1), codes)
+    else:
+        qtype, _ = bits_type(spec)
+        codes, scale, unsure = _codes(spec, x), (number_alpha(spec),) * x.shape[-1], False
+    note = (
+        f"{spec.layer.name}: an auto_po2 scale of this kernel is so near a rounding tie that "
+        "another build of TensorFlow may choose its neighbour"
+    )
+    return _normalized(codes.astype(np.int64), qtype, scale, (note,) if unsure else ())
+
+
+def _check_kernel(spec: Spec, alpha: Any, x: FloatArray) -> None:
+    """Raise UserError for a quantizer that kernels can not have here."""
+    layer, params = spec.layer, spec.params
+    if spec.name == "quantized_relu":
+        raise layer.error("a kernel quantized by quantized_relu is not supported")
+    if spec.name != "quantized_bits":
+        if isinstance(alpha, str):
+            raise layer.error(
+                f"a {spec.name} kernel with alpha {params['alpha']!r} is not supported yet",
+                "use alpha=1",
+            )
+        if params.get("use_01"):
+            raise layer.error("a binary kernel with use_01 is not supported")
+        return
+    if spec.number("bits", 1, 32) > FLOAT32_BITS:
+        raise layer.error(
+            f"a kernel of {params['bits']} bits is not exact in the float32 of QKeras",
+            f"use at most {FLOAT32_BITS} bits",
+        )
+    if isinstance(alpha, str) and params["scale_axis"] not in (None, x.ndim - 1, -1):
+        raise layer.error(f"scale_axis {params['scale_axis']!r} is not supported (only the last)")
+
+
+def _channel_scales(factors: FloatArray, codes: FloatArray) -> tuple[Fraction, ...]:
+    """Exact scales; a channel of zeros takes a scale of another, which keeps multipliers small."""
+    used = np.any(codes.reshape(-1, codes.shape[-1]) != 0, axis=0)
+    default = next((float(f) for f, u in zip(factors, used, strict=True) if u), 1.0)
+    return tuple(Fraction(float(f) if u else default) for f, u in zip(factors, used, strict=True))
+
+
+def _normalized(
+    codes: FloatArray, qtype: QType, scale: tuple[Fraction, ...], notes: tuple[str, ...]
+) -> Kernel:
+    """Powers of two in all scales move into ``frac``; equal ones leave no scale at all."""
+    exponents = [log2_exact(s) for s in scale]
+    known = [e for e in exponents if e is not None]
+    if len(known) == len(exponents):
+        least = min(known)
+        qtype = with_frac(qtype, qtype.frac - least)
+        scale = tuple(Fraction(2) ** (e - least) for e in known)
+    return Kernel(codes, qtype, scale, notes)
+
+
+def quantize_bias(spec: Spec | None, x: FloatArray) -> tuple[Fraction, ...]:
+    """The exact values of a float32 bias vector after its quantizer (None: as it is)."""
+    values = x
+    if spec is not None:
+        if spec.name != "quantized_bits":
+            raise spec.layer.error(f"a bias quantized by {spec.name} is not supported")
+        integer = np.float32(2.0 ** spec.number("integer", -64, 64))
+        if isinstance(spec.params["alpha"], str):
+            codes, factors, _ = _auto(spec, spec.params["alpha"], x)
+            values = factors * (integer * codes)
+        else:
+            qtype, _ = bits_type(spec)
+            unit = np.float32(2.0**-qtype.frac)
+            values = np.float32(float(number_alpha(spec))) * (_codes(spec, x) * unit)
+    return tuple(Fraction(float(v)) for v in values)
+
+
+def _codes(spec: Spec, x: FloatArray) -> FloatArray:
+    """Codes with a number alpha, in the float32 operations of QKeras."""
+    if is_binary(spec):
+        return np.where(x >= 0, np.float32(1), np.float32(-1))
+    if spec.name == "ternary":
+        threshold = spec.params["threshold"]
+        threshold = 0.33 if threshold is None else threshold
+        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
+            raise spec.layer.error(f"ternary: threshold {threshold!r} is not a number")
+        return np.sign(x) * (np.abs(x) >= np.float32(threshold))
+    signed = spec.flag("keep_negative")
+    m = np.float32(2.0 ** (spec.number("bits", 1, 32) - int(signed)))
+    m_i = np.float32(2.0 ** spec.number("integer", -64, 64))
+    low = np.float32(-m + int(spec.flag("symmetric"))) if signed else np.float32(0)
+    with np.errstate(over="ignore", under="ignore"):
+        return np.clip(np.rint(x * m / m_i), low, m - np.float32(1))
+
+
+def _auto(spec: Spec, alpha: str, x: FloatArray) -> tuple[FloatArray, FloatArray, bool]:
+    """alpha "auto" and "auto_po2": codes, scales, and whether a scale is near a rounding tie.
+
+    Always symmetric, always signed. Scales are per output channel; of a vector, as QKeras does
+    it, one for "auto" and one an element for "auto_po2".
+    """
+    bits = spec.number("bits", 1, 32)
+    if alpha not in ("auto", "auto_po2"):
+        raise spec.layer.error(
+            f'{spec.name}: alpha {alpha!r} is not a number, "auto" or "auto_po2"'
+        )
+    if bits == 1:
+        raise spec.layer.error(
+            f"{spec.name}: with 1 bit and alpha {alpha!r} QKeras divides by zero", "use alpha=1"
+        )
+    axes = tuple(range(max(1, x.ndim - 1)))
+    half = np.float32(2 ** (bits - 1) - 1)
+    x = x / np.float32(2.0 ** spec.number("integer", -64, 64))
+    scale = np.max(np.abs(x), axis=axes, keepdims=True) * np.float32(2) / (half * np.float32(2))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        if alpha == "auto":
+            return _nearest(x, scale, half), scale, False
+        scale, unsure = _power_of_two(scale)
+        z = x
+        for _ in range(5):
+            z = _nearest(x, scale, half)
+            if x.ndim > 1:
+                # float64 sums differ from TensorFlow's float32 ones by less than ``unsure`` sees.
+                xz = np.mean(x * z, axis=axes, keepdims=True, dtype=np.float64)
+                zz = np.mean(z * z, axis=axes, keepdims=True, dtype=np.float64)
+            else:
+                xz, zz = x * z, z * z
+            ratio = np.asarray(xz, np.float32) / (np.asarray(zz, np.float32) + _EPSILON)
+            scale, near = _power_of_two(np.asarray(ratio))
+            unsure |= near
+        return z, scale, unsure
+
+
+def _nearest(x: FloatArray, scale: FloatArray, half: np.float32) -> FloatArray:
+    """sign(x) * min(floor(|x| / scale + 0.5), half); zero where the whole channel is zero."""
+    v = np.floor(np.abs(x) / scale + np.float32(0.5))
+    return np.sign(x) * np.where(v < half, v, half)
+
+
+def _power_of_two(scale: FloatArray) -> tuple[FloatArray, bool]:
+    """2**round(log2(scale + epsilon)), and whether a logarithm is next to a tie."""
+    log2 = np.log(scale + _EPSILON) / np.float32(np.log(2.0))
+    near = bool(np.any(np.abs(log2 - np.floor(log2) - 0.5) < 1e-5))
+    return np.ldexp(np.float32(1), np.rint(log2).astype(np.int32)), near

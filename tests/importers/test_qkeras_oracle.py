@@ -1,0 +1,174 @@
+"""Imported graphs against frozen outputs of QKeras itself (scripts/make_qkeras_fixtures.py)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hwgen
+from hwgen.errors import UserError
+from hwgen.importers import load
+from hwgen.importers.qkeras.architecture import Layer
+from hwgen.importers.qkeras.parameters import quantize_bias, quantize_kernel
+from hwgen.importers.qkeras.quantizers import activation_quantizer, parse_quantizer
+from hwgen.ir import Graph, execute
+from hwgen.numeric import dequantize, quantize
+
+FIXTURES = Path(__file__).parent / "fixtures"
+MODELS = Path(hwgen.__path__[0]) / "models"
+SHARED = Path(os.environ.get("HWGEN_SHARED", Path(__file__).parents[3] / "shared"))
+
+Array = np.ndarray[Any, Any]
+
+REFUSED = {
+    "residual": ("total", "Add"),
+    "depthwise": ("q_depthwise_conv2d", "QDepthwiseConv2D"),
+    "clipped": ("q_activation_2", "negative_slope"),
+    "float_model": ("conv2d", "not quantized"),
+}
+"""Models that are not supported (yet): the layer that is named, and a part of the reason."""
+
+
+def run(graph: Graph, reals: Array) -> dict[str, Array]:
+    """Real values of every edge, for real inputs quantized as the model's input type says."""
+    tensor = graph.inputs[0]
+    x = quantize(reals.astype(np.float64), tensor.type)
+    got = execute(graph, {tensor.name: x}, [node.name for node in graph.nodes])
+    return {name: dequantize(value, graph.tensors[name].type) for name, value in got.items()}
+
+
+def model_file(name: str) -> Path:
+    path = FIXTURES / f"{name}.h5"
+    return path if path.exists() else path.with_suffix(".json")
+
+
+@pytest.mark.parametrize(
+    "name", sorted(p.stem for p in FIXTURES.glob("*.npz") if p.stem != "quantizers")
+)
+def test_model(name: str) -> None:
+    frozen = np.load(FIXTURES / f"{name}.npz")
+    oracle = json.loads(str(frozen["info"]))["oracle"]
+    if name in REFUSED:
+        pytest.skip(f"{REFUSED[name][1]} is not supported yet")
+    graph = load(model_file(name))
+    got = run(graph, frozen["x"])
+    np.testing.assert_array_equal(got[graph.outputs[0]], frozen[oracle])
+
+
+@pytest.mark.parametrize("name", [n for n in REFUSED if model_file(n).exists()])
+def test_refused(name: str) -> None:
+    layer, part = REFUSED[name]
+    with pytest.raises(UserError) as caught:
+        load(model_file(name))
+    assert caught.value.layer == layer and part in str(caught.value)
+    assert str(model_file(name)) in str(caught.value)
+
+
+def quantizer_cases() -> list[Any]:
+    path = FIXTURES / "quantizers.npz"
+    if not path.exists():
+        return []
+    return [json.loads(str(text)) for text in np.load(path)["configs"]]
+
+
+def test_quantizers() -> None:
+    """Every frozen configuration, in each place where it may stand."""
+    cases = quantizer_cases()
+    if not cases:
+        pytest.skip("no fixtures")
+    data = np.load(FIXTURES / "quantizers.npz")
+    checked = {"activation": 0, "kernel": 0, "bias": 0}
+    for case in cases:
+        part = slice(case["start"], case["start"] + int(np.prod(case["shape"])))
+        x, y = (data[k][part].reshape(case["shape"]) for k in ("x", "y"))
+        for place in checked:
+            try:
+                value = in_place(place, case, x)
+            except UserError:
+                continue
+            checked[place] += 1
+            scaled = "scale" in case and place == "kernel"
+            # QKeras rounds code * scale to float32, the graph does not.
+            value = value.astype(np.float32) if scaled else value
+            np.testing.assert_array_equal(value, y, err_msg=f"{place} {case}")
+    assert min(checked.values()) > 50
+
+
+def in_place(place: str, case: Any, x: Array) -> Array:
+    """Quantized values of a case as an activation, a kernel or a bias. Raises UserError."""
+    layer = Layer("QDense", "layer", {})
+    spec = parse_quantizer(case, layer, "quantizer")
+    assert spec is not None
+    if place == "activation":
+        q = activation_quantizer(spec)
+        if q.binary:
+            return np.where(x >= 0, 1, -1) * 2.0**-q.type.frac
+        # Codes are taken on the quantizer's grid; alpha is in the type's fractional bits.
+        codes = quantize(np.ldexp(x.astype(np.float64), q.grid - q.type.frac), q.type)
+        return dequantize(codes, q.type)
+    if place == "kernel":
+        if spec.params.get("alpha") is None:
+            raise UserError("a kernel with alpha None is another quantizer")
+        columns = x.reshape(-1, 1) if x.ndim == 1 else x
+        kernel = quantize_kernel(spec, columns)
+        if "scale" in case:
+            steps = [float(s) * 2.0**-kernel.type.frac for s in kernel.scale]
+            used = np.any(kernel.codes.reshape(-1, len(steps)), axis=0)
+            np.testing.assert_array_equal(
+                np.array(steps)[used], np.array(case["scale"]).reshape(-1)[used]
+            )
+        scale = np.array([float(s) for s in kernel.scale])
+        return (dequantize(kernel.codes, kernel.type) * scale).reshape(x.shape)
+    if x.ndim != 1:
+        raise UserError("a bias is a vector")
+    return np.array([float(v) for v in quantize_bias(spec, x)])
+
+
+def test_shipped_model() -> None:
+    """Every layer of the shipped CNN, on its shipped digits."""
+    path = MODELS / "mnist_cnn.h5"
+    if not path.exists():
+        pytest.skip("hwgen/models/mnist_cnn.h5 is not there")
+    frozen, digits = (np.load(MODELS / f"mnist_{n}.npz") for n in ("cnn_oracle", "digits"))
+    graph = load(path)
+    assert graph.macs == 307_648
+    got = run(graph, digits["x"].reshape(-1, *graph.inputs[0].shape) / 256)
+    np.testing.assert_array_equal(got[graph.outputs[0]], frozen["logits"])
+    order = [int(np.flatnonzero(digits["index"] == i)[0]) for i in frozen["traced"]]
+    traced = [name for name in got if name in frozen.files]
+    assert len(traced) == len(graph.nodes)
+    for name in traced:
+        np.testing.assert_array_equal(got[name][order], frozen[name], err_msg=name)
+
+
+def shared(name: str) -> Path:
+    path = SHARED / "models" / "qkeras" / name
+    if not path.exists():
+        pytest.skip(f"{name} is not there (HWGEN_SHARED)")
+    return path
+
+
+def test_shared_architecture_and_weights() -> None:
+    graph = load(shared("qkeras_3layer.json"))
+    assert [n.name for n in graph.nodes] == [
+        *("fc1", "relu1", "fc2", "relu2", "fc3", "relu3", "output")
+    ]
+    assert graph.inputs[0].shape == (16,) and graph.tensors["output"].shape == (5,)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "kind"),
+    [
+        ("mlperf_tiny_ad08.h5", "q_dense_batchnorm", "QDenseBatchnorm"),
+        ("mlperf_tiny_ic_rn07_8bit.h5", "q_conv2d_batchnorm", "QConv2DBatchnorm"),
+    ],
+)
+def test_shared_models_that_are_refused(name: str, layer: str, kind: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load(shared(name))
+    assert caught.value.layer == layer and kind in str(caught.value)
