@@ -1,0 +1,1 @@
+"""The shipped models, their digits and their frozen outputs; see README.md beside this file."""
