@@ -7,8 +7,9 @@ refused here, by name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 
 from ..errors import UserError
@@ -43,20 +44,29 @@ def stages_of(graph: Graph) -> list[Stage]:
             f"{len(graph.inputs)} and {len(graph.outputs)}"
         )
     chain = list(_chain(graph))
-    stages = []
+    stages: list[Stage] = []
     position = 0
     while position < len(chain):
         node = chain[position]
         following = chain[position + 1] if position + 1 < len(chain) else None
         stage = stage_of(node.op, node, following, graph)
         if stage is not None:
-            stages.append(stage)
+            stages.append(replace(stage, name=_identifier(stage.name, stages)))
             position += len(stage.layers)
         else:
             position += 1
     if not stages:
         raise UserError("the network has no layer to build hardware for")
     return stages
+
+
+def _identifier(name: str, earlier: list[Stage]) -> str:
+    """A name that hardware can bear, unique among the stages."""
+    clean = re.sub(r"\W", "_", name, flags=re.ASCII)
+    taken = {stage.name for stage in earlier}
+    while clean in taken:
+        clean += "_"
+    return clean
 
 
 def _chain(graph: Graph) -> Iterator[Node]:

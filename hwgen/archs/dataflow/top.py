@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module
+from collections.abc import Iterator
+
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +12,7 @@ from ...gateware.axis import InputPort, OutputPort
 from ...gateware.csr import ControlStatus
 from ...gateware.streams import connect, element
 from ...plan.dataflow import INPUT_FIFO, DataflowPlan
+from ...plan.units import RegroupUnit, Unit
 from .lower import lower_unit
 
 AXI_LITE = {
@@ -81,4 +84,33 @@ class DataflowTop(wiring.Component):
             connect(m, stream, component.i)
             stream = component.o
         connect(m, stream, sink.i)
+        for name, value in self._observed():
+            probe = Signal.like(Value.cast(value), name=name)
+            m.d.comb += probe.eq(value)
         return m
+
+    def _observed(self) -> Iterator[tuple[str, Value]]:
+        """What benches watch, under names that are the same in every simulator.
+
+        Nothing reads these signals, so synthesis drops them.
+        """
+        yield "probe_level_input_fifo", self.input_port.level
+        for unit, name in zip(self.plan.units, self.units, strict=True):
+            component = self.units[name]
+            yield f"probe_work_{name}", component.issue
+            yield f"probe_beat_{name}", component.o.valid & component.o.ready
+            yield f"probe_data_{name}", Value.cast(component.o.payload)
+            for level, member in level_members(unit).items():
+                yield f"probe_level_{level.replace('.', '_')}", getattr(component, member)
+
+
+def level_members(unit: Unit) -> dict[str, str]:
+    """The event model's names of a unit's levels, and the gateware members that show them."""
+    if isinstance(unit, RegroupUnit):
+        return {f"{unit.name}.elements": "level"}
+    names = {f"{unit.name}.fifo": "level"}
+    if "rows" in unit.capacities:
+        names[f"{unit.name}.ring"] = "ring_level"
+    if "shadow" in unit.capacities:
+        names[f"{unit.name}.shadow"] = "shadow_level"
+    return names
