@@ -331,3 +331,63 @@ def test_shape_of_channels_with_scales(keras: Any) -> None:
         keras.act("act", keras.relu()),
     )
     refused(keras.save(model), "shape", "scales of their own")
+
+
+ODD = [
+    None,
+    True,
+    -1,
+    0,
+    2.5,
+    float("nan"),
+    10**30,
+    "",
+    "x",
+    [],
+    [[]],
+    {},
+    [None],
+    {"class_name": 1},
+]
+
+
+def mutated(value: Any, rng: np.random.Generator) -> Any:
+    """A copy of a JSON value with one random part replaced or left out."""
+    if isinstance(value, (dict, list)) and value and rng.random() < 0.9:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        key = keys[rng.integers(len(keys))]
+        copy = dict(value) if isinstance(value, dict) else list(value)
+        if rng.random() < 0.1:
+            del copy[key]
+        else:
+            copy[key] = mutated(copy[key], rng)
+        return copy
+    return ODD[rng.integers(len(ODD))]
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_damaged_configurations_never_crash(keras: Any, functional: bool) -> None:
+    """Whatever a field of the configuration is, the answer is a graph or a message."""
+    make = keras.functional if functional else keras.sequential
+    model = make(
+        keras.input(6, 6, 1),
+        keras.conv("conv", 2),
+        norm(keras),
+        keras.layer("ReLU", "relu", max_value=1.0),
+        keras.act("act", keras.relu()),
+        keras.pool("MaxPooling2D", "pool"),
+        keras.layer("Reshape", "reshape", target_shape=[18]),
+        keras.dense("fc", 3, activation="softmax"),
+    )
+    weights = keras.random_weights(model, np.random.default_rng(0))
+    assert load(keras.write(model, weights)).nodes
+    rng = np.random.default_rng(1)
+    failed = 0
+    for _ in range(150):
+        path = keras.write(mutated(model, rng), weights)
+        try:
+            load(path)
+        except UserError as error:
+            failed += 1
+            assert str(path) in str(error)
+    assert failed > 40

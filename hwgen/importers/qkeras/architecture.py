@@ -79,7 +79,10 @@ def read_chain(model: Any, check: Callable[[Layer], None]) -> Chain:
             f"a model of class {kind} is not supported",
             hint="save a Sequential or functional Keras 2 model",
         )
-    entries = config.get("layers") if isinstance(config, dict) else config
+    # Keras 1 wrote a Sequential model's layers without anything around them.
+    entries = config if kind == "Sequential" and isinstance(config, list) else None
+    if isinstance(config, dict):
+        entries = config.get("layers")
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise UserError("the model configuration has no list of layers")
     if not entries:

@@ -190,7 +190,7 @@ def _batch_norm(layer: Layer, weights: Weights) -> list[Step]:
     if layer.require("center", (True, False)):
         beta = _weight(layer, weights, "beta", mean.shape).astype(np.float64)
     epsilon = layer.config.get("epsilon", 1e-3)
-    if not isinstance(epsilon, (int, float)) or np.any(variance + epsilon <= 0):
+    if not isinstance(epsilon, (int, float)) or not np.all(variance + epsilon > 0):
         raise layer.error(f"moving_variance + epsilon ({epsilon!r}) is not positive")
     scale = gamma / np.sqrt(variance + epsilon)
     return [Norm(layer, axis, scale, beta - mean * scale)]

@@ -53,6 +53,7 @@ def lower(
     for index, step in enumerate(steps):
         if index in work.done:
             continue
+        before = len(work.nodes)
         try:
             work.run(step, index, steps)
         except UserError as error:
@@ -60,7 +61,16 @@ def lower(
             raise UserError(error.reason, layer=layer, hint=error.hint) from None
         except ValueError as error:
             raise step.layer.error(str(error)) from None
+        if len(work.nodes) > before and not work.pending.is_identity:
+            work.unscaled.add(len(work.nodes) - 1)
+        if not isinstance(step, Softmax):
+            work.last = step.name
     work.settle()
+    if names := [work.nodes[i].name for i in sorted(work.unscaled)]:
+        work.notes.append(
+            f"{', '.join(names)}: raw sums; scales, biases or bounds that are not integers there "
+            "are applied by the next quantizer"
+        )
     graph = Graph(name, (work.input,), tuple(work.nodes), (work.edge.name,), tuple(work.notes))
     return graph.verify()
 
@@ -88,15 +98,21 @@ def _input_type(steps: list[Step], given: QType | None) -> tuple[list[Step], QTy
 
 @dataclass
 class _Lowering:
-    """The graph so far: ``edge`` is the last one, ``pending`` what is still to be done to it."""
+    """The graph so far: ``edge`` is the last one, ``pending`` what is still to be done to it.
+
+    ``done`` are steps that others took over, ``unscaled`` nodes whose edges lack what is pending,
+    ``last`` is the name of the latest step, whose values the edge has once nothing is pending.
+    """
 
     input: Tensor
     notes: list[str]
     nodes: list[Node] = field(default_factory=list)
     done: set[int] = field(default_factory=set)
+    unscaled: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.edge = self.input
+        self.last = self.input.name
         self.names = {self.input.name}
         self.pending = Affine.identity(self.input.channels)
 
@@ -145,8 +161,8 @@ class _Lowering:
         try:
             op = exact(self.pending, self.edge)
         except UserError as error:
-            raise UserError(error.reason, layer=self.edge.name, hint=error.hint) from None
-        self.add(self.edge.name, op)
+            raise UserError(error.reason, layer=self.last, hint=error.hint) from None
+        self.add(self.last, op)
         self.pending = Affine.identity(self.edge.channels)
 
     def _linear(self, step: Linear) -> None:
