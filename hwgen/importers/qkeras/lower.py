@@ -276,8 +276,9 @@ class _Lowering:
         if any(b is None for b in bits):
             raise step.layer.error(
                 f"its average over {step.kernel[0]} x {step.kernel[1]} is not a binary fraction "
-                "and no quantizer follows that could round it",
-                "put a QActivation after it",
+                "and nothing can round it once: a quantizer must follow, and its input must have no "
+                "scales of its own",
+                "put a QActivation before it and after it",
             )
         extra = max(b for b in bits if b is not None)
         t = self.edge.type
