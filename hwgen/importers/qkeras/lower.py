@@ -276,7 +276,7 @@ class _Lowering:
         if any(b is None for b in bits):
             raise step.layer.error(
                 f"its average over {step.kernel[0]} x {step.kernel[1]} is not a binary fraction "
-                "and nothing can round it once: a quantizer must follow, and its input must have no "
+                "and nothing can round it once: a quantizer must follow and its input have no "
                 "scales of its own",
                 "put a QActivation before it and after it",
             )
