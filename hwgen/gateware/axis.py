@@ -10,7 +10,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed, unsigne
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import Counter
+from .counter import Counter, index_shape
 from .fifo import CreditFifo
 from .streams import beat, beats_of, connect, stream_of
 
@@ -50,7 +50,7 @@ class InputPort(wiring.Component):
                 "busy": Out(1),
                 "short": Out(1),
                 "long": Out(1),
-                "level": Out(range(fifo + 1)),
+                "level": Out(index_shape(fifo + 1)),
             }
         )
 

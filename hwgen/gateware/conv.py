@@ -9,9 +9,9 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import Counter, delayed
-from .drain import Drain
 from ..geometry import WindowGeometry
+from .counter import Counter, delayed, index_shape
+from .drain import Drain
 from .mac import MacArray, MacParameters
 from .memory import Rom
 from .requantizer import RequantParameters
@@ -116,9 +116,9 @@ class Conv(wiring.Component):
                 "i": In(stream_of(mac.x, geometry.lanes)),
                 "o": Out(stream_of(element(parameters.out), lanes)),
                 "issue": Out(1),
-                "ring_level": Out(range(depths.rows + 1)),
-                "shadow_level": Out(range(depths.shadow + 1)),
-                "level": Out(range(depths.fifo + 1)),
+                "ring_level": Out(index_shape(depths.rows + 1)),
+                "shadow_level": Out(index_shape(depths.shadow + 1)),
+                "level": Out(index_shape(depths.fifo + 1)),
             }
         )
 

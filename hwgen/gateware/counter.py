@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Shape, Signal, Value, unsigned
+
+
+def index_shape(count: int) -> Shape:
+    """Shape of an index 0..count-1, at least one bit: Verilog has no vectors of none."""
+    return unsigned(max(1, (count - 1).bit_length()))
 
 
 class Counter:
@@ -15,7 +20,7 @@ class Counter:
         if length < 1:
             raise ValueError(f"counter {name!r} needs a length of at least 1, got {length}")
         self.length = length
-        self.value = Signal(range(length), name=name)
+        self.value = Signal(index_shape(length), name=name)
         self.last: Value = Const(1) if length == 1 else self.value == length - 1
 
     def step(self, m: Module) -> None:

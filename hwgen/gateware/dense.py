@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .conv import Depths, fold_weights, pack_words
-from .counter import Counter, delayed
+from .counter import Counter, delayed, index_shape
 from .drain import Drain
 from .mac import MacArray, MacParameters
 from .memory import Rom
@@ -55,8 +55,8 @@ class Dense(wiring.Component):
                 "i": In(stream_of(mac.x, mac.simd)),
                 "o": Out(stream_of(element(parameters.out), lanes)),
                 "issue": Out(1),
-                "shadow_level": Out(range(depths.shadow + 1)),
-                "level": Out(range(depths.fifo + 1)),
+                "shadow_level": Out(index_shape(depths.shadow + 1)),
+                "level": Out(index_shape(depths.fifo + 1)),
             }
         )
 

@@ -10,7 +10,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import Counter
+from .counter import Counter, index_shape
 from .fifo import CreditFifo
 from .requantizer import Requantizer, RequantParameters
 from .streams import beats_of, connect, element, stream_of
@@ -65,8 +65,8 @@ class Drain(wiring.Component):
                 "push": In(1),
                 "acc": In(data.ArrayLayout(acc, pe * pixels)),
                 "o": Out(stream_of(element(parameters.out), lanes)),
-                "shadow_level": Out(range(shadow + 1)),
-                "level": Out(range(fifo + 1)),
+                "shadow_level": Out(index_shape(shadow + 1)),
+                "level": Out(index_shape(fifo + 1)),
             }
         )
 

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import Counter
+from .counter import Counter, index_shape
 from .fifo import CreditFifo
 from .requantizer import Requantizer, RequantParameters
 from .streams import beats_of, connect, element, stream_of
@@ -31,7 +31,7 @@ class Requant(wiring.Component):
                 "i": In(stream_of(shape, lanes)),
                 "o": Out(stream_of(element(parameters.out), lanes)),
                 "issue": Out(1),
-                "level": Out(range(fifo + 1)),
+                "level": Out(index_shape(fifo + 1)),
             }
         )
 
@@ -80,7 +80,7 @@ class ArgMax(wiring.Component):
                 "i": In(stream_of(shape, 1)),
                 "o": Out(stream_of(self.result_shape, 1)),
                 "issue": Out(1),
-                "level": Out(range(fifo + 1)),
+                "level": Out(index_shape(fifo + 1)),
             }
         )
 
@@ -114,7 +114,7 @@ class Regroup(wiring.Component):
     """Changes the lanes of a stream, and the size of what counts as a pixel.
 
     Parameters: shape of an element; ``in_lanes``, ``in_pixel`` elements a beat and a pixel;
-    ``out_lanes``, ``out_pixel`` likewise: a multiple of the other pixel (flattening).
+    ``out_lanes``, ``out_pixel`` likewise.
     Members: i, o streams, issue (out): a beat is taken; level (out): elements held.
 
     Takes a beat when it fits beside what it holds, and gives one as soon as it is full or its
@@ -125,8 +125,9 @@ class Regroup(wiring.Component):
     def __init__(
         self, shape: Shape, in_lanes: int, in_pixel: int, out_lanes: int, out_pixel: int
     ) -> None:
-        if out_pixel % in_pixel and in_pixel % out_pixel:
-            raise ValueError(f"pixels of {in_pixel} and {out_pixel} elements do not match")
+        for side, lanes, pixel in (("in", in_lanes, in_pixel), ("out", out_lanes, out_pixel)):
+            if not 1 <= lanes <= pixel:
+                raise ValueError(f"{side}: {lanes} lanes do not suit a pixel of {pixel} elements")
         self.shape, self.in_lanes, self.in_pixel = shape, in_lanes, in_pixel
         self.out_lanes, self.out_pixel = out_lanes, out_pixel
         self.capacity = in_lanes + out_lanes + max(in_lanes, out_lanes) - 1
@@ -135,7 +136,7 @@ class Regroup(wiring.Component):
                 "i": In(stream_of(shape, in_lanes)),
                 "o": Out(stream_of(shape, out_lanes)),
                 "issue": Out(1),
-                "level": Out(range(self.capacity + 1)),
+                "level": Out(index_shape(self.capacity + 1)),
             }
         )
 
@@ -156,7 +157,7 @@ class Regroup(wiring.Component):
         ]
         taken = Mux(take, in_count.size, 0)
         given = Mux(give, out_count.size, 0)
-        kept = Signal(range(self.capacity + 1), name="kept")
+        kept = Signal(index_shape(self.capacity + 1), name="kept")
         m.d.comb += kept.eq(self.level - given)
         m.d.sync += self.level.eq(kept + taken)
         remaining = Mux(give, held >> (self.out_lanes * width), held)

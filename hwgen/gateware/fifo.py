@@ -6,6 +6,8 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .counter import index_shape
+
 
 class CreditFifo(wiring.Component):
     """FIFO at the end of a pipeline that can not stall.
@@ -36,14 +38,14 @@ class CreditFifo(wiring.Component):
                 "push": In(1),
                 "data": In(shape),
                 "o": Out(stream.Signature(shape)),
-                "level": Out(range(depth + 1)),
+                "level": Out(index_shape(depth + 1)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         pop = Signal()
-        reserved = Signal(range(self.depth + 1))
+        reserved = Signal(index_shape(self.depth + 1))
         m.d.comb += [
             pop.eq(self.o.valid & self.o.ready),
             self.o.valid.eq(self.level != 0),
@@ -92,7 +94,7 @@ class HeadQueue(wiring.Component):
             {
                 "i": In(stream.Signature(shape)),
                 "o": Out(stream.Signature(shape)),
-                "level": Out(range(depth + 1)),
+                "level": Out(index_shape(depth + 1)),
             }
         )
 

@@ -9,7 +9,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..numeric.types import QType
-from .counter import delayed
+from .counter import delayed, index_shape
 from .requantizer import overflowed, rounding_increment
 
 TREE_ARITY = 4
@@ -73,8 +73,8 @@ class ProcessingElement(wiring.Component):
             {
                 "x": In(data.ArrayLayout(parameters.x, simd)),
                 "w": In(data.ArrayLayout(parameters.w, simd)),
-                "slot": In(range(psums)),
-                "next_slot": In(range(psums)),
+                "slot": In(index_shape(psums)),
+                "next_slot": In(index_shape(psums)),
                 "first": In(1),
                 "enable": In(1),
                 "acc": Out(parameters.acc_shape),
@@ -132,7 +132,7 @@ class ProcessingElement(wiring.Component):
         shape = self.parameters.acc_shape
         m.submodules.psum = psum = memory.Memory(shape=shape, depth=self.psums, init=[])
         write, read = psum.write_port(), psum.read_port()
-        written_slot = Signal(range(self.psums), name="written_slot")
+        written_slot = Signal(index_shape(self.psums), name="written_slot")
         written = Signal(name="written")
         m.d.sync += [written_slot.eq(self.slot), written.eq(self.enable)]
         m.d.comb += [
@@ -178,7 +178,7 @@ class MacArray(wiring.Component):
                 "enable": In(1),
                 "first": In(1),
                 "last": In(1),
-                "slot": In(range(psums)),
+                "slot": In(index_shape(psums)),
                 "acc": Out(data.ArrayLayout(parameters.acc_shape, pixels * pe)),
                 "done": Out(1),
             }
@@ -190,7 +190,7 @@ class MacArray(wiring.Component):
         enable = delayed(m, self.enable, ahead, "enable")
         first = delayed(m, self.first, ahead, "first")
         next_slot = delayed(m, self.slot, ahead - 1, "slot")
-        slot = Signal(range(self.psums), name="slot_now")
+        slot = Signal(index_shape(self.psums), name="slot_now")
         m.d.sync += slot.eq(next_slot)
         m.d.comb += self.done.eq(
             delayed(m, self.enable & self.last, self.parameters.latency, "last")

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from amaranth.hdl import Elaboratable, Instance, Module, ClockSignal, Signal, unsigned
+from amaranth.hdl import ClockSignal, Instance, Module, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
+
+from .counter import index_shape
 
 
 class ImageStore(Protocol):
@@ -45,11 +47,14 @@ class Rom(wiring.Component):
         if any(not 0 <= word < 1 << width for word in words):
             raise ValueError(f"ROM {name!r} has a word that does not fit {width} bits")
         self.image, self.width, self.words = name, width, list(words)
-        super().__init__({"addr": In(range(len(words))), "data": Out(width)})
+        super().__init__({"addr": In(index_shape(len(words))), "data": Out(width)})
 
     def elaborate(self, platform):
         m = Module()
-        if hasattr(platform, "add_image") and len(self.words) > 1:
+        if len(self.words) == 1:
+            m.d.comb += self.data.eq(self.words[0])
+            return m
+        if hasattr(platform, "add_image"):
             m.submodules.rom = Instance(
                 "hwgen_rom",
                 p_WIDTH=self.width,
@@ -108,10 +113,10 @@ class SimpleDualPort(wiring.Component):
         super().__init__(
             {
                 "w_en": In(1),
-                "w_addr": In(range(depth)),
+                "w_addr": In(index_shape(depth)),
                 "w_data": In(width),
                 "r_en": In(1),
-                "r_addr": In(range(depth)),
+                "r_addr": In(index_shape(depth)),
                 "r_data": Out(width),
             }
         )
@@ -119,8 +124,10 @@ class SimpleDualPort(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.mem = mem = memory.Memory(
-            shape=unsigned(self.width), depth=self.depth, init=[], attrs={"no_rw_check": 1}
-        )
+            # An address of no bits can not be written in Verilog: at least two words.
+            shape=unsigned(self.width), depth=max(2, self.depth), init=[],
+            attrs={"no_rw_check": 1},
+        )  # fmt: skip
         write, read = mem.write_port(), mem.read_port()
         m.d.comb += [
             write.en.eq(self.w_en),
@@ -131,6 +138,3 @@ class SimpleDualPort(wiring.Component):
             self.r_data.eq(read.data),
         ]
         return m
-
-
-__all__ = ["ROM_VERILOG", "Elaboratable", "ImageStore", "Rom", "Signal", "SimpleDualPort"]

@@ -8,10 +8,10 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value, s
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .conv import Depths
-from .counter import Counter, delayed
-from .fifo import CreditFifo
 from ..geometry import WindowGeometry
+from .conv import Depths
+from .counter import Counter, delayed, index_shape
+from .fifo import CreditFifo
 from .ring import RowRing
 from .streams import beat, connect, stream_of
 from .window import WindowAssembler
@@ -46,7 +46,8 @@ class StreamPool(wiring.Component):
 
     Each element meets the partial result of its window, kept in a memory of one output row.
 
-    Parameters: shape of an element, geometry, reduction, ``depths.fifo``.
+    Parameters: shape of an element, geometry, reduction, ``depths.fifo``; ``result`` shape of an
+    output element, where the elements are known to need less than any sum of ``shape`` does.
     Members: i, o streams of ``geometry.lanes``; issue (out): a beat is taken; level (out).
 
     Takes a beat a cycle; the beat that completes a window gives its result to the output FIFO
@@ -56,20 +57,25 @@ class StreamPool(wiring.Component):
     LATENCY = 2
 
     def __init__(
-        self, shape: Shape, geometry: WindowGeometry, reduction: Reduction, depths: Depths
+        self,
+        shape: Shape,
+        geometry: WindowGeometry,
+        reduction: Reduction,
+        depths: Depths,
+        result: Shape | None = None,
     ) -> None:
         if any(s < k for s, k in zip(geometry.stride, geometry.kernel, strict=True)):
             raise ValueError("windows overlap")
         self.shape, self.geometry, self.reduction = shape, geometry, reduction
         self.depths = depths
         taps = geometry.kernel[0] * geometry.kernel[1]
-        self.result_shape = reduction.result(shape, taps)
+        self.result_shape = result or reduction.result(shape, taps)
         super().__init__(
             {
                 "i": In(stream_of(shape, geometry.lanes)),
                 "o": Out(stream_of(self.result_shape, geometry.lanes)),
                 "issue": Out(1),
-                "level": Out(range(depths.fifo + 1)),
+                "level": Out(index_shape(depths.fifo + 1)),
             }
         )
 
@@ -101,10 +107,10 @@ class StreamPool(wiring.Component):
         columns = g.out_size[1]
         partial = beat(self.result_shape, g.lanes)
         m.submodules.partial = storage = memory.Memory(
-            shape=partial, depth=columns * g.beats, init=[]
+            shape=partial, depth=max(2, columns * g.beats), init=[]
         )
         write, read = storage.write_port(), storage.read_port(domain="comb")
-        address = Signal(range(columns * g.beats), name="address")
+        address = Signal(index_shape(columns * g.beats), name="address")
         m.d.sync += address.eq(x.window * g.beats + chunk.value)
         begins = delayed(m, x.begins & y.begins, 1, "begins")
         used = delayed(m, take & x.inside & y.inside, 1, "used")
@@ -135,8 +141,8 @@ class _WindowPhase:
         size, kernel, stride = g.size[axis], g.kernel[axis], g.stride[axis]
         pad, count = g.pads[axis][0], g.out_size[axis]
         position = Counter(size, f"{name}_position")
-        self.window = Signal(range(count), name=f"{name}_window")
-        tap = Signal(range(max(stride, kernel)), name=f"{name}_tap", init=pad)
+        self.window = Signal(index_shape(count), name=f"{name}_window")
+        tap = Signal(index_shape(max(stride, kernel)), name=f"{name}_tap", init=pad)
         beyond = Signal(name=f"{name}_beyond")
         self.at_end = position.last
         self.inside = (tap < kernel) & ~beyond
@@ -161,21 +167,26 @@ class WindowPool(wiring.Component):
     """
 
     def __init__(
-        self, shape: Shape, geometry: WindowGeometry, reduction: Reduction, depths: Depths
+        self,
+        shape: Shape,
+        geometry: WindowGeometry,
+        reduction: Reduction,
+        depths: Depths,
+        result: Shape | None = None,
     ) -> None:
         if geometry.pixels != 1:
             raise ValueError("a pool makes one pixel at a time")
         self.shape, self.geometry, self.reduction = shape, geometry, reduction
         self.depths = depths
         self.taps = geometry.kernel[0] * geometry.kernel[1]
-        self.result_shape = reduction.result(shape, self.taps)
+        self.result_shape = result or reduction.result(shape, self.taps)
         super().__init__(
             {
                 "i": In(stream_of(shape, geometry.lanes)),
                 "o": Out(stream_of(self.result_shape, geometry.lanes)),
                 "issue": Out(1),
-                "ring_level": Out(range(depths.rows + 1)),
-                "level": Out(range(depths.fifo + 1)),
+                "ring_level": Out(index_shape(depths.rows + 1)),
+                "level": Out(index_shape(depths.fifo + 1)),
             }
         )
 

@@ -10,7 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..numeric.types import Overflow, QType, Rounding
-from .counter import delayed
+from .counter import delayed, index_shape
 from .memory import Rom
 from .streams import beat, beats_of, element
 
@@ -34,6 +34,10 @@ class RequantParameters:
             raise ValueError("mult and bias need one integer a channel")
         if self.shift < 0:
             raise ValueError(f"shift {self.shift} is negative")
+        if self.clip is not None:
+            low, high = self.clip
+            if not self.out.min <= low <= high <= self.out.max:
+                raise ValueError(f"clip {self.clip} does not suit {self.out}")
 
     @property
     def channels(self) -> int:
@@ -57,7 +61,7 @@ def shape_of(values: Sequence[int]) -> Shape:
     low, high = min(values), max(values)
     if low >= 0:
         return unsigned(max(1, high.bit_length()))
-    return signed(max(high.bit_length(), (~low).bit_length()) + 1)
+    return signed(max(max(high, 0).bit_length(), (~low).bit_length()) + 1)
 
 
 class Requantizer(wiring.Component):
@@ -84,7 +88,7 @@ class Requantizer(wiring.Component):
             {
                 "valid": In(1),
                 "acc": In(beat(acc, lanes)),
-                "index": In(range(self.groups)),
+                "index": In(index_shape(self.groups)),
                 "o_valid": Out(1),
                 "o": Out(beat(element(parameters.out), lanes)),
             }

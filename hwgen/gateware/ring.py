@@ -11,8 +11,8 @@ from amaranth.hdl import Array, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import Counter
 from ..geometry import WindowGeometry
+from .counter import Counter, index_shape
 from .memory import SimpleDualPort
 from .streams import beat, stream_of
 
@@ -30,8 +30,8 @@ def column_beat(shape: Shape, geometry: WindowGeometry, parallel: bool) -> data.
             "taps": data.ArrayLayout(beat(shape, geometry.lanes), rows),
             "first": 1,
             "last": 1,
-            "chunk": range(geometry.beats),
-            "row": range(geometry.kernel[0]),
+            "chunk": index_shape(geometry.beats),
+            "row": index_shape(geometry.kernel[0]),
         }
     )
 
@@ -64,7 +64,7 @@ class RowRing(wiring.Component):
             {
                 "i": In(stream_of(shape, geometry.lanes)),
                 "o": Out(stream.Signature(column_beat(shape, geometry, parallel))),
-                "level": Out(range(rows + 1)),
+                "level": Out(index_shape(rows + 1)),
             }
         )
 
@@ -118,7 +118,8 @@ class RowRing(wiring.Component):
     def _row_address(self, m: Module, name: str, slot: Value) -> Value:
         """Address of a slot's first beat in the one memory of a serial ring."""
         starts = Array([index * self.geometry.row_beats for index in range(self.rows)])
-        address = Signal(range(self.rows * self.geometry.row_beats), name=f"{name}_row_address")
+        words = self.rows * self.geometry.row_beats
+        address = Signal(index_shape(words), name=f"{name}_row_address")
         m.d.comb += address.eq(starts[slot])
         return address
 
@@ -129,8 +130,8 @@ class RowRing(wiring.Component):
         column = Counter(g.columns_read, "column")
         chunk = Counter(g.beats, "chunk")
         kernel_row = Counter(1 if self.parallel else g.kernel[0], "kernel_row")
-        position = Signal(range(g.row_beats), name="read_position")
-        virtual = Signal(name="virtual")
+        position = Signal(index_shape(g.row_beats), name="read_position")
+        virtual = Signal(name="beyond")
 
         waited = _by_row(m, "rows_waited", out_row.value, g.rows_waited, g)
         # With stride, the last column may lie before the end of the row.
@@ -164,7 +165,7 @@ class RowRing(wiring.Component):
         base = self._step_window_slot(m, issue & ~virtual & row_done, out_row)
         address: Value = position
         if not self.parallel:
-            slot = Signal(range(self.rows), name="read_slot")
+            slot = Signal(index_shape(self.rows), name="read_slot")
             total = base + kernel_row.value
             m.d.comb += slot.eq(_modulo(total, self.rows, self.rows + g.kernel[0] - 1))
             address = self._row_address(m, "read", slot) + position
@@ -215,11 +216,11 @@ class RowRing(wiring.Component):
         """Slot of kernel row 0 of the current output row, which may be a row above the frame."""
         g, rows = self.geometry, self.rows
         top = g.pads[0][0]
-        base = Signal(range(rows), name="window_slot", init=(-top) % rows)
+        base = Signal(index_shape(rows), name="window_slot", init=(-top) % rows)
         step = g.stride[0] % rows
         # After the last output row: on to the next frame's first.
         wrap = (g.size[0] - (g.out_size[0] - 1) * g.stride[0]) % rows
-        following = Signal(range(2 * rows), name="following_slot")
+        following = Signal(index_shape(2 * rows), name="following_slot")
         m.d.comb += following.eq(base + Mux(out_row.last, wrap, step))
         with m.If(row_read):
             m.d.sync += base.eq(_modulo(following, rows, 2 * rows - 2))
@@ -253,7 +254,7 @@ class RowRing(wiring.Component):
 def _by_row(m: Module, name: str, out_row: Value, function, g: WindowGeometry) -> Signal:
     """A small table over output rows, as a signal; rows with the common value share a case."""
     values = [function(row) for row in range(g.out_size[0])]
-    result = Signal(range(max(values) + 1), name=name)
+    result = Signal(index_shape(max(values) + 1), name=name)
     common = max(set(values), key=values.count)
     m.d.comb += result.eq(common)
     with m.Switch(out_row):

@@ -6,9 +6,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import Counter
-from .fifo import HeadQueue
 from ..geometry import WindowGeometry
+from .counter import Counter, index_shape
+from .fifo import HeadQueue
 from .ring import column_beat
 
 
@@ -50,7 +50,7 @@ class WindowAssembler(wiring.Component):
             {
                 "i": In(stream.Signature(column_beat(shape, geometry, parallel))),
                 "o": Out(stream.Signature(window_layout(shape, geometry))),
-                "level": Out(range(queue + 1)),
+                "level": Out(index_shape(queue + 1)),
             }
         )
 
@@ -61,7 +61,7 @@ class WindowAssembler(wiring.Component):
         m.submodules.queue = queue = HeadQueue(layout, self.queue)
         m.d.comb += self.level.eq(queue.level)
         complete = Signal(name="complete")
-        window = Signal(layout, name="window")
+        window = Signal(layout, name="shifted")
         handed_on = Signal(name="handed_on")
         m.d.comb += [
             handed_on.eq(complete & queue.i.ready),
@@ -105,7 +105,7 @@ class WindowAssembler(wiring.Component):
         out_row = Counter(g.out_size[0], "out_row")
         again = g.first_steps - (g.virtual_steps if g.fused else 0)
         missing = Signal(
-            range(max(g.first_steps, g.step) + 1), name="missing", init=g.first_steps
+            index_shape(max(g.first_steps, g.step) + 1), name="missing", init=g.first_steps
         )
         with m.If(missing != 1):
             m.d.sync += missing.eq(missing - 1)

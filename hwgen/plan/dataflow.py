@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import UserError
 from ..ir import Graph, Tensor, ops
 from . import latency
-from .events import Deadlock, FRAMES, Simulation, Timing, sink, source, steady_interval
+from .events import FRAMES, Deadlock, Simulation, Timing, sink, source, steady_interval
 from .folding import Folding, choose_for_interval, choose_for_multipliers, folding
 from .stages import Stage, stages_of, window_of
 from .units import (
@@ -115,7 +115,8 @@ def plan_dataflow(
     if interval is not None:
         chosen = choose_for_interval(stages, interval)
     else:
-        chosen = choose_for_multipliers(stages, DEFAULT_MULTIPLIERS if multipliers is None else multipliers)
+        budget = DEFAULT_MULTIPLIERS if multipliers is None else multipliers
+        chosen = choose_for_multipliers(stages, budget)
     plan = assemble(graph, stages, chosen)
     return size_buffers(plan, progress)
 
@@ -317,7 +318,9 @@ def _from_choices(graph: Graph, stages: list[Stage], choices: dict[str, Any]) ->
             fold = (int(choice["pe"]), int(choice["simd"]), int(choice["pixels"]))
             chosen[stage.name] = folding(stage, *fold)
         except (KeyError, TypeError, ValueError, ZeroDivisionError):
-            raise UserError("the plan's pe, simd, pixels are not usable", layer=stage.name) from None
+            raise UserError(
+                "the plan's pe, simd, pixels are not usable", layer=stage.name
+            ) from None
     lanes = choices.get("input_lanes")
     if not isinstance(lanes, int) or not 1 <= lanes <= graph.inputs[0].hwc[2]:
         raise UserError(f"the plan's input_lanes {lanes!r} do not fit the input")
