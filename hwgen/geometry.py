@@ -35,6 +35,9 @@ class WindowGeometry:
             raise ValueError("channels, lanes and pixels must be at least 1")
         if self.lanes > self.channels:
             raise ValueError(f"{self.lanes} lanes are more than {self.channels} channels")
+        for pad, k in zip(self.pads, self.kernel, strict=True):
+            if not 0 <= min(pad) <= max(pad) < k:
+                raise ValueError(f"padding {self.pads} is not smaller than kernel {self.kernel}")
         if min(self.out_size) < 1:
             raise ValueError("the window does not fit")
 

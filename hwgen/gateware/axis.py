@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from .counter import Counter, index_shape
 from .fifo import CreditFifo
-from .streams import beat, beats_of, connect, stream_of
+from .streams import beat, beats_of, connect, positive, stream_of
 
 
 def lane_bytes(shape: Shape) -> int:
@@ -37,6 +37,7 @@ class InputPort(wiring.Component):
     """
 
     def __init__(self, shape: Shape, lanes: int, beats: int, fifo: int, pad: int = 0) -> None:
+        positive(lanes=lanes, beats=beats, fifo=fifo)
         self.shape, self.lanes, self.beats, self.fifo, self.pad = shape, lanes, beats, fifo, pad
         super().__init__(
             {
@@ -108,6 +109,7 @@ class OutputPort(wiring.Component):
     """
 
     def __init__(self, shape: Shape, lanes: int, pixels: int, channels: int) -> None:
+        positive(lanes=lanes, pixels=pixels, channels=channels)
         self.shape, self.lanes, self.pixels, self.channels = shape, lanes, pixels, channels
         size = lane_bytes(shape)
         super().__init__(

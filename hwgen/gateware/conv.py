@@ -16,7 +16,7 @@ from .mac import MacArray, MacParameters
 from .memory import Rom
 from .requantizer import RequantParameters
 from .ring import RowRing
-from .streams import beats_of, connect, element, stream_of
+from .streams import beats_of, connect, element, positive, stream_of
 from .window import WindowAssembler
 
 
@@ -108,6 +108,7 @@ class Conv(wiring.Component):
             raise ValueError(f"{len(weights)} rows of weights for {taps} taps")
         if not 1 <= pe <= parameters.channels or not 1 <= mac.simd <= taps:
             raise ValueError(f"folding {pe} x {mac.simd} does not suit the layer")
+        positive(lanes=lanes, rows=depths.rows, windows=depths.windows, shadow=depths.shadow, fifo=depths.fifo)
         self.name, self.geometry, self.weights, self.pe = name, geometry, weights, pe
         self.mac, self.parameters, self.lanes = mac, parameters, lanes
         self.depths, self.pad_value, self.taps = depths, pad_value, taps

@@ -14,7 +14,7 @@ from .drain import Drain
 from .mac import MacArray, MacParameters
 from .memory import Rom
 from .requantizer import RequantParameters
-from .streams import beats_of, connect, element, stream_of
+from .streams import beats_of, connect, element, positive, stream_of
 
 
 class Dense(wiring.Component):
@@ -48,6 +48,7 @@ class Dense(wiring.Component):
     ) -> None:
         if not 1 <= pe <= parameters.channels or not 1 <= mac.simd <= len(weights):
             raise ValueError(f"folding {pe} x {mac.simd} does not suit the layer")
+        positive(lanes=lanes, shadow=depths.shadow, fifo=depths.fifo)
         self.name, self.weights, self.pe, self.mac = name, weights, pe, mac
         self.parameters, self.lanes, self.depths = parameters, lanes, depths
         super().__init__(

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from .counter import Counter, index_shape
 from .fifo import CreditFifo
 from .requantizer import Requantizer, RequantParameters
-from .streams import beats_of, connect, element, stream_of
+from .streams import beats_of, connect, element, positive, stream_of
 
 
 class Drain(wiring.Component):
@@ -50,6 +50,8 @@ class Drain(wiring.Component):
         shadow: int,
         fifo: int,
     ) -> None:
+        positive(pe=pe, pixels=pixels, lanes=lanes, row_pixels=row_pixels)
+        positive(shadow=shadow, fifo=fifo)
         channels = parameters.channels
         if pixels > 1 and pe < channels:
             raise ValueError("several pixels at a time need a PE for every channel")

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from .counter import Counter, index_shape
 from .fifo import CreditFifo
 from .requantizer import Requantizer, RequantParameters
-from .streams import beats_of, connect, element, stream_of
+from .streams import beats_of, connect, element, positive, stream_of
 
 
 class Requant(wiring.Component):
@@ -24,6 +24,7 @@ class Requant(wiring.Component):
     def __init__(
         self, name: str, shape: Shape, lanes: int, parameters: RequantParameters, fifo: int
     ) -> None:
+        positive(lanes=lanes, fifo=fifo)
         self.name, self.shape, self.lanes = name, shape, lanes
         self.parameters, self.fifo = parameters, fifo
         super().__init__(
@@ -73,6 +74,7 @@ class ArgMax(wiring.Component):
     LATENCY = 1
 
     def __init__(self, shape: Shape, channels: int, fifo: int) -> None:
+        positive(channels=channels, fifo=fifo)
         self.shape, self.channels, self.fifo = shape, channels, fifo
         self.result_shape = unsigned(max(1, (channels - 1).bit_length()))
         super().__init__(

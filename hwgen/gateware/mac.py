@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..numeric.types import QType
 from .counter import delayed, index_shape
 from .requantizer import overflowed, rounding_increment
+from .streams import positive
 
 TREE_ARITY = 4
 """Operands that one registered level of the adder tree sums."""
@@ -166,9 +167,7 @@ class MacArray(wiring.Component):
     """
 
     def __init__(self, parameters: MacParameters, pe: int, pixels: int = 1, psums: int = 1) -> None:
-        for what, number in (("pe", pe), ("pixels", pixels), ("psums", psums)):
-            if number < 1:
-                raise ValueError(f"{what} must be at least 1, got {number}")
+        positive(pe=pe, pixels=pixels, psums=psums, simd=parameters.simd)
         self.parameters, self.pe, self.pixels, self.psums = parameters, pe, pixels, psums
         simd = parameters.simd
         super().__init__(

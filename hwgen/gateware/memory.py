@@ -14,6 +14,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from .counter import index_shape
+from .streams import positive
 
 
 class ImageStore(Protocol):
@@ -109,6 +110,7 @@ class SimpleDualPort(wiring.Component):
     """
 
     def __init__(self, width: int, depth: int) -> None:
+        positive(width=width, depth=depth)
         self.width, self.depth = width, depth
         super().__init__(
             {

@@ -13,7 +13,7 @@ from .conv import Depths
 from .counter import Counter, delayed, index_shape
 from .fifo import CreditFifo
 from .ring import RowRing
-from .streams import beat, connect, stream_of
+from .streams import beat, connect, positive, stream_of
 from .window import WindowAssembler
 
 
@@ -66,6 +66,7 @@ class StreamPool(wiring.Component):
     ) -> None:
         if any(s < k for s, k in zip(geometry.stride, geometry.kernel, strict=True)):
             raise ValueError("windows overlap")
+        positive(fifo=depths.fifo)
         self.shape, self.geometry, self.reduction = shape, geometry, reduction
         self.depths = depths
         taps = geometry.kernel[0] * geometry.kernel[1]
@@ -176,6 +177,7 @@ class WindowPool(wiring.Component):
     ) -> None:
         if geometry.pixels != 1:
             raise ValueError("a pool makes one pixel at a time")
+        positive(rows=depths.rows, windows=depths.windows, fifo=depths.fifo)
         self.shape, self.geometry, self.reduction = shape, geometry, reduction
         self.depths = depths
         self.taps = geometry.kernel[0] * geometry.kernel[1]

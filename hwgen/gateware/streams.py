@@ -41,6 +41,13 @@ def connect(m: Module, source, sink) -> None:
     wiring.connect(m, source, sink)
 
 
+def positive(**numbers: int) -> None:
+    """Raise ValueError unless each of these parameters is at least 1."""
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, got {number}")
+
+
 def beats_of(elements: int, lanes: int) -> int:
     """Beats that carry this many elements."""
     return -(-elements // lanes)

@@ -10,6 +10,7 @@ from ..geometry import WindowGeometry
 from .counter import Counter, index_shape
 from .fifo import HeadQueue
 from .ring import column_beat
+from .streams import positive
 
 
 def window_layout(shape: Shape, geometry: WindowGeometry) -> data.StructLayout:
@@ -44,6 +45,7 @@ class WindowAssembler(wiring.Component):
     def __init__(
         self, shape: Shape, geometry: WindowGeometry, parallel: bool, queue: int = 1
     ) -> None:
+        positive(queue=queue)
         self.shape, self.geometry, self.parallel = shape, geometry, parallel
         self.queue = queue
         super().__init__(

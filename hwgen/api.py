@@ -1,0 +1,150 @@
+"""The Python API: the same steps as the command line, which is a thin user of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import importers
+from .emit.package import Source, check_target, design_files, manifest, write_package
+from .errors import UserError
+from .flow.package_files import Package
+from .flow.verify import Verification
+from .flow.verify import verify as _verify
+from .ir import Graph, execute
+from .numeric import QType, dequantize, quantize
+from .passes import legalize
+from .plan.dataflow import DataflowPlan, plan_dataflow
+from .report.summary import write_report
+
+Progress = Callable[[str], None]
+
+
+def load(path: str | Path, input_type: QType | None = None) -> Graph:
+    """Read a model file into a graph. Raises UserError where it can not."""
+    return importers.load(Path(path), input_type=input_type)
+
+
+def plan(
+    graph: Graph,
+    multipliers: int | None = None,
+    interval: int | None = None,
+    plan_file: str | Path | None = None,
+    progress: Progress | None = None,
+) -> DataflowPlan:
+    """Plan the dataflow architecture of a graph.
+
+    At most one of ``multipliers`` (a budget), ``interval`` (cycles to reach) and ``plan_file``.
+    Raises UserError when it can not be done.
+    """
+    if sum(option is not None for option in (multipliers, interval, plan_file)) > 1:
+        raise UserError("give one of --multipliers, --interval and --plan")
+    choices = None if plan_file is None else _read_plan(Path(plan_file))
+    legal = legalize(graph)
+    try:
+        return plan_dataflow(legal, multipliers, interval, choices, progress)
+    except UserError as error:
+        raise error if plan_file is None else error.within(plan_file) from None
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"can not be read ({error.strerror})", file=path) from None
+    except ValueError as error:
+        raise UserError(f"not JSON ({error})", file=path) from None
+    if not isinstance(value, dict):
+        raise UserError("not a plan file", file=path)
+    return value
+
+
+def build(
+    model: str | Path,
+    out: str | Path,
+    multipliers: int | None = None,
+    interval: int | None = None,
+    plan_file: str | Path | None = None,
+    input_type: QType | None = None,
+    progress: Progress | None = None,
+) -> Package:
+    """Model file to package at ``out``. Raises UserError; leaves nothing half-written."""
+    say = progress or (lambda text: None)
+    target = Path(out)
+    check_target(target)
+    say(f"reading {Path(model).name}")
+    graph = load(model, input_type)
+    say("planning")
+    made = plan(graph, multipliers, interval, plan_file, progress)
+    files = design_files(made, progress)
+    options: dict[str, Any] = {"arch": "dataflow"}
+    if plan_file is not None:
+        options["plan"] = Path(plan_file).name
+    elif interval is not None:
+        options["interval"] = interval
+    elif multipliers is not None:
+        options["multipliers"] = multipliers
+    if input_type is not None:
+        options["input_type"] = str(input_type)
+    digest = hashlib.sha256(Path(model).read_bytes()).hexdigest()
+    source = Source(Path(model).name, digest, options)
+    say("writing the package")
+    write_package(target, files, manifest(files, source, made.graph.name))
+    package = Package.open(target)
+    write_report(package)
+    return package
+
+
+def verify(
+    package: Package | str | Path,
+    simulator: str | None = None,
+    inputs: np.ndarray[Any, Any] | None = None,
+    random: int | None = None,
+    wave: bool = False,
+    progress: Progress | None = None,
+) -> Verification:
+    """Simulate a package's RTL against golden; updates its report. See flow.verify."""
+    opened = package if isinstance(package, Package) else Package.open(Path(package))
+    result = _verify(opened, simulator, inputs, random, wave, progress)
+    write_report(opened)
+    return result
+
+
+def run(
+    graph: Graph,
+    inputs: dict[str, np.ndarray[Any, Any]],
+    real: bool = False,
+    edges: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Golden outputs of a graph (or all edges), integers of the model's own types.
+
+    With ``real`` inputs are real numbers, quantized by the input's type, and outputs float32.
+    """
+    if real:
+        inputs = {t.name: _quantized(t, inputs.get(t.name)) for t in graph.inputs}
+    wanted = list(graph.tensors) if edges else None
+    outputs = execute(graph, inputs, wanted, progress)
+    if real:
+        return {
+            name: dequantize(array, graph.tensors[name].type).astype(np.float32)
+            for name, array in outputs.items()
+        }
+    return outputs
+
+
+def _quantized(tensor: Any, array: Any) -> Any:
+    if array is None:
+        return None
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiu":
+        raise UserError(f"input {tensor.name!r} has type {array.dtype}, real numbers are needed")
+    try:
+        return quantize(array, tensor.type)
+    except ValueError as error:
+        raise UserError(f"input {tensor.name!r}: {error}") from None

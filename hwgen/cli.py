@@ -1,0 +1,409 @@
+"""The command line: parses arguments, calls the API, prints what it gives.
+
+Exit codes: 0 done; 1 verification failed; 2 bad input or unsupported; 3 a tool failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import api
+from .console import Output
+from .errors import ToolError, UserError
+from .flow import tools
+from .flow.package_files import Package
+from .flow.verify import ENGINES, Verification, default_simulator
+from .ir import Graph
+from .numeric import QType, parse_type
+from .plan.dataflow import DEFAULT_MULTIPLIERS, DataflowPlan
+from .report.summary import write_report
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong arguments as every other bad input: one line, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"hwgen: {message}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code."""
+    arguments = _parser().parse_args(argv)
+    output = Output(arguments.json)
+    try:
+        return arguments.command(arguments, output)
+    except UserError as error:
+        print(f"hwgen: {error}", file=sys.stderr)
+        return 2
+    except ToolError as error:
+        print(f"hwgen: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("hwgen: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="hwgen", description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--json", action="store_true", help="one JSON value on stdout")
+        sub.set_defaults(command=function)
+        return sub
+
+    sub = command("inspect", _inspect, "layers, types, MACs, parameters of a model")
+    _add_model(sub)
+    sub.add_argument("--plan", action="store_true", help="also the hardware it would become")
+    _add_budget(sub, with_file=False)
+
+    sub = command("run", _run, "golden integers of a model")
+    _add_model(sub)
+    sub.add_argument(
+        "--input", action="append", required=True, metavar="[NAME=]FILE.npy", help="frames"
+    )
+    sub.add_argument("--output", required=True, type=Path, metavar="FILE.npy")
+    sub.add_argument("--float", action="store_true", help="real values in and out")
+    sub.add_argument("--edges", type=Path, metavar="FILE.npz", help="also every edge")
+
+    sub = command("eval", _eval, "accuracy on labelled data")
+    _add_model(sub)
+    sub.add_argument("--data", required=True, type=Path, metavar="FILE.npz", help="arrays x, y")
+    sub.add_argument("--rtl", type=int, metavar="N", help="the first N in simulation too")
+    sub.add_argument("--sim", choices=list(ENGINES), help="simulator for --rtl")
+    _add_budget(sub, with_file=False)
+
+    sub = command("build", _build, "model file to package: Verilog, memory images, bench, report")
+    _add_model(sub)
+    sub.add_argument("--out", required=True, type=Path, metavar="DIR")
+    sub.add_argument("--arch", choices=["dataflow"], default="dataflow")
+    _add_budget(sub, with_file=True)
+
+    sub = command("verify", _verify, "RTL against golden, every bit")
+    sub.add_argument("package", type=Path, metavar="DIR")
+    sub.add_argument("--sim", choices=list(ENGINES), help="default: verilator, else python")
+    group = sub.add_mutually_exclusive_group()
+    group.add_argument("--inputs", type=Path, metavar="FILE.npy")
+    group.add_argument("--random", type=int, metavar="N", help="N seeded random frames")
+    sub.add_argument("--wave", action="store_true", help="write results/wave.vcd")
+
+    sub = command("report", _report, "write report.json and report.html of a package again")
+    sub.add_argument("package", type=Path, metavar="DIR")
+
+    command("doctor", _doctor, "which tools are there, which version, what to install")
+    return parser
+
+
+def _add_model(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("model", type=Path, metavar="MODEL")
+    sub.add_argument(
+        "--input-type", metavar="u8.8", help="type of the input where the model states none"
+    )
+
+
+def _add_budget(sub: argparse.ArgumentParser, with_file: bool) -> None:
+    group = sub.add_mutually_exclusive_group()
+    group.add_argument(
+        "--multipliers", type=int, metavar="N", help=f"budget (default {DEFAULT_MULTIPLIERS})"
+    )
+    group.add_argument("--interval", type=int, metavar="CYCLES", help="to reach")
+    if with_file:
+        group.add_argument("--plan", type=Path, metavar="FILE", help="a plan.json")
+
+
+def _input_type(arguments: argparse.Namespace) -> QType | None:
+    if arguments.input_type is None:
+        return None
+    try:
+        return parse_type(arguments.input_type)
+    except ValueError as error:
+        raise UserError(f"--input-type: {error}") from None
+
+
+def _load(arguments: argparse.Namespace) -> Graph:
+    return api.load(arguments.model, _input_type(arguments))
+
+
+def _load_array(path: Path) -> np.ndarray[Any, Any]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"is not a .npy file ({error})", file=path) from None
+    if not isinstance(array, np.ndarray):
+        raise UserError("is an archive, one .npy array is needed", file=path)
+    return array
+
+
+def _save(path: Path, write: Any) -> None:
+    """Write beside the place, then rename."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with beside.open("wb") as file:
+            write(file)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise UserError(f"can not be written ({error.strerror})", file=path) from None
+
+
+def _inspect(arguments: argparse.Namespace, output: Output) -> int:
+    graph = _load(arguments)
+    value = _describe(graph)
+    output.say(f"{graph.name}: {graph.macs:,} MACs, {graph.parameters_bits:,} parameter bits")
+    for note in graph.notes:
+        output.say(f"  note: {note}")
+    rows = [
+        [row["name"], row["op"], "x".join(map(str, row["shape"])), row["type"], row["macs"]]
+        for row in value["layers"]
+    ]
+    output.table("layers", ["layer", "op", "output", "type", "MACs"], rows)
+    if arguments.plan or arguments.multipliers is not None or arguments.interval is not None:
+        with output.steps() as say:
+            plan = api.plan(graph, arguments.multipliers, arguments.interval, progress=say)
+        value["plan"] = _describe_plan(plan, output)
+    output.json(value)
+    return 0
+
+
+def _describe(graph: Graph) -> dict[str, Any]:
+    layers = [
+        {
+            "name": node.name,
+            "op": node.op.op_name,
+            "inputs": list(node.inputs),
+            "shape": list(graph.tensors[node.name].shape),
+            "type": str(graph.tensors[node.name].type),
+            "macs": node.op.macs(graph.operands(node)),
+            "parameters_bits": node.op.parameters_bits,
+        }
+        for node in graph.nodes
+    ]
+    inputs = [
+        {"name": t.name, "shape": list(t.shape), "type": str(t.type)} for t in graph.inputs
+    ]
+    return {
+        "name": graph.name,
+        "inputs": inputs,
+        "outputs": list(graph.outputs),
+        "macs": graph.macs,
+        "parameters_bits": graph.parameters_bits,
+        "notes": list(graph.notes),
+        "layers": layers,
+    }
+
+
+def _describe_plan(plan: DataflowPlan, output: Output) -> dict[str, Any]:
+    timing = plan.timing()
+    output.say(
+        f"dataflow plan: {plan.multipliers} multipliers, a frame every {timing.interval} cycles "
+        f"(bound {plan.interval_bound}), latency {timing.latency}"
+    )
+    rows = []
+    for unit in plan.units:
+        fold = f"{unit.pe}x{unit.simd}" if unit.pe else ""
+        capacities = ", ".join(f"{f} {getattr(unit, f)}" for f in unit.capacities)
+        starved, blocked = (d.get(unit.name, 0) for d in (timing.starved, timing.blocked))
+        bound = max(unit.bounds.values())
+        rows.append([unit.name, unit.kind, fold, bound, capacities, starved, blocked])
+    columns = ["unit", "kind", "PE x SIMD", "bound", "buffers", "starved", "blocked"]
+    output.table("units", columns, rows)
+    return plan.to_json() | {
+        "multipliers": plan.multipliers,
+        "interval_bound": plan.interval_bound,
+        "interval_estimate": timing.interval,
+        "latency_estimate": timing.latency,
+        "starved": timing.starved,
+        "blocked": timing.blocked,
+    }
+
+
+def _run(arguments: argparse.Namespace, output: Output) -> int:
+    graph = _load(arguments)
+    inputs = _named_inputs(graph, arguments.input)
+    with output.bar("frames") as progress:
+        edges = arguments.edges is not None
+        values = api.run(graph, inputs, arguments.float, edges, progress)
+    outputs = [values[name] for name in graph.outputs]
+    result = outputs[0] if len(outputs) == 1 else None
+    if result is None:
+        _save(arguments.output, lambda f: np.savez(f, **{n: values[n] for n in graph.outputs}))
+    else:
+        _save(arguments.output, lambda f: np.save(f, result))
+    if arguments.edges is not None:
+        _save(arguments.edges, lambda f: np.savez(f, **values))
+    shapes = {name: list(values[name].shape) for name in graph.outputs}
+    for name, shape in shapes.items():
+        output.say(f"{name}: {shape} of {graph.tensors[name].type} in {arguments.output}")
+    output.json({"outputs": shapes, "file": str(arguments.output)})
+    return 0
+
+
+def _named_inputs(graph: Graph, given: list[str]) -> dict[str, np.ndarray[Any, Any]]:
+    inputs = {}
+    names = [t.name for t in graph.inputs]
+    for text in given:
+        name, _, file = text.rpartition("=")
+        if not name:
+            if len(names) > 1:
+                raise UserError(f"--input {text}: say for which input (NAME=FILE): {names}")
+            name = names[0]
+        if name not in names:
+            raise UserError(f"--input {text}: no input {name!r}; there is {', '.join(names)}")
+        inputs[name] = _load_array(Path(file))
+    return inputs
+
+
+def _eval(arguments: argparse.Namespace, output: Output) -> int:
+    graph = _load(arguments)
+    x, y = _labelled(arguments.data, graph)
+    with output.bar("frames") as progress:
+        scores = api.run(graph, {graph.inputs[0].name: x}, progress=progress)[graph.outputs[0]]
+    value: dict[str, Any] = {"samples": len(y), "accuracy": _accuracy(scores, y)}
+    output.say(f"golden: {100 * value['accuracy']:.2f} % of {len(y)} samples")
+    code = 0
+    if arguments.rtl is not None:
+        if not 1 <= arguments.rtl <= len(y):
+            raise UserError(f"--rtl {arguments.rtl}: the data have 1 to {len(y)} samples")
+        code = _eval_rtl(arguments, output, x[: arguments.rtl], y[: arguments.rtl], value)
+    output.json(value)
+    return code
+
+
+def _eval_rtl(
+    arguments: argparse.Namespace, output: Output, x: Any, y: Any, value: dict[str, Any]
+) -> int:
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="hwgen-") as folder, output.steps() as say:
+        package = api.build(
+            arguments.model, Path(folder) / "package", arguments.multipliers, arguments.interval,
+            input_type=_input_type(arguments), progress=say,
+        )  # fmt: skip
+        result = api.verify(package, arguments.sim, inputs=x, progress=say)
+    accuracy = _accuracy(result.outputs, y)
+    value["rtl"] = _verification_json(result) | {"samples": len(y), "accuracy": accuracy}
+    output.say(f"RTL:    {100 * accuracy:.2f} % of {len(y)} samples")
+    output.say(_verdict(result))
+    return 0 if result.equal else 1
+
+
+def _labelled(path: Path, graph: Graph) -> tuple[Any, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            x, y = data["x"], data["y"]
+    except KeyError as missing:
+        raise UserError(f"has no array {missing}; x and y are needed", file=path) from None
+    except (OSError, ValueError, EOFError, TypeError, AttributeError) as error:
+        raise UserError(f"is not an .npz file ({error})", file=path) from None
+    shape = graph.inputs[0].shape
+    if x.ndim >= 1 and x.shape[1:] != shape and x[:1].size == graph.inputs[0].size:
+        x = x.reshape(-1, *shape)  # images without a channel axis
+    y = y.reshape(-1)
+    if len(x) != len(y) or not len(y):
+        raise UserError(f"has {len(x)} samples and {len(y)} labels", file=path)
+    if y.dtype.kind not in "iu":
+        raise UserError(f"labels have type {y.dtype}, integers are needed", file=path)
+    return x, y
+
+
+def _accuracy(scores: Any, labels: Any) -> float:
+    flat = scores.reshape(len(scores), -1)
+    # A network that ends in argmax gives the class itself.
+    classes = flat[:, 0] if flat.shape[1] == 1 else flat.argmax(axis=1)
+    return float((classes == labels).mean())
+
+
+def _build(arguments: argparse.Namespace, output: Output) -> int:
+    with output.steps() as say:
+        package = api.build(
+            arguments.model, arguments.out, arguments.multipliers, arguments.interval,
+            arguments.plan, _input_type(arguments), say,
+        )  # fmt: skip
+    report = write_report(package)
+    cycles = report["cycles"]
+    output.say(
+        f"{arguments.out}: {report['multipliers']} multipliers, a frame every "
+        f"{cycles['interval_estimate']} cycles (bound {cycles['interval_bound']}), "
+        f"latency {cycles['latency_estimate']}, {report['memory_bits']:,} bits of memory"
+    )
+    output.say(f"next: hwgen verify {arguments.out}")
+    output.json(report)
+    return 0
+
+
+def _verify(arguments: argparse.Namespace, output: Output) -> int:
+    inputs = None if arguments.inputs is None else _load_array(arguments.inputs)
+    package = Package.open(arguments.package)
+    if arguments.sim is None and default_simulator() == "python":
+        output.say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
+    with output.steps() as say:
+        result = api.verify(
+            package, arguments.sim, inputs, arguments.random, arguments.wave, say
+        )
+    output.say(_verdict(result))
+    if result.run.wave is not None:
+        output.say(f"waveform: {result.run.wave}")
+    output.json(_verification_json(result))
+    return 0 if result.equal else 1
+
+
+def _verdict(result: Verification) -> str:
+    if result.difference is not None:
+        return f"RTL differs from golden: {result.difference}"
+    return (
+        f"RTL equals golden on every bit of {result.frames} frames ({result.simulator}): "
+        f"interval {result.interval} cycles, latency {result.latency}, "
+        f"{result.run.seconds:.1f} s"
+    )
+
+
+def _verification_json(result: Verification) -> dict[str, Any]:
+    return {
+        "simulator": result.simulator,
+        "frames": result.frames,
+        "equal": result.equal,
+        "difference": None if result.difference is None else str(result.difference),
+        "interval_measured": result.interval,
+        "latency_measured": result.latency,
+        "seconds": round(result.run.seconds, 3),
+    }
+
+
+def _report(arguments: argparse.Namespace, output: Output) -> int:
+    report = write_report(Package.open(arguments.package))
+    output.say(f"{arguments.package / 'report.html'}")
+    output.json(report)
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace, output: Output) -> int:
+    found = [tool() for tool in tools.TOOLS]
+    rows = [
+        [tool.name, "yes" if tool.found else "NO", tool.version, tool.use,
+         "" if tool.found else tool.install]
+        for tool in found
+    ]  # fmt: skip
+    output.table("tools", ["tool", "there", "version", "use", "to install"], rows)
+    output.json(
+        [
+            {"name": t.name, "found": t.found, "path": t.path, "version": t.version, "use": t.use,
+             "install": t.install}
+            for t in found
+        ]
+    )  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""What a person sees while a command works: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+
+class Output:
+    """Where a command writes. ``json_only``: one JSON value on stdout and nothing else."""
+
+    def __init__(self, json_only: bool) -> None:
+        self.json_only = json_only
+        self.out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.err = Console(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """A line of result for a person."""
+        if not self.json_only:
+            self.out.print(text, markup=False)
+
+    def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
+        """A table for a person; numbers are right-aligned."""
+        if self.json_only:
+            return
+        table = Table(title=title, title_justify="left", header_style="bold")
+        for index, column in enumerate(columns):
+            numeric = rows and all(isinstance(row[index], (int, float)) for row in rows)
+            table.add_column(column, justify="right" if numeric else "left")
+        for row in rows:
+            table.add_row(*("" if cell is None else str(cell) for cell in row))
+        self.out.print(table)
+
+    def json(self, value: Any) -> None:
+        """The JSON value, when it was asked for."""
+        if self.json_only:
+            sys.stdout.write(json.dumps(value, indent=1) + "\n")
+
+    @contextmanager
+    def steps(self) -> Iterator[Callable[[str], None]]:
+        """A spinner with the current step and the time; plain lines where there is no terminal."""
+        if not self.err.is_terminal:
+            yield lambda text: None if self.json_only else self.err.print(f"  {text}", markup=False)
+            return
+        columns = (TextColumn("  {task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=self.err, transient=True) as progress:
+            task = progress.add_task("starting", total=None)
+            yield lambda text: progress.update(task, description=text)
+
+    @contextmanager
+    def bar(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar over a known number of items."""
+        if not self.err.is_terminal:
+            yield lambda done, total: None
+            return
+        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeElapsedColumn(), console=self.err, transient=True) as progress:
+            task = progress.add_task(what, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,159 @@
+"""The bench files of a package: a self-checking Verilog bench, and the batch harness's parts."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from amaranth.hdl import Shape
+from amaranth.lib.wiring import In
+
+from ..archs.dataflow.top import DataflowTop, level_members
+from ..plan.dataflow import DataflowPlan
+from .packing import beat_bytes
+
+WAIVERS = """\
+`verilator_config
+// Wires that Yosys names while it writes Verilog, and the benches' probes, are read by nobody.
+lint_off -rule UNUSEDSIGNAL
+// A state machine without a default branch keeps its state.
+lint_off -rule CASEINCOMPLETE
+// Amaranth computes in the widths that values need; Yosys writes some of them without a cast.
+lint_off -rule WIDTHEXPAND
+lint_off -rule WIDTHTRUNC
+// Yosys declares registers with an initial value and resets them as well.
+lint_off -rule PROCASSINIT
+// One file holds a whole design; the memory's file is found by its own name.
+lint_off -rule DECLFILENAME
+"""
+
+
+def template(name: str) -> str:
+    """A bench file that is the same for every design."""
+    return (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
+
+
+def level_names(plan: DataflowPlan) -> list[str]:
+    """Names of all watched levels, in the order of the probe's outputs."""
+    names = ["input.fifo"]
+    for unit in plan.units:
+        names += level_members(unit)
+    return names
+
+
+def quiet_limit(plan: DataflowPlan) -> int:
+    """Cycles without a beat after which a bench gives up."""
+    return 4 * plan.interval_bound + 10_000
+
+
+def bench_files(plan: DataflowPlan, top: DataflowTop, frames: int) -> dict[str, str]:
+    """Files of the package's tb/ by name; ``frames`` is the number of test vectors."""
+    return {
+        "tb.v": template("tb.v"),
+        "Makefile": template("Makefile"),
+        "harness.cpp": template("harness.cpp"),
+        "waivers.vlt": WAIVERS,
+        "design.vh": _verilog_header(plan, frames),
+        "design.h": _cpp_header(plan, top),
+        "probe.v": _probe(plan, top),
+    }
+
+
+def _constants(plan: DataflowPlan) -> dict[str, int]:
+    out = plan.units[-1].output
+    return {
+        "IN_BYTES": beat_bytes(plan.input),
+        "IN_BEATS": plan.input.beats,
+        "OUT_BYTES": beat_bytes(out),
+        "OUT_BEATS": out.beats,
+        "QUIET_LIMIT": quiet_limit(plan),
+    }
+
+
+def _verilog_header(plan: DataflowPlan, frames: int) -> str:
+    constants = _constants(plan) | {"FRAMES": frames}
+    return "".join(f"`define {name} {value}\n" for name, value in constants.items())
+
+
+def _edges(top: DataflowTop) -> dict[str, int]:
+    """Bits of each unit's output beat."""
+    return {
+        name: component.o.payload.shape().size for name, component in top.units.items()
+    }
+
+
+def _cpp_header(plan: DataflowPlan, top: DataflowTop) -> str:
+    edges = _edges(top)
+    sizes = [-(-bits // 8) for bits in edges.values()]
+    offsets = [sum(sizes[:i]) for i in range(len(sizes))]
+    lines = [f"constexpr uint64_t {name} = {value};" for name, value in _constants(plan).items()]
+    names = ", ".join(f'"{name}"' for name in edges)
+    lines += [
+        f"constexpr int LEVELS = {len(level_names(plan))};",
+        f"constexpr int EDGES = {len(edges)};",
+        f"constexpr const char* EDGE_NAMES[] = {{{names}}};",
+        f"constexpr int EDGE_BYTES[] = {{{', '.join(map(str, sizes))}}};",
+        f"constexpr int EDGE_OFFSETS[] = {{{', '.join(map(str, offsets))}}};",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _probe(plan: DataflowPlan, top: DataflowTop) -> str:
+    """Wrapper that watches levels, work and the streams between units."""
+    edges, levels = _edges(top), level_names(plan)
+    ports = {
+        name: ("input" if member.flow == In else "output", Shape.cast(member.shape).width)
+        for name, member in top.signature.members.items()
+    }
+    lines = [
+        "// The accelerator with what benches watch: the most each level reached, cycles of work,",
+        "// and the beats on every stream between units (each in whole bytes).",
+        "module probe (",
+        "    input clk,",
+        "    input rst,",
+    ]
+    lines += [f"    {way} {_range(bits)}{name}," for name, (way, bits) in ports.items()]
+    total_bytes = sum(-(-bits // 8) for bits in edges.values())
+    lines += [
+        f"    output {_range(32 * len(levels))}levels,",
+        f"    output {_range(64 * len(edges))}work,",
+        f"    output {_range(len(edges))}edge_beat,",
+        f"    output {_range(8 * total_bytes)}edge_data",
+        ");",
+        "    top dut (",
+        "        .clk(clk), .rst(rst),",
+        ",\n".join(f"        .{name}({name})" for name in ports),
+        "    );",
+    ]
+    for i, level in enumerate(levels):
+        name = level.replace(".", "_")
+        lines += [
+            f"    reg [31:0] most_{name};",
+            f"    wire [31:0] now_{name} = 32'd0 + dut.probe_level_{name};",
+            "    always @(posedge clk)",
+            f"        if (rst) most_{name} <= 0;",
+            f"        else if (now_{name} > most_{name}) most_{name} <= now_{name};",
+            f"    assign levels[{32 * i + 31}:{32 * i}] = "
+            f"now_{name} > most_{name} ? now_{name} : most_{name};",
+        ]
+    offset = 0
+    for i, (name, bits) in enumerate(edges.items()):
+        size = 8 * -(-bits // 8)
+        lines += [
+            f"    reg [63:0] work_{name};",
+            "    always @(posedge clk)",
+            f"        if (rst) work_{name} <= 0;",
+            f"        else work_{name} <= work_{name} + {{63'd0, dut.probe_work_{name}}};",
+            f"    assign work[{64 * i + 63}:{64 * i}] = work_{name};",
+            f"    assign edge_beat[{i}] = dut.probe_beat_{name};",
+            f"    assign edge_data[{offset + size - 1}:{offset}] = "
+            f"{{{{{size - bits}{{1'b0}}}}, dut.probe_data_{name}}};"
+            if size > bits
+            else f"    assign edge_data[{offset + size - 1}:{offset}] = dut.probe_data_{name};",
+        ]
+        offset += size
+    return "\n".join([*lines, "endmodule", ""])
+
+
+def _range(bits: int) -> str:
+    """Always a vector, so that single bits need no special case."""
+    return f"[{bits - 1}:0] "

@@ -1,0 +1,33 @@
+"""What a simulation gives, whichever simulator ran it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SimulationRun:
+    """Result of driving frames through a design.
+
+    output : beats of the ofmap (frames, beats, bytes). first, ends : cycles of each frame's first
+    input beat and last output beat. levels : most entries in each buffer, work : busy cycles of
+    each unit, over all frames; None where the engine does not watch them. edges : beats on each
+    unit's output stream (frames, beats, bytes), when asked for. seconds : of the simulation.
+    """
+
+    output: ByteArray
+    first: list[int]
+    ends: list[int]
+    seconds: float
+    levels: dict[str, int] | None = None
+    work: dict[str, int] | None = None
+    edges: dict[str, ByteArray] = field(default_factory=dict)
+    wave: Path | None = None

@@ -1,0 +1,130 @@
+"""Verilator: compiles a package's RTL with its C++ harness, once for each design."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ..emit.packing import beat_bytes
+from ..emit.testbench import level_names
+from ..errors import ToolError
+from . import tools
+from .engine import ByteArray, Progress, SimulationRun
+from .package_files import Package
+
+
+def run(
+    package: Package, beats: ByteArray, edges: bool, wave: Path | None, say: Progress
+) -> SimulationRun:
+    """Drive packed frames (frames, beats, bytes) through the design.
+
+    Raises UserError when a tool is missing, ToolError when one fails.
+    """
+    binary = build(package, wave is not None, say)
+    plan = package.plan
+    with tempfile.TemporaryDirectory(prefix="hwgen-") as folder:
+        work = Path(folder)
+        beats.tofile(work / "in.bin")
+        command = [str(binary), str(work / "in.bin"), str(work / "out.bin"), str(len(beats))]
+        command.append(str(work / "stats.json"))
+        if edges:
+            command += ["--edges", str(work)]
+        if wave is not None:
+            command += ["--wave", str(wave.absolute())]
+        say(f"simulating {len(beats)} frames")
+        begin = time.monotonic()
+        _call(command, package.path, work / "harness.log", "the simulation")
+        seconds = time.monotonic() - begin
+        stats = json.loads((work / "stats.json").read_text())
+        out = plan.units[-1].output
+        output = np.fromfile(work / "out.bin", np.uint8)
+        taps = {}
+        if edges:
+            for unit in plan.units:
+                size = -(-unit.output.lanes * unit.output.bits // 8)
+                data = np.fromfile(work / f"{unit.name}.bin", np.uint8)
+                whole = len(data) // (unit.output.beats * size)
+                data = data[: whole * unit.output.beats * size]
+                taps[unit.name] = data.reshape(whole, unit.output.beats, size)
+    return SimulationRun(
+        output=output.reshape(len(beats), out.beats, beat_bytes(out)),
+        first=stats["first"],
+        ends=stats["ends"],
+        seconds=seconds,
+        levels=dict(zip(level_names(plan), stats["levels"], strict=True)),
+        work=dict(zip((unit.name for unit in plan.units), stats["work"], strict=True)),
+        edges=taps,
+        wave=wave,
+    )
+
+
+def build(package: Package, wave: bool, say: Progress) -> Path:
+    """The compiled harness of a design, from the cache when it was built before."""
+    command = [
+        tools.verilator().require(), "--cc", "--exe", "--build", "-j", "0", "-O3",
+        "--top-module", "probe", "-Wno-fatal", "-Wno-lint", "-Wno-style",
+        "--Mdir", "obj", "-o", "harness",
+        "-CFLAGS", "-O1 -std=c++17", "--output-split", "5000",
+        # The wheel's makefile misses these two; empty is right for it.
+        "-MAKEFLAGS", f"VK_PCH_I_FAST= VK_PCH_I_SLOW={_object_cache()}",
+    ]  # fmt: skip
+    if wave:
+        command.append("--trace-vcd")
+    sources = sorted((package.path / "rtl").glob("*.v"))
+    bench = [package.path / "tb" / name for name in ("probe.v", "harness.cpp")]
+    for tool in (tools.compiler, tools.make, tools.perl):
+        tool().require()
+    key = hashlib.sha256()
+    headers = [package.path / "tb" / "design.h"]
+    for file in [*sources, *bench, *headers]:
+        key.update(file.read_bytes())
+    key.update(" ".join([tools.verilator().version, *command[1:]]).encode())
+    place = tools.cache_directory("verilator") / key.hexdigest()[:24]
+    binary = place / "harness"
+    if binary.exists():
+        return binary
+    say("compiling with Verilator")
+    work = Path(tempfile.mkdtemp(prefix=".build-", dir=place.parent))
+    try:
+        include = [f"-I{(package.path / 'tb').absolute()}"]
+        include += ["-CFLAGS", f"-I{(package.path / 'tb').absolute()}"]
+        files = [str(file.absolute()) for file in [*bench, *sources]]
+        _call([*command, *include, *files], work, work / "build.log", "Verilator")
+        finished = work / "finished"
+        finished.mkdir()
+        shutil.copy2(work / "obj" / "harness", finished / "harness")
+        try:
+            finished.rename(place)
+        except OSError:  # another process was quicker
+            if not binary.exists():
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return binary
+
+
+def _object_cache() -> str:
+    return " OBJCACHE=ccache" if tools.ccache().found else ""
+
+
+def _call(command: list[str], folder: Path, log: Path, what: str) -> None:
+    """Run a tool with its output in a log. Raises ToolError with the last lines."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "VERILATOR_ROOT")}
+    with log.open("w") as output:
+        done = subprocess.run(
+            command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=environment,
+            check=False,
+        )  # fmt: skip
+    if done.returncode:
+        kept = tools.cache_directory("logs") / log.name
+        shutil.copy2(log, kept)
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+        raise ToolError(f"{what} failed (exit code {done.returncode}; log: {kept}):\n{tail}")

@@ -1,0 +1,88 @@
+"""report.json: what a design is, what was estimated, what was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..emit.package import dump_json
+from ..flow.package_files import Package
+from ..plan.units import Unit
+
+SCHEMA = 1
+
+
+def summary(package: Package) -> dict[str, Any]:
+    """Assemble the report from the plan and the results; ``*_measured`` is null until then."""
+    plan, graph = package.plan, package.graph
+    estimate = package.plan_json["estimate"]
+    verified = package.result("verify") or {}
+    cycles = verified.get("cycles", {})
+    interval = cycles.get("interval")
+    busy = verified.get("busy") or {}
+    report: dict[str, Any] = {
+        "schema": SCHEMA,
+        "model": package.manifest["model"]["file"],
+        "name": graph.name,
+        "arch": "dataflow",
+        "design": package.design,
+        "macs": graph.macs,
+        "multipliers": plan.multipliers,
+        "requant_multipliers": plan.requant_multipliers,
+        "parameters_bits": graph.parameters_bits,
+        "memory_bits": plan.memory_bits,
+        "cycles": {
+            "interval_bound": plan.interval_bound,
+            "interval_estimate": estimate["interval"],
+            "interval_measured": interval,
+            "latency_estimate": estimate["latency"],
+            "latency_measured": cycles.get("latency"),
+        },
+        "utilization": utilization(graph.macs, interval, plan.multipliers),
+        "layers": [_layer(unit, busy.get(unit.name), interval) for unit in plan.units],
+        "high_water_estimate": estimate["high_water"],
+        "high_water_measured": verified.get("high_water"),
+        "notes": list(graph.notes),
+    }
+    if verified:
+        report["verification"] = {
+            key: verified[key] for key in ("simulator", "frames", "equal", "difference")
+        }
+    accuracy = package.result("accuracy")
+    if accuracy:
+        report["accuracy"] = {k: v for k, v in accuracy.items() if k != "design"}
+    return report
+
+
+def utilization(macs: int, interval: int | None, multipliers: int) -> float | None:
+    """Part of the multiplier cycles that do work: macs / (interval * multipliers)."""
+    if interval is None or multipliers == 0:
+        return None
+    return round(macs / (interval * multipliers), 4)
+
+
+def _layer(unit: Unit, busy: int | None, interval: int | None) -> dict[str, Any]:
+    return {
+        "name": unit.name,
+        "op": unit.kind,
+        "layers": list(unit.layers),
+        "macs": unit.macs,
+        "pe": unit.pe,
+        "simd": unit.simd,
+        "pixels": getattr(unit, "pixels", 0),
+        "multipliers": unit.multipliers,
+        "interval_bound": max(unit.bounds.values()),
+        "interval_estimate": unit.busy,
+        "interval_measured": busy,
+        "utilization": utilization(unit.macs, interval, unit.multipliers),
+        "memory_bits": unit.memory_bits,
+    }
+
+
+def write_report(package: Package) -> dict[str, Any]:
+    """Write report.json and report.html of a package; returns the report."""
+    from .page import page
+
+    report = summary(package)
+    package.write("report.json", dump_json(report))
+    package.write("report.html", page(report, package))
+    return report
