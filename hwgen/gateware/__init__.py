@@ -1,0 +1,1 @@
+"""Amaranth components of accelerators. They know nothing of networks."""

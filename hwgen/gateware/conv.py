@@ -108,7 +108,8 @@ class Conv(wiring.Component):
             raise ValueError(f"{len(weights)} rows of weights for {taps} taps")
         if not 1 <= pe <= parameters.channels or not 1 <= mac.simd <= taps:
             raise ValueError(f"folding {pe} x {mac.simd} does not suit the layer")
-        positive(lanes=lanes, rows=depths.rows, windows=depths.windows, shadow=depths.shadow, fifo=depths.fifo)
+        positive(lanes=lanes, rows=depths.rows, windows=depths.windows)
+        positive(shadow=depths.shadow, fifo=depths.fifo)
         self.name, self.geometry, self.weights, self.pe = name, geometry, weights, pe
         self.mac, self.parameters, self.lanes = mac, parameters, lanes
         self.depths, self.pad_value, self.taps = depths, pad_value, taps

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from ..numeric.types import Overflow, QType, Rounding
 from .counter import delayed, index_shape
 from .memory import Rom
-from .streams import beat, beats_of, element
+from .streams import beat, beats_of, element, positive
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class Requantizer(wiring.Component):
     """
 
     def __init__(self, name: str, acc: Shape, lanes: int, parameters: RequantParameters) -> None:
+        positive(lanes=lanes)
         self.image, self.acc_shape, self.lanes = name, acc, lanes
         self.parameters = parameters
         self.groups = beats_of(parameters.channels, lanes)

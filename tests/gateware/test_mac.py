@@ -1,0 +1,177 @@
+"""MAC array against sums of products in Python's integers and hwgen.numeric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Shape, signed, unsigned
+
+from hwgen.gateware.mac import MacArray, MacParameters, tree_levels
+from hwgen.gateware.memory import Rom
+from hwgen.numeric import Overflow, QType, Rounding, apply_overflow, round_shift, type_for_range
+from hwgen.plan import latency
+from tests.helpers.streams import join, run, split
+
+
+def limits(shape: Shape) -> tuple[int, int]:
+    if shape.signed:
+        return -(1 << shape.width - 1), (1 << shape.width - 1) - 1
+    return 0, (1 << shape.width) - 1
+
+
+def operand(rng: Random, shape: Shape) -> int:
+    """Any value, an extreme every other time."""
+    low, high = limits(shape)
+    return rng.choice([low, high]) if rng.random() < 0.5 else rng.randint(low, high)
+
+
+def exact_accumulator(x: Shape, w: Shape, products: int) -> QType:
+    """The narrowest accumulator that so many products can not overflow."""
+    ends = [a * b * products for a in limits(x) for b in limits(w)]
+    return type_for_range(min(*ends, 0), max(ends))
+
+
+def added(acc: int, total: int, p: MacParameters) -> int:
+    """The accumulator after one more group of products."""
+    if p.exact:
+        return acc + total
+    raised = np.array([(acc << p.drop) + total], dtype=object)
+    return int(apply_overflow(round_shift(raised, p.drop, p.acc.rounding), p.acc)[0])
+
+
+@dataclass
+class Step:
+    """One cycle: operands [pixel][lane] and [pe][lane], and what they belong to."""
+
+    x: list[list[int]]
+    w: list[list[int]]
+    enable: bool
+    first: bool
+    last: bool
+    slot: int
+
+
+@dataclass
+class Schedule:
+    """Sums of a few steps each, one after the other or ``psums`` of them interleaved."""
+
+    p: MacParameters
+    pe: int
+    pixels: int
+    psums: int
+    steps: list[Step] = field(default_factory=list)
+
+    def fill(self, rng: Random, sums: int, gaps: float) -> None:
+        for _ in range(sums):
+            length = rng.choice([1, 2, 5])
+            for n in range(length):
+                for slot in range(self.psums):
+                    while rng.random() < gaps:
+                        self._step(rng, False, rng.random() < 0.5, True, rng.randrange(self.psums))
+                    self._step(rng, True, n == 0, n == length - 1, slot)
+
+    def _step(self, rng: Random, enable: bool, first: bool, last: bool, slot: int) -> None:
+        def values(count: int, shape: Shape) -> list[list[int]]:
+            return [[operand(rng, shape) for _ in range(self.p.simd)] for _ in range(count)]
+
+        x, w = values(self.pixels, self.p.x), values(self.pe, self.p.w)
+        self.steps.append(Step(x, w, enable, first, last, slot))
+
+    def results(self) -> dict[int, list[int]]:
+        """The step of each finished sum and its accumulators, pixel-major."""
+        accs = [[0] * (self.pixels * self.pe) for _ in range(self.psums)]
+        done = {}
+        for n, s in enumerate(self.steps):
+            if not s.enable:
+                continue
+            if s.first:
+                accs[s.slot] = [0] * (self.pixels * self.pe)
+            totals = [sum(a * b for a, b in zip(x, w, strict=True)) for x in s.x for w in s.w]
+            pairs = zip(accs[s.slot], totals, strict=True)
+            accs[s.slot] = [added(acc, total, self.p) for acc, total in pairs]
+            if s.last:
+                done[n] = accs[s.slot]
+        return done
+
+
+def check(schedule: Schedule) -> None:
+    p = schedule.p
+    array = MacArray(p, schedule.pe, schedule.pixels, schedule.psums)
+    assert p.latency == latency.mac(p.simd) - latency.ROM
+    want = schedule.results()
+
+    async def process(ctx: Any) -> None:
+        for cycle in range(len(schedule.steps) + p.latency):
+            if cycle < len(schedule.steps):
+                s = schedule.steps[cycle]
+                ctx.set(array.x.as_value(), join([v for r in s.x for v in r], p.x.width))
+                ctx.set(array.w.as_value(), join([v for r in s.w for v in r], p.w.width))
+                ctx.set(array.first, s.first)
+                ctx.set(array.last, s.last)
+                ctx.set(array.slot, s.slot)
+            ctx.set(array.enable, cycle < len(schedule.steps) and schedule.steps[cycle].enable)
+            await ctx.tick()
+            of = cycle + 1 - p.latency
+            assert ctx.get(array.done) == (of in want), f"done of step {of}"
+            if of in want:
+                got = split(ctx.get(array.acc.as_value()), p.acc_shape, len(want[of]))
+                assert got == want[of], f"sum that ends at step {of}"
+
+    run(array, process)
+
+
+def shape(rng: Random, most: int = 32) -> Shape:
+    width = rng.choice([1, 2, 8, most, rng.randint(1, most)])
+    return signed(width) if rng.random() < 0.5 else unsigned(width)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_exact_sums_of_any_widths(seed: int) -> None:
+    rng = Random(seed)
+    x, w, simd = shape(rng), shape(rng), rng.choice([1, 2, 3, 4, 5, 9, 17])
+    p = MacParameters(x, w, exact_accumulator(x, w, 5 * simd), simd)
+    schedule = Schedule(p, rng.randint(1, 3), rng.randint(1, 2), 1)
+    schedule.fill(rng, 12, rng.choice([0.0, 0.4]))
+    check(schedule)
+
+
+@pytest.mark.parametrize("psums", [2, 3, 4, 7])
+@pytest.mark.parametrize("gaps", [0.0, 0.4])
+def test_interleaved_partial_sums(psums: int, gaps: float) -> None:
+    """Slots in turn, with gaps in which another slot is named but not enabled."""
+    rng = Random(psums)
+    p = MacParameters(signed(8), signed(6), exact_accumulator(signed(8), signed(6), 15), 3)
+    schedule = Schedule(p, 2, 1, psums)
+    schedule.fill(rng, 8, gaps)
+    check(schedule)
+
+
+@pytest.mark.parametrize("overflow", list(Overflow))
+@pytest.mark.parametrize("rounding", list(Rounding))
+def test_given_accumulators(rounding: Rounding, overflow: Overflow) -> None:
+    """Rounding and overflow act after each group; narrow ones overflow all the time."""
+    rng = Random(f"{rounding} {overflow}")
+    drop, simd = rng.choice([0, 1, 3]), rng.choice([1, 2, 3])
+    x, w = shape(rng, 6), shape(rng, 5)
+    acc = QType(True, rng.randint(3, 10), 0, rounding, overflow)
+    p = MacParameters(x, w, acc, simd, exact=False, drop=drop)
+    schedule = Schedule(p, 2, 1, rng.choice([1, 1, 3]))
+    schedule.fill(rng, 15, 0.1)
+    check(schedule)
+
+
+def test_the_tree_has_the_levels_that_the_plan_counts() -> None:
+    assert [tree_levels(n) for n in (1, 2, 4, 5, 16, 17, 64, 65)] == [0, 1, 1, 2, 2, 3, 3, 4]
+    assert all(tree_levels(n) == latency.adder_tree(n) for n in range(1, 300))
+    assert latency.ROM == Rom.LATENCY
+
+
+@pytest.mark.parametrize("what", ["pe", "pixels", "psums"])
+def test_refuses_nothing_of_something(what: str) -> None:
+    p = MacParameters(signed(8), signed(8), exact_accumulator(signed(8), signed(8), 1), 1)
+    with pytest.raises(ValueError, match=f"{what} must be at least 1"):
+        MacArray(p, **({"pe": 1} | {what: 0}))

@@ -1,0 +1,311 @@
+"""Random small legal graphs and plans of them, reproducible from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from hwgen.errors import UserError
+from hwgen.ir import Accumulator, Graph, Node, Tensor, ops, output_size, resolve_padding
+from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.plan.dataflow import DataflowPlan, assemble, plan_dataflow, size_buffers
+from hwgen.plan.folding import Folding, folding, foldings
+from hwgen.plan.stages import Stage, stages_of
+from hwgen.plan.units import with_capacity
+
+MAX_ACCUMULATOR_GROUP = 6
+
+
+def random_type(rng: Random, widths: tuple[int, int] = (1, 12)) -> QType:
+    """Any sign, width, fraction, rounding and overflow."""
+    return QType(
+        rng.random() < 0.5,
+        rng.randint(*widths),
+        rng.randint(-1, 6),
+        rng.choice(list(Rounding)),
+        rng.choice(list(Overflow)),
+    )
+
+
+def random_codes(rng: Random, qtype: QType, shape: tuple[int, ...]) -> np.ndarray:
+    """Integers of a type, its extremes among them more often than chance would have it."""
+    values = np.random.default_rng(rng.getrandbits(32))
+    codes = values.integers(qtype.low, qtype.max + 1, shape)
+    extreme = values.choice([qtype.low, qtype.max], shape)
+    return np.where(values.random(shape) < 0.2, extreme, codes)
+
+
+def random_requantize(rng: Random, x: Tensor) -> ops.Requantize:
+    """Requantization that brings most of the input's range into its type, and clips some."""
+    qtype = random_type(rng)
+    channels = x.channels
+    kind = rng.choice(["one", "power", "common", "channels", "signs"])
+    if kind == "channels":
+        mult: Any = [rng.randint(1, 200) for _ in range(channels)]
+    elif kind == "signs":
+        mult = [rng.randint(-9, 9) for _ in range(channels)]
+    else:
+        mult = {"one": 1, "power": 1 << rng.randint(0, 4), "common": rng.randint(3, 200)}[kind]
+    largest = max(abs(bound) for bound in x.range) * int(np.max(np.abs(mult)))
+    excess = max(0, largest.bit_length() - qtype.width)
+    shift = max(0, excess + rng.randint(-2, 2)) if rng.random() < 0.9 else rng.randint(0, 40)
+    scale = 1 << min(shift + rng.randint(0, qtype.width), 40)
+    bias: Any = 0
+    if rng.random() < 0.7:
+        bias = [rng.randint(-scale, scale) for _ in range(channels)]
+    clip = None
+    if rng.random() < 0.3:
+        ends = sorted(rng.randint(qtype.min, qtype.max) for _ in range(2))
+        clip = (ends[0], ends[1])
+    return ops.Requantize.scaled(qtype, mult=mult, bias=bias, shift=shift, clip=clip)
+
+
+def random_accumulator(rng: Random, frac: int, taps: int) -> Accumulator | None:
+    """Mostly none; else narrow enough to overflow, with as many or fewer fractional bits."""
+    if rng.random() < 0.7:
+        return None
+    qtype = QType(
+        True,
+        rng.randint(4, 24),
+        frac - rng.choice([0, 0, 1, 3]),
+        rng.choice(list(Rounding)),
+        rng.choice(list(Overflow)),
+    )
+    return Accumulator(qtype, rng.randint(1, min(MAX_ACCUMULATOR_GROUP, taps + 1)))
+
+
+def _window(rng: Random, size: tuple[int, int], largest: int) -> dict[str, Any] | None:
+    """Kernel, stride and padding that fit a frame, or None."""
+    for _ in range(20):
+        kernel = (rng.randint(1, largest), rng.randint(1, largest))
+        if rng.random() < 0.4:
+            kernel = (kernel[0], kernel[0])
+        stride = (rng.choice([1, 1, 1, 2, 2, 3, 4]), rng.choice([1, 1, 1, 2, 2, 3, 4]))
+        if rng.random() < 0.5:
+            stride = (stride[0], stride[0])
+        padding: Any = rng.choice(["same", "same", "valid", "explicit", "full"])
+        if padding == "explicit":
+            padding = tuple((rng.randrange(k), rng.randrange(k)) for k in kernel)
+        elif padding == "full":
+            padding = tuple((k - 1, k - 1) for k in kernel)
+        try:
+            out = output_size(size, kernel, stride, resolve_padding(padding, kernel, stride, size))
+        except UserError:
+            continue
+        if max(out) <= 12:
+            return {"kernel": kernel, "stride": stride, "padding": padding}
+    return None
+
+
+def narrower_than_its_gateware(op: ops.Pool, x: Tensor) -> bool:
+    """Whether a sum's inferred type is narrower than any sum of the input's type needs."""
+    if isinstance(op, ops.MaxPool):
+        return False
+    taps = op.kernel[0] * op.kernel[1]
+    y = op.infer("sum", [x]).type
+    return (y.signed, y.width) != (x.type.signed, x.type.width + (taps - 1).bit_length())
+
+
+class _Builder:
+    """Adds random layers to a chain."""
+
+    narrow_sums = False
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        shape = (rng.randint(1, 9), rng.randint(1, 9), rng.randint(1, 5))
+        if rng.random() < 0.1:
+            shape = (rng.randint(1, 40),)
+        self.input = Tensor("x", shape, random_type(rng))
+        self.nodes: list[Node] = []
+        self.edge = self.input
+        self.sample = random_codes(rng, self.input.type, (8, *shape))
+
+    def add(self, op: Any) -> None:
+        """One more layer; the graph's own inference gives its edge."""
+        name = f"{op.op_name}{len(self.nodes)}"
+        self.nodes.append(Node(name, op, (self.edge.name,)))
+        self.sample = op.golden([self.sample], [self.edge])
+        self.edge = op.infer(name, [self.edge])
+
+    def conv(self) -> None:
+        rng, x = self.rng, self.edge
+        window = _window(rng, x.hwc[:2], 5)
+        if window is None:
+            return
+        qtype = random_type(rng, (1, 8))
+        kernel = window.pop("kernel")
+        weights = random_codes(rng, qtype, (*kernel, x.channels, rng.randint(1, 5)))
+        taps = kernel[0] * kernel[1] * x.channels
+        acc = random_accumulator(rng, x.type.frac + qtype.frac, taps)
+        self.add(ops.Conv2D(weights, qtype, accumulator=acc, **window))
+        self.requantize()
+
+    def dense(self) -> None:
+        rng, x = self.rng, self.edge
+        qtype = random_type(rng, (1, 8))
+        weights = random_codes(rng, qtype, (x.size, rng.randint(1, 9)))
+        acc = random_accumulator(rng, x.type.frac + qtype.frac, x.size)
+        self.add(ops.Dense(weights, qtype, accumulator=acc))
+        self.requantize()
+
+    def pool(self) -> None:
+        rng, x = self.rng, self.edge
+        window = _window(rng, x.hwc[:2], 4)
+        kind = rng.choice([ops.MaxPool, ops.SumPool])
+        if window is None or x.type.width > 26:
+            return
+        op = kind(**window)
+        if self.narrow_sums or not narrower_than_its_gateware(op, x):
+            self.add(op)
+
+    def requantize(self) -> None:
+        """Of a few tries the one that lets most values through: constants prove little."""
+        tries = [random_requantize(self.rng, self.edge) for _ in range(self.rng.randint(1, 8))]
+        self.add(max(tries, key=lambda t: self._variety(t) / (t.type.max - t.type.min)))
+
+    def _variety(self, op: ops.Requantize) -> int:
+        return np.unique(op.golden([self.sample], [self.edge])).size - 1
+
+    def layer(self) -> None:
+        rng = self.rng
+        if len(self.edge.shape) == 3:
+            kinds = [self.conv] * 5 + [self.pool] * 3 + [self.requantize, self.argmax]
+            kinds += [self.flatten, self.reshape]
+        else:
+            kinds = [self.dense] * 4 + [self.requantize, self.argmax, self.reshape]
+        rng.choice(kinds)()
+
+    def argmax(self) -> None:
+        if self.rng.random() < 0.5:
+            self.add(ops.ArgMax())
+
+    def flatten(self) -> None:
+        if self.edge.size <= 100:
+            self.add(ops.Flatten())
+
+    def reshape(self) -> None:
+        """The same elements with another number of channels."""
+        size = self.edge.size
+        channels = self.rng.choice([n for n in range(1, size + 1) if size % n == 0])
+        rows = self.rng.choice([n for n in range(1, 10) if size // channels % n == 0])
+        columns = size // channels // rows
+        if channels <= 9 and columns <= 12:
+            self.add(ops.Reshape((rows, columns, channels)))
+
+
+def random_graph(rng: Random) -> Graph:
+    """A chain of one to five layers, each MAC layer with its requantization."""
+    while True:
+        builder = _Builder(rng)
+        for _ in range(rng.choice([1, 1, 2, 3, 4, 5])):
+            builder.layer()
+        units = [n for n in builder.nodes if not isinstance(n.op, (ops.Flatten, ops.Reshape))]
+        if units and builder.edge.type.width <= 32:
+            nodes = tuple(builder.nodes)
+            return Graph("random", (builder.input,), nodes, (builder.edge.name,)).verify()
+
+
+def mac_stages(graph: Graph) -> list[Stage]:
+    """The stages that multiply."""
+    return [s for s in stages_of(graph) if isinstance(s.op, (ops.Conv2D, ops.Dense))]
+
+
+def random_folding(rng: Random, stage: Stage, most: int = 64) -> Folding:
+    """Any folding of at most so many multipliers (if possible), also ones that do not divide."""
+    op = stage.op
+    assert isinstance(op, (ops.Conv2D, ops.Dense))
+    outputs = op.weights.shape[-1]
+    taps = op.weights.size // outputs
+    for _ in range(50):
+        pe = rng.choice([1, outputs, rng.randint(1, outputs)])
+        simd = rng.randint(1, rng.choice([1, taps, min(taps, 8)]))
+        if op.accumulator is not None:
+            simd = min(op.accumulator.group, taps)
+        pixels = 1
+        if isinstance(op, ops.Conv2D) and pe == outputs and rng.random() < 0.5:
+            pixels = rng.randint(1, min(8, stage.output.hwc[1]))
+        if pe * simd * pixels <= most:
+            return folding(stage, pe, simd, pixels)
+    return min(foldings(stage))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph, a plan of it and how it was planned. ``sized``: the interval rule holds."""
+
+    seed: int
+    graph: Graph
+    plan: DataflowPlan
+    mode: str
+    frames: int
+
+    @property
+    def sized(self) -> bool:
+        """Whether its buffers are meant to reach the bound."""
+        return self.mode != "capacities"
+
+    def __str__(self) -> str:
+        lines = [f"seed {self.seed}, planned by {self.mode}, {self.frames} frames"]
+        lines += [f"  x {self.graph.inputs[0].shape} {self.graph.inputs[0].type}"]
+        for node in self.graph.nodes:
+            tensor = self.graph.tensors[node.name]
+            hints = {
+                key: value
+                for key, value in vars(node.op).items()
+                if key not in ("weights", "mult", "bias") and value is not None
+            }
+            lines.append(f"  {node.name} -> {tensor.shape} {tensor.type} {hints}")
+        lines += [f"  {unit.choices()}" for unit in self.plan.units]
+        return "\n".join(lines)
+
+
+def random_capacities(rng: Random, plan: DataflowPlan) -> DataflowPlan:
+    """The plan with any working capacities, mostly small ones."""
+    units = []
+    for unit in plan.units:
+        for name in unit.capacities:
+            low, high = unit.smallest(name), unit.generous(name)
+            value = low if rng.random() < 0.4 else rng.randint(low, max(low, high))
+            unit = with_capacity(unit, name, value)
+        units.append(unit)
+    return replace(plan, units=tuple(units))
+
+
+def random_case(seed: int) -> Case:
+    """The case of a seed."""
+    rng = Random(seed)
+    graph = random_graph(rng)
+    frames = rng.randint(2, 4)
+    macs = mac_stages(graph)
+    mode = rng.choice(["budget", "interval", "generous", "capacities", "capacities", "sized"])
+    if mode == "budget" and macs:
+        least = sum(min(f.multipliers for f in foldings(s)) for s in macs)
+        plan = plan_dataflow(graph, multipliers=least + rng.choice([0, rng.randint(0, 60)]))
+    elif mode == "interval" and macs:
+        plan = plan_dataflow(graph, interval=_possible_interval(rng, graph))
+    else:
+        stages = stages_of(graph)
+        chosen = {stage.name: random_folding(rng, stage) for stage in macs}
+        lanes = rng.randint(1, graph.inputs[0].hwc[2])
+        plan = assemble(graph, stages, chosen, lanes if rng.random() < 0.7 else None)
+        if mode == "capacities":
+            plan = random_capacities(rng, plan)
+        elif mode != "generous":
+            mode, plan = "sized", size_buffers(plan)
+    return Case(seed, graph, plan, mode, frames)
+
+
+def _possible_interval(rng: Random, graph: Graph) -> int:
+    """An interval of a random budget, a little more at times."""
+    macs = mac_stages(graph)
+    cycles = [max(random_folding(rng, stage).cycles for stage in macs)]
+    for stage in stages_of(graph):
+        for tensor in (stage.input, stage.output):
+            pixels = tensor.hwc[0] * tensor.hwc[1]
+            serial = isinstance(stage.op, ops.ArgMax) and tensor is stage.input
+            cycles.append(pixels * (tensor.hwc[2] if serial else 1))
+    return max(cycles) + rng.choice([0, 0, 1, rng.randint(0, 50)])
