@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class WindowGeometry:
         if min(self.out_size) < 1:
             raise ValueError("the window does not fit")
 
-    @property
+    @cached_property
     def out_size(self) -> tuple[int, int]:
         """Output rows and columns."""
         rows, columns = (
@@ -50,47 +51,47 @@ class WindowGeometry:
         )
         return rows, columns
 
-    @property
+    @cached_property
     def groups(self) -> int:
         """Groups of ``pixels`` in an output row; the last may be partly beyond the edge."""
         return -(-self.out_size[1] // self.pixels)
 
-    @property
+    @cached_property
     def beats(self) -> int:
         """Beats of an input pixel."""
         return -(-self.channels // self.lanes)
 
-    @property
+    @cached_property
     def row_beats(self) -> int:
         """Beats of an input row."""
         return self.size[1] * self.beats
 
-    @property
+    @cached_property
     def window_columns(self) -> int:
         """Columns that a group of pixels sees."""
         return self.kernel[1] + (self.pixels - 1) * self.stride[1]
 
-    @property
+    @cached_property
     def step(self) -> int:
         """Columns by which one group follows the other."""
         return self.stride[1] * self.pixels
 
-    @property
+    @cached_property
     def first_steps(self) -> int:
         """Columns that enter for the first group of a row."""
         return self.window_columns - self.pads[1][0]
 
-    @property
+    @cached_property
     def columns_read(self) -> int:
         """Real columns that a row of outputs needs."""
         return min(self.size[1], self.first_steps + (self.groups - 1) * self.step)
 
-    @property
+    @cached_property
     def virtual_steps(self) -> int:
         """Columns beyond the right edge."""
         return self.first_steps + (self.groups - 1) * self.step - self.columns_read
 
-    @property
+    @cached_property
     def fused(self) -> bool:
         """Whether a row's virtual columns are the next row's first ones."""
         return (

@@ -67,6 +67,25 @@ class DataflowPlan:
 
     def timing(self, frames: int = FRAMES) -> Timing:
         """Run the event model. Raises Deadlock when a buffer is too small."""
+        sim, ends, first = self._simulate(frames)
+        until = ends[-1] + 1
+        return Timing(
+            ends,
+            first,
+            {name: level(until) for name, level in sim.levels.items()},
+            {name: work.starved for name, work in sim.activity.items()},
+            {name: work.blocked for name, work in sim.activity.items()},
+        )
+
+    def interval(self, frames: int) -> float:
+        """Interval after so many frames, infinite where a buffer is too small to go on."""
+        try:
+            return steady_interval(self._simulate(frames)[1])
+        except Deadlock:
+            return float("inf")
+
+    def _simulate(self, frames: int) -> tuple[Simulation, tuple[int, ...], tuple[int, ...]]:
+        """Run all units; returns each frame's last output and first input as well."""
         sim = Simulation(frames)
         queue = sim.queue("input.fifo", INPUT_FIFO)
         entry = queue
@@ -78,14 +97,7 @@ class DataflowPlan:
         sim.run()
         ends = tuple(queue.pop[(f + 1) * out_beats - 1] for f in range(frames))
         first = tuple(entry.push[f * self.input.beats] for f in range(frames))
-        until = ends[-1] + 1
-        return Timing(
-            ends,
-            first,
-            {name: level(until) for name, level in sim.levels.items()},
-            {name: work.starved for name, work in sim.activity.items()},
-            {name: work.blocked for name, work in sim.activity.items()},
-        )
+        return sim, ends, first
 
     def to_json(self) -> dict[str, Any]:
         """The choices of the plan; with the graph they give the plan again."""
@@ -256,7 +268,19 @@ def size_buffers(plan: DataflowPlan, progress: Progress | None = None) -> Datafl
     to a bisection of single ones; the costly ones go first.
     """
     say = progress or (lambda text: None)
-    target = _interval(plan)
+    for frames in (SIZING_FRAMES, FRAMES):
+        sized = _sized(plan, frames, say)
+        if frames == FRAMES or sized.interval(FRAMES) <= plan.interval(FRAMES):
+            return sized
+    raise AssertionError
+
+
+SIZING_FRAMES = 4
+"""Frames that usually show the steady state; the result is checked with FRAMES."""
+
+
+def _sized(plan: DataflowPlan, frames: int, say: Progress) -> DataflowPlan:
+    target = plan.interval(frames)
     say(f"interval {target} with generous buffers, bound {plan.interval_bound}")
     knobs = [(i, f) for i, unit in enumerate(plan.units) for f in unit.capacities]
     knobs.sort(key=lambda knob: -_saving(plan.units[knob[0]], knob[1]))
@@ -265,7 +289,7 @@ def size_buffers(plan: DataflowPlan, progress: Progress | None = None) -> Datafl
         trial = units
         for index, field in group:
             trial = _set(trial, index, field, trial[index].smallest(field))
-        if trial == units or _interval(replace(plan, units=trial)) <= target:
+        if trial == units or replace(plan, units=trial).interval(frames) <= target:
             return trial
         if len(group) > 1:
             middle = len(group) // 2
@@ -275,7 +299,7 @@ def size_buffers(plan: DataflowPlan, progress: Progress | None = None) -> Datafl
         while high - low > 1:
             middle = (low + high) // 2
             trial = _set(units, index, field, middle)
-            if _interval(replace(plan, units=trial)) <= target:
+            if replace(plan, units=trial).interval(frames) <= target:
                 high = middle
             else:
                 low = middle
@@ -293,13 +317,6 @@ def _saving(unit: Unit, field: str) -> int:
 
 def _set(units: tuple[Unit, ...], index: int, field: str, value: int) -> tuple[Unit, ...]:
     return (*units[:index], with_capacity(units[index], field, value), *units[index + 1 :])
-
-
-def _interval(plan: DataflowPlan) -> float:
-    try:
-        return plan.timing().interval
-    except Deadlock:
-        return float("inf")
 
 
 def _from_choices(graph: Graph, stages: list[Stage], choices: dict[str, Any]) -> DataflowPlan:

@@ -1,0 +1,1 @@
+"""Boards: one file each, with platform, accelerator and host link. None yet."""
