@@ -1,0 +1,1 @@
+"""Architectures: how a plan becomes a top component."""

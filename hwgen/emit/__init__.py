@@ -1,0 +1,1 @@
+"""From a planned design to files: Verilog, memory images, vectors, benches, the package."""

@@ -1,0 +1,1 @@
+"""Running tools: simulators and what they need."""

@@ -1,1 +1,1 @@
-"""Amaranth components of accelerators. They know nothing of networks."""
+"""Amaranth components with typed streams. They know nothing of networks."""
