@@ -125,11 +125,13 @@ class AvgPool(Pool):
         x = inputs[0]
         sums = windows(arrays[0], self.kernel, self.stride, self.pads(x), 0)
         total = sums.sum(axis=(3, 4), dtype=np.int64)
-        up = self.type.frac - x.type.frac
-        divisor = self.divisors(x)[..., np.newaxis] << max(0, -up)
-        return apply_overflow(
-            _divide(total << max(0, up), divisor, self.type.rounding), self.type
-        )
+        divisor = self.divisors(x)[..., np.newaxis]
+        return self.divided(total, self.type.frac - x.type.frac, divisor)
+
+    def divided(self, sums: IntArray, up: int, divisor: Any) -> IntArray:
+        """Sums * 2**up / divisor, rounded and brought into range as ``type`` says."""
+        numerator, denominator = sums << max(0, up), np.asarray(divisor) << max(0, -up)
+        return apply_overflow(_divide(numerator, denominator, self.type.rounding), self.type)
 
 
 def _divide(numerator: IntArray, divisor: IntArray, rounding: Rounding) -> IntArray:
