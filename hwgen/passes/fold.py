@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..ir import Graph, Node, Tensor, ops
-from ..numeric import Overflow, QType, Rounding, dequantize, quantize
+from ..numeric import Overflow, QType, Rounding, dequantize, quantize, type_for_range
 from .rewrite import fresh_name, replace_nodes
 from .staircase import IntArray, Staircase, solve, solve_exactly
 
@@ -108,9 +108,43 @@ def lower_avg_pool(graph: Graph) -> Graph:
         sums = total.infer(name, [x])
         channel = _average(op, int(divisors[0]), x, sums)
         yield Node(name, total, node.inputs)
-        yield Node(node.name, _solved(node.name, [channel], op.type, None), (name,))
+        try:
+            yield Node(node.name, _solved(node.name, [channel], op.type, None), (name,))
+        except UserError:
+            finer = fresh_name(graph, f"{node.name}_quotient")
+            quotient, rounding = _in_two_steps(op, int(divisors[0]), x, sums)
+            yield Node(finer, quotient, (name,))
+            yield Node(node.name, rounding, (finer,))
 
     return replace_nodes(graph, change)
+
+
+def _in_two_steps(
+    op: ops.AvgPool, divisor: int, x: Tensor, sums: Tensor
+) -> tuple[ops.Requantize, ops.Requantize]:
+    """Quotient by the odd part of the divisor with some bits more, then the rounding shift.
+
+    The ties of an even divisor fall on sums, where a rounding such as half to even has no
+    staircase that a line could follow. The quotient by the odd part, rounded down, is one; with
+    so many fractional bits that they are zero for whole quotients only, they tell a tie from
+    what lies just above it. What is left to divide by is a power of two, which every rounding
+    can do.
+    """
+    up = op.type.frac - x.type.frac
+    twos = (divisor & -divisor).bit_length() - 1
+    odd = divisor >> twos
+    more = odd.bit_length()
+    scaled_up, shift = max(0, up - twos) + more, max(0, twos - up) + more
+
+    def function(values: IntArray) -> IntArray:
+        return (values << scaled_up) // odd
+
+    low, high = (int(function(np.array([bound]))[0]) for bound in sums.range)
+    wide = type_for_range(low, high)
+    channel = Staircase(function, 2.0**scaled_up / odd, 0.0, *sums.range, low, high)
+    mult, bias, right = solve([channel])
+    quotient = ops.Requantize.scaled(wide, np.array(mult), np.array(bias), right)
+    return quotient, ops.Requantize.scaled(op.type, shift=shift)
 
 
 def _average(op: ops.AvgPool, divisor: int, x: Tensor, sums: Tensor) -> Staircase:

@@ -31,8 +31,8 @@ class Staircase:
     """The function of one channel.
 
     function : integers to integers, monotone, vectorized. slope, offset : of the real line that
-    it rounds, about (the sign says whether it rises or falls). low, high : inputs. bottom, top : where results saturate;
-    beyond them nothing needs to be equal.
+    it rounds, about (the sign says whether it rises or falls). low, high : inputs. bottom, top :
+    where results saturate; beyond them nothing needs to be equal.
     """
 
     function: Callable[[IntArray], IntArray]

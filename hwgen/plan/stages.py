@@ -126,7 +126,10 @@ def _mac_stage(node: Node, following: Node | None, graph: Graph) -> Stage:
     if following is None or not isinstance(following.op, ops.Requantize):
         raise UserError("a requantization must follow", layer=node.name)
     y = graph.tensors[following.name]
-    return Stage(node.name, (node.name, following.name), node.op, x, y, following.op)
+    # Passes that move a bias out leave the bare product under a name of its own; the unit is
+    # called as the layer was.
+    name = node.name.removesuffix("_mac")
+    return Stage(name, (node.name, following.name), node.op, x, y, following.op)
 
 
 @stage_of.register
