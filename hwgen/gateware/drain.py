@@ -143,4 +143,3 @@ class Drain(wiring.Component):
             return choices[0]
         position = part if self.pixels == 1 else pixel * word_beats + part
         return Array(choices)[position]
-

@@ -195,5 +195,3 @@ class _BeatSize:
         self.size: Value | int = lanes
         if self.partial:
             self.size = Mux(self.counter.last, self.rest, lanes)
-
-

@@ -115,9 +115,10 @@ class Requantizer(wiring.Component):
         p = self.parameters
         layout, words = self._table()
         m.submodules.table = table = Rom(self.image, layout.size * self.lanes, words)
-        m.d.comb += [table.addr.eq(self.index), self.o_valid.eq(
-            delayed(m, self.valid, p.latency, "valid")
-        )]
+        m.d.comb += [
+            table.addr.eq(self.index),
+            self.o_valid.eq(delayed(m, self.valid, p.latency, "valid")),
+        ]
         lanes = data.View(data.ArrayLayout(layout, self.lanes), table.data)
         for lane in range(self.lanes):
             acc = delayed(m, self.acc[lane], Rom.LATENCY, f"acc{lane}")

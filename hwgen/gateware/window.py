@@ -116,9 +116,7 @@ class WindowAssembler(wiring.Component):
                 complete.eq(1),
                 window.columns.eq(self._column_mask(group.value)),
                 window.rows.eq(self._row_mask(out_row.value)),
-                missing.eq(
-                    Mux(group.last, Mux(out_row.last, g.first_steps, again), g.step)
-                ),
+                missing.eq(Mux(group.last, Mux(out_row.last, g.first_steps, again), g.step)),
             ]
             group.step(m)
             with m.If(group.last):

@@ -26,8 +26,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
         "name": graph.name,
         "notes": list(graph.notes),
         "inputs": [
-            {"name": t.name, "shape": list(t.shape), "type": t.type.to_json()}
-            for t in graph.inputs
+            {"name": t.name, "shape": list(t.shape), "type": t.type.to_json()} for t in graph.inputs
         ],
         "layers": [_layer_to_json(node) for node in graph.nodes],
         "outputs": list(graph.outputs),

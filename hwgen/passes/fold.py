@@ -41,9 +41,7 @@ def _channel(op: ops.BatchNorm, x: Tensor, index: int) -> Staircase:
         real = dequantize(column, x.type)[:, index] * op.scale[index] + op.offset[index]
         return quantize(real, wide)
 
-    at_one, at_zero = (
-        dequantize(np.full(x.channels, value), x.type)[index] for value in (1, 0)
-    )
+    at_one, at_zero = (dequantize(np.full(x.channels, value), x.type)[index] for value in (1, 0))
     step = _step_of(op.type)
     slope = float((at_one - at_zero) * op.scale[index]) / step
     offset = float(at_zero * op.scale[index] + op.offset[index]) / step + op.type.zero_point

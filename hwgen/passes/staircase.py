@@ -76,8 +76,7 @@ def solve(channels: list[Staircase]) -> tuple[list[int], list[int], int]:
         else:
             return [m for m, _ in found], [b for _, b in found], shift
     raise UserError(
-        f"channel {failed} can not be requantized exactly with a multiplier of "
-        f"{MAX_MULT_BITS} bits"
+        f"channel {failed} can not be requantized exactly with a multiplier of {MAX_MULT_BITS} bits"
     )
 
 
@@ -123,9 +122,7 @@ def _bounds(channel: Staircase) -> _Bounds:
     """Thresholds of every level, by bisection with the function itself."""
     rising = channel.slope >= 0
     first, last = (channel.low, channel.high) if rising else (channel.high, channel.low)
-    ends = np.clip(
-        channel.function(np.array([first, last])), channel.bottom, channel.top
-    )
+    ends = np.clip(channel.function(np.array([first, last])), channel.bottom, channel.top)
     least, most = int(ends[0]), int(ends[1])
     if most - least > MAX_LEVELS:
         raise UserError(f"{most - least} levels are too many to prove", hint="quantize to fewer")

@@ -177,8 +177,7 @@ def _regrouped(
         lanes = min(lanes, channels)
     wanted = StreamShape(height * width, channels, lanes, stream.bits)
     same_beats = lanes == stream.lanes and (
-        channels == stream.channels
-        or (stream.channels % lanes == 0 and channels % lanes == 0)
+        channels == stream.channels or (stream.channels % lanes == 0 and channels % lanes == 0)
     )
     if not same_beats:
         units.append(RegroupUnit(f"{stage.name}_in", (), stream, wanted, 0))

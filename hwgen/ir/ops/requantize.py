@@ -55,9 +55,7 @@ class Requantize(Op):
         for name in ("mult", "bias", "shift"):
             array = getattr(self, name)
             if array.shape not in ((1,), (channels,)):
-                raise UserError(
-                    f"{name} has shape {array.shape}, (1,) or ({channels},) is needed"
-                )
+                raise UserError(f"{name} has shape {array.shape}, (1,) or ({channels},) is needed")
             out.append(np.broadcast_to(array, (channels,)))
         return out
 

@@ -1,0 +1,25 @@
+"""Units of the dataflow architecture as data: sizes, bounds, and their event processes."""
+
+from .base import BeatUnit, StreamShape, Unit, beats_of, with_capacity
+from .elementwise import ArgMaxUnit, RegroupUnit, RequantUnit
+from .mac import ConvUnit, DenseUnit, MacUnit
+from .pools import StreamPoolUnit, WindowPoolUnit
+from .windowed import WindowedUnit, rows_needed
+
+__all__ = [
+    "ArgMaxUnit",
+    "BeatUnit",
+    "ConvUnit",
+    "DenseUnit",
+    "MacUnit",
+    "RegroupUnit",
+    "RequantUnit",
+    "StreamPoolUnit",
+    "StreamShape",
+    "Unit",
+    "WindowPoolUnit",
+    "WindowedUnit",
+    "beats_of",
+    "rows_needed",
+    "with_capacity",
+]

@@ -1,0 +1,162 @@
+"""What all units of the dataflow architecture have, as data.
+
+Each unit reads one stream and writes one. ``bounds`` are the beats a frame takes at each of its
+resources; the largest over all units is the interval bound of the accelerator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from .. import latency
+from ..events import Process, Queue, Simulation
+
+
+def beats_of(elements: int, lanes: int) -> int:
+    """Beats that carry this many elements."""
+    return -(-elements // lanes)
+
+
+@dataclass(frozen=True)
+class StreamShape:
+    """How a tensor is streamed: pixels of ``channels`` elements of ``bits``, ``lanes`` a beat."""
+
+    pixels: int
+    channels: int
+    lanes: int
+    bits: int
+
+    @property
+    def beats(self) -> int:
+        """Beats of a frame."""
+        return self.pixels * beats_of(self.channels, self.lanes)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What all units have: a name, the graph's layers they carry out, their two streams.
+
+    ``fifo``: entries of the output FIFO.
+    """
+
+    kind: ClassVar[str]
+    capacities: ClassVar[tuple[str, ...]] = ("fifo",)
+    """Fields that the event model sizes."""
+
+    name: str
+    layers: tuple[str, ...]
+    input: StreamShape
+    output: StreamShape
+    fifo: int
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """Beats of a frame at each resource."""
+        return {"input": self.input.beats, "output": self.output.beats}
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of a frame."""
+        return 0
+
+    @property
+    def pe(self) -> int:
+        """Outputs at a time, 0 where there are no multipliers."""
+        return 0
+
+    @property
+    def simd(self) -> int:
+        """Products summed at a time, 0 where there are no multipliers."""
+        return 0
+
+    @property
+    def multipliers(self) -> int:
+        """MAC lanes."""
+        return 0
+
+    @property
+    def requant_multipliers(self) -> int:
+        """Multipliers of the requantizers."""
+        return 0
+
+    @property
+    def busy(self) -> int:
+        """Cycles a frame in which the unit takes or makes something."""
+        return self.bounds.get("compute", self.input.beats)
+
+    @property
+    def memory_bits(self) -> int:
+        """Bits of buffers and parameter memories."""
+        return self.fifo * self.output.lanes * self.output.bits
+
+    def smallest(self, field: str) -> int:
+        """Least capacity that can work at all."""
+        return 1
+
+    def generous(self, field: str) -> int:
+        """A capacity beyond which more does not help.
+
+        Behind a pool or a stride results come in bursts, a row at a time.
+        """
+        return latency.requantizer(True) + 6 + self.burst
+
+    @property
+    def burst(self) -> int:
+        """Beats that leave faster than the frame's average."""
+        return 0
+
+    def choices(self) -> dict[str, Any]:
+        """What a plan file states of this unit."""
+        out: dict[str, Any] = {"name": self.name, "kind": self.kind, "layers": list(self.layers)}
+        out["lanes"] = self.output.lanes
+        for field in self.capacities:
+            out[field] = getattr(self, field)
+        return out
+
+    def simulate(self, sim: Simulation, source: Queue) -> Queue:
+        """Add this unit's processes; returns its output queue."""
+        raise AssertionError(f"{self.kind} has no event model")
+
+
+def with_capacity(unit: Unit, field: str, value: int) -> Unit:
+    """The unit with one capacity changed."""
+    return replace(unit, **{field: bool(value) if field == "parallel" else value})
+
+
+@dataclass(frozen=True)
+class BeatUnit(Unit):
+    """Common to units that take a beat a cycle and answer some of them a fixed time later."""
+
+    delay: int
+
+    def completes(self) -> list[bool]:
+        """For each input beat of a frame, whether it gives an output beat."""
+        return [True] * self.input.beats
+
+    def simulate(self, sim: Simulation, source: Queue) -> Queue:
+        out = sim.queue(f"{self.name}.fifo", self.fifo)
+        sim.processes.append(self._take(sim, source, out))
+        return out
+
+    def _take(self, sim: Simulation, source: Queue, out: Queue) -> Process:
+        work = sim.work(self.name)
+        pushed, popped, push, pop = source.push, source.pop, out.push, out.pop
+        completes, depth = self.completes(), out.depth
+        time = -1
+        for _ in range(sim.frames):
+            for gives in completes:
+                while len(pushed) <= len(popped):
+                    yield
+                begin = max(time + 1, pushed[len(popped)] + 1)
+                work.starved += begin - time - 1
+                time = begin
+                if gives:
+                    n = len(push)
+                    if n >= depth:
+                        while len(pop) <= n - depth:
+                            yield
+                        time = max(time, pop[n - depth] + 1)
+                        work.blocked += time - begin
+                    push.append(time + self.delay)
+                popped.append(time)

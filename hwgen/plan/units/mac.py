@@ -1,0 +1,218 @@
+"""Units with a MAC array: convolution and dense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .. import latency
+from ..drain_events import drain_process
+from ..events import Process, Queue, Simulation
+from ..window_events import WindowEvents
+from .base import Unit, beats_of
+from .windowed import WindowedUnit
+
+
+@dataclass(frozen=True)
+class MacUnit(Unit):
+    """Common to units with a MAC array and a drain.
+
+    fold : (pe, simd, pixels). taps, outputs : of the weight matrix. multiplies : whether the
+    requantizers need multipliers. shadow : words of finished accumulators. Bits of a weight, an
+    accumulator, and a channel's requantization parameters.
+    """
+
+    fold: tuple[int, int, int]
+    taps: int
+    outputs: int
+    multiplies: bool
+    weight_bits: int
+    acc_bits: int
+    parameter_bits: int
+    shadow: int
+
+    @property
+    def pe(self) -> int:
+        return self.fold[0]
+
+    @property
+    def simd(self) -> int:
+        return self.fold[1]
+
+    @property
+    def pixels(self) -> int:
+        """Output pixels computed side by side."""
+        return self.fold[2]
+
+    @property
+    def tap_folds(self) -> int:
+        """Cycles for all taps of one output fold."""
+        return beats_of(self.taps, self.simd)
+
+    @property
+    def out_folds(self) -> int:
+        """Folds of the outputs."""
+        return beats_of(self.outputs, self.pe)
+
+    @property
+    def multipliers(self) -> int:
+        return self.pe * self.simd * self.pixels
+
+    @property
+    def requant_multipliers(self) -> int:
+        return self.output.lanes if self.multiplies else 0
+
+    @property
+    def macs(self) -> int:
+        return self.output.pixels * self.taps * self.outputs
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        return super().bounds | {"compute": self.compute, "requant": self.output.beats}
+
+    @property
+    def compute(self) -> int:
+        """MAC array cycles of a frame."""
+        raise AssertionError
+
+    @property
+    def memory_bits(self) -> int:
+        folds = self.tap_folds * self.out_folds
+        return (
+            super().memory_bits
+            + folds * self.pe * self.simd * self.weight_bits
+            + self.shadow * self.pe * self.pixels * self.acc_bits
+            + self.outputs * self.parameter_bits
+        )
+
+    def choices(self) -> dict[str, Any]:
+        return super().choices() | {"pe": self.pe, "simd": self.simd, "pixels": self.pixels}
+
+    def word_beats(self) -> Iterator[int]:
+        """Beats in which each shadow word leaves, for ever."""
+        while True:
+            for out_fold in range(self.out_folds):
+                width = min(self.pe, self.outputs - out_fold * self.pe)
+                yield beats_of(width, self.output.lanes)
+
+    def drain(self, sim: Simulation, shadow: Queue, words: int) -> Queue:
+        """Add the drain; returns the output queue."""
+        out = sim.queue(f"{self.name}.fifo", self.fifo)
+        delay = latency.requantizer(self.multiplies)
+        sim.processes.append(drain_process(shadow, out, words, self.word_beats(), delay))
+        return out
+
+
+@dataclass(frozen=True)
+class ConvUnit(WindowedUnit, MacUnit):
+    """Ring of rows, window, MAC array, drain. See gateware Conv."""
+
+    kind: ClassVar[str] = "conv"
+    capacities: ClassVar[tuple[str, ...]] = ("rows", "parallel", "windows", "shadow", "fifo")
+
+    @property
+    def compute(self) -> int:
+        rows = self.geometry.out_size[0]
+        return rows * self.geometry.groups * self.tap_folds * self.out_folds
+
+    def generous(self, field: str) -> int:
+        return latency.mac(self.simd) + 4 if field == "shadow" else super().generous(field)
+
+    def word_beats(self) -> Iterator[int]:
+        if self.pixels == 1:
+            yield from super().word_beats()
+        beats = beats_of(self.outputs, self.output.lanes)
+        last = self.geometry.out_size[1] - (self.geometry.groups - 1) * self.pixels
+        while True:
+            for _ in range(self.geometry.groups - 1):
+                yield self.pixels * beats
+            yield last * beats
+
+    def simulate(self, sim: Simulation, source: Queue) -> Queue:
+        g = self.geometry
+        events = self.window_events(sim, source)
+        shadow = sim.queue(f"{self.name}.shadow", self.shadow)
+        windows = sim.frames * g.out_size[0] * g.groups
+        sim.processes.append(self._compute(sim, events, shadow, windows))
+        return self.drain(sim, shadow, windows * self.out_folds)
+
+    def _compute(
+        self, sim: Simulation, events: WindowEvents, shadow: Queue, windows: int
+    ) -> Process:
+        work = sim.work(self.name)
+        head, consumed, push, pop = events.head, events.consumed, shadow.push, shadow.pop
+        folds, cycles, depth = self.out_folds, self.tap_folds, shadow.depth
+        delay = latency.mac(self.simd)
+        time, word = -1, 0
+        for window in range(windows):
+            while len(head) <= window:
+                yield
+            begin = max(time + 1, head[window] + 1)
+            work.starved += begin - time - 1
+            work.issued.append(begin)
+            time = begin - 1
+            for _ in range(folds):
+                ready = time = time + cycles
+                if word >= depth:
+                    while len(pop) <= word - depth:
+                        yield
+                    time = max(time, pop[word - depth] + 1)
+                work.blocked += time - ready
+                push.append(time + delay)
+                word += 1
+            consumed.append(time)
+
+
+@dataclass(frozen=True)
+class DenseUnit(MacUnit):
+    """Input-stationary matrix product, drain. See gateware Dense."""
+
+    kind: ClassVar[str] = "dense"
+    capacities: ClassVar[tuple[str, ...]] = ("shadow", "fifo")
+
+    @property
+    def compute(self) -> int:
+        return self.tap_folds * self.out_folds
+
+    @property
+    def memory_bits(self) -> int:
+        psums = self.out_folds * self.pe * self.acc_bits if self.out_folds > 1 else 0
+        return super().memory_bits + psums
+
+    def generous(self, field: str) -> int:
+        if field == "shadow":
+            return self.out_folds + latency.mac(self.simd) + 2
+        return super().generous(field)
+
+    def simulate(self, sim: Simulation, source: Queue) -> Queue:
+        shadow = sim.queue(f"{self.name}.shadow", self.shadow)
+        sim.processes.append(self._compute(sim, source, shadow))
+        return self.drain(sim, shadow, sim.frames * self.out_folds)
+
+    def _compute(self, sim: Simulation, source: Queue, shadow: Queue) -> Process:
+        work = sim.work(self.name)
+        pushed, popped, push, pop = source.push, source.pop, shadow.push, shadow.pop
+        folds, depth, delay = self.out_folds, shadow.depth, latency.mac(self.simd)
+        time, word = -1, 0
+        for _ in range(sim.frames):
+            for beat in range(self.tap_folds):
+                while len(pushed) <= len(popped):
+                    yield
+                begin = max(time + 1, pushed[len(popped)] + 1)
+                work.starved += begin - time - 1
+                work.issued.append(begin)
+                if beat < self.tap_folds - 1:
+                    time = begin + folds - 1
+                else:
+                    time = begin - 1
+                    for _ in range(folds):
+                        time += 1
+                        if word >= depth:
+                            while len(pop) <= word - depth:
+                                yield
+                            work.blocked += max(0, pop[word - depth] + 1 - time)
+                            time = max(time, pop[word - depth] + 1)
+                        push.append(time + delay)
+                        word += 1
+                popped.append(time)

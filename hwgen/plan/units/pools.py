@@ -1,0 +1,88 @@
+"""Pools, with and without overlapping windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ...geometry import WindowGeometry
+from .. import latency
+from ..events import Process, Queue, Simulation
+from ..window_events import WindowEvents
+from .base import BeatUnit
+from .windowed import WindowedUnit, row_burst
+
+
+@dataclass(frozen=True)
+class StreamPoolUnit(BeatUnit):
+    """Pool without overlap. See gateware StreamPool."""
+
+    kind: ClassVar[str] = "stream_pool"
+
+    geometry: WindowGeometry
+    partial_bits: int
+
+    @property
+    def burst(self) -> int:
+        return row_burst(self.geometry, self.output)
+
+    def completes(self) -> list[bool]:
+        g = self.geometry
+        rows, columns = (_last_of_window(g, axis) for axis in (0, 1))
+        return [r and c for r in rows for c in columns for _ in range(g.beats)]
+
+    @property
+    def memory_bits(self) -> int:
+        g = self.geometry
+        partial = g.out_size[1] * g.beats * g.lanes * self.partial_bits
+        return super().memory_bits + partial
+
+
+def _last_of_window(g: WindowGeometry, axis: int) -> list[bool]:
+    """For each coordinate, whether it is the last real one of a window."""
+    size, kernel, stride = g.size[axis], g.kernel[axis], g.stride[axis]
+    last = [False] * size
+    for window in range(g.out_size[axis]):
+        last[min(size - 1, window * stride - g.pads[axis][0] + kernel - 1)] = True
+    return last
+
+
+@dataclass(frozen=True)
+class WindowPoolUnit(WindowedUnit):
+    """Pool with overlap: ring of rows and window. See gateware WindowPool."""
+
+    kind: ClassVar[str] = "window_pool"
+    capacities: ClassVar[tuple[str, ...]] = ("rows", "parallel", "windows", "fifo")
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        return super().bounds | {"compute": self.output.beats}
+
+    def simulate(self, sim: Simulation, source: Queue) -> Queue:
+        events = self.window_events(sim, source)
+        out = sim.queue(f"{self.name}.fifo", self.fifo)
+        sim.processes.append(self._reduce(sim, events, out))
+        return out
+
+    def _reduce(self, sim: Simulation, events: WindowEvents, out: Queue) -> Process:
+        work = sim.work(self.name)
+        head, consumed, push, pop = events.head, events.consumed, out.push, out.pop
+        delay = latency.window_pool(self.geometry.kernel[0] * self.geometry.kernel[1])
+        time = -1
+        for window in range(sim.frames * self.output.pixels):
+            while len(head) <= window:
+                yield
+            begin = max(time + 1, head[window] + 1)
+            work.starved += begin - time - 1
+            work.issued.append(begin)
+            time = begin - 1
+            for _ in range(self.geometry.beats):
+                time += 1
+                n = len(push)
+                if n >= out.depth:
+                    while len(pop) <= n - out.depth:
+                        yield
+                    work.blocked += max(0, pop[n - out.depth] + 1 - time)
+                    time = max(time, pop[n - out.depth] + 1)
+                push.append(time + delay)
+            consumed.append(time)
