@@ -8,8 +8,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Signal
-from amaranth.lib.wiring import Component
+from amaranth.hdl import Elaboratable, Signal
 from amaranth.sim import Simulator
 
 from hwgen.archs.dataflow import DataflowTop
@@ -121,9 +120,13 @@ class Bench:
         self.cycle = 0
         self._levels = levels_of(top) if levels else {}
         self._watching = True
-        self._offered: Beat | None = None
         self._begins = True
         self._held: tuple[int, int, int] | None = None
+
+    def forget(self) -> None:
+        """Begin anew after a reset: what was offered or taken before does not count."""
+        self.run = Run()
+        self._begins, self._held = True, None
 
     async def step(self, ctx: Any, beat: Beat | None, ready: bool) -> bool:
         """One cycle with this beat offered (None: no beat); whether it was accepted."""
@@ -186,7 +189,7 @@ class Bench:
             )
 
 
-def simulate(top: Component, process: Any) -> None:
+def simulate(top: Elaboratable, process: Any) -> None:
     """Run one test process to its end."""
     sim = Simulator(top)
     sim.add_clock(1e-6)

@@ -62,14 +62,18 @@ def _(unit: units.DenseUnit, graph: Graph, shape: Shape) -> Dense:
 
 @lower_unit.register
 def _(unit: units.StreamPoolUnit, graph: Graph, shape: Shape) -> StreamPool:
-    reduction = _reduction(_node(graph, unit.layers[0]))
-    return StreamPool(shape, unit.geometry, reduction, Depths(fifo=unit.fifo))
+    name = unit.layers[0]
+    result = element(graph.tensors[name].type)
+    depths = Depths(fifo=unit.fifo)
+    return StreamPool(shape, unit.geometry, _reduction(_node(graph, name)), depths, result)
 
 
 @lower_unit.register
 def _(unit: units.WindowPoolUnit, graph: Graph, shape: Shape) -> WindowPool:
     depths = Depths(unit.rows, unit.parallel, unit.windows, fifo=unit.fifo)
-    return WindowPool(shape, unit.geometry, _reduction(_node(graph, unit.layers[0])), depths)
+    name = unit.layers[0]
+    result = element(graph.tensors[name].type)
+    return WindowPool(shape, unit.geometry, _reduction(_node(graph, name)), depths, result)
 
 
 @lower_unit.register

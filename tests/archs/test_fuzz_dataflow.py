@@ -1,0 +1,121 @@
+"""Random small networks through random plans: data equals golden, cycles equal the event model.
+
+Every case is made from its seed alone; a failure prints the whole case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from amaranth.hdl import signed, unsigned
+
+from hwgen.errors import UserError
+from hwgen.gateware.streams import element
+from hwgen.ir import Graph, Node, Tensor, ops
+from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.plan.dataflow import plan_dataflow
+from tests.helpers.graphs import Case, random_case
+from tests.helpers.pysim import (
+    check_against_model,
+    check_beats,
+    golden,
+    pattern,
+    random_frames,
+    run_plan,
+)
+
+LONGEST = 2500
+"""Cycles of a case that the suite simulates; longer ones only cost time."""
+
+REGRESSIONS: dict[int, str] = {}
+"""Seeds that failed once, and why."""
+
+
+def cases(seeds: range, count: int) -> Iterator[int]:
+    """The first seeds whose cases are short enough; planning is quick, simulation is not."""
+    found = 0
+    for seed in seeds:
+        if found == count:
+            return
+        case = random_case(seed)
+        if case.plan.timing(case.frames).ends[-1] <= LONGEST:
+            found += 1
+            yield seed
+
+
+def check_interval(case: Case) -> None:
+    """The interval that the RTL will have reaches the bound but for a little."""
+    bound, interval = case.plan.interval_bound, case.plan.timing().interval
+    assert interval <= 1.02 * bound + 16, f"interval {interval}, bound {bound}\n{case}"
+
+
+@pytest.mark.parametrize("batch", range(10))
+def test_data_and_cycles(batch: int) -> None:
+    """Source and sink always ready: outputs, frame ends, first beats, high-water marks."""
+    for seed in cases(range(batch * 1000, batch * 1000 + 100), 7):
+        case = random_case(seed)
+        print(case)
+        if case.sized:
+            check_interval(case)
+        check_against_model(case.plan, random_frames(case.plan, case.frames, seed))
+
+
+@pytest.mark.parametrize("seed", REGRESSIONS)
+def test_seeds_that_failed_once(seed: int) -> None:
+    case = random_case(seed)
+    print(case)
+    check_against_model(case.plan, random_frames(case.plan, case.frames, seed))
+
+
+@pytest.mark.parametrize("batch", range(5))
+def test_gaps_on_both_sides(batch: int) -> None:
+    """Beats come and are taken at random times: the same data, the stream rules kept."""
+    kinds = ("always", "random", "rare", "bursty")
+    for seed in cases(range(50_000 + batch * 1000, 50_100 + batch * 1000), 4):
+        case, rng = random_case(seed), Random(seed)
+        print(case)
+        x = random_frames(case.plan, case.frames, seed)
+        source, sink = pattern(rng.choice(kinds), seed), pattern(rng.choice(kinds), seed + 1)
+        check_beats(case.plan, run_plan(case.plan, x, source, sink), golden(case.plan, x))
+
+
+def _narrow_sum(kernel: tuple[int, int], stride: tuple[int, int]) -> Graph:
+    """A sum whose range is known to be narrower than its input's type would give."""
+    wide = QType(True, 8, 0, Rounding.FLOOR, Overflow.SATURATE)
+    x = Tensor("x", (4, 4, 2), wide)
+    nodes = (
+        Node("clip", ops.Requantize.scaled(wide, clip=(0, 3)), ("x",)),
+        Node("sum", ops.SumPool(kernel, stride), ("clip",)),
+    )
+    return Graph("narrow", (x,), nodes, ("sum",)).verify()
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [((2, 2), (2, 2)), ((3, 3), (1, 1))])
+def test_a_sum_narrower_than_its_input_suggests(
+    kernel: tuple[int, int], stride: tuple[int, int]
+) -> None:
+    graph = _narrow_sum(kernel, stride)
+    assert element(graph.tensors["sum"].type) in (unsigned(4), unsigned(5))
+    assert element(graph.tensors["clip"].type) == signed(8)
+    plan = plan_dataflow(graph)
+    check_against_model(plan, random_frames(plan, 3, 0))
+
+
+def test_a_given_accumulator_states_its_simd() -> None:
+    """Products of a group are summed exactly: another SIMD would change the result."""
+    seed = next(
+        seed
+        for seed in range(200)
+        if any(getattr(n.op, "accumulator", None) for n in random_case(seed).graph.nodes)
+    )
+    case = random_case(seed)
+    node = next(n for n in case.graph.nodes if getattr(n.op, "accumulator", None))
+    choices = case.plan.to_json()
+    unit = next(u for u in choices["units"] if u["name"] == node.name)
+    unit["simd"] += 1
+    with pytest.raises(UserError, match="exactly") as error:
+        plan = plan_dataflow(case.graph, choices=choices)
+        run_plan(plan, random_frames(plan, 1, 0))
+    assert error.value.layer == node.name
