@@ -204,5 +204,5 @@ def type_for_range(low: int, high: int, frac: int = 0) -> QType:
     if low > high:
         raise ValueError(f"empty range {low}..{high}")
     signed = low < 0
-    width = max(high.bit_length() + signed, (~low).bit_length() + 1 if signed else 1, 1)
+    width = max(max(high, 0).bit_length() + signed, (~low).bit_length() + 1 if signed else 1, 1)
     return QType(signed, width, frac, Rounding.FLOOR, Overflow.WRAP)

@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..ir import Graph, Node, Tensor, ops
 from ..numeric import Overflow, QType, Rounding, dequantize, quantize, type_for_range
 from .rewrite import fresh_name, replace_nodes
-from .staircase import IntArray, Staircase, solve, solve_exactly
+from .staircase import IntArray, Staircase, solve
 
 
 def fold_batch_norm(graph: Graph) -> Graph:
@@ -44,8 +44,7 @@ def _channel(op: ops.BatchNorm, x: Tensor, index: int) -> Staircase:
     at_one, at_zero = (dequantize(np.full(x.channels, value), x.type)[index] for value in (1, 0))
     step = _step_of(op.type)
     slope = float((at_one - at_zero) * op.scale[index]) / step
-    offset = float(at_zero * op.scale[index] + op.offset[index]) / step + op.type.zero_point
-    return Staircase(function, slope, offset, *x.range, bottom, top)
+    return Staircase(function, slope, *x.range, bottom, top)
 
 
 def _step_of(qtype: QType) -> float:
@@ -71,11 +70,14 @@ def _range_that_matters(qtype: QType) -> tuple[QType, int, int]:
 def _solved(
     name: str, channels: list[Staircase], qtype: QType, clip: tuple[int, int] | None
 ) -> ops.Requantize:
-    solution, rounding = solve_exactly(channels, qtype.rounding), qtype.rounding
-    if solution is None:
-        # The staircase's own form: the rounding of the model is in the bias.
+    # Without rounding the hardware is smallest; some functions need their own.
+    rounding = Rounding.FLOOR
+    try:
+        solution = solve(channels)
+    except UserError:
+        rounding = qtype.rounding
         try:
-            solution, rounding = solve(channels), Rounding.FLOOR
+            solution = solve(channels, rounding)
         except UserError as error:
             raise UserError(error.reason, layer=name, hint=error.hint) from None
     mult, bias, shift = solution
@@ -139,7 +141,7 @@ def _in_two_steps(
 
     low, high = (int(function(np.array([bound]))[0]) for bound in sums.range)
     wide = type_for_range(low, high)
-    channel = Staircase(function, 2.0**scaled_up / odd, 0.0, *sums.range, low, high)
+    channel = Staircase(function, 2.0**scaled_up / odd, *sums.range, low, high)
     mult, bias, right = solve([channel])
     quotient = ops.Requantize.scaled(wide, np.array(mult), np.array(bias), right)
     return quotient, ops.Requantize.scaled(op.type, shift=shift)
@@ -154,4 +156,4 @@ def _average(op: ops.AvgPool, divisor: int, x: Tensor, sums: Tensor) -> Staircas
         return exact.divided(values, up, divisor)
 
     slope = 2.0**up / divisor
-    return Staircase(function, slope, 0.0, *sums.range, bottom, top)
+    return Staircase(function, slope, *sums.range, bottom, top)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -30,14 +29,13 @@ MAX_LEVELS = 1 << 17
 class Staircase:
     """The function of one channel.
 
-    function : integers to integers, monotone, vectorized. slope, offset : of the real line that
-    it rounds, about (the sign says whether it rises or falls). low, high : inputs. bottom, top :
-    where results saturate; beyond them nothing needs to be equal.
+    function : integers to integers, monotone, vectorized. slope : about its mean rise
+    (the sign says whether it rises or falls). low, high : inputs. bottom, top : where results
+    saturate; beyond them nothing needs to be equal.
     """
 
     function: Callable[[IntArray], IntArray]
     slope: float
-    offset: float
     low: int
     high: int
     bottom: int
@@ -54,8 +52,10 @@ class _Bounds:
     missed: IntArray
 
 
-def solve(channels: list[Staircase]) -> tuple[list[int], list[int], int]:
-    """(mult, bias, shift) with floor((x * mult + bias) / 2**shift) equal to each channel.
+def solve(
+    channels: list[Staircase], rounding: Rounding = Rounding.FLOOR
+) -> tuple[list[int], list[int], int]:
+    """(mult, bias, shift) with round((x * mult + bias) / 2**shift) equal to each channel.
 
     The shift is common and the smallest that will do. Raises UserError naming the channel when
     there is none.
@@ -68,7 +68,7 @@ def solve(channels: list[Staircase]) -> tuple[list[int], list[int], int]:
     for shift in range(start, widest + 1):
         found = []
         for index, (channel, bound) in enumerate(zip(channels, bounds, strict=True)):
-            pair = _fit(channel, bound, shift)
+            pair = _fit(channel, bound, shift, rounding)
             if pair is None:
                 failed = index
                 break
@@ -80,42 +80,33 @@ def solve(channels: list[Staircase]) -> tuple[list[int], list[int], int]:
     )
 
 
-def solve_exactly(
-    channels: list[Staircase], rounding: Rounding
-) -> tuple[list[int], list[int], int] | None:
-    """(mult, bias, shift) of channels that round a line of few bits, with that rounding.
-
-    None where a line has too many bits, or the function is not that line after all.
-    """
-    lines = [(Fraction(c.slope), Fraction(c.offset)) for c in channels]
-    shift = max(n.denominator.bit_length() - 1 for line in lines for n in line)
-    steepest = max(abs(slope) * 2**shift for slope, _ in lines)
-    if shift > 2 * MAX_MULT_BITS or steepest >= 1 << MAX_MULT_BITS:
-        return None
-    mults = [int(slope * 2**shift) for slope, _ in lines]
-    biases = [int(offset * 2**shift) for _, offset in lines]
-    for channel, mult, bias in zip(channels, mults, biases, strict=True):
-        bounds = _bounds(channel)
-        for levels, inputs, sign in (
-            (bounds.levels, bounds.reached, 1),
-            (bounds.missed_levels, bounds.missed, -1),
-        ):
-            rounded = round_shift(inputs * mult + bias, shift, rounding)
-            if np.any(rounded < levels if sign == 1 else rounded >= levels):
-                return None
-    return mults, biases, shift
-
-
-def _fit(channel: Staircase, bounds: _Bounds, shift: int) -> tuple[int, int] | None:
+def _fit(
+    channel: Staircase, bounds: _Bounds, shift: int, rounding: Rounding
+) -> tuple[int, int] | None:
     mult = round(channel.slope * 2.0**shift)
-    low = max((bounds.levels << shift) - mult * bounds.reached, default=None)
-    high = min((bounds.missed_levels << shift) - 1 - mult * bounds.missed, default=None)
+    reached = _first_numerators(bounds.levels, shift, rounding) - mult * bounds.reached
+    missed = _first_numerators(bounds.missed_levels, shift, rounding) - 1 - mult * bounds.missed
+    low, high = max(reached, default=None), min(missed, default=None)
     if low is None or high is None:
         return (mult, int(low if low is not None else high if high is not None else 0))
     if low > high:
         return None
     # Zero where possible, else the middle: it has the fewest set bits on average.
     return mult, 0 if low <= 0 <= high else int((low + high) // 2)
+
+
+def _first_numerators(levels: IntArray, shift: int, rounding: Rounding) -> IntArray:
+    """For each level, the smallest n for which n / 2**shift is rounded to it or higher."""
+    if not len(levels) or shift == 0:
+        return levels
+    unit = 1 << shift
+    tie = (levels << shift) - (unit >> 1)
+    if rounding.value.startswith("half"):
+        # Everything above the tie is rounded up; the tie itself as the mode says.
+        return tie + (round_shift(tie, shift, rounding) < levels)
+    # The half-way point stands for all that lies strictly between two levels.
+    up = round_shift(tie, shift, rounding) >= levels
+    return np.where(up, ((levels - 1) << shift) + 1, levels << shift)
 
 
 def _bounds(channel: Staircase) -> _Bounds:

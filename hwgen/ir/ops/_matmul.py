@@ -6,12 +6,13 @@ A float matrix product of integers is exact when every partial sum, in any order
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ...errors import UserError
-from ...numeric import Overflow, QType, Rounding, apply_overflow, int_array, round_shift
+from ...numeric import QType, apply_overflow, int_array, round_shift, type_for_range
 from ..fields import Accumulator
 from ..tensor import Tensor
 
@@ -82,10 +83,7 @@ def accumulated(
     scale = product_scale(x.type, w_type)
     low, high = accumulator_range(w, x, padded)
     if acc is None:
-        signed = low < 0
-        width = max(high.bit_length() + signed, (~low).bit_length() + 1 if signed else 1, 1)
-        qtype = QType(signed, width, rounding=Rounding.FLOOR, overflow=Overflow.WRAP, **scale)
-        return Tensor(name, shape, qtype, low, high)
+        return Tensor(name, shape, replace(type_for_range(low, high), **scale), low, high)
     if "scale" in scale:
         raise UserError("a given accumulator needs weights with fractional bits, not a scale")
     drop = scale["frac"] - acc.type.frac
@@ -122,9 +120,7 @@ def add_bias(acc: Tensor, bias: IntArray | None, bias_frac: int | None) -> tuple
     shifted = bias.astype(object) << up_bias
     low = (acc.range[0] << up_acc) + int(min(shifted))
     high = (acc.range[1] << up_acc) + int(max(shifted))
-    signed = low < 0
-    width = max(high.bit_length() + signed, (~low).bit_length() + 1 if signed else 1, 1)
-    qtype = QType(
-        signed, width, frac, Rounding.FLOOR, Overflow.WRAP, acc.type.scale, acc.type.zero_point
+    qtype = replace(
+        type_for_range(low, high, frac), scale=acc.type.scale, zero_point=acc.type.zero_point
     )
     return Tensor(acc.name, acc.shape, qtype, low, high), up_acc, up_bias
