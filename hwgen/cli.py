@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -138,7 +139,7 @@ def _load(arguments: argparse.Namespace) -> Graph:
 def _load_array(path: Path) -> np.ndarray[Any, Any]:
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise UserError(f"is not a .npy file ({error})", file=path) from None
     if not isinstance(array, np.ndarray):
         raise UserError("is an archive, one .npy array is needed", file=path)
@@ -302,7 +303,7 @@ def _labelled(path: Path, graph: Graph) -> tuple[Any, Any]:
             x, y = data["x"], data["y"]
     except KeyError as missing:
         raise UserError(f"has no array {missing}; x and y are needed", file=path) from None
-    except (OSError, ValueError, EOFError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, BadZipFile) as error:
         raise UserError(f"is not an .npz file ({error})", file=path) from None
     shape = graph.inputs[0].shape
     if x.ndim >= 1 and x.shape[1:] != shape and x[:1].size == graph.inputs[0].size:

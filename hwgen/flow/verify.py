@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -139,7 +140,7 @@ def _frames(
         try:
             with np.load(path, allow_pickle=False) as vectors:
                 checked = check_input(x, vectors["x"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             raise UserError("test vectors can not be read", file=path, hint="build again") from None
     if not len(checked):
         raise UserError(f"input {x.name!r} has no frames")

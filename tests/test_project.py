@@ -1,0 +1,45 @@
+"""The project's own files agree with each other."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NAMES = {"hwgen": "hwgen", "sim": "hwgen_sim", "boards": "hwgen_boards"}
+
+
+def test_every_package_is_installed() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = set()
+    for folder, name in NAMES.items():
+        for file in (ROOT / folder).rglob("*.py"):
+            parts = file.parent.relative_to(ROOT / folder).parts
+            found.add(".".join([name, *parts]))
+    assert set(listed) - {"hwgen.emit.templates"} == found
+
+
+def tracked() -> list[Path]:
+    run = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if run.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / line for line in run.stdout.splitlines() if (ROOT / line).exists()]
+
+
+def test_nothing_large_or_generated_is_tracked() -> None:
+    files = tracked()
+    assert not [f for f in files if f.stat().st_size > 1_000_000]
+    generated = {f.name for f in files if f.parent == ROOT / "rtl_out"}
+    assert generated == {"README.md", ".gitignore"}
+    assert not [f for f in files if f.suffix == ".pkl"]
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    import re
+
+    for file in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text()):
+            assert (file.parent / target).exists(), f"{file.name}: {target}"
