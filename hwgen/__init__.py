@@ -9,9 +9,13 @@ See ``hwgen.api`` for all steps; they are imported when first used.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ToolError, UserError
+
+if TYPE_CHECKING:
+    from .api import build, load, run, verify
+    from .api import plan as plan
 
 __all__ = ["ToolError", "UserError", "build", "load", "plan", "run", "verify"]
 

@@ -158,6 +158,11 @@ def _save(path: Path, write: Any) -> None:
         raise UserError(f"can not be written ({error.strerror})", file=path) from None
 
 
+def _save_arrays(path: Path, arrays: Any) -> None:
+    """An .npz of arrays by name."""
+    _save(path, lambda file: np.savez(file, **arrays))
+
+
 def _inspect(arguments: argparse.Namespace, output: Output) -> int:
     graph = _load(arguments)
     value = _describe(graph)
@@ -236,11 +241,11 @@ def _run(arguments: argparse.Namespace, output: Output) -> int:
     outputs = [values[name] for name in graph.outputs]
     result = outputs[0] if len(outputs) == 1 else None
     if result is None:
-        _save(arguments.output, lambda f: np.savez(f, **{n: values[n] for n in graph.outputs}))
+        _save_arrays(arguments.output, {name: values[name] for name in graph.outputs})
     else:
         _save(arguments.output, lambda f: np.save(f, result))
     if arguments.edges is not None:
-        _save(arguments.edges, lambda f: np.savez(f, **values))
+        _save_arrays(arguments.edges, values)
     shapes = {name: list(values[name].shape) for name in graph.outputs}
     for name, shape in shapes.items():
         output.say(f"{name}: {shape} of {graph.tensors[name].type} in {arguments.output}")

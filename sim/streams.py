@@ -190,9 +190,10 @@ class Tap:
 
 def internal(dut: Any, prefix: str) -> tuple[Any, Any, list[Any]]:
     """valid, ready and the field of a stream of Amaranth's: prefix__valid and so on."""
-    return tuple(
-        getattr(dut, f"{prefix}__{name}") for name in ("valid", "ready")
-    ) + ([getattr(dut, f"{prefix}__payload")],)  # type: ignore[return-value]
+    valid, ready, payload = (
+        getattr(dut, f"{prefix}__{name}") for name in ("valid", "ready", "payload")
+    )
+    return valid, ready, [payload]
 
 
 def axis(dut: Any, prefix: str, fields: Sequence[str]) -> tuple[Any, Any, list[Any]]:

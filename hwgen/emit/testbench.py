@@ -29,7 +29,7 @@ lint_off -rule DECLFILENAME
 
 def template(name: str) -> str:
     """A bench file that is the same for every design."""
-    return (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
+    return (resources.files("hwgen.emit") / "templates" / name).read_text(encoding="utf-8")
 
 
 def level_names(plan: DataflowPlan) -> list[str]:
@@ -76,7 +76,7 @@ def _verilog_header(plan: DataflowPlan, frames: int) -> str:
 
 def _edges(top: DataflowTop) -> dict[str, int]:
     """Bits of each unit's output beat."""
-    return {name: component.o.payload.shape().size for name, component in top.units.items()}
+    return top.beat_bits()
 
 
 def _cpp_header(plan: DataflowPlan, top: DataflowTop) -> str:

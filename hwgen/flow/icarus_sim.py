@@ -20,7 +20,11 @@ def run(
     """
     tools.icarus().require()
     # The benches import cocotb, which no other command needs.
-    from hwgen_sim.network import BenchError, run_network
+    # (A type checker does not see that sim/ installs under this name.)
+    from hwgen_sim.network import (  # pyright: ignore[reportMissingImports]
+        BenchError,
+        run_network,
+    )
 
     say(f"simulating {len(beats)} frames with Icarus Verilog")
     begin = time.monotonic()

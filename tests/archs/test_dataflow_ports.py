@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -47,7 +48,7 @@ def small_network() -> Graph:
         Node("pool", ops.MaxPool((2, 2), (1, 1)), ("act",)),
         Node("flat", ops.Flatten(), ("pool",)),
         Node("dense", ops.Dense(weights(3 * 4 * 3, 5), weight), ("flat",)),
-        Node("out", ops.Requantize.scaled(QType(True, 12, 0, act.rounding, act.overflow)), ("dense",)),
+        Node("out", ops.Requantize.scaled(replace(act, signed=True, width=12, frac=0)), ("dense",)),
     )  # fmt: skip
     return Graph("small", (Tensor("x", (4, 5, 2), act),), nodes, ("out",)).verify()
 
@@ -212,4 +213,6 @@ def test_reset_within_a_frame(plan: DataflowPlan, seed: int) -> None:
     timing = plan.timing(3)
     run: Run = bench.run
     check_beats(plan, run, golden(plan, x))
-    assert [end - run.first[0] for end in run.ends] == [end - timing.first[0] for end in timing.ends]
+    assert [end - run.first[0] for end in run.ends] == [
+        end - timing.first[0] for end in timing.ends
+    ]

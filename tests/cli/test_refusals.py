@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import hwgen
 import numpy as np
 import pytest
+
+import hwgen
 from hwgen.cli import main
 from hwgen.flow import tools
 from hwgen.ir import graph_to_json
@@ -146,9 +147,7 @@ def test_labelled_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     assert "data.npz" in refused(capsys, "eval", MODEL, "--data", path)
 
 
-def test_damaged_packages(
-    capsys: pytest.CaptureFixture[str], small: Path, tmp_path: Path
-) -> None:
+def test_damaged_packages(capsys: pytest.CaptureFixture[str], small: Path, tmp_path: Path) -> None:
     import shutil
 
     assert "no such directory" in refused(capsys, "verify", tmp_path / "nowhere")
@@ -186,7 +185,9 @@ def test_plan_files(capsys: pytest.CaptureFixture[str], small: Path, tmp_path: P
         refused(capsys, "build", small / "small.json", "--out", out, "--plan", path)
         assert not out.exists()
     good_path = small / "package" / "plan.json"
-    assert main(["build", str(small / "small.json"), "--out", str(out), "--plan", str(good_path)]) == 0
+    assert (
+        main(["build", str(small / "small.json"), "--out", str(out), "--plan", str(good_path)]) == 0
+    )
 
 
 def test_no_simulator(

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+
 from hwgen.ir import OPS, execute, graph_from_json
 from hwgen.numeric import Overflow, QType, Rounding, apply_overflow, round_shift
 from hwgen.passes import legalize

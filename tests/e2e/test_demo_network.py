@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import hwgen
 import numpy as np
 import pytest
+
+import hwgen
 from hwgen.cli import main
 from hwgen.flow import tools
 from hwgen.flow.package_files import Package

@@ -111,9 +111,7 @@ def types(is_signed: bool, width: int) -> list[QType]:
 @pytest.mark.parametrize("is_signed", [True, False])
 def test_every_rounding_and_overflow_over_all_accumulators(shift: int, is_signed: bool) -> None:
     """Six-bit accumulators, every shift up to beyond their width: exhaustive."""
-    cases = [
-        RequantParameters((1,), (3,), shift, out) for out in types(is_signed, 4 - shift // 3)
-    ]
+    cases = [RequantParameters((1,), (3,), shift, out) for out in types(is_signed, 4 - shift // 3)]
     check(cases, signed(6), 1, list(range(-32, 32)))
 
 

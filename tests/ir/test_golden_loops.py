@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from hwgen.errors import UserError
 from hwgen.ir import Accumulator, Graph, Node, Tensor, execute, graph_from_json, graph_to_json, ops
 from hwgen.ir.ops._matmul import exact_matmul
@@ -34,7 +35,8 @@ def pads_of(padding: Any, kernel: Any, stride: Any, size: Any) -> Any:
         return (0, 0), (0, 0)
     if padding == "same":
         totals = [
-            max(0, (-(-n // s) - 1) * s + k - n) for n, k, s in zip(size, kernel, stride, strict=True)
+            max(0, (-(-n // s) - 1) * s + k - n)
+            for n, k, s in zip(size, kernel, stride, strict=True)
         ]
         return tuple((t // 2, t - t // 2) for t in totals)
     return padding
@@ -118,7 +120,9 @@ def test_dense() -> None:
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
-@pytest.mark.parametrize(("kernel", "stride"), [((2, 2), (2, 2)), ((3, 2), (1, 2)), ((2, 3), (3, 1))])
+@pytest.mark.parametrize(
+    ("kernel", "stride"), [((2, 2), (2, 2)), ((3, 2), (1, 2)), ((2, 3), (3, 1))]
+)
 def test_pools(padding: str, kernel: Any, stride: Any) -> None:
     rng = np.random.default_rng(4)
     x = Tensor("x", (5, 6, 2), qtype(True, 5, 1))

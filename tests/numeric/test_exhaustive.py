@@ -7,6 +7,7 @@ from math import ceil, floor
 
 import numpy as np
 import pytest
+
 from hwgen.numeric import (
     Overflow,
     QType,

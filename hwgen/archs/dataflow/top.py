@@ -89,6 +89,10 @@ class DataflowTop(wiring.Component):
             m.d.comb += probe.eq(value)
         return m
 
+    def beat_bits(self) -> dict[str, int]:
+        """Bits of each unit's output beat."""
+        return {name: unit.o.payload.shape().size for name, unit in self.units.items()}
+
     def _observed(self) -> Iterator[tuple[str, Value]]:
         """What benches watch, under names that are the same in every simulator.
 
