@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.numeric import Overflow, QType, Rounding
