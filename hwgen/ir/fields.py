@@ -82,6 +82,8 @@ def _array(value: Any, integral: bool) -> np.ndarray[Any, Any]:
     if integral:
         if array.dtype.kind == "f":
             raise ValueError("expected integers, got a number with a fraction")
+        if array.size and int(array.max()) > np.iinfo(np.int64).max:
+            raise ValueError(f"{int(array.max())} does not fit in 64 bits with a sign")
         return array.astype(np.int64)
     array = array.astype(np.float64)
     if not np.all(np.isfinite(array)):
@@ -145,8 +147,7 @@ def _accumulator(value: Any) -> Accumulator:
             "signed": True,
             "width": value["width"],
             "frac": value["frac"],
-            # Only reached when the accumulator has fewer fractional bits than the products;
-            # conv and dense refuse that unless a rounding is given.
+            # Only used when the accumulator has fewer fractional bits than the products.
             "rounding": value.get("rounding", Rounding.FLOOR.value),
             "overflow": value["overflow"],
         }

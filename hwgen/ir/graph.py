@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -46,7 +46,9 @@ class Graph:
         """
         edges: dict[str, Tensor] = {}
         for tensor in self.inputs:
-            _add(edges, tensor.name, tensor)
+            # Anything that the bits can hold may arrive, whatever the overflow of the type.
+            low = tensor.type.min if tensor.low is None else tensor.low
+            _add(edges, tensor.name, replace(tensor, low=low))
         for node in self.nodes:
             _check_width(edges, node)
             try:
@@ -103,6 +105,8 @@ class Graph:
             raise UserError("a network needs at least one input and one output")
         if not self.nodes:
             raise UserError("the network has no layers")
+        if len(set(self.outputs)) < len(self.outputs):
+            raise UserError("an output is named twice")
         _ = self.tensors
         return self
 
@@ -112,6 +116,9 @@ def _add(edges: dict[str, Tensor], name: str, tensor: Tensor) -> None:
         raise UserError("two edges have this name", layer=name)
     if not tensor.shape or min(tensor.shape) < 1:
         raise UserError(f"shape {tensor.shape} is empty", layer=name)
+    scale = tensor.type.scale
+    if isinstance(scale, tuple) and len(scale) != tensor.channels:
+        raise UserError(f"{len(scale)} scales for {tensor.channels} channels", layer=name)
     edges[name] = tensor
 
 
@@ -151,7 +158,9 @@ def execute(
 
     Raises UserError when an input is missing, of another shape, not integral or out of range.
     """
-    wanted = list(graph.outputs if edges is None else edges)
+    wanted = list(dict.fromkeys(graph.outputs if edges is None else edges))
+    if unknown := [name for name in wanted if name not in graph.tensors]:
+        raise UserError(f"{unknown[0]!r} is not an edge of the graph")
     checked = {t.name: check_input(t, inputs.get(t.name)) for t in graph.inputs}
     frames = {len(a) for a in checked.values()}
     if len(frames) != 1:

@@ -60,7 +60,8 @@ def graph_from_json(obj: Any) -> Graph:
     nodes = tuple(_node(item, f"layers[{i}]") for i, item in enumerate(_list(obj, "layers")))
     outputs = tuple(_list(obj, "outputs"))
     _check(all(isinstance(o, str) for o in outputs), "outputs", "expected names of layers")
-    notes = tuple(str(n) for n in obj.get("notes", []))
+    notes = tuple(_list(obj, "notes")) if "notes" in obj else ()
+    _check(all(isinstance(n, str) for n in notes), "notes", "expected sentences")
     return Graph(name, inputs, nodes, outputs, notes).verify()
 
 
@@ -68,7 +69,7 @@ def load_json(path: Path) -> Graph:
     """Read a model description file. Raises UserError naming the file and the path in it."""
     try:
         obj = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: text, JSON, overlong numbers
         raise UserError(f"not JSON ({error})", file=path) from None
     try:
         return graph_from_json(obj)
@@ -100,7 +101,7 @@ def _input(item: Any, path: str) -> Tensor:
     name = _text(item, "name", f"{path}.name")
     shape = _list(item, "shape", f"{path}.shape")
     _check(
-        1 <= len(shape) <= 3 and all(isinstance(n, int) and n >= 1 for n in shape),
+        1 <= len(shape) <= 3 and all(type(n) is int and n >= 1 for n in shape),
         f"{path}.shape",
         f"expected [height, width, channels] or [features], each at least 1, got {shape}",
     )

@@ -1,6 +1,14 @@
 """The number system: fixed-point types and exact integer arithmetic on NumPy arrays."""
 
-from .arith import apply_overflow, dequantize, int_array, quantize, requantize, round_shift
+from .arith import (
+    apply_overflow,
+    dequantize,
+    int_array,
+    magnitude,
+    quantize,
+    requantize,
+    round_shift,
+)
 from .types import MAX_TENSOR_WIDTH, Overflow, QType, Rounding, parse_type, type_for_range
 
 __all__ = [
@@ -11,6 +19,7 @@ __all__ = [
     "apply_overflow",
     "dequantize",
     "int_array",
+    "magnitude",
     "parse_type",
     "quantize",
     "requantize",

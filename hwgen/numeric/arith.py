@@ -15,6 +15,8 @@ from .types import Overflow, QType, Rounding
 IntArray = np.ndarray[Any, Any]
 
 _INT64_SAFE = 1 << 62
+_INT64_SHIFT = 61
+"""Largest shift of int64: twice the discarded rest must fit."""
 
 
 def int_array(values: Any, bound: int) -> IntArray:
@@ -38,6 +40,8 @@ def round_shift(values: IntArray, shift: int | IntArray, rounding: Rounding) -> 
     shift = np.asarray(shift)
     if np.any(shift < 0):
         raise ValueError("shift must not be negative")
+    if values.dtype != object and np.any(shift > _INT64_SHIFT):
+        values = int_array(values, _INT64_SAFE)
     if values.dtype == object:
         shift = shift.astype(object)
     quotient = values >> shift
@@ -71,16 +75,14 @@ def _increment(
 def apply_overflow(values: IntArray, qtype: QType) -> IntArray:
     """Bring integers into the range of ``qtype`` by its overflow mode."""
     values = np.asarray(values)
+    if qtype.width > 62:
+        values = int_array(values, _INT64_SAFE)  # the bounds may not fit
     low, high = qtype.low, qtype.max
     if qtype.overflow is Overflow.WRAP:
         span = 1 << qtype.width
-        if values.dtype != object and qtype.width > 62:
-            return values  # an int64 value is already within
         return (values - qtype.min) % span + qtype.min
     if qtype.overflow is Overflow.SATURATE_ZERO:
         return np.where((values < low) | (values > high), 0, values)
-    if values.dtype != object and qtype.width > 63:
-        return np.maximum(values, 0) if not qtype.signed else values
     return np.clip(values, low, high)
 
 
@@ -99,15 +101,33 @@ def quantize(values: Any, qtype: QType) -> IntArray:
     real = np.asarray(values, dtype=np.float64)
     if not np.all(np.isfinite(real)):
         raise ValueError("values to quantize must be finite (found NaN or infinity)")
-    scaled = np.ldexp(real, qtype.frac) if qtype.scale is None else real / _scale_of(qtype)
+    with np.errstate(over="ignore", under="ignore"):
+        scaled = np.ldexp(real, qtype.frac) if qtype.scale is None else real / _scale_of(qtype)
+        exact = qtype.scale is not None or np.array_equal(np.ldexp(scaled, -qtype.frac), real)
+    if not exact:  # beyond the exponents of float64
+        return apply_overflow(_scaled_integers(real, qtype), qtype)
+    if not np.all(np.isfinite(scaled)):
+        raise ValueError("values to quantize are too large for their scale")
     floor = np.floor(scaled)
-    rest = scaled - floor
-    parity = np.mod(floor, 2.0)
-    rounded = floor + _increment(parity, scaled < 0, rest != 0, 2 * rest, 1.0, qtype.rounding)
-    rounded = rounded + qtype.zero_point
-    if rounded.size and np.max(np.abs(rounded)) >= 2.0**62:
-        return apply_overflow(int_array(rounded, _INT64_SAFE), qtype)
-    return apply_overflow(rounded.astype(np.int64), qtype)
+    negative, inexact = scaled < 0, scaled != floor
+    # The fraction is taken from the magnitude: exact there, but 1 - tiny would be rounded.
+    size = np.abs(scaled)
+    side = np.sign(2 * (size - np.floor(size)) - 1)
+    above_half = np.where(negative & inexact, -side, side)
+    rounded = floor + _increment(
+        np.mod(floor, 2.0), negative, inexact, above_half, 0, qtype.rounding
+    )
+    bound = int(np.max(np.abs(rounded), initial=0)) + abs(qtype.zero_point)
+    return apply_overflow(int_array(rounded, bound) + qtype.zero_point, qtype)
+
+
+def _scaled_integers(real: np.ndarray[Any, Any], qtype: QType) -> IntArray:
+    """``real * 2**frac`` rounded, in Python integers."""
+    fraction, exponent = np.frexp(real)
+    mantissa = int_array(np.ldexp(fraction, 53), _INT64_SAFE)
+    shift = 53 - exponent.astype(object) - qtype.frac
+    up, down = (np.maximum(s, 0) for s in (-shift, shift))
+    return round_shift(mantissa << up, down, qtype.rounding)
 
 
 def dequantize(values: IntArray, qtype: QType) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -138,7 +158,5 @@ def requantize(
     bound = max(bound, 1 << (int(np.max(shift)) + 1))
     acc, mult, bias = (int_array(a, bound) for a in (acc, mult, bias))
     rounded = round_shift(acc * mult + bias, shift, qtype.rounding)
-    result = apply_overflow(rounded, qtype)
-    if clip is not None:
-        result = np.clip(result, clip[0], clip[1])
-    return int_array(result, max(abs(qtype.min), qtype.max))
+    result = int_array(apply_overflow(rounded, qtype), max(abs(qtype.min), qtype.max))
+    return result if clip is None else np.clip(result, clip[0], clip[1])

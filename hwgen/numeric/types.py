@@ -155,10 +155,15 @@ class QType:
         if ("frac" in obj) == ("scale" in obj):
             raise ValueError("give either frac or scale")
         scale = obj.get("scale")
-        if isinstance(scale, list):
-            scale = tuple(float(s) for s in scale)
-        elif scale is not None and not isinstance(scale, (int, float)):
-            raise ValueError("scale must be a number or a list of numbers")
+        if "scale" in obj:
+            numbers = scale if isinstance(scale, list) else [scale]
+            if not all(isinstance(s, (int, float)) and not isinstance(s, bool) for s in numbers):
+                raise ValueError("scale must be a number or a list of numbers")
+            try:
+                numbers = tuple(float(s) for s in numbers)
+            except OverflowError:
+                raise ValueError("every scale must be positive and finite") from None
+            scale = numbers if isinstance(scale, list) else numbers[0]
         return cls(
             signed=obj["signed"],
             width=obj["width"],

@@ -80,6 +80,10 @@ def accumulated(
     padded: bool,
 ) -> Tensor:
     """The accumulator edge of a conv or dense without its bias. Raises UserError."""
+    if isinstance(x.type.scale, tuple):
+        raise UserError("channels with different scales can not be summed")
+    if w_type.zero_point:
+        raise UserError("weights with a zero point are not supported")
     scale = product_scale(x.type, w_type)
     low, high = accumulator_range(w, x, padded)
     if acc is None:
@@ -115,6 +119,8 @@ def add_bias(acc: Tensor, bias: IntArray | None, bias_frac: int | None) -> tuple
     if bias_frac is not None:
         if acc.type.scale is not None:
             raise UserError("bias_frac needs products with fractional bits, not a scale")
+        if abs(bias_frac) > 256:
+            raise UserError(f"bias_frac {bias_frac} is outside -256..256")
         frac = max(acc.type.frac, bias_frac)
         up_acc, up_bias = frac - acc.type.frac, frac - bias_frac
     shifted = bias.astype(object) << up_bias
@@ -124,3 +130,12 @@ def add_bias(acc: Tensor, bias: IntArray | None, bias_frac: int | None) -> tuple
         type_for_range(low, high, frac), scale=acc.type.scale, zero_point=acc.type.zero_point
     )
     return Tensor(acc.name, acc.shape, qtype, low, high), up_acc, up_bias
+
+
+def biased(total: IntArray, acc: Tensor, bias: IntArray | None, bias_frac: int | None) -> IntArray:
+    """The sums with the bias added, as add_bias says of their edge."""
+    if bias is None:
+        return total
+    out, up_acc, up_bias = add_bias(acc, bias, bias_frac)
+    wide = max(abs(b) for b in (*out.range, *(r << up_acc for r in acc.range)))
+    return (int_array(total, wide) << up_acc) + (int_array(bias, wide) << up_bias)

@@ -58,6 +58,8 @@ class BatchNorm(Op):
                     f"{what} has shape {getattr(self, what).shape}, ({x.channels},) is needed"
                 )
         if self.clip:
+            if not self.type.min <= self.clip[0] <= self.clip[1] <= self.type.max:
+                raise UserError(f"clip {list(self.clip)} is outside {self.type}")
             return Tensor(name, x.shape, self.type, *self.clip)
         return Tensor(name, x.shape, self.type)
 

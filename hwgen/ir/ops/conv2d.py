@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import UserError
-from ...numeric import QType, int_array
+from ...numeric import QType
 from ..fields import ACCUMULATOR, INT, INTS, PADDING, PAIR, TYPE, Accumulator, optional
 from ..op import IntArray, Op, attr, image
 from ..tensor import Tensor
@@ -87,10 +87,7 @@ class Conv2D(Op):
         flat = view.reshape(-1, self._flat().shape[0])
         frac = tensor.type.frac + self.weight_type.frac
         total = _matmul.accumulate(flat, self._flat(), bound, self.accumulator, frac)
-        out, up_acc, up_bias = _matmul.add_bias(acc, self.bias, self.bias_frac)
-        if self.bias is not None:
-            wide = max(abs(b) for b in out.range)
-            total = (int_array(total, wide) << up_acc) + (int_array(self.bias, wide) << up_bias)
+        total = _matmul.biased(total, acc, self.bias, self.bias_frac)
         return total.reshape(len(x), *acc.shape)
 
     def macs(self, inputs: Sequence[Tensor]) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ...errors import UserError
-from ...numeric import QType, int_array
+from ...numeric import QType
 from ..fields import ACCUMULATOR, INT, INTS, TYPE, Accumulator, optional
 from ..op import IntArray, Op, attr, single
 from ..tensor import Tensor
@@ -61,11 +61,7 @@ class Dense(Op):
         frac = tensor.type.frac + self.weight_type.frac
         total = _matmul.accumulate(x - zero, self.weights, bound, self.accumulator, frac)
         acc = self._accumulated("acc", tensor)
-        out, up_acc, up_bias = _matmul.add_bias(acc, self.bias, self.bias_frac)
-        if self.bias is not None:
-            wide = max(abs(b) for b in out.range)
-            total = (int_array(total, wide) << up_acc) + (int_array(self.bias, wide) << up_bias)
-        return total
+        return _matmul.biased(total, acc, self.bias, self.bias_frac)
 
     def macs(self, inputs: Sequence[Tensor]) -> int:
         """Products of one frame."""

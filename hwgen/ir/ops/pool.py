@@ -10,7 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import UserError
-from ...numeric import Overflow, QType, Rounding, apply_overflow, type_for_range
+from ...numeric import (
+    Overflow,
+    QType,
+    Rounding,
+    apply_overflow,
+    int_array,
+    magnitude,
+    type_for_range,
+)
 from ..fields import BOOL, PADDING, PAIR, TYPE
 from ..op import IntArray, Op, attr, image
 from ..tensor import Tensor
@@ -55,8 +63,7 @@ class MaxPool(Pool):
         x, pads = arrays[0], self.pads(inputs[0])
         rows, columns, _ = self._shape(inputs[0])
         if any(max(p) for p in pads):
-            low = inputs[0].type.min
-            x = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=low)
+            x = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=x.min(initial=0))
         # One strided maximum per tap is many times quicker than a reduction over windows.
         out: IntArray | None = None
         for ky in range(self.kernel[0]):
@@ -80,6 +87,8 @@ class SumPool(Pool):
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Edge wide enough for every sum."""
         x = image(self, inputs)
+        if x.type.zero_point:
+            raise UserError("sum_pool takes a type without a zero point")
         taps = prod(self.kernel)
         low, high = x.range
         low, high = min(low, 0) * taps, max(high, 0) * taps
@@ -130,8 +139,12 @@ class AvgPool(Pool):
 
     def divided(self, sums: IntArray, up: int, divisor: Any) -> IntArray:
         """Sums * 2**up / divisor, rounded and brought into range as ``type`` says."""
-        numerator, denominator = sums << max(0, up), np.asarray(divisor) << max(0, -up)
-        return apply_overflow(_divide(numerator, denominator, self.type.rounding), self.type)
+        left, right, divisor = max(0, up), max(0, -up), np.asarray(divisor)
+        # Twice a rest is below twice the divisor.
+        bound = max(magnitude(sums) << left, magnitude(divisor) << (right + 1))
+        numerator, denominator = int_array(sums, bound) << left, int_array(divisor, bound) << right
+        out = apply_overflow(_divide(numerator, denominator, self.type.rounding), self.type)
+        return int_array(out, max(abs(self.type.min), self.type.max))
 
 
 def _divide(numerator: IntArray, divisor: IntArray, rounding: Rounding) -> IntArray:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import UserError
-from ...numeric import QType, int_array, requantize
+from ...numeric import QType, int_array, requantize, round_shift
 from ..fields import CLIP, INT, INTS, TYPE, optional
 from ..op import IntArray, Op, attr, single
 from ..tensor import Tensor
@@ -70,8 +70,7 @@ class Requantize(Op):
         # Before overflow the map is monotone in each channel, so the ends of the input give the
         # ends of the output; where they wrap, the type's whole range is possible.
         ends = np.array([[lo_hi] * x.channels for lo_hi in x.range], dtype=object)
-        wide = QType(True, 128, 0, self.type.rounding, self.type.overflow)
-        raw = requantize(ends, mult, bias, shift, wide)
+        raw = round_shift(ends * mult + bias, shift, self.type.rounding)
         low, high = int(raw.min()), int(raw.max())
         out = Tensor(name, x.shape, self.type)
         if self.type.low <= low and high <= self.type.max:
@@ -82,7 +81,7 @@ class Requantize(Op):
             hi = self.type.max if high > self.type.max or zeroing else high
             out = Tensor(name, x.shape, self.type, min(lo, self.type.max), max(hi, self.type.low))
         if self.clip:
-            lo, hi = (int(np.clip(bound, *self.clip)) for bound in out.range)
+            lo, hi = (_within(bound, self.clip) for bound in out.range)
             out = Tensor(name, x.shape, self.type, lo, hi)
         return out
 
@@ -122,10 +121,15 @@ class Relu(Op):
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Edge of the input's type, narrowed."""
         x = single(self, inputs)
-        low, high = (int(np.clip(bound, *self.bounds(x))) for bound in x.range)
+        low, high = (_within(bound, self.bounds(x)) for bound in x.range)
         return Tensor(name, x.shape, x.type, low, high)
 
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Exact integers."""
         low, high = self.bounds(inputs[0])
-        return np.clip(int_array(arrays[0], max(abs(low), abs(high))), low, high)
+        bound = max(abs(b) for b in (low, high, *inputs[0].range))
+        return np.clip(int_array(arrays[0], bound), low, high)
+
+
+def _within(value: int, bounds: tuple[int, int]) -> int:
+    return min(max(value, bounds[0]), bounds[1])

@@ -47,6 +47,8 @@ class Reshape(Op):
 def _reshaped(name: str, x: Tensor, shape: Shape) -> Tensor:
     if isinstance(x.type.scale, tuple):
         raise UserError("a tensor with one scale a channel can not be reshaped")
+    if len(shape) > 3:
+        raise UserError(f"shape {shape} has {len(shape)} axes, at most 3 are possible")
     out = Tensor(name, shape, x.type, x.low, x.high)
     if out.size != x.size:
         raise UserError(f"shape {shape} has {out.size} elements, the input {x.size}")
