@@ -29,18 +29,23 @@ class SimulatorMissing(UserError):
 
 @dataclass(frozen=True)
 class Build:
-    """A compiled design: the simulator's version, its warnings, and how long it took."""
+    """A compiled design: where, for which simulator, its version and warnings, how long it took."""
 
+    simulator: str
     version: str
+    top: str
+    path: Path
+    wave: bool
     warnings: tuple[str, ...]
     seconds: float
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A bench that passed, and how long the simulation took."""
+    """A bench that passed, its tests, and how long the simulation took."""
 
     build: Build
+    tests: tuple[str, ...]
     seconds: float
 
 
@@ -61,19 +66,26 @@ def run_bench(
     of the simulator's format). Raises SimulatorMissing, ToolError when the build fails,
     BenchError when a test fails or none ran.
     """
+    built = build(sources, top, simulator, build_dir, mem_dir=mem_dir, wave=wave is not None)
+    return test(built, module, build_dir, env=env, wave=wave)
+
+
+def build(
+    sources: Sequence[Path],
+    top: str,
+    simulator: str,
+    build_dir: Path,
+    *,
+    mem_dir: Path | None = None,
+    wave: bool = False,
+) -> Build:
+    """Compile ``top`` once for any number of ``test``. Parameters and errors as of run_bench."""
     version = _version(simulator)
     build_dir.mkdir(parents=True, exist_ok=True)
-    results = build_dir / "results.xml"
-    results.unlink(missing_ok=True)
     runner = get_runner(simulator)
     memory = f"{mem_dir.absolute()}/" if mem_dir is not None else "mem/"
-    with (
-        (build_dir / "bench.log").open("w") as output,
-        redirect_stdout(output),
-        redirect_stderr(output),
-        _environment(simulator),
-    ):
-        begin = time.monotonic()
+    begin = time.monotonic()
+    with _quiet(build_dir, simulator):
         try:
             runner.build(
                 sources=[str(source.absolute()) for source in sources],
@@ -81,32 +93,54 @@ def run_bench(
                 build_dir=str(build_dir),
                 build_args=_BUILD_OPTIONS[simulator],
                 defines={"HWGEN_MEM_DIR": f'"{memory}"'},
-                waves=wave is not None,
+                waves=wave,
                 always=True,
                 timescale=("1ns", "1ps"),
                 log_file=str(build_dir / "build.log"),
             )
         except (Exception, SystemExit) as error:
             raise ToolError(f"{simulator}: {error}\n{_last_lines(build_dir, 'build')}") from None
-        built = time.monotonic()
+    warnings = _warnings(build_dir / "build.log")
+    seconds = time.monotonic() - begin
+    return Build(simulator, version, top, build_dir, wave, warnings, seconds)
+
+
+def test(
+    build: Build,
+    module: str,
+    run_dir: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    wave: Path | None = None,
+) -> Ran:
+    """Run the cocotb tests of ``module`` in ``run_dir``. Parameters and errors as of run_bench."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    results = run_dir / "results.xml"
+    results.unlink(missing_ok=True)
+    runner = get_runner(build.simulator)
+    runner.build_dir = build.path
+    begin = time.monotonic()
+    with _quiet(run_dir, build.simulator):
         try:
             runner.test(
                 test_module=module,
-                hdl_toplevel=top,
-                build_dir=str(build_dir),
-                test_dir=str(build_dir),
+                hdl_toplevel=build.top,
+                hdl_toplevel_lang="verilog",
+                build_dir=str(build.path),
+                test_dir=str(run_dir),
                 results_xml=str(results),
                 extra_env=dict(env or {}),
+                plusargs=_PLUSARGS[build.simulator],
                 waves=wave is not None,
-                log_file=str(build_dir / "test.log"),
+                log_file=str(run_dir / "test.log"),
             )
         except (Exception, SystemExit) as error:
-            raise BenchError(f"{module}: {error}\n{_last_lines(build_dir, 'test')}") from None
-    _check(module, results, build_dir)
+            raise BenchError(f"{module}: {error}\n{_last_lines(run_dir, 'test')}") from None
+    seconds = time.monotonic() - begin
+    passed = _check(module, results, run_dir)
     if wave is not None:
-        _keep_wave(build_dir, wave)
-    warnings = _warnings(build_dir / "build.log")
-    return Ran(Build(version, warnings, built - begin), time.monotonic() - built)
+        _keep_wave([run_dir, build.path], wave)
+    return Ran(build, passed, seconds)
 
 
 _BUILD_OPTIONS = {
@@ -114,6 +148,24 @@ _BUILD_OPTIONS = {
     # Lint is a test of its own; here only the simulation counts.
     "verilator": ["-Wno-fatal", "-Wno-lint", "-Wno-style", "-O1", "-CFLAGS", "-O0"],
 }
+
+_PLUSARGS = {
+    "icarus": (),
+    # What nothing initializes, memories above all, starts with random bits; Icarus has X there.
+    "verilator": ("+verilator+rand+reset+2", "+verilator+seed+1"),
+}
+
+
+@contextmanager
+def _quiet(folder: Path, simulator: str) -> Iterator[None]:
+    """What the runner prints goes to a log."""
+    with (
+        (folder / "bench.log").open("a") as output,
+        redirect_stdout(output),
+        redirect_stderr(output),
+        _environment(simulator),
+    ):
+        yield
 
 
 def _version(simulator: str) -> str:
@@ -153,11 +205,12 @@ def _environment(simulator: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _check(module: str, results: Path, build_dir: Path) -> None:
+def _check(module: str, results: Path, run_dir: Path) -> tuple[str, ...]:
+    """Names of the tests, all of which passed."""
     try:
         cases = list(ElementTree.parse(results).iter("testcase"))
     except (OSError, ElementTree.ParseError):
-        raise BenchError(f"{module}: left no results\n{_last_lines(build_dir, 'test')}") from None
+        raise BenchError(f"{module}: left no results\n{_last_lines(run_dir, 'test')}") from None
     failed = [
         case.get("name", "?")
         for case in cases
@@ -165,7 +218,8 @@ def _check(module: str, results: Path, build_dir: Path) -> None:
     ]
     if failed or not cases:
         what = f"failed: {', '.join(failed)}" if failed else "has no tests"
-        raise BenchError(f"{module}: {what}\n{_last_lines(build_dir, 'test')}")
+        raise BenchError(f"{module}: {what}\n{_last_lines(run_dir, 'test')}")
+    return tuple(case.get("name", "?") for case in cases)
 
 
 def _warnings(log: Path) -> tuple[str, ...]:
@@ -175,15 +229,16 @@ def _warnings(log: Path) -> tuple[str, ...]:
     return tuple(line for line in lines if "warning" in line.lower())
 
 
-def _keep_wave(build_dir: Path, wave: Path) -> None:
-    for found in [*sorted(build_dir.rglob("*.fst")), *sorted(build_dir.rglob("*.vcd"))]:
-        shutil.copy2(found, wave.with_suffix(found.suffix))
-        return
+def _keep_wave(folders: Sequence[Path], wave: Path) -> None:
+    for folder in folders:
+        for found in [*sorted(folder.rglob("*.fst")), *sorted(folder.rglob("*.vcd"))]:
+            shutil.copy2(found, wave.with_suffix(found.suffix))
+            return
 
 
-def _last_lines(build_dir: Path, step: str, count: int = 25) -> str:
+def _last_lines(folder: Path, step: str, count: int = 25) -> str:
     for name in (f"{step}.log", "bench.log"):
-        log = build_dir / name
+        log = folder / name
         if log.exists() and log.stat().st_size:
             return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
     return "(no log)"
