@@ -154,16 +154,7 @@ class QType:
                 raise ValueError(f"{key} must be an integer")
         if ("frac" in obj) == ("scale" in obj):
             raise ValueError("give either frac or scale")
-        scale = obj.get("scale")
-        if "scale" in obj:
-            numbers = scale if isinstance(scale, list) else [scale]
-            if not all(isinstance(s, (int, float)) and not isinstance(s, bool) for s in numbers):
-                raise ValueError("scale must be a number or a list of numbers")
-            try:
-                numbers = tuple(float(s) for s in numbers)
-            except OverflowError:
-                raise ValueError("every scale must be positive and finite") from None
-            scale = numbers if isinstance(scale, list) else numbers[0]
+        scale = _scale(obj["scale"]) if "scale" in obj else None
         return cls(
             signed=obj["signed"],
             width=obj["width"],
@@ -173,6 +164,17 @@ class QType:
             scale=scale,
             zero_point=obj.get("zero_point", 0),
         )
+
+
+def _scale(value: Any) -> float | tuple[float, ...]:
+    numbers = value if isinstance(value, list) else [value]
+    if not all(isinstance(s, (int, float)) and not isinstance(s, bool) for s in numbers):
+        raise ValueError("scale must be a number or a list of numbers")
+    try:
+        scales = tuple(float(s) for s in numbers)
+    except OverflowError:
+        raise ValueError("every scale must be positive and finite") from None
+    return scales if isinstance(value, list) else scales[0]
 
 
 def _mode(kind: type[Rounding] | type[Overflow], value: Any, key: str) -> Any:
