@@ -81,8 +81,13 @@ def _solved(
         except UserError as error:
             raise UserError(error.reason, layer=name, hint=error.hint) from None
     mult, bias, shift = solution
-    as_objects = (np.array(values, dtype=object) for values in (mult, bias))
-    return ops.Requantize.scaled(replace(qtype, rounding=rounding), *as_objects, shift, clip)
+    return ops.Requantize.scaled(
+        replace(qtype, rounding=rounding),
+        mult=np.array(mult, dtype=object),
+        bias=np.array(bias, dtype=object),
+        shift=shift,
+        clip=clip,
+    )
 
 
 def lower_avg_pool(graph: Graph) -> Graph:
