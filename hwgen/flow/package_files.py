@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..emit.package import MANIFEST, SCHEMA, dump_json
+from ..emit.package import SCHEMA, dump_json
+from ..emit.place import MANIFEST, write_files
 from ..errors import UserError
 from ..ir import Graph, load_json
 from ..plan.dataflow import DataflowPlan, plan_dataflow
 
+RESULT_SCHEMA = 1
+SIMULATED = ("rtl/", "mem/")
+"""Where the files are that a simulation takes as they are, changed or not."""
+
+_AGAIN = "hwgen build again"
+
 
 @dataclass(frozen=True)
 class Package:
-    """A package directory that has been checked to be one."""
+    """A package directory that has been checked to be one.
+
+    Other files than those in ``SIMULATED`` are read only as build made them: golden must be that
+    of the design.
+    """
 
     path: Path
     manifest: dict[str, Any]
@@ -24,28 +36,38 @@ class Package:
     @classmethod
     def open(cls, path: Path) -> Package:
         """Raises UserError when ``path`` is not a package or of another schema."""
-        file = path / MANIFEST
         if not path.is_dir():
-            raise UserError("no such directory", file=path, hint="make it with hwgen build")
+            reason = "is a file, not a package" if path.exists() else "no such directory"
+            raise UserError(reason, file=path, hint="make a package with hwgen build")
+        file = path / MANIFEST
+        if not file.exists():
+            raise UserError(
+                f"is not a package of hwgen (no {MANIFEST})", file=path, hint="make it: hwgen build"
+            )
         try:
             manifest = json.loads(file.read_text(encoding="utf-8"))
             schema = manifest["schema"]
-            _ = manifest["design"], manifest["name"], manifest["files"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError("is not a package of hwgen", file=path, hint="hwgen build") from None
+            if schema == SCHEMA:
+                texts = manifest["design"], manifest["name"], manifest["model"]["file"]
+                for text in (*texts, *manifest["files"].values()):
+                    text.encode()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise UserError("is damaged", file=file, hint=_AGAIN) from None
         if schema != SCHEMA:
-            raise UserError(f"has schema {schema}, this version reads {SCHEMA}", file=file)
+            raise UserError(
+                f"has schema {schema!r}, this version reads {SCHEMA}", file=file, hint=_AGAIN
+            )
         return cls(path, manifest)
 
     @cached_property
     def graph(self) -> Graph:
         """The legalized graph that the RTL was made from."""
-        return load_json(self._file("graph.json"))
+        return load_json(self.file("graph.json"))
 
     @cached_property
     def plan_json(self) -> dict[str, Any]:
         """The plan file."""
-        return self._json("plan.json")
+        return json.loads(self.file("plan.json").read_text(encoding="utf-8"))
 
     @cached_property
     def plan(self) -> DataflowPlan:
@@ -60,38 +82,51 @@ class Package:
         """Hash of the design."""
         return self.manifest["design"]
 
-    def _file(self, name: str) -> Path:
+    def file(self, name: str) -> Path:
+        """The path of a file that is as build made it. Raises UserError where it is not."""
         path = self.path / name
-        if not path.is_file():
-            raise UserError("is missing from the package", file=path, hint="hwgen build again")
+        if self._changed(name):
+            raise UserError("has been changed or damaged since the build", file=path, hint=_AGAIN)
         return path
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def changed(self) -> list[str]:
+        """Those of the files in ``SIMULATED`` that are not as build made them.
+
+        Raises UserError where one is missing.
+        """
+        files = [name for name in self.manifest["files"] if name.startswith(SIMULATED)]
+        return [name for name in files if self._changed(name)]
+
+    def _changed(self, name: str) -> bool:
+        path = self.path / name
         try:
-            return json.loads(self._file(name).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"not JSON ({error})", file=self.path / name) from None
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except FileNotFoundError:
+            raise UserError("is missing from the package", file=path, hint=_AGAIN) from None
+        except OSError as error:
+            raise UserError(f"can not be read ({error.strerror})", file=path) from None
+        return digest != self.manifest["files"].get(name)
 
     def result(self, name: str) -> dict[str, Any] | None:
-        """results/NAME.json, None when absent or of another design."""
+        """results/NAME.json, None when absent, damaged or of another design."""
         path = self.path / "results" / f"{name}.json"
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            current = value["design"] == self.design and value["schema"] == RESULT_SCHEMA
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
-        return value if value.get("design") == self.design else None
+        return value if current else None
 
     def write_result(self, name: str, value: dict[str, Any]) -> None:
         """Write results/NAME.json, keyed by the design."""
-        self.write(f"results/{name}.json", dump_json({"design": self.design} | value))
+        keyed = {"schema": RESULT_SCHEMA, "design": self.design} | value
+        self.write({f"results/{name}.json": dump_json(keyed)})
 
-    def write(self, name: str, text: str) -> None:
-        """Write a file of the package beside its place and rename it."""
-        place = self.path / name
+    def write(self, texts: dict[str, str]) -> None:
+        """Write files of the package, each whole or not at all. Raises UserError."""
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            beside = place.with_name(f".{place.name}.new")
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(place)
+            for name in texts:
+                (self.path / name).parent.mkdir(exist_ok=True)
         except OSError as error:
-            raise UserError(f"can not be written ({error.strerror})", file=place) from None
+            raise UserError(f"can not be written ({error.strerror})", file=self.path) from None
+        write_files({self.path / name: text.encode() for name, text in texts.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from amaranth.hdl import Value
@@ -14,15 +15,25 @@ from ..archs.dataflow.top import level_members
 from ..emit.package import model_hash
 from ..emit.packing import beat_bytes
 from ..emit.testbench import quiet_limit
-from ..errors import ToolError
-from .engine import ByteArray, Progress, SimulationRun
+from ..errors import UserError
+from .engine import ByteArray, DesignFault, Progress, SimulationRun
 from .package_files import Package
 
 
 def run(
     package: Package, beats: ByteArray, edges: bool, wave: Path | None, say: Progress
 ) -> SimulationRun:
-    """Drive packed frames (frames, beats, bytes) through the design's gateware."""
+    """Drive packed frames (frames, beats, bytes) through the design's gateware.
+
+    Raises UserError where the RTL is not what build made, because it is not read here;
+    DesignFault when the design hangs or breaks its streams' contract.
+    """
+    for name in package.changed():
+        raise UserError(
+            "has been changed since the build; Amaranth's simulator does not read it",
+            file=package.path / name,
+            hint="use --sim verilator, or hwgen build again",
+        )
     plan = package.plan
     top = DataflowTop(plan, model_hash(plan.graph))
     simulator = Simulator(top)
@@ -109,14 +120,20 @@ class _Bench:
                 taken += 1
             if valid:
                 self.output.append(data)
+                if bool(last) != (len(self.output) % self.plan.units[-1].output.beats == 0):
+                    self.fault(cycle, "TLAST is early" if last else "TLAST is missing at the end")
                 if last:
                     self.ends.append(cycle)
                     self.say(f"simulated frame {len(self.ends)} of {frames}")
             self._observe(watched)
             quiet = 0 if accepted or valid else quiet + 1
             if quiet > quiet_limit(self.plan):
-                raise ToolError(f"the design hangs: no beat for {quiet} cycles")
+                self.fault(cycle, "no beat for too long: the design hangs")
             cycle += 1
+
+    def fault(self, cycle: int, message: str) -> NoReturn:
+        """End the simulation."""
+        raise DesignFault(f"frame {len(self.ends)}, cycle {cycle}: {message}")
 
     def _observe(self, watched) -> None:
         for name, value in zip(self.levels, watched, strict=False):

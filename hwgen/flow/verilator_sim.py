@@ -17,8 +17,11 @@ from ..emit.packing import beat_bytes
 from ..emit.testbench import level_names
 from ..errors import ToolError
 from . import tools
-from .engine import ByteArray, Progress, SimulationRun
+from .engine import ByteArray, DesignFault, Progress, SimulationRun
 from .package_files import Package
+
+DESIGN_FAULT = 3
+"""Exit code of the harness where the design is at fault."""
 
 
 def run(
@@ -26,7 +29,8 @@ def run(
 ) -> SimulationRun:
     """Drive packed frames (frames, beats, bytes) through the design.
 
-    Raises UserError when a tool is missing, ToolError when one fails.
+    Raises UserError when a tool is missing, ToolError when one fails, DesignFault when the design
+    hangs or breaks its streams' contract.
     """
     binary = build(package, wave is not None, say)
     plan = package.plan
@@ -41,7 +45,7 @@ def run(
             command += ["--wave", str(wave.absolute())]
         say(f"simulating {len(beats)} frames")
         begin = time.monotonic()
-        _call(command, package.path, work / "harness.log", "the simulation")
+        _call(command, package.path, work / "harness.log", "the simulation", DESIGN_FAULT)
         seconds = time.monotonic() - begin
         stats = json.loads((work / "stats.json").read_text())
         out = plan.units[-1].output
@@ -72,18 +76,18 @@ def build(package: Package, wave: bool, say: Progress) -> Path:
         tools.verilator().require(), "--cc", "--exe", "--build", "-j", "0", "-O3",
         "--top-module", "probe", "-Wno-fatal", "-Wno-lint", "-Wno-style",
         "--Mdir", "obj", "-o", "harness",
-        "-CFLAGS", "-O1 -std=c++17", "--output-split", "5000",
+        "-CFLAGS", "-O1 -std=c++17 -I..", "--output-split", "5000",
         # The wheel's makefile misses these two; empty is right for it.
         "-MAKEFLAGS", f"VK_PCH_I_FAST= VK_PCH_I_SLOW={_object_cache()}",
     ]  # fmt: skip
     if wave:
         command.append("--trace-vcd")
     sources = sorted((package.path / "rtl").glob("*.v"))
-    bench = [package.path / "tb" / name for name in ("probe.v", "harness.cpp")]
+    bench = [package.file(f"tb/{name}") for name in ("probe.v", "harness.cpp")]
     for tool in (tools.compiler, tools.make, tools.perl):
         tool().require()
     key = hashlib.sha256()
-    headers = [package.path / "tb" / "design.h"]
+    headers = [package.file("tb/design.h")]
     for file in [*sources, *bench, *headers]:
         key.update(file.read_bytes())
     key.update(" ".join([tools.verilator().version, *command[1:]]).encode())
@@ -94,10 +98,11 @@ def build(package: Package, wave: bool, say: Progress) -> Path:
     say("compiling with Verilator")
     work = Path(tempfile.mkdtemp(prefix=".build-", dir=place.parent))
     try:
-        include = [f"-I{(package.path / 'tb').absolute()}"]
-        include += ["-CFLAGS", f"-I{(package.path / 'tb').absolute()}"]
-        files = [str(file.absolute()) for file in [*bench, *sources]]
-        _call([*command, *include, *files], work, work / "build.log", "Verilator")
+        # Copied, because Verilator's makefiles can not have paths with spaces.
+        for file in [*bench, *headers, *sources]:
+            shutil.copy2(file, work / file.name)
+        files = [file.name for file in [*bench, *sources]]
+        _call([*command, *files], work, work / "build.log", "Verilator")
         finished = work / "finished"
         finished.mkdir()
         shutil.copy2(work / "obj" / "harness", finished / "harness")
@@ -115,14 +120,19 @@ def _object_cache() -> str:
     return " OBJCACHE=ccache" if tools.ccache().found else ""
 
 
-def _call(command: list[str], folder: Path, log: Path, what: str) -> None:
-    """Run a tool with its output in a log. Raises ToolError with the last lines."""
+def _call(command: list[str], folder: Path, log: Path, what: str, fault: int | None = None) -> None:
+    """Run a tool with its output in a log.
+
+    Raises ToolError with the last lines, DesignFault where the exit code is ``fault``.
+    """
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "VERILATOR_ROOT")}
     with log.open("w") as output:
         done = subprocess.run(
             command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=environment,
             check=False,
         )  # fmt: skip
+    if done.returncode and done.returncode == fault:
+        raise DesignFault(log.read_text(errors="replace").strip().removeprefix("harness: "))
     if done.returncode:
         kept = tools.cache_directory("logs") / log.name
         shutil.copy2(log, kept)

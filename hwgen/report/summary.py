@@ -6,6 +6,7 @@ from typing import Any
 
 from ..emit.package import dump_json
 from ..flow.package_files import Package
+from ..ir import Graph
 from ..plan.units import Unit
 
 SCHEMA = 1
@@ -38,14 +39,14 @@ def summary(package: Package) -> dict[str, Any]:
             "latency_measured": cycles.get("latency"),
         },
         "utilization": utilization(graph.macs, interval, plan.multipliers),
-        "layers": [_layer(unit, busy.get(unit.name), interval) for unit in plan.units],
+        "layers": [_layer(graph, unit, busy.get(unit.name), interval) for unit in plan.units],
         "high_water_estimate": estimate["high_water"],
         "high_water_measured": verified.get("high_water"),
         "notes": list(graph.notes),
     }
     if verified:
         report["verification"] = {
-            key: verified[key] for key in ("simulator", "frames", "equal", "difference")
+            key: verified[key] for key in ("simulator", "frames", "equal", "difference", "changed")
         }
     accuracy = package.result("accuracy")
     if accuracy:
@@ -60,10 +61,13 @@ def utilization(macs: int, interval: int | None, multipliers: int) -> float | No
     return round(macs / (interval * multipliers), 4)
 
 
-def _layer(unit: Unit, busy: int | None, interval: int | None) -> dict[str, Any]:
+def _layer(graph: Graph, unit: Unit, busy: int | None, interval: int | None) -> dict[str, Any]:
+    # A unit without a layer of the network only changes a stream: its kind says how.
+    first = [node.op.op_name for node in graph.nodes if node.name in unit.layers[:1]]
     return {
         "name": unit.name,
-        "op": unit.kind,
+        "op": first[0] if first else unit.kind,
+        "unit": unit.kind,
         "layers": list(unit.layers),
         "macs": unit.macs,
         "pe": unit.pe,
@@ -83,6 +87,5 @@ def write_report(package: Package) -> dict[str, Any]:
     from .page import page
 
     report = summary(package)
-    package.write("report.json", dump_json(report))
-    package.write("report.html", page(report, package))
+    package.write({"report.json": dump_json(report), "report.html": page(report, package)})
     return report

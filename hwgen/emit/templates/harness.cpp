@@ -4,7 +4,8 @@
 //
 // INPUT and OUTPUT hold beats of TDATA, little endian, one after the other. STATS is JSON: the
 // cycle of each frame's first input beat and last output beat, levels and work (see probe.v).
-// Source and sink are always ready unless --gaps gives a seed for random ones.
+// Source and sink are always ready unless --gaps gives a seed for random ones. Exit codes: 1 for
+// wrong files, 3 where the design hangs or breaks the contract of its streams.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -32,9 +33,13 @@ bool coin() {  // xorshift64*
     return (random_state * 2685821657736338717ULL >> 60) & 1;
 }
 
-[[noreturn]] void fail(const std::string& message) {
+[[noreturn]] void fail(const std::string& message, int code = 1) {
     std::fprintf(stderr, "harness: %s\n", message.c_str());
-    std::exit(1);
+    std::exit(code);
+}
+
+[[noreturn]] void fault(uint64_t cycle, size_t frame, const std::string& message) {
+    fail("frame " + std::to_string(frame) + ", cycle " + std::to_string(cycle) + ": " + message, 3);
 }
 
 std::vector<uint8_t> read_all(const char* path) {
@@ -124,7 +129,8 @@ int main(int argc, char** argv) {
         if (given) {
             std::fwrite(bytes_of(top.m_axis_tdata), 1, OUT_BYTES, output);
             const bool last = out_beat % OUT_BEATS == OUT_BEATS - 1;
-            if (static_cast<bool>(top.m_axis_tlast) != last) fail("TLAST at the wrong beat");
+            if (static_cast<bool>(top.m_axis_tlast) != last)
+                fault(cycle, ends.size(), last ? "TLAST is missing at the end" : "TLAST is early");
             if (last) ends.push_back(cycle);
             out_beat++;
         }
@@ -138,7 +144,8 @@ int main(int argc, char** argv) {
             in_beat++;
         }
         quiet = taken || given ? 0 : quiet + 1;
-        if (quiet > QUIET_LIMIT) fail("no beat for too long: the design hangs");
+        if (quiet > QUIET_LIMIT)
+            fault(cycle, ends.size(), "no beat for too long: the design hangs");
         cycle++;
     }
     std::fclose(output);
