@@ -17,6 +17,7 @@ from hwgen.errors import ToolError, UserError
 from hwgen.flow import tools
 
 SIMULATORS = ("icarus", "verilator")
+FAULTS_SHOWN = 4
 
 
 class BenchError(Exception):
@@ -211,15 +212,24 @@ def _check(module: str, results: Path, run_dir: Path) -> tuple[str, ...]:
         cases = list(ElementTree.parse(results).iter("testcase"))
     except (OSError, ElementTree.ParseError):
         raise BenchError(f"{module}: left no results\n{_last_lines(run_dir, 'test')}") from None
-    failed = [
-        case.get("name", "?")
-        for case in cases
-        if case.find("failure") is not None or case.find("error") is not None
-    ]
-    if failed or not cases:
-        what = f"failed: {', '.join(failed)}" if failed else "has no tests"
-        raise BenchError(f"{module}: {what}\n{_last_lines(run_dir, 'test')}")
+    if not cases:
+        raise BenchError(f"{module}: has no tests\n{_last_lines(run_dir, 'test')}")
+    failed = [(case, fault) for case in cases for fault in _faults(case)]
+    if failed:
+        shown = [f"{case.get('name')}: {_message(fault)}" for case, fault in failed[:FAULTS_SHOWN]]
+        counts = f"{len(failed)} of {len(cases)} tests failed"
+        raise BenchError("\n".join([f"{module}: {counts}", *shown]))
     return tuple(case.get("name", "?") for case in cases)
+
+
+def _faults(case: ElementTree.Element) -> list[ElementTree.Element]:
+    return [child for child in case if child.tag in ("failure", "error")]
+
+
+def _message(fault: ElementTree.Element) -> str:
+    """What was raised, without the values that the assertion's rewriting adds."""
+    text = fault.get("message") or fault.text or "(no message)"
+    return f"{fault.get('type')}: {text}".split("\nassert ")[0]
 
 
 def _warnings(log: Path) -> tuple[str, ...]:

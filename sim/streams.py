@@ -300,14 +300,13 @@ class AxiLite:
 
     INPUTS = ("awaddr", "awvalid", "wdata", "wstrb", "wvalid", "bready", "araddr", "arvalid",
               "rready")  # fmt: skip
+    OUTPUTS = ("awready", "wready", "bresp", "bvalid", "arready", "rdata", "rresp", "rvalid")
 
     def __init__(self, dut: Any, prefix: str = "s_axi", gaps: Gaps = ALWAYS) -> None:
         self.clk = dut.clk
         self.signals = {
-            name: getattr(dut, f"{prefix}_{name}")
-            for name in (*self.INPUTS, "awready", "wready", "bresp", "bvalid", "arready", "rdata",
-                         "rresp", "rvalid")
-        }  # fmt: skip
+            name: getattr(dut, f"{prefix}_{name}") for name in (*self.INPUTS, *self.OUTPUTS)
+        }
         self._pattern = gaps.pattern()
 
     @property

@@ -100,19 +100,8 @@ def _window(rng: Random, size: tuple[int, int], largest: int) -> dict[str, Any] 
     return None
 
 
-def narrower_than_its_gateware(op: ops.Pool, x: Tensor) -> bool:
-    """Whether a sum's inferred type is narrower than any sum of the input's type needs."""
-    if isinstance(op, ops.MaxPool):
-        return False
-    taps = op.kernel[0] * op.kernel[1]
-    y = op.infer("sum", [x]).type
-    return (y.signed, y.width) != (x.type.signed, x.type.width + (taps - 1).bit_length())
-
-
 class _Builder:
     """Adds random layers to a chain."""
-
-    narrow_sums = False
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
@@ -159,8 +148,7 @@ class _Builder:
         if window is None or x.type.width > 26:
             return
         op = kind(**window)
-        if self.narrow_sums or not narrower_than_its_gateware(op, x):
-            self.add(op)
+        self.add(op)
 
     def requantize(self) -> None:
         """Of a few tries the one that lets most values through: constants prove little."""
