@@ -1,0 +1,73 @@
+"""Queues: order kept, latency, and how many entries sustain a beat a cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import cocotb
+from amaranth.hdl import Module, signed, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.gateware.counter import delayed
+from hwgen.gateware.fifo import CreditFifo, HeadQueue
+
+from .units import GAPS, Pair, UnitCase, by_name, choices, run_case
+
+WIDTH = 9
+BEATS = 120
+
+
+class Pipeline(wiring.Component):
+    """A pipeline of ``delay`` cycles that can not stall, and the FIFO at its end."""
+
+    def __init__(self, delay: int, depth: int) -> None:
+        self.delay, self.depth = delay, depth
+        beats = stream.Signature(signed(WIDTH))
+        super().__init__({"i": In(beats), "o": Out(beats)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.fifo = fifo = CreditFifo(signed(WIDTH), self.depth)
+        wiring.connect(m, fifo.o, wiring.flipped(self.o))
+        m.d.comb += [
+            self.i.ready.eq(fifo.room),
+            fifo.take.eq(self.i.valid & fifo.room),
+            fifo.push.eq(delayed(m, self.i.valid & self.i.ready, self.delay, "push")),
+            fifo.data.eq(delayed(m, self.i.payload, self.delay, "data")),
+        ]
+        return m
+
+
+def cases() -> Iterator[UnitCase]:
+    """Credit FIFOs with just enough entries and with one fewer; queues with a head."""
+    rng = Random(1)
+    beats = [rng.randrange(1 << WIDTH) for _ in range(BEATS)]
+    every = range(BEATS)
+    for delay, depth in ((0, 1), (0, 2), (1, 3), (4, 5), (4, 6)):
+        yield UnitCase(
+            f"fifo{delay}_{depth}", lambda d=delay, n=depth: Pipeline(d, n), beats, beats,
+            completes=every, latency=delay + 1, steady=depth >= delay + 2,
+        )  # fmt: skip
+    for depth in (1, 2, 4):
+        # Deeper than 1 there is a FIFO before the head, and one entry does not sustain it.
+        yield UnitCase(
+            f"head{depth}", lambda n=depth: HeadQueue(unsigned(WIDTH), n), beats, beats,
+            completes=every, latency=1 if depth == 1 else 2, steady=depth != 2,
+        )  # fmt: skip
+
+
+CASES = list(cases())
+
+
+def parts() -> dict[str, wiring.Component]:
+    """Components by name."""
+    return by_name(CASES)
+
+
+@cocotb.test()
+@cocotb.parametrize(case=choices(CASES), gaps=GAPS)
+async def fifo(dut: Any, case: UnitCase, gaps: Pair) -> None:
+    await run_case(dut, case, gaps)
