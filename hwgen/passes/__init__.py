@@ -6,22 +6,18 @@ common shift, and nothing real-valued is left.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ..ir import Graph
-from .fold import fold_batch_norm, lower_avg_pool
-from .fuse import (
-    bias_into_requantize,
-    common_shift,
-    drop_identities,
-    ensure_requantize,
-    fuse_requantize,
-    hoist_requantize,
-    relu_into_requantize,
-)
+from .average import lower_avg_pool
+from .batch_norm import fold_batch_norm
+from .fuse import relu_into_requantize, simplify
+from .mac import bias_into_requantize, ensure_requantize
 from .rewrite import Pass
+from .shift import common_shift
 
-__all__ = ["PASSES", "legalize", "remove_dead"]
+__all__ = ["PASSES", "Pass", "legalize", "remove_dead", "steps"]
 
 
 def remove_dead(graph: Graph) -> Graph:
@@ -35,24 +31,31 @@ def remove_dead(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(reversed(kept)))
 
 
-PASSES: tuple[Pass, ...] = (
-    remove_dead,
-    fold_batch_norm,
-    lower_avg_pool,
-    bias_into_requantize,
-    relu_into_requantize,
-    fuse_requantize,
-    hoist_requantize,
-    drop_identities,
-    ensure_requantize,
-    fuse_requantize,
-    common_shift,
+PASSES: tuple[tuple[str, Pass], ...] = (
+    ("remove dead layers", remove_dead),
+    # Before any pass that narrows a range: a maximum is within the type that the model says.
+    ("activations into requantizations", relu_into_requantize),
+    ("fold batch norms", fold_batch_norm),
+    ("lower averages", lower_avg_pool),
+    ("biases into requantizations", bias_into_requantize),
+    ("fuse and hoist requantizations", simplify),
+    ("requantize every product", ensure_requantize),
+    ("one shift for all channels", common_shift),
 )
-"""The passes in their order."""
+"""The passes in their order, each with its name for the reader."""
+
+
+def steps(graph: Graph) -> Iterator[tuple[str, Graph]]:
+    """Run all passes; gives each pass's name and the graph that it leaves.
+
+    Raises UserError naming a layer that has no exact integer form.
+    """
+    for name, step in PASSES:
+        graph = step(graph).verify()
+        yield name, graph
 
 
 def legalize(graph: Graph) -> Graph:
     """Run all passes. Raises UserError naming a layer that has no exact integer form."""
-    for step in PASSES:
-        graph = step(graph).verify()
-    return graph
+    *_, (_, legal) = steps(graph)
+    return legal

@@ -1,41 +1,15 @@
-"""Biases, activations and requantizations become as few requantizations as possible."""
+"""Activations and requantizations become as few requantizations as possible."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import numpy as np
+from ..ir import Graph, Node, Op, Tensor, ops
+from .compose import composed, is_identity, is_monotone
+from .rewrite import fresh_name, redirected, replace_nodes, single_reader
 
-from ..errors import UserError
-from ..ir import Graph, Node, Tensor, ops
-from ..numeric import Overflow, Rounding
-from .rewrite import fresh_name, redirect, replace_nodes, single_reader, without
-
-
-def bias_into_requantize(graph: Graph) -> Graph:
-    """Conv2D and Dense lose their bias; a Requantize that changes nothing else adds it."""
-
-    def change(node: Node) -> Iterator[Node]:
-        op = node.op
-        if not isinstance(op, (ops.Conv2D, ops.Dense)) or op.bias is None:
-            yield node
-            return
-        x = graph.operands(node)[0]
-        result = graph.tensors[node.name]
-        bare = replace(op, bias=None, bias_frac=None)
-        name = fresh_name(graph, f"{node.name}_mac")
-        acc = bare.infer(name, [x])
-        up_acc = up_bias = 0
-        if op.bias_frac is not None:
-            up_acc = result.type.frac - acc.type.frac
-            up_bias = result.type.frac - op.bias_frac
-        bias = op.bias.astype(object) << up_bias
-        requant = ops.Requantize.scaled(result.type, 1 << up_acc, bias, 0)
-        yield Node(name, bare, node.inputs)
-        yield Node(node.name, requant, (name,))
-
-    return replace_nodes(graph, change)
+_NEEDS_REQUANTIZE = (ops.Conv2D, ops.Dense)
 
 
 def relu_into_requantize(graph: Graph) -> Graph:
@@ -44,201 +18,133 @@ def relu_into_requantize(graph: Graph) -> Graph:
     def change(node: Node) -> Iterator[Node]:
         if isinstance(node.op, ops.Relu):
             x = graph.operands(node)[0]
-            clip = node.op.bounds(x)
-            yield replace(node, op=ops.Requantize.identity(x, clip))
-        else:
-            yield node
+            node = replace(node, op=ops.Requantize.identity(x, node.op.bounds(x)))
+        yield node
 
     return replace_nodes(graph, change)
 
 
+def simplify(graph: Graph) -> Graph:
+    """Fuse, hoist and drop requantizations until nothing changes."""
+    while True:
+        before = graph.nodes
+        for step in (fuse_requantize, hoist_requantize, drop_identities):
+            graph = step(graph)
+        if graph.nodes == before:
+            return graph
+
+
 def fuse_requantize(graph: Graph) -> Graph:
     """Two Requantize in a row become one where the result is the same for every input."""
-    changed = True
-    while changed:
-        changed = False
-        for node in graph.nodes:
-            reader = single_reader(graph, node.name)
-            if reader is None or not _both_requantize(node, reader):
-                continue
-            fused = _composed(graph, node, reader)
-            if fused is not None:
-                merged = replace(reader, op=fused, inputs=node.inputs)
-                nodes = tuple(merged if n is reader else n for n in graph.nodes if n is not node)
-                graph = replace(graph, nodes=nodes)
-                changed = True
-                break
-    return graph
-
-
-def _both_requantize(first: Node, second: Node) -> bool:
-    return isinstance(first.op, ops.Requantize) and isinstance(second.op, ops.Requantize)
-
-
-def _composed(graph: Graph, first: Node, second: Node) -> ops.Requantize | None:
-    a, b = first.op, second.op
-    assert isinstance(a, ops.Requantize) and isinstance(b, ops.Requantize)
-    x, middle = graph.operands(first)[0], graph.tensors[first.name]
-    if _is_identity(b, middle):
-        # Only a clip is added; both clips together are one.
-        low, high = b.clip or (middle.type.min, middle.type.max)
-        old = a.clip or (a.type.min, a.type.max)
-        clip = (min(max(low, old[0]), high), max(min(high, old[1]), low))
-        if (b.type.width, b.type.signed) != (a.type.width, a.type.signed):
-            return None
-        return replace(a, clip=clip if clip != (a.type.min, a.type.max) else None)
-    if _is_lossless(a, x):
-        mult, bias = a.mult.astype(object), a.bias.astype(object)
-        return replace(b, mult=mult * b.mult, bias=bias * b.mult + b.bias)
-    return None
-
-
-def _is_identity(op: ops.Requantize, x: Tensor) -> bool:
-    """Whether only the clip can change a value."""
-    plain = np.all(op.mult == 1) and np.all(op.bias == 0) and np.all(op.shift == 0)
-    low, high = x.range
-    return bool(plain) and op.type.low <= low and high <= op.type.max
-
-
-def _is_lossless(op: ops.Requantize, x: Tensor) -> bool:
-    """Whether no value is rounded, overflows or is clipped."""
-    if np.any(op.shift != 0):
-        return False
-    mult, bias = op.mult.astype(object), op.bias.astype(object)
-    ends = [mult * bound + bias for bound in x.range]
-    low = min(int(np.min(e)) for e in ends)
-    high = max(int(np.max(e)) for e in ends)
-    limits = [(op.type.low, op.type.max)] + ([op.clip] if op.clip else [])
-    return all(a <= low and high <= b for a, b in limits)
-
-
-def drop_identities(graph: Graph) -> Graph:
-    """A Requantize that keeps type and values disappears, but for one behind a MAC node."""
-    for node in graph.nodes:
-        if not isinstance(node.op, ops.Requantize) or node.name in graph.outputs:
-            continue
-        x, y = graph.operands(node)[0], graph.tensors[node.name]
-        producer = next((n for n in graph.nodes if n.name == node.inputs[0]), None)
-        if producer is not None and isinstance(producer.op, (ops.Conv2D, ops.Dense)):
-            continue
-        same = (x.type.signed, x.type.width, x.type.frac, x.type.scale) == (
-            y.type.signed, y.type.width, y.type.frac, y.type.scale,
-        )  # fmt: skip
-        clip = node.op.clip
-        clips = clip and not (clip[0] <= x.range[0] and x.range[1] <= clip[1])
-        if same and _is_identity(node.op, x) and not clips:
-            return drop_identities(redirect(without(graph, node.name), node.name, x.name))
-    return graph
+    return _pairwise(graph, _fused)
 
 
 def hoist_requantize(graph: Graph) -> Graph:
     """A Requantize behind a MaxPool moves before it where it is monotone: data narrow early.
 
-    Both take the other's name, so that every name keeps the value behind it at the same place
-    in the network.
+    It moves before Flatten and Reshape where it is the same for all channels. The layer that it
+    changes places with takes its name, and with it the value that readers expect.
     """
+    return _pairwise(graph, _hoisted)
+
+
+def drop_identities(graph: Graph) -> Graph:
+    """A Requantize that keeps type and values disappears, but for one behind a MAC node.
+
+    An output keeps its name: the layer before takes it.
+    """
+    graph = _pairwise(graph, _dropped)
+    nodes = {node.name: node for node in graph.nodes}
+    instead: dict[str, str] = {}
+    kept = []
     for node in graph.nodes:
-        if not isinstance(node.op, ops.Requantize) or not node.inputs:
-            continue
-        pool = next((n for n in graph.nodes if n.name == node.inputs[0]), None)
-        if pool is None or not isinstance(pool.op, ops.MaxPool):
-            continue
-        if single_reader(graph, pool.name) is not node:
-            continue
-        x = graph.operands(pool)[0]
-        if not _is_monotone(node.op, x):
-            continue
-        name = fresh_name(graph, f"{pool.name}_requant")
-        early = Node(name, node.op, pool.inputs)
-        late = Node(node.name, pool.op, (name,))
-        nodes = []
-        for other in graph.nodes:
-            if other is pool:
-                nodes.append(early)
-            elif other is node:
-                nodes.append(late)
-            else:
-                nodes.append(other)
-        return hoist_requantize(fuse_requantize(replace(graph, nodes=tuple(nodes))))
-    return graph
+        node = redirected(node, instead)
+        first = nodes.get(node.inputs[0])
+        if node.name in graph.outputs or not _disappears(graph, first, nodes[node.name]):
+            kept.append(node)
+        else:
+            instead[node.name] = node.inputs[0]
+    return replace(graph, nodes=tuple(kept)) if instead else graph
 
 
-def _is_monotone(op: ops.Requantize, x: Tensor) -> bool:
-    """Whether no larger input gives a smaller output, in any channel."""
-    if np.any(op.mult < 0):
+def _disappears(graph: Graph, first: Node | None, node: Node) -> bool:
+    """Whether nothing changes without the node, which reads the edge of ``first`` or an input."""
+    if not isinstance(node.op, ops.Requantize):
         return False
-    if op.type.overflow in (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC):
-        return True
-    wide = replace(
-        op, type=replace(op.type, signed=True, width=128, overflow=Overflow.WRAP), clip=None
-    )
-    low, high = wide.infer("probe", [x]).range
-    return op.type.low <= low and high <= op.type.max
+    if first is not None and isinstance(first.op, _NEEDS_REQUANTIZE):
+        return False
+    return is_identity(node.op, graph.operands(node)[0])
 
 
-def ensure_requantize(graph: Graph) -> Graph:
-    """Every Conv2D and Dense is followed by exactly one Requantize.
+_Rule = Callable[[Graph, Node, Node], tuple[Node, ...] | None]
+"""(graph, a node, the only reader of its edge) to the nodes in their place, None to keep both.
 
-    Raises UserError when the exact result has more bits than a stream takes.
-    """
-
-    def change(node: Node) -> Iterator[Node]:
-        if not isinstance(node.op, (ops.Conv2D, ops.Dense)):
-            yield node
-            return
-        reader = single_reader(graph, node.name)
-        if reader is not None and isinstance(reader.op, ops.Requantize):
-            yield node
-            return
-        acc = graph.tensors[node.name]
-        if acc.type.width > 32:
-            raise UserError(
-                f"its exact result has {acc.type.width} bits, streams take at most 32",
-                layer=node.name,
-                hint="quantize it",
-            )
-        name = fresh_name(graph, f"{node.name}_mac")
-        yield replace(node, name=name)
-        yield Node(node.name, ops.Requantize.identity(acc), (name,))
-
-    return replace_nodes(graph, change)
+The last of them bears the name of the second node.
+"""
 
 
-def common_shift(graph: Graph) -> Graph:
-    """Every Requantize gets one shift for all channels, the smallest that is exact."""
-
-    def change(node: Node) -> Iterator[Node]:
-        if not isinstance(node.op, ops.Requantize):
-            yield node
-            return
-        yield replace(node, op=_with_common_shift(node.op))
-
-    return replace_nodes(graph, change)
+def _pairwise(graph: Graph, rule: _Rule) -> Graph:
+    """Apply a rule to all pairs of neighbours, until it changes none."""
+    while True:
+        new = _once(graph, rule)
+        if new is graph:
+            return graph
+        graph = new
 
 
-def _with_common_shift(op: ops.Requantize) -> ops.Requantize:
-    shift = int(op.shift.max())
-    up = shift - op.shift.astype(object)
-    mult, bias = op.mult.astype(object) << up, op.bias.astype(object) << up
-    # Bits that are zero in every multiplier and bias round nothing.
-    spare = shift
-    for value in [*mult, *bias]:
-        if value:
-            spare = min(spare, (int(value) & -int(value)).bit_length() - 1)
-    shift -= spare
-    rounding = op.type.rounding if shift else Rounding.FLOOR
-    return replace(
-        op,
-        mult=_narrow(mult >> spare),
-        bias=_narrow(bias >> spare),
-        shift=np.array([shift]),
-        type=replace(op.type, rounding=rounding),
-    )
+def _once(graph: Graph, rule: _Rule) -> Graph:
+    """One sweep. A node takes part in one change, so that every type that is read is true."""
+    nodes = {node.name: node for node in graph.nodes}
+    places: dict[str, tuple[Node, ...]] = {}
+    used: set[str] = set()
+    for node in graph.nodes:
+        first = nodes.get(node.inputs[0])
+        if first is None or first.name in used or len(node.inputs) != 1:
+            continue
+        if single_reader(graph, first.name) is not node:
+            continue
+        replacement = rule(graph, first, node)
+        if replacement is not None:
+            places[first.name], places[node.name] = (), replacement
+            used |= {first.name, node.name}
+    if not places:
+        return graph
+    return replace_nodes(graph, lambda node: places.get(node.name, (node,)))
 
 
-def _narrow(values: np.ndarray) -> np.ndarray:
-    """One entry when all are equal; int64 when they fit."""
-    if len(set(values.tolist())) == 1:
-        values = values[:1]
-    fits = all(-(1 << 63) <= int(v) < 1 << 63 for v in values)
-    return values.astype(np.int64) if fits else values
+def _fused(graph: Graph, first: Node, second: Node) -> tuple[Node, ...] | None:
+    a, b = first.op, second.op
+    if not isinstance(a, ops.Requantize) or not isinstance(b, ops.Requantize):
+        return None
+    x, middle = graph.operands(first)[0], graph.tensors[first.name]
+    op = composed(a, b, x, middle)
+    return None if op is None else (replace(second, op=op, inputs=first.inputs),)
+
+
+def _dropped(graph: Graph, first: Node, second: Node) -> tuple[Node, ...] | None:
+    if second.name not in graph.outputs or not _disappears(graph, first, second):
+        return None
+    return (replace(first, name=second.name),)
+
+
+def _hoisted(graph: Graph, first: Node, second: Node) -> tuple[Node, ...] | None:
+    if not isinstance(second.op, ops.Requantize):
+        return None
+    x = graph.operands(first)[0]
+    if not _commutes(first.op, second.op, x):
+        return None
+    wider = graph.tensors[second.name].type.width > x.type.width
+    if wider and x in graph.inputs:
+        return None  # nothing before to fuse with, and nothing becomes narrow
+    name = fresh_name(graph, f"{first.name}_requant")
+    early = replace(second, name=name, inputs=first.inputs)
+    return early, Node(second.name, first.op, (name,))
+
+
+def _commutes(op: Op, requant: ops.Requantize, x: Tensor) -> bool:
+    if isinstance(op, ops.MaxPool):
+        return is_monotone(requant, x)
+    if isinstance(op, (ops.Flatten, ops.Reshape)):
+        arrays = (requant.mult, requant.bias, requant.shift)
+        return all(a.size == 1 for a in arrays) and not isinstance(requant.type.scale, tuple)
+    return False

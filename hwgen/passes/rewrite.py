@@ -19,18 +19,9 @@ def replace_nodes(graph: Graph, change: Callable[[Node], Iterable[Node]]) -> Gra
     return replace(graph, nodes=nodes)
 
 
-def redirect(graph: Graph, edge: str, to: str) -> Graph:
-    """A graph in which every reader of ``edge`` reads ``to`` instead."""
-    nodes = tuple(
-        replace(node, inputs=tuple(to if name == edge else name for name in node.inputs))
-        for node in graph.nodes
-    )
-    return replace(graph, nodes=nodes)
-
-
-def without(graph: Graph, *names: str) -> Graph:
-    """A graph without these nodes."""
-    return replace(graph, nodes=tuple(n for n in graph.nodes if n.name not in names))
+def redirected(node: Node, edges: dict[str, str]) -> Node:
+    """A node that reads, for each edge that is a key of ``edges``, the edge named there."""
+    return replace(node, inputs=tuple(edges.get(name, name) for name in node.inputs))
 
 
 def fresh_name(graph: Graph, wanted: str) -> str:

@@ -1,9 +1,9 @@
 """Staircases: monotone integer functions as multiply, add, shift, proven equal.
 
 A quantizer behind any monotone map is a staircase: for each level v there is a first input that
-reaches it. floor((x * m + b) / 2**s) is the same staircase exactly when, for each level, it has
-reached v at that input and has not at the one before. For given m and s these are bounds on b;
-any b between them is a proof of equality over the whole input range.
+reaches it. round((x * m + b) / 2**s), with any rounding, is the same staircase exactly when, for
+each level, it has reached v at that input and has not at the one before. For given m and s these
+are bounds on b; any b between them is a proof of equality over the whole input range.
 """
 
 from __future__ import annotations
@@ -15,27 +15,36 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..numeric import Rounding, round_shift
+from ..ir import ops
+from ..numeric import Overflow, QType, Rounding, int_array, requantize, round_shift
 
 IntArray = np.ndarray[Any, Any]
 
-MAX_MULT_BITS = 40
-"""Widest multiplier that is tried."""
+MAX_MULT_BITS = 32
+"""Widest multiplier, its sign included."""
 MAX_LEVELS = 1 << 17
 """Most levels of a staircase that are checked."""
+_MAX_INPUT = 1 << 60
+_BLOCK = 1 << 20
+"""Thresholds searched at a time; bounds the memory that bisection takes."""
 
 
 @dataclass(frozen=True)
-class Staircase:
-    """The function of one channel.
+class Staircases:
+    """The functions of all channels of a layer.
 
-    function : integers to integers, monotone, vectorized. slope : about its mean rise
-    (the sign says whether it rises or falls). low, high : inputs. bottom, top : where results
-    saturate; beyond them nothing needs to be equal.
+    Parameters
+    ----------
+    function : (values of shape (n, k), indices of k channels) to integers of shape (n, k);
+        monotone in each channel, before overflow.
+    slopes : of the real line that each channel rounds, about; the sign says whether the channel
+        rises or falls.
+    low, high : smallest and largest input.
+    bottom, top : where results saturate: beyond them nothing needs to be equal.
     """
 
-    function: Callable[[IntArray], IntArray]
-    slope: float
+    function: Callable[[IntArray, IntArray], IntArray]
+    slopes: np.ndarray[Any, Any]
     low: int
     high: int
     bottom: int
@@ -43,8 +52,9 @@ class Staircase:
 
 
 @dataclass(frozen=True)
-class _Bounds:
-    """For each level: an input that has reached it, and one that has not; object arrays."""
+class Bounds:
+    """What one channel must do: each input of ``reached`` gives at least its level, each of
+    ``missed`` less than its level."""
 
     levels: IntArray
     reached: IntArray
@@ -52,51 +62,140 @@ class _Bounds:
     missed: IntArray
 
 
-def solve(
-    channels: list[Staircase], rounding: Rounding = Rounding.FLOOR
-) -> tuple[list[int], list[int], int]:
-    """(mult, bias, shift) with round((x * mult + bias) / 2**shift) equal to each channel.
+@dataclass(frozen=True)
+class Solution:
+    """Multipliers and biases of all channels, their common shift, and the rounding of the shift."""
 
-    The shift is common and the smallest that will do. Raises UserError naming the channel when
-    there is none.
+    mult: list[int]
+    bias: list[int]
+    shift: int
+    rounding: Rounding
+
+    @property
+    def multiplier_bits(self) -> int:
+        """Width of the multipliers; none for a power of two common to all channels."""
+        first = self.mult[0]
+        if len(set(self.mult)) == 1 and first > 0 and first & (first - 1) == 0:
+            return 0
+        return max(abs(m).bit_length() for m in self.mult)
+
+
+def bounds_of(stairs: Staircases) -> list[Bounds]:
+    """The bounds of every channel, found by bisection with the function itself.
+
+    Raises UserError where there are more levels, or wider inputs, than can be searched.
     """
-    bounds = [_bounds(channel) for channel in channels]
-    steepest = max((abs(channel.slope) for channel in channels), default=0.0)
-    start = 0 if steepest == 0 else max(0, -int(np.floor(np.log2(steepest))) - 2)
-    widest = start + MAX_MULT_BITS
-    failed = 0
-    for shift in range(start, widest + 1):
-        found = []
-        for index, (channel, bound) in enumerate(zip(channels, bounds, strict=True)):
-            pair = _fit(channel, bound, shift, rounding)
+    if max(-stairs.low, stairs.high) >= _MAX_INPUT:
+        raise UserError(f"inputs {stairs.low}..{stairs.high} are too wide to prove anything about")
+    channels = np.arange(len(stairs.slopes))
+    rising = stairs.slopes >= 0
+    first = np.where(rising, stairs.low, stairs.high)
+    last = np.where(rising, stairs.high, stairs.low)
+    ends = np.clip(stairs.function(np.stack([first, last]), channels), stairs.bottom, stairs.top)
+    most_levels = max(int(most) - int(least) for least, most in ends.T)
+    if most_levels > MAX_LEVELS:
+        raise UserError(f"{most_levels} levels are too many to prove", hint="quantize to fewer")
+    out: list[Bounds] = []
+    block = max(1, _BLOCK // max(1, most_levels))
+    for start in range(0, len(channels), block):
+        out += _bisected(stairs, channels[start : start + block], ends.astype(np.int64))
+    return out
+
+
+def _bisected(stairs: Staircases, channels: IntArray, ends: IntArray) -> list[Bounds]:
+    rising = stairs.slopes[channels] >= 0
+    first, sign = np.where(rising, stairs.low, stairs.high), np.where(rising, 1, -1)
+    least, most = ends[0][channels], ends[1][channels]
+    # Channels with fewer levels repeat their last one: bisecting it again is harmless.
+    steps = np.arange(1, int(max(most - least)) + 1)[:, np.newaxis]
+    levels = np.minimum(least + steps, most)
+    # Steps from ``first``: after ``below`` the level is not reached, after ``above`` it is.
+    below = np.zeros(levels.shape, np.int64)
+    above = np.full(levels.shape, stairs.high - stairs.low, np.int64)
+    while np.any(above - below > 1):
+        middle = (below + above) // 2
+        reached = stairs.function(first + sign * middle, channels) >= levels
+        above = np.where(reached, middle, above)
+        below = np.where(reached, below, middle)
+    out = []
+    for column, channel in enumerate(channels):
+        count = int(most[column] - least[column])
+        own = levels[:count, column]
+        reached = first[column] + sign[column] * above[:count, column]
+        missed = first[column] + sign[column] * below[:count, column]
+        reached_levels = missed_levels = own
+        # Ends that do not saturate are held from the other side as well.
+        if least[column] > stairs.bottom:
+            reached_levels = np.append(own, least[column])
+            reached = np.append(reached, first[column])
+        if most[column] < stairs.top:
+            missed_levels = np.append(own, most[column] + 1)
+            end = stairs.high if stairs.slopes[channel] >= 0 else stairs.low
+            missed = np.append(missed, end)
+        out.append(Bounds(reached_levels, reached, missed_levels, missed))
+    return out
+
+
+def solve(
+    stairs: Staircases, bounds: list[Bounds], rounding: Rounding = Rounding.FLOOR
+) -> Solution:
+    """Multiply, add and shift with this rounding, equal to each channel; the smallest shift.
+
+    Rounding down needs the least hardware, but what rounds toward or away from zero, or resolves
+    ties by parity, may have no such form.
+
+    Raises UserError naming the channel when there is none with MAX_MULT_BITS.
+    """
+    steepest = float(np.max(np.abs(stairs.slopes)))
+    shift = 0 if steepest == 0 else max(0, -int(np.floor(np.log2(steepest))) - 2)
+    order, failed = list(range(len(bounds))), 0
+    while steepest * 2.0**shift < 2.0 ** (MAX_MULT_BITS - 1):
+        found: dict[int, tuple[int, int]] = {}
+        for channel in order:
+            pair = _fit(float(stairs.slopes[channel]), bounds[channel], shift, rounding)
             if pair is None:
-                failed = index
+                failed = channel
                 break
-            found.append(pair)
+            found[channel] = pair
         else:
-            return [m for m, _ in found], [b for _, b in found], shift
+            pairs = [found[channel] for channel in range(len(bounds))]
+            return Solution([m for m, _ in pairs], [b for _, b in pairs], shift, rounding)
+        if steepest == 0:
+            break
+        # The hardest channel is tried first at the next shift.
+        order.remove(failed)
+        order.insert(0, failed)
+        shift += 1
     raise UserError(
-        f"channel {failed} can not be requantized exactly with a multiplier of {MAX_MULT_BITS} bits"
+        f"channel {failed} can not be requantized exactly with a multiplier of "
+        f"{MAX_MULT_BITS} bits",
+        hint="quantize to fewer bits, or round the batch norm's parameters to fewer",
     )
 
 
-def _fit(
-    channel: Staircase, bounds: _Bounds, shift: int, rounding: Rounding
-) -> tuple[int, int] | None:
-    mult = round(channel.slope * 2.0**shift)
-    reached = _first_numerators(bounds.levels, shift, rounding) - mult * bounds.reached
-    missed = _first_numerators(bounds.missed_levels, shift, rounding) - 1 - mult * bounds.missed
-    low, high = max(reached, default=None), min(missed, default=None)
-    if low is None or high is None:
-        return (mult, int(low if low is not None else high if high is not None else 0))
-    if low > high:
-        return None
-    # Zero where possible, else the middle: it has the fewest set bits on average.
-    return mult, 0 if low <= 0 <= high else int((low + high) // 2)
+def _fit(slope: float, bounds: Bounds, shift: int, rounding: Rounding) -> tuple[int, int] | None:
+    """A multiplier near the slope and a bias, or None."""
+    mult = round(slope * 2.0**shift)
+    firsts = [_first_numerators(a, shift, rounding) for a in (bounds.levels, bounds.missed_levels)]
+    low, high = _bias_bounds(bounds, mult, *firsts)
+    # The room for a bias is concave in the multiplier: climb while it grows, in strides that
+    # double while they help, because few levels leave multipliers far from the slope.
+    for direction in (1, -1):
+        stride = 1
+        while low > high and stride:
+            other = mult + direction * stride
+            new_low, new_high = _bias_bounds(bounds, other, *firsts)
+            if new_high - new_low > high - low:
+                mult, low, high, stride = other, new_low, new_high, 2 * stride
+            else:
+                stride //= 2
+    return (mult, roundest(low, high)) if low <= high else None
 
 
 def _first_numerators(levels: IntArray, shift: int, rounding: Rounding) -> IntArray:
     """For each level, the smallest n for which n / 2**shift is rounded to it or higher."""
+    # Rounding doubles the rest, and adding products must be safe too.
+    levels = int_array(levels, (_magnitude(levels) + 1) << (shift + 2))
     if not len(levels) or shift == 0:
         return levels
     unit = 1 << shift
@@ -109,33 +208,67 @@ def _first_numerators(levels: IntArray, shift: int, rounding: Rounding) -> IntAr
     return np.where(up, ((levels - 1) << shift) + 1, levels << shift)
 
 
-def _bounds(channel: Staircase) -> _Bounds:
-    """Thresholds of every level, by bisection with the function itself."""
-    rising = channel.slope >= 0
-    first, last = (channel.low, channel.high) if rising else (channel.high, channel.low)
-    ends = np.clip(channel.function(np.array([first, last])), channel.bottom, channel.top)
-    least, most = int(ends[0]), int(ends[1])
-    if most - least > MAX_LEVELS:
-        raise UserError(f"{most - least} levels are too many to prove", hint="quantize to fewer")
-    levels = np.arange(least + 1, most + 1)
-    # Steps from ``first``: after ``below`` the level is not reached, after ``above`` it is.
-    below = np.zeros(len(levels), np.int64)
-    above = np.full(len(levels), abs(last - first), np.int64)
-    sign = 1 if rising else -1
-    while len(levels) and np.any(above - below > 1):
-        middle = (below + above) // 2
-        reached = channel.function(first + sign * middle) >= levels
-        above = np.where(reached, middle, above)
-        below = np.where(reached, below, middle)
-    reached = list(first + sign * above.astype(object))
-    missed = list(first + sign * below.astype(object))
-    reached_levels, missed_levels = list(levels.astype(object)), list(levels.astype(object))
-    if least > channel.bottom:
-        reached_levels.append(least)
-        reached.append(first)
-    if most < channel.top:
-        missed_levels.append(most + 1)
-        missed.append(last)
-    return _Bounds(*(np.array(a, dtype=object) for a in (
-        reached_levels, reached, missed_levels, missed
-    )))  # fmt: skip
+def _bias_bounds(
+    bounds: Bounds, mult: int, reached_from: IntArray, missed_from: IntArray
+) -> tuple[int, int]:
+    """Smallest and largest bias that keep every bound."""
+    lows = _less_products(reached_from, bounds.reached, mult)
+    highs = _less_products(missed_from, bounds.missed, mult) - 1
+    low = int(lows.max()) if len(lows) else None
+    high = int(highs.min()) if len(highs) else None
+    if low is None and high is None:
+        return 0, 0
+    if low is None:
+        assert high is not None
+        return min(0, high), high
+    return low, max(0, low) if high is None else high
+
+
+def _less_products(numerators: IntArray, inputs: IntArray, mult: int) -> IntArray:
+    largest = _magnitude(numerators) + abs(mult) * _magnitude(inputs) + 1
+    numerators, inputs = int_array(numerators, largest), int_array(inputs, largest)
+    return numerators - mult * inputs
+
+
+def _magnitude(values: IntArray) -> int:
+    return max(abs(int(values.max())), abs(int(values.min()))) if len(values) else 0
+
+
+def roundest(low: int, high: int) -> int:
+    """The integer of ``low..high`` with the most trailing zeros: its low bits cost nothing."""
+    if low <= 0 <= high:
+        return 0
+    bits = max(abs(low), abs(high)).bit_length()
+    for zeros in range(bits, 0, -1):
+        candidate = -(-low >> zeros) << zeros
+        if candidate <= high:
+            return candidate
+    return low
+
+
+def first_difference(
+    stairs: Staircases, bounds: list[Bounds], op: ops.Requantize
+) -> tuple[int, int] | None:
+    """(channel, input) where a requantization is not its staircase; None proves them equal.
+
+    Both sides are evaluated at each threshold, its neighbour and the ends of the input range.
+    Between these the staircase is constant, and so is any monotone function that equals it there.
+    """
+    qtype = op.type
+    # Before overflow, as the staircase is: what saturates is cut to bottom..top on both sides.
+    wide = QType(True, 128, 0, qtype.rounding, Overflow.WRAP)
+    for channel, bound in enumerate(bounds):
+        inputs = np.unique(
+            np.concatenate([bound.reached, bound.missed, [stairs.low, stairs.high]])
+        ).astype(np.int64)
+        mult, bias, shift = (
+            a[channel : channel + 1] if a.size > 1 else a for a in (op.mult, op.bias, op.shift)
+        )
+        got = requantize(inputs[:, np.newaxis], mult, bias, shift, wide)[:, 0]
+        wanted = stairs.function(inputs[:, np.newaxis], np.array([channel]))[:, 0]
+        differs = np.clip(got, stairs.bottom, stairs.top) != np.clip(
+            wanted, stairs.bottom, stairs.top
+        )
+        if np.any(differs):
+            return channel, int(inputs[np.argmax(differs)])
+    return None

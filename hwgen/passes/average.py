@@ -1,0 +1,146 @@
+"""Averages become exact sums and integer requantizations that divide them.
+
+The division needs no search over sums. floor((A x + B) / D) equals floor((m x + b) / 2**s) where
+the second line is above the first by less than 1 / D: the first is a multiple of 1 / D, so no
+integer lies between them. The distance is linear in x, so the two ends of its range prove it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import gcd
+
+import numpy as np
+
+from ..errors import UserError
+from ..ir import Graph, Node, Tensor, ops
+from ..numeric import QType, Rounding, type_for_range
+from .rewrite import fresh_name, replace_nodes
+from .staircase import MAX_MULT_BITS, roundest
+
+
+def lower_avg_pool(graph: Graph) -> Graph:
+    """AvgPool becomes the exact sum and a Requantize equal on every possible sum.
+
+    Two of them where an even window is rounded so that ties count. Raises UserError naming the
+    layer where windows have different divisors (padding that is not counted), or where dividing
+    takes too wide a multiplier.
+    """
+
+    def change(node: Node) -> Iterator[Node]:
+        op = node.op
+        if not isinstance(op, ops.AvgPool):
+            yield node
+            return
+        x = graph.operands(node)[0]
+        divisors = np.unique(op.divisors(x))
+        if len(divisors) != 1:
+            raise UserError(
+                f"windows of this average have from {divisors[0]} to {divisors[-1]} elements "
+                "that are no padding",
+                layer=node.name,
+                hint="use valid padding, or count_padding",
+            )
+        name = fresh_name(graph, f"{node.name}_sum")
+        total = ops.SumPool(op.kernel, op.stride, op.padding)
+        sums = total.infer(name, [x])
+        try:
+            division = divide(sums, int(divisors[0]), op.type)
+        except UserError as error:
+            raise UserError(error.reason, layer=node.name, hint=error.hint) from None
+        new = [Node(name, total, node.inputs)]
+        for step in division[:-1]:
+            inner = fresh_name(graph, f"{node.name}_quotient")
+            new.append(Node(inner, step, (new[-1].name,)))
+        new.append(Node(node.name, division[-1], (new[-1].name,)))
+        yield from new
+
+    return replace_nodes(graph, change)
+
+
+def divide(sums: Tensor, divisor: int, qtype: QType) -> tuple[ops.Requantize, ...]:
+    """One or two requantizations that divide every integer of ``sums.range``, as ``qtype`` rounds.
+
+    Raises UserError where the multiplier would be too wide.
+    """
+    up = qtype.frac - sums.type.frac
+    numerator, denominator = 1 << max(0, up), divisor << max(0, -up)
+    common = gcd(numerator, denominator)
+    numerator, denominator = numerator // common, denominator // common
+    if denominator & (denominator - 1) == 0:
+        shift = denominator.bit_length() - 1
+        return (ops.Requantize.scaled(qtype, numerator, 0, shift),)
+    added = _added(qtype.rounding, denominator, sums.range[0] >= 0)
+    if added is not None:
+        mult, bias, shift = _reciprocal(sums.range, numerator, added, denominator)
+        floor = replace(qtype, rounding=Rounding.FLOOR)
+        return (ops.Requantize.scaled(floor, mult, bias, shift),)
+    return _in_two_steps(sums, numerator, denominator, qtype)
+
+
+def _added(rounding: Rounding, denominator: int, positive: bool) -> int | None:
+    """B with floor((A x + B) / D) the rounded A x / D; None where no B does it for all x."""
+    if positive:
+        rounding = {
+            Rounding.TO_ZERO: Rounding.FLOOR,
+            Rounding.FROM_ZERO: Rounding.CEIL,
+            Rounding.HALF_AWAY: Rounding.HALF_UP,
+            Rounding.HALF_TO_ZERO: Rounding.HALF_DOWN,
+        }.get(rounding, rounding)
+    directed = {Rounding.FLOOR: 0, Rounding.CEIL: denominator - 1}
+    nearest = {Rounding.HALF_UP: denominator // 2, Rounding.HALF_DOWN: (denominator - 1) // 2}
+    if rounding in directed:
+        return directed[rounding]
+    if denominator % 2 and rounding not in (Rounding.TO_ZERO, Rounding.FROM_ZERO):
+        return denominator // 2  # an odd divisor knows no ties
+    return nearest.get(rounding)
+
+
+def _reciprocal(
+    ends: tuple[int, int], numerator: int, added: int, denominator: int
+) -> tuple[int, int, int]:
+    """(m, b, s), s the smallest: floor((m x + b) / 2**s) = floor((A x + B) / D) from end to end.
+
+    Raises UserError when m has too many bits.
+    """
+    for shift in range(denominator.bit_length() + MAX_MULT_BITS):
+        unit = 1 << shift
+        down = numerator * unit // denominator
+        for mult in (down, down + 1):
+            error = mult * denominator - numerator * unit
+            least, most = sorted(error * end for end in ends)
+            # 0 <= least + b D - B unit, and most + b D - B unit < unit.
+            low = -((least - added * unit) // denominator)
+            high = (unit - 1 - most + added * unit) // denominator
+            if low <= high and mult.bit_length() < MAX_MULT_BITS:
+                return mult, roundest(low, high), shift
+    raise UserError(
+        f"dividing sums of {ends[0]}..{ends[1]} by {denominator} takes a multiplier of more than "
+        f"{MAX_MULT_BITS} bits",
+        hint="quantize the average's input to fewer bits",
+    )
+
+
+def _in_two_steps(
+    sums: Tensor, numerator: int, denominator: int, qtype: QType
+) -> tuple[ops.Requantize, ops.Requantize]:
+    """Quotient by the odd part of the divisor with some bits more, then the rounding shift.
+
+    The ties of an even divisor fall on sums, where a rounding such as half to even resolves them
+    by the quotient's parity, and no line does that. The quotient by the odd part, rounded down,
+    can be had from a line; the bits more are zero for whole quotients only, so they tell a tie or
+    a whole from what lies just above it. What is left to divide by is a power of two, which every
+    rounding can do.
+    """
+    twos = (denominator & -denominator).bit_length() - 1
+    odd = denominator >> twos
+    # 2**more is above 2 * odd: a quotient just above a whole or a half has a bit of its own.
+    more = odd.bit_length() + 1
+    scale = numerator << more
+    low, high = (bound * scale // odd for bound in sums.range)
+    frac = qtype.frac + twos + more
+    quotient = ops.Requantize.scaled(
+        type_for_range(low, high, frac), *_reciprocal(sums.range, scale, 0, odd)
+    )
+    return quotient, ops.Requantize.scaled(qtype, shift=twos + more)

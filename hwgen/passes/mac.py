@@ -1,0 +1,68 @@
+"""Multiplying layers: without bias, and followed by exactly one requantization."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ..errors import UserError
+from ..ir import Graph, Node, ops
+from ..numeric import MAX_TENSOR_WIDTH
+from .rewrite import fresh_name, replace_nodes, single_reader
+
+
+def bias_into_requantize(graph: Graph) -> Graph:
+    """Conv2D and Dense lose their bias; a Requantize that changes nothing else adds it.
+
+    The sum keeps the layer's name, so the bare product takes another one.
+    """
+
+    def change(node: Node) -> Iterator[Node]:
+        op = node.op
+        if not isinstance(op, (ops.Conv2D, ops.Dense)) or op.bias is None:
+            yield node
+            return
+        x = graph.operands(node)[0]
+        result = graph.tensors[node.name]
+        bare = replace(op, bias=None, bias_frac=None)
+        name = fresh_name(graph, f"{node.name}_mac")
+        acc = bare.infer(name, [x])
+        up_acc = up_bias = 0
+        if op.bias_frac is not None:
+            up_acc = result.type.frac - acc.type.frac
+            up_bias = result.type.frac - op.bias_frac
+        bias = op.bias.astype(object) << up_bias
+        requant = ops.Requantize.scaled(result.type, 1 << up_acc, bias, 0)
+        yield Node(name, bare, node.inputs)
+        yield Node(node.name, requant, (name,))
+
+    return replace_nodes(graph, change)
+
+
+def ensure_requantize(graph: Graph) -> Graph:
+    """Every Conv2D and Dense is followed by exactly one Requantize; one that keeps all if need be.
+
+    Raises UserError when the exact result has more bits than a stream takes.
+    """
+
+    def change(node: Node) -> Iterator[Node]:
+        if not isinstance(node.op, (ops.Conv2D, ops.Dense)):
+            yield node
+            return
+        reader = single_reader(graph, node.name)
+        if reader is not None and isinstance(reader.op, ops.Requantize):
+            yield node
+            return
+        acc = graph.tensors[node.name]
+        if acc.type.width > MAX_TENSOR_WIDTH:
+            raise UserError(
+                f"its exact result has {acc.type.width} bits, streams take at most "
+                f"{MAX_TENSOR_WIDTH}",
+                layer=node.name,
+                hint="quantize it",
+            )
+        name = fresh_name(graph, f"{node.name}_mac")
+        yield replace(node, name=name)
+        yield Node(node.name, ops.Requantize.identity(acc), (name,))
+
+    return replace_nodes(graph, change)

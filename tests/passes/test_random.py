@@ -1,0 +1,128 @@
+"""Every pass alone, and all of them, keep the golden output of random networks."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from hwgen.errors import UserError
+from hwgen.ir import Graph, Node, ops
+from hwgen.passes import PASSES, Pass, legalize, remove_dead, steps
+from hwgen.passes.fuse import drop_identities, fuse_requantize, hoist_requantize
+from hwgen.plan.stages import stages_of
+
+from .networks import assert_equal, network
+
+COUNT = 300
+BLOCK = 50
+
+REFUSALS = (
+    "can not be requantized exactly",
+    "levels are too many",
+    "bits, streams take at most",
+    "takes at most 32",
+    "divid",
+)
+"""What legalize may say of a random network; all else is a fault."""
+
+SINGLE = (*(step for _, step in PASSES), fuse_requantize, hoist_requantize, drop_identities)
+
+
+def stage_graphs(seed: int) -> list[tuple[str, Graph]]:
+    """The network before each pass; shorter where a pass refuses it."""
+    graphs = [("network", network(seed))]
+    try:
+        graphs += steps(graphs[0][1])
+    except UserError as error:
+        assert any(text in str(error) for text in REFUSALS), f"seed {seed}: {error}"
+        assert error.layer, f"seed {seed}: {error}"
+    return graphs
+
+
+@pytest.mark.parametrize("start", range(0, COUNT, BLOCK))
+def test_whole_list(start: int) -> None:
+    done = 0
+    for seed in range(start, start + BLOCK):
+        graphs = stage_graphs(seed)
+        for name, graph in graphs[1:]:
+            try:
+                assert_equal(graphs[0][1], graph, seed)
+            except AssertionError as error:
+                raise AssertionError(f"seed {seed}, {name}: {error}") from error
+        if len(graphs) > len(PASSES):
+            assert_legal(graphs[-1][1], seed)
+            done += 1
+    assert done > BLOCK * 0.6, f"only {done} of {BLOCK} networks were legalized"
+
+
+def assert_legal(graph: Graph, seed: int) -> None:
+    for node in graph.nodes:
+        assert not isinstance(node.op, (ops.BatchNorm, ops.AvgPool, ops.Relu)), f"seed {seed}"
+        if isinstance(node.op, (ops.Conv2D, ops.Dense)):
+            readers = graph.consumers[node.name]
+            assert node.op.bias is None
+            assert len(readers) == 1 and isinstance(readers[0].op, ops.Requantize)
+        if isinstance(node.op, ops.Requantize):
+            assert node.op.shift.size == 1
+            for values in (node.op.mult, node.op.bias):
+                assert values.size == 1 or len(set(values.tolist())) > 1
+    stages_of(graph)
+
+
+@pytest.mark.parametrize("step", SINGLE, ids=lambda step: step.__name__)
+def test_each_pass_alone(step: Pass) -> None:
+    """On networks as they come, and as any earlier pass leaves them."""
+    changed = 0
+    for seed in range(1000, 1040):
+        for earlier, graph in stage_graphs(seed):
+            try:
+                after = step(graph).verify()
+            except UserError:
+                continue
+            changed += after.nodes != graph.nodes
+            try:
+                assert_equal(graph, after, seed)
+            except AssertionError as error:
+                raise AssertionError(f"seed {seed}, after {earlier}: {error}") from error
+    # Nothing in these chains is dead; another test has a branch that is.
+    assert changed or step is remove_dead, f"{step.__name__} had nothing to do"
+
+
+def test_legalizing_twice_changes_nothing() -> None:
+    for seed in range(40):
+        graphs = stage_graphs(seed)
+        if len(graphs) > len(PASSES):
+            legal = graphs[-1][1]
+            again = legalize(legal)
+            assert [n.name for n in again.nodes] == [n.name for n in legal.nodes], f"seed {seed}"
+
+
+def test_networks_hold_every_op() -> None:
+    """Else the tests above would prove less than they say."""
+    seen = Counter(type(n.op) for seed in range(COUNT) for n in network(seed).nodes)
+    for op in (ops.Conv2D, ops.Dense, ops.BatchNorm, ops.AvgPool, ops.MaxPool, ops.Relu):
+        assert seen[op] >= 20, f"{op.__name__}: {seen[op]}"
+
+
+def test_branches_and_second_outputs_keep_their_values() -> None:
+    """Readers of an inner edge see the same integers; networks with a second output too."""
+    for seed in range(200, 260):
+        graph = network(seed)
+        if len(graph.nodes) < 3:
+            continue
+        inner = graph.nodes[len(graph.nodes) // 2 - 1].name
+        if graph.tensors[inner].type.width > 32:
+            continue
+        # One more reader of the inner edge, which is an output, and a layer that leads nowhere.
+        fork = Node("fork", ops.Requantize.identity(graph.tensors[inner]), (inner,))
+        dead = Node("dead", ops.Requantize.identity(graph.tensors[inner]), (inner,))
+        outputs = (*graph.outputs, "fork", inner)
+        nodes = (*graph.nodes, fork, dead)
+        forked = Graph("forked", graph.inputs, nodes, outputs).verify()
+        try:
+            legal = legalize(forked)
+        except UserError:
+            continue
+        assert "dead" not in legal.tensors
+        assert_equal(forked, legal, seed)
