@@ -46,7 +46,7 @@ def cases() -> Iterator[UnitCase]:
     rng = Random(1)
     beats = [rng.randrange(1 << WIDTH) for _ in range(BEATS)]
     every = range(BEATS)
-    for delay, depth in ((0, 1), (0, 2), (1, 3), (4, 5), (4, 6)):
+    for delay, depth in ((0, 1), (0, 2), (1, 3), (4, 5), (4, 6), (1, 20)):
         yield UnitCase(
             f"fifo{delay}_{depth}", lambda d=delay, n=depth: Pipeline(d, n), beats, beats,
             completes=every, latency=delay + 1, steady=depth >= delay + 2,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import index_shape
+from .counter import Counter, index_shape
+from .memory import SimpleDualPort
+
+FEW = 16
+"""Entries of a queue in a small memory that reads asynchronously; deeper ones are block RAM.
+
+It is the depth of one distributed memory of ECP5 (16 x 4 bits; Lattice FPGA-TN-02204).
+"""
 
 
 class CreditFifo(wiring.Component):
@@ -61,20 +68,39 @@ class CreditFifo(wiring.Component):
 
 
 def _ring_buffer(m: Module, depth: int, shape, push: Value, data, pop: Value):
-    """Storage of a FIFO; returns its head (asynchronous read: small memories, no block RAM)."""
+    """Storage of a FIFO; returns its head."""
     if depth == 1:
         cell = Signal(shape, name="cell")
         with m.If(push):
             m.d.sync += cell.eq(data)
         return cell
-    m.submodules.storage = storage = memory.Memory(shape=shape, depth=depth, init=[])
-    write, read = storage.write_port(), storage.read_port(domain="comb")
-    m.d.comb += [write.en.eq(push), write.data.eq(data)]
-    for port, step in ((write, push), (read, pop)):
+    tail, head = Counter(depth, "tail"), Counter(depth, "head")
+    for counter, step in ((tail, push), (head, pop)):
         with m.If(step):
-            m.d.sync += port.addr.eq(Mux(port.addr == depth - 1, 0, port.addr + 1))
-        # The address counters are these registers themselves.
-    return read.data
+            counter.step(m)
+    if depth <= FEW:
+        m.submodules.storage = storage = memory.Memory(shape=shape, depth=depth, init=[])
+        write, read = storage.write_port(), storage.read_port(domain="comb")
+        m.d.comb += [
+            write.en.eq(push),
+            write.addr.eq(tail.value),
+            write.data.eq(data),
+            read.addr.eq(head.value),
+        ]
+        return read.data
+    # What will be the head in the next cycle is read in this one.
+    following = Signal.like(head.value, name="following")
+    m.d.comb += following.eq(Mux(pop, Mux(head.last, 0, head.value + 1), head.value))
+    block = SimpleDualPort(Shape.cast(shape).width, depth, forwards=True)
+    m.submodules.storage = block
+    m.d.comb += [
+        block.w_en.eq(push),
+        block.w_addr.eq(tail.value),
+        block.w_data.eq(data),
+        block.r_en.eq(1),
+        block.r_addr.eq(following),
+    ]
+    return block.r_data
 
 
 class HeadQueue(wiring.Component):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..numeric.types import QType
 from .counter import delayed, index_shape
+from .memory import SimpleDualPort
 from .requantizer import overflowed, rounding_increment
 from .streams import positive
 
@@ -125,33 +126,26 @@ class ProcessingElement(wiring.Component):
         return overflowed(rounded, p.acc)
 
     def _psum_memory(self, m: Module) -> Value:
-        """Partial sums of the other slots: read one cycle ahead, written one cycle behind.
+        """Partial sums of all slots: read one cycle ahead, written one cycle behind.
 
-        The write of a slot is done two cycles after its read was asked for, so two slots in
-        turn would just miss it; that case is forwarded.
+        Two slots in turn read a slot while it is written; one that comes again at once is still
+        in the accumulator.
         """
         shape = self.parameters.acc_shape
-        m.submodules.psum = psum = memory.Memory(shape=shape, depth=self.psums, init=[])
-        write, read = psum.write_port(), psum.read_port()
+        m.submodules.psum = psum = SimpleDualPort(shape.width, self.psums, forwards=True)
         written_slot = Signal(index_shape(self.psums), name="written_slot")
         written = Signal(name="written")
         m.d.sync += [written_slot.eq(self.slot), written.eq(self.enable)]
         m.d.comb += [
-            write.en.eq(written),
-            write.addr.eq(written_slot),
-            write.data.eq(self.acc),
-            read.en.eq(1),
-            read.addr.eq(self.next_slot),
+            psum.w_en.eq(written),
+            psum.w_addr.eq(written_slot),
+            psum.w_data.eq(self.acc),
+            psum.r_en.eq(1),
+            psum.r_addr.eq(self.next_slot),
         ]
-        forward_value = Signal(shape, name="forward_value")
-        forward = Signal(name="forward")
-        m.d.sync += [
-            forward_value.eq(self.acc),
-            forward.eq(written & (written_slot == self.next_slot)),
-        ]
-        return Mux(
-            written & (written_slot == self.slot), self.acc, Mux(forward, forward_value, read.data)
-        )
+        stored = Signal(shape, name="stored")
+        m.d.comb += stored.eq(psum.r_data)
+        return Mux(written & (written_slot == self.slot), self.acc, stored)
 
 
 class MacArray(wiring.Component):

@@ -1,7 +1,10 @@
-"""Memories with declared kinds: rom, loadable through a generic Verilog module; 1r1w.
+"""Memories with declared kinds: ``Rom``, and ``SimpleDualPort`` with one read and one write port.
 
 A ROM holds a large constant. When Verilog is made, its words go to an image file that the module
 ``hwgen_rom`` reads with $readmemh; Amaranth's own simulator gets an ordinary memory.
+
+All of them read synchronously, so that they suit block RAM and compiled macros. (A queue of few
+words is the exception, see fifo.)
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from amaranth.hdl import ClockSignal, Instance, Module, unsigned
+from amaranth.hdl import ClockSignal, Instance, Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -106,12 +109,16 @@ endmodule
 class SimpleDualPort(wiring.Component):
     """1r1w memory: one write port, one read port of latency 1 that holds while not enabled.
 
-    Reading an address in the cycle it is written is undefined; users never do.
+    Parameters
+    ----------
+    width : bits of a word; depth : words.
+    forwards : reading an address in the cycle it is written gives the new word. Otherwise that
+    is undefined, and users never do it.
     """
 
-    def __init__(self, width: int, depth: int) -> None:
+    def __init__(self, width: int, depth: int, forwards: bool = False) -> None:
         positive(width=width, depth=depth)
-        self.width, self.depth = width, depth
+        self.width, self.depth, self.forwards = width, depth, forwards
         super().__init__(
             {
                 "w_en": In(1),
@@ -139,4 +146,18 @@ class SimpleDualPort(wiring.Component):
             read.addr.eq(self.r_addr),
             self.r_data.eq(read.data),
         ]
+        if self.forwards:
+            self._forward(m)
         return m
+
+    def _forward(self, m: Module) -> None:
+        """A register beside the memory, since no memory is asked for what it is given."""
+        meets, met = Signal(name="meets"), Signal(name="met")
+        passed = Signal(self.width, name="passed")
+        m.d.comb += meets.eq(self.w_en & self.r_en & (self.w_addr == self.r_addr))
+        with m.If(self.r_en):
+            m.d.sync += met.eq(meets)
+        with m.If(meets):
+            m.d.sync += passed.eq(self.w_data)
+        with m.If(met):
+            m.d.comb += self.r_data.eq(passed)

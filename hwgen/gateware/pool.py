@@ -5,13 +5,14 @@ from __future__ import annotations
 from enum import Enum
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..geometry import WindowGeometry
 from .conv import Depths
 from .counter import Counter, delayed, index_shape
 from .fifo import CreditFifo
+from .memory import SimpleDualPort
 from .ring import RowRing
 from .streams import beat, connect, positive, stream_of
 from .window import WindowAssembler
@@ -105,28 +106,24 @@ class StreamPool(wiring.Component):
 
     def _combine(self, m: Module, fifo, take: Value, chunk: Counter, x, y) -> None:
         g = self.geometry
-        columns = g.out_size[1]
+        words = g.out_size[1] * g.beats
         partial = beat(self.result_shape, g.lanes)
-        m.submodules.partial = storage = memory.Memory(
-            shape=partial, depth=max(2, columns * g.beats), init=[]
-        )
-        write, read = storage.write_port(), storage.read_port(domain="comb")
-        address = Signal(index_shape(columns * g.beats), name="address")
-        m.d.sync += address.eq(x.window * g.beats + chunk.value)
+        m.submodules.partial = storage = SimpleDualPort(partial.size, words, forwards=True)
+        m.d.comb += [storage.r_en.eq(1), storage.r_addr.eq(x.window * g.beats + chunk.value)]
         begins = delayed(m, x.begins & y.begins, 1, "begins")
         used = delayed(m, take & x.inside & y.inside, 1, "used")
         ends = delayed(m, take & x.completes & y.completes, 1, "ends")
         data = Signal(beat(self.shape, g.lanes), name="data")
         m.d.sync += data.eq(self.i.payload)
-        result = Signal(partial, name="result")
+        before, result = Signal(partial, name="before"), Signal(partial, name="result")
+        m.d.comb += before.eq(storage.r_data)
         for lane in range(g.lanes):
-            combined = self.reduction.combine(read.data[lane], data[lane])
+            combined = self.reduction.combine(before[lane], data[lane])
             m.d.comb += result[lane].eq(Mux(begins, data[lane], combined))
         m.d.comb += [
-            read.addr.eq(address),
-            write.addr.eq(address),
-            write.en.eq(used),
-            write.data.eq(result),
+            storage.w_en.eq(used),
+            storage.w_addr.eq(delayed(m, storage.r_addr, 1, "address")),
+            storage.w_data.eq(result),
         ]
         m.d.sync += [fifo.data.eq(result), fifo.push.eq(ends)]
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from amaranth.hdl import unsigned
 
-from hwgen.gateware.fifo import CreditFifo, HeadQueue
+from hwgen.gateware.fifo import FEW, CreditFifo, HeadQueue
 from tests.helpers.streams import run
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5, 8])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5, 8, FEW, FEW + 1, FEW + 5])
 @pytest.mark.parametrize("pipeline", [0, 1, 3])
 def test_credit_fifo_is_a_list_whose_slots_are_reserved(depth: int, pipeline: int) -> None:
     """``pipeline`` cycles from take to push. Room, level, valid and payload of every cycle."""

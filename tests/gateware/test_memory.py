@@ -71,10 +71,12 @@ def test_rom_refuses() -> None:
         Rom("w", 4, [-1])
 
 
+@pytest.mark.parametrize("forwards", [False, True])
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_dual_port_reads_what_was_written_and_holds(depth: int) -> None:
+def test_dual_port_reads_what_was_written_and_holds(depth: int, forwards: bool) -> None:
+    """One that forwards gives the new word in a collision; the other is never asked for it."""
     rng = Random(depth)
-    memory = SimpleDualPort(8, depth)
+    memory = SimpleDualPort(8, depth, forwards)
 
     async def process(ctx: Any) -> None:
         stored = [0] * depth
@@ -82,7 +84,7 @@ def test_dual_port_reads_what_was_written_and_holds(depth: int) -> None:
         for _ in range(300):
             write, read = rng.random() < 0.5, rng.random() < 0.5
             w_addr, r_addr = rng.randrange(depth), rng.randrange(depth)
-            read = read and not (write and w_addr == r_addr)
+            read = read and (forwards or not (write and w_addr == r_addr))
             value = rng.randrange(256)
             for signal, setting in (
                 (memory.w_en, write), (memory.w_addr, w_addr), (memory.w_data, value),
@@ -90,9 +92,11 @@ def test_dual_port_reads_what_was_written_and_holds(depth: int) -> None:
             ):  # fmt: skip
                 ctx.set(signal, setting)
             await ctx.tick()
-            shown = stored[r_addr] if read else shown
+            old = stored[r_addr]
             if write:
                 stored[w_addr] = value
+            if read:
+                shown = stored[r_addr] if forwards else old
             if shown is not None:
                 assert ctx.get(memory.r_data) == shown
 
