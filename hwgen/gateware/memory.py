@@ -89,7 +89,7 @@ module hwgen_rom #(
     parameter WIDTH = 8,
     parameter DEPTH = 2,
     parameter ABITS = 1,
-    parameter IMAGE = "rom.hex"
+    parameter IMAGE = ""
 ) (
     input clk,
     input [ABITS-1:0] addr,
@@ -97,7 +97,8 @@ module hwgen_rom #(
 );
     reg [WIDTH-1:0] mem [0:DEPTH-1];
     reg [WIDTH-1:0] word;
-    initial $readmemh({`HWGEN_MEM_DIR, IMAGE}, mem);
+    // Tools that read this file before they know the parameters find no image to read.
+    generate if (IMAGE != "") initial $readmemh({`HWGEN_MEM_DIR, IMAGE}, mem); endgenerate
     always @(posedge clk) begin
         word <= mem[addr];
         data <= word;
