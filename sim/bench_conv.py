@@ -54,12 +54,12 @@ def case(
     )
     if g.first_steps > g.size[1]:
         return made
-    # Written, read, joined, queued (two); all taps of the first outputs; MAC array; shadow FIFO;
-    # requantizers; output FIFO.
+    # The window; all taps of the first outputs; MAC array; shadow FIFO; requantizers; output FIFO.
     first = g.rows_waited(0) * g.row_beats + g.first_steps * g.beats - 1
     folds = beats_of(op.weights.size // outputs, fold[1])
-    requantizer = latency.requantizer(needs_multiplier(requant, x))
-    delay = 5 + folds - 1 + latency.mac(fold[1]) + 1 + requantizer + 1
+    array = latency.rom(folds * beats_of(outputs, fold[0])) + latency.mac(fold[1])
+    requantizer = latency.requantizer(needs_multiplier(requant, x), outputs)
+    delay = latency.FIRST_WINDOW + folds - 1 + array + 1 + requantizer + 1
     return replace(made, completes=[first], latency=delay, undisturbed=True)
 
 

@@ -40,8 +40,9 @@ def case(
     # The last inputs stay for all outputs and are taken with the last of them; from the first
     # ones: MAC array, shadow FIFO, requantizers, output FIFO.
     last = beats_of(x.size, simd) - 1
-    delay = 1 - beats_of(outputs, pe) + latency.mac(simd) + 1
-    delay += latency.requantizer(multiplies) + 1
+    folds = beats_of(outputs, pe)
+    delay = 1 - folds + latency.rom((last + 1) * folds) + latency.mac(simd) + 1
+    delay += latency.requantizer(multiplies, outputs) + 1
     return replace(made, completes=[last], latency=delay, undisturbed=True)
 
 

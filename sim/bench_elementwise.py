@@ -30,7 +30,7 @@ def requant(name: str, op: ops.Requantize, lanes: int, smallest: bool = False) -
     made = planned(name, Tensor("x", (3, 4, 5), WIDE), [op], lanes=lanes, smallest=smallest)
     first = op.mult.tolist()[0]
     multiplies = len(set(op.mult.tolist())) > 1 or first & (first - 1) != 0
-    delay = latency.requantizer(multiplies) + 1
+    delay = latency.requantizer(multiplies, 5) + 1
     return replace(made, completes=range(len(made.beats)), latency=delay, steady=not smallest)
 
 

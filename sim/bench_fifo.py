@@ -7,12 +7,12 @@ from random import Random
 from typing import Any
 
 import cocotb
-from amaranth.hdl import Module, signed, unsigned
+from amaranth.hdl import Module, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.gateware.counter import delayed
-from hwgen.gateware.fifo import CreditFifo, HeadQueue
+from hwgen.gateware.fifo import CreditFifo
 
 from .units import GAPS, Pair, UnitCase, by_name, choices, run_case
 
@@ -42,7 +42,7 @@ class Pipeline(wiring.Component):
 
 
 def cases() -> Iterator[UnitCase]:
-    """Credit FIFOs with just enough entries and with one fewer; queues with a head."""
+    """With just enough entries and with one fewer; in registers, small memories and block RAM."""
     rng = Random(1)
     beats = [rng.randrange(1 << WIDTH) for _ in range(BEATS)]
     every = range(BEATS)
@@ -50,12 +50,6 @@ def cases() -> Iterator[UnitCase]:
         yield UnitCase(
             f"fifo{delay}_{depth}", lambda d=delay, n=depth: Pipeline(d, n), beats, beats,
             completes=every, latency=delay + 1, steady=depth >= delay + 2,
-        )  # fmt: skip
-    for depth in (1, 2, 4):
-        # Deeper than 1 there is a FIFO before the head, and one entry does not sustain it.
-        yield UnitCase(
-            f"head{depth}", lambda n=depth: HeadQueue(unsigned(WIDTH), n), beats, beats,
-            completes=every, latency=1 if depth == 1 else 2, steady=depth != 2,
         )  # fmt: skip
 
 

@@ -111,7 +111,7 @@ def case(name: str, p: MacParameters, a: Array, seed: int) -> UnitCase:
     return UnitCase(
         name, lambda: Beats(p, a), beats, want, completes=completes,
         # Here the operands come from beside, not out of a ROM.
-        latency=latency.mac(p.simd) - latency.ROM, steady=True, stalls=False,
+        latency=latency.mac(p.simd), steady=True, stalls=False,
     )  # fmt: skip
 
 

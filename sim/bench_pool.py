@@ -49,12 +49,12 @@ def without_overlap(name: str, op: ops.Pool, x: Tensor, lanes: int, **more: Any)
 
 
 def with_overlap(name: str, op: ops.Pool, x: Tensor, lanes: int) -> UnitCase:
-    """The first output: written, read, joined, queued (two), reduced, through the FIFO."""
+    """The first output: the window, reduced, through the FIFO."""
     case = planned(name, x, [op], lanes=lanes)
     g = geometry(op, x, lanes)
     first = g.rows_waited(0) * g.row_beats + g.first_steps * g.beats - 1
     taps = op.kernel[0] * op.kernel[1]
-    delay = 5 + latency.window_pool(taps) + 1
+    delay = latency.FIRST_WINDOW + latency.window_pool(taps) + 1
     return replace(case, completes=[first], latency=delay, undisturbed=True)
 
 

@@ -170,7 +170,8 @@ async def counters_say_what_was_seen(dut: Any, gaps: Pair) -> None:
     rng = Random(10 + gaps[0].seed)
     await bench.reset()
     for count in (1, 2, 5):
-        starts, ends = await bench.send([random_frame(rng, BEATS) for _ in range(count)])
+        frames = [random_frame(rng, BEATS) for _ in range(count)]
+        starts, ends = await bench.send(frames, TAIL)
         took = [end - start + 1 for start, end in zip(starts, ends, strict=True)]
         latency = await bench.control.read(ADDRESS["LATENCY"])
         assert latency in took, f"LATENCY is {latency}, the frames took {took}"

@@ -86,7 +86,7 @@ def case(
             masks.append((1 << (p.out.width * len(part))) - 1)
     return UnitCase(
         name, lambda: Beats(name, acc, lanes, parameters), beats, want, masks,
-        completes=range(len(beats)), latency=latency.requantizer(p.multiplies),
+        completes=range(len(beats)), latency=latency.requantizer(p.multiplies, p.channels),
         steady=True, stalls=False,
     )  # fmt: skip
 

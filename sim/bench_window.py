@@ -15,6 +15,7 @@ from hwgen.gateware.ring import RowRing
 from hwgen.gateware.streams import connect, stream_of
 from hwgen.gateware.window import WindowAssembler, window_layout
 from hwgen.geometry import WindowGeometry
+from hwgen.plan import latency
 from hwgen.plan.units import StreamShape
 
 from .units import GAPS, Pair, UnitCase, by_name, choices, join, run_case, words
@@ -75,13 +76,13 @@ def case(name: str, g: WindowGeometry, rows: int, parallel: bool, queue: int) ->
     frames = rng.integers(low, high + 1, (FRAMES, *g.size, g.channels))
     pixels = StreamShape(g.size[0] * g.size[1], g.channels, g.lanes, BITS)
     expected = [pair for frame in frames for pair in windows(g, frame)]
-    # The beat that completes the first window: written, read, joined, queued.
+    # The beat that the first window waits for.
     last = g.rows_waited(0) * g.row_beats + min(g.size[1], g.first_steps) * g.beats - 1
     timed = parallel and g.first_steps <= g.size[1]
     return UnitCase(
         name, lambda: Windows(g, rows, parallel, queue), words(frames, pixels),
         [value for value, _ in expected], [mask for _, mask in expected],
-        completes=[last] if timed else [], latency=4 if queue == 1 else 5, undisturbed=True,
+        completes=[last] if timed else [], latency=latency.FIRST_WINDOW, undisturbed=True,
     )  # fmt: skip
 
 

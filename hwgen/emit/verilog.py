@@ -20,6 +20,11 @@ from amaranth.lib import wiring
 
 from ..errors import ToolError
 from ..gateware.memory import ROM_VERILOG
+from ..gateware.multiplier import MUL_VERILOG
+
+PRIMITIVES = {"hwgen_rom": ROM_VERILOG, "hwgen_mul": MUL_VERILOG}
+"""Modules that the gateware names without elaborating them: files of their own in a package, in
+whose place a flow may put its device's."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +77,10 @@ def to_verilog(
     text = rtlil.convert(component, name=top, platform=platform, emit_src=False)
     text = merge_equal_modules(text, top)
     say("writing Verilog")
-    sources = {f"{top}.v": _write_verilog(text), "hwgen_rom.v": ROM_VERILOG}
-    if not platform.images:
-        del sources["hwgen_rom.v"]
+    sources = {f"{top}.v": _write_verilog(text)}
+    for name, module in PRIMITIVES.items():
+        if f"\\{name} " in text:
+            sources[f"{name}.v"] = module
     return VerilogDesign(top, sources, platform.images)
 
 
@@ -144,6 +150,7 @@ def _write_verilog(text: str) -> str:
     return _start_processes(written)
 
 
+_BARE_PROCESS = re.compile(r"^( *)always @\*\n +([^\n]* = [^\n]*;)\n", re.M)
 _TRIGGER = r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ +"
 
 
@@ -152,7 +159,11 @@ def _start_processes(text: str) -> str:
 
     Yosys puts a variable with an initial value into each sensitivity list for that. Read as
     SystemVerilog, such a value is there before any process waits for it, and the process never
-    runs where its inputs never change; an initial block comes after.
+    runs where its inputs never change; an initial block comes after. Where some bits of a variable
+    are driven by a process, Yosys drives the others by processes without any such value.
     """
     text = re.sub(rf"reg {_TRIGGER}= 0;", "reg at_start;\n  initial at_start = 0;", text)
-    return re.sub(_TRIGGER, "at_start", text)
+    text = re.sub(_TRIGGER, "at_start", text)
+    return _BARE_PROCESS.sub(
+        r"\1always @* begin\n\1  if (at_start) begin end\n\1  \2\n\1end\n", text
+    )

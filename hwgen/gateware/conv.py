@@ -68,6 +68,29 @@ def pack_words(folds: list, width: int) -> list[int]:
     return words
 
 
+SELECT_LATENCY = 2
+"""Cycles of a choice among the taps: a ROM, read meanwhile, takes as many at least."""
+_SELECT = 4
+"""Choices that the first register selects among."""
+
+
+def select(m: Module, choices: Sequence[Value], index: Value, shape, name: str) -> Value:
+    """One of many values in two steps: registered groups, and the group with the rest of index.
+
+    The result follows ``index`` by one cycle, for the user to register once more.
+    """
+    groups = []
+    for start in range(0, len(choices), _SELECT):
+        group = Signal(shape, name=f"{name}_{len(groups)}")
+        m.d.sync += group.eq(Array(choices[start : start + _SELECT])[index[:2]])
+        groups.append(group)
+    if len(groups) == 1:
+        return groups[0]
+    rest = Signal(index_shape(len(groups)), name=f"{name}_group")
+    m.d.sync += rest.eq(index[2:])
+    return Array(groups)[rest]
+
+
 class Conv(wiring.Component):
     """Ring of rows, window, MAC array, requantizers.
 
@@ -84,7 +107,7 @@ class Conv(wiring.Component):
     Members
     -------
     i, o : streams. issue (out): the MAC array is given work in this cycle.
-    ring_level, shadow_level, level (out): rows, words and beats held.
+    ring_level, window_level, shadow_level, level (out): rows, windows, words and beats held.
 
     A window's work takes ceil(taps / simd) * ceil(outputs / pe) cycles; windows follow each
     other without a gap. From the issue of a fold's last taps to the shadow FIFO: ROM latency +
@@ -119,6 +142,7 @@ class Conv(wiring.Component):
                 "o": Out(stream_of(element(parameters.out), lanes)),
                 "issue": Out(1),
                 "ring_level": Out(index_shape(depths.rows + 1)),
+                "window_level": Out(index_shape(depths.windows + 1)),
                 "shadow_level": Out(index_shape(depths.shadow + 1)),
                 "level": Out(index_shape(depths.fifo + 1)),
             }
@@ -128,7 +152,9 @@ class Conv(wiring.Component):
         m = Module()
         g, d = self.geometry, self.depths
         m.submodules.ring = ring = RowRing(self.mac.x, g, d.rows, d.parallel)
-        m.submodules.window = window = WindowAssembler(self.mac.x, g, d.parallel, d.windows)
+        m.submodules.window = window = WindowAssembler(
+            self.mac.x, g, d.parallel, d.windows, early=True
+        )
         m.submodules.array = array = MacArray(self.mac, self.pe, g.pixels)
         m.submodules.drain = drain = Drain(
             self.name, self.mac.acc_shape, self.pe, g.pixels, self.lanes, self.parameters,
@@ -139,6 +165,7 @@ class Conv(wiring.Component):
         connect(m, drain.o, wiring.flipped(self.o))
         m.d.comb += [
             self.ring_level.eq(ring.level),
+            self.window_level.eq(window.level),
             self.shadow_level.eq(drain.shadow_level),
             self.level.eq(drain.level),
             drain.push.eq(array.done),
@@ -160,45 +187,64 @@ class Conv(wiring.Component):
             tap_fold.step(m)
             with m.If(tap_fold.last):
                 out_fold.step(m)
+        self._free(m, issue, fold, tap_fold, drain.room, window.free)
         folds = fold_weights(self.weights, self.pe, self.mac.simd, True)
         words = pack_words(folds, self.mac.w.width)
         m.submodules.weights = rom = Rom(
             f"{self.name}_weights", self.pe * self.mac.simd * self.mac.w.width, words
         )
         operands = self._operands(m, window.o.payload, tap_fold)
+        ahead = rom.latency - SELECT_LATENCY
         m.d.comb += [
             rom.addr.eq(fold.value),
             array.w.eq(rom.data),
-            array.x.eq(delayed(m, operands, Rom.LATENCY, "x")),
-            array.enable.eq(delayed(m, issue, Rom.LATENCY, "enable")),
-            array.first.eq(delayed(m, tap_fold.value == 0, Rom.LATENCY, "first")),
-            array.last.eq(delayed(m, tap_fold.last, Rom.LATENCY, "last")),
+            array.x.eq(delayed(m, operands, ahead, "x")),
+            array.enable.eq(delayed(m, issue, rom.latency, "enable")),
+            array.first.eq(delayed(m, tap_fold.value == 0, rom.latency, "first")),
+            array.last.eq(delayed(m, tap_fold.last, rom.latency, "last")),
         ]
         return m
 
+    def _free(
+        self, m: Module, issue: Value, fold: Counter, tap_fold: Counter, room: Value, free: Value
+    ) -> None:
+        """Give a window's place back: a cycle before its last fold where that is sure to follow.
+
+        It is when it does not wait for room, which only a fold's last taps take.
+        """
+        if tap_fold.length == 1:
+            m.d.comb += free.eq(issue & fold.last)
+            return
+        freed, early = Signal(name="freed"), Signal(name="freed_early")
+        m.d.comb += [
+            early.eq(issue & (fold.value == fold.length - 2) & room),
+            free.eq(early | (issue & fold.last & ~freed)),
+        ]
+        with m.If(issue):
+            m.d.sync += freed.eq(early)
+
     def _operands(self, m: Module, window, tap_fold: Counter) -> Value:
-        """The ``simd`` taps of this fold for every pixel, padded positions replaced."""
+        """The ``simd`` taps of this fold for every pixel, padded positions replaced.
+
+        They come SELECT_LATENCY cycles later.
+        """
         g = self.geometry
+        padded = any(max(p) > 0 for p in g.pads) or self._overhangs
         operands = []
         for pixel in range(g.pixels):
             taps, inside = self._flat_taps(window, pixel * g.stride[1])
             for lane in range(self.mac.simd):
-                mine = range(lane, len(taps), self.mac.simd)
-                value = Signal(self.mac.x, name=f"tap{pixel}_{lane}")
-                real = Signal(name=f"real{pixel}_{lane}")
                 # Beyond the last tap the weights are zero: any value will do.
-                m.d.comb += [
-                    value.eq(Array([taps[t] for t in mine])[tap_fold.value]),
-                    real.eq(Array([inside[t] for t in mine])[tap_fold.value]),
-                ]
-                padded = any(max(p) > 0 for p in g.pads) or self._overhangs
-                operands.append(Mux(real, value, self.pad_value) if padded else value)
-        sized = []
-        for value in operands:
-            operand = Signal(self.mac.x, name=f"operand{len(sized)}")
-            m.d.comb += operand.eq(value)
-            sized.append(operand)
-        return Cat(*sized)
+                mine = range(lane, len(taps), self.mac.simd)
+                name = f"tap{pixel}_{lane}"
+                value = select(m, [taps[t] for t in mine], tap_fold.value, self.mac.x, name)
+                if padded:
+                    real = select(m, [inside[t] for t in mine], tap_fold.value, 1, f"real_{name}")
+                    value = Mux(real, value, self.pad_value)
+                operand = Signal(self.mac.x, name=f"operand{len(operands)}")
+                m.d.sync += operand.eq(value)
+                operands.append(operand)
+        return Cat(*operands)
 
     @property
     def _overhangs(self) -> bool:

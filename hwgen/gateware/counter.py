@@ -14,6 +14,7 @@ class Counter:
     """Counts 0..length-1 and wraps, on ``step``. A plain helper, not a component.
 
     ``value`` is the count, ``last`` is high at length-1. A counter of length 1 is constant.
+    ``last`` is a register of its own: most decisions of a unit begin with it.
     """
 
     def __init__(self, length: int, name: str) -> None:
@@ -21,14 +22,19 @@ class Counter:
             raise ValueError(f"counter {name!r} needs a length of at least 1, got {length}")
         self.length = length
         self.value = Signal(index_shape(length), name=name)
-        self.last: Value = Const(1) if length == 1 else self.value == length - 1
+        self.last: Value = Const(1) if length == 1 else Signal(name=f"{name}_last")
 
     def step(self, m: Module) -> None:
         """Add the step statement; call it inside the ``m.If`` that says when."""
         if self.length > 1:
-            m.d.sync += self.value.eq(self.value + 1)
+            m.d.sync += [self.value.eq(self.value + 1), self.last.eq(self.value == self.length - 2)]
             with m.If(self.last):
                 m.d.sync += self.value.eq(0)
+
+    def restart(self, m: Module) -> None:
+        """Begin again instead of a step; as ``step``, and after it."""
+        if self.length > 1:
+            m.d.sync += [self.value.eq(0), self.last.eq(0)]
 
 
 def step_nested(m: Module, *counters: Counter) -> Value:

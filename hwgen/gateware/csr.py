@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+from .counter import delayed
 
 MAGIC = 0x4857474E
 """ASCII "HWGN"."""
@@ -75,7 +77,8 @@ class ControlStatus(wiring.Component):
 
     Members: AXI4-Lite as flat signals; started, done, short, long (in): events of the ports;
     enable (out). A read answers 1 cycle after its address, a write 1 cycle after address and data.
-    Writes to read-only registers and reads beyond the map are ignored and give 0.
+    An event acts 1 cycle later. Writes to read-only registers and reads beyond the map are ignored
+    and give 0.
     """
 
     def __init__(self, model_hash: int) -> None:
@@ -94,13 +97,18 @@ class ControlStatus(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        values = self._counters(m)
-        values |= self._status(m)
+        # A register for each event, so that no path leads from the streams to the counters.
+        started, done, short, long = (
+            delayed(m, getattr(self, name), 1, name)
+            for name in ("started", "done", "short", "long")
+        )
+        values = self._counters(m, started, done)
+        values |= self._status(m, short, long)
         self._read(m, values)
         self._write(m)
         return m
 
-    def _counters(self, m: Module) -> dict:
+    def _counters(self, m: Module, started: Value, done: Value) -> dict:
         frames, begun = Signal(32, name="frames"), Signal(32, name="begun")
         latency, interval = Signal(32, name="latency"), Signal(32, name="interval")
         since_start, since_end = Signal(32, name="since_start"), Signal(32, name="since_end")
@@ -109,26 +117,26 @@ class ControlStatus(wiring.Component):
         m.d.sync += [
             since_start.eq(since_start + 1),
             since_end.eq(since_end + 1),
-            begun.eq(begun + self.started),
+            begun.eq(begun + started),
         ]
-        with m.If(self.started & ~measuring):
+        with m.If(started & ~measuring):
             m.d.sync += [measuring.eq(1), measured.eq(begun), since_start.eq(2)]
-        with m.If(self.done):
+        with m.If(done):
             m.d.sync += [frames.eq(frames + 1), interval.eq(since_end), since_end.eq(1)]
             with m.If(measuring & (frames == measured)):
                 m.d.sync += [latency.eq(since_start), measuring.eq(0)]
         self._idle = begun == frames
         return {"FRAMES": frames, "LATENCY": latency, "INTERVAL": interval}
 
-    def _status(self, m: Module) -> dict:
-        short, long = Signal(name="short_seen"), Signal(name="long_seen")
+    def _status(self, m: Module, short: Value, long: Value) -> dict:
+        short_seen, long_seen = Signal(name="short_seen"), Signal(name="long_seen")
         self._clear = Signal(name="clear")
         with m.If(self._clear):
-            m.d.sync += [short.eq(0), long.eq(0)]
-        with m.If(self.short):
-            m.d.sync += short.eq(1)
-        with m.If(self.long):
-            m.d.sync += long.eq(1)
+            m.d.sync += [short_seen.eq(0), long_seen.eq(0)]
+        with m.If(short):
+            m.d.sync += short_seen.eq(1)
+        with m.If(long):
+            m.d.sync += long_seen.eq(1)
         low, high = self.model_hash & 0xFFFFFFFF, self.model_hash >> 32
         return {
             "ID": Const(MAGIC, 32),
@@ -136,7 +144,7 @@ class ControlStatus(wiring.Component):
             "HASH_LO": Const(low, 32),
             "HASH_HI": Const(high, 32),
             "CONTROL": self.enable,
-            "STATUS": Cat(self._idle, Const(0, 7), short, long),
+            "STATUS": Cat(self._idle, Const(0, 7), short_seen, long_seen),
         }
 
     def _read(self, m: Module, values: dict) -> None:

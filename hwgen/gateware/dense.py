@@ -98,10 +98,10 @@ class Dense(wiring.Component):
         m.d.comb += [
             rom.addr.eq(fold.value),
             array.w.eq(rom.data),
-            array.x.eq(delayed(m, operands, Rom.LATENCY, "x")),
-            array.enable.eq(delayed(m, issue, Rom.LATENCY, "enable")),
-            array.first.eq(delayed(m, in_beat.value == 0, Rom.LATENCY, "first")),
-            array.last.eq(delayed(m, in_beat.last, Rom.LATENCY, "last")),
-            array.slot.eq(delayed(m, out_fold.value, Rom.LATENCY, "slot")),
+            array.x.eq(delayed(m, operands, rom.latency, "x")),
+            array.enable.eq(delayed(m, issue, rom.latency, "enable")),
+            array.first.eq(delayed(m, in_beat.value == 0, rom.latency, "first")),
+            array.last.eq(delayed(m, in_beat.last, rom.latency, "last")),
+            array.slot.eq(delayed(m, out_fold.value, rom.latency, "slot")),
         ]
         return m

@@ -112,16 +112,15 @@ class Drain(wiring.Component):
         part_done = part.last | index.last
         with m.If(issue):
             index.step(m)
+            part.step(m)
             with m.If(part_done):
-                m.d.sync += part.value.eq(0)
-            with m.Else():
-                part.step(m)
+                part.restart(m)
             if self.pixels > 1:
                 with m.If(index.last):
                     pixel.step(m)
                     column.step(m)
                     with m.If(column.last):
-                        m.d.sync += pixel.value.eq(0)
+                        pixel.restart(m)
         pixel_done: Value = Const(1)
         if self.pixels > 1:
             pixel_done = index.last & (pixel.last | column.last)

@@ -1,8 +1,8 @@
-"""Queues: a FIFO whose slots are reserved ahead, and a queue with a registered head."""
+"""The queue at the end of every pipeline: a FIFO whose slots are reserved ahead."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Module, Mux, Shape, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,19 +25,22 @@ class CreditFifo(wiring.Component):
     Parameters
     ----------
     shape : of an entry; depth : entries, at least 1.
+    early : the consumer says itself when a slot is free, by ``free``: up to a cycle before it
+    takes the entry, which is then read for the last time while its successor is written.
 
     Members
     -------
-    take (in), room (out), push (in), data (in), o (out stream), level (out): entries stored.
+    take (in), room (out), push (in), data (in), o (out stream), level (out): entries stored;
+    free (in), where ``early``.
 
     An entry pushed in cycle t is valid at ``o`` in t+1; a slot freed in t counts as room in t+1.
     A latency of L cycles from take to push needs L+2 entries for one beat a cycle.
     """
 
-    def __init__(self, shape, depth: int) -> None:
+    def __init__(self, shape, depth: int, early: bool = False) -> None:
         if depth < 1:
             raise ValueError(f"a FIFO has at least 1 entry, got {depth}")
-        self.depth, self.shape = depth, shape
+        self.depth, self.shape, self.early = depth, shape, early
         super().__init__(
             {
                 "take": In(1),
@@ -47,21 +50,28 @@ class CreditFifo(wiring.Component):
                 "o": Out(stream.Signature(shape)),
                 "level": Out(index_shape(depth + 1)),
             }
+            | ({"free": In(1)} if early else {})
         )
 
     def elaborate(self, platform):
         m = Module()
         pop = Signal()
         reserved = Signal(index_shape(self.depth + 1))
-        m.d.comb += [
-            pop.eq(self.o.valid & self.o.ready),
-            self.o.valid.eq(self.level != 0),
-            self.room.eq(reserved != self.depth),
-        ]
-        m.d.sync += [
-            reserved.eq(reserved + self.take - pop),
-            self.level.eq(self.level + self.push - pop),
-        ]
+        m.d.comb += pop.eq(self.o.valid & self.o.ready)
+        # Room and valid are registers of their own, since handshakes begin with them.
+        full = Signal(name="full")
+        m.d.comb += self.room.eq(~full)
+        free = self.free if self.early else pop
+        with m.If(self.take != free):
+            m.d.sync += [
+                reserved.eq(reserved + self.take - free),
+                full.eq(self.take & (reserved == self.depth - 1)),
+            ]
+        with m.If(self.push != pop):
+            m.d.sync += [
+                self.level.eq(self.level + self.push - pop),
+                self.o.valid.eq(self.push | (self.level != 1)),
+            ]
         head = _ring_buffer(m, self.depth, self.shape, self.push, self.data, pop)
         m.d.comb += self.o.payload.eq(head)
         return m
@@ -101,49 +111,3 @@ def _ring_buffer(m: Module, depth: int, shape, push: Value, data, pop: Value):
         block.r_addr.eq(following),
     ]
     return block.r_data
-
-
-class HeadQueue(wiring.Component):
-    """Queue whose head is a register: entry n may enter the head as entry n-1 leaves it.
-
-    Parameters: ``shape``; ``depth`` entries including the head. With depth 1 it is one register
-    whose ``i.ready`` follows ``o.ready`` within the cycle; deeper ones put a FIFO before it.
-
-    An entry reaches the head 1 cycle after it is accepted (depth 1), or 2 (deeper).
-    """
-
-    def __init__(self, shape, depth: int) -> None:
-        if depth < 1:
-            raise ValueError(f"a queue has at least 1 entry, got {depth}")
-        self.depth, self.shape = depth, shape
-        super().__init__(
-            {
-                "i": In(stream.Signature(shape)),
-                "o": Out(stream.Signature(shape)),
-                "level": Out(index_shape(depth + 1)),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        valid, payload, ready = self.i.valid, self.i.payload, self.i.ready
-        behind: Value = Const(0)
-        if self.depth > 1:
-            m.submodules.fifo = fifo = CreditFifo(self.shape, self.depth - 1)
-            accept = Signal()
-            m.d.comb += [
-                ready.eq(fifo.room),
-                accept.eq(valid & fifo.room),
-                fifo.take.eq(accept),
-                fifo.push.eq(accept),
-                fifo.data.eq(payload),
-            ]
-            valid, payload, ready = fifo.o.valid, fifo.o.payload, fifo.o.ready
-            behind = fifo.level
-        m.d.comb += ready.eq(~self.o.valid | self.o.ready)
-        with m.If(ready):
-            m.d.sync += self.o.valid.eq(valid)
-        with m.If(ready & valid):
-            m.d.sync += self.o.payload.eq(payload)
-        m.d.comb += self.level.eq(behind + self.o.valid)
-        return m

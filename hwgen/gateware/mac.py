@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..numeric.types import QType
 from .counter import delayed, index_shape
 from .memory import SimpleDualPort
+from .multiplier import Multiplier
 from .requantizer import overflowed, rounding_increment
 from .streams import positive
 
@@ -50,8 +51,8 @@ class MacParameters:
 
     @property
     def latency(self) -> int:
-        """Cycles from operands to accumulator: product, adder tree, accumulation."""
-        return 2 + tree_levels(self.simd)
+        """Cycles from operands to accumulator: multiplier, adder tree, accumulation."""
+        return Multiplier.LATENCY + tree_levels(self.simd) + 1
 
 
 class ProcessingElement(wiring.Component):
@@ -95,11 +96,11 @@ class ProcessingElement(wiring.Component):
             m.d.sync += self.acc.eq(self._accumulated(m, start, total))
         return m
 
-    def _product(self, m: Module, lane: int) -> Signal:
-        value = self.x[lane] * self.w[lane]
-        product = Signal(value.shape(), name=f"product{lane}")
-        m.d.sync += product.eq(value)
-        return product
+    def _product(self, m: Module, lane: int) -> Value:
+        multiplier = Multiplier(self.parameters.x, self.parameters.w)
+        m.submodules[f"mul{lane}"] = multiplier
+        m.d.comb += [multiplier.a.eq(self.x[lane]), multiplier.b.eq(self.w[lane])]
+        return multiplier.p
 
     def _tree(self, m: Module, terms: list) -> Value:
         level = 0
@@ -143,9 +144,11 @@ class ProcessingElement(wiring.Component):
             psum.r_en.eq(1),
             psum.r_addr.eq(self.next_slot),
         ]
+        again = Signal(name="again")
+        m.d.sync += again.eq(self.enable & (self.slot == self.next_slot))
         stored = Signal(shape, name="stored")
         m.d.comb += stored.eq(psum.r_data)
-        return Mux(written & (written_slot == self.slot), self.acc, stored)
+        return Mux(again, self.acc, stored)
 
 
 class MacArray(wiring.Component):

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from amaranth.hdl import ClockSignal, Instance, Module, Signal, unsigned
+from amaranth.hdl import Array, ClockSignal, Instance, Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import index_shape
-from .streams import positive
+from .counter import delayed, index_shape
+from .streams import beats_of, positive
 
 
 class ImageStore(Protocol):
@@ -28,22 +28,35 @@ class ImageStore(Protocol):
         ...
 
 
+BANK = 2048
+"""Words of a ROM that are one column of block RAM in ECP5, Nexus, Gowin and iCE40 (2048 x 9, 9, 8
+and 2 bits): no multiplexer stands between memory and output register."""
+ARITY = 4
+"""Banks that one registered level of a ROM's output multiplexer joins."""
+
+
+def rom_latency(words: int) -> int:
+    """Cycles from address to data: memory read, output register, levels of the multiplexer."""
+    latency, banks = 2, beats_of(words, BANK)
+    while banks > 1:
+        latency, banks = latency + 1, beats_of(banks, ARITY)
+    return latency
+
+
 class Rom(wiring.Component):
     """Read-only memory with a registered output.
 
     Parameters
     ----------
-    name : of the image file, unique in a design.
+    name : of the image file, unique in a design; each bank of several adds its number.
     width : bits of a word; words : their values, unsigned.
 
     Members
     -------
     addr (in), data (out).
 
-    Latency 2 cycles (memory read, output register), initiation interval 1. No enable.
+    Latency ``latency`` cycles, that of rom_latency; initiation interval 1. No enable.
     """
-
-    LATENCY = 2
 
     def __init__(self, name: str, width: int, words: Sequence[int]) -> None:
         if not words:
@@ -51,13 +64,44 @@ class Rom(wiring.Component):
         if any(not 0 <= word < 1 << width for word in words):
             raise ValueError(f"ROM {name!r} has a word that does not fit {width} bits")
         self.image, self.width, self.words = name, width, list(words)
+        self.latency = rom_latency(len(words))
         super().__init__({"addr": In(index_shape(len(words))), "data": Out(width)})
 
     def elaborate(self, platform):
         m = Module()
         if len(self.words) == 1:
             m.d.comb += self.data.eq(self.words[0])
-            return m
+        elif len(self.words) > BANK:
+            self._banks(m)
+        else:
+            self._bank(m, platform)
+        return m
+
+    def _banks(self, m: Module) -> None:
+        """Banks side by side, and a registered multiplexer with their part of the address."""
+        level = []
+        for number, start in enumerate(range(0, len(self.words), BANK)):
+            words = self.words[start : start + BANK]
+            bank = Rom(f"{self.image}_{number}", self.width, words)
+            m.submodules[f"bank{number}"] = bank
+            m.d.comb += bank.addr.eq(self.addr)
+            level.append(
+                delayed(m, bank.data, 2, f"constant{number}") if len(words) == 1 else bank.data
+            )
+        select = delayed(m, self.addr[(BANK - 1).bit_length() :], 2, "select")
+        depth = 0
+        while len(level) > 1:
+            joined = []
+            for start in range(0, len(level), ARITY):
+                word = Signal(self.width, name=f"joined{depth}_{len(joined)}")
+                m.d.sync += word.eq(Array(level[start : start + ARITY])[select[:2]])
+                joined.append(word)
+            depth += 1
+            select = delayed(m, select[2:], 1, f"select{depth}") if len(joined) > 1 else select
+            level = joined
+        m.d.comb += self.data.eq(level[0])
+
+    def _bank(self, m: Module, platform) -> None:
         if hasattr(platform, "add_image"):
             m.submodules.rom = Instance(
                 "hwgen_rom",
@@ -69,14 +113,13 @@ class Rom(wiring.Component):
                 i_addr=self.addr,
                 o_data=self.data,
             )
-            return m
+            return
         m.submodules.mem = mem = memory.Memory(
             shape=unsigned(self.width), depth=len(self.words), init=self.words
         )
         port = mem.read_port()
         m.d.comb += port.addr.eq(self.addr)
         m.d.sync += self.data.eq(port.data)
-        return m
 
 
 ROM_VERILOG = """\
@@ -98,7 +141,9 @@ module hwgen_rom #(
     reg [WIDTH-1:0] mem [0:DEPTH-1];
     reg [WIDTH-1:0] word;
     // Tools that read this file before they know the parameters find no image to read.
-    generate if (IMAGE != "") initial $readmemh({`HWGEN_MEM_DIR, IMAGE}, mem); endgenerate
+    generate if (IMAGE != "") begin : load
+        initial $readmemh({`HWGEN_MEM_DIR, IMAGE}, mem);
+    end endgenerate
     always @(posedge clk) begin
         word <= mem[addr];
         data <= word;

@@ -185,6 +185,7 @@ class WindowPool(wiring.Component):
                 "o": Out(stream_of(self.result_shape, geometry.lanes)),
                 "issue": Out(1),
                 "ring_level": Out(index_shape(depths.rows + 1)),
+                "window_level": Out(index_shape(depths.windows + 1)),
                 "level": Out(index_shape(depths.fifo + 1)),
             }
         )
@@ -211,6 +212,7 @@ class WindowPool(wiring.Component):
             self.issue.eq(issue),
             window.o.ready.eq(issue & chunk.last),
             self.ring_level.eq(ring.level),
+            self.window_level.eq(window.level),
             self.level.eq(fifo.level),
             fifo.push.eq(delayed(m, issue, self.latency, "push")),
             fifo.data.eq(Cat(*(self._lane(m, window.o.payload, chunk, i) for i in range(g.lanes)))),

@@ -11,7 +11,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..numeric.types import Overflow, QType, Rounding
 from .counter import delayed, index_shape
-from .memory import Rom
+from .memory import Rom, rom_latency
+from .multiplier import WideMultiplier
 from .streams import beat, beats_of, element, positive
 
 
@@ -53,7 +54,7 @@ class RequantParameters:
     @property
     def latency(self) -> int:
         """Cycles from accumulator to result."""
-        return Rom.LATENCY + 3 + (2 if self.multiplies else 0)
+        return rom_latency(self.channels) + 3 + (WideMultiplier.LATENCY if self.multiplies else 0)
 
 
 def shape_of(values: Sequence[int]) -> Shape:
@@ -115,13 +116,16 @@ class Requantizer(wiring.Component):
         p = self.parameters
         layout, words = self._table()
         m.submodules.table = table = Rom(self.image, layout.size * self.lanes, words)
+        # The latency follows from the channels, whatever the lanes: a smaller table waits.
+        ahead = rom_latency(p.channels)
+        index = delayed(m, self.index, ahead - table.latency, "index")
         m.d.comb += [
-            table.addr.eq(self.index),
+            table.addr.eq(index),
             self.o_valid.eq(delayed(m, self.valid, p.latency, "valid")),
         ]
         lanes = data.View(data.ArrayLayout(layout, self.lanes), table.data)
         for lane in range(self.lanes):
-            acc = delayed(m, self.acc[lane], Rom.LATENCY, f"acc{lane}")
+            acc = delayed(m, self.acc[lane], ahead, f"acc{lane}")
             acc = acc if isinstance(acc, Value) else Value.cast(acc)
             if len(set(p.mult)) == 1 and len(set(p.bias)) == 1:
                 mult: Value = Const(p.mult[0], shape_of(p.mult))
@@ -136,28 +140,30 @@ class Requantizer(wiring.Component):
         p = self.parameters
         if self.acc_shape.signed:
             acc = acc.as_signed()
-        product = acc * mult
         if p.multiplies:
-            # Two registers, so that a DSP block can take them as its own.
-            for stage in ("product", "product2"):
-                register = Signal(product.shape(), name=f"{name}_{stage}")
-                m.d.sync += register.eq(product)
-                product = register
-            bias = delayed(m, bias, 2, f"{name}_bias")
+            multiplier = WideMultiplier(acc.shape(), mult.shape())
+            m.submodules[f"{name}_mul"] = multiplier
+            m.d.comb += [multiplier.a.eq(acc), multiplier.b.eq(mult)]
+            product: Value = multiplier.p
+            bias = delayed(m, bias, WideMultiplier.LATENCY, f"{name}_bias")
             bias = bias.as_signed() if shape_of(p.bias).signed else bias
+        else:
+            product = acc * mult  # by a power of two
         biased_value = product + bias
         biased = Signal(signed(biased_value.shape().width + 1), name=f"{name}_biased")
         m.d.sync += biased.eq(biased_value)
         rounded_value = (biased >> p.shift) + rounding_increment(biased, p.shift, p.out.rounding)
         rounded = Signal(signed(rounded_value.shape().width), name=f"{name}_rounded")
         m.d.sync += rounded.eq(rounded_value)
-        result = overflowed(rounded, p.out)
-        if p.clip is not None:
-            low, high = p.clip
-            clipped = Signal(element(p.out), name=f"{name}_unclipped")
-            m.d.comb += clipped.eq(result)
-            result = Mux(clipped < low, low, Mux(clipped > high, high, clipped))
-        return result
+        if p.clip is None:
+            return overflowed(rounded, p.out)
+        if p.out.overflow in (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC):
+            # Two clamps are one: between what the second makes of the bounds of the first.
+            low, high = (min(max(end, p.clip[0]), p.clip[1]) for end in (p.out.low, p.out.max))
+            return clamped(rounded, low, high)
+        fits = Signal(element(p.out), name=f"{name}_fits")
+        m.d.comb += fits.eq(overflowed(rounded, p.out))
+        return clamped(fits, *p.clip)
 
 
 def rounding_increment(value: Value, shift: int, rounding: Rounding) -> Value:
@@ -199,8 +205,11 @@ def overflowed(value: Value, out: QType) -> Value:
     if out.overflow is Overflow.WRAP:
         low_bits = value[: out.width] if len(value) >= out.width else value
         return low_bits
-    low, high = out.low, out.max
-    below, above = value < low, value > high
     if out.overflow is Overflow.SATURATE_ZERO:
-        return Mux(below | above, 0, value)
-    return Mux(below, low, Mux(above, high, value))
+        return Mux((value < out.low) | (value > out.max), 0, value)
+    return clamped(value, out.low, out.max)
+
+
+def clamped(value: Value, low: int, high: int) -> Value:
+    """The nearest value in ``low..high``."""
+    return Mux(value < low, low, Mux(value > high, high, value))

@@ -12,9 +12,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..geometry import WindowGeometry
-from .counter import Counter, index_shape
+from .counter import Counter, delayed, index_shape
+from .fifo import CreditFifo
 from .memory import SimpleDualPort
-from .streams import beat, stream_of
+from .streams import beat, connect, stream_of
 
 
 def column_beat(shape: Shape, geometry: WindowGeometry, parallel: bool) -> data.StructLayout:
@@ -51,9 +52,14 @@ class RowRing(wiring.Component):
     column is a single beat with undefined taps. level (out): rows held, a partly written one
     included.
 
-    A beat written in cycle t can be asked for in t+1 and is at ``o`` in t+2. One beat a cycle
-    on both sides.
+    A beat written in cycle t can be asked for in t+1 and is at ``o`` in t+2+LATENCY. One beat a
+    cycle on both sides. No signal passes from ``o`` to the reading side in the same cycle.
     """
+
+    LATENCY = 3
+    """Cycles from asking to the queue at the output: address, memory, register."""
+    QUEUE = LATENCY + 2
+    """Column beats that the output queue needs for one a cycle."""
 
     def __init__(self, shape: Shape, geometry: WindowGeometry, rows: int, parallel: bool) -> None:
         needed = max(geometry.rows_waited(r) + 1 for r in range(geometry.out_size[0]))
@@ -72,16 +78,18 @@ class RowRing(wiring.Component):
         m = Module()
         g = self.geometry
         width = g.lanes * Shape.cast(self.shape).width
-        # Rows written completely and not yet released. Reading may release rows that are still
+        # Rows written completely and not yet released, as reading sees it; and as writing does,
+        # a cycle later, when the last beat has been read. Reading may release rows that are still
         # to come (a stride beyond the kernel, rows below the last window): then it is negative.
         lead = max(g.rows_released(r) for r in range(g.out_size[0]))
-        complete = Signal(signed(max(self.rows, lead).bit_length() + 2), name="complete")
+        shape = signed(max(self.rows, lead).bit_length() + 2)
+        complete, held = Signal(shape, name="complete"), Signal(shape, name="held")
 
         slot = Counter(self.rows, "write_slot")
         position = Counter(g.row_beats, "write_position")
         write = Signal(name="write")
         m.d.comb += [
-            self.i.ready.eq(complete < self.rows),
+            self.i.ready.eq(held < self.rows),
             write.eq(self.i.valid & self.i.ready),
         ]
         row_done = Signal(name="row_done")
@@ -91,11 +99,16 @@ class RowRing(wiring.Component):
             with m.If(position.last):
                 slot.step(m)
 
-        reader = self._reader(m, complete, position.value)
-        m.d.sync += complete.eq(complete + row_done - reader["released"])
+        m.submodules.queue = queue = CreditFifo(self.o.payload.shape(), self.QUEUE)
+        connect(m, queue.o, wiring.flipped(self.o))
+        reader = self._reader(m, complete, position.value, queue)
+        m.d.sync += [
+            complete.eq(complete + row_done - reader["released"]),
+            held.eq(held + row_done - delayed(m, reader["released"], 1, "freed")),
+        ]
         partial = position.value != 0
-        with m.If(complete >= 0):
-            m.d.comb += self.level.eq(complete + partial)
+        with m.If(held >= 0):
+            m.d.comb += self.level.eq(held + partial)
 
         banks = []
         for index in range(self.rows if self.parallel else 1):
@@ -108,11 +121,11 @@ class RowRing(wiring.Component):
                 bank.w_en.eq(write & chosen),
                 bank.w_addr.eq(base + position.value),
                 bank.w_data.eq(self.i.payload),
-                bank.r_en.eq(reader["issue"]),
+                bank.r_en.eq(1),
                 bank.r_addr.eq(reader["address"]),
             ]
             banks.append(bank.r_data)
-        self._output(m, reader, banks)
+        self._output(m, reader, banks, queue)
         return m
 
     def _row_address(self, m: Module, name: str, slot: Value) -> Value:
@@ -123,7 +136,9 @@ class RowRing(wiring.Component):
         m.d.comb += address.eq(starts[slot])
         return address
 
-    def _reader(self, m: Module, complete: Value, written: Value) -> dict[str, Value]:
+    def _reader(
+        self, m: Module, complete: Value, written: Value, queue: CreditFifo
+    ) -> dict[str, Value]:
         """Counters of the reading side: which beat is asked for, and whether it may be."""
         g = self.geometry
         out_row = Counter(g.out_size[0], "out_row")
@@ -139,12 +154,8 @@ class RowRing(wiring.Component):
         m.d.comb += available.eq(
             (complete > waited) | ((complete == waited) & (written > position))
         )
-        stage_free = Signal(name="stage_free")
         issue = Signal(name="issue")
-        m.d.comb += [
-            stage_free.eq(~self.o.valid | self.o.ready),
-            issue.eq(stage_free & (available | virtual)),
-        ]
+        m.d.comb += [issue.eq(queue.room & (available | virtual)), queue.take.eq(issue)]
 
         column_done = chunk.last & kernel_row.last
         row_done = column_done & column.last
@@ -163,15 +174,16 @@ class RowRing(wiring.Component):
         self._step_rows(m, issue, row_done, virtual, out_row)
 
         base = self._step_window_slot(m, issue & ~virtual & row_done, out_row)
-        address: Value = position
+        # The memory is read a cycle after the decision.
+        asked = delayed(m, position, 1, "asked_position")
+        address: Value = asked
         if not self.parallel:
             slot = Signal(index_shape(self.rows), name="read_slot")
             total = base + kernel_row.value
-            m.d.comb += slot.eq(_modulo(total, self.rows, self.rows + g.kernel[0] - 1))
-            address = self._row_address(m, "read", slot) + position
+            m.d.sync += slot.eq(_modulo(total, self.rows, self.rows + g.kernel[0] - 1))
+            address = self._row_address(m, "read", slot) + asked
         return {
             "issue": issue,
-            "virtual": virtual,
             "address": address,
             "released": released,
             "base": base,
@@ -179,7 +191,6 @@ class RowRing(wiring.Component):
             "last": virtual | column_done,
             "chunk": chunk.value,
             "row": kernel_row.value,
-            "stage_free": stage_free,
         }
 
     def _step_position(self, m, position, chunk: Counter, column_done, row_done) -> None:
@@ -226,29 +237,27 @@ class RowRing(wiring.Component):
             m.d.sync += base.eq(_modulo(following, rows, 2 * rows - 2))
         return base
 
-    def _output(self, m: Module, reader: dict[str, Value], banks: list[Value]) -> None:
-        """Second stage: the words that were read, rotated so that kernel row 0 comes first."""
+    def _output(
+        self, m: Module, reader: dict[str, Value], banks: list[Value], queue: CreditFifo
+    ) -> None:
+        """The words that were read, registered and rotated so that kernel row 0 comes first."""
         g = self.geometry
-        base = Signal.like(reader["base"], name="stage_slot")
-        payload = self.o.payload
-        with m.If(reader["stage_free"]):
-            m.d.sync += self.o.valid.eq(reader["issue"])
-        with m.If(reader["issue"]):
-            m.d.sync += [
-                base.eq(reader["base"]),
-                payload.first.eq(reader["first"]),
-                payload.last.eq(reader["last"]),
-                payload.chunk.eq(reader["chunk"]),
-                payload.row.eq(reader["row"]),
-            ]
+        payload = Signal(self.o.payload.shape(), name="column")
+        late = {
+            name: delayed(m, reader[name], self.LATENCY, f"column_{name}")
+            for name in ("issue", "base", "first", "last", "chunk", "row")
+        }
+        m.d.comb += [queue.push.eq(late["issue"]), queue.data.eq(payload)]
+        m.d.comb += [payload[name].eq(late[name]) for name in ("first", "last", "chunk", "row")]
+        words = [delayed(m, bank, 1, f"word{index}") for index, bank in enumerate(banks)]
         if not self.parallel:
-            m.d.comb += payload.taps[0].eq(banks[0])
+            m.d.comb += payload.taps[0].eq(words[0])
             return
-        with m.Switch(base):
+        with m.Switch(late["base"]):
             for slot in range(self.rows):
                 with m.Case(slot):
                     for row in range(g.kernel[0]):
-                        m.d.comb += payload.taps[row].eq(banks[(slot + row) % self.rows])
+                        m.d.comb += payload.taps[row].eq(words[(slot + row) % self.rows])
 
 
 def _by_row(m: Module, name: str, out_row: Value, function, g: WindowGeometry) -> Signal:

@@ -7,10 +7,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..geometry import WindowGeometry
-from .counter import Counter, index_shape
-from .fifo import HeadQueue
+from .counter import Counter, delayed, index_shape
+from .fifo import CreditFifo
 from .ring import column_beat
-from .streams import positive
+from .streams import connect, positive
 
 
 def window_layout(shape: Shape, geometry: WindowGeometry) -> data.StructLayout:
@@ -34,58 +34,82 @@ class WindowAssembler(wiring.Component):
     """Shift register of columns; gives one window for each group of output pixels.
 
     Parameters: shape of an element, geometry, ``parallel`` as the ring's, ``queue`` windows kept
-    ahead of the consumer (at least 1: the one it works on).
+    for the consumer (at least 1: the one it works on), ``early`` of the queue, see CreditFifo.
 
-    Members: i (in stream) column beats, o (out stream) windows, level (out) windows waiting.
+    Members: i (in stream) column beats, o (out stream) windows, level (out) windows in the queue,
+    free (in) where ``early``.
 
-    The beat that completes a window in cycle t makes it enter the queue in t+1. A window that
-    has entered the queue is at ``o`` a cycle later (two when ``queue`` > 1).
+    The window of a beat accepted in cycle t is pushed in t + LATENCY where the queue has a place
+    for it in t. Else it waits in the shift register, and no beat is accepted, until there is one:
+    in that cycle it is pushed and the next beat accepted. The shift register's wide enable is a
+    register. One beat a cycle; one window a cycle with LATENCY + 2 places.
     """
 
+    LATENCY = 2
+    """Cycles from the beat that completes a window to the queue: beat register, shift register."""
+
     def __init__(
-        self, shape: Shape, geometry: WindowGeometry, parallel: bool, queue: int = 1
+        self,
+        shape: Shape,
+        geometry: WindowGeometry,
+        parallel: bool,
+        queue: int = 1,
+        early: bool = False,
     ) -> None:
         positive(queue=queue)
         self.shape, self.geometry, self.parallel = shape, geometry, parallel
-        self.queue = queue
+        self.queue, self.early = queue, early
         super().__init__(
             {
                 "i": In(stream.Signature(column_beat(shape, geometry, parallel))),
                 "o": Out(stream.Signature(window_layout(shape, geometry))),
                 "level": Out(index_shape(queue + 1)),
             }
+            | ({"free": In(1)} if early else {})
         )
 
     def elaborate(self, platform):
         m = Module()
         g = self.geometry
         layout = window_layout(self.shape, g)
-        m.submodules.queue = queue = HeadQueue(layout, self.queue)
-        m.d.comb += self.level.eq(queue.level)
-        complete = Signal(name="complete")
-        window = Signal(layout, name="shifted")
-        handed_on = Signal(name="handed_on")
+        m.submodules.queue = queue = CreditFifo(layout, self.queue, self.early)
+        connect(m, queue.o, wiring.flipped(self.o))
+        if self.early:
+            m.d.comb += queue.free.eq(self.free)
+        accept, completes = Signal(name="accept"), Signal(name="completes")
+        waits, settled = Signal(name="waits"), Signal(name="settled")
+        now, late = Signal(name="pushed_at_once"), Signal(name="pushed_late")
         m.d.comb += [
-            handed_on.eq(complete & queue.i.ready),
-            queue.i.valid.eq(complete),
-            queue.i.payload.eq(window),
-            self.i.ready.eq(~complete | handed_on),
-            self.o.valid.eq(queue.o.valid),
-            self.o.payload.eq(queue.o.payload),
-            queue.o.ready.eq(self.o.ready),
+            self.level.eq(queue.level),
+            late.eq(settled & queue.room),
+            accept.eq(self.i.valid & (~waits | late)),
+            self.i.ready.eq(accept),
+            now.eq(accept & completes & queue.room & ~waits),
+            queue.take.eq(now | late),
+            queue.push.eq(delayed(m, now, self.LATENCY, "push") | late),
         ]
-        accept = Signal(name="accept")
-        m.d.comb += accept.eq(self.i.valid & self.i.ready)
-        with m.If(handed_on):
-            m.d.sync += complete.eq(0)
-        with m.If(accept):
-            self._shift(m, window)
-        with m.If(accept & self.i.payload.last):
-            self._count(m, complete, window)
+        m.d.sync += settled.eq(waits & ~late)
+        with m.If(accept & completes & ~now):
+            m.d.sync += waits.eq(1)
+        with m.Elif(late):
+            m.d.sync += waits.eq(0)
+        beat = Signal(self.i.payload.shape(), name="beat")
+        shift = Signal(name="shift")
+        current = Signal(layout, name="current")
+        m.d.sync += [beat.eq(self.i.payload), shift.eq(accept)]
+        with m.If(shift):
+            self._shift(m, beat, current)
+        masks = self._count(m, accept & self.i.payload.last, completes)
+        m.d.comb += queue.data.eq(current)
+        for name, mask in masks.items():
+            kept = Signal(len(mask), name=f"kept_{name}")
+            with m.If(accept & completes):
+                m.d.sync += kept.eq(mask)
+            m.d.comb += queue.data[name].eq(delayed(m, kept, 1, name))
         return m
 
-    def _shift(self, m: Module, window) -> None:
-        g, beat = self.geometry, self.i.payload
+    def _shift(self, m: Module, beat, window) -> None:
+        g = self.geometry
         newest = g.window_columns - 1
         with m.If(beat.first):
             for column in range(newest):
@@ -100,27 +124,34 @@ class WindowAssembler(wiring.Component):
                         target = window.taps[newest][row][chunk * g.lanes + lane]
                         m.d.sync += target.eq(beat.taps[row if self.parallel else 0][lane])
 
-    def _count(self, m: Module, complete: Signal, window) -> None:
-        """Columns still missing; when none are, the window is complete with its masks."""
+    def _count(self, m: Module, column: Value, completes: Signal) -> dict[str, Value]:
+        """Columns still missing, stepped by each; the masks of the window under way."""
         g = self.geometry
         group = Counter(g.groups, "group")
         out_row = Counter(g.out_size[0], "out_row")
         again = g.first_steps - (g.virtual_steps if g.fused else 0)
-        missing = Signal(
-            index_shape(max(g.first_steps, g.step) + 1), name="missing", init=g.first_steps
-        )
-        with m.If(missing != 1):
-            m.d.sync += missing.eq(missing - 1)
-        with m.Else():
-            m.d.sync += [
-                complete.eq(1),
-                window.columns.eq(self._column_mask(group.value)),
-                window.rows.eq(self._row_mask(out_row.value)),
-                missing.eq(Mux(group.last, Mux(out_row.last, g.first_steps, again), g.step)),
-            ]
-            group.step(m)
-            with m.If(group.last):
-                out_row.step(m)
+        shape = index_shape(max(g.first_steps, g.step) + 1)
+        missing = Signal(shape, name="missing", init=g.first_steps)
+        following = Signal(shape, name="following")
+        last_missing = Signal(name="last_missing", init=g.first_steps == 1)
+        m.d.comb += [
+            completes.eq(last_missing & self.i.payload.last),
+            following.eq(missing - 1),
+        ]
+        with m.If(last_missing):
+            m.d.comb += following.eq(
+                Mux(group.last, Mux(out_row.last, g.first_steps, again), g.step)
+            )
+        with m.If(column):
+            m.d.sync += [missing.eq(following), last_missing.eq(following == 1)]
+            with m.If(last_missing):
+                group.step(m)
+                with m.If(group.last):
+                    out_row.step(m)
+        return {
+            "columns": self._column_mask(group.value),
+            "rows": self._row_mask(out_row.value),
+        }
 
     def _column_mask(self, group: Value) -> Value:
         g = self.geometry

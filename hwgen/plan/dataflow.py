@@ -211,7 +211,7 @@ def _unit(stage: Stage, stream: StreamShape, chosen: Folding | None) -> Unit:
     assert isinstance(op, ops.Requantize)
     multiplies = needs_multiplier(op, stage.input)
     return RequantUnit(
-        **common, output=out(stream.lanes), delay=latency.requantizer(multiplies),
+        **common, output=out(stream.lanes), delay=latency.requantizer(multiplies, channels),
         multiplies=multiplies, parameter_bits=_parameter_bits(op),
     )  # fmt: skip
 

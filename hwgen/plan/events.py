@@ -20,14 +20,16 @@ class Queue:
     """Event times of one queue: entry n is pushed in cycle push[n] and popped in pop[n].
 
     An entry pushed in cycle t can be popped in t+1; a slot freed in t can be reserved in t+1.
+    ``freed`` are the cycles in which slots are freed: those of the pops, unless it is replaced.
     """
 
-    __slots__ = ("depth", "name", "pop", "push", "weight_in", "weight_out")
+    __slots__ = ("depth", "freed", "name", "pop", "push", "weight_in", "weight_out")
 
     def __init__(self, name: str, depth: int) -> None:
         self.name, self.depth = name, depth
         self.push: list[int] = []
         self.pop: list[int] = []
+        self.freed = self.pop
         self.weight_in: Callable[[int], int] | None = None
         self.weight_out: Callable[[int], int] | None = None
 

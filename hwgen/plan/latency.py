@@ -5,8 +5,13 @@ They are stated here a second time on purpose: a test holds each against the gat
 
 from __future__ import annotations
 
-ROM = 2
-"""Memory read and output register."""
+RING = 3
+"""From asking for a column to its place in the ring's output queue: address, memory, register."""
+RING_QUEUE = 5
+WINDOW = 2
+"""From the beat that completes a window to the queue of windows: beat and shift registers."""
+FIRST_WINDOW = 1 + RING + 1 + WINDOW + 1
+"""From the pixel beat that a window waits for to the window: asked for, read, accepted, queued."""
 STREAM_POOL = 2
 ARGMAX = 1
 
@@ -20,14 +25,24 @@ def adder_tree(simd: int) -> int:
     return levels
 
 
+def rom(words: int) -> int:
+    """Memory read, output register, and a registered multiplexer of banks of 2048 words."""
+    banks = -(-words // 2048)
+    levels = 0
+    while banks > 1:
+        banks = -(-banks // 4)
+        levels += 1
+    return 2 + levels
+
+
 def mac(simd: int) -> int:
-    """From the issue of operands to the finished accumulator: ROM, product, tree, sum."""
-    return ROM + 2 + adder_tree(simd)
+    """From operands to the finished accumulator: operands, product, tree, sum."""
+    return 3 + adder_tree(simd)
 
 
-def requantizer(multiplies: bool) -> int:
-    """From accumulators to results: parameter ROM, product (two), bias, round, saturate."""
-    return ROM + 3 + (2 if multiplies else 0)
+def requantizer(multiplies: bool, channels: int) -> int:
+    """From accumulators to results: parameter ROM, product (three), bias, round, saturate."""
+    return rom(channels) + 3 + (3 if multiplies else 0)
 
 
 def window_pool(taps: int) -> int:

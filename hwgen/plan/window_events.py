@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..geometry import WindowGeometry
+from . import latency
 from .events import Process, Queue, Simulation
 
 
 @dataclass
-class WindowEvents:
-    """Event times inside a unit with a window.
-
-    written : of each input beat. released : of each input row. handed : when each window left
-    the shift register. head : when it entered the head of its queue (usable in the next cycle).
-    consumed : when its work was done.
-    """
+class RingEvents:
+    """Event times of a ring. written : of each input beat. released : of each input row."""
 
     written: list[int]
     released: list[int]
-    handed: list[int]
-    head: list[int]
-    consumed: list[int]
 
 
 def window_events(
@@ -33,18 +27,22 @@ def window_events(
     rows: int,
     parallel: bool,
     windows: int,
-) -> WindowEvents:
-    """Add the processes of a window to a simulation."""
-    events = WindowEvents(*(sim.events() for _ in range(5)))
+) -> Queue:
+    """Add the processes of a window to a simulation; returns the queue of windows.
+
+    Its consumer fills ``pop`` and ``freed``.
+    """
+    events = RingEvents(sim.events(), sim.events())
+    queue = sim.queue(f"{name}.windows", windows)
+    queue.freed = sim.events()
     sim.processes.append(_writer(sim, geometry, source, rows, events))
-    sim.processes.append(_loader(sim, geometry, parallel, windows, events))
-    sim.processes.append(_mover(sim, geometry, windows, events))
+    sim.processes.append(_loader(sim, geometry, parallel, events, queue))
     sim.levels[f"{name}.ring"] = lambda until: _ring_high_water(events, geometry, until)
-    return events
+    return queue
 
 
 def _writer(
-    sim: Simulation, geometry: WindowGeometry, source: Queue, rows: int, events: WindowEvents
+    sim: Simulation, geometry: WindowGeometry, source: Queue, rows: int, events: RingEvents
 ) -> Process:
     pushed, popped = source.push, source.pop
     written, released = events.written, events.released
@@ -67,43 +65,44 @@ def _writer(
 
 
 def _loader(
-    sim: Simulation, g: WindowGeometry, parallel: bool, windows: int, events: WindowEvents
+    sim: Simulation, g: WindowGeometry, parallel: bool, events: RingEvents, queue: Queue
 ) -> Process:
-    """Reads columns, shifts them in, hands windows on.
+    """Reads columns, shifts them in, queues windows.
 
-    A beat is issued to the memory, waits in a stage of one beat, and is accepted by the shift
-    register unless a complete window waits there for the queue.
+    A beat is asked of the memory when the ring's output queue has a place for it, and accepted
+    from there by the shift register, unless a window waits there for a place in its queue.
     """
-    written, released, handed = events.written, events.released, events.handed
-    follows = events.consumed if windows == 1 else events.head
+    written, released, push, freed = events.written, events.released, queue.push, queue.freed
     repeats = 1 if parallel else g.kernel[0]
-    issue = accept = hand_on = -1
-    window = 0
+    issue = accept = late = -1
+    accepted: deque[int] = deque([-1] * latency.RING_QUEUE, maxlen=latency.RING_QUEUE)
     for first_row, out_row, column, completes in _columns(g, sim.frames):
         positions: Sequence[int] = (-1,)
         if column < g.columns_read:
             start = (first_row + g.last_row(out_row)) * g.row_beats + column * g.beats
             positions = tuple(range(start, start + g.beats)) * repeats
         for position in positions:
-            issue = max(issue + 1, accept)
+            issue = max(issue + 1, accepted[0] + 1)
             if position >= 0:
                 while len(written) <= position:
                     yield
                 issue = max(issue, written[position] + 1)
-            accept = max(issue + 1, accept + 1, hand_on)
+            accept = max(issue + latency.RING + 1, accept + 1, late)
+            accepted.append(accept)
         if column == g.columns_read - 1:
-            released.extend([issue] * g.rows_released(out_row))
+            # The last beat is read in the cycle after it is asked for.
+            released.extend([issue + 1] * g.rows_released(out_row))
         if completes:
-            hand_on = accept + 1
-            if window >= windows - (windows > 1):
-                # Its place is free in the cycle the head is consumed (one register), or one
-                # after an earlier window has left the FIFO for the head.
-                before = window - 1 if windows == 1 else window - (windows - 1)
-                while len(follows) <= before:
+            room = 0
+            if len(push) >= queue.depth:
+                while len(freed) <= len(push) - queue.depth:
                     yield
-                hand_on = max(hand_on, follows[before] + (windows > 1))
-            handed.append(hand_on)
-            window += 1
+                room = freed[len(push) - queue.depth] + 1
+            if room > accept or accept == late:
+                late = max(room, accept + latency.WINDOW)
+                push.append(late)
+            else:
+                push.append(accept + latency.WINDOW)
 
 
 def _columns(g: WindowGeometry, frames: int) -> Iterator[tuple[int, int, int, bool]]:
@@ -131,17 +130,7 @@ def _steps_between_windows(g: WindowGeometry) -> Iterator[int]:
                 yield g.step
 
 
-def _mover(sim: Simulation, g: WindowGeometry, windows: int, events: WindowEvents) -> Process:
-    """Moves windows into the head register as the one before is consumed."""
-    handed, head, consumed = events.handed, events.head, events.consumed
-    for window in range(sim.frames * g.out_size[0] * g.groups):
-        while len(handed) <= window or len(consumed) < window:
-            yield
-        enters = handed[window] + (windows > 1)
-        head.append(max(enters, consumed[window - 1]) if window else enters)
-
-
-def _ring_high_water(events: WindowEvents, geometry: WindowGeometry, until: int) -> int:
+def _ring_high_water(events: RingEvents, geometry: WindowGeometry, until: int) -> int:
     most = released = 0
     times = events.released
     for row, n in enumerate(range(0, len(events.written), geometry.row_beats)):

@@ -89,9 +89,11 @@ def test_errors_stay_until_they_are_cleared() -> None:
 
 
 async def pulse(ctx: Any, event: Any) -> None:
+    """One cycle of an event; the registers follow a cycle later."""
     ctx.set(event, 1)
     await ctx.tick()
     ctx.set(event, 0)
+    await ctx.tick()
 
 
 def test_counters_follow_the_frames() -> None:
@@ -125,6 +127,8 @@ def test_counters_follow_the_frames() -> None:
                 cycle += 1
             ctx.set(csr.started, 0)
             ctx.set(csr.done, 0)
+            await ctx.tick()
+            cycle += 1
             before = lite.cycles
             assert await lite.read(ctx, OFFSET["FRAMES"]) == len(ends)
             assert await lite.read(ctx, OFFSET["STATUS"]) == (len(starts) == len(ends))

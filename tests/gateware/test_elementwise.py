@@ -88,7 +88,7 @@ def test_requant_of_a_stream(
     bias = tuple(int(b) for b in rng.integers(-50, 50, channels))
     out = QType(True, 5, 0, Rounding.HALF_EVEN, Overflow.SATURATE)
     p = RequantParameters(mult, bias, 3, out)
-    depth = latency.requantizer(p.multiplies) + 2
+    depth = latency.requantizer(p.multiplies, p.channels) + 2
     x = rng.integers(-128, 128, (25, channels))
     unit = Requant("r", signed(8), lanes, p, depth)
     count = 25 * -(-channels // lanes)

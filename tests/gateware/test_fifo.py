@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from amaranth.hdl import unsigned
 
-from hwgen.gateware.fifo import FEW, CreditFifo, HeadQueue
+from hwgen.gateware.fifo import FEW, CreditFifo
 from tests.helpers.streams import run
 
 
@@ -76,60 +76,39 @@ def test_latency_and_two_entries_sustain_a_beat_a_cycle(latency: int) -> None:
     assert beats(latency + 1) < 100
 
 
-class HeadModel:
-    """A register before which there may be a list; entries step one place a cycle."""
-
-    def __init__(self, depth: int) -> None:
-        self.depth = depth
-        self.head: int | None = None
-        self.behind: list[int] = []
-
-    def accepts(self, ready: bool) -> bool:
-        if self.depth == 1:
-            return self.head is None or ready
-        return len(self.behind) < self.depth - 1
-
-    def step(self, entry: int | None, ready: bool) -> None:
-        if self.head is None or ready:
-            if self.depth == 1:
-                self.head, entry = entry, None
-            else:
-                self.head = self.behind.pop(0) if self.behind else None
-        if entry is not None:
-            self.behind.append(entry)
-
-
-@pytest.mark.parametrize("depth", [1, 2, 3, 5])
-def test_head_queue_steps_as_its_model(depth: int) -> None:
-    rng = Random(depth)
-    queue = HeadQueue(unsigned(8), depth)
+@pytest.mark.parametrize("depth", [1, 2, FEW + 1])
+def test_a_slot_given_back_early_is_written_while_it_is_read_last(depth: int) -> None:
+    """Free a cycle before the pop, push in the cycle of the pop: the old entry is still there."""
+    fifo = CreditFifo(unsigned(8), depth, early=True)
 
     async def process(ctx: Any) -> None:
-        model = HeadModel(depth)
-        offered: int | None = None
-        for cycle in range(600):
-            busy, willing = ((0.3, 0.9), (0.9, 0.3), (1.0, 1.0))[cycle // 40 % 3]
-            if offered is None and rng.random() < busy:
-                offered = rng.randrange(256)
-            ready = rng.random() < willing
-            ctx.set(queue.i.valid, offered is not None)
-            ctx.set(queue.i.payload, offered or 0)
-            ctx.set(queue.o.ready, ready)
-            assert ctx.get(queue.i.ready) == model.accepts(ready)
-            assert ctx.get(queue.o.valid) == (model.head is not None)
-            assert ctx.get(queue.level) == len(model.behind) + (model.head is not None)
-            if model.head is not None:
-                assert ctx.get(queue.o.payload) == model.head
-            entry = offered if model.accepts(ready) else None
+        stored: list[int] = []
+        for entry in range(depth):
+            for signal, value in ((fifo.take, 1), (fifo.push, 1), (fifo.data, entry)):
+                ctx.set(signal, value)
             await ctx.tick()
-            model.step(entry, ready)
-            if entry is not None:
-                offered = None
+            stored.append(entry)
+        ctx.set(fifo.take, 0)
+        ctx.set(fifo.push, 0)
+        for entry in range(depth, 60):
+            assert not ctx.get(fifo.room)
+            ctx.set(fifo.free, 1)
+            await ctx.tick()
+            ctx.set(fifo.free, 0)
+            assert ctx.get(fifo.room) and ctx.get(fifo.level) == depth
+            for signal, value in ((fifo.take, 1), (fifo.push, 1), (fifo.data, entry)):
+                ctx.set(signal, value)
+            ctx.set(fifo.o.ready, 1)
+            assert ctx.get(fifo.o.payload) == stored.pop(0)
+            await ctx.tick()
+            for signal in (fifo.take, fifo.push, fifo.o.ready):
+                ctx.set(signal, 0)
+            stored.append(entry)
+            assert ctx.get(fifo.o.payload) == stored[0]
 
-    run(queue, process)
+    run(fifo, process)
 
 
-@pytest.mark.parametrize("queue", [CreditFifo, HeadQueue])
-def test_refuses_no_entries(queue: type) -> None:
+def test_refuses_no_entries() -> None:
     with pytest.raises(ValueError, match="at least 1 entry, got 0"):
-        queue(unsigned(8), 0)
+        CreditFifo(unsigned(8), 0)

@@ -11,7 +11,6 @@ import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
 from hwgen.gateware.mac import MacArray, MacParameters, tree_levels
-from hwgen.gateware.memory import Rom
 from hwgen.numeric import Overflow, QType, Rounding, apply_overflow, round_shift, type_for_range
 from hwgen.plan import latency
 from tests.helpers.streams import join, run, split
@@ -101,7 +100,7 @@ class Schedule:
 def check(schedule: Schedule) -> None:
     p = schedule.p
     array = MacArray(p, schedule.pe, schedule.pixels, schedule.psums)
-    assert p.latency == latency.mac(p.simd) - latency.ROM
+    assert p.latency == latency.mac(p.simd)
     want = schedule.results()
 
     async def process(ctx: Any) -> None:
@@ -167,7 +166,6 @@ def test_given_accumulators(rounding: Rounding, overflow: Overflow) -> None:
 def test_the_tree_has_the_levels_that_the_plan_counts() -> None:
     assert [tree_levels(n) for n in (1, 2, 4, 5, 16, 17, 64, 65)] == [0, 1, 1, 2, 2, 3, 3, 4]
     assert all(tree_levels(n) == latency.adder_tree(n) for n in range(1, 300))
-    assert latency.ROM == Rom.LATENCY
 
 
 @pytest.mark.parametrize("what", ["pe", "pixels", "psums"])

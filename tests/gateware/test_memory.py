@@ -12,26 +12,26 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.gateware.counter import Counter, delayed, step_nested
-from hwgen.gateware.memory import ROM_VERILOG, Rom, SimpleDualPort
+from hwgen.gateware.memory import ROM_VERILOG, Rom, SimpleDualPort, rom_latency
 from hwgen.gateware.streams import beat, beats_of, connect, element, stream_of
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan import latency
 from tests.helpers.streams import run
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 16])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 16, 2048, 2049, 5 * 2048 + 3, 17 * 2048])
 def test_rom_gives_a_word_each_cycle_after_its_latency(count: int) -> None:
     rng = Random(count)
     words = [rng.getrandbits(13) for _ in range(count)]
     rom = Rom("words", 13, words)
     addresses = [rng.randrange(count) for _ in range(40)]
-    assert Rom.LATENCY == latency.ROM
+    assert rom.latency == rom_latency(count) == latency.rom(count)
 
     async def process(ctx: Any) -> None:
         for cycle, address in enumerate(addresses):
             ctx.set(rom.addr, address)
             await ctx.tick()
-            of = cycle + 1 - latency.ROM
+            of = cycle + 1 - rom.latency
             if of >= 0:
                 assert ctx.get(rom.data) == words[addresses[of]]
 
@@ -60,6 +60,16 @@ def test_rom_keeps_its_words_in_an_image_when_verilog_is_made() -> None:
     assert instance.parameters == {"WIDTH": 5, "DEPTH": 3, "ABITS": 2, "IMAGE": "weights.hex"}
     for name in (*instance.parameters, *instance.ports):
         assert name in ROM_VERILOG
+
+
+def test_large_rom_is_banks_of_one_column_of_block_ram() -> None:
+    platform = Images()
+    Fragment.get(Rom("weights", 3, [n % 8 for n in range(4100)]), platform)
+    assert {name: len(words) for name, (_, words) in platform.images.items()} == {
+        "weights_0": 2048,
+        "weights_1": 2048,
+        "weights_2": 4,
+    }
 
 
 def test_rom_refuses() -> None:

@@ -98,8 +98,8 @@ def test_window_pool_latency(kernel: tuple[int, int]) -> None:
     pool = WindowPool(signed(5), g, Reduction.SUM, Depths(kernel[0], True, 1, fifo=1))
     assert pool.latency == latency.window_pool(count)
     trace = check(pool, frames(g, 1, -16, 15, 0))
-    # Written, asked for, shifted in, complete, at the head (4 cycles), then the pool, the FIFO.
-    assert trace.given[0] - trace.taken[-1] == 4 + latency.window_pool(count) + 1
+    delay = latency.FIRST_WINDOW + latency.window_pool(count) + 1
+    assert trace.given[0] - trace.taken[-1] == delay
 
 
 @pytest.mark.parametrize("kind", [StreamPool, WindowPool])

@@ -75,7 +75,7 @@ def check(cases: list[RequantParameters], acc: Shape, lanes: int, values: list[i
     sent = [(value, n % groups) for n, value in enumerate(v for v in values for _ in range(groups))]
     depth = max(p.latency for p in cases)
     for p in cases:
-        assert p.latency == latency.requantizer(p.multiplies)
+        assert p.latency == latency.requantizer(p.multiplies, p.channels)
 
     async def process(ctx: Any) -> None:
         for cycle in range(len(sent) + depth):
@@ -129,7 +129,7 @@ def test_multipliers_of_channels_over_all_accumulators(shift: int) -> None:
 def test_a_common_power_of_two_needs_no_multiplier() -> None:
     p = RequantParameters((8, 8), (1, -20), 4, types(True, 4)[0])
     assert not p.multiplies
-    assert p.latency == latency.requantizer(False)
+    assert p.latency == latency.requantizer(False, p.channels)
     check([p], signed(6), 1, list(range(-32, 32)))
 
 

@@ -12,6 +12,7 @@ from hwgen.gateware.ring import RowRing
 from hwgen.gateware.streams import connect
 from hwgen.gateware.window import WindowAssembler
 from hwgen.geometry import WindowGeometry
+from hwgen.plan import latency
 from tests.helpers.pysim import pattern
 from tests.helpers.streams import Trace, beats, drive, split
 from tests.helpers.windows import frames, random_geometry
@@ -111,13 +112,15 @@ def test_a_beat_a_cycle(parallel: bool, kernel: int, stride: int, pad: int, lane
 
 
 def test_latency_of_the_first_window() -> None:
-    """One row, one column: written in 0, asked for in 1, at the assembler in 2, complete in 3,
-    at the head in 4; a deeper queue takes one cycle more."""
+    """One row, one column: written in 0, asked for in 1, in the ring's queue 3 later, accepted the
+    cycle after, in the window queue 2 later and at its head the cycle after."""
+    assert (RowRing.LATENCY, RowRing.QUEUE) == (latency.RING, latency.RING_QUEUE) == (3, 5)
+    assert WindowAssembler.LATENCY == latency.WINDOW == 2
     g = WindowGeometry((1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1, 1)
-    for queue, latency in ((1, 4), (2, 5)):
-        trace = windows_of(g, frames(g, 1, 0, 1, 0), 1, True, queue, ("always", "always"))
+    for parallel in (True, False):
+        trace = windows_of(g, frames(g, 1, 0, 1, 0), 1, parallel, 1, ("always", "always"))
         assert trace.taken == [0]
-        assert trace.given == [latency]
+        assert trace.given == [latency.FIRST_WINDOW] == [8]
 
 
 def test_refuses_a_ring_smaller_than_a_window() -> None:

@@ -100,7 +100,9 @@ def levels_of(top: DataflowTop) -> dict[str, Signal]:
     """The level signals of all buffers, under the names that the event model uses."""
     levels = {"input.fifo": top.input_port.level}
     for name, unit in top.units.items():
-        for member, label in (("ring_level", "ring"), ("shadow_level", "shadow")):
+        for member, label in (
+            ("ring_level", "ring"), ("window_level", "windows"), ("shadow_level", "shadow"),
+        ):  # fmt: skip
             if hasattr(unit, member):
                 levels[f"{name}.{label}"] = getattr(unit, member)
         levels[f"{name}.{'elements' if isinstance(unit, Regroup) else 'fifo'}"] = unit.level
@@ -260,4 +262,4 @@ def check_against_model(plan: DataflowPlan, x: np.ndarray) -> None:
     check_beats(plan, run, golden(plan, x))
     assert run.ends == timing.ends
     assert tuple(run.first) == timing.first
-    assert run.high_water == timing.high_water
+    assert run.high_water == timing.high_water, f"{run.high_water} {timing.high_water}"

@@ -115,6 +115,7 @@ def level_members(unit: Unit) -> dict[str, str]:
     names = {f"{unit.name}.fifo": "level"}
     if "rows" in unit.capacities:
         names[f"{unit.name}.ring"] = "ring_level"
+        names[f"{unit.name}.windows"] = "window_level"
     if "shadow" in unit.capacities:
         names[f"{unit.name}.shadow"] = "shadow_level"
     return names

@@ -4,7 +4,8 @@
 `include "design.vh"
 module tb;
     reg clk = 0;
-    reg rst = 1;
+    reg [1:0] since_start = 0;
+    wire rst = since_start != 3;
     always #5 clk = ~clk;
 
     reg [8*`IN_BYTES-1:0] input_beats [0:`FRAMES*`IN_BEATS-1];
@@ -49,14 +50,13 @@ module tb;
             kept[8*i +: 8] = keep[i] ? beat[8*i +: 8] : 8'd0;
     endfunction
 
-    initial begin
 `ifdef WAVE
+    initial begin
         $dumpfile("tb.vcd");
         $dumpvars(0, tb);
-`endif
-        repeat (3) @(posedge clk);
-        rst <= 0;
     end
+`endif
+    always @(posedge clk) if (rst) since_start <= since_start + 1;
 
     always @(posedge clk) if (!rst) begin
         cycle <= cycle + 1;

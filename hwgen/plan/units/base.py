@@ -99,7 +99,7 @@ class Unit:
 
         Behind a pool or a stride results come in bursts, a row at a time.
         """
-        return latency.requantizer(True) + 6 + self.burst
+        return latency.requantizer(True, self.output.channels) + 6 + self.burst
 
     @property
     def burst(self) -> int:

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from .. import latency
 from ..drain_events import drain_process
 from ..events import Process, Queue, Simulation
-from ..window_events import WindowEvents
 from .base import Unit, beats_of
 from .windowed import WindowedUnit
 
@@ -56,6 +55,11 @@ class MacUnit(Unit):
         return beats_of(self.outputs, self.pe)
 
     @property
+    def mac_latency(self) -> int:
+        """Cycles from the issue of operands to the shadow FIFO: weights, MAC array."""
+        return latency.rom(self.tap_folds * self.out_folds) + latency.mac(self.simd)
+
+    @property
     def multipliers(self) -> int:
         return self.pe * self.simd * self.pixels
 
@@ -99,7 +103,7 @@ class MacUnit(Unit):
     def drain(self, sim: Simulation, shadow: Queue, words: int) -> Queue:
         """Add the drain; returns the output queue."""
         out = sim.queue(f"{self.name}.fifo", self.fifo)
-        delay = latency.requantizer(self.multiplies)
+        delay = latency.requantizer(self.multiplies, self.outputs)
         sim.processes.append(drain_process(shadow, out, words, self.word_beats(), delay))
         return out
 
@@ -117,7 +121,7 @@ class ConvUnit(WindowedUnit, MacUnit):
         return rows * self.geometry.groups * self.tap_folds * self.out_folds
 
     def generous(self, field: str) -> int:
-        return latency.mac(self.simd) + 4 if field == "shadow" else super().generous(field)
+        return self.mac_latency + 4 if field == "shadow" else super().generous(field)
 
     def word_beats(self) -> Iterator[int]:
         if self.pixels == 1:
@@ -131,37 +135,40 @@ class ConvUnit(WindowedUnit, MacUnit):
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         g = self.geometry
-        events = self.window_events(sim, source)
+        ready = self.window_queue(sim, source)
         shadow = sim.queue(f"{self.name}.shadow", self.shadow)
         windows = sim.frames * g.out_size[0] * g.groups
-        sim.processes.append(self._compute(sim, events, shadow, windows))
+        sim.processes.append(self._compute(sim, ready, shadow, windows))
         return self.drain(sim, shadow, windows * self.out_folds)
 
-    def _compute(
-        self, sim: Simulation, events: WindowEvents, shadow: Queue, windows: int
-    ) -> Process:
+    def _compute(self, sim: Simulation, source: Queue, shadow: Queue, windows: int) -> Process:
         work = sim.work(self.name)
-        head, consumed, push, pop = events.head, events.consumed, shadow.push, shadow.pop
+        given, push, pop = source.push, shadow.push, shadow.pop
         folds, cycles, depth = self.out_folds, self.tap_folds, shadow.depth
-        delay = latency.mac(self.simd)
+        delay = self.mac_latency
         time, word = -1, 0
         for window in range(windows):
-            while len(head) <= window:
+            while len(given) <= window:
                 yield
-            begin = max(time + 1, head[window] + 1)
+            begin = max(time + 1, given[window] + 1)
             work.starved += begin - time - 1
             work.issued.append(begin)
             time = begin - 1
+            early = False
             for _ in range(folds):
                 ready = time = time + cycles
+                room = 0
                 if word >= depth:
                     while len(pop) <= word - depth:
                         yield
-                    time = max(time, pop[word - depth] + 1)
+                    room = pop[word - depth] + 1
+                time = max(time, room)
+                early = cycles > 1 and room < ready
                 work.blocked += time - ready
                 push.append(time + delay)
                 word += 1
-            consumed.append(time)
+            source.pop.append(time)
+            source.freed.append(time - early)
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,7 @@ class DenseUnit(MacUnit):
 
     def generous(self, field: str) -> int:
         if field == "shadow":
-            return self.out_folds + latency.mac(self.simd) + 2
+            return self.out_folds + self.mac_latency + 2
         return super().generous(field)
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
@@ -193,7 +200,7 @@ class DenseUnit(MacUnit):
     def _compute(self, sim: Simulation, source: Queue, shadow: Queue) -> Process:
         work = sim.work(self.name)
         pushed, popped, push, pop = source.push, source.pop, shadow.push, shadow.pop
-        folds, depth, delay = self.out_folds, shadow.depth, latency.mac(self.simd)
+        folds, depth, delay = self.out_folds, shadow.depth, self.mac_latency
         time, word = -1, 0
         for _ in range(sim.frames):
             for beat in range(self.tap_folds):

@@ -8,7 +8,6 @@ from typing import ClassVar
 from ...geometry import WindowGeometry
 from .. import latency
 from ..events import Process, Queue, Simulation
-from ..window_events import WindowEvents
 from .base import BeatUnit
 from .windowed import WindowedUnit, row_burst
 
@@ -59,20 +58,20 @@ class WindowPoolUnit(WindowedUnit):
         return super().bounds | {"compute": self.output.beats}
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
-        events = self.window_events(sim, source)
+        ready = self.window_queue(sim, source)
         out = sim.queue(f"{self.name}.fifo", self.fifo)
-        sim.processes.append(self._reduce(sim, events, out))
+        sim.processes.append(self._reduce(sim, ready, out))
         return out
 
-    def _reduce(self, sim: Simulation, events: WindowEvents, out: Queue) -> Process:
+    def _reduce(self, sim: Simulation, source: Queue, out: Queue) -> Process:
         work = sim.work(self.name)
-        head, consumed, push, pop = events.head, events.consumed, out.push, out.pop
+        given, push, pop = source.push, out.push, out.pop
         delay = latency.window_pool(self.geometry.kernel[0] * self.geometry.kernel[1])
         time = -1
         for window in range(sim.frames * self.output.pixels):
-            while len(head) <= window:
+            while len(given) <= window:
                 yield
-            begin = max(time + 1, head[window] + 1)
+            begin = max(time + 1, given[window] + 1)
             work.starved += begin - time - 1
             work.issued.append(begin)
             time = begin - 1
@@ -85,4 +84,5 @@ class WindowPoolUnit(WindowedUnit):
                     work.blocked += max(0, pop[n - out.depth] + 1 - time)
                     time = max(time, pop[n - out.depth] + 1)
                 push.append(time + delay)
-            consumed.append(time)
+            source.pop.append(time)
+            source.freed.append(time)

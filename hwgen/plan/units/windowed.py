@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...geometry import WindowGeometry
+from .. import latency
 from ..events import Queue, Simulation
-from ..window_events import WindowEvents, window_events
+from ..window_events import window_events
 from .base import StreamShape, Unit
 
 
@@ -36,7 +37,7 @@ class WindowedUnit(Unit):
         g = self.geometry
         sizes = {
             "rows": 2 * g.kernel[0] + g.stride[0] + 1,
-            "windows": g.window_columns + 2,
+            "windows": g.window_columns + latency.WINDOW + 2,
             "parallel": 1,
         }
         return sizes[field] if field in sizes else super().generous(field)
@@ -45,8 +46,8 @@ class WindowedUnit(Unit):
     def burst(self) -> int:
         return row_burst(self.geometry, self.output)
 
-    def window_events(self, sim: Simulation, source: Queue) -> WindowEvents:
-        """Add the processes of ring and window."""
+    def window_queue(self, sim: Simulation, source: Queue) -> Queue:
+        """Add the processes of ring and window; returns the queue of windows."""
         return window_events(
             sim, self.name, self.geometry, source, self.rows, self.parallel, self.windows
         )

@@ -1,0 +1,132 @@
+"""Multipliers: one that a DSP block takes whole with its registers, and wide ones made of those."""
+
+from __future__ import annotations
+
+from amaranth.hdl import ClockSignal, Instance, Module, Shape, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+LIMB = 17
+"""Bits of an unsigned part of a wide operand: DSP blocks of small FPGAs take 18 bits with sign."""
+
+
+class Multiplier(wiring.Component):
+    """One product, operands and result registered.
+
+    Parameters: shapes of the operands. Members: a, b (in), p (out).
+
+    Latency 2 cycles, initiation interval 1. No enable. In Verilog it is the generic module
+    ``hwgen_mul``, in whose place a flow may put its device's DSP block.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, a: Shape, b: Shape) -> None:
+        self.a_shape, self.b_shape = Shape.cast(a), Shape.cast(b)
+        is_signed = self.a_shape.signed or self.b_shape.signed
+        self.shape = Shape(self.a_shape.width + self.b_shape.width, is_signed)
+        super().__init__({"a": In(self.a_shape), "b": In(self.b_shape), "p": Out(self.shape)})
+
+    def elaborate(self, platform):
+        m = Module()
+        if hasattr(platform, "add_image"):
+            m.submodules.mul = Instance(
+                "hwgen_mul",
+                p_A_WIDTH=self.a_shape.width,
+                p_B_WIDTH=self.b_shape.width,
+                p_A_SIGNED=int(self.a_shape.signed),
+                p_B_SIGNED=int(self.b_shape.signed),
+                i_clk=ClockSignal(),
+                i_a=self.a,
+                i_b=self.b,
+                o_p=self.p,
+            )
+            return m
+        a, b = Signal(self.a_shape, name="a_held"), Signal(self.b_shape, name="b_held")
+        m.d.sync += [a.eq(self.a), b.eq(self.b), self.p.eq(a * b)]
+        return m
+
+
+MUL_VERILOG = """\
+// Multiplier with registered operands and result: p follows a and b by two cycles.
+module hwgen_mul #(
+    parameter A_WIDTH = 8,
+    parameter B_WIDTH = 8,
+    parameter A_SIGNED = 1,
+    parameter B_SIGNED = 1
+) (
+    input clk,
+    input [A_WIDTH-1:0] a,
+    input [B_WIDTH-1:0] b,
+    output [A_WIDTH+B_WIDTH-1:0] p
+);
+    generate
+        // One form for each pair of signs: a sign bit more would cost DSP blocks.
+        if (A_SIGNED != 0 && B_SIGNED != 0) begin : ss
+            reg signed [A_WIDTH-1:0] x;
+            reg signed [B_WIDTH-1:0] y;
+            reg signed [A_WIDTH+B_WIDTH-1:0] product;
+            always @(posedge clk) begin x <= a; y <= b; product <= x * y; end
+            assign p = product;
+        end else if (A_SIGNED != 0) begin : su
+            reg signed [A_WIDTH-1:0] x;
+            reg [B_WIDTH-1:0] y;
+            reg signed [A_WIDTH+B_WIDTH-1:0] product;
+            always @(posedge clk) begin x <= a; y <= b; product <= x * $signed({1'b0, y}); end
+            assign p = product;
+        end else if (B_SIGNED != 0) begin : us
+            reg [A_WIDTH-1:0] x;
+            reg signed [B_WIDTH-1:0] y;
+            reg signed [A_WIDTH+B_WIDTH-1:0] product;
+            always @(posedge clk) begin x <= a; y <= b; product <= $signed({1'b0, x}) * y; end
+            assign p = product;
+        end else begin : uu
+            reg [A_WIDTH-1:0] x;
+            reg [B_WIDTH-1:0] y;
+            reg [A_WIDTH+B_WIDTH-1:0] product;
+            always @(posedge clk) begin x <= a; y <= b; product <= x * y; end
+            assign p = product;
+        end
+    endgenerate
+endmodule
+"""
+
+
+class WideMultiplier(wiring.Component):
+    """A product of any widths, as the sum of products of limbs.
+
+    Parameters and members as Multiplier. Latency 3 cycles, initiation interval 1. No enable.
+    """
+
+    LATENCY = Multiplier.LATENCY + 1
+
+    def __init__(self, a: Shape, b: Shape) -> None:
+        self.a_shape, self.b_shape = Shape.cast(a), Shape.cast(b)
+        is_signed = self.a_shape.signed or self.b_shape.signed
+        self.shape = Shape(self.a_shape.width + self.b_shape.width, is_signed)
+        super().__init__({"a": In(self.a_shape), "b": In(self.b_shape), "p": Out(self.shape)})
+
+    def elaborate(self, platform):
+        m = Module()
+        total: Value | int = 0
+        for i, (a_low, a) in enumerate(_limbs(self.a, self.a_shape)):
+            for j, (b_low, b) in enumerate(_limbs(self.b, self.b_shape)):
+                part = Multiplier(a.shape(), b.shape())
+                m.submodules[f"part{i}_{j}"] = part
+                m.d.comb += [part.a.eq(a), part.b.eq(b)]
+                total = total + (part.p << (a_low + b_low))
+        m.d.sync += self.p.eq(total)
+        return m
+
+
+def _limbs(value: Value, shape: Shape) -> list[tuple[int, Value]]:
+    """(position, part) of an operand: unsigned ones of LIMB bits, the last with the sign."""
+    value = Value.cast(value)
+    out = []
+    low = 0
+    while shape.width - low > LIMB + 1:
+        out.append((low, value[low : low + LIMB]))
+        low += LIMB
+    rest = value[low:]
+    out.append((low, rest.as_signed() if shape.signed else rest))
+    return out
