@@ -14,6 +14,8 @@ from . import importers
 from .emit.package import Source, design_files, manifest, write_package
 from .emit.place import replacing
 from .errors import UserError
+from .flow.fpga.synth import SEED, TARGET_MHZ
+from .flow.fpga.synth import synthesize as _synthesize
 from .flow.package_files import Package
 from .flow.verify import Verification
 from .flow.verify import verify as _verify
@@ -114,6 +116,20 @@ def verify(
     """Simulate a package's RTL against golden; updates its report. See flow.verify."""
     opened = package if isinstance(package, Package) else Package.open(Path(package))
     result = _verify(opened, simulator, inputs, random, wave, progress)
+    write_report(opened)
+    return result
+
+
+def synthesize(
+    package: Package | str | Path,
+    device: str,
+    target_mhz: float = TARGET_MHZ,
+    seed: int = SEED,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Synthesize, place and route a package; updates its report. See flow.fpga."""
+    opened = package if isinstance(package, Package) else Package.open(Path(package))
+    result = _synthesize(opened, device, target_mhz, seed, progress)
     write_report(opened)
     return result
 

@@ -18,6 +18,8 @@ from .arrays import Array, load_array, load_labelled, save_arrays
 from .console import Output, tidy_end
 from .errors import ToolError, UserError
 from .flow import tools
+from .flow.fpga import DEVICES
+from .flow.fpga.synth import SEED, TARGET_MHZ
 from .flow.package_files import Package
 from .flow.verify import ENGINES, Verification, default_simulator
 from .ir import Graph
@@ -104,7 +106,15 @@ def _parser() -> argparse.ArgumentParser:
     group = sub.add_mutually_exclusive_group()
     group.add_argument("--inputs", type=Path, metavar="FILE.npy")
     group.add_argument("--random", type=int, metavar="N", help="N seeded random frames")
-    sub.add_argument("--wave", action="store_true", help="write results/wave.vcd")
+    sub.add_argument(
+        "--wave", action="store_true", help="write results/wave.vcd (Icarus: wave.fst)"
+    )
+
+    sub = command("synth", _synth, "synthesis, placement and routing for an FPGA")
+    sub.add_argument("package", type=Path, metavar="DIR")
+    sub.add_argument("--device", required=True, metavar="NAME", help=", ".join(DEVICES))
+    sub.add_argument("--freq", type=float, default=TARGET_MHZ, metavar="MHZ", help="to strive for")
+    sub.add_argument("--seed", type=int, default=SEED, help="of placement")
 
     sub = command("report", _report, "write report.json and report.html of a package again")
     sub.add_argument("package", type=Path, metavar="DIR")
@@ -358,6 +368,26 @@ def _verification_json(result: Verification) -> dict[str, Any]:
         "changed": list(result.changed),
         "seconds": round(result.run.seconds, 3),
     }
+
+
+def _synth(arguments: argparse.Namespace, output: Output) -> int:
+    package = Package.open(arguments.package)
+    if not 1 <= arguments.freq <= 1000:
+        raise UserError(f"--freq {arguments.freq:g}: give 1 to 1000 MHz")
+    with output.steps() as say:
+        result = api.synthesize(package, arguments.device, arguments.freq, arguments.seed, say)
+    kinds = ("lut", "ff", "dsp", "bram")
+    output.table(
+        f"cells of {arguments.device}, as synthesized",
+        ["layer", *kinds],
+        [[layer, *(counts[k] for k in kinds)] for layer, counts in result["layers"].items()],
+    )
+    placed = ", ".join(f"{result[kind]:,} {kind}" for kind in kinds)
+    output.say(f"placed: {placed}; {result['fmax_mhz']:.1f} MHz routed")
+    path = " -> ".join(f"{step['layer']} {step['ns']:.1f} ns" for step in result["critical_path"])
+    output.say(f"critical path: {path}")
+    output.json(result)
+    return 0
 
 
 def _report(arguments: argparse.Namespace, output: Output) -> int:

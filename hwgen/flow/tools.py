@@ -93,6 +93,28 @@ def icarus() -> Tool:
     return _on_path("iverilog", ["-V"], use, install)
 
 
+def yosys() -> Tool:
+    """Yosys: a native one on PATH, else the one from PyPI."""
+    return _native_or_wasm("yosys", "-V", "synthesis")
+
+
+def nextpnr(family: str) -> Tool:
+    """nextpnr for a family of devices: a native one on PATH, else the one from PyPI."""
+    return _native_or_wasm(f"nextpnr-{family}", "--version", "placement and routing")
+
+
+def _native_or_wasm(name: str, version: str, use: str) -> Tool:
+    install = "pip install hwgen[synth]"
+    native = _on_path(name, [version], use, install)
+    if native.found:
+        return native
+    # Beside the interpreter: a virtual environment that is not activated is not on PATH.
+    folders = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    wheel = f"yowasp-{name}"
+    path = shutil.which(wheel, path=folders)
+    return Tool(name, path, f"{metadata.version(wheel)} (wheel)" if path else "", use, install)
+
+
 def _python_package(name: str, use: str) -> Callable[[], Tool]:
     def look() -> Tool:
         try:
@@ -116,6 +138,8 @@ TOOLS: tuple[Callable[[], Tool], ...] = (
     perl,
     ccache,
     icarus,
+    yosys,
+    lambda: nextpnr("ecp5"),
 )
 """Everything that ``hwgen doctor`` looks for."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..emit.package import dump_json
+from ..flow.fpga import DEVICES
 from ..flow.package_files import Package
 from ..ir import Graph
 from ..plan.units import Unit
@@ -47,6 +48,12 @@ def summary(package: Package) -> dict[str, Any]:
     if verified:
         report["verification"] = {
             key: verified[key] for key in ("simulator", "frames", "equal", "difference", "changed")
+        }
+    synthesis = [found for name in DEVICES if (found := package.result(f"synth-{name}"))]
+    if synthesis:
+        # The device synthesized last; all are in results/.
+        report["synthesis"] = {
+            key: value for key, value in synthesis[-1].items() if key not in ("design", "schema")
         }
     accuracy = package.result("accuracy")
     if accuracy:
