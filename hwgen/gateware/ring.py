@@ -21,15 +21,15 @@ from .streams import beat, connect, stream_of
 def column_beat(shape: Shape, geometry: WindowGeometry, parallel: bool) -> data.StructLayout:
     """Payload of the column stream: part of a column of the window.
 
-    taps: ``lanes`` elements of every kernel row (parallel) or of one. first: the beat begins a
-    new column; last: it completes one; chunk: which ``lanes`` channels; row: which kernel row
-    (serial only).
+    taps: ``lanes`` elements of every kernel row (parallel) or of one. virtual: the beat stands
+    for a whole column beyond the frame; last: it completes a column; chunk: which ``lanes``
+    channels; row: which kernel row (serial only).
     """
     rows = geometry.kernel[0] if parallel else 1
     return data.StructLayout(
         {
             "taps": data.ArrayLayout(beat(shape, geometry.lanes), rows),
-            "first": 1,
+            "virtual": 1,
             "last": 1,
             "chunk": index_shape(geometry.beats),
             "row": index_shape(geometry.kernel[0]),
@@ -187,7 +187,7 @@ class RowRing(wiring.Component):
             "address": address,
             "released": released,
             "base": base,
-            "first": virtual | ((chunk.value == 0) & (kernel_row.value == 0)),
+            "virtual": virtual,
             "last": virtual | column_done,
             "chunk": chunk.value,
             "row": kernel_row.value,
@@ -245,10 +245,10 @@ class RowRing(wiring.Component):
         payload = Signal(self.o.payload.shape(), name="column")
         late = {
             name: delayed(m, reader[name], self.LATENCY, f"column_{name}")
-            for name in ("issue", "base", "first", "last", "chunk", "row")
+            for name in ("issue", "base", "virtual", "last", "chunk", "row")
         }
         m.d.comb += [queue.push.eq(late["issue"]), queue.data.eq(payload)]
-        m.d.comb += [payload[name].eq(late[name]) for name in ("first", "last", "chunk", "row")]
+        m.d.comb += [payload[name].eq(late[name]) for name in ("virtual", "last", "chunk", "row")]
         words = [delayed(m, bank, 1, f"word{index}") for index, bank in enumerate(banks)]
         if not self.parallel:
             m.d.comb += payload.taps[0].eq(words[0])

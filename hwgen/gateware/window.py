@@ -97,8 +97,7 @@ class WindowAssembler(wiring.Component):
         shift = Signal(name="shift")
         current = Signal(layout, name="current")
         m.d.sync += [beat.eq(self.i.payload), shift.eq(accept)]
-        with m.If(shift):
-            self._shift(m, beat, current)
+        self._shift(m, shift, beat, current)
         masks = self._count(m, accept & self.i.payload.last, completes)
         m.d.comb += queue.data.eq(current)
         for name, mask in masks.items():
@@ -108,21 +107,21 @@ class WindowAssembler(wiring.Component):
             m.d.comb += queue.data[name].eq(delayed(m, kept, 1, name))
         return m
 
-    def _shift(self, m: Module, beat, window) -> None:
+    def _shift(self, m: Module, shift: Value, beat, window) -> None:
+        """Each beat shifts its own rows and channels, so that no enable fans out over all."""
         g = self.geometry
         newest = g.window_columns - 1
-        with m.If(beat.first):
-            for column in range(newest):
-                m.d.sync += window.taps[column].eq(window.taps[column + 1])
         for chunk in range(g.beats):
+            channels = range(chunk * g.lanes, (chunk + 1) * g.lanes)
             for row in range(g.kernel[0]):
                 mine: Value = beat.chunk == chunk
                 if not self.parallel:
                     mine = mine & (beat.row == row)
-                with m.If(mine):
-                    for lane in range(g.lanes):
-                        target = window.taps[newest][row][chunk * g.lanes + lane]
-                        m.d.sync += target.eq(beat.taps[row if self.parallel else 0][lane])
+                with m.If(shift & (mine | beat.virtual)):
+                    for lane, channel in enumerate(channels):
+                        taps = [window.taps[column][row][channel] for column in range(newest + 1)]
+                        m.d.sync += [old.eq(new) for old, new in zip(taps, taps[1:], strict=False)]
+                        m.d.sync += taps[-1].eq(beat.taps[row if self.parallel else 0][lane])
 
     def _count(self, m: Module, column: Value, completes: Signal) -> dict[str, Value]:
         """Columns still missing, stepped by each; the masks of the window under way."""
