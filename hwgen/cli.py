@@ -413,7 +413,3 @@ def _doctor(arguments: argparse.Namespace, output: Output) -> int:
         ]
     )  # fmt: skip
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -120,7 +122,7 @@ class WindowAssembler(wiring.Component):
                 with m.If(shift & (mine | beat.virtual)):
                     for lane, channel in enumerate(channels):
                         taps = [window.taps[column][row][channel] for column in range(newest + 1)]
-                        m.d.sync += [old.eq(new) for old, new in zip(taps, taps[1:], strict=False)]
+                        m.d.sync += [old.eq(new) for old, new in pairwise(taps)]
                         m.d.sync += taps[-1].eq(beat.taps[row if self.parallel else 0][lane])
 
     def _count(self, m: Module, column: Value, completes: Signal) -> dict[str, Value]:

@@ -91,7 +91,10 @@ def _list(obj: dict[str, Any], key: str, path: str | None = None) -> list[Any]:
 def _text(obj: dict[str, Any], key: str, path: str) -> str:
     value = obj.get(key)
     _check(isinstance(value, str) and value != "", path, "expected a name")
-    return value  # type: ignore[return-value]
+    assert isinstance(value, str)
+    longest = 100  # names become those of modules and of files
+    _check(len(value) <= longest, path, f"a name has at most {longest} characters")
+    return value
 
 
 def _input(item: Any, path: str) -> Tensor:

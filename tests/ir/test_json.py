@@ -91,6 +91,7 @@ FAULTS: list[tuple[str, list[Any], Any]] = [
     ("outputs", ["outputs"], [1]),
     ("inputs[0]", ["inputs", 0], "x"),
     ("inputs[0].name", ["inputs", 0, "name"], ""),
+    ("layers[1].name", ["layers", 1, "name"], "n" * 101),
     ("inputs[0].low", ["inputs", 0, "low"], 0),
     ("inputs[0].shape", ["inputs", 0, "shape"], [1, 2, 3, 4]),
     ("inputs[0].shape", ["inputs", 0, "shape"], [True, 3, 2]),
