@@ -11,18 +11,22 @@ def index_shape(count: int) -> Shape:
 
 
 class Counter:
-    """Counts 0..length-1 and wraps, on ``step``. A plain helper, not a component.
+    """Counts 0..length-1 and wraps, on ``step``, from ``start``. A plain helper, not a component.
 
     ``value`` is the count, ``last`` is high at length-1. A counter of length 1 is constant.
     ``last`` is a register of its own: most decisions of a unit begin with it.
     """
 
-    def __init__(self, length: int, name: str) -> None:
+    def __init__(self, length: int, name: str, start: int = 0) -> None:
         if length < 1:
             raise ValueError(f"counter {name!r} needs a length of at least 1, got {length}")
+        if not 0 <= start < length:
+            raise ValueError(f"counter {name!r} can not start at {start} of {length}")
         self.length = length
-        self.value = Signal(index_shape(length), name=name)
-        self.last: Value = Const(1) if length == 1 else Signal(name=f"{name}_last")
+        self.value = Signal(index_shape(length), name=name, init=start)
+        self.last: Value = Const(1)
+        if length > 1:
+            self.last = Signal(name=f"{name}_last", init=start == length - 1)
 
     def step(self, m: Module) -> None:
         """Add the step statement; call it inside the ``m.If`` that says when."""

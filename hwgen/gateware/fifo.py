@@ -84,10 +84,16 @@ def _ring_buffer(m: Module, depth: int, shape, push: Value, data, pop: Value):
         with m.If(push):
             m.d.sync += cell.eq(data)
         return cell
-    tail, head = Counter(depth, "tail"), Counter(depth, "head")
-    for counter, step in ((tail, push), (head, pop)):
-        with m.If(step):
-            counter.step(m)
+    tail = Counter(depth, "tail")
+    with m.If(push):
+        tail.step(m)
+    # What will be the head in the next cycle is known early: a block RAM reads it in this one.
+    coming = Counter(depth, "coming", start=1)
+    head = Signal.like(coming.value, name="head", init=0)
+    following = Mux(pop, coming.value, head)
+    m.d.sync += head.eq(following)
+    with m.If(pop):
+        coming.step(m)
     if depth <= FEW:
         m.submodules.storage = storage = memory.Memory(shape=shape, depth=depth, init=[])
         write, read = storage.write_port(), storage.read_port(domain="comb")
@@ -95,12 +101,9 @@ def _ring_buffer(m: Module, depth: int, shape, push: Value, data, pop: Value):
             write.en.eq(push),
             write.addr.eq(tail.value),
             write.data.eq(data),
-            read.addr.eq(head.value),
+            read.addr.eq(head),
         ]
         return read.data
-    # What will be the head in the next cycle is read in this one.
-    following = Signal.like(head.value, name="following")
-    m.d.comb += following.eq(Mux(pop, Mux(head.last, 0, head.value + 1), head.value))
     block = SimpleDualPort(Shape.cast(shape).width, depth, forwards=True)
     m.submodules.storage = block
     m.d.comb += [
