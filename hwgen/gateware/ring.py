@@ -7,7 +7,7 @@ and the next frame's rows enter while the last rows of a frame are still read.
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -112,14 +112,16 @@ class RowRing(wiring.Component):
 
         banks = []
         for index in range(self.rows if self.parallel else 1):
-            depth = g.row_beats * (1 if self.parallel else self.rows)
+            # One memory of several rows gives each a power of two of words: no adder then stands
+            # before its address.
+            depth = g.row_beats if self.parallel else self.rows << len(position.value)
             bank = SimpleDualPort(width, depth)
             m.submodules[f"bank{index}"] = bank
             chosen = (slot.value == index) if self.parallel else 1
-            base = 0 if self.parallel else self._row_address(m, "write", slot.value)
+            address = position.value if self.parallel else Cat(position.value, slot.value)
             m.d.comb += [
                 bank.w_en.eq(write & chosen),
-                bank.w_addr.eq(base + position.value),
+                bank.w_addr.eq(address),
                 bank.w_data.eq(self.i.payload),
                 bank.r_en.eq(1),
                 bank.r_addr.eq(reader["address"]),
@@ -127,14 +129,6 @@ class RowRing(wiring.Component):
             banks.append(bank.r_data)
         self._output(m, reader, banks, queue)
         return m
-
-    def _row_address(self, m: Module, name: str, slot: Value) -> Value:
-        """Address of a slot's first beat in the one memory of a serial ring."""
-        starts = Array([index * self.geometry.row_beats for index in range(self.rows)])
-        words = self.rows * self.geometry.row_beats
-        address = Signal(index_shape(words), name=f"{name}_row_address")
-        m.d.comb += address.eq(starts[slot])
-        return address
 
     def _reader(
         self, m: Module, complete: Value, written: Value, queue: CreditFifo
@@ -148,7 +142,8 @@ class RowRing(wiring.Component):
         position = Signal(index_shape(g.row_beats), name="read_position")
         virtual = Signal(name="beyond")
 
-        waited = _by_row(m, "rows_waited", out_row.value, g.rows_waited, g)
+        next_row = Signal(name="next_row")
+        waited = _by_row(m, "rows_waited", out_row.value, next_row, g.rows_waited, g)
         # With stride, the last column may lie before the end of the row.
         available = Signal(name="available")
         m.d.comb += available.eq(
@@ -159,8 +154,8 @@ class RowRing(wiring.Component):
 
         column_done = chunk.last & kernel_row.last
         row_done = column_done & column.last
-        released_rows = _by_row(m, "rows_released", out_row.value, g.rows_released, g)
-        released = Signal.like(released_rows, name="released")
+        released_rows = _by_row(m, "rows_released", out_row.value, next_row, g.rows_released, g)
+        released = Signal.like(released_rows, name="released", init=0)
         with m.If(issue & ~virtual):
             # Serial: all chunks of a kernel row, then the next kernel row.
             chunk.step(m)
@@ -171,7 +166,9 @@ class RowRing(wiring.Component):
             with m.If(row_done):
                 m.d.comb += released.eq(released_rows)
             self._step_position(m, position, chunk, column_done, row_done)
-        self._step_rows(m, issue, row_done, virtual, out_row)
+        m.d.comb += next_row.eq(issue & self._row_ends(m, issue, row_done, virtual, out_row))
+        with m.If(next_row):
+            out_row.step(m)
 
         base = self._step_window_slot(m, issue & ~virtual & row_done, out_row)
         # The memory is read a cycle after the decision.
@@ -181,7 +178,7 @@ class RowRing(wiring.Component):
             slot = Signal(index_shape(self.rows), name="read_slot")
             total = base + kernel_row.value
             m.d.sync += slot.eq(_modulo(total, self.rows, self.rows + g.kernel[0] - 1))
-            address = self._row_address(m, "read", slot) + asked
+            address = Cat(asked, slot)
         return {
             "issue": issue,
             "address": address,
@@ -202,26 +199,18 @@ class RowRing(wiring.Component):
         with m.If(row_done):
             m.d.sync += position.eq(0)
 
-    def _step_rows(self, m: Module, issue, row_done, virtual, out_row: Counter) -> None:
-        """Next output row; virtual columns after it where they are needed."""
+    def _row_ends(self, m: Module, issue, row_done, virtual, out_row: Counter) -> Value:
+        """Whether the beat is the last of an output row; virtual columns follow where needed."""
         g = self.geometry
         if g.virtual_steps == 0:
-            with m.If(issue & row_done):
-                out_row.step(m)
-            return
+            return row_done
         steps = Counter(g.virtual_steps, "virtual_step")
-        here = out_row.last if g.fused else 1
-        with m.If(issue):
-            with m.If(virtual):
-                steps.step(m)
-                with m.If(steps.last):
-                    m.d.sync += virtual.eq(0)
-                    out_row.step(m)
-            with m.Elif(row_done):
-                with m.If(here):
-                    m.d.sync += virtual.eq(1)
-                with m.Else():
-                    out_row.step(m)
+        begins = ~virtual & row_done & (out_row.last if g.fused else 1)
+        with m.If(issue & virtual):
+            steps.step(m)
+        with m.If(issue & (begins | (virtual & steps.last))):
+            m.d.sync += virtual.eq(~virtual)
+        return Mux(virtual, steps.last, row_done & ~begins)
 
     def _step_window_slot(self, m: Module, row_read: Value, out_row: Counter) -> Signal:
         """Slot of kernel row 0 of the current output row, which may be a row above the frame."""
@@ -260,17 +249,24 @@ class RowRing(wiring.Component):
                         m.d.comb += payload.taps[row].eq(words[(slot + row) % self.rows])
 
 
-def _by_row(m: Module, name: str, out_row: Value, function, g: WindowGeometry) -> Signal:
-    """A small table over output rows, as a signal; rows with the common value share a case."""
+def _by_row(
+    m: Module, name: str, out_row: Value, step: Value, function, g: WindowGeometry
+) -> Signal:
+    """A register with the function of the output row, which moves on with ``step``.
+
+    It is loaded from a table of the following rows, so that no table stands before what it
+    decides. Rows with the common value share a case.
+    """
     values = [function(row) for row in range(g.out_size[0])]
-    result = Signal(index_shape(max(values) + 1), name=name)
+    result = Signal(index_shape(max(values) + 1), name=name, init=values[0])
     common = max(set(values), key=values.count)
-    m.d.comb += result.eq(common)
-    with m.Switch(out_row):
-        for row, value in enumerate(values):
-            if value != common:
-                with m.Case(row):
-                    m.d.comb += result.eq(value)
+    with m.If(step):
+        m.d.sync += result.eq(common)
+        with m.Switch(out_row):
+            for row, value in enumerate(values[1:] + values[:1]):
+                if value != common:
+                    with m.Case(row):
+                        m.d.sync += result.eq(value)
     return result
 
 

@@ -25,8 +25,10 @@ class WindowedUnit(Unit):
 
     @property
     def memory_bits(self) -> int:
-        row = self.geometry.row_beats * self.geometry.lanes * self.input.bits
-        return super().memory_bits + self.rows * row
+        words = self.geometry.row_beats
+        if not self.parallel:
+            words = 1 << max(1, (words - 1).bit_length())  # so that no adder makes its address
+        return super().memory_bits + self.rows * words * self.geometry.lanes * self.input.bits
 
     def smallest(self, field: str) -> int:
         if field == "rows":
