@@ -52,10 +52,10 @@ class StreamPool(wiring.Component):
     Members: i, o streams of ``geometry.lanes``; issue (out): a beat is taken; level (out).
 
     Takes a beat a cycle; the beat that completes a window gives its result to the output FIFO
-    2 cycles later.
+    LATENCY cycles later: the partial result is read, chosen, combined, written.
     """
 
-    LATENCY = 2
+    LATENCY = 3
 
     def __init__(
         self,
@@ -106,26 +106,40 @@ class StreamPool(wiring.Component):
 
     def _combine(self, m: Module, fifo, take: Value, chunk: Counter, x, y) -> None:
         g = self.geometry
-        words = g.out_size[1] * g.beats
+        bits = (g.beats - 1).bit_length()
         partial = beat(self.result_shape, g.lanes)
-        m.submodules.partial = storage = SimpleDualPort(partial.size, words, forwards=True)
-        m.d.comb += [storage.r_en.eq(1), storage.r_addr.eq(x.window * g.beats + chunk.value)]
+        m.submodules.partial = storage = SimpleDualPort(
+            partial.size, g.out_size[1] << bits, forwards=True
+        )
+        address = Cat(chunk.value[:bits], x.window)
         begins = delayed(m, x.begins & y.begins, 1, "begins")
-        used = delayed(m, take & x.inside & y.inside, 1, "used")
-        ends = delayed(m, take & x.completes & y.completes, 1, "ends")
-        data = Signal(beat(self.shape, g.lanes), name="data")
-        m.d.sync += data.eq(self.i.payload)
+        used = take & x.inside & y.inside
+        ends = delayed(m, take & x.completes & y.completes, 3, "ends")
         before, result = Signal(partial, name="before"), Signal(partial, name="result")
-        m.d.comb += before.eq(storage.r_data)
+        written = Signal(partial, name="written")
+        data = Signal(beat(self.shape, g.lanes), name="data")
+        m.d.sync += data.eq(delayed(m, self.i.payload, 1, "data"))
         for lane in range(g.lanes):
-            combined = self.reduction.combine(before[lane], data[lane])
-            m.d.comb += result[lane].eq(Mux(begins, data[lane], combined))
+            m.d.comb += result[lane].eq(self.reduction.combine(before[lane], data[lane]))
+        m.d.sync += written.eq(result)
+        # What is read in this cycle may be on its way to the memory: computed now, or written.
+        stored: Value = Value.cast(storage.r_data)
+        for distance, value in ((2, written), (1, result)):
+            if g.beats <= distance:
+                earlier = Cat(address, used)
+                near = delayed(m, earlier, distance, f"earlier{distance}") == Cat(address, 1)
+                stored = Mux(delayed(m, near, 1, f"near{distance}"), value, stored)
+        neutral = Const(self.reduction.neutral(self.result_shape), self.result_shape)
+        m.d.sync += before.eq(Mux(begins, Cat(neutral for _ in range(g.lanes)), stored))
         m.d.comb += [
-            storage.w_en.eq(used),
-            storage.w_addr.eq(delayed(m, storage.r_addr, 1, "address")),
-            storage.w_data.eq(result),
+            storage.r_en.eq(1),
+            storage.r_addr.eq(address),
+            storage.w_en.eq(delayed(m, used, 3, "used")),
+            storage.w_addr.eq(delayed(m, address, 3, "written_address")),
+            storage.w_data.eq(written),
+            fifo.data.eq(written),
+            fifo.push.eq(ends),
         ]
-        m.d.sync += [fifo.data.eq(result), fifo.push.eq(ends)]
 
 
 class _WindowPhase:

@@ -12,7 +12,7 @@ WINDOW = 2
 """From the beat that completes a window to the queue of windows: beat and shift registers."""
 FIRST_WINDOW = 1 + RING + 1 + WINDOW + 1
 """From the pixel beat that a window waits for to the window: asked for, read, accepted, queued."""
-STREAM_POOL = 2
+STREAM_POOL = 3
 ARGMAX = 1
 
 

@@ -33,8 +33,8 @@ class StreamPoolUnit(BeatUnit):
     @property
     def memory_bits(self) -> int:
         g = self.geometry
-        partial = g.out_size[1] * g.beats * g.lanes * self.partial_bits
-        return super().memory_bits + partial
+        words = g.out_size[1] << (g.beats - 1).bit_length()
+        return super().memory_bits + words * g.lanes * self.partial_bits
 
 
 def _last_of_window(g: WindowGeometry, axis: int) -> list[bool]:
