@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..geometry import WindowGeometry
-from .counter import Counter, delayed, index_shape
+from .counter import Counter, datum, delayed, index_shape
 from .drain import Drain
 from .mac import MacArray, MacParameters
 from .memory import Rom
@@ -81,12 +81,12 @@ def select(m: Module, choices: Sequence[Value], index: Value, shape, name: str) 
     """
     groups = []
     for start in range(0, len(choices), _SELECT):
-        group = Signal(shape, name=f"{name}_{len(groups)}")
+        group = datum(shape, f"{name}_{len(groups)}")
         m.d.sync += group.eq(Array(choices[start : start + _SELECT])[index[:2]])
         groups.append(group)
     if len(groups) == 1:
         return groups[0]
-    rest = Signal(index_shape(len(groups)), name=f"{name}_group")
+    rest = datum(index_shape(len(groups)), f"{name}_group")
     m.d.sync += rest.eq(index[2:])
     return Array(groups)[rest]
 
@@ -198,9 +198,9 @@ class Conv(wiring.Component):
         m.d.comb += [
             rom.addr.eq(fold.value),
             array.w.eq(rom.data),
-            array.x.eq(delayed(m, operands, ahead, "x")),
+            array.x.eq(delayed(m, operands, ahead, "x", data=True)),
             array.enable.eq(delayed(m, issue, rom.latency, "enable")),
-            array.first.eq(delayed(m, tap_fold.value == 0, rom.latency, "first")),
+            array.first.eq(delayed(m, tap_fold.value == 0, rom.latency, "first", data=True)),
             array.last.eq(delayed(m, tap_fold.last, rom.latency, "last")),
         ]
         return m
@@ -241,7 +241,7 @@ class Conv(wiring.Component):
                 if padded:
                     real = select(m, [inside[t] for t in mine], tap_fold.value, 1, f"real_{name}")
                     value = Mux(real, value, self.pad_value)
-                operand = Signal(self.mac.x, name=f"operand{len(operands)}")
+                operand = datum(self.mac.x, f"operand{len(operands)}")
                 m.d.sync += operand.eq(value)
                 operands.append(operand)
         return Cat(*operands)

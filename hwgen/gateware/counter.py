@@ -54,10 +54,21 @@ def step_nested(m: Module, *counters: Counter) -> Value:
     return enable
 
 
-def delayed(m: Module, value, cycles: int, name: str):
-    """``value`` delayed by a number of cycles, through signals ``name_1``, ``name_2``, ..."""
+def datum(shape, name: str):
+    """A register for data: a reset leaves it as it is, since valid bits say what counts.
+
+    The reset of thousands of them would be the slowest net of a design.
+    """
+    return Signal(shape, name=name, reset_less=True)
+
+
+def delayed(m: Module, value, cycles: int, name: str, data: bool = False):
+    """``value`` delayed by a number of cycles, through signals ``name_1``, ``name_2``, ...
+
+    ``data``: a reset may leave it as it is.
+    """
     for stage in range(1, cycles + 1):
-        register = Signal.like(Value.cast(value), name=f"{name}_{stage}", init=0)
+        register = Signal.like(Value.cast(value), name=f"{name}_{stage}", init=0, reset_less=data)
         m.d.sync += register.eq(value)
         value = register
     return value

@@ -98,10 +98,10 @@ class Dense(wiring.Component):
         m.d.comb += [
             rom.addr.eq(fold.value),
             array.w.eq(rom.data),
-            array.x.eq(delayed(m, operands, rom.latency, "x")),
+            array.x.eq(delayed(m, operands, rom.latency, "x", data=True)),
             array.enable.eq(delayed(m, issue, rom.latency, "enable")),
-            array.first.eq(delayed(m, in_beat.value == 0, rom.latency, "first")),
+            array.first.eq(delayed(m, in_beat.value == 0, rom.latency, "first", data=True)),
             array.last.eq(delayed(m, in_beat.last, rom.latency, "last")),
-            array.slot.eq(delayed(m, out_fold.value, rom.latency, "slot")),
+            array.slot.eq(delayed(m, out_fold.value, rom.latency, "slot", data=True)),
         ]
         return m

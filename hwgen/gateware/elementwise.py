@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import Counter, index_shape
+from .counter import Counter, datum, index_shape
 from .fifo import CreditFifo
 from .requantizer import Requantizer, RequantParameters
 from .streams import beats_of, connect, element, positive, stream_of
@@ -91,8 +91,8 @@ class ArgMax(wiring.Component):
         m.submodules.fifo = fifo = CreditFifo(self.o.payload.shape(), self.fifo)
         connect(m, fifo.o, wiring.flipped(self.o))
         channel = Counter(self.channels, "channel")
-        best = Signal(self.shape, name="best")
-        best_index = Signal(self.result_shape, name="best_index")
+        best = datum(self.shape, "best")
+        best_index = datum(self.result_shape, "best_index")
         take, better = Signal(name="taking"), Signal(name="better")
         value = self.i.payload[0]
         m.d.comb += [
@@ -145,7 +145,7 @@ class Regroup(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         width = Shape.cast(self.shape).width
-        held = Signal(self.capacity * width, name="held")
+        held = datum(self.capacity * width, "held")
         in_count = _BeatSize(self.in_pixel, self.in_lanes, "in_beat")
         out_count = _BeatSize(self.out_pixel, self.out_lanes, "out_beat")
         take, give = Signal(name="taking"), Signal(name="giving")

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Shape, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import Counter, index_shape
+from .counter import Counter, datum, index_shape
 from .memory import SimpleDualPort
 
 FEW = 16
@@ -80,7 +80,7 @@ class CreditFifo(wiring.Component):
 def _ring_buffer(m: Module, depth: int, shape, push: Value, data, pop: Value):
     """Storage of a FIFO; returns its head."""
     if depth == 1:
-        cell = Signal(shape, name="cell")
+        cell = datum(shape, "cell")
         with m.If(push):
             m.d.sync += cell.eq(data)
         return cell

@@ -9,7 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..numeric.types import QType
-from .counter import delayed, index_shape
+from .counter import datum, delayed, index_shape
 from .memory import SimpleDualPort
 from .multiplier import Multiplier
 from .requantizer import overflowed, rounding_increment
@@ -87,13 +87,15 @@ class ProcessingElement(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         total = self._tree(m, [self._product(m, i) for i in range(self.parameters.simd)])
-        previous: Value = self.acc
+        acc = datum(self.parameters.acc_shape, "accumulator")
+        m.d.comb += self.acc.eq(acc)
+        previous: Value = acc
         if self.psums > 1:
             previous = self._psum_memory(m)
         start = Signal(self.parameters.acc_shape, name="start")
         m.d.comb += start.eq(Mux(self.first, 0, previous))
         with m.If(self.enable):
-            m.d.sync += self.acc.eq(self._accumulated(m, start, total))
+            m.d.sync += acc.eq(self._accumulated(m, start, total))
         return m
 
     def _product(self, m: Module, lane: int) -> Value:
@@ -108,7 +110,7 @@ class ProcessingElement(wiring.Component):
             sums = []
             for start in range(0, len(terms), TREE_ARITY):
                 value = sum(terms[start + 1 : start + TREE_ARITY], terms[start])
-                register = Signal(value.shape(), name=f"tree{level}_{len(sums)}")
+                register = datum(value.shape(), f"tree{level}_{len(sums)}")
                 m.d.sync += register.eq(value)
                 sums.append(register)
             terms, level = sums, level + 1
@@ -184,8 +186,8 @@ class MacArray(wiring.Component):
         m = Module()
         ahead = self.parameters.latency - 1
         enable = delayed(m, self.enable, ahead, "enable")
-        first = delayed(m, self.first, ahead, "first")
-        next_slot = delayed(m, self.slot, ahead - 1, "slot")
+        first = delayed(m, self.first, ahead, "first", data=True)
+        next_slot = delayed(m, self.slot, ahead - 1, "slot", data=True)
         slot = Signal(index_shape(self.psums), name="slot_now")
         m.d.sync += slot.eq(next_slot)
         m.d.comb += self.done.eq(

@@ -6,6 +6,8 @@ from amaranth.hdl import ClockSignal, Instance, Module, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .counter import datum
+
 LIMB = 17
 """Bits of an unsigned part of a wide operand: DSP blocks of small FPGAs take 18 bits with sign."""
 
@@ -115,7 +117,9 @@ class WideMultiplier(wiring.Component):
                 m.submodules[f"part{i}_{j}"] = part
                 m.d.comb += [part.a.eq(a), part.b.eq(b)]
                 total = total + (part.p << (a_low + b_low))
-        m.d.sync += self.p.eq(total)
+        product = datum(self.shape, "product")
+        m.d.sync += product.eq(total)
+        m.d.comb += self.p.eq(product)
         return m
 
 

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..geometry import WindowGeometry
 from .conv import Depths
-from .counter import Counter, delayed, index_shape
+from .counter import Counter, datum, delayed, index_shape
 from .fifo import CreditFifo
 from .memory import SimpleDualPort
 from .ring import RowRing
@@ -112,13 +112,13 @@ class StreamPool(wiring.Component):
             partial.size, g.out_size[1] << bits, forwards=True
         )
         address = Cat(chunk.value[:bits], x.window)
-        begins = delayed(m, x.begins & y.begins, 1, "begins")
+        begins = delayed(m, x.begins & y.begins, 1, "begins", data=True)
         used = take & x.inside & y.inside
         ends = delayed(m, take & x.completes & y.completes, 3, "ends")
-        before, result = Signal(partial, name="before"), Signal(partial, name="result")
-        written = Signal(partial, name="written")
-        data = Signal(beat(self.shape, g.lanes), name="data")
-        m.d.sync += data.eq(delayed(m, self.i.payload, 1, "data"))
+        before, written = datum(partial, "before"), datum(partial, "written")
+        result = Signal(partial, name="result")
+        data = datum(beat(self.shape, g.lanes), "data")
+        m.d.sync += data.eq(delayed(m, self.i.payload, 1, "data", data=True))
         for lane in range(g.lanes):
             m.d.comb += result[lane].eq(self.reduction.combine(before[lane], data[lane]))
         m.d.sync += written.eq(result)
@@ -135,7 +135,7 @@ class StreamPool(wiring.Component):
             storage.r_en.eq(1),
             storage.r_addr.eq(address),
             storage.w_en.eq(delayed(m, used, 3, "used")),
-            storage.w_addr.eq(delayed(m, address, 3, "written_address")),
+            storage.w_addr.eq(delayed(m, address, 3, "written_address", data=True)),
             storage.w_data.eq(written),
             fifo.data.eq(written),
             fifo.push.eq(ends),
@@ -242,7 +242,7 @@ class WindowPool(wiring.Component):
             for column in range(g.kernel[1]):
                 taps = window.taps[column][row]
                 choice = Array([taps[c * g.lanes + lane] for c in range(g.beats)])[chunk.value]
-                value = Signal(self.shape, name=f"tap{lane}_{row}_{column}")
+                value = datum(self.shape, f"tap{lane}_{row}_{column}")
                 real = window.rows[row] & window.columns[column]
                 neutral = Const(self.reduction.neutral(self.shape), self.shape)
                 m.d.sync += value.eq(Mux(real, choice, neutral))
@@ -253,7 +253,7 @@ class WindowPool(wiring.Component):
             for start in range(0, len(terms), 2):
                 pair = terms[start : start + 2]
                 value = self.reduction.combine(*pair) if len(pair) == 2 else pair[0]
-                register = Signal(Value.cast(value).shape(), name=f"r{lane}_{level}_{start}")
+                register = datum(Value.cast(value).shape(), f"r{lane}_{level}_{start}")
                 m.d.sync += register.eq(value)
                 sums.append(register)
             terms, level = sums, level + 1

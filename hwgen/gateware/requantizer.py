@@ -10,7 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..numeric.types import Overflow, QType, Rounding
-from .counter import delayed, index_shape
+from .counter import datum, delayed, index_shape
 from .memory import Rom, rom_latency
 from .multiplier import WideMultiplier
 from .streams import beat, beats_of, element, positive
@@ -118,14 +118,14 @@ class Requantizer(wiring.Component):
         m.submodules.table = table = Rom(self.image, layout.size * self.lanes, words)
         # The latency follows from the channels, whatever the lanes: a smaller table waits.
         ahead = rom_latency(p.channels)
-        index = delayed(m, self.index, ahead - table.latency, "index")
+        index = delayed(m, self.index, ahead - table.latency, "index", data=True)
         m.d.comb += [
             table.addr.eq(index),
             self.o_valid.eq(delayed(m, self.valid, p.latency, "valid")),
         ]
         lanes = data.View(data.ArrayLayout(layout, self.lanes), table.data)
         for lane in range(self.lanes):
-            acc = delayed(m, self.acc[lane], ahead, f"acc{lane}")
+            acc = delayed(m, self.acc[lane], ahead, f"acc{lane}", data=True)
             acc = acc if isinstance(acc, Value) else Value.cast(acc)
             if len(set(p.mult)) == 1 and len(set(p.bias)) == 1:
                 mult: Value = Const(p.mult[0], shape_of(p.mult))
@@ -133,7 +133,9 @@ class Requantizer(wiring.Component):
             else:
                 mult = lanes[lane].mult if p.multiplies else Const(p.mult[0])
                 bias = lanes[lane].bias
-            m.d.sync += self.o[lane].eq(self._lane(m, f"l{lane}", acc, mult, bias))
+            result = datum(element(p.out), f"l{lane}_result")
+            m.d.sync += result.eq(self._lane(m, f"l{lane}", acc, mult, bias))
+            m.d.comb += self.o[lane].eq(result)
         return m
 
     def _lane(self, m: Module, name: str, acc: Value, mult: Value, bias: Value) -> Value:
@@ -145,15 +147,15 @@ class Requantizer(wiring.Component):
             m.submodules[f"{name}_mul"] = multiplier
             m.d.comb += [multiplier.a.eq(acc), multiplier.b.eq(mult)]
             product: Value = multiplier.p
-            bias = delayed(m, bias, WideMultiplier.LATENCY, f"{name}_bias")
+            bias = delayed(m, bias, WideMultiplier.LATENCY, f"{name}_bias", data=True)
             bias = bias.as_signed() if shape_of(p.bias).signed else bias
         else:
             product = acc * mult  # by a power of two
         biased_value = product + bias
-        biased = Signal(signed(biased_value.shape().width + 1), name=f"{name}_biased")
+        biased = datum(signed(biased_value.shape().width + 1), f"{name}_biased")
         m.d.sync += biased.eq(biased_value)
         rounded_value = (biased >> p.shift) + rounding_increment(biased, p.shift, p.out.rounding)
-        rounded = Signal(signed(rounded_value.shape().width), name=f"{name}_rounded")
+        rounded = datum(signed(rounded_value.shape().width), f"{name}_rounded")
         m.d.sync += rounded.eq(rounded_value)
         if p.clip is None:
             return overflowed(rounded, p.out)

@@ -12,7 +12,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..geometry import WindowGeometry
-from .counter import Counter, delayed, index_shape
+from .counter import Counter, datum, delayed, index_shape
 from .fifo import CreditFifo
 from .memory import SimpleDualPort
 from .streams import beat, connect, stream_of
@@ -172,10 +172,10 @@ class RowRing(wiring.Component):
 
         base = self._step_window_slot(m, issue & ~virtual & row_done, out_row)
         # The memory is read a cycle after the decision.
-        asked = delayed(m, position, 1, "asked_position")
+        asked = delayed(m, position, 1, "asked_position", data=True)
         address: Value = asked
         if not self.parallel:
-            slot = Signal(index_shape(self.rows), name="read_slot")
+            slot = datum(index_shape(self.rows), "read_slot")
             total = base + kernel_row.value
             m.d.sync += slot.eq(_modulo(total, self.rows, self.rows + g.kernel[0] - 1))
             address = Cat(asked, slot)
@@ -233,12 +233,12 @@ class RowRing(wiring.Component):
         g = self.geometry
         payload = Signal(self.o.payload.shape(), name="column")
         late = {
-            name: delayed(m, reader[name], self.LATENCY, f"column_{name}")
+            name: delayed(m, reader[name], self.LATENCY, f"column_{name}", data=name != "issue")
             for name in ("issue", "base", "virtual", "last", "chunk", "row")
         }
         m.d.comb += [queue.push.eq(late["issue"]), queue.data.eq(payload)]
         m.d.comb += [payload[name].eq(late[name]) for name in ("virtual", "last", "chunk", "row")]
-        words = [delayed(m, bank, 1, f"word{index}") for index, bank in enumerate(banks)]
+        words = [delayed(m, bank, 1, f"word{index}", data=True) for index, bank in enumerate(banks)]
         if not self.parallel:
             m.d.comb += payload.taps[0].eq(words[0])
             return

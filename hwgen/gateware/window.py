@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..geometry import WindowGeometry
-from .counter import Counter, delayed, index_shape
+from .counter import Counter, datum, delayed, index_shape
 from .fifo import CreditFifo
 from .ring import column_beat
 from .streams import connect, positive
@@ -95,18 +95,18 @@ class WindowAssembler(wiring.Component):
             m.d.sync += waits.eq(1)
         with m.Elif(late):
             m.d.sync += waits.eq(0)
-        beat = Signal(self.i.payload.shape(), name="beat")
+        beat = datum(self.i.payload.shape(), "beat")
         shift = Signal(name="shift")
-        current = Signal(layout, name="current")
+        current = datum(layout, "current")
         m.d.sync += [beat.eq(self.i.payload), shift.eq(accept)]
         self._shift(m, shift, beat, current)
         masks = self._count(m, accept & self.i.payload.last, completes)
         m.d.comb += queue.data.eq(current)
         for name, mask in masks.items():
-            kept = Signal(len(mask), name=f"kept_{name}")
+            kept = datum(len(mask), f"kept_{name}")
             with m.If(accept & completes):
                 m.d.sync += kept.eq(mask)
-            m.d.comb += queue.data[name].eq(delayed(m, kept, 1, name))
+            m.d.comb += queue.data[name].eq(delayed(m, kept, 1, name, data=True))
         return m
 
     def _shift(self, m: Module, shift: Value, beat, window) -> None:
