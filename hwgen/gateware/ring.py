@@ -78,9 +78,10 @@ class RowRing(wiring.Component):
         m = Module()
         g = self.geometry
         width = g.lanes * Shape.cast(self.shape).width
-        # Rows written completely and not yet released, as reading sees it; and as writing does,
-        # a cycle later, when the last beat has been read. Reading may release rows that are still
-        # to come (a stride beyond the kernel, rows below the last window): then it is negative.
+        # Rows written completely and not yet released: as reading sees it, to which all writing
+        # shows a cycle late; and as writing does, a cycle later, when the last beat has been
+        # read. Reading may release rows that are still to come (a stride beyond the kernel, rows
+        # below the last window): then it is negative.
         lead = max(g.rows_released(r) for r in range(g.out_size[0]))
         shape = signed(max(self.rows, lead).bit_length() + 2)
         complete, held = Signal(shape, name="complete"), Signal(shape, name="held")
@@ -103,7 +104,7 @@ class RowRing(wiring.Component):
         connect(m, queue.o, wiring.flipped(self.o))
         reader = self._reader(m, complete, position.value, queue)
         m.d.sync += [
-            complete.eq(complete + row_done - reader["released"]),
+            complete.eq(complete + delayed(m, row_done, 1, "seen_row") - reader["released"]),
             held.eq(held + row_done - delayed(m, reader["released"], 1, "freed")),
         ]
         partial = position.value != 0
@@ -144,16 +145,16 @@ class RowRing(wiring.Component):
 
         next_row = Signal(name="next_row")
         waited = _by_row(m, "rows_waited", out_row.value, next_row, g.rows_waited, g)
-        # With stride, the last column may lie before the end of the row.
-        available = Signal(name="available")
-        m.d.comb += available.eq(
-            (complete > waited) | ((complete == waited) & (written > position))
-        )
-        issue = Signal(name="issue")
-        m.d.comb += [issue.eq(queue.room & (available | virtual)), queue.take.eq(issue)]
-
         column_done = chunk.last & kernel_row.last
         row_done = column_done & column.last
+        issue, available = Signal(name="issue"), Signal(name="available")
+        # With stride, the last column may lie before the end of the row.
+        reached = self._reached(
+            m, written, position, chunk, column_done, row_done, issue & ~virtual
+        )
+        m.d.comb += available.eq((complete > waited) | ((complete == waited) & reached))
+        m.d.comb += [issue.eq(queue.room & (available | virtual)), queue.take.eq(issue)]
+
         released_rows = _by_row(m, "rows_released", out_row.value, next_row, g.rows_released, g)
         released = Signal.like(released_rows, name="released", init=0)
         with m.If(issue & ~virtual):
@@ -189,6 +190,34 @@ class RowRing(wiring.Component):
             "chunk": chunk.value,
             "row": kernel_row.value,
         }
+
+    def _reached(
+        self,
+        m: Module,
+        written: Value,
+        position: Value,
+        chunk: Counter,
+        column_done,
+        row_done,
+        step,
+    ) -> Value:
+        """Whether the beat at ``position`` had been written in the row under way a cycle ago.
+
+        That is compared in the cycle before, for the position then and for the one that follows
+        it, since a comparison would be too long before a decision.
+        """
+        stays = written > position
+        following = stays & (written != position + 1)
+        if not self.parallel and self.geometry.beats > 1:
+            first = Signal.like(position, name="first_position")
+            with m.If(step & chunk.last & column_done):
+                m.d.sync += first.eq(Mux(row_done, 0, position + 1))
+            following = Mux(chunk.last & ~column_done, written > first, following)
+        elif not self.parallel:
+            following = Mux(column_done, following, stays)
+        results = Cat(stays, Mux(row_done, written != 0, following))
+        stayed, followed = delayed(m, results, 1, "reached")
+        return Mux(delayed(m, step, 1, "stepped"), followed, stayed)
 
     def _step_position(self, m, position, chunk: Counter, column_done, row_done) -> None:
         m.d.sync += position.eq(position + 1)

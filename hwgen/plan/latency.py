@@ -5,12 +5,14 @@ They are stated here a second time on purpose: a test holds each against the gat
 
 from __future__ import annotations
 
+SEEN = 2
+"""From a beat's writing to the ring to asking for it at the earliest."""
 RING = 3
 """From asking for a column to its place in the ring's output queue: address, memory, register."""
 RING_QUEUE = 5
 WINDOW = 2
 """From the beat that completes a window to the queue of windows: beat and shift registers."""
-FIRST_WINDOW = 1 + RING + 1 + WINDOW + 1
+FIRST_WINDOW = SEEN + RING + 1 + WINDOW + 1
 """From the pixel beat that a window waits for to the window: asked for, read, accepted, queued."""
 STREAM_POOL = 3
 ARGMAX = 1

@@ -86,7 +86,7 @@ def _loader(
             if position >= 0:
                 while len(written) <= position:
                     yield
-                issue = max(issue, written[position] + 1)
+                issue = max(issue, written[position] + latency.SEEN)
             accept = max(issue + latency.RING + 1, accept + 1, late)
             accepted.append(accept)
         if column == g.columns_read - 1:

@@ -120,7 +120,7 @@ def test_latency_of_the_first_window() -> None:
     for parallel in (True, False):
         trace = windows_of(g, frames(g, 1, 0, 1, 0), 1, parallel, 1, ("always", "always"))
         assert trace.taken == [0]
-        assert trace.given == [latency.FIRST_WINDOW] == [8]
+        assert trace.given == [latency.FIRST_WINDOW] == [9]
 
 
 def test_refuses_a_ring_smaller_than_a_window() -> None:

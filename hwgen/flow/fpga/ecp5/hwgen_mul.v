@@ -13,6 +13,14 @@ module hwgen_mul #(
 );
     localparam BLOCK = 18;
     localparam NARROW = 3;
+
+    function [A_WIDTH+B_WIDTH-1:0] multiple(
+        input [A_WIDTH+B_WIDTH-1:0] value, input [NARROW-1:0] times, input negative
+    );
+        multiple = (times[0] ? value : 0) + (times[1] ? value << 1 : 0)
+            + (times[2] ? (negative ? -(value << 2) : value << 2) : 0);
+    endfunction
+
     generate
         if (A_WIDTH <= BLOCK && B_WIDTH <= BLOCK && A_WIDTH > NARROW && B_WIDTH > NARROW) begin : dsp
             wire [17:0] x = {{BLOCK{A_SIGNED != 0 && a[A_WIDTH-1]}}, a};
@@ -47,8 +55,20 @@ module hwgen_mul #(
             reg [A_WIDTH+B_WIDTH-1:0] product;
             wire [A_WIDTH+B_WIDTH-1:0] wide_x = {{B_WIDTH{A_SIGNED != 0 && x[A_WIDTH-1]}}, x};
             wire [A_WIDTH+B_WIDTH-1:0] wide_y = {{A_WIDTH{B_SIGNED != 0 && y[B_WIDTH-1]}}, y};
-            always @(posedge clk) begin x <= a; y <= b; product <= wide_x * wide_y; end
+            wire [A_WIDTH+B_WIDTH-1:0] sum;
+            always @(posedge clk) begin x <= a; y <= b; product <= sum; end
             assign p = product;
+            // A narrow operand chooses among few multiples: written as such, for the synthesizer
+            // would take a DSP block without its registers.
+            if (B_WIDTH <= NARROW) begin : by_b
+                wire [NARROW-1:0] few = {{NARROW{B_SIGNED != 0 && y[B_WIDTH-1]}}, y};
+                assign sum = multiple(wide_x, few, B_SIGNED != 0);
+            end else if (A_WIDTH <= NARROW) begin : by_a
+                wire [NARROW-1:0] few = {{NARROW{A_SIGNED != 0 && x[A_WIDTH-1]}}, x};
+                assign sum = multiple(wide_y, few, A_SIGNED != 0);
+            end else begin : wide
+                assign sum = wide_x * wide_y;
+            end
         end
     endgenerate
 endmodule
