@@ -119,12 +119,15 @@ class ControlStatus(wiring.Component):
             since_end.eq(since_end + 1),
             begun.eq(begun + started),
         ]
-        with m.If(started & ~measuring):
-            m.d.sync += [measuring.eq(1), measured.eq(begun), since_start.eq(2)]
         with m.If(done):
             m.d.sync += [frames.eq(frames + 1), interval.eq(since_end), since_end.eq(1)]
-            with m.If(measuring & (frames == measured)):
-                m.d.sync += [latency.eq(since_start), measuring.eq(0)]
+        # The comparison takes a cycle of its own.
+        ended = Signal(name="measured_ended")
+        m.d.sync += ended.eq(done & measuring & ~ended & (frames == measured))
+        with m.If(ended):
+            m.d.sync += [latency.eq(since_start), measuring.eq(0)]
+        with m.If(started & (~measuring | ended)):
+            m.d.sync += [measuring.eq(1), measured.eq(begun), since_start.eq(1)]
         self._idle = begun == frames
         return {"FRAMES": frames, "LATENCY": latency, "INTERVAL": interval}
 

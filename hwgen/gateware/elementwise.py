@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .counter import Counter, datum, index_shape
 from .fifo import CreditFifo
-from .requantizer import Requantizer, RequantParameters
+from .requantizer import Requantizer, RequantParameters, greater
 from .streams import beats_of, connect, element, positive, stream_of
 
 
@@ -96,7 +96,7 @@ class ArgMax(wiring.Component):
         take, better = Signal(name="taking"), Signal(name="better")
         value = self.i.payload[0]
         m.d.comb += [
-            better.eq((channel.value == 0) | (value > best)),
+            better.eq((channel.value == 0) | greater(value, best)),
             take.eq(self.i.valid & (~channel.last | fifo.room)),
             self.i.ready.eq(take),
             self.issue.eq(take),

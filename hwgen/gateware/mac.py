@@ -15,16 +15,19 @@ from .multiplier import Multiplier
 from .requantizer import overflowed, rounding_increment
 from .streams import positive
 
-TREE_ARITY = 4
-"""Operands that one registered level of the adder tree sums."""
+TREE_ARITY = (2, 4)
+"""Operands that the first and each other registered level of the adder tree sums.
+
+Products come from DSP blocks, which lie far away: there is time for one addition only.
+"""
 
 
 def tree_levels(simd: int) -> int:
     """Registered levels of the adder tree over ``simd`` products."""
-    levels = 0
+    levels, arity = 0, TREE_ARITY[0]
     while simd > 1:
-        simd = -(-simd // TREE_ARITY)
-        levels += 1
+        simd = -(-simd // arity)
+        levels, arity = levels + 1, TREE_ARITY[1]
     return levels
 
 
@@ -107,9 +110,10 @@ class ProcessingElement(wiring.Component):
     def _tree(self, m: Module, terms: list) -> Value:
         level = 0
         while len(terms) > 1:
+            arity = TREE_ARITY[min(level, 1)]
             sums = []
-            for start in range(0, len(terms), TREE_ARITY):
-                value = sum(terms[start + 1 : start + TREE_ARITY], terms[start])
+            for start in range(0, len(terms), arity):
+                value = sum(terms[start + 1 : start + arity], terms[start])
                 register = datum(value.shape(), f"tree{level}_{len(sums)}")
                 m.d.sync += register.eq(value)
                 sums.append(register)

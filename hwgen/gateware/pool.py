@@ -13,6 +13,7 @@ from .conv import Depths
 from .counter import Counter, datum, delayed, index_shape
 from .fifo import CreditFifo
 from .memory import SimpleDualPort
+from .requantizer import greater
 from .ring import RowRing
 from .streams import beat, connect, positive, stream_of
 from .window import WindowAssembler
@@ -33,7 +34,7 @@ class Reduction(Enum):
 
     def combine(self, a: Value, b: Value) -> Value:
         """Two elements (or partial results) into one."""
-        return Mux(a > b, a, b) if self is Reduction.MAX else a + b
+        return Mux(greater(a, b), a, b) if self is Reduction.MAX else a + b
 
     def neutral(self, shape: Shape) -> int:
         """What does not change a result."""

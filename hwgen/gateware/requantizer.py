@@ -212,6 +212,18 @@ def overflowed(value: Value, out: QType) -> Value:
     return clamped(value, out.low, out.max)
 
 
+def greater(a: Value, b: Value) -> Value:
+    """Whether a > b, for two values of one shape.
+
+    Signed ones are compared as if a bias made them unsigned, which needs a carry chain only.
+    """
+    if a.shape() != b.shape():
+        raise ValueError(f"{a.shape()} and {b.shape()} are not compared")
+    if not a.shape().signed:
+        return a > b
+    return Cat(a[:-1], ~a[-1]) > Cat(b[:-1], ~b[-1])
+
+
 def clamped(value: Value, low: int, high: int) -> Value:
     """The nearest value in ``low..high``."""
     return Mux(value < low, low, Mux(value > high, high, value))

@@ -19,11 +19,12 @@ ARGMAX = 1
 
 
 def adder_tree(simd: int) -> int:
-    """Registered levels of a tree that sums four operands a level."""
-    levels = 0
-    while simd > 1:
-        simd = -(-simd // 4)
-        levels += 1
+    """Registered levels of a tree that sums pairs, then four operands a level."""
+    if simd == 1:
+        return 0
+    sums, levels = -(-simd // 2), 1
+    while sums > 1:
+        sums, levels = -(-sums // 4), levels + 1
     return levels
 
 

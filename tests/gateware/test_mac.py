@@ -164,7 +164,7 @@ def test_given_accumulators(rounding: Rounding, overflow: Overflow) -> None:
 
 
 def test_the_tree_has_the_levels_that_the_plan_counts() -> None:
-    assert [tree_levels(n) for n in (1, 2, 4, 5, 16, 17, 64, 65)] == [0, 1, 1, 2, 2, 3, 3, 4]
+    assert [tree_levels(n) for n in (1, 2, 3, 8, 9, 32, 33, 128, 129)] == [0, 1, 2, 2, 3, 3, 4, 4, 5]
     assert all(tree_levels(n) == latency.adder_tree(n) for n in range(1, 300))
 
 
