@@ -72,45 +72,73 @@ class CreditFifo(wiring.Component):
                 self.level.eq(self.level + self.push - pop),
                 self.o.valid.eq(self.push | (self.level != 1)),
             ]
-        head = _ring_buffer(m, self.depth, self.shape, self.push, self.data, pop)
+        head = _queue(m, self.depth, self.shape, self.push, self.data, pop)
         m.d.comb += self.o.payload.eq(head)
         return m
 
 
-def _ring_buffer(m: Module, depth: int, shape, push: Value, data, pop: Value):
+def _queue(m: Module, depth: int, shape, push: Value, data, pop: Value):
     """Storage of a FIFO; returns its head."""
     if depth == 1:
         cell = datum(shape, "cell")
         with m.If(push):
             m.d.sync += cell.eq(data)
         return cell
-    tail = Counter(depth, "tail")
-    with m.If(push):
-        tail.step(m)
-    # What will be the head in the next cycle is known early: a block RAM reads it in this one.
-    coming = Counter(depth, "coming", start=1)
-    head = Signal.like(coming.value, name="head", init=0)
-    following = Mux(pop, coming.value, head)
-    m.d.sync += head.eq(following)
-    with m.If(pop):
-        coming.step(m)
-    if depth <= FEW:
-        m.submodules.storage = storage = memory.Memory(shape=shape, depth=depth, init=[])
-        write, read = storage.write_port(), storage.read_port(domain="comb")
-        m.d.comb += [
-            write.en.eq(push),
-            write.addr.eq(tail.value),
-            write.data.eq(data),
-            read.addr.eq(head),
-        ]
-        return read.data
-    block = SimpleDualPort(Shape.cast(shape).width, depth, forwards=True)
-    m.submodules.storage = block
+    return (_shallow if depth <= FEW else _deep)(m, depth, shape, push, data, pop)
+
+
+def _shallow(m: Module, depth: int, shape, push: Value, data, pop: Value):
+    """A small memory that reads asynchronously."""
+    tail, head = Counter(depth, "tail"), Counter(depth, "head")
+    for counter, step in ((tail, push), (head, pop)):
+        with m.If(step):
+            counter.step(m)
+    m.submodules.storage = storage = memory.Memory(shape=shape, depth=depth, init=[])
+    write, read = storage.write_port(), storage.read_port(domain="comb")
     m.d.comb += [
-        block.w_en.eq(push),
-        block.w_addr.eq(tail.value),
-        block.w_data.eq(data),
-        block.r_en.eq(1),
-        block.r_addr.eq(following),
+        write.en.eq(push),
+        write.addr.eq(tail.value),
+        write.data.eq(data),
+        read.addr.eq(head.value),
     ]
-    return block.r_data
+    return read.data
+
+
+def _deep(m: Module, depth: int, shape, push: Value, data, pop: Value):
+    """A block RAM whose output register is the head, or the entry after a first one beside it.
+
+    A push goes to the first register where it will be the head in the next cycle, for the memory
+    takes two: so the oldest entry is in ``first`` if that is valid, else in the memory's output.
+    Taking an entry enables the memory's output; it is not part of an address.
+    """
+    m.submodules.storage = storage = SimpleDualPort(Shape.cast(shape).width, depth)
+    tail, head = Counter(depth, "tail"), Counter(depth, "head")
+    first, first_valid = datum(shape, "first"), Signal(name="first_valid")
+    output_valid = Signal(name="output_valid")
+    count, stored = Signal(index_shape(depth + 1), name="count"), Signal(name="stored")
+    direct, write, read = Signal(name="direct"), Signal(name="write"), Signal(name="read")
+    from_output = pop & ~first_valid
+    both, none = first_valid & output_valid, ~first_valid & ~output_valid
+    m.d.comb += [
+        direct.eq(push & ~stored & (none | (pop & ~both))),
+        write.eq(push & ~direct),
+        read.eq(stored & (~output_valid | from_output)),
+        storage.w_en.eq(write),
+        storage.w_addr.eq(tail.value),
+        storage.w_data.eq(data),
+        storage.r_en.eq(read),
+        storage.r_addr.eq(head.value),
+    ]
+    m.d.sync += [
+        first_valid.eq(direct | (first_valid & ~pop)),
+        output_valid.eq(read | (output_valid & ~from_output)),
+    ]
+    with m.If(direct):
+        m.d.sync += first.eq(data)
+    with m.If(write):
+        tail.step(m)
+    with m.If(read):
+        head.step(m)
+    with m.If(write != read):
+        m.d.sync += [count.eq(count + write - read), stored.eq(write | (count != 1))]
+    return Mux(first_valid, Value.cast(first), storage.r_data)

@@ -160,16 +160,28 @@ class _WindowPhase:
         self.at_end = position.last
         self.inside = (tap < kernel) & ~beyond
         self.begins = (tap == 0) | (position.value == 0)
-        self.completes = ((tap == kernel - 1) | position.last) & self.inside
+        # A register, since whether a beat is taken begins with it.
+        self.completes = Signal(name=f"{name}_completes", init=pad == kernel - 1 or size == 1)
+        ends, beyond_next = Signal(name=f"{name}_ends"), Signal(name=f"{name}_beyond_next")
+        m.d.comb += [
+            ends.eq(tap == stride - 1),
+            beyond_next.eq(beyond | (ends & (self.window == count - 1))),
+        ]
+        at_last = position.value == size - 2
+        completes_next = Mux(
+            ends, (kernel == 1) | at_last, ((tap == kernel - 2) | at_last) & (tap < kernel - 1)
+        )
         with m.If(step):
             position.step(m)
-            m.d.sync += tap.eq(tap + 1)
-            with m.If(tap == stride - 1):
-                m.d.sync += [tap.eq(0), self.window.eq(self.window + 1)]
-                with m.If(self.window == count - 1):
-                    m.d.sync += beyond.eq(1)
+            m.d.sync += [
+                tap.eq(Mux(ends, 0, tap + 1)),
+                self.window.eq(self.window + ends),
+                beyond.eq(beyond_next),
+                self.completes.eq(completes_next & ~beyond_next),
+            ]
             with m.If(position.last):
                 m.d.sync += [tap.eq(pad), self.window.eq(0), beyond.eq(0)]
+                m.d.sync += self.completes.eq(self.completes.init)
 
 
 class WindowPool(wiring.Component):

@@ -63,7 +63,7 @@ def synthesize(
         synthesized = time.monotonic()
         command = [
             nextpnr.require(), *device.options, "--json", "netlist.json", "--report", "report.json",
-            "--freq", str(target_mhz), "--seed", str(seed), "--router", "router2",
+            "--freq", str(target_mhz), "--seed", str(seed), "--router", "router2", "--tmg-ripup",
             "--lpf-allow-unconstrained", "--timing-allow-fail",
         ]  # fmt: skip
         _call(command, work, f"nextpnr-{device.family}", _NextpnrProgress(say))
