@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from .errors import ToolError, UserError
 
 if TYPE_CHECKING:
-    from .api import build, load, run, verify
+    from .api import build, load, run, synthesize, verify
     from .api import plan as plan
 
-__all__ = ["ToolError", "UserError", "build", "load", "plan", "run", "verify"]
+__all__ = ["ToolError", "UserError", "build", "load", "plan", "run", "synthesize", "verify"]
 
 
 def __getattr__(name: str) -> Any:

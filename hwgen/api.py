@@ -125,11 +125,12 @@ def synthesize(
     device: str,
     target_mhz: float = TARGET_MHZ,
     seed: int = SEED,
+    tries: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Synthesize, place and route a package; updates its report. See flow.fpga."""
     opened = package if isinstance(package, Package) else Package.open(Path(package))
-    result = _synthesize(opened, device, target_mhz, seed, progress)
+    result = _synthesize(opened, device, target_mhz, seed, tries, progress)
     write_report(opened)
     return result
 

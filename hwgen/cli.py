@@ -115,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--device", required=True, metavar="NAME", help=", ".join(DEVICES))
     sub.add_argument("--freq", type=float, default=TARGET_MHZ, metavar="MHZ", help="to strive for")
     sub.add_argument("--seed", type=int, default=SEED, help="of placement")
+    sub.add_argument(
+        "--tries", type=int, default=1, metavar="N", help="the best of N seeds from --seed on"
+    )
 
     sub = command("report", _report, "write report.json and report.html of a package again")
     sub.add_argument("package", type=Path, metavar="DIR")
@@ -374,8 +377,12 @@ def _synth(arguments: argparse.Namespace, output: Output) -> int:
     package = Package.open(arguments.package)
     if not 1 <= arguments.freq <= 1000:
         raise UserError(f"--freq {arguments.freq:g}: give 1 to 1000 MHz")
+    if not 1 <= arguments.tries <= 100:
+        raise UserError(f"--tries {arguments.tries}: give 1 to 100")
     with output.steps() as say:
-        result = api.synthesize(package, arguments.device, arguments.freq, arguments.seed, say)
+        result = api.synthesize(
+            package, arguments.device, arguments.freq, arguments.seed, arguments.tries, say
+        )
     kinds = ("lut", "ff", "dsp", "bram")
     output.table(
         f"cells of {arguments.device}, as synthesized",

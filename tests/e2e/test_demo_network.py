@@ -72,7 +72,7 @@ def test_rtl_equals_golden_and_the_event_model(package: Package) -> None:
     result = hwgen.verify(package, "verilator", inputs=x)
     assert result.difference is None
     timing = package.plan.timing()
-    assert (result.interval, result.latency) == (timing.interval, timing.latency) == (5488, 6937)
+    assert (result.interval, result.latency) == (timing.interval, timing.latency) == (5488, 6965)
     assert result.run.levels == timing.high_water
     report = json.loads((package.path / "report.json").read_text())
     assert report["cycles"]["interval_measured"] == 5488

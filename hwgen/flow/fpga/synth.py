@@ -36,9 +36,13 @@ def synthesize(
     device_name: str,
     target_mhz: float = TARGET_MHZ,
     seed: int = SEED,
+    tries: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Synthesize, place and route a package; the result is in results/synth-DEVICE.json too.
+
+    Placement depends on its seed as on a throw of dice: the best of ``tries`` seeds, from ``seed``
+    on, is kept.
 
     Raises UserError for an unknown device or a missing tool, ToolError where a tool fails.
     """
@@ -61,22 +65,23 @@ def synthesize(
         script = _SYNTHESIS.format(sources=sources, synth=device.synth, pins=NAME)
         _call([yosys.require(), "-p", script], work, "yosys", _YosysProgress(say))
         synthesized = time.monotonic()
-        command = [
-            nextpnr.require(), *device.options, "--json", "netlist.json", "--report", "report.json",
-            "--freq", str(target_mhz), "--seed", str(seed), "--router", "router2", "--tmg-ripup",
-            "--lpf-allow-unconstrained", "--timing-allow-fail",
-        ]  # fmt: skip
-        _call(command, work, f"nextpnr-{device.family}", _NextpnrProgress(say))
+        reports = {
+            number: _route(nextpnr, device, work, target_mhz, number, say)
+            for number in range(seed, seed + tries)
+        }
         routed = time.monotonic()
-        report = json.loads((work / "report.json").read_text())
         netlist = json.loads((work / "netlist.json").read_text())
+    placed = {number: totals(report, device) for number, report in reports.items()}
+    best = max(placed, key=lambda number: placed[number]["fmax_mhz"])
+    report = reports[best]
     result: dict[str, Any] = {
         "device": device.name,
-        **totals(report, device),
+        **placed[best],
         "layers": resources(netlist, NAME, device),
         "critical_path": critical_path(report),
         "target_mhz": target_mhz,
-        "seed": seed,
+        "seed": best,
+        "fmax_mhz_of_seeds": {str(number): placed[number]["fmax_mhz"] for number in placed},
         "tools": {tool.name: tool.version for tool in (yosys, nextpnr)},
         "seconds": {
             "synthesis": round(synthesized - begin, 1),
@@ -86,6 +91,19 @@ def synthesize(
     }
     package.write_result(f"synth-{device.name}", result)
     return result
+
+
+def _route(
+    nextpnr: tools.Tool, device: Device, work: Path, target_mhz: float, seed: int, say: Progress
+) -> dict[str, Any]:
+    """Place and route the netlist; returns nextpnr's report."""
+    command = [
+        nextpnr.require(), *device.options, "--json", "netlist.json", "--report", "report.json",
+        "--freq", str(target_mhz), "--seed", str(seed), "--router", "router2", "--tmg-ripup",
+        "--lpf-allow-unconstrained", "--timing-allow-fail",
+    ]  # fmt: skip
+    _call(command, work, f"nextpnr-{device.family}", _NextpnrProgress(say))
+    return json.loads((work / "report.json").read_text())
 
 
 def _sources(package: Package, device: Device, work: Path) -> str:

@@ -1,0 +1,144 @@
+"""Measures the bench's problems and compares them with the committed baseline.
+
+python scripts/bench_run.py [--json] [--only PROBLEM] [--write-baseline]
+
+Every problem is built, simulated on its own frames and compared bit by bit, synthesized, placed
+and routed. A placement depends on its seed like a throw of dice, so the clock is the best of
+three. Results go to scripts/bench_results.json; a figure that is more than 5 % worse than in
+scripts/bench_baseline.json ends in exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench_problems import PROBLEMS, Problem
+
+import hwgen
+from hwgen.console import Output
+from hwgen.errors import ToolError, UserError
+
+FOLDER = Path(__file__).parent
+BASELINE = FOLDER / "bench_baseline.json"
+RESULTS = FOLDER / "bench_results.json"
+LOSS = 0.05
+"""Part of a figure that may be lost."""
+TRIES = 3
+DEVICE = "ecp5-85k-6"
+LESS_IS_BETTER = ("interval", "latency", "lut", "ff", "dsp", "bram")
+MORE_IS_BETTER = ("fmax_mhz",)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A problem with a budget of multipliers, on a device."""
+
+    problem: str
+    budget: int
+    device: str = DEVICE
+
+
+CASES = (Case("nngen_mnistcnn", 12), Case("nngen_mnistcnn", 148), Case("mnist", 64))
+
+
+def measure(case: Case, problem: Problem, folder: Path, output: Output) -> dict[str, Any]:
+    """One row: the figures of a case."""
+    with output.steps() as say:
+        package = hwgen.build(
+            problem.model, folder / "package", multipliers=case.budget, progress=say
+        )
+        verified = hwgen.verify(package, inputs=problem.x, progress=say)
+        exact = verified.equal
+        if problem.y is not None:
+            exact &= np.array_equal(verified.outputs.reshape(problem.y.shape), problem.y)
+        routed = hwgen.synthesize(package, case.device, tries=TRIES, progress=say)
+    return {
+        "problem": case.problem,
+        "device": case.device,
+        "budget": case.budget,
+        "multipliers": package.plan.multipliers,
+        "interval": verified.interval,
+        "latency": verified.latency,
+        **{name: routed[name] for name in ("lut", "ff", "dsp", "bram", "fmax_mhz")},
+        "fmax_mhz_of_seeds": routed["fmax_mhz_of_seeds"],
+        "exact": bool(exact),
+        "substitute": problem.substitute,
+    }
+
+
+def losses(row: dict[str, Any], baseline: list[dict[str, Any]]) -> Iterator[str]:
+    """What is worse than the baseline's row of the same case, in words."""
+    name = f"{row['problem']}, {row['budget']} multipliers"
+    if not row["exact"]:
+        yield f"{name}: the outputs differ"
+    keys = ("problem", "device", "budget", "substitute")
+    before = [old for old in baseline if all(old[key] == row[key] for key in keys)]
+    for old in before:
+        for figure in (*LESS_IS_BETTER, *MORE_IS_BETTER):
+            gain = row[figure] - old[figure]
+            if figure in LESS_IS_BETTER:
+                gain = -gain
+            if gain < -LOSS * old[figure]:
+                yield f"{name}: {figure} {row[figure]}, the baseline has {old[figure]}"
+
+
+def main() -> int:
+    """Measure, print, compare. Returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print the rows as a JSON array only")
+    parser.add_argument("--only", choices=list(PROBLEMS), help="this problem alone")
+    parser.add_argument(
+        "--write-baseline", action="store_true", help="make the rows the new baseline"
+    )
+    arguments = parser.parse_args()
+    output = Output(arguments.json)
+    rows = []
+    for case in CASES:
+        if arguments.only not in (None, case.problem):
+            continue
+        output.say(f"{case.problem} with {case.budget} multipliers on {case.device}")
+        with tempfile.TemporaryDirectory(prefix="hwgen-bench-") as name:
+            folder = Path(name)
+            rows.append(measure(case, PROBLEMS[case.problem](folder), folder, output))
+    baseline = json.loads(BASELINE.read_text()) if BASELINE.is_file() else []
+    text = json.dumps(rows, indent=1) + "\n"
+    RESULTS.write_text(text)
+    if arguments.write_baseline:
+        measured = {row["problem"] for row in rows}
+        kept = [old for old in baseline if old["problem"] not in measured]
+        BASELINE.write_text(json.dumps(kept + rows, indent=1) + "\n")
+        baseline = kept + rows
+    figures = (
+        "interval",
+        "latency",
+        "multipliers",
+        "lut",
+        "ff",
+        "dsp",
+        "bram",
+        "fmax_mhz",
+        "exact",
+    )
+    table = [[f"{row['problem']} {row['budget']}", *(str(row[f]) for f in figures)] for row in rows]
+    output.table("bench", ["case", *figures], table)
+    output.json(rows)
+    found = [text for row in rows for text in losses(row, baseline)]
+    for text in found:
+        print(f"bench: {text}", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (ToolError, UserError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        sys.exit(2)
