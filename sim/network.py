@@ -86,7 +86,7 @@ def run_network(
     build fails.
     """
     opened = Package.open(Path(package))
-    plan, out = opened.plan, opened.plan.units[-1].output
+    plan, out = opened.plan, opened.plan.output
     beats = np.ascontiguousarray(beats, np.uint8)
     shape = (plan.input.beats, beat_bytes(plan.input))
     if beats.ndim != 3 or beats.shape[1:] != shape or not len(beats):

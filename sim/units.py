@@ -27,7 +27,7 @@ from hwgen.ir import Graph, Node, Op, Tensor, execute
 from hwgen.plan.dataflow import DataflowPlan, assemble
 from hwgen.plan.folding import folding
 from hwgen.plan.stages import stages_of
-from hwgen.plan.units import StreamShape, with_capacity
+from hwgen.plan.units import StreamShape
 
 from .runner import Build, Ran, build, test
 from .streams import ALWAYS, Gaps, Sink, Source, check_equal, internal, reset, stream
@@ -246,5 +246,5 @@ def plan_of(
     unit = plan.units[0]
     if smallest:
         for field in unit.capacities:
-            unit = with_capacity(unit, field, unit.smallest(field))
+            unit = unit.with_capacity(field, unit.smallest(field))
     return replace(plan, units=(unit,))

@@ -44,7 +44,7 @@ def c_header(plan: DataflowPlan, model_hash: int) -> str:
     """Register map, stream shapes and identity for software."""
     name = plan.graph.name
     prefix = name.upper()
-    out = plan.units[-1].output
+    out = plan.output
     lines = [
         f"/* Accelerator of the network {name}: registers and streams. Made by hwgen. */",
         f"#ifndef {prefix}_H",
@@ -92,7 +92,7 @@ def _stream_rows(stream: StreamShape, qtype: QType, shape: tuple[int, ...]) -> s
 def integration_guide(plan: DataflowPlan, model_hash: int) -> str:
     """Ports, packing, reset, registers, and an instantiation to copy."""
     graph = plan.graph
-    out = plan.units[-1].output
+    out = plan.output
     source, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
     in_bits, out_bits = 8 * beat_bytes(plan.input), 8 * beat_bytes(out)
     registers = "".join(

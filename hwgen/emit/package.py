@@ -84,7 +84,7 @@ def design_files(plan: DataflowPlan, progress: Progress | None = None) -> dict[s
         "graph.json": dump_json(graph_to_json(graph)),
         "plan.json": dump_json(plan.to_json() | {"estimate": estimate}),
         "vectors/input.hex": to_hex(pack(inputs, plan.input)),
-        "vectors/output.hex": to_hex(pack(outputs, plan.units[-1].output)),
+        "vectors/output.hex": to_hex(pack(outputs, plan.output)),
         f"{graph.name}.core": documents.fusesoc_core(graph, design),
         f"{graph.name}.h": documents.c_header(plan, model_hash(graph)),
         "INTEGRATE.md": documents.integration_guide(plan, model_hash(graph)),

@@ -59,7 +59,7 @@ def bench_files(plan: DataflowPlan, top: DataflowTop, frames: int) -> dict[str, 
 
 
 def _constants(plan: DataflowPlan) -> dict[str, int]:
-    out = plan.units[-1].output
+    out = plan.output
     return {
         "IN_BYTES": beat_bytes(plan.input),
         "IN_BEATS": plan.input.beats,

@@ -47,7 +47,7 @@ def run(
             simulator.run()
     else:
         simulator.run()
-    out = plan.units[-1].output
+    out = plan.output
     taps = {}
     for unit in plan.units if edges else ():
         size = -(-unit.output.lanes * unit.output.bits // 8)
@@ -120,7 +120,7 @@ class _Bench:
                 taken += 1
             if valid:
                 self.output.append(data)
-                if bool(last) != (len(self.output) % self.plan.units[-1].output.beats == 0):
+                if bool(last) != (len(self.output) % self.plan.output.beats == 0):
                     self.fault(cycle, "TLAST is early" if last else "TLAST is missing at the end")
                 if last:
                     self.ends.append(cycle)

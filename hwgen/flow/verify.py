@@ -115,7 +115,7 @@ def verify(
             package,
             Verification(name, frames, str(fault), run, None, None, nothing, changed),
         )
-    got = unpack(run.output, plan.units[-1].output, result.type, result.shape)
+    got = unpack(run.output, plan.output, result.type, result.shape)
     say("comparing with the golden model")
     golden = execute(graph, {x.name: given})[result.name]
     expected = np.resize(golden, got.shape)

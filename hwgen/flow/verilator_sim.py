@@ -48,7 +48,7 @@ def run(
         _call(command, package.path, work / "harness.log", "the simulation", DESIGN_FAULT)
         seconds = time.monotonic() - begin
         stats = json.loads((work / "stats.json").read_text())
-        out = plan.units[-1].output
+        out = plan.output
         output = np.fromfile(work / "out.bin", np.uint8)
         taps = {}
         if edges:

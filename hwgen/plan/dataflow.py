@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,14 @@ from ..ir import Graph, Tensor, ops
 from . import latency
 from .events import FRAMES, Deadlock, Simulation, Timing, sink, source, steady_interval
 from .folding import Folding, choose_for_interval, choose_for_multipliers, folding
-from .stages import Stage, stages_of, window_of
+from .stages import INPUT, Stage, output_stream, stages_of, window_of
 from .units import (
+    AddUnit,
     ArgMaxUnit,
+    ConcatUnit,
     ConvUnit,
     DenseUnit,
+    ForkUnit,
     RegroupUnit,
     RequantUnit,
     StreamPoolUnit,
@@ -25,7 +30,6 @@ from .units import (
     Unit,
     WindowPoolUnit,
     beats_of,
-    with_capacity,
 )
 
 SCHEMA = 1
@@ -37,11 +41,20 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class DataflowPlan:
-    """Units of a network in stream order. ``input`` is the stream at the input port."""
+    """Units of a network in topological order.
+
+    ``input`` is the stream at the input port, ``result`` the name of the one at the output port.
+    """
 
     graph: Graph
     input: StreamShape
     units: tuple[Unit, ...]
+    result: str
+
+    @property
+    def output(self) -> StreamShape:
+        """The stream at the output port."""
+        return next(unit.output for unit in self.units if self.result in unit.streams)
 
     @property
     def interval_bound(self) -> int:
@@ -90,9 +103,11 @@ class DataflowPlan:
         queue = sim.queue("input.fifo", INPUT_FIFO)
         entry = queue
         sim.processes.append(source(queue, frames * self.input.beats))
+        queues = {INPUT: queue}
         for unit in self.units:
-            queue = unit.simulate(sim, queue)
-        out_beats = self.units[-1].output.beats
+            outputs = unit.run(sim, [queues[name] for name in unit.sources])
+            queues.update(zip(unit.streams, outputs, strict=True))
+        queue, out_beats = queues[self.result], self.output.beats
         sim.processes.append(sink(queue, frames * out_beats))
         sim.run()
         ends = tuple(queue.pop[(f + 1) * out_beats - 1] for f in range(frames))
@@ -149,42 +164,116 @@ def assemble(
         if not target:
             input_lanes = 1
     stream = StreamShape(height * width, channels, input_lanes, first.type.width)
-    entry = stream
-    units: list[Unit] = []
+    result = output_stream(graph, stages)
+    assembly = _Assembly(stages, result, target)
+    assembly.add_streams((INPUT,), stream)
     for stage in stages:
-        stream = _regrouped(units, stage, stream, chosen.get(stage.name))
-        unit = _unit(stage, stream, chosen.get(stage.name))
-        units.append(unit)
-        stream = unit.output
-    last = graph.tensors[graph.outputs[0]].hwc
-    if stream.channels * stream.pixels != last[0] * last[1] * last[2]:
-        raise AssertionError("the units lose elements")
-    return DataflowPlan(graph, entry, tuple(_generous(unit) for unit in units))
+        assembly.add(stage, chosen.get(stage.name))
+    return DataflowPlan(graph, stream, tuple(assembly.units), assembly.take(result))
 
 
-def _regrouped(
-    units: list[Unit], stage: Stage, stream: StreamShape, chosen: Folding | None
-) -> StreamShape:
-    """The stream as the stage wants it; adds a Regroup where it differs."""
-    height, width, channels = stage.input.hwc
-    lanes = stream.lanes
+class _Assembly:
+    """Units as they are put together, and the streams that they give.
+
+    target : beats of a frame that cost nothing, since another unit takes as long.
+    """
+
+    def __init__(self, stages: list[Stage], result: str, target: int) -> None:
+        self.units: list[Unit] = []
+        self.target = target
+        self._names = {stage.name for stage in stages}
+        self._shapes: dict[str, StreamShape] = {}
+        readers = Counter(name for stage in stages for name in stage.sources)
+        readers[result] += 1
+        self._readers = readers
+        # Streams of each stage that nobody has taken yet: one, or those of its fork.
+        self._free: dict[str, list[str]] = {}
+
+    def add_streams(self, names: tuple[str, ...], shape: StreamShape) -> None:
+        """What a stage or the input port gives; a fork follows where it has several readers."""
+        (name,) = names
+        count = self._readers[name]
+        self._shapes[name] = shape
+        self._free[name] = [name]
+        if count > 1:
+            fork = ForkUnit(self._fresh(f"{name}_fork"), (), names, shape, shape, 0, (0,) * count)
+            self._append(fork)
+            self._free[name] = list(fork.streams)
+
+    def take(self, source: str) -> str:
+        """A stream of this source that nobody reads yet."""
+        return self._free[source].pop(0)
+
+    def add(self, stage: Stage, chosen: Folding | None) -> None:
+        """The unit of a stage, behind a Regroup for each input that is not as it wants it."""
+        taken = [self.take(source) for source in stage.sources]
+        shapes = [self._shapes[name] for name in taken]
+        lanes = _lanes(stage, shapes, chosen, self.target)
+        inputs, sources = [], []
+        for n, (name, shape, tensor) in enumerate(zip(taken, shapes, stage.inputs, strict=True)):
+            wanted = _wanted(tensor, shape, lanes)
+            if not _same_beats(shape, wanted):
+                suffix = "" if len(taken) == 1 else str(n)
+                fresh = self._fresh(f"{stage.name}_in{suffix}")
+                regroup = RegroupUnit(fresh, (), (name,), shape, wanted, 0)
+                self._append(regroup)
+                name = regroup.name
+            inputs.append(wanted)
+            sources.append(name)
+        unit = _unit(stage, tuple(sources), inputs, chosen)
+        self._append(unit)
+        self.add_streams(unit.streams, unit.output)
+
+    def _fresh(self, name: str) -> str:
+        """A name that no stage and no unit bears."""
+        while name in self._names:
+            name += "_"
+        self._names.add(name)
+        return name
+
+    def _append(self, unit: Unit) -> None:
+        self.units.append(_generous(unit))
+        for name in unit.streams:
+            self._shapes[name] = unit.output
+
+
+def _lanes(
+    stage: Stage, shapes: list[StreamShape], chosen: Folding | None, target: int
+) -> int | None:
+    """Lanes that all inputs of a stage need; None where each may stay as it is."""
     if isinstance(stage.op, ops.Dense):
         assert chosen is not None
-        lanes = chosen.simd
-    elif isinstance(stage.op, ops.ArgMax):
-        lanes = 1
-    elif channels != stream.channels:
-        lanes = min(lanes, channels)
-    wanted = StreamShape(height * width, channels, lanes, stream.bits)
-    same_beats = lanes == stream.lanes and (
-        channels == stream.channels or (stream.channels % lanes == 0 and channels % lanes == 0)
-    )
-    if not same_beats:
-        units.append(RegroupUnit(f"{stage.name}_in", (), stream, wanted, 0))
-    return wanted
+        return chosen.simd
+    if isinstance(stage.op, ops.ArgMax):
+        return 1
+    if isinstance(stage.op, ops.Concat):
+        common = gcd(*(x.channels for x in stage.inputs))
+        beats = stage.output.size
+        return next(
+            n
+            for n in range(1, common + 1)
+            if common % n == 0 and (n == common or beats // n <= target)
+        )
+    return None if len(shapes) == 1 else max(shape.lanes for shape in shapes)
 
 
-def _unit(stage: Stage, stream: StreamShape, chosen: Folding | None) -> Unit:
+def _wanted(tensor: Tensor, shape: StreamShape, lanes: int | None) -> StreamShape:
+    """An input's stream as a stage wants it."""
+    height, width, channels = tensor.hwc
+    lanes = shape.lanes if lanes is None else lanes
+    return StreamShape(height * width, channels, min(lanes, channels), shape.bits)
+
+
+def _same_beats(a: StreamShape, b: StreamShape) -> bool:
+    """Whether beats of one stream are those of the other, whatever counts as a pixel."""
+    whole = a.channels % a.lanes == 0 and b.channels % b.lanes == 0
+    return a.lanes == b.lanes and (a.channels == b.channels or whole)
+
+
+def _unit(
+    stage: Stage, sources: tuple[str, ...], inputs: list[StreamShape], chosen: Folding | None
+) -> Unit:
+    stream = inputs[0]
     height, width, channels = stage.output.hwc
     bits = stage.output.type.width
 
@@ -194,8 +283,18 @@ def _unit(stage: Stage, stream: StreamShape, chosen: Folding | None) -> Unit:
     op = stage.op
     if isinstance(op, (ops.Conv2D, ops.Dense)):
         assert chosen is not None
-        return _mac_unit(stage, stream, out(chosen.lanes), chosen)
-    common = {"name": stage.name, "layers": stage.layers, "input": stream, "fifo": 1}
+        return _mac_unit(stage, sources, stream, out(chosen.lanes), chosen)
+    common: dict[str, Any] = {
+        "name": stage.name,
+        "layers": stage.layers,
+        "sources": sources,
+        "input": stream,
+        "fifo": 1,
+    }
+    if isinstance(op, ops.Add):
+        return AddUnit(**common, output=out(stream.lanes), inputs=tuple(inputs))
+    if isinstance(op, ops.Concat):
+        return ConcatUnit(**common, output=out(stream.lanes), inputs=tuple(inputs))
     if isinstance(op, ops.Pool):
         geometry = window_of(stage, stream.lanes)
         if all(s >= k for s, k in zip(op.stride, op.kernel, strict=True)):
@@ -216,7 +315,13 @@ def _unit(stage: Stage, stream: StreamShape, chosen: Folding | None) -> Unit:
     )  # fmt: skip
 
 
-def _mac_unit(stage: Stage, stream: StreamShape, output: StreamShape, chosen: Folding) -> Unit:
+def _mac_unit(
+    stage: Stage,
+    sources: tuple[str, ...],
+    stream: StreamShape,
+    output: StreamShape,
+    chosen: Folding,
+) -> Unit:
     op, requant = stage.op, stage.requant
     assert isinstance(op, (ops.Conv2D, ops.Dense)) and requant is not None
     acc = op.infer(stage.name, [stage.input])
@@ -224,6 +329,7 @@ def _mac_unit(stage: Stage, stream: StreamShape, output: StreamShape, chosen: Fo
     common: dict[str, Any] = {
         "name": stage.name,
         "layers": stage.layers,
+        "sources": sources,
         "input": stream,
         "output": output,
         "fifo": 1,
@@ -256,7 +362,7 @@ def _parameter_bits(op: ops.Requantize) -> int:
 
 def _generous(unit: Unit) -> Unit:
     for field in unit.capacities:
-        unit = with_capacity(unit, field, unit.generous(field))
+        unit = unit.with_capacity(field, unit.generous(field))
     return unit
 
 
@@ -311,11 +417,11 @@ def _sized(plan: DataflowPlan, frames: int, say: Progress) -> DataflowPlan:
 def _saving(unit: Unit, field: str) -> int:
     if field == "parallel":
         return 1 << 62  # rotating rows costs logic, which bits do not show
-    return unit.memory_bits - with_capacity(unit, field, unit.smallest(field)).memory_bits
+    return unit.memory_bits - unit.with_capacity(field, unit.smallest(field)).memory_bits
 
 
 def _set(units: tuple[Unit, ...], index: int, field: str, value: int) -> tuple[Unit, ...]:
-    return (*units[:index], with_capacity(units[index], field, value), *units[index + 1 :])
+    return (*units[:index], units[index].with_capacity(field, value), *units[index + 1 :])
 
 
 def _from_choices(graph: Graph, stages: list[Stage], choices: dict[str, Any]) -> DataflowPlan:
@@ -347,7 +453,7 @@ def _from_choices(graph: Graph, stages: list[Stage], choices: dict[str, Any]) ->
             value = by_name.get(unit.name, {}).get(field)
             if not isinstance(value, int) or not unit.smallest(field) <= value <= 1 << 20:
                 raise UserError(f"the plan's {field} {value!r} is not usable", layer=unit.name)
-            unit = with_capacity(unit, field, value)
+            unit = unit.with_capacity(field, value)
         units.append(unit)
     return replace(plan, units=tuple(units))
 

@@ -7,6 +7,7 @@ its cheapest folding that is quick enough; the search over intervals is exact.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 
 from ..errors import UserError
 from ..ir import ops
@@ -87,12 +88,14 @@ def stream_floor(stages: list[Stage]) -> int:
     """Fewest cycles a frame can take on streams of at most one pixel a beat."""
     floor = 1
     for stage in stages:
-        for tensor in (stage.input, stage.output):
+        for tensor in (*stage.inputs, stage.output):
             height, width, channels = tensor.hwc
             beats = height * width
             if isinstance(stage.op, ops.ArgMax) and tensor is stage.input:
                 beats *= channels
             floor = max(floor, beats)
+        if isinstance(stage.op, ops.Concat):
+            floor = max(floor, stage.output.size // gcd(*(x.channels for x in stage.inputs)))
     return floor
 
 

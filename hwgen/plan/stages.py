@@ -8,7 +8,6 @@ refused here, by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import singledispatch
 
@@ -21,80 +20,79 @@ from ..ir import Graph, Node, Op, Tensor, ops
 class Stage:
     """One node, or a MAC node with its requantization.
 
-    ``input`` and ``output`` are the edges at its two ends; ``requant`` is set where the stage
-    requantizes.
+    ``inputs`` and ``output`` are the edges at its ends, ``sources`` the streams that bring the
+    inputs: names of stages, or INPUT; ``requant`` is set where the stage requantizes.
     """
 
     name: str
     layers: tuple[str, ...]
     op: Op
-    input: Tensor
+    inputs: tuple[Tensor, ...]
     output: Tensor
     requant: ops.Requantize | None = None
+    sources: tuple[str, ...] = ()
+
+    @property
+    def input(self) -> Tensor:
+        """The first input, for most the only one."""
+        return self.inputs[0]
+
+
+INPUT = "input"
+"""The stream from the input port."""
 
 
 def stages_of(graph: Graph) -> list[Stage]:
-    """The stages of a legal graph in stream order.
+    """The stages of a legal graph in topological order.
 
-    Raises UserError for branches, several inputs or outputs, and ops without a rule.
+    Raises UserError for several inputs or outputs, and ops without a rule.
     """
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UserError(
             f"the dataflow architecture takes one input and one output, this network has "
             f"{len(graph.inputs)} and {len(graph.outputs)}"
         )
-    chain = list(_chain(graph))
     stages: list[Stage] = []
-    position = 0
-    while position < len(chain):
-        node = chain[position]
-        following = chain[position + 1] if position + 1 < len(chain) else None
-        stage = stage_of(node.op, node, following, graph)
-        if stage is not None:
-            stages.append(replace(stage, name=_identifier(stage.name, stages)))
-            position += len(stage.layers)
-        else:
-            position += 1
+    streams = {graph.inputs[0].name: INPUT}
+    for node in graph.nodes:
+        if node.name in streams:
+            continue  # the requantization of an earlier stage
+        stage = stage_of(node.op, node, _only_reader(graph, node), graph)
+        if stage is None:
+            streams[node.name] = streams[node.inputs[0]]
+            continue
+        sources = tuple(streams[name] for name in node.inputs)
+        stage = replace(stage, name=_identifier(stage.name, stages), sources=sources)
+        stages.append(stage)
+        for layer in stage.layers:
+            streams[layer] = stage.name
     if not stages:
         raise UserError("the network has no layer to build hardware for")
     return stages
 
 
+def output_stream(graph: Graph, stages: list[Stage]) -> str:
+    """The stream that is the network's output: the name of a stage."""
+    streams = {layer: stage.name for stage in stages for layer in stage.layers}
+    sources = {node.name: node.inputs[0] for node in graph.nodes}
+    edge = graph.outputs[0]
+    while edge not in streams:
+        edge = sources[edge]  # a change of shape only
+    return streams[edge]
+
+
+def _only_reader(graph: Graph, node: Node) -> Node | None:
+    readers = graph.consumers[node.name]
+    return readers[0] if len(readers) == 1 and node.name not in graph.outputs else None
+
+
 def _identifier(name: str, earlier: list[Stage]) -> str:
     """A name that hardware can bear, unique among the stages."""
     clean = re.sub(r"\W", "_", name, flags=re.ASCII)
-    taken = {stage.name for stage in earlier}
+    taken = {stage.name for stage in earlier} | {INPUT}
     while clean in taken:
         clean += "_"
     return clean
-
-
-def _chain(graph: Graph) -> Iterator[Node]:
-    edge = graph.inputs[0].name
-    seen = 0
-    while True:
-        readers = graph.consumers[edge]
-        if edge == graph.outputs[0]:
-            if readers:
-                raise UserError(
-                    "the output is also read inside the network",
-                    layer=edge,
-                    hint="the dataflow architecture builds chains so far",
-                )
-            break
-        if len(readers) != 1 or len(readers[0].inputs) != 1:
-            raise UserError(
-                f"its output is read by {len(readers)} layers"
-                if len(readers) != 1
-                else f"{readers[0].name!r} has several inputs",
-                layer=edge,
-                hint="the dataflow architecture builds chains so far",
-            )
-        yield readers[0]
-        seen += 1
-        edge = readers[0].name
-    if seen != len(graph.nodes):
-        raise UserError("some layers do not lead to the output")
 
 
 @singledispatch
@@ -113,23 +111,23 @@ def stage_of(op: Op, node: Node, following: Node | None, graph: Graph) -> Stage 
 _LOWERED_BY_PASSES = (ops.AvgPool, ops.BatchNorm, ops.Relu)
 
 
-def _edges(node: Node, graph: Graph) -> tuple[Tensor, Tensor]:
-    x, y = graph.tensors[node.inputs[0]], graph.tensors[node.name]
-    for tensor in (x, y):
+def _edges(node: Node, graph: Graph) -> tuple[tuple[Tensor, ...], Tensor]:
+    inputs, y = tuple(graph.operands(node)), graph.tensors[node.name]
+    for tensor in (*inputs, y):
         if tensor.type.zero_point:
             raise UserError("zero points are not lowered yet", layer=node.name)
-    return x, y
+    return inputs, y
 
 
 def _mac_stage(node: Node, following: Node | None, graph: Graph) -> Stage:
-    x, _ = _edges(node, graph)
+    inputs, _ = _edges(node, graph)
     if following is None or not isinstance(following.op, ops.Requantize):
         raise UserError("a requantization must follow", layer=node.name)
     y = graph.tensors[following.name]
     # Passes that move a bias out leave the bare product under a name of its own; the unit is
     # called as the layer was.
     name = node.name.removesuffix("_mac")
-    return Stage(name, (node.name, following.name), node.op, x, y, following.op)
+    return Stage(name, (node.name, following.name), node.op, inputs, y, following.op)
 
 
 @stage_of.register
@@ -145,6 +143,8 @@ def _(op: ops.Dense, node: Node, following: Node | None, graph: Graph) -> Stage:
 @stage_of.register(ops.MaxPool)
 @stage_of.register(ops.SumPool)
 @stage_of.register(ops.ArgMax)
+@stage_of.register(ops.Add)
+@stage_of.register(ops.Concat)
 def _(op: Op, node: Node, following: Node | None, graph: Graph) -> Stage:
     return Stage(node.name, (node.name,), op, *_edges(node, graph))
 

@@ -92,7 +92,7 @@ def test_frames_of_wrong_length(plan: DataflowPlan, change: dict[int, int], kind
 
     async def process(ctx: Any) -> None:
         assert await status(ctx, top) == 0
-        outputs = 5 * plan.units[-1].output.beats
+        outputs = 5 * plan.output.beats
         await bench.stream(ctx, sent, outputs, LIMIT, pattern(kind, 1), pattern(kind, 2))
         short, long = min(change.values()) < 0, max(change.values()) > 0
         assert await status(ctx, top) == short + 2 * long
@@ -120,7 +120,7 @@ def test_identity_and_measurements(plan: DataflowPlan) -> None:
         ):  # fmt: skip
             assert await lite.read(ctx, OFFSET[name]) == value, name
         beats = pack(x, plan.input)
-        out = plan.units[-1].output.beats
+        out = plan.output.beats
         await bench.stream(ctx, beats[0], out, LIMIT)
         ctx.set(top.m_axis_tready, 0)
         await ctx.tick().repeat(2)  # the registers follow the streams by so many cycles
@@ -150,7 +150,7 @@ def test_idle_is_low_while_a_frame_is_inside(plan: DataflowPlan) -> None:
         ctx.set(top.s_axis_tvalid, 0)
         await ctx.tick().repeat(2)  # the registers follow the streams by so many cycles
         assert await lite.read(ctx, OFFSET["STATUS"]) == 0
-        await bench.stream(ctx, beats[1:], plan.units[-1].output.beats, LIMIT)
+        await bench.stream(ctx, beats[1:], plan.output.beats, LIMIT)
         await ctx.tick()
         assert await lite.read(ctx, OFFSET["STATUS"]) == 1
 
@@ -166,7 +166,7 @@ def test_enable_stops_at_a_frame_border(plan: DataflowPlan) -> None:
 
     async def process(ctx: Any) -> None:
         frames = pack(x, plan.input)
-        out = plan.units[-1].output.beats
+        out = plan.output.beats
         await bench.stream(ctx, frames[0][:3], 0, LIMIT)
         ctx.set(top.s_axis_tvalid, 0)
         await lite.write(ctx, OFFSET["CONTROL"], 0)
@@ -211,7 +211,7 @@ def test_reset_within_a_frame(plan: DataflowPlan, seed: int) -> None:
         assert await lite.read(ctx, OFFSET["FRAMES"]) == 0
         assert await lite.read(ctx, OFFSET["STATUS"]) == 1
         beats = [beat for frame in pack(x, plan.input) for beat in frame]
-        await bench.stream(ctx, beats, 3 * plan.units[-1].output.beats, LIMIT)
+        await bench.stream(ctx, beats, 3 * plan.output.beats, LIMIT)
 
     simulate(ResetInserter(reset)(top), process)
     timing = plan.timing(3)

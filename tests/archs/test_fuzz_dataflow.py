@@ -38,13 +38,13 @@ NOTABLE = {
 """Seeds worth keeping, and why."""
 
 
-def cases(seeds: range, count: int) -> Iterator[int]:
+def cases(seeds: range, count: int, branching: bool = False) -> Iterator[int]:
     """The first seeds whose cases are short enough; planning is quick, simulation is not."""
     found = 0
     for seed in seeds:
         if found == count:
             return
-        case = random_case(seed)
+        case = random_case(seed, branching)
         if case.plan.timing(case.frames).ends[-1] <= LONGEST:
             found += 1
             yield seed
@@ -80,6 +80,20 @@ def test_data_and_cycles(batch: int) -> None:
         if case.sized:
             check_interval(case)
         check_against_model(case.plan, random_frames(case.plan, case.frames, seed))
+
+
+@pytest.mark.parametrize("batch", range(6))
+def test_branches(batch: int) -> None:
+    """The same where streams part and meet, with gaps too."""
+    for seed in cases(range(batch * 1000, batch * 1000 + 100), 5, True):
+        case = random_case(seed, True)
+        print(case)
+        if case.sized:
+            check_interval(case)
+        x = random_frames(case.plan, case.frames, seed)
+        check_against_model(case.plan, x)
+        source, sink = pattern("bursty", seed), pattern("random", seed + 1)
+        check_beats(case.plan, run_plan(case.plan, x, source, sink), golden(case.plan, x))
 
 
 @pytest.mark.parametrize("seed", NOTABLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.dataflow import DataflowPlan, assemble, plan_dataflow, size_buffers
 from hwgen.plan.folding import Folding, folding, foldings
 from hwgen.plan.stages import Stage, stages_of
-from hwgen.plan.units import with_capacity
+from hwgen.plan.units import ForkUnit
 
 MAX_ACCUMULATOR_GROUP = 6
 
@@ -113,12 +114,16 @@ class _Builder:
         self.edge = self.input
         self.sample = random_codes(rng, self.input.type, (8, *shape))
 
-    def add(self, op: Any) -> None:
-        """One more layer; the graph's own inference gives its edge."""
+    def add(self, op: Any, *others: tuple[Tensor, np.ndarray]) -> None:
+        """One more layer; the graph's own inference gives its edge.
+
+        ``others`` : edges that it reads before the last one, with their samples.
+        """
         name = f"{op.op_name}{len(self.nodes)}"
-        self.nodes.append(Node(name, op, (self.edge.name,)))
-        self.sample = op.golden([self.sample], [self.edge])
-        self.edge = op.infer(name, [self.edge])
+        inputs = [*(tensor for tensor, _ in others), self.edge]
+        self.nodes.append(Node(name, op, tuple(tensor.name for tensor in inputs)))
+        self.sample = op.golden([*(sample for _, sample in others), self.sample], inputs)
+        self.edge = op.infer(name, inputs)
 
     def conv(self) -> None:
         rng, x = self.rng, self.edge
@@ -131,6 +136,33 @@ class _Builder:
         taps = kernel[0] * kernel[1] * x.channels
         acc = random_accumulator(rng, x.type.frac + qtype.frac, taps)
         self.add(ops.Conv2D(weights, qtype, accumulator=acc, **window))
+        self.requantize()
+
+    def branches(self) -> None:
+        """Two or three paths from one edge that meet again."""
+        rng, start = self.rng, (self.edge, self.sample)
+        join = rng.choice([ops.Add(), ops.Concat()])
+        adds = isinstance(join, ops.Add)
+        qtype = random_type(rng, (1, 8))
+        ends = []
+        for _ in range(rng.choice([2, 2, 3])):
+            self.edge, self.sample = start
+            for _ in range(rng.choice([0, 1, 1, 2])):
+                channels = start[0].channels if adds else rng.randint(1, 4)
+                self.same_conv(channels)
+            if not adds:
+                self.add(ops.Requantize.scaled(qtype, shift=rng.randint(0, 6)))
+            ends.append((self.edge, self.sample))
+        self.edge, self.sample = ends.pop()
+        self.add(join, *ends)
+        self.requantize()
+
+    def same_conv(self, outputs: int) -> None:
+        """A convolution that keeps rows and columns."""
+        rng, x = self.rng, self.edge
+        qtype = random_type(rng, (1, 6))
+        shape = (rng.randint(1, 3), rng.randint(1, 3), x.channels, outputs)
+        self.add(ops.Conv2D(random_codes(rng, qtype, shape), qtype, padding="same"))
         self.requantize()
 
     def dense(self) -> None:
@@ -187,9 +219,24 @@ class _Builder:
 
 def random_graph(rng: Random) -> Graph:
     """A chain of one to five layers, each MAC layer with its requantization."""
+    return _random_graph(rng, lambda builder: None)
+
+
+def random_branching_graph(rng: Random) -> Graph:
+    """Likewise, with one or two places where streams part and meet."""
+
+    def branches(builder: _Builder) -> None:
+        if len(builder.edge.shape) == 3 and builder.edge.type.width <= 20:
+            builder.branches()
+
+    return _random_graph(rng, branches)
+
+
+def _random_graph(rng: Random, extra: Callable[[_Builder], None]) -> Graph:
     while True:
         builder = _Builder(rng)
         for _ in range(rng.choice([1, 1, 2, 3, 4, 5])):
+            extra(builder)
             builder.layer()
         units = [n for n in builder.nodes if not isinstance(n.op, (ops.Flatten, ops.Reshape))]
         if units and builder.edge.type.width <= 32:
@@ -258,15 +305,20 @@ def random_capacities(rng: Random, plan: DataflowPlan) -> DataflowPlan:
         for name in unit.capacities:
             low, high = unit.smallest(name), unit.generous(name)
             value = low if rng.random() < 0.4 else rng.randint(low, max(low, high))
-            unit = with_capacity(unit, name, value)
+            unit = unit.with_capacity(name, value)
         units.append(unit)
-    return replace(plan, units=tuple(units))
+    changed = replace(plan, units=tuple(units))
+    if changed.interval(4) < float("inf"):
+        return changed
+    # A queue of a fork may be too short for any beat to get round: that is what its depth is for.
+    forks = {unit.name: unit for unit in plan.units if isinstance(unit, ForkUnit)}
+    return replace(plan, units=tuple(forks.get(unit.name, unit) for unit in units))
 
 
-def random_case(seed: int) -> Case:
+def random_case(seed: int, branching: bool = False) -> Case:
     """The case of a seed."""
     rng = Random(seed)
-    graph = random_graph(rng)
+    graph = random_branching_graph(rng) if branching else random_graph(rng)
     frames = rng.randint(2, 4)
     macs = mac_stages(graph)
     mode = rng.choice(["budget", "interval", "generous", "capacities", "capacities", "sized"])

@@ -12,6 +12,7 @@ from amaranth.hdl import Elaboratable, Signal
 from amaranth.sim import Simulator
 
 from hwgen.archs.dataflow import DataflowTop
+from hwgen.gateware.branch import Fork
 from hwgen.gateware.elementwise import Regroup
 from hwgen.ir import execute
 from hwgen.plan.dataflow import DataflowPlan
@@ -100,6 +101,10 @@ def levels_of(top: DataflowTop) -> dict[str, Signal]:
     """The level signals of all buffers, under the names that the event model uses."""
     levels = {"input.fifo": top.input_port.level}
     for name, unit in top.units.items():
+        if isinstance(unit, Fork):
+            for n in range(len(unit.fifos)):
+                levels[f"{name}.fifo{n}"] = getattr(unit, f"level{n}")
+            continue
         for member, label in (
             ("ring_level", "ring"), ("window_level", "windows"), ("shadow_level", "shadow"),
         ):  # fmt: skip
@@ -207,7 +212,7 @@ def output_is_signed(plan: DataflowPlan) -> bool:
 def golden(plan: DataflowPlan, x: np.ndarray) -> np.ndarray:
     """Golden outputs, (frames, pixels, channels) as the plan streams them."""
     graph = plan.graph
-    out = plan.units[-1].output
+    out = plan.output
     want = execute(graph, {graph.inputs[0].name: x})[graph.outputs[0]]
     return np.asarray(want).reshape(-1, out.pixels, out.channels)
 
@@ -234,7 +239,7 @@ def run_plan(
     top = DataflowTop(plan, MODEL_HASH)
     bench = Bench(top, levels)
     beats = [beat for frame in pack(x, plan.input) for beat in frame]
-    outputs = len(x) * plan.units[-1].output.beats
+    outputs = len(x) * plan.output.beats
 
     async def process(ctx: Any) -> None:
         await bench.stream(ctx, beats, outputs, limit, source, sink)
@@ -245,7 +250,7 @@ def run_plan(
 
 def check_beats(plan: DataflowPlan, run: Run, want: np.ndarray) -> None:
     """Data, TLAST and TKEEP of every output beat are right."""
-    out = plan.units[-1].output
+    out = plan.output
     got = unpack(run.words, out, output_is_signed(plan))
     np.testing.assert_array_equal(got, want)
     size, beats = bytes_of(out.bits), -(-out.channels // out.lanes)

@@ -9,12 +9,11 @@ import pytest
 import hwgen
 from hwgen.plan.dataflow import SIZING_FRAMES, DataflowPlan, plan_dataflow, size_buffers
 from hwgen.plan.events import FRAMES, Deadlock
-from hwgen.plan.units import with_capacity
 from tests.helpers.graphs import random_case
 
 
 def changed(plan: DataflowPlan, index: int, field: str, value: int) -> DataflowPlan:
-    unit = with_capacity(plan.units[index], field, value)
+    unit = plan.units[index].with_capacity(field, value)
     return replace(plan, units=(*plan.units[:index], unit, *plan.units[index + 1 :]))
 
 

@@ -51,7 +51,7 @@ def test_rtl_equals_golden(package: Package, simulator: str, gaps: str) -> None:
         pytest.skip(str(missing))
     name = graph.outputs[0]
     result = graph.tensors[name]
-    got = unpack(run.output, plan.units[-1].output, result.type, result.shape)
+    got = unpack(run.output, plan.output, result.type, result.shape)
     assert np.array_equal(got, execute(graph, {graph.inputs[0].name: x})[name])
     assert set(run.edges) == {unit.name for unit in plan.units}
     if gaps == "always":

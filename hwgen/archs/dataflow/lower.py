@@ -8,6 +8,7 @@ from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
 from ...errors import UserError
+from ...gateware.branch import Add, Concat, Fork
 from ...gateware.conv import Conv, Depths
 from ...gateware.dense import Dense
 from ...gateware.elementwise import ArgMax, Regroup, Requant
@@ -21,8 +22,8 @@ from ...plan import units
 
 
 @singledispatch
-def lower_unit(unit: units.Unit, graph: Graph, shape: Shape) -> wiring.Component:
-    """The gateware of a unit; ``shape`` is that of the elements it is given.
+def lower_unit(unit: units.Unit, graph: Graph, shape: Shape, *others: Shape) -> wiring.Component:
+    """The gateware of a unit; ``shape`` (and ``others``) are those of the elements it is given.
 
     Dispatches on the unit's type: the dataflow architecture's rule for each.
     """
@@ -91,6 +92,26 @@ def _(unit: units.ArgMaxUnit, graph: Graph, shape: Shape) -> ArgMax:
 def _(unit: units.RegroupUnit, graph: Graph, shape: Shape) -> Regroup:
     a, b = unit.input, unit.output
     return Regroup(shape, a.lanes, a.channels, b.lanes, b.channels)
+
+
+@lower_unit.register
+def _(unit: units.ForkUnit, graph: Graph, shape: Shape) -> Fork:
+    return Fork(shape, unit.input.lanes, unit.fifos)
+
+
+@lower_unit.register
+def _(unit: units.AddUnit, graph: Graph, *shapes: Shape) -> Add:
+    node = next(node for node in graph.nodes if node.name == unit.layers[0])
+    assert isinstance(node.op, ops.Add)
+    result = element(graph.tensors[node.name].type)
+    shifts = node.op.shifts(graph.operands(node))
+    return Add(shapes, shifts, result, unit.output.lanes, unit.fifo)
+
+
+@lower_unit.register
+def _(unit: units.ConcatUnit, graph: Graph, *shapes: Shape) -> Concat:
+    channels = [stream.channels for stream in unit.inputs]
+    return Concat(shapes[0], channels, unit.output.lanes, unit.fifo)
 
 
 def _node(graph: Graph, name: str):

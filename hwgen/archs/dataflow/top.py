@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
@@ -12,7 +13,8 @@ from ...gateware.axis import InputPort, OutputPort
 from ...gateware.csr import ControlStatus
 from ...gateware.streams import connect, element
 from ...plan.dataflow import INPUT_FIFO, DataflowPlan
-from ...plan.units import RegroupUnit, Unit
+from ...plan.stages import INPUT
+from ...plan.units import ForkUnit, RegroupUnit, Unit
 from .lower import lower_unit
 
 AXI_LITE = {
@@ -33,7 +35,7 @@ class DataflowTop(wiring.Component):
     def __init__(self, plan: DataflowPlan, model_hash: int) -> None:
         self.plan = plan
         graph = plan.graph
-        last = plan.units[-1].output
+        last = plan.output
         source, result = graph.inputs[0].type, graph.tensors[graph.outputs[0]].type
         self.input_port = InputPort(
             element(source), plan.input.lanes, plan.input.beats, INPUT_FIFO, source.zero_point
@@ -53,11 +55,12 @@ class DataflowTop(wiring.Component):
 
     def _lower(self) -> dict[str, wiring.Component]:
         units: dict[str, wiring.Component] = {}
-        shape = element(self.plan.graph.inputs[0].type)
+        shapes = {INPUT: element(self.plan.graph.inputs[0].type)}
         for unit in self.plan.units:
-            component = lower_unit(unit, self.plan.graph, shape)
+            component = lower_unit(unit, self.plan.graph, *(shapes[s] for s in unit.sources))
             units[unit.name] = component
-            shape = component.o.payload.shape().elem_shape
+            for name in unit.streams:
+                shapes[name] = component.o.payload.shape().elem_shape
         return units
 
     def elaborate(self, platform):
@@ -78,12 +81,14 @@ class DataflowTop(wiring.Component):
             control.short.eq(source.short),
             control.long.eq(source.long),
         ]
-        stream = source.o
-        for name, component in self.units.items():
-            m.submodules[f"unit_{name}"] = component
-            connect(m, stream, component.i)
-            stream = component.o
-        connect(m, stream, sink.i)
+        streams = {INPUT: source.o}
+        for unit in self.plan.units:
+            component = self.units[unit.name]
+            m.submodules[f"unit_{unit.name}"] = component
+            for name, port in zip(unit.sources, _ports(component, "i", unit.sources), strict=True):
+                connect(m, streams[name], port)
+            streams.update(zip(unit.streams, _ports(component, "o", unit.streams), strict=True))
+        connect(m, streams[self.plan.result], sink.i)
         for name, value in self._observed():
             probe = Signal.like(Value.cast(value), name=name)
             m.d.comb += probe.eq(value)
@@ -108,10 +113,19 @@ class DataflowTop(wiring.Component):
                 yield f"probe_level_{level.replace('.', '_')}", getattr(component, member)
 
 
+def _ports(component: wiring.Component, kind: str, names: tuple[str, ...]) -> list[Any]:
+    """Streams of a component: i or o, and i0, i1, ... or o0, o1, ... where it has several."""
+    if len(names) == 1:
+        return [getattr(component, kind)]
+    return [getattr(component, f"{kind}{n}") for n in range(len(names))]
+
+
 def level_members(unit: Unit) -> dict[str, str]:
     """The event model's names of a unit's levels, and the gateware members that show them."""
     if isinstance(unit, RegroupUnit):
         return {f"{unit.name}.elements": "level"}
+    if isinstance(unit, ForkUnit):
+        return {f"{unit.name}.{field}": field.replace("fifo", "level") for field in unit.capacities}
     names = {f"{unit.name}.fifo": "level"}
     if "rows" in unit.capacities:
         names[f"{unit.name}.ring"] = "ring_level"

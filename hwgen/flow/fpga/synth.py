@@ -99,8 +99,8 @@ def _route(
     """Place and route the netlist; returns nextpnr's report."""
     command = [
         nextpnr.require(), *device.options, "--json", "netlist.json", "--report", "report.json",
-        "--freq", str(target_mhz), "--seed", str(seed), "--router", "router2", "--tmg-ripup",
-        "--lpf-allow-unconstrained", "--timing-allow-fail",
+        "--freq", str(target_mhz), "--seed", str(seed), "--router", "router2",
+        "--placer-heap-timingweight", "30", "--lpf-allow-unconstrained", "--timing-allow-fail",
     ]  # fmt: skip
     _call(command, work, f"nextpnr-{device.family}", _NextpnrProgress(say))
     return json.loads((work / "report.json").read_text())

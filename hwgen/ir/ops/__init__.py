@@ -4,14 +4,17 @@ from .argmax import ArgMax
 from .batch_norm import BatchNorm
 from .conv2d import Conv2D
 from .dense import Dense
+from .join import Add, Concat
 from .pool import AvgPool, MaxPool, Pool, SumPool
 from .requantize import Relu, Requantize
 from .reshape import Flatten, Reshape
 
 __all__ = [
+    "Add",
     "ArgMax",
     "AvgPool",
     "BatchNorm",
+    "Concat",
     "Conv2D",
     "Dense",
     "Flatten",

@@ -1,16 +1,21 @@
 """Units of the dataflow architecture as data: sizes, bounds, and their event processes."""
 
-from .base import BeatUnit, StreamShape, Unit, beats_of, with_capacity
+from .base import BeatUnit, StreamShape, Unit, beats_of
+from .branch import AddUnit, ConcatUnit, ForkUnit, JoinUnit
 from .elementwise import ArgMaxUnit, RegroupUnit, RequantUnit
 from .mac import ConvUnit, DenseUnit, MacUnit
 from .pools import StreamPoolUnit, WindowPoolUnit
 from .windowed import WindowedUnit, rows_needed
 
 __all__ = [
+    "AddUnit",
     "ArgMaxUnit",
     "BeatUnit",
+    "ConcatUnit",
     "ConvUnit",
     "DenseUnit",
+    "ForkUnit",
+    "JoinUnit",
     "MacUnit",
     "RegroupUnit",
     "RequantUnit",
@@ -21,5 +26,4 @@ __all__ = [
     "WindowedUnit",
     "beats_of",
     "rows_needed",
-    "with_capacity",
 ]

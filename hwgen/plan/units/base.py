@@ -35,9 +35,9 @@ class StreamShape:
 
 @dataclass(frozen=True)
 class Unit:
-    """What all units have: a name, the graph's layers they carry out, their two streams.
+    """What all units have: a name, the graph's layers they carry out, their streams.
 
-    ``fifo``: entries of the output FIFO.
+    sources : names of the streams they read. fifo : entries of the output FIFO.
     """
 
     kind: ClassVar[str]
@@ -46,6 +46,7 @@ class Unit:
 
     name: str
     layers: tuple[str, ...]
+    sources: tuple[str, ...]
     input: StreamShape
     output: StreamShape
     fifo: int
@@ -106,22 +107,34 @@ class Unit:
         """Beats that leave faster than the frame's average."""
         return 0
 
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams they give: their own where it is one."""
+        return (self.name,)
+
+    def capacity(self, field: str) -> int:
+        """One of the capacities."""
+        return getattr(self, field)
+
+    def with_capacity(self, field: str, value: int) -> Unit:
+        """The unit with one capacity changed."""
+        return replace(self, **{field: bool(value) if field == "parallel" else value})
+
     def choices(self) -> dict[str, Any]:
         """What a plan file states of this unit."""
         out: dict[str, Any] = {"name": self.name, "kind": self.kind, "layers": list(self.layers)}
         out["lanes"] = self.output.lanes
         for field in self.capacities:
-            out[field] = getattr(self, field)
+            out[field] = self.capacity(field)
         return out
 
+    def run(self, sim: Simulation, sources: list[Queue]) -> list[Queue]:
+        """Add this unit's processes to a simulation; returns a queue for each of ``streams``."""
+        return [self.simulate(sim, *sources)]
+
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
-        """Add this unit's processes; returns its output queue."""
+        """Likewise for a unit with one input and one output."""
         raise AssertionError(f"{self.kind} has no event model")
-
-
-def with_capacity(unit: Unit, field: str, value: int) -> Unit:
-    """The unit with one capacity changed."""
-    return replace(unit, **{field: bool(value) if field == "parallel" else value})
 
 
 @dataclass(frozen=True)

@@ -50,14 +50,14 @@ class RegroupUnit(Unit):
     capacities: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def capacity(self) -> int:
-        """Elements it can hold."""
+    def elements(self) -> int:
+        """It can hold."""
         a, b = self.input.lanes, self.output.lanes
         return a + b + max(a, b) - 1
 
     @property
     def memory_bits(self) -> int:
-        return self.capacity * self.input.bits
+        return self.elements * self.input.bits
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         # Not a FIFO of beats: its level counts elements, its room follows from that.
@@ -76,7 +76,7 @@ class RegroupUnit(Unit):
         self, sim: Simulation, source: Queue, out: Queue, sizes_in: list[int], sizes_out: list[int]
     ) -> Process:
         pushed, popped, push, pop = source.push, source.pop, out.push, out.pop
-        lanes, capacity = self.input.lanes, self.capacity
+        lanes, capacity = self.input.lanes, self.elements
         work = sim.work(self.name)
         time, taken, offered = -1, 0, 0
         given, givens = 0, 0
