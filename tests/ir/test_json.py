@@ -43,11 +43,14 @@ def network() -> Graph:
         ("dense", ops.Dense(rng.integers(-2, 2, (24, 3)), S8, np.array([1, -2, 3]))),
         ("requant", ops.Requantize.scaled(S8, [3, 4, 5], -1, [4, 5, 6], (-50, 50))),
         ("relu", ops.Relu(40)),
+        ("twice", ops.Add()),
+        ("both", ops.Concat()),
         ("argmax", ops.ArgMax()),
     ]  # fmt: skip
     nodes, last, edges = [], "x", {}
     for name, op in chain:
-        nodes.append(Node(name, op, (last,)))
+        several = isinstance(op, (ops.Add, ops.Concat))
+        nodes.append(Node(name, op, (last, last) if several else (last,)))
         last = name
         edges[name] = op
     assert {op.op_name for op in edges.values()} == set(OPS), "an op is missing here"
