@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+import hwgen
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("HWGEN_SHARED", ROOT.parent / "shared"))
 SUBSTITUTE_SEED = 20240301
@@ -37,7 +39,11 @@ def mnist(folder: Path) -> Problem:
     """The shipped CNN on digits of the test set, against frozen outputs of QKeras."""
     models = ROOT / "hwgen" / "models"
     digits, oracle = np.load(models / "mnist_digits.npz"), np.load(models / "mnist_cnn_oracle.npz")
-    return Problem("mnist", models / "mnist_cnn.h5", digits["x"][..., None][:20], oracle["y"][:20])
+    model = models / "mnist_cnn.h5"
+    graph = hwgen.load(model)
+    # QKeras gives real numbers; the output's integers are so many units of its last bit.
+    y = oracle["logits"][:20] * 2.0 ** graph.tensors[graph.outputs[0]].type.frac
+    return Problem("mnist", model, digits["x"][..., None][:20], y)
 
 
 def nngen_mnistcnn(folder: Path) -> Problem:

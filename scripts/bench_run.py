@@ -108,9 +108,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="hwgen-bench-") as name:
             folder = Path(name)
             rows.append(measure(case, PROBLEMS[case.problem](folder), folder, output))
+        RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     baseline = json.loads(BASELINE.read_text()) if BASELINE.is_file() else []
-    text = json.dumps(rows, indent=1) + "\n"
-    RESULTS.write_text(text)
     if arguments.write_baseline:
         measured = {row["problem"] for row in rows}
         kept = [old for old in baseline if old["problem"] not in measured]
