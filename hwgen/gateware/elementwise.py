@@ -157,6 +157,11 @@ class Regroup(wiring.Component):
             give.eq(self.o.valid & self.o.ready),
             self.o.payload.eq(held),
         ]
+        if out_count.partial:
+            # Lanes beyond a pixel's end would change while a beat waits: they are zero.
+            used = out_count.rest * width
+            with m.If(out_count.counter.last):
+                m.d.comb += self.o.payload.eq(held[:used])
         taken = Mux(take, in_count.size, 0)
         given = Mux(give, out_count.size, 0)
         kept = Signal(index_shape(self.capacity + 1), name="kept")

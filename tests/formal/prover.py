@@ -21,6 +21,8 @@ smtbmc yices
 [script]
 read_rtlil design.il
 prep -top top
+memory_map
+opt -fast
 [files]
 design.il
 """
@@ -56,3 +58,14 @@ def prove(design: Elaboratable, ports: list[Signal], depth: int, folder: Path, m
     if status != "PASS":
         print(done.stdout[-1500:])
     return status
+
+
+def signals_of(fragment: Fragment) -> dict[str, Signal]:
+    """Registers and wires that statements of a fragment or its parts assign, by name."""
+    found = {}
+    for statements in fragment.statements.values():
+        for statement in statements:
+            found |= {signal.name: signal for signal in statement._lhs_signals()}
+    for part, _, _ in fragment.subfragments:
+        found |= {name: s for name, s in signals_of(part).items() if name not in found}
+    return found

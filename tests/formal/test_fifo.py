@@ -1,0 +1,180 @@
+"""The queue gives what it got, in order, holds what it offers and never loses a reserved slot.
+
+Proven for runs of any length, by induction: one entry of the queue, any of them, is followed from
+its push to where it must come out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from amaranth.hdl import Assert, Assume, Elaboratable, Fragment, Module, Mux, Signal, unsigned
+
+from hwgen.gateware import fifo as fifo_module
+from hwgen.gateware.fifo import CreditFifo
+
+from .prover import prove, signals_of
+
+WIDTH = 2
+
+
+class Proof(Elaboratable):
+    """A queue, its surroundings and a model; ``depth`` as the queue's, ``early`` too."""
+
+    def __init__(self, depth: int, early: bool, block_ram: bool) -> None:
+        self.depth, self.early, self.block_ram = depth, early, block_ram
+        self.take, self.push, self.ready, self.free = (
+            Signal(name=name) for name in ("take", "push", "ready", "free")
+        )
+        self.data, self.mark = Signal(WIDTH, name="data"), Signal(name="mark")
+
+    @property
+    def ports(self) -> list[Signal]:
+        return [self.take, self.push, self.ready, self.free, self.data, self.mark]
+
+    def elaborate(self, platform):
+        m = Module()
+        fifo = CreditFifo(unsigned(WIDTH), self.depth, self.early)
+        fifo._MustUse__used = True  # as its parts, which the proof looks into
+        inner = fifo.elaborate(None)
+        ports = self._memory_ports(inner)
+        fragment = Fragment.get(inner, None)
+        m.submodules.fifo = fragment
+        state = signals_of(fragment)
+
+        counted = range(self.depth + 2)
+        level, pending = Signal(counted, name="model_level"), Signal(counted, name="pending")
+        pop = Signal(name="pop")
+        m.d.comb += [
+            pop.eq(fifo.o.valid & fifo.o.ready),
+            fifo.take.eq(self.take & fifo.room),
+            fifo.push.eq(self.push & (fifo.take | (pending != 0))),
+            fifo.data.eq(self.data),
+            fifo.o.ready.eq(self.ready),
+        ]
+        m.d.sync += [
+            level.eq(level + fifo.push - pop),
+            pending.eq(pending + fifo.take - fifo.push),
+        ]
+        owed = Signal(name="owed")
+        if self.early:
+            m.d.comb += [
+                fifo.free.eq(self.free & (level > owed)),
+                Assume(~owed | self.ready),
+                Assume(~self.ready | owed | fifo.free),
+                # The consumer names the slot it leaves; what it has not named stays.
+            ]
+            m.d.sync += owed.eq(owed + fifo.free - pop)
+        m.d.comb += [
+            Assert(fifo.level == level),
+            Assert(fifo.o.valid == (level != 0)),
+            Assert(level + pending <= self.depth + owed),
+            Assert(fifo.room == (level + pending - owed < self.depth)),
+            Assert(state["reserved"] == level + pending - owed),
+            Assert(level <= self.depth),
+            Assert(owed <= level),
+        ]
+        self._follow(m, fifo, level, pop, state, ports)
+        self._hold(m, fifo)
+        return m
+
+    def _memory_ports(self, inner: Module) -> list:
+        """Asynchronous read ports for the proof, one for each place of the memory."""
+        if self.depth == 1:
+            return []
+        storage = inner.submodules.storage
+        if self.block_ram:
+            opened = storage.elaborate(None)
+            storage.elaborate = lambda platform: opened
+            storage = opened.submodules.mem
+        return [storage.read_port(domain="comb") for _ in range(self.depth)]
+
+    def _follow(self, m: Module, fifo: CreditFifo, level, pop, state, ports) -> None:
+        """One entry, from its push to its head of the queue."""
+        followed, value = Signal(name="followed"), Signal(WIDTH, name="value")
+        ahead = Signal(range(self.depth + 2), name="ahead")
+        with m.If(~followed & self.mark & fifo.push):
+            m.d.sync += [followed.eq(1), value.eq(self.data), ahead.eq(level - pop)]
+        with m.Elif(followed & pop):
+            m.d.sync += ahead.eq(ahead - 1)
+            with m.If(ahead == 0):
+                m.d.sync += followed.eq(0)
+        with m.If(followed):
+            m.d.comb += Assert(ahead < level)
+        with m.If(followed & (ahead == 0)):
+            m.d.comb += Assert(fifo.o.payload == value)
+        if ports:
+            stored = self._block_ram(m, state, level) if self.block_ram else level
+            self._memory(m, state, ports, stored, followed, ahead - (level - stored), value)
+            if self.block_ram:
+                second = state["first_valid"] & state["output_valid"]
+                with m.If(followed & (ahead == 1) & second):
+                    m.d.comb += Assert(self._output(fifo, state) == value)
+
+    def _block_ram(self, m: Module, state, level):
+        """Where the entries of a deep queue are: one in ``first``, one at the memory, the rest."""
+        first, output, count = state["first_valid"], state["output_valid"], state["count"]
+        m.d.comb += [
+            Assert(level == count + first + output),
+            Assert(state["stored"] == (count != 0)),
+            Assert((level != 0) == (first | output)),
+            Assert((count == 0) | output | first),
+        ]
+        return count
+
+    def _output(self, fifo: CreditFifo, state):
+        return state["r_data"]
+
+    def _memory(self, m: Module, state, ports, stored, followed, place, value) -> None:
+        """The pointers are apart by the entries between them; the followed entry is in place."""
+        head, tail = state["head"], state["tail"]
+        for name in ("head", "tail"):
+            m.d.comb += [
+                Assert(state[name] < self.depth),
+                Assert(state[f"{name}_last"] == (state[name] == self.depth - 1)),
+            ]
+        apart = Signal(range(2 * self.depth), name="apart")
+        m.d.comb += apart.eq(head + stored)
+        m.d.comb += Assert(tail == Mux(apart >= self.depth, apart - self.depth, apart))
+        for index, port in enumerate(ports):
+            at = Signal(range(2 * self.depth), name=f"at{index}")
+            m.d.comb += [
+                at.eq(head + index),
+                port.addr.eq(Mux(at >= self.depth, at - self.depth, at)),
+            ]
+            with m.If(followed & (place == index) & (index < stored)):
+                m.d.comb += Assert(port.data == value)
+
+    def _hold(self, m: Module, fifo: CreditFifo) -> None:
+        """The stream contract at the output."""
+        waits, last = Signal(name="waits"), Signal(WIDTH, name="last_payload")
+        m.d.sync += [waits.eq(fifo.o.valid & ~fifo.o.ready), last.eq(fifo.o.payload)]
+        with m.If(waits):
+            m.d.comb += Assert(fifo.o.valid & (fifo.o.payload == last))
+
+
+@pytest.mark.parametrize("early", (False, True), ids=("plain", "early"))
+@pytest.mark.parametrize("depth", (1, 2, 3, 5))
+def test_small_queue(depth: int, early: bool, tmp_path: Path) -> None:
+    proof = Proof(depth, early, block_ram=False)
+    assert prove(proof, proof.ports, 3, tmp_path, "prove") == "PASS"
+
+
+@pytest.mark.parametrize("early", (False, True), ids=("plain", "early"))
+@pytest.mark.parametrize("depth", (2, 3, 5))
+def test_deep_queue(depth: int, early: bool, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(fifo_module, "FEW", 1)
+    proof = Proof(depth, early, block_ram=True)
+    assert prove(proof, proof.ports, 3, tmp_path, "prove") == "PASS"
+
+
+def test_a_lost_slot_is_found(tmp_path: Path, monkeypatch) -> None:
+    """A queue that believes in one slot more than it has fails."""
+
+    def larger(m, depth, *rest):
+        return fifo_module._shallow(m, depth - 1, *rest)
+
+    monkeypatch.setattr(fifo_module, "_queue", larger)
+    proof = Proof(3, False, block_ram=False)
+    assert prove(proof, proof.ports, 12, tmp_path, "bmc") == "FAIL"
