@@ -98,7 +98,8 @@ class Conv(wiring.Component):
     ----------
     name : prefix of image names.
     geometry : of the window; its ``pixels`` are computed side by side.
-    weights : (taps, outputs) integers, taps in (kernel row, kernel column, channel) order.
+    weights : (taps, outputs) integers, taps in (kernel row, kernel column, channel of the group)
+        order; dilation, groups : as of ir Conv2D, the window's kernel spans the dilated taps.
     pe : outputs at a time; ``mac.simd`` taps at a time.
     mac, parameters : arithmetic of the MAC array and of the requantizers; lanes of the latter.
     pad_value : what a padded position holds.
@@ -125,8 +126,14 @@ class Conv(wiring.Component):
         lanes: int,
         depths: Depths,
         pad_value: int = 0,
+        dilation: tuple[int, int] = (1, 1),
+        groups: int = 1,
     ) -> None:
-        taps = geometry.kernel[0] * geometry.kernel[1] * geometry.channels
+        if geometry.channels % groups or parameters.channels % groups:
+            raise ValueError(f"{groups} groups do not divide the channels")
+        self.dilation, self.groups = dilation, groups
+        kernel = [beats_of(k, d) for k, d in zip(geometry.kernel, dilation, strict=True)]
+        taps = kernel[0] * kernel[1] * (geometry.channels // groups)
         if len(weights) != taps:
             raise ValueError(f"{len(weights)} rows of weights for {taps} taps")
         if not 1 <= pe <= parameters.channels or not 1 <= mac.simd <= taps:
@@ -155,7 +162,7 @@ class Conv(wiring.Component):
         m.submodules.window = window = WindowAssembler(
             self.mac.x, g, d.parallel, d.windows, early=True
         )
-        m.submodules.array = array = MacArray(self.mac, self.pe, g.pixels)
+        m.submodules.array = array = MacArray(self.mac, self.pe, g.pixels, shared=self.groups == 1)
         m.submodules.drain = drain = Drain(
             self.name, self.mac.acc_shape, self.pe, g.pixels, self.lanes, self.parameters,
             g.out_size[1], d.shadow, d.fifo,
@@ -193,7 +200,8 @@ class Conv(wiring.Component):
         m.submodules.weights = rom = Rom(
             f"{self.name}_weights", self.pe * self.mac.simd * self.mac.w.width, words
         )
-        operands = self._operands(m, window.o.payload, tap_fold)
+        chosen = tap_fold if self.groups == 1 else fold
+        operands = self._operands(m, window.o.payload, chosen.value)
         ahead = rom.latency - SELECT_LATENCY
         m.d.comb += [
             rom.addr.eq(fold.value),
@@ -223,28 +231,52 @@ class Conv(wiring.Component):
         with m.If(issue):
             m.d.sync += freed.eq(early)
 
-    def _operands(self, m: Module, window, tap_fold: Counter) -> Value:
-        """The ``simd`` taps of this fold for every pixel, padded positions replaced.
+    def _operands(self, m: Module, window, index: Value) -> Value:
+        """The ``simd`` taps of this fold for every pixel (and PE), padded positions replaced.
 
         They come SELECT_LATENCY cycles later.
         """
         g = self.geometry
         padded = any(max(p) > 0 for p in g.pads) or self._overhangs
-        operands = []
+        operands, made = [], {}
         for pixel in range(g.pixels):
             taps, inside = self._flat_taps(window, pixel * g.stride[1])
-            for lane in range(self.mac.simd):
-                # Beyond the last tap the weights are zero: any value will do.
-                mine = range(lane, len(taps), self.mac.simd)
-                name = f"tap{pixel}_{lane}"
-                value = select(m, [taps[t] for t in mine], tap_fold.value, self.mac.x, name)
-                if padded:
-                    real = select(m, [inside[t] for t in mine], tap_fold.value, 1, f"real_{name}")
-                    value = Mux(real, value, self.pad_value)
-                operand = datum(self.mac.x, f"operand{len(operands)}")
-                m.d.sync += operand.eq(value)
-                operands.append(operand)
+            for pe in range(1 if self.groups == 1 else self.pe):
+                for lane in range(self.mac.simd):
+                    mine = self._taps_of(pe, lane)
+                    # PEs of one group see the same taps.
+                    key = (pixel, *mine)
+                    if key in made:
+                        operands.append(made[key])
+                        continue
+                    name = f"tap{len(operands)}"
+                    value = select(m, [taps[t] for t in mine], index, self.mac.x, name)
+                    if padded:
+                        real = [inside[t] for t in mine]
+                        real = select(m, real, index, 1, f"real_{name}")
+                        value = Mux(real, value, self.pad_value)
+                    operand = datum(self.mac.x, f"operand{len(operands)}")
+                    m.d.sync += operand.eq(value)
+                    operands.append(operand)
+                    made[key] = operand
         return Cat(*operands)
+
+    def _taps_of(self, pe: int, lane: int) -> list[int]:
+        """Which tap of the window a lane works on, fold by fold.
+
+        Without groups only the taps' folds count. Beyond the last tap or output the weights are
+        zero: any tap will do.
+        """
+        channels = self.geometry.channels // self.groups
+        outputs = self.parameters.channels // self.groups
+        first = range(0, self.parameters.channels, self.pe) if self.groups > 1 else (0,)
+        result = []
+        for fold in first:
+            group = min(fold + pe, self.parameters.channels - 1) // outputs
+            for start in range(0, self.taps, self.mac.simd):
+                place, channel = divmod(min(start + lane, self.taps - 1), channels)
+                result.append(place * self.geometry.channels + group * channels + channel)
+        return result
 
     @property
     def _overhangs(self) -> bool:
@@ -255,8 +287,8 @@ class Conv(wiring.Component):
         """Taps in (row, column, channel) order from column ``offset`` on, and whether inside."""
         g = self.geometry
         taps, inside = [], []
-        for row in range(g.kernel[0]):
-            for column in range(g.kernel[1]):
+        for row in range(0, g.kernel[0], self.dilation[0]):
+            for column in range(0, g.kernel[1], self.dilation[1]):
                 real = window.rows[row] & window.columns[offset + column]
                 for channel in range(g.channels):
                     taps.append(window.taps[offset + column][row][channel])

@@ -160,22 +160,32 @@ class ProcessingElement(wiring.Component):
 class MacArray(wiring.Component):
     """``pixels`` x ``pe`` processing elements; pixels share weights, PEs share ifmap values.
 
+    ``shared`` False: each PE has ifmap values of its own.
+
     Members
     -------
-    x (in): simd values for each pixel; w (in): simd weights for each PE; enable, first, last,
+    x (in): simd values for each pixel (or each PE of each pixel, pixel-major); w (in): simd
+    weights for each PE; enable, first, last,
     slot (in): with the operands; done (out): all accumulators hold a result that was marked
     ``last``; acc (out): pixel-major, pixel * pe + element.
 
     Latency ``parameters.latency`` cycles from operands to done, initiation interval 1.
     """
 
-    def __init__(self, parameters: MacParameters, pe: int, pixels: int = 1, psums: int = 1) -> None:
+    def __init__(
+        self,
+        parameters: MacParameters,
+        pe: int,
+        pixels: int = 1,
+        psums: int = 1,
+        shared: bool = True,
+    ) -> None:
         positive(pe=pe, pixels=pixels, psums=psums, simd=parameters.simd)
         self.parameters, self.pe, self.pixels, self.psums = parameters, pe, pixels, psums
-        simd = parameters.simd
+        simd, self.sets = parameters.simd, pixels if shared else pixels * pe
         super().__init__(
             {
-                "x": In(data.ArrayLayout(data.ArrayLayout(parameters.x, simd), pixels)),
+                "x": In(data.ArrayLayout(data.ArrayLayout(parameters.x, simd), self.sets)),
                 "w": In(data.ArrayLayout(data.ArrayLayout(parameters.w, simd), pe)),
                 "enable": In(1),
                 "first": In(1),
@@ -202,7 +212,9 @@ class MacArray(wiring.Component):
                 element = ProcessingElement(self.parameters, self.psums)
                 m.submodules[f"pe{pixel}_{pe}"] = element
                 m.d.comb += [
-                    element.x.eq(self.x[pixel]),
+                    element.x.eq(
+                        self.x[(pixel * self.pe + pe) * self.sets // (self.pixels * self.pe)]
+                    ),
                     element.w.eq(self.w[pe]),
                     element.slot.eq(slot),
                     element.next_slot.eq(next_slot),

@@ -39,13 +39,13 @@ NOTABLE = {
 """Seeds worth keeping, and why."""
 
 
-def cases(seeds: range, count: int, branching: bool = False) -> Iterator[int]:
+def cases(seeds: range, count: int, kind: str = "chain") -> Iterator[int]:
     """The first seeds whose cases are short enough; planning is quick, simulation is not."""
     found = 0
     for seed in seeds:
         if found == count:
             return
-        case = random_case(seed, branching)
+        case = random_case(seed, kind)
         if case.plan.timing(case.frames).ends[-1] <= LONGEST:
             found += 1
             yield seed
@@ -83,11 +83,12 @@ def test_data_and_cycles(batch: int) -> None:
         check_against_model(case.plan, random_frames(case.plan, case.frames, seed))
 
 
+@pytest.mark.parametrize("kind", ("branching", "rich"))
 @pytest.mark.parametrize("batch", range(6))
-def test_branches(batch: int) -> None:
-    """The same where streams part and meet, with gaps too."""
-    for seed in cases(range(batch * 1000, batch * 1000 + 100), 5, True):
-        case = random_case(seed, True)
+def test_more(batch: int, kind: str) -> None:
+    """The same where streams part and meet, and with all other ops; with gaps too."""
+    for seed in cases(range(batch * 1000, batch * 1000 + 100), 5, kind):
+        case = random_case(seed, kind)
         print(case)
         if case.sized:
             check_interval(case)
@@ -118,8 +119,9 @@ def test_nothing_depends_on_a_word_that_is_being_written(
     """What a block RAM gives then differs between devices; simulators give the old word."""
     calm = SimpleDualPort.elaborate
     monkeypatch.setattr(SimpleDualPort, "elaborate", lambda ram, p: _disturbed(calm, ram, p))
-    for seed in cases(range(70_000 + batch * 1000, 70_100 + batch * 1000), 6, batch == 1):
-        case = random_case(seed, batch == 1)
+    kind = ("chain", "branching")[batch]
+    for seed in cases(range(70_000 + batch * 1000, 70_100 + batch * 1000), 6, kind):
+        case = random_case(seed, kind)
         print(case)
         check_against_model(case.plan, random_frames(case.plan, case.frames, seed))
 

@@ -138,6 +138,29 @@ class _Builder:
         self.add(ops.Conv2D(weights, qtype, accumulator=acc, **window))
         self.requantize()
 
+    def grouped_conv(self) -> None:
+        """A convolution whose channels do not all meet, or whose taps lie apart."""
+        rng, x = self.rng, self.edge
+        if len(x.shape) != 3 or x.type.width > 16:
+            return
+        window = _window(rng, x.hwc[:2], 5)
+        if window is None:
+            return
+        reach = window.pop("kernel")
+        dilation = tuple(rng.choice([d for d in range(1, 4) if (k - 1) % d == 0]) for k in reach)
+        kernel = [(k - 1) // d + 1 for k, d in zip(reach, dilation, strict=True)]
+        groups = rng.choice([n for n in range(1, x.channels + 1) if x.channels % n == 0])
+        groups = rng.choice([groups, x.channels])
+        qtype = random_type(rng, (1, 6))
+        outputs = groups * rng.randint(1, max(1, 6 // groups))
+        weights = random_codes(rng, qtype, (*kernel, x.channels // groups, outputs))
+        taps = weights.size // outputs
+        acc = random_accumulator(rng, x.type.frac + qtype.frac, taps)
+        self.add(
+            ops.Conv2D(weights, qtype, accumulator=acc, dilation=dilation, groups=groups, **window)
+        )
+        self.requantize()
+
     def branches(self) -> None:
         """Two or three paths from one edge that meet again."""
         rng, start = self.rng, (self.edge, self.sample)
@@ -232,6 +255,23 @@ def random_branching_graph(rng: Random) -> Graph:
     return _random_graph(rng, branches)
 
 
+def random_rich_graph(rng: Random) -> Graph:
+    """Likewise, with the ops that the others lack."""
+
+    def more(builder: _Builder) -> None:
+        rng.choice([builder.grouped_conv])()
+
+    return _random_graph(rng, more)
+
+
+GRAPHS = {
+    "chain": random_graph,
+    "branching": random_branching_graph,
+    "rich": random_rich_graph,
+}
+"""Kinds of random graphs; the graph of a seed never changes."""
+
+
 def _random_graph(rng: Random, extra: Callable[[_Builder], None]) -> Graph:
     while True:
         builder = _Builder(rng)
@@ -315,10 +355,10 @@ def random_capacities(rng: Random, plan: DataflowPlan) -> DataflowPlan:
     return replace(plan, units=tuple(forks.get(unit.name, unit) for unit in units))
 
 
-def random_case(seed: int, branching: bool = False) -> Case:
-    """The case of a seed."""
+def random_case(seed: int, kind: str = "chain") -> Case:
+    """The case of a seed; ``kind`` as in GRAPHS."""
     rng = Random(seed)
-    graph = random_branching_graph(rng) if branching else random_graph(rng)
+    graph = GRAPHS[kind](rng)
     frames = rng.randint(2, 4)
     macs = mac_stages(graph)
     mode = rng.choice(["budget", "interval", "generous", "capacities", "capacities", "sized"])

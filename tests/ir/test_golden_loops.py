@@ -42,21 +42,43 @@ def pads_of(padding: Any, kernel: Any, stride: Any, size: Any) -> Any:
     return padding
 
 
-def convolved(x: Any, w: Any, stride: Any, pads: Any, each: Any) -> Any:
+def convolved(
+    x: Any, w: Any, stride: Any, pads: Any, each: Any, dilation: Any = (1, 1), groups: int = 1
+) -> Any:
     """Calls ``each`` with the ordered products of every output."""
-    frames, height, width, cin = x.shape
-    kh, kw, _, cout = w.shape
-    oh = (height + sum(pads[0]) - kh) // stride[0] + 1
-    ow = (width + sum(pads[1]) - kw) // stride[1] + 1
+    frames, height, width, _ = x.shape
+    kh, kw, cin, cout = w.shape
+    dy, dx = dilation
+    oh = (height + sum(pads[0]) - (kh - 1) * dy - 1) // stride[0] + 1
+    ow = (width + sum(pads[1]) - (kw - 1) * dx - 1) // stride[1] + 1
     out = np.zeros((frames, oh, ow, cout), object)
     for f, i, j, o in itertools.product(range(frames), range(oh), range(ow), range(cout)):
         products = []
         for ky, kx, c in itertools.product(range(kh), range(kw), range(cin)):
-            row, column = i * stride[0] + ky - pads[0][0], j * stride[1] + kx - pads[1][0]
+            row = i * stride[0] + ky * dy - pads[0][0]
+            column = j * stride[1] + kx * dx - pads[1][0]
             real = 0 <= row < height and 0 <= column < width
-            products.append(int(x[f, row, column, c]) * int(w[ky, kx, c, o]) if real else 0)
+            channel = o * groups // cout * cin + c
+            products.append(int(x[f, row, column, channel]) * int(w[ky, kx, c, o]) if real else 0)
         out[f, i, j, o] = each(products, o)
     return out
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 1), (1, 3)])
+def test_groups_and_dilation(groups: int, dilation: Any) -> None:
+    rng = np.random.default_rng(groups)
+    x = Tensor("x", (6, 7, 4), qtype(True, 5, 2))
+    values = rng.integers(-16, 16, (2, 6, 7, 4))
+    weights = rng.integers(-8, 8, (2, 3, 4 // groups, 8))
+    for padding in ("valid", "same"):
+        reach = [(k - 1) * d + 1 for k, d in zip((2, 3), dilation, strict=True)]
+        pads = pads_of(padding, reach, (2, 1), (6, 7))
+        op = ops.Conv2D(
+            weights, qtype(True, 4, 3), (2, 1), padding, dilation=dilation, groups=groups
+        )
+        expected = convolved(values, weights, (2, 1), pads, lambda p, o: sum(p), dilation, groups)
+        assert np.array_equal(run(op, x, values), expected)
 
 
 @pytest.mark.parametrize("padding", ["valid", "same", ((1, 0), (0, 2))])
@@ -199,7 +221,9 @@ def description() -> dict[str, Any]:
         (("layers", 0, "padding"), [[2, 2], [2, 2]], "padding"),
         (("layers", 0, "bias"), [1, 2, 3], "bias has shape"),
         (("layers", 0, "accumulator"), {"width": 8}, "layers[0].accumulator"),
-        (("layers", 0, "dilation"), 2, "layers[0].dilation"),
+        (("layers", 0, "dilatation"), 2, "layers[0].dilatation"),
+        (("layers", 0, "dilation"), 0, "layers[0].dilation"),
+        (("layers", 0, "groups"), 3, "3 groups"),
         (("outputs",), ["z"], "'z'"),
     ],
 )

@@ -83,7 +83,7 @@ def test_an_output_that_is_read_inside() -> None:
 
 def test_lanes_of_a_concatenation_divide_all_inputs() -> None:
     for seed in range(15):
-        case = random_case(seed, branching=True)
+        case = random_case(seed, "branching")
         for unit in case.plan.units:
             if isinstance(unit, ConcatUnit):
                 assert all(s.channels % unit.output.lanes == 0 for s in unit.inputs)

@@ -43,6 +43,8 @@ def _(unit: units.ConvUnit, graph: Graph, shape: Shape) -> Conv:
         requant_parameters(_node(graph, unit.layers[1]), unit.outputs),
         unit.output.lanes,
         Depths(unit.rows, unit.parallel, unit.windows, unit.shadow, unit.fifo),
+        dilation=op.dilation,
+        groups=op.groups,
     )
 
 

@@ -21,7 +21,9 @@ from ._spatial import Pads, Pair, output_size, resolve_padding, windows
 class Conv2D(Op):
     """``out = sum over (ky, kx, cin) of (x - zero point) * weights, + bias``; channels last.
 
-    ``weights`` (kernel rows, kernel columns, cin, cout) are integers of ``weight_type``; ``bias``
+    ``weights`` (kernel rows, kernel columns, cin / groups, cout) are integers of ``weight_type``.
+    Input and output channels are split into ``groups`` that do not meet (a depthwise convolution
+    has a group for each input channel); ``dilation`` is the distance of the taps. ``bias``
     (cout) are integers with ``bias_frac`` fractional bits (null: those of the products). The
     output is the exact accumulator, unless ``accumulator`` gives one; the bias is added after it,
     exactly. Padded positions are zero.
@@ -36,22 +38,30 @@ class Conv2D(Op):
     bias: IntArray | None = attr(optional(INTS), default=None)
     bias_frac: int | None = attr(optional(INT), default=None)
     accumulator: Accumulator | None = attr(optional(ACCUMULATOR), default=None)
+    dilation: Pair = attr(PAIR, default=(1, 1))
+    groups: int = attr(INT, default=1)
 
     @property
     def kernel(self) -> Pair:
         """Rows and columns of the kernel."""
         return self.weights.shape[0], self.weights.shape[1]
 
+    @property
+    def reach(self) -> Pair:
+        """Rows and columns from the first tap to the last one, both counted."""
+        rows, columns = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+        return rows, columns
+
     def pads(self, x: Tensor) -> Pads:
         """Resolved padding for this input."""
-        return resolve_padding(self.padding, self.kernel, self.stride, (x.shape[0], x.shape[1]))
+        return resolve_padding(self.padding, self.reach, self.stride, (x.shape[0], x.shape[1]))
 
     def _flat(self) -> IntArray:
         return self.weights.reshape(-1, self.weights.shape[3])
 
     def _accumulated(self, name: str, x: Tensor) -> Tensor:
         pads = self.pads(x)
-        out = output_size((x.shape[0], x.shape[1]), self.kernel, self.stride, pads)
+        out = output_size((x.shape[0], x.shape[1]), self.reach, self.stride, pads)
         padded = any(max(p) > 0 for p in pads)
         shape = (*out, self.weights.shape[3])
         return _matmul.accumulated(
@@ -65,9 +75,13 @@ class Conv2D(Op):
             raise UserError(
                 f"weights have shape {self.weights.shape}, (rows, columns, cin, cout) is needed"
             )
-        if self.weights.shape[2] != x.channels:
+        inputs_of_group, outputs = self.weights.shape[2:]
+        if self.groups < 1 or outputs % self.groups:
+            raise UserError(f"{outputs} output channels can not be split into {self.groups} groups")
+        if inputs_of_group * self.groups != x.channels:
+            groups = f" in each of {self.groups} groups" if self.groups > 1 else ""
             raise UserError(
-                f"weights take {self.weights.shape[2]} channels, the input has {x.channels}"
+                f"weights take {inputs_of_group} channels{groups}, the input has {x.channels}"
             )
         _matmul.check_codes(self.weights, self.weight_type, "weights")
         if self.bias is not None and self.bias.shape != (self.weights.shape[3],):
@@ -83,10 +97,16 @@ class Conv2D(Op):
         small = x - zero if zero else x
         if bound < 1 << 15:
             small = small.astype(np.int16)
-        view = windows(small, self.kernel, self.stride, self.pads(tensor), 0)
-        flat = view.reshape(-1, self._flat().shape[0])
+        view = windows(small, self.reach, self.stride, self.pads(tensor), 0)
+        view = view[:, :, :, :: self.dilation[0], :: self.dilation[1]]
         frac = tensor.type.frac + self.weight_type.frac
-        total = _matmul.accumulate(flat, self._flat(), bound, self.accumulator, frac)
+        weights, outputs = self._flat(), self.weights.shape[3] // self.groups
+        parts = []
+        for group, channels in enumerate(np.split(view, self.groups, axis=-1)):
+            flat = channels.reshape(-1, len(weights))
+            mine = weights[:, group * outputs : (group + 1) * outputs]
+            parts.append(_matmul.accumulate(flat, mine, bound, self.accumulator, frac))
+        total = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         total = _matmul.biased(total, acc, self.bias, self.bias_frac)
         return total.reshape(len(x), *acc.shape)
 
