@@ -41,6 +41,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import h5py
 import numpy as np
+import qkeras_models
 import tensorflow as tf
 from qkeras import (
     QActivation,
@@ -258,187 +259,7 @@ def float64_twin(model: Any) -> Any:
     return copy
 
 
-# --- tiny models --------------------------------------------------------------------------------
-
-
-def bits(width: int, integer: int = 0, **options: Any) -> quantized_bits:
-    """``quantized_bits`` with a number as alpha: a kernel with None silently gets auto_po2."""
-    return quantized_bits(width, integer, **({"alpha": 1} | options))
-
-
-def weighted(kernel: Any = None, bias: Any = None) -> dict[str, Any]:
-    """The quantizers of a layer with weights: 6-bit kernel and 8-bit bias if not given."""
-    return {"kernel_quantizer": kernel or bits(6), "bias_quantizer": bias or bits(8, 1)}
-
-
-def sequential(*stack: Any) -> Any:
-    """A Sequential model on images of 8x8x2."""
-    return tf.keras.Sequential([layers.Input((8, 8, 2)), *stack])
-
-
-def valid_stride() -> Any:
-    """Valid padding, strides, kernels that are not square, SAME with a stride (pads unevenly)."""
-    return sequential(
-        QConv2D(4, (3, 2), strides=2, padding="valid", **weighted()),
-        QActivation("quantized_relu(5,1)"),
-        QConv2D(5, (2, 3), strides=2, padding="same", **weighted()),
-        QActivation("quantized_bits(6,2,alpha=1)"),
-        layers.Flatten(),
-        QDense(5, **weighted()),
-    )
-
-
-def bn_conv() -> Any:
-    """Float batch normalization after a convolution, some gammas negative; and after a dense."""
-    return sequential(
-        QConv2D(4, 3, padding="same", **weighted()),
-        layers.BatchNormalization(),
-        QActivation(quantized_relu(6, 2)),
-        layers.MaxPooling2D(2),
-        layers.Flatten(),
-        QDense(6, **weighted()),
-        layers.BatchNormalization(epsilon=1e-5),
-        QActivation(bits(5, 2)),
-        QDense(4, **weighted()),
-    )
-
-
-def bn_dense() -> Any:
-    """A multilayer perceptron: dense without bias, batch normalization without scale or center."""
-    return sequential(
-        layers.Flatten(),
-        QDense(12, use_bias=False, kernel_quantizer=bits(4)),
-        layers.BatchNormalization(),
-        QActivation("quantized_relu(4,2)"),
-        QDense(8, **weighted()),
-        layers.BatchNormalization(scale=False, center=False),
-        QActivation("quantized_relu(4,2)"),
-        QDense(4, **weighted()),
-    )
-
-
-def avgpool() -> Any:
-    """Average pooling: of 4 values (exact), and of 9 values with a quantizer behind it."""
-    return sequential(
-        QConv2D(4, 3, padding="same", activation="quantized_relu(6,1)", **weighted()),
-        layers.AveragePooling2D(2),
-        QConv2D(3, 2, padding="same", **weighted()),
-        QActivation("quantized_relu(6,1)"),
-        layers.AveragePooling2D(3, strides=1),
-        QActivation("quantized_relu(5,1)"),
-        layers.Flatten(),
-        QDense(4, **weighted()),
-    )
-
-
-def clipped() -> Any:
-    """Clipping: ReLU with a maximum, relu inside a layer, very few bits, a leaky quantizer."""
-    return sequential(
-        QConv2D(4, 3, padding="same", **weighted()),
-        layers.ReLU(max_value=1.5),
-        QActivation(bits(7, 1)),
-        QConv2D(4, 3, strides=2, padding="same", activation="relu", **weighted()),
-        QActivation("quantized_relu(2,1)"),
-        QConv2D(4, 2, padding="valid", **weighted()),
-        QActivation(quantized_relu(6, 2, negative_slope=0.25)),
-        layers.Flatten(),
-        QDense(4, **weighted()),
-    )
-
-
-def signed_input() -> Any:
-    """A QActivation first: the input quantizer. Signed activations, layers without bias."""
-    return sequential(
-        QActivation("quantized_bits(6,1,alpha=1)"),
-        QConv2D(4, 3, use_bias=False, kernel_quantizer=bits(5, symmetric=1)),
-        QActivation("quantized_bits(4,2,1,alpha=1)"),
-        layers.Flatten(),
-        QDense(5, use_bias=False, kernel_quantizer=bits(4, 1, symmetric=1)),
-    )
-
-
-def auto_scale() -> Any:
-    """Kernels with a real scale for each output channel (alpha "auto"), quantizers behind them."""
-    return sequential(
-        QConv2D(4, 3, padding="same", **weighted(bits(4, alpha="auto"))),
-        QActivation("quantized_relu(6,2)"),
-        layers.MaxPooling2D(2),
-        layers.Flatten(),
-        QDense(6, **weighted(bits(3, alpha="auto"))),
-        QActivation(bits(8, 3)),
-    )
-
-
-def auto_po2_scale() -> Any:
-    """Kernels scaled by powers of two; the second says alpha None, which becomes auto_po2."""
-    return sequential(
-        QConv2D(4, 3, padding="same", **weighted(bits(4, alpha="auto_po2"))),
-        QActivation("quantized_relu(6,2)"),
-        layers.MaxPooling2D(2),
-        QConv2D(3, 2, **weighted(bits(5, 1, alpha=None), bits(8, 1, alpha=None))),
-        QActivation("quantized_relu(4,2)"),
-        layers.Flatten(),
-        QDense(6, **weighted(bits(2, alpha="auto_po2"))),
-    )
-
-
-def residual() -> Any:
-    """Functional, with a branch, an addition of different types, Reshape and Dropout."""
-    entry = layers.Input((48,), name="samples")
-    image = layers.Reshape((4, 4, 3), name="image")(entry)
-    stem = QConv2D(4, 3, padding="same", name="stem", **weighted())(image)
-    stem = QActivation("quantized_relu(6,1)", name="stem_relu")(stem)
-    branch = QConv2D(4, 3, padding="same", name="branch", **weighted())(stem)
-    branch = QActivation(bits(8, 1), name="branch_bits")(branch)
-    total = layers.Add(name="total")([branch, stem])
-    total = QActivation("quantized_relu(5,2)", name="total_relu")(total)
-    total = layers.Dropout(0.25, name="dropout")(total)
-    flat = layers.Reshape((64,), name="flat")(total)
-    logits = QDense(4, name="logits", **weighted())(flat)
-    return tf.keras.Model(entry, layers.Activation("softmax", name="softmax")(logits))
-
-
-def depthwise() -> Any:
-    """A depthwise convolution and a pointwise one."""
-    return sequential(
-        QDepthwiseConv2D(3, padding="same", depthwise_quantizer=bits(5), bias_quantizer=bits(8, 1)),
-        QActivation("quantized_relu(6,1)"),
-        QConv2D(5, 1, **weighted()),
-        QActivation("quantized_relu(6,1)"),
-        layers.Flatten(),
-        QDense(4, **weighted()),
-    )
-
-
-def few_bits() -> Any:
-    """One-bit and ternary weights, one of them under zero padding; one-bit activations."""
-    return sequential(
-        QConv2D(4, 3, padding="same", **weighted(bits(1))),
-        QActivation(bits(3, 2)),
-        QConv2D(4, 3, **weighted(ternary(alpha=1))),
-        QActivation(bits(1)),
-        layers.Flatten(),
-        QDense(4, **weighted(binary(alpha=1))),
-    )
-
-
-def pair() -> Any:
-    """A small model that is saved as architecture and weights apart."""
-    return sequential(
-        QConv2D(3, 3, **weighted()),
-        QActivation("quantized_relu(4,1)"),
-        layers.Flatten(),
-        QDense(4, **weighted()),
-    )
-
-
-def float_model() -> Any:
-    """Plain Keras layers: nothing says how to quantize them."""
-    return sequential(
-        layers.Conv2D(3, 3, activation="relu"),
-        layers.Flatten(),
-        layers.Dense(4),
-    )
+# --- freezing -----------------------------------------------------------------------------------
 
 
 def fill(model: Any, rng: np.random.Generator) -> None:
@@ -488,12 +309,16 @@ def all_outputs(model: Any, inputs: Array) -> dict[str, Array]:
     return {layer.name: array for layer, array in zip(inner, arrays, strict=True)}
 
 
-def freeze_model(model: Any, path: Path, rng: np.random.Generator) -> None:
-    """Writes inputs and outputs of a model with ``fill``ed weights."""
+def freeze_model(model: Any, path: Path, rng: np.random.Generator, exact: bool) -> None:
+    """Writes inputs and outputs of a model with ``fill``ed weights.
+
+    ``exact`` : float32 holds every sum, so that there is nothing to evaluate in float64.
+    """
     model = before_softmax(model)
     inputs = draw_inputs(model, CHECKED, rng)
     trace32 = all_outputs(model, inputs)
-    trace64 = all_outputs(float64_twin(model), inputs.astype(np.float64))
+    twin = model if exact else float64_twin(model)
+    trace64 = all_outputs(twin, inputs.astype(np.float32 if exact else np.float64))
     quantized = [layer.name for layer in model.layers if isinstance(layer, QActivation)]
     differing = {}
     for name in [*quantized, list(trace32)[-1]]:
@@ -548,22 +373,7 @@ def main() -> int:
     tf.get_logger().setLevel("ERROR")
 
     freeze_quantizers(out / "quantizers.npz", np.random.default_rng(arguments.seed))
-    builders = (
-        valid_stride,
-        bn_conv,
-        bn_dense,
-        avgpool,
-        clipped,
-        signed_input,
-        auto_scale,
-        auto_po2_scale,
-        residual,
-        depthwise,
-        few_bits,
-        pair,
-        float_model,
-    )
-    for number, builder in enumerate(builders):
+    for number, builder in enumerate(qkeras_models.MODELS):
         # A generator of its own for each model: a new one at the end leaves the others alone.
         name = builder.__name__
         rng = np.random.default_rng([arguments.seed, number, SALTS.get(name, 0)])
@@ -571,13 +381,14 @@ def main() -> int:
         tf.keras.utils.set_random_seed(arguments.seed)
         model = builder()
         fill(model, rng)
-        if builder is pair:
+        if builder is qkeras_models.pair:
             (out / "pair.json").write_text(model.to_json(indent=1) + "\n")
             model.save_weights(out / "pair_weights.h5")
         else:
             save(model, out / f"{name}.h5")
-        if builder is not float_model:
-            freeze_model(model, out / f"{name}.npz", rng)
+        if builder is not qkeras_models.float_model:
+            exact = builder in qkeras_models.EXACT
+            freeze_model(model, out / f"{name}.npz", rng, exact)
     total = sum(path.stat().st_size for path in out.iterdir())
     print(f"{total / 1000:.0f} kB in {out}")
     return 0

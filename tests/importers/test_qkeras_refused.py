@@ -40,10 +40,12 @@ def test_kernel_without_quantizer(keras: Any) -> None:
     refused(keras.save(model), "fc", "not quantized", "kernel_quantizer")
 
 
-@pytest.mark.parametrize("kind", ["Add", "QConv2DBatchnorm", "LayerNormalization", "Sequential"])
+@pytest.mark.parametrize(
+    "kind", ["Multiply", "QConv2DTranspose", "LayerNormalization", "Sequential"]
+)
 def test_unknown_layer_lists_what_is_supported(keras: Any, kind: str) -> None:
     model = keras.sequential(keras.input(4), keras.layer(kind, "odd"))
-    refused(keras.write(model, {}), "odd", kind, "QConv2D, QDense, QActivation")
+    refused(keras.write(model, {}), "odd", kind, "QConv2D, QConv2DBatchnorm")
 
 
 QUANTIZERS = [
@@ -120,7 +122,7 @@ def test_kernels(keras: Any, quantizer: str, part: str) -> None:
     ("field", "value", "part"),
     [
         ("data_format", "channels_first", "channels_first"),
-        ("dilation_rate", [2, 2], "dilation_rate"),
+        ("dilation_rate", [2, 2, 2], "dilation_rate"),
         ("groups", 2, "groups"),
         ("padding", "causal", "causal"),
         ("strides", [0, 1], "strides"),
@@ -212,9 +214,17 @@ def test_input_shapes(keras: Any, shape: list[Any]) -> None:
 def test_branches_sharing_and_several_ends(keras: Any) -> None:
     layers = [keras.input(4), keras.dense("a", 4), keras.dense("b", 4), keras.dense("c", 4)]
     model = keras.functional(*layers, sources={"c": ["a"]})
-    refused(keras.save(model), "a", "read by 'b' and 'c'", "branches")
+    refused(keras.save(model), "b", "not on the way")
     model = keras.functional(*layers, sources={"c": ["a", "b"]})
     refused(keras.save(model), "c", "2 inputs")
+    model = keras.functional(*layers, sources={"a": ["c"]})
+    refused(keras.save(model), "a", "not on the way")
+    model = keras.functional(*layers, sources={"a": ["nowhere"]})
+    refused(keras.save(model), "a", "not on the way")
+    joined = keras.functional(*layers[:3], keras.layer("Add", "c"), sources={"c": ["b"]})
+    refused(keras.save(joined), "c", "one input only")
+    joined = keras.functional(*layers[:3], keras.layer("Concatenate", "c", axis=0))
+    refused(keras.save(joined), "c", "axis")
     model = keras.functional(*layers)
     model["config"]["layers"][2]["inbound_nodes"] *= 2
     refused(keras.save(model), "b", "shared layers")
@@ -222,7 +232,7 @@ def test_branches_sharing_and_several_ends(keras: Any) -> None:
     model["config"]["output_layers"] = [["b", 0, 0], ["c", 0, 0]]
     refused(keras.save(model), None, "2 outputs")
     model["config"]["output_layers"] = [["b", 0, 0]]
-    refused(keras.save(model), "b", "not on the way")
+    refused(keras.save(model), "b", "other layers read it")
     model = keras.functional(keras.input(4), keras.input(4, name="more"), *layers[1:])
     model["config"]["layers"][1]["inbound_nodes"] = []
     refused(keras.save(model), None, "2 inputs")

@@ -1,9 +1,10 @@
 """QKeras models (HDF5, or architecture JSON with HDF5 weights), read without TensorFlow.
 
-The way of a file: ``files`` reads bytes, ``architecture`` finds the chain of layers, ``layers``
-turns each layer into steps, ``lower`` turns steps into a graph. ``quantizers`` and ``parameters``
-hold the integer rules of QKeras for activations and for weights, ``affine`` the exact per-channel
-arithmetic between accumulator and quantizer.
+The way of a file: ``files`` reads bytes, ``architecture`` finds the layers and their order,
+``layers`` and ``kernels`` turn each layer into ``steps``, ``flow`` connects them, ``lower`` turns
+them into a graph.
+``quantizers`` and ``parameters`` hold the integer rules of QKeras for activations and for weights,
+``affine`` the exact per-channel arithmetic between accumulator and quantizer.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 from ...errors import UserError
 from ...ir import Graph
 from ...numeric import QType
-from .architecture import read_chain
+from .architecture import read_network
 from .files import find_weights, read_hdf5
+from .flow import Flow
 from .layers import check_supported, steps_of
 from .lower import lower
 
@@ -55,10 +57,14 @@ def load_qkeras(
     else:
         weights = weights or find_weights(path)
         content = read_hdf5(weights)
-    chain = read_chain(architecture, check_supported)
-    values = content.weights
-    steps = [s for layer in chain.layers for s in steps_of(layer, values.get(layer.name, {}))]
-    return lower(_identifier(path.stem), chain.input_name, chain.input_shape, steps, input_type)
+    network = read_network(architecture, check_supported)
+    flow = Flow.of(
+        network.input_name,
+        network.layers,
+        lambda layer: steps_of(layer, content.weights.get(layer.name, {})),
+    )
+    name = _identifier(path.stem)
+    return lower(name, network.input_name, network.input_shape, flow, input_type)
 
 
 def _identifier(stem: str) -> str:

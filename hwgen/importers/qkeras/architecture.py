@@ -1,9 +1,9 @@
-"""The chain of layers in a Keras configuration: Sequential, or functional without branches."""
+"""The layers in a Keras configuration, Sequential or functional, in the order of the data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import UserError
@@ -11,11 +11,12 @@ from ...errors import UserError
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer as Keras describes it."""
+    """One layer as Keras describes it; ``sources`` are the layers that it reads."""
 
     class_name: str
     name: str
     config: dict[str, Any]
+    sources: tuple[str, ...] = ()
 
     def error(self, reason: str, hint: str | None = None) -> UserError:
         """An error that names this layer."""
@@ -43,6 +44,15 @@ class Layer:
             raise self.error(f"{key} is {value!r}, two positive integers are needed")
         return items[0], items[1]
 
+    def single(self, key: str, value: Any = None) -> int:
+        """A positive integer, or a list of one."""
+        value = self.config.get(key, value)
+        items = list(value) if isinstance(value, (list, tuple)) else [value]
+        number = items[0] if len(items) == 1 else None
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise self.error(f"{key} is {value!r}, a positive integer is needed")
+        return number
+
     def require(self, key: str, allowed: tuple[Any, ...], hint: str | None = None) -> Any:
         """A field (absent: the first allowed value) that must have one of the allowed values."""
         value = self.config.get(key, allowed[0])
@@ -54,20 +64,23 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Chain:
-    """A network without branches. ``input_shape`` is that of one frame."""
+class Network:
+    """Layers in an order in which each comes after those that it reads; the last is the output.
+
+    ``input_shape`` is that of one frame. The input is no layer, its name occurs among sources.
+    """
 
     input_name: str
     input_shape: tuple[int, ...]
     layers: tuple[Layer, ...]
 
 
-def read_chain(model: Any, check: Callable[[Layer], None]) -> Chain:
+def read_network(model: Any, check: Callable[[Layer], None]) -> Network:
     """The layers of a model configuration in the order of the data.
 
     ``check`` raises UserError for a layer that can not be imported; it sees every layer, in the
-    order of the file, before branches are judged: so the message names the cause.
-    Raises UserError for several inputs or outputs, branches and shared layers.
+    order of the file, before connections are judged: so the message names the cause.
+    Raises UserError for several inputs or outputs, and shared layers.
     """
     model = _untuple(model)
     if not isinstance(model, dict) or not isinstance(model.get("class_name"), str):
@@ -100,9 +113,15 @@ def read_chain(model: Any, check: Callable[[Layer], None]) -> Chain:
             shape = config.get("build_input_shape")
         first = {"batch_input_shape": shape}
         layers.insert(0, Layer("InputLayer", f"{layers[0].name}_input", first))
+    if kind == "Sequential":
+        before = [layer.name for layer in layers]
+        layers[1:] = [
+            replace(layer, sources=(source,))
+            for layer, source in zip(layers[1:], before, strict=False)
+        ]
     if any(layer.class_name == "InputLayer" for layer in layers[1:]):
         raise UserError("the model has several inputs", hint="only one is supported")
-    return Chain(layers[0].name, _input_shape(layers[0]), tuple(layers[1:]))
+    return Network(layers[0].name, _input_shape(layers[0]), tuple(layers[1:]))
 
 
 def _untuple(value: Any) -> Any:
@@ -152,25 +171,30 @@ def _functional_order(config: Any, entries: list[Any], layers: list[Layer]) -> l
     for what, ends in (("inputs", inputs), ("outputs", outputs)):
         if len(ends) != 1:
             raise UserError(f"the model has {len(ends)} {what}", hint="only one is supported")
-    reader: dict[str, Layer] = {}
+    waiting = []
     for entry, layer in zip(entries, layers, strict=True):
-        if layer.class_name == "InputLayer":
-            continue
-        source = _source(entry.get("inbound_nodes"), layer)
-        if source in reader:
-            raise UserError(
-                f"its output is read by {reader[source].name!r} and {layer.name!r}",
-                layer=source,
-                hint="branches are not supported yet",
+        if layer is not inputs[0]:
+            sources = _sources(entry.get("inbound_nodes"), layer)
+            waiting.append(replace(layer, sources=sources))
+    order = {inputs[0].name: inputs[0]}
+    while waiting:
+        ready = [layer for layer in waiting if all(s in order for s in layer.sources)]
+        if not ready:
+            raise UserError("is not on the way from the input to the output", layer=waiting[0].name)
+        order |= {layer.name: layer for layer in ready}
+        waiting = [layer for layer in waiting if layer.name not in order]
+    read = {source for layer in order.values() for source in layer.sources}
+    for name in order:
+        if (name in read) == (name == outputs[0]):
+            reason = (
+                "is the output, but other layers read it"
+                if name in read
+                else ("is not on the way from the input to the output")
             )
-        reader[source] = layer
-    order = [inputs[0]]
-    while (following := reader.get(order[-1].name)) is not None and len(order) < len(layers):
-        order.append(following)
-    if order[-1].name != outputs[0] or len(order) != len(layers):
-        loose = next((n for n in by_name if n not in {layer.name for layer in order}), outputs[0])
-        raise UserError("is not on the way from the input to the output", layer=loose)
-    return order
+            raise UserError(reason, layer=name)
+    # The output is read by nobody, so that it may come last.
+    last = order.pop(outputs[0])
+    return [*order.values(), last]
 
 
 def _ends(value: Any) -> list[str]:
@@ -181,8 +205,8 @@ def _ends(value: Any) -> list[str]:
     return [item[0] for item in items if isinstance(item, list) and item]
 
 
-def _source(nodes: Any, layer: Layer) -> str:
-    """The only layer that this one reads."""
+def _sources(nodes: Any, layer: Layer) -> tuple[str, ...]:
+    """The layers that this one reads."""
     if not isinstance(nodes, list) or not nodes:
         raise layer.error("is not connected")
     if isinstance(nodes[0], dict):
@@ -194,8 +218,7 @@ def _source(nodes: Any, layer: Layer) -> str:
     calls = nodes[0]
     if isinstance(calls, list) and calls and isinstance(calls[0], str):
         calls = [calls]
-    if not isinstance(calls, list) or not all(isinstance(c, list) and c for c in calls):
+    good = isinstance(calls, list) and calls
+    if not good or not all(isinstance(c, list) and c and isinstance(c[0], str) for c in calls):
         raise layer.error("its inbound_nodes are not understood")
-    if len(calls) != 1:
-        raise layer.error(f"has {len(calls)} inputs", "branches are not supported yet")
-    return str(calls[0][0])
+    return tuple(call[0] for call in calls)

@@ -6,8 +6,8 @@ the accumulator, clips) may be pending; a quantizer applies all of it with one r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,21 +15,34 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Graph, Node, Op, Tensor
-from ...ir.ops import AvgPool, BatchNorm, Conv2D, Dense, Flatten, MaxPool, Relu, Reshape
-from ...numeric import Overflow, QType, Rounding, parse_type
+from ...ir.ops import (
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv2D,
+    Dense,
+    Flatten,
+    MaxPool,
+    Relu,
+    Requantize,
+    Reshape,
+)
+from ...numeric import Overflow, QType, Rounding, parse_type, type_for_range
 from .affine import Affine, clip_codes, exact, fraction_bits, log2_exact, requantize
-from .layers import (
+from .flow import INPUT, Flow
+from .quantizers import ActivationQuantizer
+from .steps import (
     Clip,
+    Join,
     Linear,
     Norm,
     Pooling,
     Quantize,
+    RowAxis,
     Shape,
     Softmax,
     Step,
-    resolve_shape,
 )
-from .quantizers import ActivationQuantizer
 
 DEFAULT_INPUT = "u8.8"
 
@@ -44,46 +57,34 @@ def lower(
     name: str,
     input_name: str,
     input_shape: tuple[int, ...],
-    steps: Sequence[Step],
+    flow: Flow,
     input_type: QType | None,
 ) -> Graph:
-    """The graph of a chain of steps. Raises UserError naming the layer."""
-    steps, qtype, note = _input_type(list(steps), input_type)
-    work = _Lowering(Tensor(input_name, input_shape, qtype), [note])
-    for index, step in enumerate(steps):
-        if index in work.done:
+    """The graph of a flow of steps. Raises UserError naming the layer."""
+    flow, qtype, note = _input_type(flow, input_type)
+    work = _Lowering(Tensor(input_name, input_shape, qtype), flow, [note])
+    for index, step in enumerate(flow.steps):
+        if index in work.values:
             continue
-        before = len(work.nodes)
         try:
-            work.run(step, index, steps)
+            work.run(index, step)
         except UserError as error:
             layer = error.layer or step.name
             raise UserError(error.reason, layer=layer, hint=error.hint) from None
         except ValueError as error:
             raise step.layer.error(str(error)) from None
-        if len(work.nodes) > before and not work.pending.is_identity:
-            work.unscaled.add(len(work.nodes) - 1)
-        if not isinstance(step, Softmax):
-            work.last = step.name
-    work.settle()
-    if names := [work.nodes[i].name for i in sorted(work.unscaled)]:
-        work.notes.append(
-            f"{', '.join(names)}: raw sums; scales, biases or bounds that are not integers there "
-            "are applied by the next quantizer"
-        )
-    graph = Graph(name, (work.input,), tuple(work.nodes), (work.edge.name,), tuple(work.notes))
-    return graph.verify()
+    return work.graph(name)
 
 
-def _input_type(steps: list[Step], given: QType | None) -> tuple[list[Step], QType, str]:
-    """The steps without a quantizer that only says the input's type; the type; a note."""
+def _input_type(flow: Flow, given: QType | None) -> tuple[Flow, QType, str]:
+    """The flow without a quantizer that only says the input's type; the type; a note."""
     if given is not None:
         if given.scale is not None:
             raise UserError(
                 f"input type {given} has a scale", hint="give fractional bits, as in u8.8"
             )
-        return steps, given, f"input type {given}, as given"
-    first = steps[0] if steps else None
+        return flow, given, f"input type {given}, as given"
+    first = flow.steps[0] if flow.readers(INPUT) == [0] else None
     if isinstance(first, Quantize):
         quantizer = first.quantizer
         if quantizer.grid == quantizer.type.frac and not quantizer.binary:
@@ -91,86 +92,138 @@ def _input_type(steps: list[Step], given: QType | None) -> tuple[list[Step], QTy
                 f"input type {quantizer.type} from the first quantizer ({first.name}), which is "
                 "left out: the input is its result"
             )
-            return steps[1:], quantizer.type, note
+            return flow.without_first(), quantizer.type, note
     note = f"input type {DEFAULT_INPUT} assumed: the model does not say it (set --input-type)"
-    return steps, parse_type(DEFAULT_INPUT), note
+    return flow, parse_type(DEFAULT_INPUT), note
+
+
+@dataclass(frozen=True, eq=False)
+class _Value:
+    """A step's result: an edge and what is still to be done to it.
+
+    ``name`` is that of the layer whose output it is once nothing is pending.
+    """
+
+    name: str
+    edge: Tensor
+    pending: Affine
+
+    @classmethod
+    def done(cls, name: str, edge: Tensor) -> _Value:
+        """An edge to which nothing is left to do."""
+        return cls(name, edge, Affine.identity(edge.channels))
 
 
 @dataclass
 class _Lowering:
-    """The graph so far: ``edge`` is the last one, ``pending`` what is still to be done to it.
+    """The graph so far. ``values`` : of the steps done, and of INPUT.
 
-    ``done`` are steps that others took over, ``unscaled`` nodes whose edges lack what is pending,
-    ``last`` is the name of the latest step, whose values the edge has once nothing is pending.
+    ``unscaled`` are nodes whose edges lack what is pending, ``wanted`` names of nodes; until the
+    end a node is named by its number.
     """
 
     input: Tensor
+    flow: Flow
     notes: list[str]
     nodes: list[Node] = field(default_factory=list)
-    done: set[int] = field(default_factory=set)
-    unscaled: set[int] = field(default_factory=set)
+    wanted: list[str] = field(default_factory=list)
+    values: dict[int, _Value] = field(default_factory=dict)
+    settled: dict[_Value, _Value] = field(default_factory=dict)
+    unscaled: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.edge = self.input
-        self.last = self.input.name
-        self.names = {self.input.name}
-        self.pending = Affine.identity(self.input.channels)
+        self.values[INPUT] = _Value.done(self.input.name, self.input)
 
-    def run(self, step: Step, index: int, steps: Sequence[Step]) -> None:
+    def run(self, index: int, step: Step) -> None:
         """Lower one step; those after it are looked at for the quantizer."""
-        if isinstance(step, Linear):
-            self._linear(step)
-        elif isinstance(step, Norm):
-            self._norm(step, index, steps)
-        elif isinstance(step, Clip):
-            self._clip(step)
-        elif isinstance(step, Quantize):
-            self._quantize(step)
-        elif isinstance(step, Pooling):
-            self._pooling(step, index, steps)
-        elif isinstance(step, Shape):
-            self._shape(step)
-        elif isinstance(step, Softmax):
-            self._softmax(step, index, steps)
+        before = len(self.nodes)
+        inputs = [self.values[source] for source in self.flow.sources[index]]
+        if isinstance(step, Join):
+            value = self._join(step, inputs)
+        elif len(inputs) > 1:
+            raise step.layer.error(f"has {len(inputs)} inputs, one is needed")
         else:
-            raise AssertionError(f"no lowering of {type(step).__name__}")
+            value = _LOWERINGS[type(step)](self, step, index, inputs[0])
+        self.values[index] = value
+        if len(self.nodes) > before and not value.pending.is_identity:
+            self.unscaled.append(len(self.nodes) - 1)
 
-    def add(self, name: str, op: Op) -> None:
-        """Append an op that reads the last edge; an earlier edge of its name becomes NAME_acc."""
-        if name == self.edge.name and self.nodes:
-            old, renamed = self.nodes[-1], self._unused(f"{name}_acc")
-            self.nodes[-1] = Node(renamed, old.op, old.inputs)
-            edge = self.edge
-            self.edge = Tensor(renamed, edge.shape, edge.type, edge.low, edge.high)
-        elif name in self.names:
-            name = self._unused(f"{name}_out")
-        self.names.add(name)
-        self.nodes.append(Node(name, op, (self.edge.name,)))
-        self.edge = op.infer(name, [self.edge])
+    def graph(self, name: str) -> Graph:
+        """The finished graph, its nodes under their layers' names."""
+        result = self.settle(self.values[self.flow.output]).edge
+        names = self._names()
+        if self.unscaled:
+            self.notes.append(
+                f"{', '.join(names[str(i)] for i in self.unscaled)}: raw sums; scales, biases or "
+                "bounds that are not integers there are applied by the next quantizer"
+            )
+        names[self.input.name] = self.input.name
+        nodes = tuple(
+            Node(names[node.name], node.op, tuple(names[source] for source in node.inputs))
+            for node in self.nodes
+        )
+        return Graph(name, (self.input,), nodes, (names[result.name],), tuple(self.notes)).verify()
 
-    def _unused(self, name: str) -> str:
-        while name in self.names:
-            name += "_"
-        self.names.add(name)
-        return name
+    def _names(self) -> dict[str, str]:
+        """Final names: the last node of a layer takes its name, those before it NAME_acc."""
+        taken, names = {self.input.name}, {}
+        for key, wanted in reversed(list(enumerate(self.wanted))):
+            name, ending = wanted, "_out" if wanted == self.input.name else "_acc"
+            if name in taken:
+                name += ending
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            names[str(key)] = name
+        return names
 
-    def settle(self) -> None:
+    def add(self, name: str, op: Op, *edges: Tensor) -> Tensor:
+        """Append a node that reads these edges; gives its own."""
+        key = str(len(self.nodes))
+        self.nodes.append(Node(key, op, tuple(edge.name for edge in edges)))
+        self.wanted.append(name)
+        return op.infer(key, list(edges))
+
+    def settle(self, value: _Value) -> _Value:
         """Apply what is pending, exactly, for a reader that is no quantizer."""
-        if self.pending.is_identity:
-            return
-        try:
-            op = exact(self.pending, self.edge)
-        except UserError as error:
-            raise UserError(error.reason, layer=self.last, hint=error.hint) from None
-        self.add(self.last, op)
-        self.pending = Affine.identity(self.edge.channels)
+        if value.pending.is_identity:
+            return value
+        if value not in self.settled:
+            try:
+                op = exact(value.pending, value.edge)
+            except UserError as error:
+                raise UserError(error.reason, layer=value.name, hint=error.hint) from None
+            edge = self.add(value.name, op, value.edge)
+            self.settled[value] = _Value.done(value.name, edge)
+        return self.settled[value]
 
-    def _linear(self, step: Linear) -> None:
-        self.settle()
+    def next_quantizer(self, index: int) -> tuple[int | None, list[int]]:
+        """The next quantizer that only monotone steps separate from a step, and those steps."""
+        between: list[int] = []
+        for following in self.flow.following(index):
+            step = self.flow.steps[following]
+            if isinstance(step, Quantize):
+                return following, between
+            maximum = isinstance(step, Pooling) and step.op is MaxPool
+            if not (maximum or isinstance(step, (Clip, Shape))):
+                break
+            between.append(following)
+        return None, between
+
+    def _join(self, step: Join, inputs: list[_Value]) -> _Value:
+        if len(inputs) < 2:
+            raise step.layer.error("joins one input only")
+        edges = [self.settle(value).edge for value in inputs]
+        if step.op is Concat:
+            edges = [self.add(step.name, op, e) if op else e for op, e in _common_type(edges)]
+        return _Value.done(step.name, self.add(step.name, step.op(), *edges))
+
+    def _linear(self, step: Linear, index: int, value: _Value) -> _Value:
+        x = self.settle(value).edge
         kernel, dense = step.kernel, step.stride is None
-        if dense and len(self.edge.shape) != 1:
+        if dense and len(x.shape) != 1:
             raise step.layer.error(
-                f"a dense layer on an input of shape {self.edge.shape} is not supported",
+                f"a dense layer on an input of shape {x.shape} is not supported",
                 "put a Flatten before it",
             )
         self.notes += kernel.notes
@@ -182,44 +235,47 @@ class _Lowering:
         if step.stride is None:
             op: Op = Dense(**common)
         else:
-            op = Conv2D(**common, stride=step.stride, padding=step.padding)
-        self.add(step.name, op)
-        if bias is None:
-            self.pending = Affine(kernel.scale, step.bias)
-        else:
-            self.pending = Affine.identity(self.edge.channels)
-        if self.edge.type.width > _FLOAT32_EXACT:
+            window = {"stride": step.stride, "padding": step.padding, "dilation": step.dilation}
+            op = Conv2D(**common, **window, groups=step.groups)
+        edge = self.add(step.name, op, x)
+        if edge.type.width > _FLOAT32_EXACT:
             self.notes.append(
-                f"{step.name}: sums can need {self.edge.type.width} bits, more than the float32 "
+                f"{step.name}: sums can need {edge.type.width} bits, more than the float32 "
                 "of QKeras holds exactly; here they are exact"
             )
+        if bias is None:
+            return _Value(step.name, edge, Affine(kernel.scale, step.bias))
+        return _Value.done(step.name, edge)
 
-    def _norm(self, step: Norm, index: int, steps: Sequence[Step]) -> None:
-        following, between = _next_quantizer(index, steps)
-        if following is None:
+    def _norm(self, step: Norm, index: int, value: _Value) -> _Value:
+        found, between = self.next_quantizer(index)
+        if found is None:
             raise step.layer.error(
                 "no quantizer follows this batch normalization",
                 "put a QActivation between it and the next layer",
             )
-        if self.pending.clips:
+        pending, edge = value.pending, value.edge
+        if pending.clips:
             raise step.layer.error(
-                f"a batch normalization after a ReLU whose input {self.edge.name!r} has scales "
-                "or biases of its own is not supported",
+                "a batch normalization after a ReLU whose input has scales or biases of its own "
+                "is not supported",
                 "put a QActivation between them",
             )
+        following = self.flow.steps[found]
+        assert isinstance(following, Quantize)
         quantizer = following.quantizer
         if quantizer.binary:
             raise step.layer.error(
                 "a quantizer of 1 bit after a batch normalization is not supported yet"
             )
-        if step.axis not in (-1, len(self.edge.shape)) or len(step.scale) != self.edge.channels:
+        if step.axis not in (-1, len(edge.shape)) or len(step.scale) != edge.channels:
             raise step.layer.error(
                 f"normalizes axis {step.axis} with {len(step.scale)} channels, its input has "
-                f"shape {self.edge.shape}",
+                f"shape {edge.shape}",
                 "normalize the last axis",
             )
         clip, name = None, step.name
-        clips = [s for s in between if isinstance(s, Clip)]
+        clips = [s for i in between if isinstance(s := self.flow.steps[i], Clip)]
         if len(clips) < len(between) and not _plain(quantizer):
             raise step.layer.error(
                 f"is separated from the quantizer {following.name!r}, which has an alpha",
@@ -233,92 +289,119 @@ class _Lowering:
                 bounds = bounds.clipped(Fraction(0), other.high)
             clip = clip_codes(quantizer.type, quantizer.grid, bounds.low, bounds.high)
             name = following.name
-            self.done |= set(range(index + 1, index + len(between) + 2))
         unit = 2.0 ** (quantizer.grid - quantizer.type.frac)
-        inner = np.array([float(s) for s in self.pending.scale])
-        bias = np.array([float(b) for b in self.pending.offset])
+        inner = np.array([float(s) for s in pending.scale])
+        bias = np.array([float(b) for b in pending.offset])
         offset = (step.scale * bias + step.offset) * unit
-        self.add(name, BatchNorm(step.scale * inner * unit, offset, quantizer.type, clip))
-        self.pending = Affine.identity(self.edge.channels)
+        op = BatchNorm(step.scale * inner * unit, offset, quantizer.type, clip)
+        result = _Value.done(name, self.add(name, op, edge))
+        if len(clips) == len(between):
+            self.values |= dict.fromkeys([*between, found], result)
+        return result
 
-    def _clip(self, step: Clip) -> None:
-        high = None if step.high is None else step.high * Fraction(2) ** self.edge.type.frac
-        if not self.pending.is_identity or (high is not None and high.denominator != 1):
-            self.pending = self.pending.clipped(Fraction(0), step.high)
-            return
-        reached = high is not None and high <= self.edge.type.max
-        self.add(step.name, Relu(int(high) if high is not None and reached else None))
+    def _clip(self, step: Clip, index: int, value: _Value) -> _Value:
+        edge = value.edge
+        high = None if step.high is None else step.high * Fraction(2) ** edge.type.frac
+        if not value.pending.is_identity or (high is not None and high.denominator != 1):
+            return _Value(step.name, edge, value.pending.clipped(Fraction(0), step.high))
+        reached = high is not None and high <= edge.type.max
+        op = Relu(int(high) if high is not None and reached else None)
+        return _Value.done(step.name, self.add(step.name, op, edge))
 
-    def _quantize(self, step: Quantize) -> None:
+    def _quantize(self, step: Quantize, index: int, value: _Value) -> _Value:
         q = step.quantizer
-        op = requantize(self.pending, self.edge.type.frac, q.type, q.grid, q.binary)
-        self.add(step.name, op)
-        self.pending = Affine.identity(self.edge.channels)
+        op = requantize(value.pending, value.edge.type.frac, q.type, q.grid, q.binary)
+        return _Value.done(step.name, self.add(step.name, op, value.edge))
 
-    def _pooling(self, step: Pooling, index: int, steps: Sequence[Step]) -> None:
-        if len(self.edge.shape) != 3:
-            raise step.layer.error(f"pools an input of shape {self.edge.shape}, not an image")
+    def _pooling(self, step: Pooling, index: int, value: _Value) -> _Value:
+        edge = value.edge
+        if len(edge.shape) != 3:
+            raise step.layer.error(f"pools an input of shape {edge.shape}, not an image")
+        kernel = step.kernel or (edge.shape[0], edge.shape[1])
+        window = (kernel, step.stride, step.padding)
         if step.op is MaxPool:
             # What is pending is monotone, so that pooling may come first.
-            self.add(step.name, MaxPool(step.kernel, step.stride, step.padding))
-            return
-        following, between = _next_quantizer(index, steps)
-        if self.pending.is_identity and following is not None and _plain(following.quantizer):
+            op = MaxPool(*window)
+            return _Value(step.name, self.add(step.name, op, edge), value.pending)
+        found, between = self.next_quantizer(index)
+        following = None if found is None else self.flow.steps[found]
+        if (
+            value.pending.is_identity
+            and isinstance(following, Quantize)
+            and _plain(following.quantizer)
+        ):
             # Where other steps stand between, the quantizer stays there as well: idempotent.
             name = step.name if between else following.name
-            self.add(name, _average(step, following.quantizer.type))
-            self.done |= set() if between else {index + 1}
-            return
-        if self.pending.clips:
-            self.settle()
-        pool = _average(step, self.edge.type)
-        bits = [log2_exact(Fraction(int(n))) for n in np.unique(pool.divisors(self.edge))]
+            op = AvgPool(*window, type=following.quantizer.type)
+            result = _Value.done(name, self.add(name, op, edge))
+            if found is not None and not between:
+                self.values[found] = result
+            else:
+                self.notes.append(f"{name}: rounded already as {following.name} does")
+            return result
+        if value.pending.clips:
+            value = self.settle(value)
+            edge = value.edge
+        pool = AvgPool(*window, type=edge.type)
+        bits = [log2_exact(Fraction(int(n))) for n in np.unique(pool.divisors(edge))]
         if any(b is None for b in bits):
             raise step.layer.error(
-                f"its average over {step.kernel[0]} x {step.kernel[1]} is not a binary fraction "
+                f"its average over {kernel[0]} x {kernel[1]} is not a binary fraction "
                 "and nothing can round it once: a quantizer must follow and its input have no "
                 "scales of its own",
                 "put a QActivation before it and after it",
             )
         extra = max(b for b in bits if b is not None)
-        t = self.edge.type
+        t = edge.type
         wide = QType(t.signed, t.width + extra, t.frac + extra, Rounding.FLOOR, Overflow.WRAP)
-        self.add(step.name, _average(step, wide))
+        return _Value(
+            step.name, self.add(step.name, AvgPool(*window, type=wide), edge), value.pending
+        )
 
-    def _shape(self, step: Shape) -> None:
-        shape = resolve_shape(step, self.edge.size)
-        self.pending = self.pending.tiled(shape[-1])
-        self.add(step.name, Flatten() if step.shape is None else Reshape(shape))
+    def _shape(self, step: Shape, index: int, value: _Value) -> _Value:
+        shape = step.resolve(value.edge.shape)
+        op = Flatten() if len(shape) == 1 else Reshape(shape)
+        pending = value.pending.tiled(shape[-1])
+        return _Value(step.name, self.add(step.name, op, value.edge), pending)
 
-    def _softmax(self, step: Softmax, index: int, steps: Sequence[Step]) -> None:
-        if index + 1 < len(steps):
+    def _softmax(self, step: Softmax, index: int, value: _Value) -> _Value:
+        if index != self.flow.output:
             raise step.layer.error("a softmax before the end of the network is not supported")
         self.notes.append(
             f"{step.name}: the softmax at the end is left out; the output is its input, in the "
             "same order of classes"
         )
+        return value
 
 
-def _next_quantizer(index: int, steps: Sequence[Step]) -> tuple[Quantize | None, list[Step]]:
-    """The next quantizer that only monotone steps separate from ``index``, and those steps."""
-    between: list[Step] = []
-    for step in steps[index + 1 :]:
-        if isinstance(step, Quantize):
-            return step, between
-        maximum = isinstance(step, Pooling) and step.op is MaxPool
-        if not (maximum or isinstance(step, (Clip, Shape))):
-            break
-        between.append(step)
-    return None, between
+_LOWERINGS: dict[type[Step], Callable[[_Lowering, Any, int, _Value], _Value]] = {
+    Linear: _Lowering._linear,
+    Norm: _Lowering._norm,
+    Clip: _Lowering._clip,
+    Quantize: _Lowering._quantize,
+    Pooling: _Lowering._pooling,
+    Shape: _Lowering._shape,
+    RowAxis: _Lowering._shape,
+    Softmax: _Lowering._softmax,
+}
+
+
+def _common_type(edges: list[Tensor]) -> list[tuple[Op | None, Tensor]]:
+    """Each edge with what brings it, exactly, to a type that all of them fit (None: nothing)."""
+    frac = max(edge.type.frac for edge in edges)
+    ends = [end << (frac - edge.type.frac) for edge in edges for end in edge.range]
+    if all(edge.type == edges[0].type for edge in edges):
+        return [(None, edge) for edge in edges]
+    common = type_for_range(min(ends), max(ends), frac)
+    common = replace(common, rounding=Rounding.FLOOR, overflow=Overflow.SATURATE)
+    factors = [1 << (frac - edge.type.frac) for edge in edges]
+    ops = [Requantize.scaled(common, mult=factor) for factor in factors]
+    return list(zip(ops, edges, strict=True))
 
 
 def _plain(quantizer: ActivationQuantizer) -> bool:
     """Whether the type alone says what the quantizer does."""
     return quantizer.grid == quantizer.type.frac and not quantizer.binary
-
-
-def _average(step: Pooling, qtype: QType) -> AvgPool:
-    return AvgPool(step.kernel, step.stride, step.padding, type=qtype)
 
 
 def _stored_bias(bias: tuple[Fraction, ...]) -> tuple[np.ndarray[Any, Any], int] | None:
