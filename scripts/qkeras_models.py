@@ -17,6 +17,7 @@ from qkeras import (
     QSeparableConv2D,
     binary,
     quantized_bits,
+    quantized_po2,
     quantized_relu,
     ternary,
 )
@@ -297,6 +298,46 @@ def joined() -> Any:
     return tf.keras.Model(entry, QDense(4, name="logits", **weighted(bits(4)))(flat))
 
 
+def curves() -> Any:
+    """Activations that are no clipped rounding."""
+    return sequential(
+        QConv2D(4, 3, padding="same", **weighted(bits(4))),
+        layers.LeakyReLU(0.3),
+        QActivation(bits(6, 1)),
+        QConv2D(4, 3, **weighted(bits(4))),
+        layers.Activation("hard_sigmoid"),
+        QActivation("quantized_relu(5,0)"),
+        QConv2D(4, 2, **weighted(bits(4))),
+        QActivation("quantized_tanh(5)"),
+        QConv2D(4, 2, **weighted(bits(4))),
+        layers.Activation("tanh"),
+        QActivation(bits(5)),
+        QConv2D(5, 2, **weighted(bits(4))),
+        QActivation("quantized_sigmoid(4)"),
+        QConv2D(4, 1, **weighted(bits(4, 1))),
+        QActivation("quantized_po2(4,2)"),
+        QConv2D(4, 2, activation="quantized_relu_po2(3,4)", **weighted(bits(4, 1))),
+        layers.Flatten(),
+        QDense(4, **weighted(bits(4))),
+    )
+
+
+def few_auto() -> Any:
+    """Binary, ternary and power-of-two kernels as most people write them, and such activations."""
+    return sequential(
+        QConv2D(4, 3, padding="same", **weighted(binary())),
+        QActivation("quantized_relu(4,2)"),
+        QConv2D(4, 3, **weighted(ternary())),
+        QActivation("binary(alpha=1)"),
+        QConv2D(4, 3, **weighted(quantized_po2(4, 1))),
+        QActivation("ternary(alpha=1)"),
+        QConv2D(3, 2, **weighted(binary(use_01=True, alpha=1))),
+        QActivation("quantized_relu(4,2)"),
+        layers.Flatten(),
+        QDense(4, **weighted(binary(alpha=1))),
+    )
+
+
 MODELS = (
     valid_stride,
     bn_conv,
@@ -315,8 +356,10 @@ MODELS = (
     apart,
     sequence,
     joined,
+    curves,
+    few_auto,
 )
 """A new one at the end leaves the random numbers of the others alone."""
 
-EXACT = (folded, apart, sequence, joined)
+EXACT = (folded, apart, sequence, joined, curves, few_auto)
 """Models whose float32 sums hold every integer, so that float64 would give the same."""

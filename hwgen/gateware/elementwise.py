@@ -9,28 +9,26 @@ from amaranth.lib.wiring import In, Out
 from .counter import Counter, datum, index_shape
 from .fifo import CreditFifo
 from .requantizer import Requantizer, RequantParameters, greater
+from .staircase import Staircase
 from .streams import beats_of, connect, element, positive, stream_of
 
 
-class Requant(wiring.Component):
-    """Requantizes a stream, every lane at once.
+class Elementwise(wiring.Component):
+    """A pipeline that works on every element of a stream, all lanes at once.
 
-    Parameters: ``name`` prefix of image names; shape of an input element; lanes; parameters;
+    Parameters: ``core`` a Requantizer or a Staircase; shape of an input element and of a result;
     ``fifo`` beats at the output. Members: i, o streams, issue (out), level (out).
 
-    One beat a cycle; ``parameters.latency`` cycles to the output FIFO.
+    One beat a cycle; the core's latency to the output FIFO.
     """
 
-    def __init__(
-        self, name: str, shape: Shape, lanes: int, parameters: RequantParameters, fifo: int
-    ) -> None:
-        positive(lanes=lanes, fifo=fifo)
-        self.name, self.shape, self.lanes = name, shape, lanes
-        self.parameters, self.fifo = parameters, fifo
+    def __init__(self, core: Requantizer | Staircase, shape: Shape, out: Shape, fifo: int) -> None:
+        positive(fifo=fifo)
+        self.core, self.fifo = core, fifo
         super().__init__(
             {
-                "i": In(stream_of(shape, lanes)),
-                "o": Out(stream_of(element(parameters.out), lanes)),
+                "i": In(stream_of(shape, core.lanes)),
+                "o": Out(stream_of(out, core.lanes)),
                 "issue": Out(1),
                 "level": Out(index_shape(fifo + 1)),
             }
@@ -38,28 +36,36 @@ class Requant(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.requantizer = requantizer = Requantizer(
-            f"{self.name}_requant", self.shape, self.lanes, self.parameters
-        )
+        m.submodules.core = core = self.core
         m.submodules.fifo = fifo = CreditFifo(self.o.payload.shape(), self.fifo)
         connect(m, fifo.o, wiring.flipped(self.o))
-        index = Counter(requantizer.groups, "index")
+        index = Counter(core.groups, "index")
         take = Signal(name="taking")
         m.d.comb += [
             take.eq(self.i.valid & fifo.room),
             self.i.ready.eq(take),
             self.issue.eq(take),
             fifo.take.eq(take),
-            requantizer.valid.eq(take),
-            requantizer.acc.eq(self.i.payload),
-            requantizer.index.eq(index.value),
-            fifo.push.eq(requantizer.o_valid),
-            fifo.data.eq(requantizer.o),
+            core.valid.eq(take),
+            core.acc.eq(self.i.payload),
+            core.index.eq(index.value),
+            fifo.push.eq(core.o_valid),
+            fifo.data.eq(core.o),
             self.level.eq(fifo.level),
         ]
         with m.If(take):
             index.step(m)
         return m
+
+
+class Requant(Elementwise):
+    """Requantizes a stream. ``name`` is the prefix of image names; else see Elementwise."""
+
+    def __init__(
+        self, name: str, shape: Shape, lanes: int, parameters: RequantParameters, fifo: int
+    ) -> None:
+        core = Requantizer(f"{name}_requant", shape, lanes, parameters)
+        super().__init__(core, shape, element(parameters.out), fifo)
 
 
 class ArgMax(wiring.Component):

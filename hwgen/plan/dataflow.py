@@ -25,6 +25,7 @@ from .units import (
     ForkUnit,
     RegroupUnit,
     RequantUnit,
+    StaircaseUnit,
     StreamPoolUnit,
     StreamShape,
     Unit,
@@ -307,6 +308,11 @@ def _unit(
         )
     if isinstance(op, ops.ArgMax):
         return ArgMaxUnit(**common, output=out(1), delay=latency.ARGMAX)
+    if isinstance(op, ops.Staircase):
+        delay = latency.staircase(stage.input.type.width, *op.rows.shape)
+        return StaircaseUnit(
+            **common, output=out(stream.lanes), delay=delay, parameter_bits=op.parameters_bits
+        )
     assert isinstance(op, ops.Requantize)
     multiplies = needs_multiplier(op, stage.input)
     return RequantUnit(

@@ -51,3 +51,11 @@ def requantizer(multiplies: bool, channels: int) -> int:
 def window_pool(taps: int) -> int:
     """Operand register and a binary tree."""
     return 1 + (taps - 1).bit_length()
+
+
+def staircase(width: int, rows: int, steps: int) -> int:
+    """A table where few bits index it, else a comparison for each level of a search, and values."""
+    if rows == 1 and width <= 11:
+        return rom(1 << width)
+    levels = steps.bit_length()
+    return sum(rom(rows << n) + 1 for n in range(levels)) + rom(1 << levels)

@@ -145,6 +145,7 @@ def _(op: ops.Dense, node: Node, following: Node | None, graph: Graph) -> Stage:
 @stage_of.register(ops.ArgMax)
 @stage_of.register(ops.Add)
 @stage_of.register(ops.Concat)
+@stage_of.register(ops.Staircase)
 def _(op: Op, node: Node, following: Node | None, graph: Graph) -> Stage:
     return Stage(node.name, (node.name,), op, *_edges(node, graph))
 

@@ -161,6 +161,20 @@ class _Builder:
         )
         self.requantize()
 
+    def staircase(self) -> None:
+        """Any steps, those of the edge's own range more often; tables and searches."""
+        rng, x = self.rng, self.edge
+        steps = rng.choice([1, 2, 3, rng.randint(1, 40), rng.randint(1, 300)])
+        rows = rng.choice([1, x.channels])
+        low, high = rng.choice([x.range, (int(self.sample.min()), int(self.sample.max()))])
+        thresholds = [
+            sorted(rng.randint(low - 1, high + 1) for _ in range(steps)) for _ in range(rows)
+        ]
+        qtype = random_type(rng, (1, 9))
+        values = random_codes(rng, qtype, (steps + 1,))
+        shape = thresholds[0] if rows == 1 and rng.random() < 0.5 else thresholds
+        self.add(ops.Staircase(np.array(shape), values, qtype))
+
     def branches(self) -> None:
         """Two or three paths from one edge that meet again."""
         rng, start = self.rng, (self.edge, self.sample)
@@ -259,7 +273,7 @@ def random_rich_graph(rng: Random) -> Graph:
     """Likewise, with the ops that the others lack."""
 
     def more(builder: _Builder) -> None:
-        rng.choice([builder.grouped_conv])()
+        rng.choice([builder.grouped_conv, builder.staircase])()
 
     return _random_graph(rng, more)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import hwgen
 from hwgen.errors import UserError
 from hwgen.importers import load
 from hwgen.importers.qkeras.architecture import Layer
+from hwgen.importers.qkeras.functions import quantizer_function
 from hwgen.importers.qkeras.parameters import quantize_bias, quantize_kernel
 from hwgen.importers.qkeras.quantizers import activation_quantizer, parse_quantizer
 from hwgen.ir import Graph, execute
@@ -27,7 +29,6 @@ SHARED = Path(os.environ.get("HWGEN_SHARED", Path(__file__).parents[3] / "shared
 Array = np.ndarray[Any, Any]
 
 REFUSED = {
-    "clipped": ("q_activation_2", "negative_slope"),
     "float_model": ("conv2d", "not quantized"),
 }
 """Models that are not supported (yet): the layer that is named, and a part of the reason."""
@@ -104,8 +105,10 @@ def places(case: Any) -> list[str]:
     name, config = case["class_name"], case["config"]
     if name in ("binary", "ternary"):
         return ["kernel"]
+    if name == "quantized_po2":
+        return ["activation", "kernel"]
     if name == "quantized_relu":
-        return [] if config["negative_slope"] else ["activation"]
+        return ["activation"]
     if name != "quantized_bits":
         return []
     if isinstance(config["alpha"], str):
@@ -119,6 +122,8 @@ def in_place(place: str, case: Any, x: Array) -> Array:
     layer = Layer("QDense", "layer", {})
     spec = parse_quantizer(case, layer, "quantizer")
     assert spec is not None
+    if place == "activation" and (function := quantizer_function(spec)) is not None:
+        return np.array([float(function.value(Fraction(float(v)))) for v in x])
     if place == "activation":
         q = activation_quantizer(spec)
         if q.binary:

@@ -49,8 +49,12 @@ def test_unknown_layer_lists_what_is_supported(keras: Any, kind: str) -> None:
 
 
 QUANTIZERS = [
-    ({"class_name": "quantized_po2", "config": {}}, ["quantized_po2", "quantized_bits"]),
-    ("quantized_tanh(4)", ["quantized_tanh", "quantized_bits"]),
+    ({"class_name": "quantized_ulaw", "config": {}}, ["quantized_ulaw", "quantized_bits"]),
+    ("bernoulli()", ["bernoulli", "quantized_bits"]),
+    ("quantized_po2(4,-1)", ["max_value -1"]),
+    ("quantized_po2(4,quadratic_approximation=True)", ["quadratic_approximation"]),
+    ("quantized_po2(4,log2_rounding='floor')", ["log2_rounding"]),
+    ("quantized_po2(1)", ["no exponent"]),
     ("quantized_bits(4", ["not understood"]),
     ("quantized_bits(*a)", ["not understood"]),
     (17, ["not understood"]),
@@ -83,14 +87,18 @@ def test_quantizers_of_kernels_and_activations(
 @pytest.mark.parametrize(
     ("quantizer", "part"),
     [
-        ("quantized_relu(4,negative_slope=0.25)", "negative_slope=0.25"),
+        ("quantized_relu(4,negative_slope=0.3)", "negative_slope 0.3"),
+        ("quantized_relu(4,negative_slope=2)", "negative_slope 2"),
         ("quantized_relu(4,1,1)", "use_sigmoid=1"),
+        ("quantized_relu(4,1,1,0.5)", "use_sigmoid"),
+        ("quantized_relu_po2(4,negative_slope=0.5)", "negative_slope"),
+        ("quantized_po2(8)", "bits"),
         ("quantized_relu(4,2,relu_upper_bound=3.0)", "relu_upper_bound 3.0"),
         ("quantized_relu(30,2)", "30 bits"),
         ("quantized_bits(4,0,alpha='auto')", "depends on the data"),
         ("quantized_bits(4,0,alpha=0.75)", "not a power of two"),
-        ("ternary(alpha=1)", "ternary"),
-        ("sigmoid", "sigmoid"),
+        ("ternary(alpha='auto')", "depends on the data"),
+        ("softplus", "softplus"),
     ],
 )
 def test_activations(keras: Any, quantizer: str, part: str) -> None:
@@ -107,9 +115,9 @@ def test_activations(keras: Any, quantizer: str, part: str) -> None:
         ("quantized_bits(1,0,alpha='auto')", "divides by zero"),
         ("quantized_bits(1,0)", "divides by zero"),
         ("quantized_bits(4,0,alpha='auto',scale_axis=0)", "scale_axis"),
-        ("binary()", "binary"),
-        ("ternary(alpha='auto')", "'auto'"),
-        ("binary(1,1)", "use_01"),
+        ("quantized_tanh(4)", "quantized_tanh"),
+        ("binary(alpha='best')", "'best'"),
+        ("ternary('auto',0.5)", "threshold"),
         ("ternary(1,'x')", "threshold"),
     ],
 )
@@ -310,7 +318,7 @@ def test_wide_accumulator_at_the_end(keras: Any) -> None:
         ("MaxPooling2D", {"pool_size": [2, 2], "strides": None}, "not an image"),
         ("AveragePooling2D", {"pool_size": [2, 0], "strides": None}, "pool_size"),
         ("QActivation", {}, "'activation'"),
-        ("Activation", {"activation": "sigmoid"}, "sigmoid"),
+        ("Activation", {"activation": "softplus"}, "softplus"),
     ],
 )
 def test_layers_without_weights(keras: Any, kind: str, config: Any, part: str) -> None:

@@ -11,10 +11,11 @@ from ...errors import UserError
 from ...gateware.branch import Add, Concat, Fork
 from ...gateware.conv import Conv, Depths
 from ...gateware.dense import Dense
-from ...gateware.elementwise import ArgMax, Regroup, Requant
+from ...gateware.elementwise import ArgMax, Elementwise, Regroup, Requant
 from ...gateware.mac import MacParameters
 from ...gateware.pool import Reduction, StreamPool, WindowPool
 from ...gateware.requantizer import RequantParameters
+from ...gateware.staircase import Staircase, StaircaseParameters
 from ...gateware.streams import element
 from ...ir import Accumulator, Graph, Tensor, ops
 from ...numeric import QType
@@ -83,6 +84,18 @@ def _(unit: units.WindowPoolUnit, graph: Graph, shape: Shape) -> WindowPool:
 def _(unit: units.RequantUnit, graph: Graph, shape: Shape) -> Requant:
     parameters = requant_parameters(_node(graph, unit.layers[0]), unit.output.channels)
     return Requant(unit.name, shape, unit.input.lanes, parameters, unit.fifo)
+
+
+@lower_unit.register
+def _(unit: units.StaircaseUnit, graph: Graph, shape: Shape) -> Elementwise:
+    op = _node(graph, unit.layers[0])
+    assert isinstance(op, ops.Staircase)
+    out = element(op.type)
+    parameters = StaircaseParameters(
+        tuple(tuple(row) for row in op.rows.tolist()), tuple(op.values.tolist()), out
+    )
+    core = Staircase(unit.name, shape, unit.input.lanes, unit.input.channels, parameters)
+    return Elementwise(core, shape, out, unit.fifo)
 
 
 @lower_unit.register

@@ -11,9 +11,10 @@ import numpy as np
 
 from .architecture import Layer
 from .files import Weights
+from .functions import curve, quantizer_function
 from .parameters import quantize_bias, quantize_kernel
 from .quantizers import FloatArray, Spec, activation_quantizer, parse_quantizer
-from .steps import Clip, Linear, Quantize, RowAxis, Softmax, Step
+from .steps import Clip, Curve, Linear, Quantize, RowAxis, Softmax, Stairs, Step
 
 
 def weight(layer: Layer, weights: Weights, name: str, shape: tuple[int | None, ...]) -> Any:
@@ -48,8 +49,14 @@ def activation(layer: Layer, field: Any) -> list[Step]:
     plain = {"relu": [Clip(layer)], "linear": [], "softmax": [Softmax(layer)]}
     if isinstance(field, str) and field in plain:
         return list(plain[field])
+    if isinstance(field, str) and (function := curve(field, {})) is not None:
+        return [Curve(layer, function)]
     spec = parse_quantizer(field, layer, "activation")
-    return [] if spec is None else [Quantize(layer, activation_quantizer(spec))]
+    if spec is None:
+        return []
+    if (function := quantizer_function(spec)) is not None:
+        return [Stairs(layer, function)]
+    return [Quantize(layer, activation_quantizer(spec))]
 
 
 def _kernel_quantizer(layer: Layer, part: str) -> Spec:

@@ -13,8 +13,9 @@ import numpy as np
 from ...ir.ops import Add, AvgPool, Concat, MaxPool
 from .architecture import Layer
 from .files import Weights
+from .functions import curve
 from .kernels import activation, conv1d, conv2d, dense, depthwise, in_one_row, separable, statistics
-from .steps import Clip, Join, Norm, Pooling, PoolOp, Shape, Softmax, Step
+from .steps import Clip, Curve, Join, Norm, Pooling, PoolOp, Shape, Softmax, Step
 
 
 def steps_of(layer: Layer, weights: Weights) -> list[Step]:
@@ -111,6 +112,15 @@ def _relu(layer: Layer, weights: Weights) -> list[Step]:
     return [Clip(layer, Fraction(float(np.float32(high))))]
 
 
+def _leaky_relu(layer: Layer, weights: Weights) -> list[Step]:
+    slope = layer.config.get("alpha", layer.config.get("negative_slope", 0.3))
+    if isinstance(slope, bool) or not isinstance(slope, (int, float)) or not 0 <= slope <= 1:
+        raise layer.error(f"alpha {slope!r} is not a number from 0 to 1")
+    function = curve("leaky_relu", {"slope": slope})
+    assert function is not None
+    return [Curve(layer, function)]
+
+
 def _softmax(layer: Layer, weights: Weights) -> list[Step]:
     axis = layer.config.get("axis", -1)
     if axis not in (-1, [-1]):
@@ -131,6 +141,7 @@ _HANDLERS: dict[str, Callable[[Layer, Weights], list[Step]]] = {
     "QActivation": lambda layer, weights: activation(layer, layer.get("activation")),
     "Activation": lambda layer, weights: activation(layer, layer.get("activation")),
     "ReLU": _relu,
+    "LeakyReLU": _leaky_relu,
     "Softmax": _softmax,
     "BatchNormalization": _batch_norm,
     "MaxPooling2D": _pooling(MaxPool),

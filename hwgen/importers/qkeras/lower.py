@@ -30,9 +30,11 @@ from ...ir.ops import (
 from ...numeric import Overflow, QType, Rounding, parse_type, type_for_range
 from .affine import Affine, clip_codes, exact, fraction_bits, log2_exact, requantize
 from .flow import INPUT, Flow
+from .functions import Function, rounding_of, staircase
 from .quantizers import ActivationQuantizer
 from .steps import (
     Clip,
+    Curve,
     Join,
     Linear,
     Norm,
@@ -41,6 +43,7 @@ from .steps import (
     RowAxis,
     Shape,
     Softmax,
+    Stairs,
     Step,
 )
 
@@ -313,6 +316,32 @@ class _Lowering:
         op = requantize(value.pending, value.edge.type.frac, q.type, q.grid, q.binary)
         return _Value.done(step.name, self.add(step.name, op, value.edge))
 
+    def _stairs(self, step: Stairs, index: int, value: _Value) -> _Value:
+        return self._staircase(step, step.function, value)
+
+    def _staircase(self, step: Step, function: Function, value: _Value) -> _Value:
+        if function.note:
+            self.notes.append(f"{step.name}: {function.note}")
+        op = staircase(function, value.pending, value.edge)
+        return _Value.done(step.name, self.add(step.name, op, value.edge))
+
+    def _curve(self, step: Curve, index: int, value: _Value) -> _Value:
+        found = next(self.flow.following(index), None)
+        following = None if found is None else self.flow.steps[found]
+        if found is None or not isinstance(following, (Quantize, Stairs)):
+            raise step.layer.error(
+                "is a function of real numbers that no quantizer follows at once",
+                "put a QActivation behind it",
+            )
+        outer = (
+            rounding_of(following.quantizer)
+            if isinstance(following, Quantize)
+            else following.function
+        )
+        result = self._staircase(following, step.function.then(outer), value)
+        self.values[found] = result
+        return result
+
     def _pooling(self, step: Pooling, index: int, value: _Value) -> _Value:
         edge = value.edge
         if len(edge.shape) != 3:
@@ -379,6 +408,8 @@ _LOWERINGS: dict[type[Step], Callable[[_Lowering, Any, int, _Value], _Value]] = 
     Norm: _Lowering._norm,
     Clip: _Lowering._clip,
     Quantize: _Lowering._quantize,
+    Stairs: _Lowering._stairs,
+    Curve: _Lowering._curve,
     Pooling: _Lowering._pooling,
     Shape: _Lowering._shape,
     RowAxis: _Lowering._shape,

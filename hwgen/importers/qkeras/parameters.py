@@ -5,15 +5,24 @@ So every code is the one that QKeras computes with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from ...numeric import Overflow, QType, Rounding
+from ...numeric import Overflow, QType, Rounding, type_for_range
 from .affine import log2_exact
-from .quantizers import FLOAT32_BITS, Spec, bits_type, is_binary, number_alpha, with_frac
+from .functions import PowerOfTwo
+from .quantizers import (
+    FLOAT32_BITS,
+    Spec,
+    bits_type,
+    is_binary,
+    number_alpha,
+    ternary_threshold,
+    with_frac,
+)
 
 FloatArray = np.ndarray[Any, Any]
 
@@ -38,20 +47,66 @@ def quantize_kernel(spec: Spec, x: FloatArray) -> Kernel:
     """Codes and scales of a float32 kernel whose last axis is the output channels."""
     # QKeras' layers replace a kernel's alpha None in this way.
     alpha = "auto_po2" if spec.params.get("alpha") is None else spec.params["alpha"]
+    if spec.name == "quantized_po2":
+        return _powers(spec, x)
     _check_kernel(spec, alpha, x)
+    notes: tuple[str, ...] = ()
     if isinstance(alpha, str):
-        codes, factors, unsure = _auto(spec, alpha, x)
-        integer, bits = spec.number("integer", -64, 64), spec.number("bits", 1, 32)
-        qtype = QType(True, bits, -integer, Rounding.HALF_EVEN, Overflow.SATURATE_SYMMETRIC)
+        few = spec.name != "quantized_bits"
+        codes, factors, unsure = (_auto_few if few else _auto)(spec, alpha, x)
+        qtype = _few_type(spec) if few else _auto_type(spec)
         scale = _channel_scales(factors.reshape(-1), codes)
+        if unsure:
+            notes = (f"{spec.layer.name}: {unsure}",)
     else:
-        qtype, _ = bits_type(spec)
-        codes, scale, unsure = _codes(spec, x), (number_alpha(spec),) * x.shape[-1], False
-    note = (
-        f"{spec.layer.name}: an auto_po2 scale of this kernel is so near a rounding tie that "
-        "another build of TensorFlow may choose its neighbour"
-    )
-    return _normalized(codes.astype(np.int64), qtype, scale, (note,) if unsure else ())
+        qtype = _few_type(spec) if spec.params.get("use_01") else bits_type(spec)[0]
+        codes, scale = _codes(spec, x), (number_alpha(spec),) * x.shape[-1]
+    return _normalized(codes.astype(np.int64), qtype, scale, notes)
+
+
+_NEAR_TIE = (
+    "an auto_po2 scale of this kernel is so near a rounding tie that another build of TensorFlow "
+    "may choose its neighbour"
+)
+_MEAN = (
+    "the scales of this kernel are means of float32 numbers, whose last bit depends on the order "
+    "in which TensorFlow adds"
+)
+
+
+def _auto_type(spec: Spec) -> QType:
+    integer, bits = spec.number("integer", -64, 64), spec.number("bits", 1, 32)
+    return QType(True, bits, -integer, Rounding.HALF_EVEN, Overflow.SATURATE_SYMMETRIC)
+
+
+def _few_type(spec: Spec) -> QType:
+    """Of +1 and -1, with 0 between them, or of 0 and 1."""
+    if spec.params.get("use_01"):
+        return QType(False, 1, 0, Rounding.HALF_EVEN, Overflow.SATURATE)
+    return bits_type(spec)[0]
+
+
+def _powers(spec: Spec, x: FloatArray) -> Kernel:
+    """Signs times powers of two, as integers over the least one that occurs."""
+    powers = PowerOfTwo.of(spec, 1)
+    size = np.abs(x)
+    clipped = np.maximum(size, _EPSILON)
+    if powers.largest is not None:
+        clipped = np.minimum(clipped, np.float32(float(powers.largest)))
+    # TensorFlow's float32 logarithm: next to sqrt(2) times a power of two it may round otherwise.
+    exponents = np.rint(np.log(clipped) / np.float32(np.log(2.0)))
+    exponents = np.clip(np.where(size < _EPSILON, powers.low, exponents), powers.low, powers.high)
+    exponents = exponents.astype(np.int64)
+    least = int(exponents.min())
+    if int(exponents.max()) - least > FLOAT32_BITS:
+        raise spec.layer.error(
+            f"its powers of two reach from 2**{least} to 2**{exponents.max()}",
+            "use fewer bits, or a max_value",
+        )
+    codes = np.where(x >= 0, 1, -1) * (1 << (exponents - least))
+    largest = int(np.abs(codes).max())
+    qtype = replace(type_for_range(-largest, largest, -least), overflow=Overflow.SATURATE)
+    return _normalized(codes, qtype, (Fraction(1),) * x.shape[-1], ())
 
 
 def _check_kernel(spec: Spec, alpha: Any, x: FloatArray) -> None:
@@ -59,14 +114,13 @@ def _check_kernel(spec: Spec, alpha: Any, x: FloatArray) -> None:
     layer, params = spec.layer, spec.params
     if spec.name == "quantized_relu":
         raise layer.error("a kernel quantized by quantized_relu is not supported")
+    if spec.name in ("quantized_tanh", "quantized_sigmoid", "quantized_relu_po2"):
+        raise layer.error(f"a kernel quantized by {spec.name} is not supported")
     if spec.name != "quantized_bits":
-        if isinstance(alpha, str):
-            raise layer.error(
-                f"a {spec.name} kernel with alpha {params['alpha']!r} is not supported yet",
-                "use alpha=1",
-            )
-        if params.get("use_01"):
-            raise layer.error("a binary kernel with use_01 is not supported")
+        if isinstance(alpha, str) and alpha not in ("auto", "auto_po2"):
+            raise layer.error(f'{spec.name}: alpha {alpha!r} is not a number, "auto" or "auto_po2"')
+        if isinstance(alpha, str) and params.get("threshold") is not None:
+            raise layer.error(f"{spec.name}: a threshold with alpha {alpha!r}", "use alpha=1")
         return
     if spec.number("bits", 1, 32) > FLOAT32_BITS:
         raise layer.error(
@@ -117,13 +171,9 @@ def quantize_bias(spec: Spec | None, x: FloatArray) -> tuple[Fraction, ...]:
 def _codes(spec: Spec, x: FloatArray) -> FloatArray:
     """Codes with a number alpha, in the float32 operations of QKeras."""
     if is_binary(spec):
-        return np.where(x >= 0, np.float32(1), np.float32(-1))
+        return np.where(x >= 0, np.float32(1), np.float32(0 if spec.params.get("use_01") else -1))
     if spec.name == "ternary":
-        threshold = spec.params["threshold"]
-        threshold = 0.33 if threshold is None else threshold
-        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
-            raise spec.layer.error(f"ternary: threshold {threshold!r} is not a number")
-        return np.sign(x) * (np.abs(x) >= np.float32(threshold))
+        return np.sign(x) * (np.abs(x) >= np.float32(float(ternary_threshold(spec))))
     signed = spec.flag("keep_negative")
     m = np.float32(2.0 ** (spec.number("bits", 1, 32) - int(signed)))
     m_i = np.float32(2.0 ** spec.number("integer", -64, 64))
@@ -132,8 +182,40 @@ def _codes(spec: Spec, x: FloatArray) -> FloatArray:
         return np.clip(np.rint(x * m / m_i), low, m - np.float32(1))
 
 
-def _auto(spec: Spec, alpha: str, x: FloatArray) -> tuple[FloatArray, FloatArray, bool]:
-    """alpha "auto" and "auto_po2": codes, scales, and whether a scale is near a rounding tie.
+def _auto_few(spec: Spec, alpha: str, x: FloatArray) -> tuple[FloatArray, FloatArray, str | None]:
+    """The same for binary and ternary kernels: least squares (quantizers.py, QKeras 0.9.0)."""
+    near = False
+    if spec.name == "binary":
+        codes = _codes(spec, x)
+        scale, near = _least_squares(x, codes, alpha)
+    else:
+        axes = tuple(range(x.ndim - 1))
+        scale = np.float32(2) * np.max(np.abs(x), axis=axes, keepdims=True) / np.float32(3)
+        if alpha == "auto_po2":
+            scale, near = _power_of_two(scale)
+        codes = x
+        for _ in range(spec.number("number_of_unrolls", 1, 100)):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                inside = np.abs(scale * np.rint(x / scale)) < scale / np.float32(2)
+            codes = np.where(inside, np.float32(0), np.sign(x))
+            scale, unsure = _least_squares(x, codes, alpha)
+            near |= unsure
+    if alpha == "auto":
+        return codes, scale, _MEAN
+    return codes, scale, _NEAR_TIE if near else None
+
+
+def _least_squares(x: FloatArray, codes: FloatArray, alpha: str) -> tuple[FloatArray, bool]:
+    """mean(x * code) / (mean(code**2) + epsilon) a channel; whether its power of two is unsure."""
+    axes = tuple(range(x.ndim - 1))
+    xz = np.mean(x * codes, axis=axes, keepdims=True, dtype=np.float64)
+    zz = np.mean(codes * codes, axis=axes, keepdims=True, dtype=np.float64)
+    ratio = np.asarray(xz, np.float32) / (np.asarray(zz, np.float32) + _EPSILON)
+    return _power_of_two(ratio) if alpha == "auto_po2" else (ratio, False)
+
+
+def _auto(spec: Spec, alpha: str, x: FloatArray) -> tuple[FloatArray, FloatArray, str | None]:
+    """alpha "auto" and "auto_po2": codes, scales, and what is unsure about them.
 
     Always symmetric, always signed. Scales are per output channel; of a vector, as QKeras does
     it, one for "auto" and one an element for "auto_po2".
@@ -153,7 +235,7 @@ def _auto(spec: Spec, alpha: str, x: FloatArray) -> tuple[FloatArray, FloatArray
     scale = np.max(np.abs(x), axis=axes, keepdims=True) * np.float32(2) / (half * np.float32(2))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         if alpha == "auto":
-            return _nearest(x, scale, half), scale, False
+            return _nearest(x, scale, half), scale, None
         scale, unsure = _power_of_two(scale)
         z = x
         for _ in range(5):
@@ -167,7 +249,7 @@ def _auto(spec: Spec, alpha: str, x: FloatArray) -> tuple[FloatArray, FloatArray
             ratio = np.asarray(xz, np.float32) / (np.asarray(zz, np.float32) + _EPSILON)
             scale, near = _power_of_two(np.asarray(ratio))
             unsure |= near
-        return z, scale, unsure
+        return z, scale, _NEAR_TIE if unsure else None
 
 
 def _nearest(x: FloatArray, scale: FloatArray, half: np.float32) -> FloatArray:

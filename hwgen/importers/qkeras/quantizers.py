@@ -18,6 +18,18 @@ FloatArray = np.ndarray[Any, Any]
 FLOAT32_BITS = 24
 """QKeras computes in float32: with more bits its largest code is no longer 2**bits - 1."""
 
+_PO2: dict[str, Any] = {
+    "bits": 8,
+    "max_value": None,
+    "use_stochastic_rounding": False,
+    "quadratic_approximation": False,
+    "log2_rounding": "rnd",
+    "qnoise_factor": 1.0,
+    "var_name": None,
+    "use_ste": True,
+    "use_variables": False,
+}
+
 # Parameters with QKeras' defaults, in the order of its constructors.
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "quantized_bits": {
@@ -46,6 +58,20 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
         "use_ste": True,
         "use_variables": False,
     },
+    "quantized_tanh": {
+        "bits": 8,
+        "use_stochastic_rounding": False,
+        "symmetric": False,
+        "use_real_tanh": False,
+    },
+    "quantized_sigmoid": {
+        "bits": 8,
+        "symmetric": False,
+        "use_real_sigmoid": False,
+        "use_stochastic_rounding": False,
+    },
+    "quantized_po2": _PO2,
+    "quantized_relu_po2": {"bits": 8, "max_value": None, "negative_slope": 0} | _PO2,
     "binary": {"use_01": False, "alpha": None, "use_stochastic_rounding": False},
     "ternary": {
         "alpha": None,
@@ -175,6 +201,15 @@ def number_alpha(spec: Spec) -> Fraction:
             f"{spec.name}: alpha {alpha!r} is not supported", 'use a positive number, or "auto"'
         )
     return Fraction(float(np.float32(alpha)))
+
+
+def ternary_threshold(spec: Spec) -> Fraction:
+    """From where on ternary is not zero, a float32. Raises UserError."""
+    threshold = spec.params["threshold"]
+    threshold = 0.33 if threshold is None else threshold
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or threshold <= 0:
+        raise spec.layer.error(f"{spec.name}: threshold {threshold!r} is not a positive number")
+    return Fraction(float(np.float32(threshold)))
 
 
 def activation_quantizer(spec: Spec) -> ActivationQuantizer:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...ir.ops import Add, AvgPool, Concat, MaxPool
 from .architecture import Layer
+from .functions import Function
 from .parameters import Kernel
 from .quantizers import ActivationQuantizer
 
@@ -62,6 +63,20 @@ class Quantize(Step):
     """A quantizer of activations."""
 
     quantizer: ActivationQuantizer
+
+
+@dataclass(frozen=True)
+class Stairs(Step):
+    """A quantizer that is no clipped rounding."""
+
+    function: Function
+
+
+@dataclass(frozen=True)
+class Curve(Step):
+    """A function that a quantizer must follow at once."""
+
+    function: Function
 
 
 @dataclass(frozen=True)

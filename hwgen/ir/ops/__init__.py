@@ -8,6 +8,7 @@ from .join import Add, Concat
 from .pool import AvgPool, MaxPool, Pool, SumPool
 from .requantize import Relu, Requantize
 from .reshape import Flatten, Reshape
+from .staircase import Staircase
 
 __all__ = [
     "Add",
@@ -23,5 +24,6 @@ __all__ = [
     "Relu",
     "Requantize",
     "Reshape",
+    "Staircase",
     "SumPool",
 ]

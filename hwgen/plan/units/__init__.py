@@ -2,7 +2,7 @@
 
 from .base import BeatUnit, StreamShape, Unit, beats_of
 from .branch import AddUnit, ConcatUnit, ForkUnit, JoinUnit
-from .elementwise import ArgMaxUnit, RegroupUnit, RequantUnit
+from .elementwise import ArgMaxUnit, RegroupUnit, RequantUnit, StaircaseUnit
 from .mac import ConvUnit, DenseUnit, MacUnit
 from .pools import StreamPoolUnit, WindowPoolUnit
 from .windowed import WindowedUnit, rows_needed
@@ -19,6 +19,7 @@ __all__ = [
     "MacUnit",
     "RegroupUnit",
     "RequantUnit",
+    "StaircaseUnit",
     "StreamPoolUnit",
     "StreamShape",
     "Unit",

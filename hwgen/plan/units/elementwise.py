@@ -32,6 +32,19 @@ class RequantUnit(BeatUnit):
 
 
 @dataclass(frozen=True)
+class StaircaseUnit(BeatUnit):
+    """A function constant between thresholds, on a stream. See gateware Staircase."""
+
+    kind: ClassVar[str] = "staircase"
+
+    parameter_bits: int
+
+    @property
+    def memory_bits(self) -> int:
+        return super().memory_bits + self.parameter_bits
+
+
+@dataclass(frozen=True)
 class ArgMaxUnit(BeatUnit):
     """Index of the largest channel. See gateware ArgMax."""
 
