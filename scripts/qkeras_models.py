@@ -338,6 +338,24 @@ def few_auto() -> Any:
     )
 
 
+def borders() -> Any:
+    """Borders of zeros before a convolution and before a pool, pixels several times."""
+    return sequential(
+        QConv2D(3, 3, **weighted(bits(4))),
+        QActivation(bits(5, 1)),
+        layers.ZeroPadding2D(((1, 0), (2, 1))),
+        QConv2D(4, 3, strides=2, **weighted(bits(4))),
+        QActivation(bits(5, 1)),
+        layers.ZeroPadding2D(1),
+        layers.MaxPooling2D(2),
+        layers.UpSampling2D((2, 3)),
+        QDepthwiseConv2D(2, depthwise_quantizer=bits(4), bias_quantizer=bits(8, 1)),
+        QActivation(bits(5, 1)),
+        layers.Flatten(),
+        QDense(4, **weighted(bits(4))),
+    )
+
+
 MODELS = (
     valid_stride,
     bn_conv,
@@ -358,8 +376,9 @@ MODELS = (
     joined,
     curves,
     few_auto,
+    borders,
 )
 """A new one at the end leaves the random numbers of the others alone."""
 
-EXACT = (folded, apart, sequence, joined, curves, few_auto)
+EXACT = (folded, apart, sequence, joined, curves, few_auto, borders)
 """Models whose float32 sums hold every integer, so that float64 would give the same."""

@@ -57,12 +57,16 @@ def _pair(value: Any) -> tuple[int, int]:
 def _padding(value: Any) -> Any:
     if value in ("valid", "same"):
         return value
+    return _pads(value, '"valid", "same" or ')
+
+
+def _pads(value: Any, others: str = "") -> tuple[tuple[int, int], tuple[int, int]]:
     try:
         (top, bottom), (left, right) = value
         pads = ((_int(top), _int(bottom)), (_int(left), _int(right)))
     except (TypeError, ValueError):
         raise ValueError(
-            f'expected "valid", "same" or [[top, bottom], [left, right]], got {value!r}'
+            f"expected {others}[[top, bottom], [left, right]], got {value!r}"
         ) from None
     if min(min(p) for p in pads) < 0:
         raise ValueError(f"padding must not be negative, got {value!r}")
@@ -208,6 +212,7 @@ PADDING = Kind(
     _padding,
     lambda value: value if isinstance(value, str) else [list(p) for p in value],
 )
+PADS = Kind("[[top, bottom], [left, right]]", _pads, lambda value: [list(p) for p in value])
 INTS = Kind("integers, nested lists or packed", lambda v: _array(v, True), _encode_array)
 REALS = Kind("numbers, nested lists or packed", lambda v: _array(v, False), _encode_array)
 TYPE = Kind("type object", QType.from_json, lambda value: value.to_json())

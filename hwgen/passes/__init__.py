@@ -12,6 +12,7 @@ from dataclasses import replace
 from ..ir import Graph
 from .average import lower_avg_pool
 from .batch_norm import fold_batch_norm
+from .border import pad_into_conv
 from .fuse import relu_into_requantize, simplify
 from .mac import bias_into_requantize, ensure_requantize
 from .rewrite import Pass
@@ -35,6 +36,8 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("remove dead layers", remove_dead),
     # Before any pass that narrows a range: a maximum is within the type that the model says.
     ("activations into requantizations", relu_into_requantize),
+    ("borders into convolutions", pad_into_conv),
+    ("remove dead borders", remove_dead),
     ("fold batch norms", fold_batch_norm),
     ("lower averages", lower_avg_pool),
     ("biases into requantizations", bias_into_requantize),

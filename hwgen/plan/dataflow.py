@@ -23,12 +23,14 @@ from .units import (
     ConvUnit,
     DenseUnit,
     ForkUnit,
+    PadUnit,
     RegroupUnit,
     RequantUnit,
     StaircaseUnit,
     StreamPoolUnit,
     StreamShape,
     Unit,
+    UpsampleUnit,
     WindowPoolUnit,
     beats_of,
 )
@@ -296,6 +298,14 @@ def _unit(
         return AddUnit(**common, output=out(stream.lanes), inputs=tuple(inputs))
     if isinstance(op, ops.Concat):
         return ConcatUnit(**common, output=out(stream.lanes), inputs=tuple(inputs))
+    if isinstance(op, ops.Pad):
+        size = stage.input.hwc[:2]
+        return PadUnit(
+            **common, output=out(stream.lanes), inputs=(stream,), size=size, pads=op.pads
+        )
+    if isinstance(op, ops.Upsample):
+        columns = stage.input.hwc[1]
+        return UpsampleUnit(**common, output=out(stream.lanes), columns=columns, factor=op.factor)
     if isinstance(op, ops.Pool):
         geometry = window_of(stage, stream.lanes)
         if all(s >= k for s, k in zip(op.stride, op.kernel, strict=True)):

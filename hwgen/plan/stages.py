@@ -146,6 +146,8 @@ def _(op: ops.Dense, node: Node, following: Node | None, graph: Graph) -> Stage:
 @stage_of.register(ops.Add)
 @stage_of.register(ops.Concat)
 @stage_of.register(ops.Staircase)
+@stage_of.register(ops.Pad)
+@stage_of.register(ops.Upsample)
 def _(op: Op, node: Node, following: Node | None, graph: Graph) -> Stage:
     return Stage(node.name, (node.name,), op, *_edges(node, graph))
 

@@ -175,6 +175,18 @@ class _Builder:
         shape = thresholds[0] if rows == 1 and rng.random() < 0.5 else thresholds
         self.add(ops.Staircase(np.array(shape), values, qtype))
 
+    def border(self) -> None:
+        """A border of any value, or pixels several times."""
+        rng, x = self.rng, self.edge
+        if len(x.shape) != 3:
+            return
+        if rng.random() < 0.5:
+            pads = tuple((rng.choice([0, 1, 2]), rng.choice([0, 1, 3])) for _ in range(2))
+            value = rng.choice([0, rng.randint(x.type.min, x.type.max)])
+            self.add(ops.Pad(pads, value if x.type.min <= value <= x.type.max else x.type.min))
+        elif max(x.shape[:2]) <= 5:
+            self.add(ops.Upsample((rng.randint(1, 3), rng.randint(1, 3))))
+
     def branches(self) -> None:
         """Two or three paths from one edge that meet again."""
         rng, start = self.rng, (self.edge, self.sample)
@@ -273,7 +285,7 @@ def random_rich_graph(rng: Random) -> Graph:
     """Likewise, with the ops that the others lack."""
 
     def more(builder: _Builder) -> None:
-        rng.choice([builder.grouped_conv, builder.staircase])()
+        rng.choice([builder.grouped_conv, builder.staircase, builder.border])()
 
     return _random_graph(rng, more)
 

@@ -125,6 +125,15 @@ class Network:
             acc = random_accumulator(rng, frac, x.channels)
             self.add(ops.Dense(weights, w_type, accumulator=acc, **self.bias(outputs, frac)))
 
+    def border(self) -> None:
+        """Mostly zeros, and a convolution that may take them over."""
+        rng = self.rng
+        pads = tuple((rng.randint(0, 1), rng.randint(0, 1)) for _ in range(2))
+        if min(self.edge.shape[:2]) > 6:
+            return
+        self.add(ops.Pad(pads, rng.choice([0, 0, 0, self.edge.type.max])))
+        self.mac()
+
     def pool(self) -> None:
         x, rng = self.edge, self.rng
         size = (rng.randint(1, min(3, x.shape[0])), rng.randint(1, min(3, x.shape[1])))
@@ -179,6 +188,7 @@ class Network:
         kinds += [self.batch_norm]
         if len(self.edge.shape) == 3:
             kinds += [self.pool, self.pool, self.average, self.flatten]
+            kinds += [self.border] * 2
         self.rng.choice(kinds)()
 
     def flatten(self) -> None:

@@ -8,6 +8,7 @@ from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
 from ...errors import UserError
+from ...gateware.border import Pad, Upsample
 from ...gateware.branch import Add, Concat, Fork
 from ...gateware.conv import Conv, Depths
 from ...gateware.dense import Dense
@@ -84,6 +85,20 @@ def _(unit: units.WindowPoolUnit, graph: Graph, shape: Shape) -> WindowPool:
 def _(unit: units.RequantUnit, graph: Graph, shape: Shape) -> Requant:
     parameters = requant_parameters(_node(graph, unit.layers[0]), unit.output.channels)
     return Requant(unit.name, shape, unit.input.lanes, parameters, unit.fifo)
+
+
+@lower_unit.register
+def _(unit: units.PadUnit, graph: Graph, shape: Shape) -> Pad:
+    op = _node(graph, unit.layers[0])
+    assert isinstance(op, ops.Pad)
+    beats = unit.input.beats // unit.input.pixels
+    return Pad(shape, unit.input.lanes, unit.size, beats, unit.pads, op.value, unit.fifo)
+
+
+@lower_unit.register
+def _(unit: units.UpsampleUnit, graph: Graph, shape: Shape) -> Upsample:
+    beats = unit.input.beats // unit.input.pixels
+    return Upsample(shape, unit.input.lanes, unit.columns, beats, unit.factor, unit.fifo)
 
 
 @lower_unit.register

@@ -10,12 +10,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from ...ir.ops import Add, AvgPool, Concat, MaxPool
+from ...ir.fields import PADS
+from ...ir.ops import Add, AvgPool, Concat, MaxPool, Pad, Upsample
 from .architecture import Layer
 from .files import Weights
 from .functions import curve
 from .kernels import activation, conv1d, conv2d, dense, depthwise, in_one_row, separable, statistics
-from .steps import Clip, Curve, Join, Norm, Pooling, PoolOp, Shape, Softmax, Step
+from .steps import Border, Clip, Curve, Join, Norm, Pooling, PoolOp, Shape, Softmax, Step
 
 
 def steps_of(layer: Layer, weights: Weights) -> list[Step]:
@@ -72,6 +73,39 @@ def _global_pooling(op: PoolOp, rank: int = 2) -> Callable[[Layer, Weights], lis
         if rank == 1:
             steps = in_one_row(layer, steps)
         return steps if layer.require("keepdims", (False, True)) else [*steps, Shape(layer)]
+
+    return handler
+
+
+def _zero_padding(layer: Layer, weights: Weights) -> list[Step]:
+    layer.require("data_format", ("channels_last",))
+    value = layer.get("padding")
+    pads = [value, value] if isinstance(value, int) else value
+    if isinstance(pads, list) and len(pads) == 2:
+        pads = [[p, p] if isinstance(p, int) else p for p in pads]
+    return [Border(layer, Pad(_pads(layer, pads, value)))]
+
+
+def _zero_padding_1d(layer: Layer, weights: Weights) -> list[Step]:
+    value = layer.get("padding")
+    pads = _pads(layer, [[0, 0], [value, value] if isinstance(value, int) else value], value)
+    return in_one_row(layer, [Border(layer, Pad(pads))])
+
+
+def _pads(layer: Layer, pads: object, value: object) -> tuple[tuple[int, int], tuple[int, int]]:
+    try:
+        return PADS.decode(pads)
+    except ValueError:
+        raise layer.error(f"padding {value!r} is not understood") from None
+
+
+def _upsampling(rank: int) -> Callable[[Layer, Weights], list[Step]]:
+    def handler(layer: Layer, weights: Weights) -> list[Step]:
+        if rank == 1:
+            return in_one_row(layer, [Border(layer, Upsample((1, layer.single("size"))))])
+        layer.require("data_format", ("channels_last",))
+        layer.require("interpolation", ("nearest",))
+        return [Border(layer, Upsample(layer.pair("size")))]
 
     return handler
 
@@ -152,6 +186,10 @@ _HANDLERS: dict[str, Callable[[Layer, Weights], list[Step]]] = {
     "GlobalMaxPooling1D": _global_pooling(MaxPool, 1),
     "GlobalAveragePooling2D": _global_pooling(AvgPool),
     "GlobalAveragePooling1D": _global_pooling(AvgPool, 1),
+    "ZeroPadding2D": _zero_padding,
+    "ZeroPadding1D": _zero_padding_1d,
+    "UpSampling2D": _upsampling(2),
+    "UpSampling1D": _upsampling(1),
     "Add": _join(Add),
     "Concatenate": _join(Concat),
     "Flatten": _flatten,

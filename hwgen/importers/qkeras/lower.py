@@ -23,6 +23,7 @@ from ...ir.ops import (
     Dense,
     Flatten,
     MaxPool,
+    Pad,
     Relu,
     Requantize,
     Reshape,
@@ -33,6 +34,7 @@ from .flow import INPUT, Flow
 from .functions import Function, rounding_of, staircase
 from .quantizers import ActivationQuantizer
 from .steps import (
+    Border,
     Clip,
     Curve,
     Join,
@@ -387,6 +389,11 @@ class _Lowering:
             step.name, self.add(step.name, AvgPool(*window, type=wide), edge), value.pending
         )
 
+    def _border(self, step: Border, index: int, value: _Value) -> _Value:
+        # Zeros stay zeros only once everything else is done.
+        value = self.settle(value) if isinstance(step.op, Pad) else value
+        return _Value(step.name, self.add(step.name, step.op, value.edge), value.pending)
+
     def _shape(self, step: Shape, index: int, value: _Value) -> _Value:
         shape = step.resolve(value.edge.shape)
         op = Flatten() if len(shape) == 1 else Reshape(shape)
@@ -411,6 +418,7 @@ _LOWERINGS: dict[type[Step], Callable[[_Lowering, Any, int, _Value], _Value]] = 
     Stairs: _Lowering._stairs,
     Curve: _Lowering._curve,
     Pooling: _Lowering._pooling,
+    Border: _Lowering._border,
     Shape: _Lowering._shape,
     RowAxis: _Lowering._shape,
     Softmax: _Lowering._softmax,

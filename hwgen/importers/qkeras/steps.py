@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.ops import Add, AvgPool, Concat, MaxPool
+from ...ir.ops import Add, AvgPool, Concat, MaxPool, Pad, Upsample
 from .architecture import Layer
 from .functions import Function
 from .parameters import Kernel
@@ -87,6 +87,13 @@ class Pooling(Step):
     kernel: tuple[int, int] | None
     stride: tuple[int, int] = (1, 1)
     padding: str = "valid"
+
+
+@dataclass(frozen=True)
+class Border(Step):
+    """Zeros around the image, or its pixels several times."""
+
+    op: Pad | Upsample
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from .argmax import ArgMax
 from .batch_norm import BatchNorm
+from .border import Pad, Upsample
 from .conv2d import Conv2D
 from .dense import Dense
 from .join import Add, Concat
@@ -20,10 +21,12 @@ __all__ = [
     "Dense",
     "Flatten",
     "MaxPool",
+    "Pad",
     "Pool",
     "Relu",
     "Requantize",
     "Reshape",
     "Staircase",
     "SumPool",
+    "Upsample",
 ]

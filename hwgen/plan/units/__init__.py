@@ -1,6 +1,7 @@
 """Units of the dataflow architecture as data: sizes, bounds, and their event processes."""
 
 from .base import BeatUnit, StreamShape, Unit, beats_of
+from .border import PadUnit, UpsampleUnit
 from .branch import AddUnit, ConcatUnit, ForkUnit, JoinUnit
 from .elementwise import ArgMaxUnit, RegroupUnit, RequantUnit, StaircaseUnit
 from .mac import ConvUnit, DenseUnit, MacUnit
@@ -17,12 +18,14 @@ __all__ = [
     "ForkUnit",
     "JoinUnit",
     "MacUnit",
+    "PadUnit",
     "RegroupUnit",
     "RequantUnit",
     "StaircaseUnit",
     "StreamPoolUnit",
     "StreamShape",
     "Unit",
+    "UpsampleUnit",
     "WindowPoolUnit",
     "WindowedUnit",
     "beats_of",

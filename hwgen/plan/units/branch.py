@@ -85,15 +85,17 @@ class JoinUnit(Unit):
         raise AssertionError(f"{self.kind} has no order")
 
     delay: ClassVar[int] = 0
+    waits: ClassVar[bool] = False
+    """Whether the first beat of a frame waits for the input even where it takes nothing."""
 
     def _take(self, sim: Simulation, sources: list[Queue], out: Queue) -> Process:
         work = sim.work(self.name)
         order = self.order()
         time, n = -1, 0
         for _ in range(sim.frames):
-            for taken in order:
+            for beat, taken in enumerate(order):
                 begin = time + 1
-                for source in taken:
+                for source in (0,) if self.waits and beat == 0 else taken:
                     queue = sources[source]
                     while len(queue.push) <= len(queue.pop):
                         yield
