@@ -45,6 +45,7 @@ import qkeras_models
 import tensorflow as tf
 from qkeras import (
     QActivation,
+    QBatchNormalization,
     QConv2D,
     QDense,
     QDepthwiseConv2D,
@@ -245,6 +246,9 @@ def float64_twin(model: Any) -> Any:
             if isinstance(layer, QDepthwiseConv2D):
                 return layers.DepthwiseConv2D(depth_multiplier=layer.depth_multiplier, **common)
             return (layers.Dense if isinstance(layer, QDense) else layers.Conv2D)(**common)
+        if isinstance(layer, QBatchNormalization):
+            keys = ("axis", "epsilon", "center", "scale")
+            return layers.BatchNormalization(**common, **{key: config[key] for key in keys})
         return type(layer).from_config(config | {"dtype": "float64"})
 
     entry = tf.keras.Input(model.input_shape[1:], dtype="float64")

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 from qkeras import (
     QActivation,
+    QBatchNormalization,
     QConv1D,
     QConv2D,
     QConv2DBatchnorm,
@@ -356,6 +357,22 @@ def borders() -> Any:
     )
 
 
+def bn_quantized() -> Any:
+    """QBatchNormalization with its usual quantizers of powers of two, and with others."""
+    return sequential(
+        QConv2D(4, 3, **weighted(bits(4))),
+        QBatchNormalization(),
+        QActivation(bits(6, 4)),
+        QConv2D(4, 3, use_bias=False, kernel_quantizer=bits(4)),
+        QBatchNormalization(
+            gamma_quantizer=bits(6, 2), beta_quantizer=bits(6, 1), mean_quantizer=bits(6, 1)
+        ),
+        QActivation(bits(5, 2)),
+        layers.Flatten(),
+        QDense(4, **weighted(bits(4))),
+    )
+
+
 MODELS = (
     valid_stride,
     bn_conv,
@@ -377,6 +394,7 @@ MODELS = (
     curves,
     few_auto,
     borders,
+    bn_quantized,
 )
 """A new one at the end leaves the random numbers of the others alone."""
 

@@ -52,7 +52,7 @@ QUANTIZERS = [
     ({"class_name": "quantized_ulaw", "config": {}}, ["quantized_ulaw", "quantized_bits"]),
     ("bernoulli()", ["bernoulli", "quantized_bits"]),
     ("quantized_po2(4,-1)", ["max_value -1"]),
-    ("quantized_po2(4,quadratic_approximation=True)", ["quadratic_approximation"]),
+    ("quantized_po2(4,quadratic_approximation=7)", ["quadratic_approximation"]),
     ("quantized_po2(4,log2_rounding='floor')", ["log2_rounding"]),
     ("quantized_po2(1)", ["no exponent"]),
     ("quantized_bits(4", ["not understood"]),

@@ -164,17 +164,19 @@ def _few(spec: Spec) -> Function:
 
 @dataclass(frozen=True)
 class PowerOfTwo:
-    """The exponents of quantized_po2: their limits, and the largest value (None: any)."""
+    """The exponents of quantized_po2: their limits, and the largest value (None: any).
+
+    ``quadratic`` : they are even, twice the rounded logarithm of the square root.
+    """
 
     low: int
     high: int
     largest: Fraction | None
+    quadratic: bool
 
     @classmethod
     def of(cls, spec: Spec, sign_bits: int) -> PowerOfTwo:
         """Limits that follow from the bits. Raises UserError."""
-        if spec.params["quadratic_approximation"]:
-            raise spec.layer.error(f"{spec.name}: quadratic_approximation is not supported")
         if spec.params["log2_rounding"] != "rnd":
             raise spec.layer.error(f"{spec.name}: log2_rounding must be 'rnd'")
         largest = spec.params["max_value"]
@@ -184,18 +186,21 @@ class PowerOfTwo:
         if effective < 0:
             raise spec.layer.error(f"{spec.name}: {spec.params['bits']} bits leave no exponent")
         bound = None if largest is None else Fraction(float(np.float32(largest)))
-        return cls(-(2**effective), 2**effective - 1, bound)
+        low, high = -(2**effective), 2**effective - 1
+        if quadratic := spec.flag("quadratic_approximation"):
+            high = high // 2 * 2
+        return cls(low, high, bound, quadratic)
 
     def exponent(self, x: Fraction) -> int:
         """Of the power of two for a number of at least zero: the nearest logarithm."""
         if x < _EPSILON:
-            return self.low
+            return self.low  # also where it is quadratic
         x = x if self.largest is None else min(x, self.largest)
-        # 2**(n - 1/2) <= x < 2**(n + 1/2), compared in squares; x is rational, so never equal.
-        square = x * x
-        n = math.floor(math.log2(x))
+        # 2**(n - 1/2) <= y < 2**(n + 1/2), compared in squares, where y is x or its square root.
+        square = x if self.quadratic else x * x
+        n = math.floor(math.log2(square) / 2)
         n += square > Fraction(2) ** (2 * n + 1)
-        return min(max(n, self.low), self.high)
+        return min(max(n, self.low), self.high) * (2 if self.quadratic else 1)
 
 
 def _po2(spec: Spec) -> Function:

@@ -12,7 +12,7 @@ import numpy as np
 from .architecture import Layer
 from .files import Weights
 from .functions import curve, quantizer_function
-from .parameters import quantize_bias, quantize_kernel
+from .parameters import quantize_bias, quantize_kernel, quantize_vector
 from .quantizers import FloatArray, Spec, activation_quantizer, parse_quantizer
 from .steps import Clip, Curve, Linear, Quantize, RowAxis, Softmax, Stairs, Step
 
@@ -227,13 +227,20 @@ class Statistics:
 
 def statistics(layer: Layer, weights: Weights, channels: int | None) -> Statistics:
     """The statistics of a batch normalization. Raises UserError."""
-    mean = weight(layer, weights, "moving_mean", (channels,))
-    variance = weight(layer, weights, "moving_variance", mean.shape)
+
+    def read(name: str, quantizer: str, length: int | None) -> FloatArray:
+        """One vector, quantized where it is a QBatchNormalization."""
+        field = layer.config.get(f"{quantizer}_quantizer")
+        values = weight(layer, weights, name, (length,))
+        return quantize_vector(parse_quantizer(field, layer, f"{quantizer} quantizer"), values)
+
+    mean = read("moving_mean", "mean", channels)
+    variance = read("moving_variance", "variance", len(mean))
     gamma, beta = np.ones_like(mean), np.zeros_like(mean)
     if layer.require("scale", (True, False)):
-        gamma = weight(layer, weights, "gamma", mean.shape)
+        gamma = read("gamma", "gamma", len(mean))
     if layer.require("center", (True, False)):
-        beta = weight(layer, weights, "beta", mean.shape)
+        beta = read("beta", "beta", len(mean))
     epsilon = layer.config.get("epsilon", 1e-3)
     if not isinstance(epsilon, (int, float)) or not np.all(variance + epsilon > 0):
         raise layer.error(f"moving_variance + epsilon ({epsilon!r}) is not positive")

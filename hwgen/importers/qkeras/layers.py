@@ -178,6 +178,7 @@ _HANDLERS: dict[str, Callable[[Layer, Weights], list[Step]]] = {
     "LeakyReLU": _leaky_relu,
     "Softmax": _softmax,
     "BatchNormalization": _batch_norm,
+    "QBatchNormalization": _batch_norm,
     "MaxPooling2D": _pooling(MaxPool),
     "MaxPooling1D": _pooling(MaxPool, 1),
     "AveragePooling2D": _pooling(AvgPool),

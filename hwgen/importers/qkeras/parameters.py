@@ -13,7 +13,7 @@ import numpy as np
 
 from ...numeric import Overflow, QType, Rounding, type_for_range
 from .affine import log2_exact
-from .functions import PowerOfTwo
+from .functions import PowerOfTwo, quantizer_function
 from .quantizers import (
     FLOAT32_BITS,
     Spec,
@@ -95,6 +95,8 @@ def _powers(spec: Spec, x: FloatArray) -> Kernel:
         clipped = np.minimum(clipped, np.float32(float(powers.largest)))
     # TensorFlow's float32 logarithm: next to sqrt(2) times a power of two it may round otherwise.
     exponents = np.rint(np.log(clipped) / np.float32(np.log(2.0)))
+    if powers.quadratic:
+        raise spec.layer.error("a kernel with quadratic_approximation is not supported")
     exponents = np.clip(np.where(size < _EPSILON, powers.low, exponents), powers.low, powers.high)
     exponents = exponents.astype(np.int64)
     least = int(exponents.min())
@@ -149,6 +151,13 @@ def _normalized(
         qtype = with_frac(qtype, qtype.frac - least)
         scale = tuple(Fraction(2) ** (e - least) for e in known)
     return Kernel(codes, qtype, scale, notes)
+
+
+def quantize_vector(spec: Spec | None, x: FloatArray) -> FloatArray:
+    """The float32 values of a vector after any quantizer (None: as they are)."""
+    if spec is not None and (function := quantizer_function(spec)) is not None:
+        return np.array([float(function.value(Fraction(float(v)))) for v in x], np.float32)
+    return np.array([float(v) for v in quantize_bias(spec, x)], np.float32)
 
 
 def quantize_bias(spec: Spec | None, x: FloatArray) -> tuple[Fraction, ...]:
