@@ -97,7 +97,7 @@ def build(
             made = plan(graph, multipliers, interval, plan_file, progress)
         except UserError as error:
             raise error.within(model) from None
-        files = design_files(made, progress)
+        files = design_files(graph, made, progress)
         say("writing the package")
         source = Source(model.name, digest, options)
         write_package(folder, files, manifest(files, source, made.graph.name))

@@ -20,7 +20,7 @@ ABOVE = {
     "plan": {"ir", "numeric"},
     "gateware": {"numeric.types"},
     "archs": {"plan", "gateware", "ir", "numeric"},
-    "emit": {"archs", "plan", "gateware", "ir", "numeric"},
+    "emit": {"archs", "plan", "passes", "gateware", "ir", "numeric"},
     "flow": {"emit", "archs", "plan", "ir", "numeric"},
     "report": {"flow", "emit", "plan", "ir"},
 }
@@ -72,7 +72,9 @@ def test_names_of_ops_are_no_strings_elsewhere() -> None:
     homonyms = {"dense", "argmax", "requantize", "add", "concat", "staircase", "pad", "upsample"}
     wrong = []
     for file in ROOT.rglob("*.py"):
-        if (ROOT / "ir" / "ops") in file.parents or (ROOT / "importers") in file.parents:
+        # A package's check.py reads JSON without hwgen.
+        rooms = ("ir/ops", "importers", "emit/templates")
+        if any(file.is_relative_to(ROOT / room) for room in rooms):
             continue
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Constant) and node.value in set(OPS) - homonyms:

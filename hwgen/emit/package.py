@@ -22,6 +22,7 @@ from ..errors import UserError
 from ..ir import Graph, execute, graph_to_json
 from ..plan.dataflow import DataflowPlan
 from . import documents, testbench
+from .certificate import certificate, check_script
 from .packing import pack, to_hex
 from .place import MANIFEST, write_files
 from .verilog import to_verilog
@@ -66,8 +67,13 @@ def test_vectors(graph: Graph) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, An
     return inputs, execute(graph, {x.name: inputs})[graph.outputs[0]]
 
 
-def design_files(plan: DataflowPlan, progress: Progress | None = None) -> dict[str, bytes]:
-    """The files of a package by their path in it, without manifest and reports."""
+def design_files(
+    source: Graph, plan: DataflowPlan, progress: Progress | None = None
+) -> dict[str, bytes]:
+    """The files of a package by their path in it, without manifest and reports.
+
+    ``source`` : the network as it was imported, before the passes.
+    """
     graph = plan.graph
     top = DataflowTop(plan, model_hash(graph))
     design = to_verilog(top, "top", progress)
@@ -87,6 +93,8 @@ def design_files(plan: DataflowPlan, progress: Progress | None = None) -> dict[s
         "vectors/output.hex": to_hex(pack(outputs, plan.output)),
         f"{graph.name}.core": documents.fusesoc_core(graph, design),
         f"{graph.name}.h": documents.c_header(plan, model_hash(graph)),
+        "certificate.json": dump_json(certificate(source, graph)),
+        "check.py": check_script(),
         "INTEGRATE.md": documents.integration_guide(plan, model_hash(graph)),
     }
     files |= {f"rtl/{name}": text for name, text in design.sources.items()}

@@ -70,6 +70,11 @@ class Package:
         return json.loads(self.file("plan.json").read_text(encoding="utf-8"))
 
     @cached_property
+    def certificate(self) -> dict[str, Any]:
+        """What check.py checks."""
+        return json.loads(self.file("certificate.json").read_text(encoding="utf-8"))
+
+    @cached_property
     def plan(self) -> DataflowPlan:
         """The plan that the RTL was made from."""
         try:

@@ -3,7 +3,7 @@
 from . import ops
 from .fields import Accumulator
 from .graph import Graph, Node, check_input, execute
-from .json_format import SCHEMA, graph_from_json, graph_to_json, load_json
+from .json_format import SCHEMA, graph_from_json, graph_to_json, layer_to_json, load_json
 from .op import OPS, Op
 from .ops._spatial import Pads, Pair, output_size, resolve_padding
 from .tensor import Shape, Tensor
@@ -23,6 +23,7 @@ __all__ = [
     "execute",
     "graph_from_json",
     "graph_to_json",
+    "layer_to_json",
     "load_json",
     "ops",
     "output_size",

@@ -28,12 +28,13 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
         "inputs": [
             {"name": t.name, "shape": list(t.shape), "type": t.type.to_json()} for t in graph.inputs
         ],
-        "layers": [_layer_to_json(node) for node in graph.nodes],
+        "layers": [layer_to_json(node) for node in graph.nodes],
         "outputs": list(graph.outputs),
     }
 
 
-def _layer_to_json(node: Node) -> dict[str, Any]:
+def layer_to_json(node: Node) -> dict[str, Any]:
+    """One layer as it stands in a model description."""
     out: dict[str, Any] = {
         "name": node.name,
         "op": node.op.op_name,

@@ -30,6 +30,7 @@ def summary(package: Package) -> dict[str, Any]:
         "macs": graph.macs,
         "multipliers": plan.multipliers,
         "requant_multipliers": plan.requant_multipliers,
+        "requantizations": package.certificate["requantizations"],
         "parameters_bits": graph.parameters_bits,
         "memory_bits": plan.memory_bits,
         "cycles": {

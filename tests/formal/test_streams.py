@@ -18,7 +18,7 @@ from amaranth.sim import Simulator
 
 from hwgen.gateware.axis import InputPort, OutputPort
 from hwgen.gateware.branch import Add, Concat, Fork
-from sim import bench_conv, bench_dense, bench_elementwise, bench_pool, bench_window
+from hwgen_sim import bench_conv, bench_dense, bench_elementwise, bench_pool, bench_window
 
 from .prover import prove
 from .watched import watching

@@ -1,0 +1,343 @@
+#!/usr/bin/env python3
+"""Checks this package's certificate again, with nothing but Python's own library.
+
+  python3 check.py
+
+- Every file is what the manifest says.
+- Accumulators and all other edges: their ranges follow from the weights and the input's type, and
+  every one fits its type.
+- Requantizations that replaced batch norms and averages equal them on every input: both are
+  monotone, so it is enough to compare them at each step of the new one and at the ends.
+- No queue, ring or window holds more than its capacity in the event model's run, nor in the RTL's
+  where it was simulated.
+
+Exits with 1 and says what is wrong.
+"""
+
+import base64
+import hashlib
+import json
+import math
+import struct
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CODES = {
+    "int8": "b",
+    "uint8": "B",
+    "int16": "h",
+    "uint16": "H",
+    "int32": "i",
+    "int64": "q",
+    "float32": "f",
+    "float64": "d",
+}
+
+
+def load(name):
+    return json.loads((HERE / name).read_text(encoding="utf-8"))
+
+
+def shape_and_flat(value):
+    """Lengths and elements of an array of a JSON file."""
+    if isinstance(value, dict):
+        raw = base64.b64decode(value["base64"])
+        form = CODES[value["dtype"]]
+        return value["shape"], list(
+            struct.unpack(f"<{len(raw) // struct.calcsize(form)}{form}", raw)
+        )
+    if not isinstance(value, list):
+        return [], [value]
+    inner = [shape_and_flat(v) for v in value]
+    return [len(value), *(inner[0][0] if inner else [])], [x for _, flat in inner for x in flat]
+
+
+def flat(value):
+    return shape_and_flat(value)[1]
+
+
+def check_files(manifest):
+    for name, digest in manifest["files"].items():
+        path = HERE / name
+        if not path.is_file():
+            yield f"{name} is missing"
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            yield f"{name} was changed"
+
+
+def limits(t):
+    low = -(1 << (t["width"] - 1)) if t["signed"] else 0
+    return low, low + (1 << t["width"]) - 1
+
+
+# --- ranges of edges ----------------------------------------------------------------------------
+
+
+def product_range(layer, low, high, padded, zero):
+    """Smallest and largest sum of products, over all outputs."""
+    shape, weights = shape_and_flat(layer["weights"])
+    outputs = shape[-1]
+    low, high = low - zero, high - zero
+    if padded:
+        low, high = min(low, 0), max(high, 0)
+    least, most = [0] * outputs, [0] * outputs
+    for index, w in enumerate(weights):
+        a, b = sorted((w * low, w * high))
+        least[index % outputs] += a
+        most[index % outputs] += b
+    return min(least), max(most)
+
+
+def pads_of(layer, x, y):
+    """Whether any output of a window op sees a padded position."""
+    if layer["padding"] == "valid":
+        return False
+    if layer["padding"] != "same":
+        return any(n for side in layer["padding"] for n in side)
+    kernel = shape_and_flat(layer["weights"])[0][:2]
+    for n, out, k, s, d in zip(x["shape"], y["shape"], kernel, layer["stride"], layer["dilation"]):
+        if (out - 1) * s + (k - 1) * d + 1 > n:
+            return True
+    return False
+
+
+def range_of(layer, inputs, y):
+    """The range that an op's output must have, None where it is that of its type."""
+    op, x = layer["op"], inputs[0]
+    low, high = x["range"]
+    if op in ("conv2d", "dense"):
+        if layer["accumulator"] is not None:
+            return None
+        padded = op == "conv2d" and pads_of(layer, x, y)
+        return product_range(layer, low, high, padded, x["type"].get("zero_point", 0))
+    if op == "requantize":
+        return tuple(layer["clip"]) if layer["clip"] is not None else None
+    if op == "staircase":
+        values = flat(layer["values"])
+        return min(values), max(values)
+    if op in ("max_pool", "flatten", "reshape", "upsample"):
+        return low, high
+    if op == "pad":
+        return min(low, layer["value"]), max(high, layer["value"])
+    if op == "argmax":
+        return 0, x["shape"][-1] - 1
+    if op == "concat":
+        return min(i["range"][0] for i in inputs), max(i["range"][1] for i in inputs)
+    if op == "add":
+        frac = max(i["type"]["frac"] for i in inputs)
+        up = [frac - i["type"]["frac"] for i in inputs]
+        return tuple(sum(i["range"][end] << n for i, n in zip(inputs, up)) for end in (0, 1))
+    if op == "sum_pool":
+        taps = layer["kernel"][0] * layer["kernel"][1]
+        ends = [taps * low, taps * high]
+        if layer["padding"] != "valid":  # windows may hold fewer real elements
+            ends += [low, high]
+        return min(ends), max(ends)
+    raise SystemExit(f"check.py does not know the op {op!r}")
+
+
+def check_ranges(graph, certificate):
+    edges = {edge["name"]: edge for edge in certificate["edges"]}
+    for x in graph["inputs"]:
+        if tuple(edges[x["name"]]["range"]) != limits(x["type"]):
+            yield f"{x['name']}: its range is not that of its type"
+    for layer in graph["layers"]:
+        y = edges[layer["name"]]
+        low, high = y["range"]
+        least, most = limits(y["type"])
+        if not least <= low <= high <= most:
+            yield f"{layer['name']}: {low}..{high} does not fit its type"
+        wanted = range_of(layer, [edges[name] for name in layer["inputs"]], y)
+        if wanted is not None and not (low <= wanted[0] and wanted[1] <= high):
+            yield f"{layer['name']}: {low}..{high} stated, {wanted[0]}..{wanted[1]} possible"
+
+
+# --- requantizations ----------------------------------------------------------------------------
+
+
+def rounded(n, d, mode):
+    """n / d as an integer, d positive."""
+    floor, rest = divmod(n, d)
+    up = {
+        "floor": False,
+        "ceil": rest != 0,
+        "to_zero": rest != 0 and n < 0,
+        "from_zero": rest != 0 and n >= 0,
+    }
+    if mode in up:
+        return floor + up[mode]
+    tie = {
+        "half_up": True,
+        "half_down": False,
+        "half_to_zero": n < 0,
+        "half_away": n >= 0,
+        "half_even": floor % 2 == 1,
+        "half_odd": floor % 2 == 0,
+    }[mode]
+    return floor + (2 * rest > d or (2 * rest == d and tie))
+
+
+def overflowed(value, t):
+    low, high = limits(t)
+    mode = t["overflow"]
+    if mode == "wrap":
+        return (value - low) % (high - low + 1) + low
+    if mode == "saturate_zero":
+        return value if low <= value <= high else 0
+    if mode == "saturate_symmetric" and t["signed"]:
+        low += 1
+    return min(max(value, low), high)
+
+
+def integer(layer, channel):
+    """A requantization as a function of one integer."""
+
+    def pick(key):
+        values = flat(layer[key])
+        return values[channel if len(values) > 1 else 0]
+
+    mult, bias, shift, clip = pick("mult"), pick("bias"), pick("shift"), layer["clip"]
+
+    def function(x):
+        y = rounded(x * mult + bias, 1 << shift, layer["type"]["rounding"])
+        y = overflowed(y, layer["type"])
+        return y if clip is None else min(max(y, clip[0]), clip[1])
+
+    return function
+
+
+def norm(layer, x_type, channel):
+    """A batch norm: the float64 formula, then the quantizer."""
+    scale, offset = flat(layer["scale"])[channel], flat(layer["offset"])[channel]
+    t, clip = layer["type"], layer["clip"]
+
+    def weight(kind):
+        value = kind.get("scale")
+        value = value[channel] if isinstance(value, list) else value
+        return value
+
+    def function(x):
+        step = weight(x_type)
+        x -= x_type.get("zero_point", 0)
+        real = (
+            math.ldexp(float(x), -x_type["frac"]) if step is None else x * step
+        ) * scale + offset
+        step = weight(t)
+        exact = Fraction(real) * Fraction(2) ** t["frac"] if step is None else Fraction(real / step)
+        y = rounded(exact.numerator, exact.denominator, t["rounding"]) + t.get("zero_point", 0)
+        y = overflowed(y, t)
+        return y if clip is None else min(max(y, clip[0]), clip[1])
+
+    return function
+
+
+def average(layer, x_type, divisor):
+    """An average of a window's sum."""
+    t = layer["type"]
+
+    def function(total):
+        exact = Fraction(total, divisor) * Fraction(2) ** (t["frac"] - x_type["frac"])
+        return overflowed(rounded(exact.numerator, exact.denominator, t["rounding"]), t)
+
+    return function
+
+
+def steps(function, low, high):
+    """Inputs around which a monotone function changes, and the ends."""
+    found, todo = {low, high}, [(low, function(low), high, function(high))]
+    while todo:
+        a, at_a, b, at_b = todo.pop()
+        if at_a == at_b:
+            continue
+        if b - a == 1:
+            found |= {a, b}
+            continue
+        middle = (a + b) // 2
+        at = function(middle)
+        todo += [(a, at_a, middle, at), (middle, at, b, at_b)]
+    return found
+
+
+def check_replacements(certificate):
+    for item in certificate["replacements"]:
+        before, after, x = item["before"], item["after"], item["input"]
+        low, high = x["range"]
+        if before["op"] == "avg_pool":
+            taps = before["kernel"][0] * before["kernel"][1]
+            low, high = min(low, low * taps), max(high, high * taps)
+            after = after[1:]
+        if any(
+            layer["type"]["overflow"] in ("wrap", "saturate_zero") for layer in (before, after[-1])
+        ):
+            print(f"  {before['name']}: overflow is not monotone, compared on up to 65536 inputs")
+        for channel in range(x["shape"][-1]):
+            if before["op"] == "avg_pool":
+                old = average(before, x["type"], item["divisor"])
+            else:
+                old = norm(before, x["type"], channel)
+            parts = [integer(layer, channel) for layer in after]
+
+            def new(value, parts=parts):
+                for part in parts:
+                    value = part(value)
+                return value
+
+            inputs = steps(new, low, high) | steps(old, low, high)
+            if before["type"]["overflow"] in ("wrap", "saturate_zero"):
+                inputs |= set(range(low, high + 1, max(1, (high - low) // 65536)))
+            wrong = [value for value in inputs if old(value) != new(value)]
+            if wrong:
+                yield f"{before['name']}: channel {channel} differs at {wrong[0]}"
+                break
+
+
+# --- buffers ------------------------------------------------------------------------------------
+
+
+def check_buffers(plan):
+    capacities = {}
+    names = {"rows": "ring", "windows": "windows", "shadow": "shadow", "fifo": "fifo"}
+    for unit in plan["units"]:
+        for key, name in names.items():
+            if key in unit:
+                capacities[f"{unit['name']}.{name}"] = unit[key]
+        for n, depth in enumerate(unit.get("fifos", [])):
+            capacities[f"{unit['name']}.fifo{n}"] = depth
+    runs = {"the event model": plan["estimate"]["high_water"]}
+    measured = HERE / "results" / "verify.json"
+    if measured.is_file():
+        result = json.loads(measured.read_text(encoding="utf-8"))
+        runs["the RTL"] = result.get("high_water") or {}
+    for run, levels in runs.items():
+        for name, level in levels.items():
+            if name in capacities and level > capacities[name]:
+                yield f"{name}: {level} entries in {run}, {capacities[name]} places"
+
+
+def main():
+    manifest, certificate = load("manifest.json"), load("certificate.json")
+    graph, plan = load("graph.json"), load("plan.json")
+    channels = sum(item["input"]["shape"][-1] for item in certificate["replacements"])
+    parts = [
+        (f"{len(manifest['files'])} files are those of the manifest", check_files(manifest)),
+        (
+            f"{len(certificate['edges'])} edges hold all their values",
+            check_ranges(graph, certificate),
+        ),
+        (f"{channels} replaced channels equal what they replaced", check_replacements(certificate)),
+        (f"buffers of {len(plan['units'])} units are never overfull", check_buffers(plan)),
+    ]
+    failed = False
+    for claim, faults in parts:
+        faults = list(faults)
+        print(("ok      " if not faults else "WRONG   ") + claim)
+        for fault in faults:
+            print(f"  {fault}")
+        failed |= bool(faults)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

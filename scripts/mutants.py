@@ -1,0 +1,105 @@
+"""Puts faults into gateware and golden code, one at a time, and shows that the tests catch each.
+
+Each mutant is a copy of the sources with one replacement, on which the tests that ought to notice
+run until one fails. Prints a table; ``--write`` puts it into docs/verification.md. Exits with 1 if
+a mutant survives: then a test is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mutations import MUTATIONS, Mutation
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT = ROOT / "docs" / "verification.md"
+BEGIN, END = "<!-- mutants: made by scripts/mutants.py -->", "<!-- end of mutants -->"
+COPIED = ("hwgen", "sim", "tests", "boards", "pyproject.toml")
+
+
+def run(mutation: Mutation, timeout: int) -> tuple[str, float]:
+    """What caught a mutant (empty: it survived), and after how many seconds."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutant_") as name:
+        folder = Path(name)
+        for entry in COPIED:
+            source = ROOT / entry
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, folder / entry, ignore=ignored)
+            else:
+                shutil.copy(source, folder / entry)
+        # sim/ installs under another name; a link stands for that.
+        (folder / "path").mkdir()
+        (folder / "path" / "hwgen_sim").symlink_to(folder / "sim")
+        file = folder / mutation.file
+        file.write_text(mutation.applied(file.read_text()))
+        path = os.pathsep.join([str(folder), str(folder / "path")])
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+        try:
+            done = subprocess.run(
+                [*command, *mutation.tests],
+                cwd=folder,
+                env=os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+            )
+            output = done.stdout
+            if done.returncode not in (0, 1):
+                raise RuntimeError(f"{mutation.name}: the tests did not run\n{output[-2000:]}")
+            caught = next((c for c in map(_test, output.splitlines()) if c), "")
+        except subprocess.TimeoutExpired:
+            caught = "the run stands still"
+    return caught, time.monotonic() - began
+
+
+def _test(line: str) -> str:
+    """The test named by a line of pytest's summary."""
+    return line.split(" ")[1].split("[")[0] if line.startswith(("FAILED ", "ERROR ")) else ""
+
+
+def table(results: list[tuple[Mutation, str, float]]) -> str:
+    """The list for the document."""
+    lines = ["| mutant | file | caught by |", "|---|---|---|"]
+    for mutation, caught, _ in results:
+        found = f"`{caught}`" if "::" in caught else caught or "**survived**"
+        lines.append(f"| {mutation.name} | `{mutation.file}` | {found} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Runs all mutants, or those whose name holds a word."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", default="", help="a part of the names to run")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--timeout", type=int, default=300, help="seconds a mutant, default 300")
+    parser.add_argument("--write", action="store_true", help="update docs/verification.md")
+    arguments = parser.parse_args()
+    chosen = [m for m in MUTATIONS if arguments.only in m.name]
+    results = []
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        jobs = [(m, pool.submit(run, m, arguments.timeout)) for m in chosen]
+        for mutation, job in jobs:
+            caught, seconds = job.result()
+            results.append((mutation, caught, seconds))
+            print(f"{mutation.name}: {caught or 'SURVIVED'} ({seconds:.0f} s)", flush=True)
+    if arguments.write:
+        text = DOCUMENT.read_text()
+        before, rest = text.split(BEGIN)
+        DOCUMENT.write_text(f"{before}{BEGIN}\n{table(results)}\n{END}{rest.split(END)[1]}")
+    survivors = [m.name for m, caught, _ in results if not caught]
+    print(f"{len(results) - len(survivors)} of {len(results)} mutants are caught")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

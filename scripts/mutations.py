@@ -1,0 +1,294 @@
+"""The faults of scripts/mutants.py: what is replaced by what, and which tests ought to notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+UNITS = ("tests/gateware", "tests/archs")
+NUMBERS = ("tests/numeric",)
+GOLDEN = ("tests/ir", "tests/archs")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """``old``, which occurs once in ``file``, becomes ``new``."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = UNITS
+
+    def applied(self, text: str) -> str:
+        """The text with the fault. Raises ValueError where the place is not found."""
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.name}: {self.old!r} occurs {text.count(self.old)} times")
+        return text.replace(self.old, self.new)
+
+
+GATES, OPS, NUMS = "hwgen/gateware/", "hwgen/ir/ops/", "hwgen/numeric/"
+
+MUTATIONS = (
+    # Numbers, in gateware and in golden.
+    Mutation(
+        "no saturation",
+        GATES + "requantizer.py",
+        "    return clamped(value, out.low, out.max)",
+        "    return value[: out.width]",
+    ),
+    Mutation(
+        "saturation one too low",
+        GATES + "requantizer.py",
+        "Mux(value > high, high, value)",
+        "Mux(value >= high, high - 1, value)",
+    ),
+    Mutation(
+        "half even rounds half up",
+        GATES + "requantizer.py",
+        "            return half & (below | odd)",
+        "            return half",
+    ),
+    Mutation(
+        "half away rounds half up",
+        GATES + "requantizer.py",
+        "            return half & (below | ~negative)",
+        "            return half",
+    ),
+    Mutation(
+        "floor rounds up",
+        GATES + "requantizer.py",
+        "        case Rounding.FLOOR:\n            return Const(0)",
+        "        case Rounding.FLOOR:\n            return rest",
+    ),
+    Mutation(
+        "signed comparison without its bias",
+        GATES + "requantizer.py",
+        "return Cat(a[:-1], ~a[-1]) > Cat(b[:-1], ~b[-1])",
+        "return Cat(a) > Cat(b)",
+    ),
+    Mutation(
+        "accumulator starts with the last sum",
+        GATES + "mac.py",
+        "start.eq(Mux(self.first, 0, previous))",
+        "start.eq(previous)",
+    ),
+    Mutation(
+        "sum lost in the adder tree",
+        GATES + "mac.py",
+        "value = sum(terms[start + 1 : start + arity], terms[start])",
+        "value = sum(terms[start + 1 : start + arity - 1], terms[start])",
+    ),
+    Mutation(
+        "weights of two outputs swapped",
+        GATES + "conv.py",
+        "            for o in range(out_fold * pe, (out_fold + 1) * pe)\n",
+        "            for o in sorted(range(out_fold * pe, (out_fold + 1) * pe),\n"
+        "                            key=lambda o: o ^ 1)\n",
+    ),
+    Mutation(
+        "a group reads its neighbour's channel",
+        GATES + "conv.py",
+        "group * channels + channel)",
+        "max(0, group - 1) * channels + channel)",
+    ),
+    Mutation(
+        "golden without overflow",
+        NUMS + "arith.py",
+        "    return np.clip(values, low, high)\n\n\ndef _scale",
+        "    return values\n\n\ndef _scale",
+        NUMBERS,
+    ),
+    Mutation(
+        "golden wraps where it saturates",
+        NUMS + "arith.py",
+        "    if qtype.overflow is Overflow.WRAP:",
+        "    if qtype.overflow is not None:",
+        NUMBERS,
+    ),
+    Mutation(
+        "golden half even is half odd",
+        NUMS + "arith.py",
+        "(tie & (quotient % 2 != 0)),",
+        "(tie & (quotient % 2 == 0)),",
+        NUMBERS,
+    ),
+    Mutation(
+        "golden saturates symmetric types at their minimum",
+        NUMS + "arith.py",
+        "    low, high = qtype.low, qtype.max\n",
+        "    low, high = qtype.min, qtype.max\n",
+        NUMBERS,
+    ),
+    # Windows, addresses, counters.
+    Mutation(
+        "left padding one off",
+        GATES + "window.py",
+        "first = max(0, -(-(pad - tap) // step))",
+        "first = max(0, -(-(pad - tap + 1) // step))",
+    ),
+    Mutation(
+        "right padding one off",
+        GATES + "window.py",
+        "last = (size - 1 + pad - tap) // step",
+        "last = (size + pad - tap) // step",
+    ),
+    Mutation(
+        "golden pads at the other side",
+        OPS + "_spatial.py",
+        "pads.append((total // 2, total - total // 2))",
+        "pads.append((total - total // 2, total // 2))",
+        ("tests/ir",),
+    ),
+    Mutation(
+        "ring reads the next position",
+        GATES + "ring.py",
+        "asked = delayed(m, position, 1,",
+        "asked = delayed(m, position + 1, 1,",
+    ),
+    Mutation(
+        "ring releases a row early",
+        GATES + "ring.py",
+        "self.i.ready.eq(held < self.rows)",
+        "self.i.ready.eq(held <= self.rows)",
+    ),
+    Mutation(
+        "ring reads before the beat is written",
+        GATES + "ring.py",
+        "(complete > waited)",
+        "(complete >= waited)",
+    ),
+    Mutation(
+        "ring's first slot wrong behind padding", GATES + "ring.py", "init=(-top) % rows", "init=0"
+    ),
+    Mutation(
+        "window counts a step too few",
+        GATES + "window.py",
+        "Mux(out_row.last, g.first_steps, again)",
+        "Mux(out_row.last, g.first_steps - 1, again)",
+    ),
+    Mutation(
+        "counter wraps one late",
+        GATES + "counter.py",
+        "self.value == self.length - 2",
+        "self.value == self.length - 1",
+    ),
+    Mutation(
+        "fold counter skips the weights of a fold",
+        GATES + "conv.py",
+        "rom.addr.eq(fold.value),",
+        "rom.addr.eq(fold.value & ~1),",
+    ),
+    Mutation(
+        "first tap fold is not the first",
+        GATES + "conv.py",
+        'tap_fold.value == 0, rom.latency, "first"',
+        'tap_fold.last, rom.latency, "first"',
+    ),
+    Mutation("pool takes the smaller", GATES + "pool.py", "greater(", "~greater("),
+    Mutation(
+        "staircase reaches a threshold one late",
+        GATES + "staircase.py",
+        "Cat(value >= threshold, before)",
+        "Cat(value > threshold, before)",
+    ),
+    Mutation(
+        "argmax takes the last of equals",
+        GATES + "elementwise.py",
+        "greater(value, best)",
+        "~greater(best, value)",
+    ),
+    Mutation(
+        "a sum is pushed where none was taken",
+        GATES + "branch.py",
+        "m.d.sync += push.eq(take)",
+        "m.d.sync += push.eq(fifo.room)",
+    ),
+    Mutation(
+        "concat goes on before a beat is taken",
+        GATES + "branch.py",
+        "with m.If(take & last):",
+        "with m.If(last):",
+    ),
+    Mutation(
+        "fork gives only to its first output",
+        GATES + "branch.py",
+        "fifo.push.eq(take),\n                fifo.data",
+        "fifo.push.eq(take & (n == 0)),\n                fifo.data",
+    ),
+    Mutation(
+        "border one column late",
+        GATES + "border.py",
+        "inside = inside & (counter.value >= before)",
+        "inside = inside & (counter.value > before)",
+    ),
+    Mutation(
+        "upsampling forgets a row",
+        GATES + "border.py",
+        "m.d.sync += slot.eq(slot ^ row_read)",
+        "m.d.sync += slot.eq(row_read)",
+    ),
+    # Streams.
+    Mutation(
+        "a FIFO one shorter",
+        GATES + "fifo.py",
+        "full.eq(self.take & (reserved == self.depth - 1))",
+        "full.eq(self.take & (reserved >= self.depth - 2))",
+    ),
+    Mutation(
+        "a FIFO believes in one slot more",
+        GATES + "fifo.py",
+        "full.eq(self.take & (reserved == self.depth - 1))",
+        "full.eq(self.take & (reserved == self.depth))",
+    ),
+    Mutation(
+        "a deep FIFO skips its first register",
+        GATES + "fifo.py",
+        "    return Mux(first_valid, Value.cast(first), storage.r_data)",
+        "    return storage.r_data",
+    ),
+    Mutation(
+        "a short frame is not filled up", GATES + "axis.py", 'm.next = "FILL"', 'm.next = "PASS"'
+    ),
+    Mutation(
+        "dropped TLAST",
+        GATES + "axis.py",
+        "self.tlast.eq(count.last & pixel.last)",
+        "self.tlast.eq(count.last & pixel.last & 0)",
+    ),
+    Mutation("TKEEP always full", GATES + "axis.py", "Mux(count.last, partial, full)", "full"),
+    Mutation(
+        "unused lanes change while a beat waits",
+        GATES + "elementwise.py",
+        "m.d.comb += self.o.payload.eq(held[:used])",
+        "m.d.comb += self.o.payload.eq(held)",
+        ("tests/formal/test_streams.py",),
+    ),
+    Mutation(
+        "drain gives a word back early",
+        GATES + "drain.py",
+        "word_done.eq(issue & part_done & pixel_done)",
+        "word_done.eq(issue & pixel_done)",
+    ),
+    Mutation(
+        "interval counter one short", GATES + "csr.py", "since_end.eq(1)]", "since_end.eq(0)]"
+    ),
+    Mutation(
+        "a short frame leaves no mark",
+        GATES + "csr.py",
+        "m.d.sync += short_seen.eq(1)",
+        "m.d.sync += short_seen.eq(0)",
+    ),
+    Mutation(
+        "event model forgets a cycle",
+        "hwgen/plan/latency.py",
+        "return 3 + adder_tree(simd)",
+        "return 2 + adder_tree(simd)",
+    ),
+    Mutation(
+        "plan: buffers one entry less",
+        "hwgen/plan/dataflow.py",
+        "return _set(units, index, field, high)",
+        "return _set(units, index, field, high - 1)",
+        ("tests/plan",),
+    ),
+)
