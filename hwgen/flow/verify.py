@@ -111,10 +111,8 @@ def verify(
     except DesignFault as fault:
         nothing = np.zeros((0, *result.shape), np.int64)
         run = SimulationRun(np.zeros((0, 0, 0), np.uint8), [], [], 0.0)
-        return _recorded(
-            package,
-            Verification(name, frames, str(fault), run, None, None, nothing, changed),
-        )
+        found = Verification(name, frames, str(fault), run, None, None, nothing, changed)
+        return _recorded(package, found, None)
     got = unpack(run.output, plan.output, result.type, result.shape)
     say("comparing with the golden model")
     golden = execute(graph, {x.name: given})[result.name]
@@ -133,7 +131,7 @@ def verify(
         outputs=got[:frames],
         changed=changed,
     )
-    return _recorded(package, verification)
+    return _recorded(package, verification, None if inputs is None else given)
 
 
 def _simulate(
@@ -204,8 +202,15 @@ def _locate(
     return seen
 
 
-def _recorded(package: Package, verification: Verification) -> Verification:
-    """Write results/verify.json.
+EXAMPLES = 8
+"""Given frames that the results keep, with their outputs, for the report."""
+_LARGEST_EXAMPLE = 4096
+
+
+def _recorded(
+    package: Package, verification: Verification, given: np.ndarray[Any, Any] | None
+) -> Verification:
+    """Write results/verify.json, with some frames that the user gave.
 
     Levels and busy cycles do not depend on the data: where this simulator does not watch them,
     those of an earlier run of the same design stay.
@@ -232,5 +237,12 @@ def _recorded(package: Package, verification: Verification) -> Verification:
         "busy": work,
         "changed": list(verification.changed),
     }
+    small = package.graph.inputs[0].size <= _LARGEST_EXAMPLE
+    if given is not None and small and len(verification.outputs):
+        shown = slice(0, EXAMPLES)
+        value["examples"] = {
+            "inputs": given[shown].reshape(len(given[shown]), -1).tolist(),
+            "outputs": verification.outputs[shown].reshape(len(given[shown]), -1).tolist(),
+        }
     package.write_result("verify", value)
     return verification

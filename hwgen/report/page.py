@@ -5,7 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+import numpy as np
+
+from ..flow.fpga import DEVICES
 from ..flow.package_files import Package
+from ..plan.events import FRAMES
+from .drawing import frame_png, network_svg
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
@@ -25,6 +30,17 @@ td { font-variant-numeric: tabular-nums; }
 .slot { display: inline-block; width: 9rem; height: .7rem; background: #eef2f6;
         border-radius: 2px; vertical-align: middle; margin-right: .5rem; text-align: left;
         line-height: 0; }
+.bar.work { background: #2f6fab; } .bar.starved { background: #d9a441; }
+.bar.blocked { background: #b3432e; } .bar { border-radius: 0; }
+.key { display: inline-block; width: .7rem; height: .7rem; margin: 0 .25rem 0 .1rem; }
+.key.work { background: #2f6fab; } .key.starved { background: #d9a441; }
+.key.blocked { background: #b3432e; }
+svg.network { width: 100%; display: block; margin: auto; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; }
+figure img { width: 112px; image-rendering: pixelated; border: 1px solid #e3e8ed; }
+table.logits { width: auto; font-size: .75rem; } table.logits td { padding: 0 .3rem; border: 0; }
+tr.best { font-weight: 700; } .scroll { overflow-x: auto; }
+pre { background: #f4f6f8; padding: .8rem; border-radius: 6px; overflow-x: auto; }
 .good { color: #1a7f4b; } .bad { color: #b3261e; }
 """
 
@@ -34,9 +50,14 @@ def page(report: dict[str, Any], package: Package) -> str:
     parts = [
         _heading(report),
         _cards(report),
-        _layers(report),
-        _buffers(report),
+        _network(package),
+        _layers(report, package),
+        _resources(report),
+        _buffers(report, package),
+        _examples(package),
         _types(package),
+        _requantizations(report),
+        _commands(package),
         _notes(report),
     ]
     return (
@@ -83,6 +104,10 @@ def _cards(report: dict[str, Any]) -> str:
         (_number(report["macs"]), "MACs a frame"),
         (f"{report['memory_bits'] / 1024:.1f} Kibit", "memory on chip"),
     ]
+    synthesis = report.get("synthesis")
+    if synthesis:
+        cards.append((f"{synthesis['fmax_mhz']:.0f} MHz", f"routed on {synthesis['device']}"))
+        cards.append((_number(synthesis["lut"]), "combinational cells"))
     accuracy = report.get("accuracy")
     if accuracy:
         text = f"{100 * accuracy['accuracy']:.2f} %"
@@ -91,39 +116,155 @@ def _cards(report: dict[str, Any]) -> str:
     return f'<div class="cards">{items}</div>'
 
 
-def _layers(report: dict[str, Any]) -> str:
-    interval = report["cycles"]["interval_measured"] or report["cycles"]["interval_estimate"]
+def _network(package: Package) -> str:
+    return f"<h2>Network</h2>{network_svg(package.graph, package.plan)}"
+
+
+def _layers(report: dict[str, Any], package: Package) -> str:
+    """Units with where their cycles go: work, waiting for input, waiting for room."""
+    cycles = report["cycles"]
+    interval = cycles["interval_estimate"]
+    before, after = package.plan.timing(FRAMES), package.plan.timing(FRAMES + 1)
     rows = []
     for layer in report["layers"]:
+        name = layer["name"]
         busy = layer["interval_measured"] or layer["interval_estimate"]
-        share = min(1.0, busy / interval)
+        starved, blocked = (
+            max(0, kind[1].get(name, 0) - kind[0].get(name, 0))
+            for kind in ((before.starved, after.starved), (before.blocked, after.blocked))
+        )
         fold = f"{layer['pe']} x {layer['simd']}" if layer["pe"] else ""
         if layer["pixels"] > 1:
             fold += f" x {layer['pixels']}"
+        bars = "".join(
+            f'<span class="bar {kind}" style="width:{min(100, 100 * part / interval):.1f}%"></span>'
+            for kind, part in (("work", busy), ("starved", starved), ("blocked", blocked))
+        )
         rows.append(
-            f'<tr><td>{escape(layer["name"])}</td><td class="text">{escape(layer["op"])}</td>'
+            f'<tr><td>{escape(name)}</td><td class="text">{escape(layer["op"])}</td>'
             f"<td>{fold}</td><td>{_number(layer['macs'])}</td><td>{_number(busy)}</td>"
-            f'<td><span class="slot"><span class="bar" style="width:{100 * share:.1f}%"></span>'
-            f"</span>{100 * share:.0f} %</td></tr>"
+            f"<td>{_number(starved)}</td><td>{_number(blocked)}</td>"
+            f'<td class="text"><span class="slot">{bars}</span></td></tr>'
         )
     return (
-        "<h2>Units</h2><table><tr><th>unit</th><th class=text>kind</th>"
-        "<th>PE x SIMD</th><th>MACs</th><th>busy cycles a frame</th><th>of the interval</th></tr>"
+        "<h2>Units, and where the cycles go</h2><p>"
+        f"A frame takes {_number(interval)} cycles; the slowest unit needs "
+        f"{_number(cycles['interval_bound'])}. In the steady state a unit "
+        '<span class="key work"></span>works, <span class="key starved"></span>waits for its '
+        'input, or <span class="key blocked"></span>waits for room behind it.</p>'
+        "<table><tr><th>unit</th><th class=text>kind</th><th>PE x SIMD</th><th>MACs</th>"
+        "<th>works</th><th>starves</th><th>is blocked</th><th class=text>of the interval</th></tr>"
         + "".join(rows)
         + "</table>"
     )
 
 
-def _buffers(report: dict[str, Any]) -> str:
-    measured = report["high_water_measured"] or {}
+def _resources(report: dict[str, Any]) -> str:
+    synthesis = report.get("synthesis")
+    if not synthesis:
+        return ""
+    kinds = ("lut", "ff", "dsp", "bram")
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{_number(estimate)}</td>"
-        f"<td>{_number(measured.get(name))}</td></tr>"
-        for name, estimate in report["high_water_estimate"].items()
+        f"<tr><td>{escape(name)}</td>"
+        + "".join(f"<td>{_number(used.get(kind))}</td>" for kind in kinds)
+        + "</tr>"
+        for name, used in synthesis["layers"].items()
+    )
+    path = ", ".join(
+        f"{escape(str(part['layer']))} {part['ns']} ns ({part['logic_ns']} ns logic)"
+        for part in synthesis["critical_path"]
     )
     return (
-        "<h2>Buffers: most entries held</h2><table><tr><th>buffer</th><th>event model</th>"
-        f"<th>RTL</th></tr>{rows}</table>"
+        f"<h2>Resources on {escape(synthesis['device'])}</h2><p>Routed at "
+        f"{synthesis['fmax_mhz']} MHz (seed {synthesis['seed']}); the critical path: {path}. Cells "
+        "of a layer are counted before placement.</p><table><tr><th>layer</th><th>LUT</th>"
+        f"<th>FF</th><th>DSP</th><th>block RAM</th></tr>{rows}</table>"
+    )
+
+
+_CAPACITY = {"ring": "rows", "windows": "windows", "shadow": "shadow", "fifo": "fifo"}
+
+
+def _buffers(report: dict[str, Any], package: Package) -> str:
+    measured = report["high_water_measured"] or {}
+    units = {unit.name: unit for unit in package.plan.units}
+    rows = []
+    for name, estimate in report["high_water_estimate"].items():
+        unit, _, part = name.rpartition(".")
+        depth = None
+        if unit in units:
+            depth = getattr(units[unit], _CAPACITY.get(part, ""), None)
+        share = 100 * estimate / depth if depth else 0
+        bar = f'<span class="slot"><span class="bar work" style="width:{share:.0f}%"></span></span>'
+        rows.append(
+            f"<tr><td>{escape(name)}</td><td>{_number(depth) if depth else ''}</td>"
+            f"<td>{_number(estimate)}</td><td>{_number(measured.get(name))}</td>"
+            f"<td class=text>{bar if depth else ''}</td></tr>"
+        )
+    return (
+        "<h2>Buffers: most entries held</h2><table><tr><th>buffer</th><th>depth</th>"
+        "<th>event model</th><th>RTL</th><th class=text>filled</th></tr>"
+        f"{''.join(rows)}</table>"
+    )
+
+
+def _examples(package: Package) -> str:
+    """Frames that were given to the last verification, with the RTL's outputs."""
+    found = (package.result("verify") or {}).get("examples")
+    if not found:
+        return ""
+    x = package.graph.inputs[0]
+    y = package.graph.tensors[package.graph.outputs[0]]
+    items = []
+    for codes, outputs in zip(found["inputs"], found["outputs"], strict=True):
+        image = frame_png(np.array(codes).reshape(x.shape), x.type.min, x.type.max)
+        picture = f'<img alt="an input" src="{image}">' if image else ""
+        if len(outputs) > 32:
+            items.append(
+                f"<figure>{picture}<figcaption>{len(outputs)} outputs</figcaption></figure>"
+            )
+            continue
+        best = outputs.index(max(outputs))
+        low, high = min(outputs), max(outputs)
+        bars = "".join(
+            f'<tr class="{"best" if n == best else ""}"><td>{n}</td>'
+            f'<td class="text"><span class="bar work" '
+            f'style="width:{4 + 60 * (value - low) / max(1, high - low):.0f}px"></span></td>'
+            f"<td>{value}</td></tr>"
+            for n, value in enumerate(outputs)
+        )
+        items.append(f'<figure>{picture}<table class="logits">{bars}</table></figure>')
+    return (
+        "<h2>Frames and what the RTL gave for them</h2>"
+        f'<p>Integers of {escape(str(y.type))}.</p><div class="figures">{"".join(items)}</div>'
+    )
+
+
+def _requantizations(report: dict[str, Any]) -> str:
+    forms = report["requantizations"]
+    return (
+        f"<h2>Requantization</h2><p>{_number(forms['shift'])} channels by a shift, "
+        f"{_number(forms['multiply'])} by a multiplier, {_number(forms['staircase'])} by a table "
+        f"or a search; {_number(forms['proven'])} replace a batch norm or an average and were "
+        "proven equal on every input (<code>python3 check.py</code> does it again).</p>"
+    )
+
+
+def _commands(package: Package) -> str:
+    """What made the package and its results, to be run again."""
+    options = {k: v for k, v in package.manifest["options"].items() if k != "arch"}
+    given = "".join(f" --{key.replace('_', '-')} {value}" for key, value in options.items())
+    lines = [f"hwgen build {package.manifest['model']['file']} --out PACKAGE{given}"]
+    verified = package.result("verify")
+    if verified:
+        lines.append(f"hwgen verify PACKAGE --sim {verified['simulator']}")
+    for name in DEVICES:
+        if package.result(f"synth-{name}"):
+            lines.append(f"hwgen synth PACKAGE --device {name}")
+    tools = ", ".join(f"{k} {v}" for k, v in package.manifest["tools"].items())
+    return (
+        f"<h2>Made by</h2><pre>{escape(chr(10).join(lines))}</pre>"
+        f'<p class="sub">{escape(tools)}; design <code>{package.design}</code></p>'
     )
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import struct
+import zlib
+from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import hwgen
 from hwgen.flow.package_files import Package
+from hwgen.report.drawing import frame_png
 from tests.helpers.packages import tiny_package
 
 VOID = {"meta", "br", "img", "hr", "link", "input", "path", "rect", "line", "circle"}
@@ -86,7 +91,7 @@ class Page(HTMLParser):
 def test_the_page_is_whole_and_says_the_figures(package: Package) -> None:
     hwgen.verify(package, "python")
     source = (package.path / "report.html").read_text(encoding="utf-8")
-    assert not re.search(r"https?://(?!www\.w3\.org/)|@import|url\(", source)
+    assert not re.search(r"https?://(?!www\.w3\.org/)|@import|url\((?!#)", source)
     parsed = Page()
     parsed.feed(source)
     assert parsed.open == []
@@ -106,3 +111,17 @@ def test_names_of_a_model_are_text(package: Package, tmp_path: Path) -> None:
     source = (odd.path / "report.html").read_text(encoding="utf-8")
     assert "<script>alert" not in source
     assert "&lt;script&gt;alert" in source
+
+
+def test_pictures_of_frames() -> None:
+    codes = np.arange(2 * 4 * 5).reshape(2, 4, 5)[0][..., None]
+    url = frame_png(codes, 0, 19)
+    assert url is not None
+    data = b64decode(url.partition(",")[2])
+    assert struct.unpack(">II", data[16:24]) == (5, 4)
+    start = data.index(b"IDAT")
+    (length,) = struct.unpack(">I", data[start - 4 : start])
+    rows = zlib.decompress(data[start + 4 : start + 4 + length])
+    assert rows[1:6] == bytes(n * 255 // 19 for n in range(5))
+    assert frame_png(np.zeros((8, 8, 2)), 0, 1) is None
+    assert frame_png(np.zeros((40,)), 0, 1) is None

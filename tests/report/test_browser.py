@@ -1,0 +1,98 @@
+"""report.html in a real browser: everything is drawn, nothing overflows, nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwgen import api
+
+FIXTURES = Path(__file__).parents[1] / "importers" / "fixtures"
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    f"--{flag}"
+    for flag in (
+        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"),
+        *("disable-background-networking", "disable-component-update", "hide-scrollbars"),
+    )
+]
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
+
+PROBE = """
+<script>
+addEventListener("load", () => {
+  const box = e => e.getBoundingClientRect();
+  const found = {
+    headings: [...document.querySelectorAll("h2")].map(e => e.textContent),
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    boxes: [...document.querySelectorAll("svg.network rect")].map(e => box(e).width),
+    outside: [...document.querySelectorAll("svg.network text")].filter(
+      e => box(e).right > box(document.querySelector("svg.network")).right).length,
+    bars: [...document.querySelectorAll(".bar")].filter(e => box(e).width > 0).length,
+    pictures: [...document.querySelectorAll("img")].map(e => e.naturalWidth),
+    fetched: performance.getEntriesByType("resource").map(e => e.name)
+      .filter(name => !name.startsWith("data:")),
+    best: [...document.querySelectorAll("tr.best td:first-child")].map(e => e.textContent),
+  };
+  document.title = JSON.stringify(found);
+});
+</script>
+"""
+
+
+def browse(file: Path, profile: Path, *options: str) -> str:
+    assert BROWSER is not None
+    command = [BROWSER, *FLAGS, f"--user-data-dir={profile}", *options, file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Branches, simulated on frames of the user's."""
+    made = api.build(FIXTURES / "joined.h5", tmp_path_factory.mktemp("r") / "p", multipliers=20)
+    x = np.random.default_rng(4).integers(0, 256, (3, 6, 6, 2))
+    assert api.verify(made, "python", inputs=x).equal
+    return made.path
+
+
+def probe(package: Path, tmp_path: Path) -> dict:
+    page = tmp_path / "page.html"
+    source = (package / "report.html").read_text()
+    page.write_text(source.replace("</body>", f"{PROBE}</body>"))
+    dom = browse(page, tmp_path / "profile", "--dump-dom", "--window-size=1000,900")
+    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
+    assert title is not None
+    return json.loads(title[1].replace("&amp;", "&").replace("&gt;", ">").replace("&lt;", "<"))
+
+
+def test_all_is_drawn(package: Path, tmp_path: Path) -> None:
+    found = probe(package, tmp_path)
+    units = json.loads((package / "report.json").read_text())["layers"]
+    for part in ("Network", "where the cycles go", "Buffers", "Frames", "Edges", "Made by"):
+        assert any(part in heading for heading in found["headings"]), found["headings"]
+    assert found["overflow"] <= 0, "the page is wider than the window"
+    assert len(found["boxes"]) == len(units) + 1 and min(found["boxes"]) > 100
+    assert found["bars"] >= len(units)
+    assert found["outside"] == 0 and found["fetched"] == []
+    assert len(found["best"]) == 3
+
+
+def test_a_picture_of_it(package: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "page.png"
+    browse(
+        package / "report.html", tmp_path / "profile", f"--screenshot={picture}",
+        "--window-size=1000,1500",
+    )  # fmt: skip
+    data = picture.read_bytes()
+    assert struct.unpack(">II", data[16:24]) == (1000, 1500)
+    assert len(data) > 20_000, "the page is nearly empty"
