@@ -1,0 +1,70 @@
+"""Random networks as packages: the Verilog in Icarus equals golden on every bit.
+
+  pytest tests/sim/test_fuzz.py --fuzz 2000 -n 8      more of them; the seeds say which
+
+A seed gives graph, plan, gaps and frames. Seeds that once failed stay in REGRESSIONS.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+from hwgen.emit.package import Source, design_files, manifest, write_package
+from hwgen.emit.packing import pack, unpack
+from hwgen.ir import execute
+from tests.helpers.graphs import GRAPHS, Case, random_case
+from tests.helpers.pysim import random_frames
+
+network = pytest.importorskip("hwgen_sim.network", reason="hwgen_sim is not installed")
+runner = pytest.importorskip("hwgen_sim.runner")
+streams = pytest.importorskip("hwgen_sim.streams")
+
+LONGEST = 3000
+"""Cycles of a case."""
+FIRST = 500_000
+REGRESSIONS: dict[int, str] = {}
+"""Seeds that failed, and why."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    count = metafunc.config.getoption("--fuzz")
+    metafunc.parametrize("seed", [*REGRESSIONS, *range(FIRST, FIRST + count)])
+
+
+def case_of(seed: int) -> Case:
+    """The first case from this seed on, in steps that other seeds do not take, that is short."""
+    kinds = list(GRAPHS)
+    for attempt in range(seed * 100, seed * 100 + 100):
+        case = random_case(attempt, kinds[seed % len(kinds)])
+        if case.plan.timing(case.frames).ends[-1] <= LONGEST:
+            return case
+    raise AssertionError(f"no short case from seed {seed} on")
+
+
+def test_verilog_equals_golden(seed: int, tmp_path: Path) -> None:
+    case, rng = case_of(seed), Random(seed)
+    print(case)
+    plan, graph = case.plan, case.graph
+    files = design_files(graph, plan)
+    source = Source("random", "0" * 64, {"arch": "dataflow"})
+    write_package(tmp_path, files, manifest(files, source, graph.name))
+    x = random_frames(plan, case.frames, seed)
+    modes = ("always", "random", "bursty")
+    gaps = [streams.Gaps(rng.choice(modes), rng.randrange(1000)) for _ in range(2)]
+    print(gaps)
+    try:
+        run = network.run_network(
+            tmp_path, "icarus", pack(x, plan.input), source_gaps=gaps[0], sink_gaps=gaps[1]
+        )
+    except runner.SimulatorMissing as missing:
+        assert not os.environ.get("HWGEN_REQUIRE_SIMULATORS"), str(missing)
+        pytest.skip(str(missing))
+    name = graph.outputs[0]
+    result = graph.tensors[name]
+    got = unpack(run.output, plan.output, result.type, result.shape)
+    assert np.array_equal(got, execute(graph, {graph.inputs[0].name: x})[name])
