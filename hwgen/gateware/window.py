@@ -96,10 +96,9 @@ class WindowAssembler(wiring.Component):
         with m.Elif(late):
             m.d.sync += waits.eq(0)
         beat = datum(self.i.payload.shape(), "beat")
-        shift = Signal(name="shift")
         current = datum(layout, "current")
-        m.d.sync += [beat.eq(self.i.payload), shift.eq(accept)]
-        self._shift(m, shift, beat, current)
+        m.d.sync += beat.eq(self.i.payload)
+        self._shift(m, accept, beat, current)
         masks = self._count(m, accept & self.i.payload.last, completes)
         m.d.comb += queue.data.eq(current)
         for name, mask in masks.items():
@@ -109,17 +108,19 @@ class WindowAssembler(wiring.Component):
             m.d.comb += queue.data[name].eq(delayed(m, kept, 1, name, data=True))
         return m
 
-    def _shift(self, m: Module, shift: Value, beat, window) -> None:
-        """Each beat shifts its own rows and channels, so that no enable fans out over all."""
-        g = self.geometry
+    def _shift(self, m: Module, accept: Value, beat, window) -> None:
+        """Each beat shifts its own rows and channels, by registers that know it a cycle before."""
+        g, coming = self.geometry, self.i.payload
         newest = g.window_columns - 1
         for chunk in range(g.beats):
             channels = range(chunk * g.lanes, (chunk + 1) * g.lanes)
             for row in range(g.kernel[0]):
-                mine: Value = beat.chunk == chunk
+                mine: Value = coming.chunk == chunk
                 if not self.parallel:
-                    mine = mine & (beat.row == row)
-                with m.If(shift & (mine | beat.virtual)):
+                    mine = mine & (coming.row == row)
+                shift = Signal(name=f"shift{chunk}_{row}")
+                m.d.sync += shift.eq(accept & (mine | coming.virtual))
+                with m.If(shift):
                     for lane, channel in enumerate(channels):
                         taps = [window.taps[column][row][channel] for column in range(newest + 1)]
                         m.d.sync += [old.eq(new) for old, new in pairwise(taps)]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from .block_ram import Netlist, absorb_output_registers
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,8 @@ class Device:
     name : on the command line. synth : Yosys command. primitives : folder beside this file with
     Verilog modules that take the place of the package's generic ones. family : of nextpnr;
     options : its arguments. cells : for lut, ff, dsp and bram the netlist's cell types, with how
-    many of the kind one cell is. placed : names of the same in nextpnr's report.
+    many of the kind one cell is. placed : names of the same in nextpnr's report. improve : what
+    is done to the netlist (and the name of its top) before it is placed; gives how often.
     """
 
     name: str
@@ -24,9 +29,10 @@ class Device:
     options: tuple[str, ...]
     cells: dict[str, dict[str, int]]
     placed: dict[str, str]
+    improve: Callable[[Netlist, str], int]
 
 
-_ECP5 = {
+_ECP5: dict[str, Any] = {
     "synth": "synth_ecp5",
     "primitives": "ecp5",
     "family": "ecp5",
@@ -43,6 +49,7 @@ _ECP5 = {
         "dsp": "MULT18X18D",
         "bram": "DP16KD",
     },
+    "improve": absorb_output_registers,
 }
 
 DEVICES: dict[str, Device] = {

@@ -64,13 +64,15 @@ def synthesize(
         (work / "pins.v").write_text(pins)
         script = _SYNTHESIS.format(sources=sources, synth=device.synth, pins=NAME)
         _call([yosys.require(), "-p", script], work, "yosys", _YosysProgress(say))
+        netlist = json.loads((work / "netlist.json").read_text())
+        say(f"{device.improve(netlist, NAME)} registers of block RAMs used")
+        (work / "netlist.json").write_text(json.dumps(netlist))
         synthesized = time.monotonic()
         reports = {
             number: _route(nextpnr, device, work, target_mhz, number, say)
             for number in range(seed, seed + tries)
         }
         routed = time.monotonic()
-        netlist = json.loads((work / "netlist.json").read_text())
     placed = {number: totals(report, device) for number, report in reports.items()}
     best = max(placed, key=lambda number: placed[number]["fmax_mhz"])
     report = reports[best]
