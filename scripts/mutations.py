@@ -74,9 +74,33 @@ MUTATIONS = (
     ),
     Mutation(
         "sum lost in the adder tree",
-        GATES + "mac.py",
+        GATES + "dot.py",
         "value = sum(terms[start + 1 : start + arity], terms[start])",
         "value = sum(terms[start + 1 : start + arity - 1], terms[start])",
+    ),
+    Mutation(
+        "padding counts as -1",
+        GATES + "dot.py",
+        "agrees.eq(_is_tap(x_held) & (_is_negative(x_held) == w_held))",
+        "agrees.eq(_is_negative(x_held) == w_held)",
+    ),
+    Mutation(
+        "powers of two without their sign",
+        GATES + "multiplier.py",
+        "self.p.eq(Mux(b[-1], -size, size))",
+        "self.p.eq(size)",
+    ),
+    Mutation(
+        "lanes beyond the last input multiplied by a filler",
+        GATES + "dense.py",
+        "if self.mac.filler == 0 or used == simd:",
+        "if True:",
+    ),
+    Mutation(
+        "taps beyond the last one multiplied by a filler",
+        GATES + "conv.py",
+        "if start + lane >= self.taps and self.mac.filler:",
+        "if False:",
     ),
     Mutation(
         "weights of two outputs swapped",

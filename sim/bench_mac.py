@@ -14,7 +14,15 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.gateware.counter import index_shape
 from hwgen.gateware.mac import MacArray, MacParameters
-from hwgen.numeric import Overflow, QType, Rounding, apply_overflow, round_shift, type_for_range
+from hwgen.numeric import (
+    Overflow,
+    PowerCode,
+    QType,
+    Rounding,
+    apply_overflow,
+    round_shift,
+    type_for_range,
+)
 from hwgen.plan import latency
 
 from .units import STEADY, Pair, UnitCase, by_name, choices, join, run_case
@@ -39,7 +47,7 @@ class Beats(wiring.Component):
     def __init__(self, parameters: MacParameters, array: Array) -> None:
         self.unit = MacArray(parameters, array.pe, array.pixels, array.psums)
         lanes = data.ArrayLayout(parameters.x, parameters.simd * array.pixels)
-        weights = data.ArrayLayout(parameters.w, parameters.simd * array.pe)
+        weights = data.ArrayLayout(parameters.stored, parameters.simd * array.pe)
         inputs = data.StructLayout(
             {"x": lanes, "w": weights, "first": 1, "last": 1, "slot": index_shape(array.psums)}
         )
@@ -77,6 +85,14 @@ def operands(shape: Shape, size: tuple[int, ...], rng: np.random.Generator) -> n
     return np.where(rng.random(size) < 0.3, rng.choice([low, high], size), values)
 
 
+def drawn(shape: Shape, size: tuple[int, ...], p: MacParameters, rng: Any) -> np.ndarray:
+    """Operands, or weights where they are powers of two; -1, 0 and +1 where they are counted."""
+    if p.powers is not None and shape is p.w:
+        powers = [1 << n for n in range(p.powers.low, p.powers.high + 1)]
+        return rng.choice([*powers, *(-n for n in powers), *([0] if p.powers.zero else [])], size)
+    return rng.integers(-1, 2, size) if p.signs else operands(shape, size, rng)
+
+
 def accumulate(start: np.ndarray, total: np.ndarray, p: MacParameters) -> np.ndarray:
     """One addition as the accumulator's type says."""
     if p.exact:
@@ -92,13 +108,14 @@ def case(name: str, p: MacParameters, a: Array, seed: int) -> UnitCase:
         held = np.zeros((a.psums, a.pixels, a.pe), np.int64)
         for fold in range(a.folds):
             for slot in range(a.psums):
-                x = operands(p.x, (a.pixels, p.simd), rng)
-                w = operands(p.w, (a.pe, p.simd), rng)
+                x = drawn(p.x, (a.pixels, p.simd), p, rng)
+                w = drawn(p.w, (a.pe, p.simd), p, rng)
+                codes = np.array([[p.encode(int(v)) for v in row] for row in w])
                 start = held[slot] if fold else np.zeros_like(held[slot])
                 held[slot] = accumulate(start, x @ w.T, p)
                 flags = int(fold == 0) | int(fold == a.folds - 1) << 1 | slot << 2
                 word = flags
-                for values, shape in ((w, p.w), (x, p.x)):
+                for values, shape in ((codes, p.stored), (x, p.x)):
                     mask = (1 << shape.width) - 1
                     part = join([v & mask for v in values.ravel().tolist()], shape.width)
                     word = part | word << (shape.width * values.size)
@@ -115,11 +132,11 @@ def case(name: str, p: MacParameters, a: Array, seed: int) -> UnitCase:
     )  # fmt: skip
 
 
-def exact(x: Shape, w: Shape, simd: int, folds: int) -> MacParameters:
+def exact(x: Shape, w: Shape, simd: int, folds: int, **kind: Any) -> MacParameters:
     """Accumulators that hold every sum of so many beats."""
     corners = [a * b * simd * folds for a in bounds(x) for b in bounds(w)]
     qtype = type_for_range(min(corners), max(corners))
-    return MacParameters(x, w, qtype, simd)
+    return MacParameters(x, w, qtype, simd, **kind)
 
 
 def cases() -> Iterator[UnitCase]:
@@ -131,6 +148,12 @@ def cases() -> Iterator[UnitCase]:
     for psums in (2, 3, 5):
         parameters = exact(unsigned(4), signed(5), 3, 4)
         yield case(f"mac_slots{psums}", parameters, Array(2, 1, psums, 4), 5 + psums)
+    powers = PowerCode(0, 5, True)
+    yield case(
+        "mac_powers", exact(signed(5), signed(7), 5, 3, powers=powers), Array(2, 1, 1, 3), 12
+    )
+    signs = {"powers": PowerCode(1, 1, False), "signs": True}
+    yield case("mac_signs", exact(signed(2), signed(3), 11, 3, **signs), Array(3, 2, 1, 3), 13)
     narrow = (
         (Rounding.HALF_EVEN, Overflow.SATURATE, 2, 1),
         (Rounding.TO_ZERO, Overflow.WRAP, 0, 3),

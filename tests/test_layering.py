@@ -18,7 +18,7 @@ ABOVE = {
     "importers": {"ir", "numeric"},
     "passes": {"ir", "numeric"},
     "plan": {"ir", "numeric"},
-    "gateware": {"numeric.types"},
+    "gateware": {"numeric.types", "numeric.powers"},
     "archs": {"plan", "gateware", "ir", "numeric"},
     "emit": {"archs", "plan", "passes", "gateware", "ir", "numeric"},
     "flow": {"emit", "archs", "plan", "ir", "numeric"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -35,37 +35,31 @@ class Depths:
     fifo: int = 2
 
 
-def fold_weights(weights: Sequence[Sequence[int]], pe: int, simd: int, inner_taps: bool) -> list:
-    """Words [fold][pe][simd] of a (taps, outputs) matrix, zero where a fold is not full.
+def fold_weights(
+    weights: Sequence[Sequence[int]], pe: int, mac: MacParameters, inner_taps: bool
+) -> list[int]:
+    """Words of fold after fold of a (taps, outputs) matrix: pe x simd weights as they are stored.
+
+    The first weight is at the least significant end; where a fold is not full is a filler.
 
     Folds follow each other with the tap folds fastest (``inner_taps``, convolution) or the
     output folds fastest (dense).
     """
-    taps, outputs = len(weights), len(weights[0])
+    taps, outputs, simd = len(weights), len(weights[0]), mac.simd
     tap_folds, out_folds = beats_of(taps, simd), beats_of(outputs, pe)
+    width = mac.stored.width
 
-    def word(tap_fold: int, out_fold: int) -> list[list[int]]:
-        return [
-            [
-                weights[t][o] if t < taps and o < outputs else 0
-                for t in range(tap_fold * simd, (tap_fold + 1) * simd)
-            ]
+    def word(tap_fold: int, out_fold: int) -> int:
+        codes = [
+            mac.encode(weights[t][o] if t < taps and o < outputs else mac.filler)
             for o in range(out_fold * pe, (out_fold + 1) * pe)
+            for t in range(tap_fold * simd, (tap_fold + 1) * simd)
         ]
+        return int("".join(f"{code:0{width}b}" for code in reversed(codes)), 2)
 
     if inner_taps:
         return [word(t, o) for o in range(out_folds) for t in range(tap_folds)]
     return [word(t, o) for t in range(tap_folds) for o in range(out_folds)]
-
-
-def pack_words(folds: list, width: int) -> list[int]:
-    """Each fold as one unsigned ROM word, first element at the least significant end."""
-    mask = (1 << width) - 1
-    words = []
-    for fold in folds:
-        values = [value for row in fold for value in row]
-        words.append(int("".join(f"{v & mask:0{width}b}" for v in reversed(values)), 2))
-    return words
 
 
 SELECT_LATENCY = 2
@@ -89,6 +83,10 @@ def select(m: Module, choices: Sequence[Value], index: Value, shape, name: str) 
     rest = datum(index_shape(len(groups)), f"{name}_group")
     m.d.sync += rest.eq(index[2:])
     return Array(groups)[rest]
+
+
+ZERO, ONE = Const(0, 1), Const(1, 1)
+"""What stands for a tap where there is none."""
 
 
 class Conv(wiring.Component):
@@ -195,10 +193,9 @@ class Conv(wiring.Component):
             with m.If(tap_fold.last):
                 out_fold.step(m)
         self._free(m, issue, fold, tap_fold, drain.room, window.free)
-        folds = fold_weights(self.weights, self.pe, self.mac.simd, True)
-        words = pack_words(folds, self.mac.w.width)
+        words = fold_weights(self.weights, self.pe, self.mac, True)
         m.submodules.weights = rom = Rom(
-            f"{self.name}_weights", self.pe * self.mac.simd * self.mac.w.width, words
+            f"{self.name}_weights", self.pe * self.mac.simd * self.mac.stored.width, words
         )
         chosen = tap_fold if self.groups == 1 else fold
         operands = self._operands(m, window.o.payload, chosen.value)
@@ -250,9 +247,10 @@ class Conv(wiring.Component):
                         operands.append(made[key])
                         continue
                     name = f"tap{len(operands)}"
-                    value = select(m, [taps[t] for t in mine], index, self.mac.x, name)
+                    values = [ZERO if t is None else taps[t] for t in mine]
+                    value = select(m, values, index, self.mac.x, name)
                     if padded:
-                        real = [inside[t] for t in mine]
+                        real = [ONE if t is None else inside[t] for t in mine]
                         real = select(m, real, index, 1, f"real_{name}")
                         value = Mux(real, value, self.pad_value)
                     operand = datum(self.mac.x, f"operand{len(operands)}")
@@ -261,19 +259,22 @@ class Conv(wiring.Component):
                     made[key] = operand
         return Cat(*operands)
 
-    def _taps_of(self, pe: int, lane: int) -> list[int]:
+    def _taps_of(self, pe: int, lane: int) -> list[int | None]:
         """Which tap of the window a lane works on, fold by fold.
 
-        Without groups only the taps' folds count. Beyond the last tap or output the weights are
-        zero: any tap will do.
+        Without groups only the taps' folds count. Beyond the last tap the weight is a filler: any
+        tap will do if that is zero, else none. Beyond the last output any will do.
         """
         channels = self.geometry.channels // self.groups
         outputs = self.parameters.channels // self.groups
         first = range(0, self.parameters.channels, self.pe) if self.groups > 1 else (0,)
-        result = []
+        result: list[int | None] = []
         for fold in first:
             group = min(fold + pe, self.parameters.channels - 1) // outputs
             for start in range(0, self.taps, self.mac.simd):
+                if start + lane >= self.taps and self.mac.filler:
+                    result.append(None)
+                    continue
                 place, channel = divmod(min(start + lane, self.taps - 1), channels)
                 result.append(place * self.geometry.channels + group * channels + channel)
         return result

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .conv import Depths, fold_weights, pack_words
+from .conv import Depths, fold_weights
 from .counter import Counter, delayed, index_shape
 from .drain import Drain
 from .mac import MacArray, MacParameters
@@ -89,12 +89,11 @@ class Dense(wiring.Component):
             out_fold.step(m)
             with m.If(out_fold.last):
                 in_beat.step(m)
-        folds = fold_weights(self.weights, self.pe, self.mac.simd, False)
-        words = pack_words(folds, self.mac.w.width)
+        words = fold_weights(self.weights, self.pe, self.mac, False)
         m.submodules.weights = rom = Rom(
-            f"{self.name}_weights", self.pe * self.mac.simd * self.mac.w.width, words
+            f"{self.name}_weights", self.pe * self.mac.simd * self.mac.stored.width, words
         )
-        operands: Value = Value.cast(self.i.payload)
+        operands = self._operands(in_beat.last)
         m.d.comb += [
             rom.addr.eq(fold.value),
             array.w.eq(rom.data),
@@ -105,3 +104,12 @@ class Dense(wiring.Component):
             array.slot.eq(delayed(m, out_fold.value, rom.latency, "slot", data=True)),
         ]
         return m
+
+    def _operands(self, last: Value) -> Value:
+        """The inputs of a beat, zero beyond the last one where the weights can not be zero."""
+        simd = self.mac.simd
+        used = len(self.weights) - (beats_of(len(self.weights), simd) - 1) * simd
+        if self.mac.filler == 0 or used == simd:
+            return Value.cast(self.i.payload)
+        lanes = [Value.cast(self.i.payload[n]) for n in range(simd)]
+        return Cat(*lanes[:used], *(Mux(last, 0, lane) for lane in lanes[used:]))

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..numeric.powers import PowerCode
 from ..numeric.types import QType
 from .counter import datum, delayed, index_shape
+from .dot import SignTaps, adder_tree, agreement, dot_latency
 from .memory import SimpleDualPort
-from .multiplier import Multiplier
+from .multiplier import Multiplier, PowerMultiplier
 from .requantizer import overflowed, rounding_increment
 from .streams import positive
-
-TREE_ARITY = (2, 4)
-"""Operands that the first and each other registered level of the adder tree sums.
-
-Products come from DSP blocks, which lie far away: there is time for one addition only.
-"""
-
-
-def tree_levels(simd: int) -> int:
-    """Registered levels of the adder tree over ``simd`` products."""
-    levels, arity = 0, TREE_ARITY[0]
-    while simd > 1:
-        simd = -(-simd // arity)
-        levels, arity = levels + 1, TREE_ARITY[1]
-    return levels
 
 
 @dataclass(frozen=True)
@@ -37,7 +25,9 @@ class MacParameters:
 
     x, w : shapes of the operands. acc : type of the accumulator. exact : the accumulator can not
     overflow, else its rounding (by ``drop`` bits of the products' fraction) and its overflow act
-    at every addition. simd : products summed exactly before that.
+    at every addition. simd : products summed exactly before that. powers : the code in which
+    weights are stored, powers of two; None: they are integers. signs : every x is -1, 0 or +1
+    and every weight +1 or -1 times one power of two, so that products are counted.
     """
 
     x: Shape
@@ -46,6 +36,27 @@ class MacParameters:
     simd: int
     exact: bool = True
     drop: int = 0
+    powers: PowerCode | None = None
+    signs: bool = False
+
+    def __post_init__(self) -> None:
+        if self.signs and (self.powers is None or self.powers.width != 1):
+            raise ValueError("signs can only be counted where weights are signs")
+
+    @property
+    def stored(self) -> Shape:
+        """Shape of a stored weight."""
+        return self.w if self.powers is None else unsigned(self.powers.width)
+
+    def encode(self, weight: int) -> int:
+        """A weight as it is stored."""
+        mask = (1 << self.stored.width) - 1
+        return weight & mask if self.powers is None else self.powers.encode(weight)
+
+    @property
+    def filler(self) -> int:
+        """A weight for a place where there is none."""
+        return 0 if self.powers is None else self.powers.filler
 
     @property
     def acc_shape(self) -> Shape:
@@ -55,17 +66,18 @@ class MacParameters:
     @property
     def latency(self) -> int:
         """Cycles from operands to accumulator: multiplier, adder tree, accumulation."""
-        return Multiplier.LATENCY + tree_levels(self.simd) + 1
+        return dot_latency(self.simd) + 1
 
 
 class ProcessingElement(wiring.Component):
-    """``simd`` multipliers, an adder tree, and ``psums`` accumulators taken in turn.
+    """A dot product of ``simd`` operands, and ``psums`` accumulators taken in turn.
 
     Members
     -------
     x, w (in, simd each): operands. slot (in): which accumulator; first (in): it starts at zero;
-    enable (in): these three belong to a sum that leaves the adder tree in this cycle.
-    acc (out): the accumulator written in the cycle before.
+    enable (in): these three belong to a dot product that is finished in this cycle. count (in,
+    with ``signs``): how many of its x are not 0. acc (out): the accumulator written in the cycle
+    before.
 
     Latency as MacParameters says; ``slot``, ``first`` and ``enable`` are given ``latency - 1``
     cycles after their operands. Initiation interval 1; the same slot at most every second cycle
@@ -75,21 +87,22 @@ class ProcessingElement(wiring.Component):
     def __init__(self, parameters: MacParameters, psums: int) -> None:
         self.parameters, self.psums = parameters, psums
         simd = parameters.simd
-        super().__init__(
-            {
-                "x": In(data.ArrayLayout(parameters.x, simd)),
-                "w": In(data.ArrayLayout(parameters.w, simd)),
-                "slot": In(index_shape(psums)),
-                "next_slot": In(index_shape(psums)),
-                "first": In(1),
-                "enable": In(1),
-                "acc": Out(parameters.acc_shape),
-            }
-        )
+        members: dict[str, Any] = {
+            "x": In(data.ArrayLayout(parameters.x, simd)),
+            "w": In(data.ArrayLayout(parameters.stored, simd)),
+            "slot": In(index_shape(psums)),
+            "next_slot": In(index_shape(psums)),
+            "first": In(1),
+            "enable": In(1),
+            "acc": Out(parameters.acc_shape),
+        }
+        if parameters.signs:
+            members["count"] = In(range(simd + 1))
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
-        total = self._tree(m, [self._product(m, i) for i in range(self.parameters.simd)])
+        total = self._dot(m)
         acc = datum(self.parameters.acc_shape, "accumulator")
         m.d.comb += self.acc.eq(acc)
         previous: Value = acc
@@ -101,24 +114,19 @@ class ProcessingElement(wiring.Component):
             m.d.sync += acc.eq(self._accumulated(m, start, total))
         return m
 
+    def _dot(self, m: Module) -> Value:
+        p = self.parameters
+        if p.powers is None or not p.signs:
+            return adder_tree(m, [self._product(m, n) for n in range(p.simd)])
+        agrees = [agreement(m, self.x[n], self.w[n], f"agrees{n}") for n in range(p.simd)]
+        return ((adder_tree(m, agrees) << 1) - self.count) << p.powers.low
+
     def _product(self, m: Module, lane: int) -> Value:
-        multiplier = Multiplier(self.parameters.x, self.parameters.w)
+        p = self.parameters
+        multiplier = Multiplier(p.x, p.w) if p.powers is None else PowerMultiplier(p.x, p.powers)
         m.submodules[f"mul{lane}"] = multiplier
         m.d.comb += [multiplier.a.eq(self.x[lane]), multiplier.b.eq(self.w[lane])]
         return multiplier.p
-
-    def _tree(self, m: Module, terms: list) -> Value:
-        level = 0
-        while len(terms) > 1:
-            arity = TREE_ARITY[min(level, 1)]
-            sums = []
-            for start in range(0, len(terms), arity):
-                value = sum(terms[start + 1 : start + arity], terms[start])
-                register = datum(value.shape(), f"tree{level}_{len(sums)}")
-                m.d.sync += register.eq(value)
-                sums.append(register)
-            terms, level = sums, level + 1
-        return terms[0]
 
     def _accumulated(self, m: Module, start: Value, total: Value) -> Value:
         p = self.parameters
@@ -186,7 +194,7 @@ class MacArray(wiring.Component):
         super().__init__(
             {
                 "x": In(data.ArrayLayout(data.ArrayLayout(parameters.x, simd), self.sets)),
-                "w": In(data.ArrayLayout(data.ArrayLayout(parameters.w, simd), pe)),
+                "w": In(data.ArrayLayout(data.ArrayLayout(parameters.stored, simd), pe)),
                 "enable": In(1),
                 "first": In(1),
                 "last": In(1),
@@ -207,14 +215,16 @@ class MacArray(wiring.Component):
         m.d.comb += self.done.eq(
             delayed(m, self.enable & self.last, self.parameters.latency, "last")
         )
+        counts = self._counts(m)
         for pixel in range(self.pixels):
             for pe in range(self.pe):
                 element = ProcessingElement(self.parameters, self.psums)
                 m.submodules[f"pe{pixel}_{pe}"] = element
+                mine = (pixel * self.pe + pe) * self.sets // (self.pixels * self.pe)
+                if self.parameters.signs:
+                    m.d.comb += element.count.eq(counts[mine])
                 m.d.comb += [
-                    element.x.eq(
-                        self.x[(pixel * self.pe + pe) * self.sets // (self.pixels * self.pe)]
-                    ),
+                    element.x.eq(self.x[mine]),
                     element.w.eq(self.w[pe]),
                     element.slot.eq(slot),
                     element.next_slot.eq(next_slot),
@@ -223,3 +233,13 @@ class MacArray(wiring.Component):
                     self.acc[pixel * self.pe + pe].eq(element.acc),
                 ]
         return m
+
+    def _counts(self, m: Module) -> list[Value]:
+        """With ``signs``, how many operands of each set are not 0: all its PEs share that."""
+        p = self.parameters
+        counts = []
+        for n in range(self.sets if p.signs else 0):
+            m.submodules[f"taps{n}"] = taps = SignTaps(p.x, p.simd)
+            m.d.comb += taps.x.eq(self.x[n])
+            counts.append(taps.count)
+        return counts

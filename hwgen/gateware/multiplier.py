@@ -1,11 +1,12 @@
-"""Multipliers: one that a DSP block takes whole with its registers, and wide ones made of those."""
+"""Multipliers: one that a DSP block takes whole, wide ones made of those, and shifts."""
 
 from __future__ import annotations
 
-from amaranth.hdl import ClockSignal, Instance, Module, Shape, Signal, Value
+from amaranth.hdl import ClockSignal, Instance, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..numeric.powers import PowerCode
 from .counter import datum
 
 LIMB = 17
@@ -92,6 +93,36 @@ module hwgen_mul #(
     endgenerate
 endmodule
 """
+
+
+class PowerMultiplier(wiring.Component):
+    """A value times a signed power of two, given by its code word: a shift and a sign.
+
+    Parameters: shape of the value; the code. Members: a, b (in), p (out). Latency and initiation
+    interval are those of Multiplier.
+    """
+
+    LATENCY = Multiplier.LATENCY
+
+    def __init__(self, a: Shape, code: PowerCode) -> None:
+        self.a_shape, self.code = Shape.cast(a), code
+        # The smallest value needs one bit more when its sign is turned.
+        self.shape = signed(self.a_shape.width + 1 + code.high)
+        super().__init__(
+            {"a": In(self.a_shape), "b": In(unsigned(code.width)), "p": Out(self.shape)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        code = self.code
+        a, b = datum(self.a_shape, "a_held"), datum(unsigned(code.width), "b_held")
+        size = Signal(self.shape, name="size")
+        with m.Switch(b[:-1]):
+            for exponent in range(code.low, code.high + 1):
+                with m.Case(exponent - code.low):
+                    m.d.comb += size.eq(a << exponent)
+        m.d.sync += [a.eq(self.a), b.eq(self.b), self.p.eq(Mux(b[-1], -size, size))]
+        return m
 
 
 class WideMultiplier(wiring.Component):

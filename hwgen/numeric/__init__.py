@@ -9,11 +9,13 @@ from .arith import (
     requantize,
     round_shift,
 )
+from .powers import PowerCode
 from .types import MAX_TENSOR_WIDTH, Overflow, QType, Rounding, parse_type, type_for_range
 
 __all__ = [
     "MAX_TENSOR_WIDTH",
     "Overflow",
+    "PowerCode",
     "QType",
     "Rounding",
     "apply_overflow",

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..ir import Graph, Tensor, ops
+from ..numeric import PowerCode
 from . import latency
 from .events import FRAMES, Deadlock, Simulation, Timing, sink, source, steady_interval
 from .folding import Folding, choose_for_interval, choose_for_multipliers, folding
@@ -341,6 +342,7 @@ def _mac_unit(
     op, requant = stage.op, stage.requant
     assert isinstance(op, (ops.Conv2D, ops.Dense)) and requant is not None
     acc = op.infer(stage.name, [stage.input])
+    powers = PowerCode.of(op.weights, op.weight_type.width)
     outputs = op.weights.shape[-1]
     common: dict[str, Any] = {
         "name": stage.name,
@@ -353,7 +355,7 @@ def _mac_unit(
         "taps": op.weights.size // outputs,
         "outputs": outputs,
         "multiplies": needs_multiplier(requant, acc),
-        "weight_bits": op.weight_type.width,
+        "weight_bits": powers.width if powers else op.weight_type.width,
         "acc_bits": acc.type.width + (not acc.type.signed),
         "parameter_bits": _parameter_bits(requant),
         "shadow": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -10,8 +11,17 @@ import numpy as np
 import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
-from hwgen.gateware.mac import MacArray, MacParameters, tree_levels
-from hwgen.numeric import Overflow, QType, Rounding, apply_overflow, round_shift, type_for_range
+from hwgen.gateware.dot import tree_levels
+from hwgen.gateware.mac import MacArray, MacParameters
+from hwgen.numeric import (
+    Overflow,
+    PowerCode,
+    QType,
+    Rounding,
+    apply_overflow,
+    round_shift,
+    type_for_range,
+)
 from hwgen.plan import latency
 from tests.helpers.streams import join, run, split
 
@@ -74,11 +84,24 @@ class Schedule:
                     self._step(rng, True, n == 0, n == length - 1, slot)
 
     def _step(self, rng: Random, enable: bool, first: bool, last: bool, slot: int) -> None:
-        def values(count: int, shape: Shape) -> list[list[int]]:
-            return [[operand(rng, shape) for _ in range(self.p.simd)] for _ in range(count)]
+        def values(count: int, one: Callable[[], int]) -> list[list[int]]:
+            return [[one() for _ in range(self.p.simd)] for _ in range(count)]
 
-        x, w = values(self.pixels, self.p.x), values(self.pe, self.p.w)
+        x = values(self.pixels, lambda: self._operand(rng))
+        w = values(self.pe, lambda: self._weight(rng))
         self.steps.append(Step(x, w, enable, first, last, slot))
+
+    def _operand(self, rng: Random) -> int:
+        if self.p.signs:
+            return rng.choice([v for v in (-1, 0, 1) if self.p.x.signed or v >= 0])
+        return operand(rng, self.p.x)
+
+    def _weight(self, rng: Random) -> int:
+        code = self.p.powers
+        if code is None:
+            return operand(rng, self.p.w)
+        values = [sign << n for n in range(code.low, code.high + 1) for sign in (-1, 1)]
+        return rng.choice([*values, 0] if code.zero else values)
 
     def results(self) -> dict[int, list[int]]:
         """The step of each finished sum and its accumulators, pixel-major."""
@@ -108,7 +131,8 @@ def check(schedule: Schedule) -> None:
             if cycle < len(schedule.steps):
                 s = schedule.steps[cycle]
                 ctx.set(array.x.as_value(), join([v for r in s.x for v in r], p.x.width))
-                ctx.set(array.w.as_value(), join([v for r in s.w for v in r], p.w.width))
+                codes = [p.encode(v) for r in s.w for v in r]
+                ctx.set(array.w.as_value(), join(codes, p.stored.width))
                 ctx.set(array.first, s.first)
                 ctx.set(array.last, s.last)
                 ctx.set(array.slot, s.slot)
@@ -136,6 +160,46 @@ def test_exact_sums_of_any_widths(seed: int) -> None:
     schedule = Schedule(p, rng.randint(1, 3), rng.randint(1, 2), 1)
     schedule.fill(rng, 12, rng.choice([0.0, 0.4]))
     check(schedule)
+
+
+CODES = {
+    "binary": PowerCode(0, 0, False),
+    "binary_scaled": PowerCode(3, 3, False),
+    "ternary": PowerCode(0, 0, True),
+    "powers": PowerCode(0, 6, True),
+    "powers_without_0": PowerCode(2, 5, False),
+}
+
+
+def power_parameters(code: PowerCode, x: Shape, simd: int, signs: bool = False) -> MacParameters:
+    w = signed(code.high + 2)
+    return MacParameters(x, w, exact_accumulator(x, w, 5 * simd), simd, powers=code, signs=signs)
+
+
+@pytest.mark.parametrize("x", [signed(8), unsigned(8), unsigned(1), signed(1)], ids=repr)
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+def test_powers_of_two(code: PowerCode, x: Shape) -> None:
+    """Weights by shifts and signs, all of the operands' extremes among them."""
+    rng = Random(f"{code} {x}")
+    schedule = Schedule(power_parameters(code, x, rng.choice([1, 3, 9])), 2, 1, rng.choice([1, 2]))
+    schedule.fill(rng, 12, 0.2)
+    check(schedule)
+
+
+@pytest.mark.parametrize("code", ["binary", "binary_scaled"])
+@pytest.mark.parametrize("x", [signed(2), signed(5), unsigned(1)], ids=repr)
+@pytest.mark.parametrize("simd", [1, 2, 7, 33])
+def test_signs_are_counted(simd: int, x: Shape, code: str) -> None:
+    """XNOR and popcount, with zeros among the operands as padding has them."""
+    rng = Random(f"{simd} {x}")
+    schedule = Schedule(power_parameters(CODES[code], x, simd, signs=True), 3, 2, 1)
+    schedule.fill(rng, 12, 0.2)
+    check(schedule)
+
+
+def test_signs_need_weights_that_are_signs() -> None:
+    with pytest.raises(ValueError, match="weights are signs"):
+        power_parameters(CODES["ternary"], signed(2), 4, signs=True)
 
 
 @pytest.mark.parametrize("psums", [2, 3, 4, 7])

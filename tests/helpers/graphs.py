@@ -31,6 +31,10 @@ def random_type(rng: Random, widths: tuple[int, int] = (1, 12)) -> QType:
     )
 
 
+def _modes(rng: Random) -> tuple[Rounding, Overflow]:
+    return rng.choice(list(Rounding)), rng.choice(list(Overflow))
+
+
 def random_codes(rng: Random, qtype: QType, shape: tuple[int, ...]) -> np.ndarray:
     """Integers of a type, its extremes among them more often than chance would have it."""
     values = np.random.default_rng(rng.getrandbits(32))
@@ -206,6 +210,42 @@ class _Builder:
         self.add(join, *ends)
         self.requantize()
 
+    def few_weights(self) -> None:
+        """A convolution or dense layer whose weights are powers of two, its input often signs."""
+        rng = self.rng
+        if rng.random() < 0.6:
+            self.signs()
+        few = rng.choice([[-1, 1], [-4, 4], [-1, 0, 1], [1], [-4, -2, 1, 8], [0, -2, 2, 4, 16]])
+        qtype = QType(True, rng.randint(6, 8), rng.randint(-1, 6), *_modes(rng))
+        x = self.edge
+        outputs = rng.randint(1, 5)
+        choose = np.random.default_rng(rng.getrandbits(32)).choice
+        if len(x.shape) != 3:
+            weights = choose(few, (x.size, outputs))
+            acc = random_accumulator(rng, x.type.frac + qtype.frac, x.size)
+            self.add(ops.Dense(weights, qtype, accumulator=acc))
+        else:
+            window = _window(rng, x.hwc[:2], 5)
+            if window is None:
+                return
+            groups = rng.choice([1, 1, x.channels])
+            weights = choose(few, (*window.pop("kernel"), x.channels // groups, groups * outputs))
+            taps = weights[..., 0].size
+            acc = random_accumulator(rng, x.type.frac + qtype.frac, taps)
+            self.add(ops.Conv2D(weights, qtype, accumulator=acc, groups=groups, **window))
+        self.requantize()
+
+    def signs(self) -> None:
+        """-1 and +1, at times 0, or one bit."""
+        rng = self.rng
+        middle = int(np.median(self.sample))
+        qtype = QType(True, 2, 0, *_modes(rng))
+        values = rng.choice([[-1, 1], [1, -1], [-1, 0, 1], [0, 1]])
+        if values == [0, 1]:
+            qtype = QType(False, 1, 0, *_modes(rng))
+        thresholds = sorted(middle + rng.randint(-1, 1) for _ in values[1:])
+        self.add(ops.Staircase(np.array(thresholds), np.array(values), qtype))
+
     def same_conv(self, outputs: int) -> None:
         """A convolution that keeps rows and columns."""
         rng, x = self.rng, self.edge
@@ -290,10 +330,16 @@ def random_rich_graph(rng: Random) -> Graph:
     return _random_graph(rng, more)
 
 
+def random_signs_graph(rng: Random) -> Graph:
+    """Likewise, with weights that need no multiplier."""
+    return _random_graph(rng, lambda builder: builder.few_weights())
+
+
 GRAPHS = {
     "chain": random_graph,
     "branching": random_branching_graph,
     "rich": random_rich_graph,
+    "signs": random_signs_graph,
 }
 """Kinds of random graphs; the graph of a seed never changes."""
 

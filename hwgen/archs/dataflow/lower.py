@@ -19,7 +19,7 @@ from ...gateware.requantizer import RequantParameters
 from ...gateware.staircase import Staircase, StaircaseParameters
 from ...gateware.streams import element
 from ...ir import Accumulator, Graph, Tensor, ops
-from ...numeric import QType
+from ...numeric import PowerCode, QType
 from ...plan import units
 
 
@@ -163,6 +163,8 @@ def _mac(
     if op.accumulator is not None:
         drop = x.type.frac + op.weight_type.frac - op.accumulator.type.frac
         _check_group(unit, op.accumulator)
+    powers = PowerCode.of(op.weights, op.weight_type.width)
+    ends = (*x.range, x.type.zero_point)
     return MacParameters(
         x=shape,
         w=element(op.weight_type),
@@ -170,6 +172,8 @@ def _mac(
         simd=unit.simd,
         exact=op.accumulator is None,
         drop=drop,
+        powers=powers,
+        signs=powers is not None and powers.width == 1 and -1 <= min(ends) <= max(ends) <= 1,
     )
 
 
