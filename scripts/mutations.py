@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 UNITS = ("tests/gateware", "tests/archs")
 NUMBERS = ("tests/numeric",)
+SIGNS = ("tests/gateware/test_mac.py", "tests/archs/test_few_weights.py")
 GOLDEN = ("tests/ir", "tests/archs")
 
 
@@ -83,24 +84,28 @@ MUTATIONS = (
         GATES + "dot.py",
         "agrees.eq(_is_tap(x_held) & (_is_negative(x_held) == w_held))",
         "agrees.eq(_is_negative(x_held) == w_held)",
+        SIGNS,
     ),
     Mutation(
         "powers of two without their sign",
         GATES + "multiplier.py",
         "self.p.eq(Mux(b[-1], -size, size))",
         "self.p.eq(size)",
+        SIGNS,
     ),
     Mutation(
         "lanes beyond the last input multiplied by a filler",
         GATES + "dense.py",
         "if self.mac.filler == 0 or used == simd:",
         "if True:",
+        SIGNS,
     ),
     Mutation(
         "taps beyond the last one multiplied by a filler",
         GATES + "conv.py",
         "if start + lane >= self.taps and self.mac.filler:",
         "if False:",
+        SIGNS,
     ),
     Mutation(
         "weights of two outputs swapped",
