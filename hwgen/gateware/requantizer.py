@@ -178,6 +178,15 @@ def rounding_increment(value: Value, shift: int, rounding: Rounding) -> Value:
         value = Cat(value, *[value[-1]] * (len(extended) - len(value)))
     half, negative, odd = value[shift - 1], value[-1], value[shift]
     below = value[: shift - 1].any() if shift > 1 else Const(0)
+    return raised(half, below, negative, odd, rounding)
+
+
+def raised(half: Value, below: Value, negative: Value, odd: Value, rounding: Rounding) -> Value:
+    """Whether a floor is raised by one.
+
+    half, below : the highest dropped bit, and whether there is a 1 below it; negative, odd : of
+    the value, and of its floor.
+    """
     rest = half | below
     match rounding:
         case Rounding.FLOOR:

@@ -193,6 +193,12 @@ def _shape(value: Any) -> tuple[int, ...]:
     return shape
 
 
+def _types(value: Any) -> tuple[QType, ...]:
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ValueError(f"expected a list of types, got {value!r}")
+    return tuple(QType.from_json(item) for item in value)
+
+
 def optional(kind: Kind) -> Kind:
     """The same kind, or null."""
     return Kind(
@@ -216,6 +222,7 @@ PADS = Kind("[[top, bottom], [left, right]]", _pads, lambda value: [list(p) for 
 INTS = Kind("integers, nested lists or packed", lambda v: _array(v, True), _encode_array)
 REALS = Kind("numbers, nested lists or packed", lambda v: _array(v, False), _encode_array)
 TYPE = Kind("type object", QType.from_json, lambda value: value.to_json())
+TYPES = Kind("list of type objects", _types, lambda value: [t.to_json() for t in value])
 CLIP = Kind("[low, high]", _clip, list)
 ACCUMULATOR = Kind(
     "{width, frac, overflow, group} and, with fewer fractional bits than the products, rounding",

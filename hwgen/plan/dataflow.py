@@ -20,6 +20,7 @@ from .stages import INPUT, Stage, output_stream, stages_of, window_of
 from .units import (
     AddUnit,
     ArgMaxUnit,
+    CastUnit,
     ConcatUnit,
     ConvUnit,
     DenseUnit,
@@ -324,6 +325,13 @@ def _unit(
         return StaircaseUnit(
             **common, output=out(stream.lanes), delay=delay, parameter_bits=op.parameters_bits
         )
+    if isinstance(op, ops.Cast):
+        positions = len(op.rows(stage.input))
+        beats = positions * beats_of(channels, stream.lanes)
+        return CastUnit(
+            **common, output=out(stream.lanes), delay=latency.cast(beats, len(op.types)),
+            positions=positions, types=len(op.types),
+        )  # fmt: skip
     assert isinstance(op, ops.Requantize)
     multiplies = needs_multiplier(op, stage.input)
     return RequantUnit(

@@ -59,3 +59,8 @@ def staircase(width: int, rows: int, steps: int) -> int:
         return rom(1 << width)
     levels = steps.bit_length()
     return sum(rom(rows << n) + 1 for n in range(levels)) + rom(1 << levels)
+
+
+def cast(beats: int, types: int) -> int:
+    """The number of an element's type, the type's bounds (and zero's), rounding, overflow."""
+    return rom(beats) + rom(types + 1) + 2

@@ -146,6 +146,7 @@ def _(op: ops.Dense, node: Node, following: Node | None, graph: Graph) -> Stage:
 @stage_of.register(ops.Add)
 @stage_of.register(ops.Concat)
 @stage_of.register(ops.Staircase)
+@stage_of.register(ops.Cast)
 @stage_of.register(ops.Pad)
 @stage_of.register(ops.Upsample)
 def _(op: Op, node: Node, following: Node | None, graph: Graph) -> Stage:

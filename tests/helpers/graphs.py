@@ -235,6 +235,21 @@ class _Builder:
             self.add(ops.Conv2D(weights, qtype, accumulator=acc, groups=groups, **window))
         self.requantize()
 
+    def cast(self) -> None:
+        """A type for each element, channel or position, zero among them."""
+        rng, x = self.rng, self.edge
+        modes = _modes(rng)
+        frac = x.type.frac + rng.randint(-3, 2)
+        types = []
+        for _ in range(rng.choice([1, 2, 3, 6])):
+            low = frac - rng.randint(0, 4)
+            types.append(QType(rng.random() < 0.5, rng.randint(1, 7), low, *modes))
+        shape = [n if rng.random() < 0.7 else 1 for n in x.shape]
+        values = np.random.default_rng(rng.getrandbits(32))
+        op = ops.Cast(tuple(types), values.integers(-1, len(types), shape))
+        if op.type.width <= 16:
+            self.add(op)
+
     def signs(self) -> None:
         """-1 and +1, at times 0, or one bit."""
         rng = self.rng
@@ -330,16 +345,20 @@ def random_rich_graph(rng: Random) -> Graph:
     return _random_graph(rng, more)
 
 
-def random_signs_graph(rng: Random) -> Graph:
-    """Likewise, with weights that need no multiplier."""
-    return _random_graph(rng, lambda builder: builder.few_weights())
+def random_types_graph(rng: Random) -> Graph:
+    """Likewise, with weights that need no multiplier, and elements with types of their own."""
+
+    def more(builder: _Builder) -> None:
+        rng.choice([builder.few_weights, builder.cast])()
+
+    return _random_graph(rng, more)
 
 
 GRAPHS = {
     "chain": random_graph,
     "branching": random_branching_graph,
     "rich": random_rich_graph,
-    "signs": random_signs_graph,
+    "types": random_types_graph,
 }
 """Kinds of random graphs; the graph of a seed never changes."""
 

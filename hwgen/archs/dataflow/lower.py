@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 from ...errors import UserError
 from ...gateware.border import Pad, Upsample
 from ...gateware.branch import Add, Concat, Fork
+from ...gateware.cast import Cast, CastParameters
 from ...gateware.conv import Conv, Depths
 from ...gateware.dense import Dense
 from ...gateware.elementwise import ArgMax, Elementwise, Regroup, Requant
@@ -111,6 +112,21 @@ def _(unit: units.StaircaseUnit, graph: Graph, shape: Shape) -> Elementwise:
     )
     core = Staircase(unit.name, shape, unit.input.lanes, unit.input.channels, parameters)
     return Elementwise(core, shape, out, unit.fifo)
+
+
+@lower_unit.register
+def _(unit: units.CastUnit, graph: Graph, shape: Shape) -> Elementwise:
+    node = next(node for node in graph.nodes if node.name == unit.layers[0])
+    op, (x,) = node.op, graph.operands(node)
+    assert isinstance(op, ops.Cast)
+    lanes = unit.input.lanes
+    index = []
+    for row in op.rows(x).tolist():
+        row += [-1] * (-len(row) % lanes)
+        index += [tuple(row[n : n + lanes]) for n in range(0, len(row), lanes)]
+    parameters = CastParameters(op.types, x.type.frac, op.type, tuple(index))
+    core = Cast(unit.name, shape, lanes, parameters)
+    return Elementwise(core, shape, element(op.type), unit.fifo)
 
 
 @lower_unit.register

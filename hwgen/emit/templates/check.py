@@ -103,6 +103,21 @@ def pads_of(layer, x, y):
     return False
 
 
+def cast_range(layer):
+    """From the smallest to the largest value of the types that elements have."""
+    frac = max(t["frac"] for t in layer["types"])
+    ends = []
+    for index in set(flat(layer["index"])):
+        if index < 0:
+            ends.append(0)
+            continue
+        qtype = layer["types"][index]
+        low, high = limits(qtype)
+        low = -high if qtype["signed"] and qtype["overflow"] == "saturate_symmetric" else low
+        ends += [low << (frac - qtype["frac"]), high << (frac - qtype["frac"])]
+    return min(ends), max(ends)
+
+
 def range_of(layer, inputs, y):
     """The range that an op's output must have, None where it is that of its type."""
     op, x = layer["op"], inputs[0]
@@ -114,6 +129,8 @@ def range_of(layer, inputs, y):
         return product_range(layer, low, high, padded, x["type"].get("zero_point", 0))
     if op == "requantize":
         return tuple(layer["clip"]) if layer["clip"] is not None else None
+    if op == "cast":
+        return cast_range(layer)
     if op == "staircase":
         values = flat(layer["values"])
         return min(values), max(values)

@@ -3,6 +3,7 @@
 from .argmax import ArgMax
 from .batch_norm import BatchNorm
 from .border import Pad, Upsample
+from .cast import Cast
 from .conv2d import Conv2D
 from .dense import Dense
 from .join import Add, Concat
@@ -16,6 +17,7 @@ __all__ = [
     "ArgMax",
     "AvgPool",
     "BatchNorm",
+    "Cast",
     "Concat",
     "Conv2D",
     "Dense",

@@ -3,7 +3,7 @@
 from .base import BeatUnit, StreamShape, Unit, beats_of
 from .border import PadUnit, UpsampleUnit
 from .branch import AddUnit, ConcatUnit, ForkUnit, JoinUnit
-from .elementwise import ArgMaxUnit, RegroupUnit, RequantUnit, StaircaseUnit
+from .elementwise import ArgMaxUnit, CastUnit, RegroupUnit, RequantUnit, StaircaseUnit
 from .mac import ConvUnit, DenseUnit, MacUnit
 from .pools import StreamPoolUnit, WindowPoolUnit
 from .windowed import WindowedUnit, rows_needed
@@ -12,6 +12,7 @@ __all__ = [
     "AddUnit",
     "ArgMaxUnit",
     "BeatUnit",
+    "CastUnit",
     "ConcatUnit",
     "ConvUnit",
     "DenseUnit",

@@ -45,6 +45,24 @@ class StaircaseUnit(BeatUnit):
 
 
 @dataclass(frozen=True)
+class CastUnit(BeatUnit):
+    """Elements to types of their own, on a stream. See gateware Cast.
+
+    positions : pixels after which the types repeat. types : how many there are.
+    """
+
+    kind: ClassVar[str] = "cast"
+
+    positions: int
+    types: int
+
+    @property
+    def memory_bits(self) -> int:
+        beats = self.positions * beats_of(self.input.channels, self.input.lanes)
+        return super().memory_bits + beats * self.input.lanes * self.types.bit_length()
+
+
+@dataclass(frozen=True)
 class ArgMaxUnit(BeatUnit):
     """Index of the largest channel. See gateware ArgMax."""
 
