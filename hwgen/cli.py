@@ -209,7 +209,7 @@ def _describe_plan(plan: DataflowPlan, output: Output) -> dict[str, Any]:
     rows = []
     for unit in plan.units:
         fold = f"{unit.pe}x{unit.simd}" if unit.pe else ""
-        capacities = ", ".join(f"{f} {getattr(unit, f)}" for f in unit.capacities)
+        capacities = ", ".join(f"{f} {unit.capacity(f)}" for f in unit.capacities)
         starved, blocked = (d.get(unit.name, 0) for d in (timing.starved, timing.blocked))
         bound = max(unit.bounds.values())
         rows.append([unit.name, unit.kind, fold, bound, capacities, starved, blocked])

@@ -19,6 +19,7 @@ from ..numeric import QType
 
 __all__ = ["IMPORTERS", "Importer", "Source", "load"]
 
+_ZIP_SIGNATURE = b"PK\x03\x04"
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -78,8 +79,22 @@ def _read_qkeras(source: Source, input_type: QType | None, weights: Path | None)
     return load_qkeras(source.path, source.json, input_type, weights)
 
 
+def _is_keras_archive(source: Source) -> bool:
+    # Other archives begin in the same way.
+    return source.head.startswith(_ZIP_SIGNATURE) and source.path.suffix.lower() == ".keras"
+
+
+def _read_keras_archive(source: Source, input_type: QType | None, weights: Path | None) -> Graph:
+    from .hgq import load_hgq
+
+    if weights is not None:
+        raise UserError("a weights file was given, but a .keras archive holds its own")
+    return load_hgq(source.path, input_type)
+
+
 IMPORTERS: tuple[Importer, ...] = (
     Importer("hwgen model description", (".json",), _is_own, _read_own),
+    Importer("HGQ2", (".keras",), _is_keras_archive, _read_keras_archive),
     Importer("QKeras", (".h5", ".hdf5", ".json"), _is_qkeras, _read_qkeras),
 )
 """All formats; the first whose content matches reads the file."""
@@ -95,7 +110,7 @@ def load(
 
     Parameters
     ----------
-    path : the model: QKeras HDF5, Keras architecture JSON, or the project's own JSON.
+    path : the model: QKeras HDF5, Keras architecture JSON, HGQ2 .keras, or the project's own JSON.
     input_type : type of the input, for formats that do not state it.
     weights : HDF5 weights of an architecture JSON; None: ``NAME_weights.h5`` or ``NAME.h5``.
 

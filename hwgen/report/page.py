@@ -182,7 +182,8 @@ def _resources(report: dict[str, Any]) -> str:
     )
 
 
-_CAPACITY = {"ring": "rows", "windows": "windows", "shadow": "shadow", "fifo": "fifo"}
+_CAPACITY: dict[str, str] = {"ring": "rows"}
+"""Fields of buffers that have another name."""
 
 
 def _buffers(report: dict[str, Any], package: Package) -> str:
@@ -191,9 +192,9 @@ def _buffers(report: dict[str, Any], package: Package) -> str:
     rows = []
     for name, estimate in report["high_water_estimate"].items():
         unit, _, part = name.rpartition(".")
-        depth = None
-        if unit in units:
-            depth = getattr(units[unit], _CAPACITY.get(part, ""), None)
+        field = _CAPACITY.get(part) or part
+        sized = unit in units and field in units[unit].capacities
+        depth = units[unit].capacity(field) if sized else None
         share = 100 * estimate / depth if depth else 0
         bar = f'<span class="slot"><span class="bar work" style="width:{share:.0f}%"></span></span>'
         rows.append(

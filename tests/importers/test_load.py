@@ -66,7 +66,7 @@ def test_no_hdf5(tmp_path: Path, name: str) -> None:
     assert "content is not that of" in message(path)
 
 
-@pytest.mark.parametrize("name", ["m.xyz", "m.keras", "m.tflite"])
+@pytest.mark.parametrize("name", ["m.xyz", "m.pb", "m.tflite"])
 def test_unknown_suffix_lists_what_is_supported(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"PK\x03\x04....")

@@ -15,7 +15,7 @@ import pytest
 import hwgen
 from hwgen.errors import UserError
 from hwgen.importers import load
-from hwgen.importers.qkeras.architecture import Layer
+from hwgen.importers.keras.architecture import Layer
 from hwgen.importers.qkeras.functions import quantizer_function
 from hwgen.importers.qkeras.parameters import quantize_bias, quantize_kernel
 from hwgen.importers.qkeras.quantizers import activation_quantizer, parse_quantizer

@@ -1,26 +1,24 @@
 """QKeras models (HDF5, or architecture JSON with HDF5 weights), read without TensorFlow.
 
-The way of a file: ``files`` reads bytes, ``architecture`` finds the layers and their order,
-``layers`` and ``kernels`` turn each layer into ``steps``, ``flow`` connects them, ``lower`` turns
-them into a graph.
-``quantizers`` and ``parameters`` hold the integer rules of QKeras for activations and for weights,
-``affine`` the exact per-channel arithmetic between accumulator and quantizer.
+The way of a file: ``files`` reads bytes, ``layers`` and ``kernels`` turn each layer into steps, and
+``..keras`` those into a graph. ``quantizers`` and ``parameters`` hold the integer rules of QKeras
+for activations and weights, ``functions`` those of its activations that are no clipped rounding.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
 from ...ir import Graph
 from ...numeric import QType
-from .architecture import read_network
+from ..keras import identifier
+from ..keras.architecture import read_network
+from ..keras.flow import Flow
+from ..keras.lower import lower
 from .files import find_weights, read_hdf5
-from .flow import Flow
 from .layers import check_supported, steps_of
-from .lower import lower
 
 
 def is_architecture(obj: Any) -> bool:
@@ -63,11 +61,5 @@ def load_qkeras(
         network.layers,
         lambda layer: steps_of(layer, content.weights.get(layer.name, {})),
     )
-    name = _identifier(path.stem)
+    name = identifier(path.stem)
     return lower(name, network.input_name, network.input_shape, flow, input_type)
-
-
-def _identifier(stem: str) -> str:
-    """A file's stem as a valid identifier."""
-    name = re.sub(r"\W", "_", stem, flags=re.ASCII)
-    return name if name and not name[0].isdigit() else f"m_{name}"

@@ -7,48 +7,16 @@ they are staircases, whose thresholds are found here by bisection with exact ari
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
-from ...errors import UserError
-from ...ir import Tensor
-from ...ir.ops import Staircase
-from ...numeric import MAX_TENSOR_WIDTH, type_for_range
-from .affine import Affine, fraction_bits
-from .quantizers import ActivationQuantizer, Spec, number_alpha, ternary_threshold
-
-Real = Callable[[Fraction], Fraction]
+from ..keras.functions import FLOAT64, Function, sigmoid64, tanh64
+from .quantizers import Spec, number_alpha, ternary_threshold
 
 _EPSILON = Fraction(float(np.float32(1e-7)))
 """K.epsilon()"""
-
-
-@dataclass(frozen=True)
-class Function:
-    """A non-decreasing function of real numbers; ``note``: what its reader should know."""
-
-    value: Real
-    note: str | None = None
-
-    def then(self, outer: Function) -> Function:
-        """First this one, then the other."""
-        return Function(lambda x: outer.value(self.value(x)), self.note or outer.note)
-
-
-_FLOAT64 = "in float64; QKeras' float32 can fall on the other side of a rounding threshold"
-
-
-def rounding_of(quantizer: ActivationQuantizer) -> Function:
-    """A clipped rounding as a function."""
-    q = quantizer
-    unit, step = Fraction(2) ** q.grid, Fraction(2) ** -q.type.frac
-    if q.binary:
-        return Function(lambda x: step if x >= 0 else -step)
-    return Function(lambda x: min(max(round(x * unit), q.type.low), q.type.max) * step)
 
 
 def quantizer_function(spec: Spec) -> Function | None:
@@ -67,38 +35,6 @@ def quantizer_function(spec: Spec) -> Function | None:
         "ternary": _few,
     }
     return makers[spec.name](spec) if spec.name in makers else None
-
-
-def curve(name: str, params: dict[str, Any]) -> Function | None:
-    """An activation of Keras before a quantizer, in the float32 operations of Keras."""
-    if name == "leaky_relu":
-        slope = np.float32(params["slope"])
-        return Function(lambda x: x if x >= 0 else _exact(np.float32(float(x)) * slope))
-    if name == "hard_sigmoid":
-
-        def hard(x: Fraction) -> Fraction:
-            line = np.float32(0.2) * np.float32(float(x)) + np.float32(0.5)
-            return min(max(_exact(line), Fraction(0)), Fraction(1))
-
-        return Function(hard)
-    if name == "tanh":
-        return Function(_tanh64, f"tanh {_FLOAT64}")
-    if name == "sigmoid":
-        return Function(_sigmoid64, f"sigmoid {_FLOAT64}")
-    return None
-
-
-def _exact(x: np.float32) -> Fraction:
-    return Fraction(float(x))
-
-
-def _tanh64(x: Fraction) -> Fraction:
-    return Fraction(math.tanh(x))
-
-
-def _sigmoid64(x: Fraction) -> Fraction:
-    # exp() of a large number overflows where the result is long 0.
-    return Fraction(1 / (1 + math.exp(min(-x, Fraction(700)))))
 
 
 def _leaky_relu(spec: Spec) -> Function:
@@ -128,11 +64,11 @@ def _tanh(spec: Spec) -> Function:
 
     def value(x: Fraction) -> Fraction:
         # Hard tanh is 2 * clip(x / 2 + 1 / 2) - 1.
-        p = _tanh64(x) if real else min(max(x, Fraction(-1)), Fraction(1))
+        p = tanh64(x) if real else min(max(x, Fraction(-1)), Fraction(1))
         return min(max(Fraction(round(p * m), m), low), 1 - Fraction(1, m))
 
     real = spec.flag("use_real_tanh")
-    return Function(value, f"tanh {_FLOAT64}" if real else None)
+    return Function(value, f"tanh {FLOAT64}" if real else None)
 
 
 def _sigmoid(spec: Spec) -> Function:
@@ -140,11 +76,11 @@ def _sigmoid(spec: Spec) -> Function:
     low, half = Fraction(int(spec.flag("symmetric")), m), Fraction(1, 2)
 
     def value(x: Fraction) -> Fraction:
-        p = _sigmoid64(x) if real else min(max(x * half + half, Fraction(0)), Fraction(1))
+        p = sigmoid64(x) if real else min(max(x * half + half, Fraction(0)), Fraction(1))
         return min(max(Fraction(round(p * m), m), low), 1 - Fraction(1, m))
 
     real = spec.flag("use_real_sigmoid")
-    return Function(value, f"sigmoid {_FLOAT64}" if real else None)
+    return Function(value, f"sigmoid {FLOAT64}" if real else None)
 
 
 def _few(spec: Spec) -> Function:
@@ -217,64 +153,3 @@ def _relu_po2(spec: Spec) -> Function:
         raise spec.layer.error(f"{spec.name}: a negative_slope is not supported")
     powers = PowerOfTwo.of(spec, 0)
     return Function(lambda x: Fraction(2) ** powers.exponent(max(x, Fraction(0))))
-
-
-def staircase(function: Function, pending: Affine, x: Tensor) -> Staircase:
-    """What is pending on an edge, and the function behind it, as one op.
-
-    Raises UserError where the results do not fit a streamed tensor.
-    """
-    unit = Fraction(2) ** -x.type.frac
-
-    def real(code: int, scale: Fraction, offset: Fraction) -> Fraction:
-        v = code * scale * unit + offset
-        v = v if pending.low is None else max(v, pending.low)
-        return function.value(v if pending.high is None else min(v, pending.high))
-
-    channels = list(zip(pending.scale, pending.offset, strict=True))
-    found = {
-        each: _changes(lambda code, each=each: real(code, *each), *x.range)
-        for each in dict.fromkeys(channels)
-    }
-    values = sorted({value for steps in found.values() for _, value in steps})
-    frac = fraction_bits(values)
-    codes = [int(value * Fraction(2) ** frac) for value in values]
-    qtype = type_for_range(min(codes), max(codes), frac)
-    if qtype.width > MAX_TENSOR_WIDTH:
-        raise UserError(
-            f"its values take {qtype.width} bits, at most {MAX_TENSOR_WIDTH} can be streamed",
-            hint="use fewer bits",
-        )
-    rows = [_thresholds(found[each], values, x.range[1]) for each in channels]
-    if all(row == rows[0] for row in rows):
-        rows = rows[:1]
-    if len(values) == 1:
-        codes, rows = codes * 2, [[x.range[1] + 1]]
-    return Staircase(np.array(rows, np.int64), np.array(codes, np.int64), qtype)
-
-
-def _changes(real: Callable[[int], Fraction], low: int, high: int) -> list[tuple[int, Fraction]]:
-    """(input, value) where a non-decreasing function of integers takes each of its values."""
-    result = [(low, real(low))]
-    todo = [(low, result[0][1], high, real(high))]
-    while todo:
-        a, at_a, b, at_b = todo.pop()
-        if at_a == at_b:
-            continue
-        if b - a == 1:
-            result.append((b, at_b))
-            continue
-        middle = (a + b) // 2
-        at_middle = real(middle)
-        todo += [(middle, at_middle, b, at_b), (a, at_a, middle, at_middle)]
-    return result
-
-
-def _thresholds(steps: list[tuple[int, Fraction]], values: list[Fraction], high: int) -> list[int]:
-    """For each value but the least the first input that gives it or more; high + 1: none."""
-    result, position = [], 0
-    for value in values[1:]:
-        while position < len(steps) and steps[position][1] < value:
-            position += 1
-        result.append(steps[position][0] if position < len(steps) else high + 1)
-    return result

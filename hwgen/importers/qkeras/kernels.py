@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .architecture import Layer
+from ..keras.architecture import Layer
+from ..keras.functions import curve
+from ..keras.layers import in_one_row, window
+from ..keras.steps import Clip, Curve, Linear, Quantize, Softmax, Stairs, Step
 from .files import Weights
-from .functions import curve, quantizer_function
+from .functions import quantizer_function
 from .parameters import quantize_bias, quantize_kernel, quantize_vector
 from .quantizers import FloatArray, Spec, activation_quantizer, parse_quantizer
-from .steps import Clip, Curve, Linear, Quantize, RowAxis, Softmax, Stairs, Step
 
 
 def weight(layer: Layer, weights: Weights, name: str, shape: tuple[int | None, ...]) -> Any:
@@ -119,43 +121,22 @@ def dense(layer: Layer, weights: Weights) -> list[Step]:
     return _linear(layer, weights, (None, layer.integer("units")))
 
 
-def _window(layer: Layer, rank: int = 2) -> dict[str, Any]:
-    """Stride, padding and dilation of a convolution; one of rank 1 has one row."""
-    layer.require("data_format", ("channels_last",))
-    if rank == 2:
-        return {
-            "stride": layer.pair("strides"),
-            "dilation": layer.pair("dilation_rate", layer.config.get("dilation_rate", 1)),
-            "padding": layer.require("padding", ("valid", "same")),
-        }
-    stride, dilation = layer.single("strides"), layer.single("dilation_rate", 1)
-    padding = layer.require("padding", ("valid", "same", "causal"))
-    if padding == "causal":
-        padding = ((0, 0), ((layer.single("kernel_size") - 1) * dilation, 0))
-    return {"stride": (1, stride), "dilation": (1, dilation), "padding": padding}
-
-
 def conv2d(layer: Layer, weights: Weights) -> list[Step]:
     """A QConv2D layer, with or without a batch norm in it."""
     kernel, filters, groups = layer.pair("kernel_size"), layer.integer("filters"), 1
     if "groups" in layer.config:
         groups = layer.integer("groups")
-    return _linear(layer, weights, (*kernel, None, filters), groups=groups, **_window(layer))
+    return _linear(layer, weights, (*kernel, None, filters), groups=groups, **window(layer))
 
 
 def conv1d(layer: Layer, weights: Weights) -> list[Step]:
     """A QConv1D layer, as a convolution of one row."""
     layer.require("groups", (1,))
     shape = (layer.single("kernel_size"), None, layer.integer("filters"))
-    steps = _linear(layer, weights, shape, **_window(layer, 1))
+    steps = _linear(layer, weights, shape, **window(layer, 1))
     linear = steps[0]
     kernel = replace(linear.kernel, codes=linear.kernel.codes[None])
     return in_one_row(layer, [replace(linear, kernel=kernel)]) + steps[1:]
-
-
-def in_one_row(layer: Layer, steps: list[Step]) -> list[Step]:
-    """What is done to an image, done to a sequence."""
-    return [RowAxis(layer, add=True), *steps, RowAxis(layer, add=False)]
 
 
 def _depthwise_kernel(layer: Layer, weights: Weights, size: tuple[int, ...], times: int) -> Any:
@@ -187,7 +168,7 @@ def depthwise(layer: Layer, weights: Weights) -> list[Step]:
     if layer.class_name.endswith("Batchnorm"):
         inverse, bias = _folded(layer, weights, bias, outputs)
         latent = latent * inverse.reshape(latent.shape[2:])
-    step = _depthwise_step(layer, latent, _exact_bias(layer, bias, outputs), _window(layer))
+    step = _depthwise_step(layer, latent, _exact_bias(layer, bias, outputs), window(layer))
     return [step, *activation(layer, layer.config.get("activation"))]
 
 
@@ -205,7 +186,7 @@ def separable(rank: int) -> Callable[[Layer, Weights], list[Step]]:
             deep, kernel = deep[None], replace(kernel, codes=kernel.codes[None])
         bias = _exact_bias(layer, _bias(layer, weights, filters), filters)
         steps: list[Step] = [
-            _depthwise_step(layer, deep, None, _window(layer, rank)),
+            _depthwise_step(layer, deep, None, window(layer, rank)),
             Linear(layer, kernel, bias, stride=(1, 1)),
         ]
         steps = steps if rank == 2 else in_one_row(layer, steps)

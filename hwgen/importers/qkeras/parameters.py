@@ -5,14 +5,15 @@ So every code is the one that QKeras computes with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from ...numeric import Overflow, QType, Rounding, type_for_range
-from .affine import log2_exact
+from ..keras.affine import log2_exact
+from ..keras.quantizer import Kernel
 from .functions import PowerOfTwo, quantizer_function
 from .quantizers import (
     FLOAT32_BITS,
@@ -28,19 +29,6 @@ FloatArray = np.ndarray[Any, Any]
 
 _EPSILON = np.float32(1e-7)
 """K.epsilon()"""
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """Quantized weights: ``value = code * 2**-type.frac * scale`` of the output channel.
-
-    ``notes`` are sentences for the reader.
-    """
-
-    codes: np.ndarray[Any, Any]
-    type: QType
-    scale: tuple[Fraction, ...]
-    notes: tuple[str, ...] = ()
 
 
 def quantize_kernel(spec: Spec, x: FloatArray) -> Kernel:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...numeric import Overflow, QType, Rounding
-from .affine import log2_exact
-from .architecture import Layer
+from ..keras.affine import log2_exact
+from ..keras.architecture import Layer
+from ..keras.quantizer import ActivationQuantizer
 
 FloatArray = np.ndarray[Any, Any]
 
@@ -80,19 +81,6 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
         "number_of_unrolls": 5,
     },
 }
-
-
-@dataclass(frozen=True)
-class ActivationQuantizer:
-    """What a quantizer makes of a real number: ``code = round(x * 2**grid)``, saturated.
-
-    ``type.frac`` is ``grid`` but for an alpha other than 1, by which QKeras multiplies the code.
-    ``binary``: +1 where x >= 0, else -1 (``grid`` is 0).
-    """
-
-    type: QType
-    grid: int
-    binary: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...ir.ops import Add, AvgPool, Concat, MaxPool, Pad, Upsample
+from ...numeric import QType
 from .architecture import Layer
 from .functions import Function
-from .parameters import Kernel
-from .quantizers import ActivationQuantizer
+from .quantizer import ActivationQuantizer, Kernel
 
 PoolOp = type[MaxPool] | type[AvgPool]
 
@@ -66,6 +66,23 @@ class Quantize(Step):
 
 
 @dataclass(frozen=True)
+class Casting(Step):
+    """A quantizer with a type for each element. See ops.Cast."""
+
+    types: tuple[QType, ...]
+    index: np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Scale(Step):
+    """``x * scale + offset`` per channel, exactly; ``axis`` counts the frames' axis as 0."""
+
+    axis: int
+    scale: tuple[Fraction, ...]
+    offset: tuple[Fraction, ...]
+
+
+@dataclass(frozen=True)
 class Stairs(Step):
     """A quantizer that is no clipped rounding."""
 
@@ -94,6 +111,13 @@ class Border(Step):
     """Zeros around the image, or its pixels several times."""
 
     op: Pad | Upsample
+
+
+@dataclass(frozen=True)
+class Each(Step):
+    """Steps of their own for each input of the layer; they stand in its place."""
+
+    steps: tuple[tuple[Step, ...], ...]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ...ir import Graph, Node, Op, Tensor
 from ...ir.ops import (
     AvgPool,
     BatchNorm,
+    Cast,
     Concat,
     Conv2D,
     Dense,
@@ -32,9 +33,10 @@ from ...numeric import Overflow, QType, Rounding, parse_type, type_for_range
 from .affine import Affine, clip_codes, exact, fraction_bits, log2_exact, requantize
 from .flow import INPUT, Flow
 from .functions import Function, rounding_of, staircase
-from .quantizers import ActivationQuantizer
+from .quantizer import ActivationQuantizer
 from .steps import (
     Border,
+    Casting,
     Clip,
     Curve,
     Join,
@@ -43,6 +45,7 @@ from .steps import (
     Pooling,
     Quantize,
     RowAxis,
+    Scale,
     Shape,
     Softmax,
     Stairs,
@@ -98,8 +101,22 @@ def _input_type(flow: Flow, given: QType | None) -> tuple[Flow, QType, str]:
                 "left out: the input is its result"
             )
             return flow.without_first(), quantizer.type, note
+    quantizers = [flow.steps[reader] for reader in flow.readers(INPUT)]
+    if quantizers and all(isinstance(step, (Quantize, Casting)) for step in quantizers):
+        types = [t for step in quantizers for t in _types(step)]
+        wide = Cast(tuple(types), np.array([0])).type
+        names = ", ".join(step.name for step in quantizers)
+        return flow, wide, f"input type {wide}, which holds every type of its quantizers ({names})"
     note = f"input type {DEFAULT_INPUT} assumed: the model does not say it (set --input-type)"
     return flow, parse_type(DEFAULT_INPUT), note
+
+
+def _types(step: Step) -> tuple[QType, ...]:
+    """The types that a quantizer brings elements to."""
+    if isinstance(step, Quantize):
+        return (step.quantizer.type,)
+    assert isinstance(step, Casting)
+    return step.types
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,8 +332,27 @@ class _Lowering:
 
     def _quantize(self, step: Quantize, index: int, value: _Value) -> _Value:
         q = step.quantizer
+        if not _commutes(q):
+            value = self.settle(value)
         op = requantize(value.pending, value.edge.type.frac, q.type, q.grid, q.binary)
         return _Value.done(step.name, self.add(step.name, op, value.edge))
+
+    def _casting(self, step: Casting, index: int, value: _Value) -> _Value:
+        x = self.settle(value).edge
+        return _Value.done(step.name, self.add(step.name, Cast(step.types, step.index), x))
+
+    def _scale(self, step: Scale, index: int, value: _Value) -> _Value:
+        value = self.settle(value)
+        channels = value.edge.channels
+        if step.axis not in (-1, len(value.edge.shape)) or len(step.scale) != channels:
+            raise step.layer.error(
+                f"has factors for axis {step.axis} with {len(step.scale)} channels, its input has "
+                f"shape {value.edge.shape}",
+                "normalize the last axis",
+            )
+        result = _Value(step.name, value.edge, Affine(step.scale, step.offset))
+        # What is pending must be increasing.
+        return result if min(step.scale) > 0 else self.settle(result)
 
     def _stairs(self, step: Stairs, index: int, value: _Value) -> _Value:
         return self._staircase(step, step.function, value)
@@ -360,6 +396,7 @@ class _Lowering:
             value.pending.is_identity
             and isinstance(following, Quantize)
             and _plain(following.quantizer)
+            and (not between or _commutes(following.quantizer))
         ):
             # Where other steps stand between, the quantizer stays there as well: idempotent.
             name = step.name if between else following.name
@@ -415,6 +452,8 @@ _LOWERINGS: dict[type[Step], Callable[[_Lowering, Any, int, _Value], _Value]] = 
     Norm: _Lowering._norm,
     Clip: _Lowering._clip,
     Quantize: _Lowering._quantize,
+    Casting: _Lowering._casting,
+    Scale: _Lowering._scale,
     Stairs: _Lowering._stairs,
     Curve: _Lowering._curve,
     Pooling: _Lowering._pooling,
@@ -436,6 +475,12 @@ def _common_type(edges: list[Tensor]) -> list[tuple[Op | None, Tensor]]:
     factors = [1 << (frac - edge.type.frac) for edge in edges]
     ops = [Requantize.scaled(common, mult=factor) for factor in factors]
     return list(zip(ops, edges, strict=True))
+
+
+def _commutes(quantizer: ActivationQuantizer) -> bool:
+    """Whether a clip may happen in its codes: it saturates, and rounds as clips are rounded."""
+    saturates = quantizer.type.overflow in (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
+    return saturates and quantizer.type.rounding is Rounding.HALF_EVEN
 
 
 def _plain(quantizer: ActivationQuantizer) -> bool:

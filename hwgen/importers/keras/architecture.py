@@ -205,17 +205,25 @@ def _ends(value: Any) -> list[str]:
     return [item[0] for item in items if isinstance(item, list) and item]
 
 
+def _histories(value: Any) -> list[Any]:
+    """The [layer, node, tensor] of each tensor in the arguments of a call, as Keras 3 writes it."""
+    if isinstance(value, list):
+        return [history for item in value for history in _histories(item)]
+    if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
+        return []
+    history = value["config"].get("keras_history")
+    return [] if history is None else [history]
+
+
 def _sources(nodes: Any, layer: Layer) -> tuple[str, ...]:
     """The layers that this one reads."""
     if not isinstance(nodes, list) or not nodes:
         raise layer.error("is not connected")
-    if isinstance(nodes[0], dict):
-        raise layer.error(
-            "connections in the layout of Keras 3", "QKeras needs Keras 2: save the model there"
-        )
     if len(nodes) > 1:
         raise layer.error("is used several times", "shared layers are not supported yet")
     calls = nodes[0]
+    if isinstance(calls, dict):
+        calls = _histories(calls.get("args"))
     if isinstance(calls, list) and calls and isinstance(calls[0], str):
         calls = [calls]
     good = isinstance(calls, list) and calls

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .architecture import Layer
-from .steps import Step
+from .steps import Each, Step
 
 INPUT = -1
 """The model's input among sources."""
@@ -30,12 +30,24 @@ class Flow:
         results = {input_name: INPUT}
         steps: list[Step] = []
         sources: list[tuple[int, ...]] = []
-        for layer in layers:
-            read = tuple(results[name] for name in layer.sources)
-            for step in steps_of(layer):
+
+        def append(read: tuple[int, ...], chain: Sequence[Step]) -> tuple[int, ...]:
+            for step in chain:
                 steps.append(step)
                 sources.append(read)
                 read = (len(steps) - 1,)
+            return read
+
+        for layer in layers:
+            read = tuple(results[name] for name in layer.sources)
+            for step in steps_of(layer):
+                if isinstance(step, Each):
+                    if len(step.steps) != len(read):
+                        raise layer.error(f"has {len(read)} inputs, not {len(step.steps)}")
+                    pairs = zip(read, step.steps, strict=True)
+                    read = tuple(append((source,), chain)[0] for source, chain in pairs)
+                else:
+                    read = append(read, (step,))
             if len(read) != 1:
                 raise layer.error(f"has {len(read)} inputs, one is needed")
             results[layer.name] = read[0]
