@@ -5,7 +5,10 @@ from __future__ import annotations
 import struct
 import zlib
 from base64 import b64encode
+from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
+from statistics import mean
 
 import numpy as np
 
@@ -18,44 +21,79 @@ BOX, GAP = (196, 58), (26, 34)
 """Width and height of a unit's box, and the room between boxes, in pixels."""
 
 
+WAY = 30
+"""Width kept free for an edge that passes a row of boxes."""
+
+
+@dataclass
+class _Slot:
+    """A place in a row: a unit's box, or the way of an edge past the row (no ``texts``)."""
+
+    before: list[_Slot]
+    texts: tuple[str, str, str, str] | None = None
+    x: float = 0
+    y: float = 0
+
+    @property
+    def width(self) -> int:
+        return BOX[0] if self.texts else WAY
+
+
 def network_svg(graph: Graph, plan: DataflowPlan) -> str:
     """The units from top to bottom, those side by side that have the same way from the input."""
-    depth: dict[str, int] = {INPUT: 0}
-    rows: list[list[tuple[str, str, str, str]]] = [[_input_box(graph.inputs[0])]]
-    place: dict[str, tuple[int, int]] = {INPUT: (0, 0)}
-    for unit in plan.units:
-        level = 1 + max(depth[source] for source in unit.sources)
-        for stream in unit.streams:
-            depth[stream] = level
-        while len(rows) <= level:
-            rows.append([])
-        for stream in unit.streams:
-            place[stream] = (level, len(rows[level]))
-        rows[level].append(_unit_box(graph, unit))
-    columns = max(len(row) for row in rows)
-    width = columns * (BOX[0] + GAP[0]) + GAP[0]
+    rows = _rows(graph, plan)
+    width = max(sum(slot.width + GAP[0] for slot in row) for row in rows) + GAP[0]
     height = len(rows) * (BOX[1] + GAP[1])
-
-    def corner(level: int, index: int) -> tuple[float, float]:
-        row = len(rows[level]) * (BOX[0] + GAP[0]) - GAP[0]
-        return (width - row) / 2 + index * (BOX[0] + GAP[0]), level * (BOX[1] + GAP[1]) + 2
-
-    parts = []
-    for unit in plan.units:
-        x, y = corner(*place[unit.streams[0]])
-        for source in unit.sources:
-            from_x, from_y = corner(*place[source])
-            parts.append(_arrow(from_x + BOX[0] / 2, from_y + BOX[1], x + BOX[0] / 2, y))
     for level, row in enumerate(rows):
-        for index, texts in enumerate(row):
-            parts.append(_box(*corner(level, index), *texts))
+        x = (width - sum(slot.width + GAP[0] for slot in row) + GAP[0]) / 2
+        for slot in row:
+            slot.x, slot.y = x, level * (BOX[1] + GAP[1]) + 2
+            x += slot.width + GAP[0]
+    slots = [slot for row in rows for slot in row]
+    lines = [_line(before, slot) for slot in slots for before in slot.before]
+    boxes = [_box(slot.x, slot.y, *slot.texts) for slot in slots if slot.texts]
     return (
         f'<svg class="network" role="img" aria-label="the network\'s units" '
         f'viewBox="0 0 {width} {height}" style="max-width:{width}px">'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="#7d8c9a"/></marker></defs>'
-        f"{''.join(parts)}</svg>"
+        f"{''.join(lines + boxes)}</svg>"
     )
+
+
+def _rows(graph: Graph, plan: DataflowPlan) -> list[list[_Slot]]:
+    """Boxes and ways, each row in the order of what leads to it (Sugiyama et al., 1981)."""
+    rows = [[_Slot([], _input_box(graph.inputs[0]))]]
+    ends: dict[str, tuple[int, _Slot]] = {INPUT: (0, rows[0][0])}
+    for unit in plan.units:
+        level = 1 + max(ends[source][0] for source in unit.sources)
+        while len(rows) <= level:
+            rows.append([])
+        before = []
+        for source in unit.sources:
+            from_level, slot = ends[source]
+            for passed in range(from_level + 1, level):
+                slot = _Slot([slot])
+                rows[passed].append(slot)
+            before.append(slot)
+        box = _Slot(before, _unit_box(graph, unit))
+        rows[level].append(box)
+        ends |= dict.fromkeys(unit.streams, (level, box))
+    for above, row in pairwise(rows):
+        index = {id(slot): n for n, slot in enumerate(above)}
+        row.sort(key=lambda slot: mean(index[id(before)] for before in slot.before))
+    return rows
+
+
+def _line(before: _Slot, slot: _Slot) -> str:
+    """An edge's part between two rows, and past the second one where it has no box there."""
+    x1, x2 = before.x + before.width / 2, slot.x + slot.width / 2
+    path, tip = _bend(x1, before.y + BOX[1], x2, slot.y), ""
+    if slot.texts:
+        tip = ' marker-end="url(#tip)"'
+    else:
+        path += f"V{slot.y + BOX[1]:.0f}"
+    return f'<path d="{path}" fill="none" stroke="#7d8c9a" stroke-width="1.4"{tip}/>'
 
 
 def _shape(tensor: Tensor) -> str:
@@ -73,7 +111,8 @@ def _unit_box(graph: Graph, unit: Unit) -> tuple[str, str, str, str]:
         kind += f", {unit.pe} x {unit.simd}" + (f" x {pixels}" if pixels > 1 else "")
     layer = unit.layers[-1] if unit.layers else None
     if layer is None:
-        text = f"{unit.output.lanes} lanes of {unit.output.bits} bits"
+        lanes = unit.output.lanes
+        text = f"{lanes} lane{'s' * (lanes > 1)} of {unit.output.bits} bits"
     else:
         text = _shape(graph.tensors[layer])
     return unit.name, kind, text, "#e8f0f8" if unit.multipliers else "#f4f6f8"
@@ -97,13 +136,9 @@ def _fitted(text: str, most: int = 27) -> str:
     return text if len(text) <= most else text[: most - 1] + "\u2026"
 
 
-def _arrow(x1: float, y1: float, x2: float, y2: float) -> str:
-    bend = (y2 - y1) / 2
-    return (
-        f'<path d="M{x1:.0f} {y1:.0f}C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} '
-        f'{x2:.0f} {y2:.0f}" fill="none" stroke="#7d8c9a" stroke-width="1.4" '
-        'marker-end="url(#tip)"/>'
-    )
+def _bend(x1: float, y1: float, x2: float, y2: float) -> str:
+    middle = (y1 + y2) / 2
+    return f"M{x1:.0f} {y1:.0f}C{x1:.0f} {middle:.0f} {x2:.0f} {middle:.0f} {x2:.0f} {y2:.0f}"
 
 
 def frame_png(codes: np.ndarray, low: int, high: int) -> str | None:
