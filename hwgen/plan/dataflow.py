@@ -411,9 +411,16 @@ SIZING_FRAMES = 4
 
 
 def _sized(plan: DataflowPlan, frames: int, say: Progress) -> DataflowPlan:
-    target = plan.interval(frames)
+    sim, ends, _ = plan._simulate(frames)
+    target = steady_interval(ends)
     say(f"interval {target} with generous buffers, bound {plan.interval_bound}")
-    knobs = [(i, f) for i, unit in enumerate(plan.units) for f in unit.capacities]
+    plan = _trimmed(plan, sim)
+    knobs = [
+        (i, f)
+        for i, unit in enumerate(plan.units)
+        for f in unit.capacities
+        if unit.capacity(f) != unit.smallest(f)
+    ]
     knobs.sort(key=lambda knob: -_saving(plan.units[knob[0]], knob[1]))
 
     def lowered(units: tuple[Unit, ...], group: list[tuple[int, str]]) -> tuple[Unit, ...]:
@@ -426,7 +433,7 @@ def _sized(plan: DataflowPlan, frames: int, say: Progress) -> DataflowPlan:
             middle = len(group) // 2
             return lowered(lowered(units, group[:middle]), group[middle:])
         index, field = group[0]
-        low, high = units[index].smallest(field), units[index].generous(field)
+        low, high = units[index].smallest(field), units[index].capacity(field)
         while high - low > 1:
             middle = (low + high) // 2
             trial = _set(units, index, field, middle)
@@ -438,6 +445,20 @@ def _sized(plan: DataflowPlan, frames: int, say: Progress) -> DataflowPlan:
         return _set(units, index, field, high)
 
     return replace(plan, units=lowered(plan.units, knobs)) if knobs else plan
+
+
+def _trimmed(plan: DataflowPlan, sim: Simulation) -> DataflowPlan:
+    """The plan with queues no deeper than would have changed nothing in a run of it."""
+    units = []
+    for unit in plan.units:
+        for field in unit.capacities:
+            queue = sim.queues.get(f"{unit.name}.{field}")
+            enough = None if queue is None else queue.sufficient
+            if enough is not None:
+                enough = max(enough, unit.smallest(field))
+                unit = unit.with_capacity(field, min(unit.capacity(field), enough))
+        units.append(unit)
+    return replace(plan, units=tuple(units))
 
 
 def _saving(unit: Unit, field: str) -> int:

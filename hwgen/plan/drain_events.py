@@ -12,18 +12,19 @@ def drain_process(
 ) -> Process:
     """Beats leave one a cycle while the output has room; ``delay`` cycles to the output."""
     ready, taken, push, pop = shadow.push, shadow.pop, out.push, out.pop
-    depth = out.depth
-    time, beat = -1, 0
+    time, waits = -1, -out.depth
     for word in range(words):
         while len(ready) <= word:
             yield
-        time = max(time, ready[word])
+        if ready[word] > time:
+            time = ready[word]
         for _ in range(next(word_beats)):
             time += 1
-            if beat >= depth:
-                while len(pop) <= beat - depth:
+            if waits >= 0:
+                while len(pop) <= waits:
                     yield
-                time = max(time, pop[beat - depth] + 1)
+                if pop[waits] >= time:
+                    time = pop[waits] + 1
+            waits += 1
             push.append(time + delay)
-            beat += 1
         taken.append(time)

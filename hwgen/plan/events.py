@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 Process = Generator[None, None, None]
 
 
@@ -21,17 +23,27 @@ class Queue:
 
     An entry pushed in cycle t can be popped in t+1; a slot freed in t can be reserved in t+1.
     ``freed`` are the cycles in which slots are freed: those of the pops, unless it is replaced.
+    ``delay``: a slot is reserved so many cycles before its push (None: the queue has another rule).
     """
 
-    __slots__ = ("depth", "freed", "name", "pop", "push", "weight_in", "weight_out")
+    __slots__ = ("delay", "depth", "freed", "name", "pop", "push", "weight_in", "weight_out")
 
-    def __init__(self, name: str, depth: int) -> None:
-        self.name, self.depth = name, depth
+    def __init__(self, name: str, depth: int, delay: int | None = None) -> None:
+        self.name, self.depth, self.delay = name, depth, delay
         self.push: list[int] = []
         self.pop: list[int] = []
         self.freed = self.pop
         self.weight_in: Callable[[int], int] | None = None
         self.weight_out: Callable[[int], int] | None = None
+
+    @property
+    def sufficient(self) -> int | None:
+        """The smallest depth with which every event would be as it was; None: not known."""
+        if self.delay is None or not self.push:
+            return None
+        reserved = np.array(self.push) - self.delay
+        freed = np.searchsorted(np.array(self.pop), reserved)
+        return int(np.max(np.arange(1, len(reserved) + 1) - freed))
 
     def high_water(self, until: int) -> int:
         """Most entries held at the start of any cycle before ``until``.
@@ -124,9 +136,9 @@ class Simulation:
         self.processes: list[Process] = []
         self._events: list[list[int]] = []
 
-    def queue(self, name: str, depth: int) -> Queue:
+    def queue(self, name: str, depth: int, delay: int | None = None) -> Queue:
         """A new queue; its high-water mark is reported under ``name``."""
-        queue = Queue(name, depth)
+        queue = Queue(name, depth, delay)
         self.queues[name] = queue
         self._events += [queue.push, queue.pop]
         self.levels[name] = queue.high_water

@@ -58,7 +58,7 @@ def _writer(
         for _ in range(row_beats):
             while len(pushed) <= n:
                 yield
-            time = max(time + 1, pushed[n] + 1, room)
+            time = max(time, pushed[n], room - 1) + 1
             written.append(time)
             popped.append(time)
             n += 1
@@ -74,30 +74,36 @@ def _loader(
     """
     written, released, push, freed = events.written, events.released, queue.push, queue.freed
     repeats = 1 if parallel else g.kernel[0]
+    columns_read, beats, row_beats, depth = g.columns_read, g.beats, g.row_beats, queue.depth
+    last_rows = [g.last_row(row) for row in range(g.out_size[0])]
+    rows_released = [g.rows_released(row) for row in range(g.out_size[0])]
+    seen, ring = latency.SEEN, latency.RING + 1
     issue = accept = late = -1
     accepted: deque[int] = deque([-1] * latency.RING_QUEUE, maxlen=latency.RING_QUEUE)
     for first_row, out_row, column, completes in _columns(g, sim.frames):
         positions: Sequence[int] = (-1,)
-        if column < g.columns_read:
-            start = (first_row + g.last_row(out_row)) * g.row_beats + column * g.beats
-            positions = tuple(range(start, start + g.beats)) * repeats
+        if column < columns_read:
+            start = (first_row + last_rows[out_row]) * row_beats + column * beats
+            positions = range(start, start + beats)
+            positions = positions if repeats == 1 else tuple(positions) * repeats
         for position in positions:
-            issue = max(issue + 1, accepted[0] + 1)
+            issue = (accepted[0] if accepted[0] > issue else issue) + 1
             if position >= 0:
                 while len(written) <= position:
                     yield
-                issue = max(issue, written[position] + latency.SEEN)
-            accept = max(issue + latency.RING + 1, accept + 1, late)
+                if written[position] + seen > issue:
+                    issue = written[position] + seen
+            accept = max(issue + ring, accept + 1, late)
             accepted.append(accept)
-        if column == g.columns_read - 1:
+        if column == columns_read - 1:
             # The last beat is read in the cycle after it is asked for.
-            released.extend([issue + 1] * g.rows_released(out_row))
+            released.extend([issue + 1] * rows_released[out_row])
         if completes:
             room = 0
-            if len(push) >= queue.depth:
-                while len(freed) <= len(push) - queue.depth:
+            if len(push) >= depth:
+                while len(freed) <= len(push) - depth:
                     yield
-                room = freed[len(push) - queue.depth] + 1
+                room = freed[len(push) - depth] + 1
             if room > accept or accept == late:
                 late = max(room, accept + latency.WINDOW)
                 push.append(late)
@@ -107,12 +113,12 @@ def _loader(
 
 def _columns(g: WindowGeometry, frames: int) -> Iterator[tuple[int, int, int, bool]]:
     """(first row of the frame, output row, column, completes a window) of every step."""
-    needs = _steps_between_windows(g)
+    needs, columns_read = _steps_between_windows(g), g.columns_read
     missing = next(needs)
     for frame in range(frames):
         for out_row in range(g.out_size[0]):
             last = out_row == g.out_size[0] - 1
-            steps = g.columns_read + (g.virtual_steps if last or not g.fused else 0)
+            steps = columns_read + (g.virtual_steps if last or not g.fused else 0)
             for column in range(steps):
                 missing -= 1
                 yield frame * g.size[0], out_row, column, missing == 0

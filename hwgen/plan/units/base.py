@@ -148,28 +148,31 @@ class BeatUnit(Unit):
         return [True] * self.input.beats
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
-        out = sim.queue(f"{self.name}.fifo", self.fifo)
+        out = sim.queue(f"{self.name}.fifo", self.fifo, self.delay)
         sim.processes.append(self._take(sim, source, out))
         return out
 
     def _take(self, sim: Simulation, source: Queue, out: Queue) -> Process:
         work = sim.work(self.name)
         pushed, popped, push, pop = source.push, source.pop, out.push, out.pop
-        completes, depth = self.completes(), out.depth
-        time = -1
-        for _ in range(sim.frames):
-            for gives in completes:
-                while len(pushed) <= len(popped):
-                    yield
-                begin = max(time + 1, pushed[len(popped)] + 1)
-                work.starved += begin - time - 1
-                time = begin
-                if gives:
-                    n = len(push)
-                    if n >= depth:
-                        while len(pop) <= n - depth:
-                            yield
-                        time = max(time, pop[n - depth] + 1)
-                        work.blocked += time - begin
-                    push.append(time + self.delay)
-                popped.append(time)
+        completes, depth, delay = self.completes(), out.depth, self.delay
+        time, waits, starved, blocked = -1, -depth, 0, 0
+        for beat, gives in enumerate(completes * sim.frames):
+            while len(pushed) <= beat:
+                yield
+            begin = time + 1
+            if pushed[beat] > time:
+                begin = pushed[beat] + 1
+                starved += begin - time - 1
+            time = begin
+            if gives:
+                if waits >= 0:
+                    while len(pop) <= waits:
+                        yield
+                    if pop[waits] >= time:
+                        time = pop[waits] + 1
+                        blocked += time - begin
+                waits += 1
+                push.append(time + delay)
+            popped.append(time)
+        work.starved, work.blocked = starved, blocked

@@ -47,7 +47,7 @@ class UpsampleUnit(Unit):
         return super().memory_bits + 2 * self.row_beats * self.input.lanes * self.input.bits
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
-        out = sim.queue(f"{self.name}.fifo", self.fifo)
+        out = sim.queue(f"{self.name}.fifo", self.fifo, 1)
         rows = sim.frames * (self.input.beats // self.row_beats)
         complete: list[int] = []
         read: list[int] = []

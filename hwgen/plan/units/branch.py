@@ -41,7 +41,7 @@ class ForkUnit(Unit):
         return self.output.beats + 4
 
     def run(self, sim: Simulation, sources: list[Queue]) -> list[Queue]:
-        queues = [sim.queue(f"{self.name}.fifo{n}", depth) for n, depth in enumerate(self.fifos)]
+        queues = [sim.queue(f"{self.name}.fifo{n}", depth, 0) for n, depth in enumerate(self.fifos)]
         sim.processes.append(self._take(sim, sources[0], queues))
         return queues
 
@@ -76,7 +76,7 @@ class JoinUnit(Unit):
         return super().bounds | {"input": max(stream.beats for stream in self.inputs)}
 
     def run(self, sim: Simulation, sources: list[Queue]) -> list[Queue]:
-        out = sim.queue(f"{self.name}.fifo", self.fifo)
+        out = sim.queue(f"{self.name}.fifo", self.fifo, self.delay)
         sim.processes.append(self._take(sim, sources, out))
         return [out]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, ClassVar
 
 from .. import latency
@@ -95,15 +96,13 @@ class MacUnit(Unit):
 
     def word_beats(self) -> Iterator[int]:
         """Beats in which each shadow word leaves, for ever."""
-        while True:
-            for out_fold in range(self.out_folds):
-                width = min(self.pe, self.outputs - out_fold * self.pe)
-                yield beats_of(width, self.output.lanes)
+        widths = (min(self.pe, self.outputs - n * self.pe) for n in range(self.out_folds))
+        return cycle([beats_of(width, self.output.lanes) for width in widths])
 
     def drain(self, sim: Simulation, shadow: Queue, words: int) -> Queue:
         """Add the drain; returns the output queue."""
-        out = sim.queue(f"{self.name}.fifo", self.fifo)
         delay = latency.requantizer(self.multiplies, self.outputs)
+        out = sim.queue(f"{self.name}.fifo", self.fifo, delay)
         sim.processes.append(drain_process(shadow, out, words, self.word_beats(), delay))
         return out
 
@@ -125,18 +124,15 @@ class ConvUnit(WindowedUnit, MacUnit):
 
     def word_beats(self) -> Iterator[int]:
         if self.pixels == 1:
-            yield from super().word_beats()
-        beats = beats_of(self.outputs, self.output.lanes)
-        last = self.geometry.out_size[1] - (self.geometry.groups - 1) * self.pixels
-        while True:
-            for _ in range(self.geometry.groups - 1):
-                yield self.pixels * beats
-            yield last * beats
+            return super().word_beats()
+        beats, full = beats_of(self.outputs, self.output.lanes), self.geometry.groups - 1
+        last = self.geometry.out_size[1] - full * self.pixels
+        return cycle([self.pixels * beats] * full + [last * beats])
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         g = self.geometry
         ready = self.window_queue(sim, source)
-        shadow = sim.queue(f"{self.name}.shadow", self.shadow)
+        shadow = sim.queue(f"{self.name}.shadow", self.shadow, self.mac_latency)
         windows = sim.frames * g.out_size[0] * g.groups
         sim.processes.append(self._compute(sim, ready, shadow, windows))
         return self.drain(sim, shadow, windows * self.out_folds)
@@ -193,7 +189,7 @@ class DenseUnit(MacUnit):
         return super().generous(field)
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
-        shadow = sim.queue(f"{self.name}.shadow", self.shadow)
+        shadow = sim.queue(f"{self.name}.shadow", self.shadow, self.mac_latency)
         sim.processes.append(self._compute(sim, source, shadow))
         return self.drain(sim, shadow, sim.frames * self.out_folds)
 
