@@ -32,7 +32,10 @@ from hwgen.plan.units import StreamShape
 from .runner import Build, Ran, build, test
 from .streams import ALWAYS, Gaps, Sink, Source, check_equal, internal, reset, stream
 
-FAMILIES = ("fifo", "requantizer", "mac", "window", "pool", "conv", "dense", "elementwise", "ports")
+FAMILIES = (
+    "fifo", "requantizer", "mac", "window", "pool", "conv", "dense", "elementwise", "table",
+    "border", "ports",
+)  # fmt: skip
 """Each has a module bench_FAMILY with a function ``parts`` that gives components by name."""
 
 QUIET_LIMIT = 500

@@ -18,7 +18,15 @@ from amaranth.sim import Simulator
 
 from hwgen.gateware.axis import InputPort, OutputPort
 from hwgen.gateware.branch import Add, Concat, Fork
-from hwgen_sim import bench_conv, bench_dense, bench_elementwise, bench_pool, bench_window
+from hwgen_sim import (
+    bench_border,
+    bench_conv,
+    bench_dense,
+    bench_elementwise,
+    bench_pool,
+    bench_table,
+    bench_window,
+)
 
 from .prover import prove
 from .watched import watching
@@ -100,10 +108,14 @@ class Contract(Elaboratable):
             m.d.comb += [Assert(port.valid), Assert(payload == last)]
 
 
+BENCHES = (
+    bench_border, bench_conv, bench_dense, bench_elementwise, bench_pool, bench_table, bench_window
+)  # fmt: skip
+
 COMPONENTS = {
     **{
         f"{bench.__name__.rpartition('_')[2]}_{case.name}": case.make
-        for bench in (bench_conv, bench_dense, bench_elementwise, bench_pool, bench_window)
+        for bench in BENCHES
         for case in bench.CASES
     },
     "fork": lambda: Fork(S3, 2, (1, 3)),
@@ -112,8 +124,9 @@ COMPONENTS = {
     "ports": Ports,
 }
 
-DEPTH = {"add": 14, "elementwise_requant_shift": 12}
-"""Where cycles are dear: sums in every beat."""
+DEPTH = {"add": 14, "elementwise_requant_shift": 12, "border_pad_top": 14, "table_search_one": 12}
+DEPTH |= {"table_table": 11} | {name: 11 for name in COMPONENTS if name.startswith("table_cast")}
+"""Where cycles are dear: sums, or memories read, in every beat."""
 
 
 def outputs(dut: wiring.Component) -> list[str]:

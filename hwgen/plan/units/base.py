@@ -143,6 +143,10 @@ class BeatUnit(Unit):
 
     delay: int
 
+    def generous(self, field: str) -> int:
+        """Room for every beat on its way."""
+        return max(super().generous(field), self.delay + 6 + self.burst)
+
     def completes(self) -> list[bool]:
         """For each input beat of a frame, whether it gives an output beat."""
         return [True] * self.input.beats
