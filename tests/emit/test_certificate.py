@@ -31,9 +31,13 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return api.build(FIXTURES / "bn_conv.h5", tmp_path_factory.mktemp("c") / "p").path
 
 
-@pytest.mark.parametrize("name", ["avgpool", "apart", "borders", "joined", "few_auto", "curves"])
+NETWORKS = ["avgpool.h5", "apart.h5", "borders.h5", "few_auto.h5", "curves.h5"]
+NETWORKS += ["hgq_channels.keras", "hgq_functions.keras"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_certificates_hold(name: str, tmp_path: Path) -> None:
-    made = api.build(FIXTURES / f"{name}.h5", tmp_path / "p").path
+    made = api.build(FIXTURES / name, tmp_path / "p").path
     code, text = checked(made)
     assert code == 0 and text.count("ok ") == 4, text
 
@@ -86,6 +90,19 @@ def test_faults_are_found(
         (copy / name).write_text(json.dumps(value))
     code, text = checked(copy)
     assert code == 1 and said in text and "was changed" in text, text
+
+
+def test_queues_of_forks_count(tmp_path: Path) -> None:
+    made = api.build(FIXTURES / "joined.h5", tmp_path / "p").path
+    assert checked(made)[0] == 0
+    plan = json.loads((made / "plan.json").read_text())
+    fork = next(unit for unit in plan["units"] if unit["kind"] == "fork")
+    fork["fifo1"] = 0
+    (made / "plan.json").write_text(json.dumps(plan))
+    assert f"{fork['name']}.fifo1: " in checked(made)[1]
+    del fork["fifo1"]
+    (made / "plan.json").write_text(json.dumps(plan))
+    assert "does not say its capacity" in checked(made)[1]
 
 
 def test_a_missing_file_is_found(package: Path, tmp_path: Path) -> None:
