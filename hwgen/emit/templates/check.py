@@ -103,6 +103,29 @@ def pads_of(layer, x, y):
     return False
 
 
+def requantize_range(layer, x):
+    """From the ends of the input: before overflow the map is monotone in each channel."""
+    t = layer["type"]
+    least, most = limits(t)
+    if t["overflow"] == "saturate_symmetric" and t["signed"]:
+        least = -most
+    ends = [
+        rounded(v * mult + bias, 1 << shift, t["rounding"])
+        for mult, bias, shift in parameters(layer)
+        for v in x["range"]
+    ]
+    low, high = min(ends), max(ends)
+    if low < least or high > most:
+        if t["overflow"] == "wrap":
+            low, high = least, most
+        elif t["overflow"] == "saturate_zero":
+            low, high = min(max(low, least), 0), max(min(high, most), 0)
+    low, high = (min(max(v, least), most) for v in (low, high))
+    if layer["clip"] is not None:
+        low, high = (min(max(v, layer["clip"][0]), layer["clip"][1]) for v in (low, high))
+    return low, high
+
+
 def cast_range(layer):
     """From the smallest to the largest value of the types that elements have."""
     frac = max(t["frac"] for t in layer["types"])
@@ -128,7 +151,7 @@ def range_of(layer, inputs, y):
         padded = op == "conv2d" and pads_of(layer, x, y)
         return product_range(layer, low, high, padded, x["type"].get("zero_point", 0))
     if op == "requantize":
-        return tuple(layer["clip"]) if layer["clip"] is not None else None
+        return requantize_range(layer, x)
     if op == "cast":
         return cast_range(layer)
     if op == "staircase":
@@ -208,14 +231,17 @@ def overflowed(value, t):
     return min(max(value, low), high)
 
 
+def parameters(layer):
+    """(mult, bias, shift) of a requantization, one channel after the other or one for all."""
+    columns = [flat(layer[key]) for key in ("mult", "bias", "shift")]
+    count = max(map(len, columns))
+    return list(zip(*(c if len(c) == count else c * count for c in columns)))
+
+
 def integer(layer, channel):
     """A requantization as a function of one integer."""
-
-    def pick(key):
-        values = flat(layer[key])
-        return values[channel if len(values) > 1 else 0]
-
-    mult, bias, shift, clip = pick("mult"), pick("bias"), pick("shift"), layer["clip"]
+    rows, clip = parameters(layer), layer["clip"]
+    mult, bias, shift = rows[channel if len(rows) > 1 else 0]
 
     def function(x):
         y = rounded(x * mult + bias, 1 << shift, layer["type"]["rounding"])
