@@ -357,6 +357,18 @@ def borders() -> Any:
     )
 
 
+def stored_alphas() -> Any:
+    """Kernels with a scale for each output channel that was given, not computed."""
+    return sequential(
+        QConv2D(4, 3, padding="same", **weighted(bits(4, alpha=[0.5, 2.0, 1.0, 0.25]))),
+        QActivation("quantized_relu(5,2)"),
+        QConv2D(3, 2, **weighted(bits(3, alpha=[0.7, 1.3, 0.11]))),
+        QActivation("quantized_bits(6,3,alpha=1)"),
+        layers.Flatten(),
+        QDense(4, **weighted(ternary(alpha=1.5))),
+    )
+
+
 def bn_quantized() -> Any:
     """QBatchNormalization with its usual quantizers of powers of two, and with others."""
     return sequential(
@@ -395,6 +407,7 @@ MODELS = (
     few_auto,
     borders,
     bn_quantized,
+    stored_alphas,
 )
 """A new one at the end leaves the random numbers of the others alone."""
 

@@ -257,6 +257,9 @@ async def stream(
         elif quiet > quiet_limit:
             where = "; ".join(end.position() for end in ends)
             raise AssertionError(f"no beat for {quiet} cycles, the design hangs: {where}")
+    for source in sources:
+        # The last beat may have been taken in the last cycle.
+        source.valid.value = 0
     for sink in sinks:
         assert len(sink.times) == sink.count, f"{sink.name}: {sink.position()}"
         if sink.ready is not None:

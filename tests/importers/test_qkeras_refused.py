@@ -113,6 +113,8 @@ def test_activations(keras: Any, quantizer: str, part: str) -> None:
     [
         ("quantized_relu(4)", "quantized_relu"),
         ("quantized_bits(1,0,alpha='auto')", "divides by zero"),
+        ("quantized_bits(4,0,alpha=[1.0,2.0,3.0,4.0,5.0,6.0,7.0])", "alpha has 7 numbers"),
+        ("quantized_bits(4,0,alpha=[-1.0])", "alpha -1.0"),
         ("quantized_bits(1,0)", "divides by zero"),
         ("quantized_bits(4,0,alpha='auto',scale_axis=0)", "scale_axis"),
         ("quantized_tanh(4)", "quantized_tanh"),

@@ -19,6 +19,7 @@ from .quantizers import (
     FLOAT32_BITS,
     Spec,
     bits_type,
+    channel_alphas,
     is_binary,
     number_alpha,
     ternary_threshold,
@@ -48,7 +49,7 @@ def quantize_kernel(spec: Spec, x: FloatArray) -> Kernel:
             notes = (f"{spec.layer.name}: {unsure}",)
     else:
         qtype = _few_type(spec) if spec.params.get("use_01") else bits_type(spec)[0]
-        codes, scale = _codes(spec, x), (number_alpha(spec),) * x.shape[-1]
+        codes, scale = _codes(spec, x), channel_alphas(spec, x.shape[-1])
     return _normalized(codes.astype(np.int64), qtype, scale, notes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -177,6 +177,26 @@ def is_binary(spec: Spec) -> bool:
     if spec.name != "quantized_bits":
         return spec.name == "binary"
     return spec.params["bits"] == 1 and spec.flag("keep_negative")
+
+
+def channel_alphas(spec: Spec, channels: int) -> tuple[Fraction, ...]:
+    """The alpha of each output channel of a kernel: one number for all, or a list of them.
+
+    QKeras stores lists as they are and arrays as ``{"class_name": "__numpy__", ...}``.
+    """
+    alpha = spec.params["alpha"]
+    if isinstance(alpha, dict) and alpha.get("class_name") == "__numpy__":
+        alpha = alpha.get("config", {}).get("value")
+    if not isinstance(alpha, list):
+        return (number_alpha(spec),) * channels
+    while len(alpha) == 1 and isinstance(alpha[0], list):
+        alpha = alpha[0]
+    if len(alpha) not in (1, channels):
+        raise spec.layer.error(
+            f"{spec.name}: alpha has {len(alpha)} numbers for {channels} output channels"
+        )
+    alphas = tuple(number_alpha(replace(spec, params=spec.params | {"alpha": a})) for a in alpha)
+    return alphas * (channels // len(alphas))
 
 
 def number_alpha(spec: Spec) -> Fraction:
