@@ -120,6 +120,12 @@ def verify(
     return result
 
 
+def record_accuracy(package: Package, accuracy: float, samples: int) -> None:
+    """Keep the accuracy (0 to 1) on labelled data with a package; updates its report."""
+    package.write_result("accuracy", {"accuracy": accuracy, "samples": samples})
+    write_report(package)
+
+
 def synthesize(
     package: Package | str | Path,
     device: str,

@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--edges", type=Path, metavar="FILE.npz", help="also every edge")
 
     sub = command("eval", _eval, "accuracy on labelled data")
-    _add_model(sub)
+    _add_model(sub, "MODEL_OR_PACKAGE")
     sub.add_argument("--data", required=True, type=Path, metavar="FILE.npz", help="arrays x, y")
     sub.add_argument("--rtl", type=int, metavar="N", help="the first N in simulation too")
     sub.add_argument("--sim", choices=list(ENGINES), help="simulator for --rtl")
@@ -126,8 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_model(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("model", type=Path, metavar="MODEL")
+def _add_model(sub: argparse.ArgumentParser, metavar: str = "MODEL") -> None:
+    sub.add_argument("model", type=Path, metavar=metavar)
     sub.add_argument(
         "--input-type", metavar="u8.8", help="type of the input where the model states none"
     )
@@ -268,7 +268,8 @@ def _named_inputs(graph: Graph, given: list[str]) -> dict[str, Array]:
 
 
 def _eval(arguments: argparse.Namespace, output: Output) -> int:
-    graph = _load(arguments)
+    package = _package(arguments) if arguments.model.is_dir() else None
+    graph = package.graph if package else _load(arguments)
     x, y = load_labelled(arguments.data, graph)
     if arguments.rtl is not None and not 1 <= arguments.rtl <= len(y):
         raise UserError(f"--rtl {arguments.rtl}: the data have 1 to {len(y)} samples")
@@ -281,17 +282,34 @@ def _eval(arguments: argparse.Namespace, output: Output) -> int:
     value: dict[str, Any] = {"samples": len(y), "accuracy": _accuracy(scores, y)}
     output.say(f"golden: {100 * value['accuracy']:.2f} % of {len(y)} samples")
     code = 0
+    if package is not None:
+        api.record_accuracy(package, value["accuracy"], len(y))
     if arguments.rtl is not None:
-        code = _eval_rtl(arguments, output, x[: arguments.rtl], y[: arguments.rtl], value)
+        rtl = x[: arguments.rtl], y[: arguments.rtl]
+        code = _eval_rtl(arguments, output, package, *rtl, value)
     output.json(value)
     return code
 
 
+def _package(arguments: argparse.Namespace) -> Package:
+    """The package given as a model. Raises UserError where options state another design."""
+    for name in ("input_type", "multipliers", "interval"):
+        if getattr(arguments, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} was given, but a package has its own", file=arguments.model)
+    return Package.open(arguments.model)
+
+
 def _eval_rtl(
-    arguments: argparse.Namespace, output: Output, x: Any, y: Any, value: dict[str, Any]
+    arguments: argparse.Namespace,
+    output: Output,
+    package: Package | None,
+    x: Any,
+    y: Any,
+    value: dict[str, Any],
 ) -> int:
     with tempfile.TemporaryDirectory(prefix="hwgen-") as folder, output.steps() as say:
-        package = api.build(
+        package = package or api.build(
             arguments.model, Path(folder) / "package", arguments.multipliers, arguments.interval,
             input_type=_input_type(arguments), progress=say,
         )  # fmt: skip
