@@ -1,0 +1,46 @@
+"""Arguments that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .. import api
+from ..errors import UserError
+from ..ir import Graph
+from ..numeric import QType, parse_type
+from ..plan.dataflow import DEFAULT_MULTIPLIERS
+
+
+def add_model(sub: argparse.ArgumentParser, metavar: str = "MODEL") -> None:
+    """A model file, and the type of its input."""
+    sub.add_argument("model", type=Path, metavar=metavar)
+    sub.add_argument(
+        "--input-type", metavar="u8.8", help="type of the input where the model states none"
+    )
+
+
+def add_budget(sub: argparse.ArgumentParser, with_file: bool) -> None:
+    """What a plan is made for; ``with_file``: or a plan itself."""
+    group = sub.add_mutually_exclusive_group()
+    group.add_argument(
+        "--multipliers", type=int, metavar="N", help=f"budget (default {DEFAULT_MULTIPLIERS})"
+    )
+    group.add_argument("--interval", type=int, metavar="CYCLES", help="to reach")
+    if with_file:
+        group.add_argument("--plan", type=Path, metavar="FILE", help="a plan.json")
+
+
+def input_type(arguments: argparse.Namespace) -> QType | None:
+    """The type given with --input-type. Raises UserError."""
+    if arguments.input_type is None:
+        return None
+    try:
+        return parse_type(arguments.input_type)
+    except ValueError as error:
+        raise UserError(f"--input-type: {error}") from None
+
+
+def load_model(arguments: argparse.Namespace) -> Graph:
+    """The graph of the model file."""
+    return api.load(arguments.model, input_type(arguments))

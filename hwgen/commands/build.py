@@ -1,0 +1,40 @@
+"""hwgen build: a model file becomes a package."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .. import api
+from ..console import Output
+from ..report.summary import summary
+from .arguments import add_budget, add_model, input_type
+
+TEXT = "model file to package: Verilog, memory images, bench, report"
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_model(sub)
+    sub.add_argument("--out", required=True, type=Path, metavar="DIR")
+    sub.add_argument("--arch", choices=["dataflow"], default="dataflow")
+    add_budget(sub, with_file=True)
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Do it. Returns the exit code."""
+    with output.steps() as say:
+        package = api.build(
+            arguments.model, arguments.out, arguments.multipliers, arguments.interval,
+            arguments.plan, input_type(arguments), say,
+        )  # fmt: skip
+    report = summary(package)
+    cycles = report["cycles"]
+    output.say(
+        f"{arguments.out}: {report['multipliers']} multipliers, a frame every "
+        f"{cycles['interval_estimate']} cycles (bound {cycles['interval_bound']}), "
+        f"latency {cycles['latency_estimate']}, {report['memory_bits']:,} bits of memory"
+    )
+    output.say(f"next: hwgen verify {arguments.out}")
+    output.json(report)
+    return 0

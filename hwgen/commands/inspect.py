@@ -1,0 +1,91 @@
+"""hwgen inspect: what is in a model, and the hardware it would become."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .. import api
+from ..console import Output
+from ..ir import Graph
+from ..plan.dataflow import DataflowPlan
+from .arguments import add_budget, add_model, load_model
+
+TEXT = "layers, types, MACs, parameters of a model"
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_model(sub)
+    sub.add_argument("--plan", action="store_true", help="also the hardware it would become")
+    add_budget(sub, with_file=False)
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Do it. Returns the exit code."""
+    graph = load_model(arguments)
+    value = _describe(graph)
+    output.say(f"{graph.name}: {graph.macs:,} MACs, {graph.parameters_bits:,} parameter bits")
+    for note in graph.notes:
+        output.say(f"  note: {note}")
+    rows = [
+        [row["name"], row["op"], "x".join(map(str, row["shape"])), row["type"], row["macs"]]
+        for row in value["layers"]
+    ]
+    output.table("layers", ["layer", "op", "output", "type", "MACs"], rows)
+    if arguments.plan or arguments.multipliers is not None or arguments.interval is not None:
+        with output.steps() as say:
+            plan = api.plan(graph, arguments.multipliers, arguments.interval, progress=say)
+        value["plan"] = _describe_plan(plan, output)
+    output.json(value)
+    return 0
+
+
+def _describe(graph: Graph) -> dict[str, Any]:
+    layers = [
+        {
+            "name": node.name,
+            "op": node.op.op_name,
+            "inputs": list(node.inputs),
+            "shape": list(graph.tensors[node.name].shape),
+            "type": str(graph.tensors[node.name].type),
+            "macs": node.op.macs(graph.operands(node)),
+            "parameters_bits": node.op.parameters_bits,
+        }
+        for node in graph.nodes
+    ]
+    inputs = [{"name": t.name, "shape": list(t.shape), "type": str(t.type)} for t in graph.inputs]
+    return {
+        "name": graph.name,
+        "inputs": inputs,
+        "outputs": list(graph.outputs),
+        "macs": graph.macs,
+        "parameters_bits": graph.parameters_bits,
+        "notes": list(graph.notes),
+        "layers": layers,
+    }
+
+
+def _describe_plan(plan: DataflowPlan, output: Output) -> dict[str, Any]:
+    timing = plan.timing()
+    output.say(
+        f"dataflow plan: {plan.multipliers} multipliers, a frame every {timing.interval} cycles "
+        f"(bound {plan.interval_bound}), latency {timing.latency}"
+    )
+    rows = []
+    for unit in plan.units:
+        fold = f"{unit.pe}x{unit.simd}" if unit.pe else ""
+        capacities = ", ".join(f"{f} {unit.capacity(f)}" for f in unit.capacities)
+        starved, blocked = (d.get(unit.name, 0) for d in (timing.starved, timing.blocked))
+        bound = max(unit.bounds.values())
+        rows.append([unit.name, unit.kind, fold, bound, capacities, starved, blocked])
+    columns = ["unit", "kind", "PE x SIMD", "bound", "buffers", "starved", "blocked"]
+    output.table("units", columns, rows)
+    return plan.to_json() | {
+        "multipliers": plan.multipliers,
+        "interval_bound": plan.interval_bound,
+        "interval_estimate": timing.interval,
+        "latency_estimate": timing.latency,
+        "starved": timing.starved,
+        "blocked": timing.blocked,
+    }

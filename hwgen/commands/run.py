@@ -1,0 +1,69 @@
+"""hwgen run: golden integers of a model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .. import api
+from ..arrays import Array, load_array, save_arrays
+from ..console import Output
+from ..errors import UserError
+from ..ir import Graph
+from .arguments import add_model, load_model
+
+TEXT = "golden integers of a model"
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_model(sub)
+    sub.add_argument(
+        "--input", action="append", required=True, metavar="[NAME=]FILE.npy", help="frames"
+    )
+    sub.add_argument("--output", required=True, type=Path, metavar="FILE.npy")
+    sub.add_argument("--float", action="store_true", help="real values in and out")
+    sub.add_argument("--edges", type=Path, metavar="FILE.npz", help="also every edge")
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Do it. Returns the exit code."""
+    graph = load_model(arguments)
+    if arguments.output == arguments.edges:
+        raise UserError("--output and --edges are the same file", file=arguments.output)
+    inputs = _named_inputs(graph, arguments.input)
+    edges = arguments.edges is not None
+    try:
+        with output.bar("frames") as progress:
+            values = api.run(graph, inputs, arguments.float, edges, progress)
+    except UserError as error:
+        # With several inputs the message names the input.
+        file = arguments.input[0].rpartition("=")[2]
+        raise (error.within(file) if len(arguments.input) == 1 else error) from None
+    outputs = {name: values[name] for name in graph.outputs}
+    files = {arguments.output: outputs if len(outputs) > 1 else outputs[graph.outputs[0]]}
+    if arguments.edges is not None:
+        files[arguments.edges] = values
+    save_arrays(files)
+    shapes = {name: list(values[name].shape) for name in graph.outputs}
+    for name, shape in shapes.items():
+        output.say(f"{name}: {shape} of {graph.tensors[name].type} in {arguments.output}")
+    output.json({"outputs": shapes, "file": str(arguments.output)})
+    return 0
+
+
+def _named_inputs(graph: Graph, given: list[str]) -> dict[str, Array]:
+    inputs: dict[str, Array] = {}
+    names = [t.name for t in graph.inputs]
+    for text in given:
+        name, _, file = text.rpartition("=")
+        if not name:
+            if len(names) > 1:
+                raise UserError(f"--input {text}: say for which input (NAME=FILE): {names}")
+            name = names[0]
+        if name not in names:
+            raise UserError(f"--input {text}: no input {name!r}; there is {', '.join(names)}")
+        if name in inputs:
+            raise UserError(f"--input {text}: input {name!r} is given twice")
+        inputs[name] = load_array(Path(file))
+    return inputs

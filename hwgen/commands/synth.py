@@ -1,0 +1,51 @@
+"""hwgen synth: cells and clock of a package on a device."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .. import api
+from ..console import Output
+from ..errors import UserError
+from ..flow.fpga import DEVICES
+from ..flow.fpga.synth import SEED, TARGET_MHZ
+from ..flow.package_files import Package
+
+TEXT = "synthesis, placement and routing for an FPGA"
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    sub.add_argument("package", type=Path, metavar="DIR")
+    sub.add_argument("--device", required=True, metavar="NAME", help=", ".join(DEVICES))
+    sub.add_argument("--freq", type=float, default=TARGET_MHZ, metavar="MHZ", help="to strive for")
+    sub.add_argument("--seed", type=int, default=SEED, help="of placement")
+    sub.add_argument(
+        "--tries", type=int, default=1, metavar="N", help="the best of N seeds from --seed on"
+    )
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Do it. Returns the exit code."""
+    package = Package.open(arguments.package)
+    if not 1 <= arguments.freq <= 1000:
+        raise UserError(f"--freq {arguments.freq:g}: give 1 to 1000 MHz")
+    if not 1 <= arguments.tries <= 100:
+        raise UserError(f"--tries {arguments.tries}: give 1 to 100")
+    with output.steps() as say:
+        result = api.synthesize(
+            package, arguments.device, arguments.freq, arguments.seed, arguments.tries, say
+        )
+    kinds = ("lut", "ff", "dsp", "bram")
+    output.table(
+        f"cells of {arguments.device}, as synthesized",
+        ["layer", *kinds],
+        [[layer, *(counts[k] for k in kinds)] for layer, counts in result["layers"].items()],
+    )
+    placed = ", ".join(f"{result[kind]:,} {kind}" for kind in kinds)
+    output.say(f"placed: {placed}; {result['fmax_mhz']:.1f} MHz routed")
+    path = " -> ".join(f"{step['layer']} {step['ns']:.1f} ns" for step in result["critical_path"])
+    output.say(f"critical path: {path}")
+    output.json(result)
+    return 0

@@ -1,0 +1,75 @@
+"""hwgen verify: the RTL against golden."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .. import api
+from ..arrays import load_array
+from ..console import Output
+from ..errors import UserError
+from ..flow.package_files import Package
+from ..flow.verify import ENGINES, Verification, default_simulator
+
+TEXT = "RTL against golden, every bit"
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    sub.add_argument("package", type=Path, metavar="DIR")
+    sub.add_argument("--sim", choices=list(ENGINES), help="default: verilator, else python")
+    group = sub.add_mutually_exclusive_group()
+    group.add_argument("--inputs", type=Path, metavar="FILE.npy")
+    group.add_argument("--random", type=int, metavar="N", help="N seeded random frames")
+    sub.add_argument(
+        "--wave", action="store_true", help="write results/wave.vcd (Icarus: wave.fst)"
+    )
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Do it. Returns the exit code."""
+    inputs = None if arguments.inputs is None else load_array(arguments.inputs)
+    package = Package.open(arguments.package)
+    if arguments.sim is None and default_simulator() == "python":
+        output.say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
+    try:
+        with output.steps() as say:
+            result = api.verify(
+                package, arguments.sim, inputs, arguments.random, arguments.wave, say
+            )
+    except UserError as error:
+        raise (error if arguments.inputs is None else error.within(arguments.inputs)) from None
+    for name in result.changed:
+        output.say(f"note: {name} has been changed since the build; it was simulated as it is")
+    output.say(verdict(result))
+    if result.run.wave is not None:
+        output.say(f"waveform: {result.run.wave}")
+    output.json(verification_json(result))
+    return 0 if result.equal else 1
+
+
+def verdict(result: Verification) -> str:
+    """A verification in a sentence."""
+    if result.difference is not None:
+        return f"RTL differs from golden: {result.difference}"
+    return (
+        f"RTL equals golden on every bit of {result.frames} frames ({result.simulator}): "
+        f"interval {result.interval} cycles, latency {result.latency}, "
+        f"{result.run.seconds:.1f} s"
+    )
+
+
+def verification_json(result: Verification) -> dict[str, Any]:
+    """A verification as a JSON value."""
+    return {
+        "simulator": result.simulator,
+        "frames": result.frames,
+        "equal": result.equal,
+        "difference": None if result.difference is None else str(result.difference),
+        "interval_measured": result.interval,
+        "latency_measured": result.latency,
+        "changed": list(result.changed),
+        "seconds": round(result.run.seconds, 3),
+    }
