@@ -411,17 +411,24 @@ SIZING_FRAMES = 4
 
 
 def _sized(plan: DataflowPlan, frames: int, say: Progress) -> DataflowPlan:
-    sim, ends, _ = plan._simulate(frames)
-    target = steady_interval(ends)
-    say(f"interval {target} with generous buffers, bound {plan.interval_bound}")
-    plan = _trimmed(plan, sim)
-    knobs = [
-        (i, f)
-        for i, unit in enumerate(plan.units)
-        for f in unit.capacities
-        if unit.capacity(f) != unit.smallest(f)
-    ]
+    target = plan.interval(frames)
+    say(f"interval {target:g} with generous buffers, bound {plan.interval_bound}")
+    knobs = [(i, f) for i, unit in enumerate(plan.units) for f in unit.capacities]
     knobs.sort(key=lambda knob: -_saving(plan.units[knob[0]], knob[1]))
+    # Windows and rows cost more than their bits: queues may grow for them, not the other way.
+    plan = _lowered(plan, [k for k in knobs if k[1] in WINDOWED], target, frames, say)
+    plan = trimmed(plan, frames)
+    return _lowered(plan, [k for k in knobs if k[1] not in WINDOWED], target, frames, say)
+
+
+WINDOWED = ("rows", "parallel", "windows")
+"""Capacities of a sliding window."""
+
+
+def _lowered(
+    plan: DataflowPlan, knobs: list[tuple[int, str]], target: float, frames: int, say: Progress
+) -> DataflowPlan:
+    """Each of some capacities as small as the interval allows, one after the other."""
 
     def lowered(units: tuple[Unit, ...], group: list[tuple[int, str]]) -> tuple[Unit, ...]:
         trial = units
@@ -444,11 +451,13 @@ def _sized(plan: DataflowPlan, frames: int, say: Progress) -> DataflowPlan:
         say(f"{units[index].name}: {field} {high}")
         return _set(units, index, field, high)
 
-    return replace(plan, units=lowered(plan.units, knobs)) if knobs else plan
+    group = [(i, f) for i, f in knobs if plan.units[i].capacity(f) != plan.units[i].smallest(f)]
+    return replace(plan, units=lowered(plan.units, group)) if group else plan
 
 
-def _trimmed(plan: DataflowPlan, sim: Simulation) -> DataflowPlan:
-    """The plan with queues no deeper than would have changed nothing in a run of it."""
+def trimmed(plan: DataflowPlan, frames: int) -> DataflowPlan:
+    """The plan with queues as deep as leaves every event of a run of so many frames as it was."""
+    sim, _, _ = plan._simulate(frames)
     units = []
     for unit in plan.units:
         for field in unit.capacities:
@@ -512,4 +521,5 @@ __all__ = [
     "plan_dataflow",
     "size_buffers",
     "steady_interval",
+    "trimmed",
 ]

@@ -457,7 +457,7 @@ def random_case(seed: int, kind: str = "chain") -> Case:
         least = sum(min(f.multipliers for f in foldings(s)) for s in macs)
         plan = plan_dataflow(graph, multipliers=least + rng.choice([0, rng.randint(0, 60)]))
     elif mode == "interval" and macs:
-        plan = plan_dataflow(graph, interval=_possible_interval(rng, graph))
+        plan = _planned_for(graph, _possible_interval(rng, graph))
     else:
         stages = stages_of(graph)
         chosen = {stage.name: random_folding(rng, stage) for stage in macs}
@@ -468,6 +468,18 @@ def random_case(seed: int, kind: str = "chain") -> Case:
         elif mode != "generous":
             mode, plan = "sized", size_buffers(plan)
     return Case(seed, graph, plan, mode, frames)
+
+
+def _planned_for(graph: Graph, interval: int) -> DataflowPlan:
+    """The plan for an interval, or for twice, four times as many cycles: joins may need more."""
+    for _ in range(8):
+        try:
+            return plan_dataflow(graph, interval=interval)
+        except UserError as error:
+            if "below what the streams allow" not in error.reason:
+                raise
+            interval *= 2
+    raise AssertionError("no interval will do")
 
 
 def _possible_interval(rng: Random, graph: Graph) -> int:

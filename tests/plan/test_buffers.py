@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 import hwgen
-from hwgen.plan.dataflow import SIZING_FRAMES, DataflowPlan, plan_dataflow, size_buffers
+from hwgen.plan.dataflow import SIZING_FRAMES, DataflowPlan, plan_dataflow, size_buffers, trimmed
 from hwgen.plan.events import FRAMES, Deadlock
 from tests.helpers.graphs import random_case
 
@@ -31,7 +31,7 @@ def assert_smallest(plan: DataflowPlan) -> int:
     count = 0
     for index, unit in enumerate(plan.units):
         for field in unit.capacities:
-            value = getattr(unit, field)
+            value = unit.capacity(field)
             if value > unit.smallest(field):
                 less = changed(plan, index, field, value - 1)
                 assert is_slower(less, plan), f"{unit.name}: {field} {value - 1} will do"
@@ -54,6 +54,16 @@ def test_one_less_of_any_capacity_of_random_networks_is_slower() -> None:
             print(case)
             count += assert_smallest(case.plan)
     assert count > 20
+
+
+def test_trimming_changes_no_event() -> None:
+    for seed in range(600, 660):
+        case = random_case(seed, ("chain", "branching", "rich", "types")[seed % 4])
+        print(case)
+        less = trimmed(case.plan, case.frames)
+        before, after = case.plan.timing(case.frames), less.timing(case.frames)
+        assert (before.ends, before.first) == (after.ends, after.first)
+        assert before.high_water == after.high_water
 
 
 def test_more_of_any_capacity_is_never_slower() -> None:

@@ -132,7 +132,8 @@ class ConvUnit(WindowedUnit, MacUnit):
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         g = self.geometry
         ready = self.window_queue(sim, source)
-        shadow = sim.queue(f"{self.name}.shadow", self.shadow, self.mac_latency)
+        # A window's place is given back early where a word's place is sure a cycle before.
+        shadow = sim.queue(f"{self.name}.shadow", self.shadow, self.mac_latency + 1)
         windows = sim.frames * g.out_size[0] * g.groups
         sim.processes.append(self._compute(sim, ready, shadow, windows))
         return self.drain(sim, shadow, windows * self.out_folds)
