@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,18 @@ class RingEvents:
 
     written: list[int]
     released: list[int]
+
+
+@dataclass
+class ReadEvents:
+    """When each beat is asked of the ring's memory, and accepted from its output queue.
+
+    These are events of their own because a beat may be asked for, and its row released, while
+    windows before it still wait for room: the one must be known without the other.
+    """
+
+    issued: list[int]
+    accepted: list[int]
 
 
 def window_events(
@@ -36,7 +47,9 @@ def window_events(
     queue = sim.queue(f"{name}.windows", windows)
     queue.freed = sim.events()
     sim.processes.append(_writer(sim, geometry, source, rows, events))
-    sim.processes.append(_loader(sim, geometry, parallel, events, queue))
+    reads = ReadEvents(sim.events(), sim.events())
+    sim.processes.append(_reader(sim, geometry, parallel, events, reads))
+    sim.processes.append(_shifter(sim, geometry, parallel, reads, queue))
     sim.levels[f"{name}.ring"] = lambda until: _ring_high_water(events, geometry, until)
     return queue
 
@@ -64,40 +77,60 @@ def _writer(
             n += 1
 
 
-def _loader(
-    sim: Simulation, g: WindowGeometry, parallel: bool, events: RingEvents, queue: Queue
+def _reader(
+    sim: Simulation, g: WindowGeometry, parallel: bool, events: RingEvents, reads: ReadEvents
 ) -> Process:
-    """Reads columns, shifts them in, queues windows.
-
-    A beat is asked of the memory when the ring's output queue has a place for it, and accepted
-    from there by the shift register, unless a window waits there for a place in its queue.
-    """
-    written, released, push, freed = events.written, events.released, queue.push, queue.freed
+    """Asks the memory for a beat when the ring's output queue has a place for it."""
+    written, released = events.written, events.released
+    issued, accepted = reads.issued, reads.accepted
     repeats = 1 if parallel else g.kernel[0]
-    columns_read, beats, row_beats, depth = g.columns_read, g.beats, g.row_beats, queue.depth
+    columns_read, beats, row_beats = g.columns_read, g.beats, g.row_beats
     last_rows = [g.last_row(row) for row in range(g.out_size[0])]
     rows_released = [g.rows_released(row) for row in range(g.out_size[0])]
-    seen, ring = latency.SEEN, latency.RING + 1
-    issue = accept = late = -1
-    accepted: deque[int] = deque([-1] * latency.RING_QUEUE, maxlen=latency.RING_QUEUE)
-    for first_row, out_row, column, completes in _columns(g, sim.frames):
+    issue, beat = -1, -latency.RING_QUEUE
+    for first_row, out_row, column, _ in _columns(g, sim.frames):
         positions: Sequence[int] = (-1,)
         if column < columns_read:
             start = (first_row + last_rows[out_row]) * row_beats + column * beats
             positions = range(start, start + beats)
             positions = positions if repeats == 1 else tuple(positions) * repeats
         for position in positions:
-            issue = (accepted[0] if accepted[0] > issue else issue) + 1
+            if beat >= 0:
+                while len(accepted) <= beat:
+                    yield
+                if accepted[beat] > issue:
+                    issue = accepted[beat]
+            issue += 1
+            beat += 1
             if position >= 0:
                 while len(written) <= position:
                     yield
-                if written[position] + seen > issue:
-                    issue = written[position] + seen
-            accept = max(issue + ring, accept + 1, late)
-            accepted.append(accept)
+                if written[position] + latency.SEEN > issue:
+                    issue = written[position] + latency.SEEN
+            issued.append(issue)
         if column == columns_read - 1:
             # The last beat is read in the cycle after it is asked for.
             released.extend([issue + 1] * rows_released[out_row])
+
+
+def _shifter(
+    sim: Simulation, g: WindowGeometry, parallel: bool, reads: ReadEvents, queue: Queue
+) -> Process:
+    """Accepts beats into the shift register and queues windows; while one waits there for a
+    place in its queue, no beat is accepted.
+    """
+    issued, accepted, push, freed = reads.issued, reads.accepted, queue.push, queue.freed
+    repeats = 1 if parallel else g.kernel[0]
+    columns_read, beats, depth = g.columns_read, g.beats * repeats, queue.depth
+    ring = latency.RING + 1
+    accept = late = -1
+    for _, _, column, completes in _columns(g, sim.frames):
+        for _ in range(beats if column < columns_read else 1):
+            beat = len(accepted)
+            while len(issued) <= beat:
+                yield
+            accept = max(issued[beat] + ring, accept + 1, late)
+            accepted.append(accept)
         if completes:
             room = 0
             if len(push) >= depth:

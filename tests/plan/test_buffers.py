@@ -66,6 +66,11 @@ def test_trimming_changes_no_event() -> None:
         assert before.high_water == after.high_water
 
 
+def test_a_row_is_released_while_windows_before_it_wait() -> None:
+    plan = random_case(50_028_500, "branching").plan  # once sized into a deadlock
+    assert interval(plan) == plan.interval_bound
+
+
 def test_more_of_any_capacity_is_never_slower() -> None:
     for seed in range(400, 440):
         plan = random_case(seed).plan

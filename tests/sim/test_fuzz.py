@@ -30,6 +30,7 @@ FIRST = 500_000
 REGRESSIONS = {
     ("types", 50_007_800): "the last input beat is taken after the last output beat",
     ("branching", 50_016_900): "a concatenation needs more cycles than its inputs",
+    ("branching", 50_028_500): "a row is released while windows before it wait: no deadlock",
 }
 """Kinds and seeds that failed, and why."""
 
