@@ -28,9 +28,9 @@ from .report.summary import write_report
 Progress = Callable[[str], None]
 
 
-def load(path: str | Path, input_type: QType | None = None) -> Graph:
-    """Read a model file into a graph. Raises UserError where it can not."""
-    return importers.load(Path(path), input_type=input_type)
+def load(path: str | Path, input_type: QType | None = None, runtime: str | None = None) -> Graph:
+    """Read a model file into a graph; see importers.load. Raises UserError where it can not."""
+    return importers.load(Path(path), input_type=input_type, runtime=runtime)
 
 
 def plan(
@@ -74,6 +74,7 @@ def build(
     interval: int | None = None,
     plan_file: str | Path | None = None,
     input_type: QType | None = None,
+    runtime: str | None = None,
     progress: Progress | None = None,
 ) -> Package:
     """Model file to package at ``out``. Raises UserError; leaves nothing half-written."""
@@ -88,9 +89,11 @@ def build(
         options["multipliers"] = multipliers
     if input_type is not None:
         options["input_type"] = str(input_type)
+    if runtime is not None:
+        options["runtime"] = runtime
     with replacing(target) as folder:
         say(f"reading {model.name}")
-        graph = load(model, input_type)
+        graph = load(model, input_type, runtime)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         say("planning")
         try:

@@ -7,16 +7,22 @@ from pathlib import Path
 
 from .. import api
 from ..errors import UserError
+from ..importers import RUNTIMES
 from ..ir import Graph
 from ..numeric import QType, parse_type
 from ..plan.dataflow import DEFAULT_MULTIPLIERS
 
 
 def add_model(sub: argparse.ArgumentParser, metavar: str = "MODEL") -> None:
-    """A model file, and the type of its input."""
+    """A model file, and what it may leave open."""
     sub.add_argument("model", type=Path, metavar=metavar)
     sub.add_argument(
         "--input-type", metavar="u8.8", help="type of the input where the model states none"
+    )
+    sub.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        help=f"whose integers a TensorFlow Lite file means (default {RUNTIMES[0]})",
     )
 
 
@@ -43,4 +49,4 @@ def input_type(arguments: argparse.Namespace) -> QType | None:
 
 def load_model(arguments: argparse.Namespace) -> Graph:
     """The graph of the model file."""
-    return api.load(arguments.model, input_type(arguments))
+    return api.load(arguments.model, input_type(arguments), arguments.runtime)

@@ -17,7 +17,10 @@ from ..errors import UserError
 from ..ir import Graph, load_json
 from ..numeric import QType
 
-__all__ = ["IMPORTERS", "Importer", "Source", "load"]
+__all__ = ["IMPORTERS", "RUNTIMES", "Importer", "Options", "Source", "load"]
+
+RUNTIMES = ("tflm", "xnnpack", "reference")
+"""Runtimes by name; a TensorFlow Lite file means other integers to each."""
 
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -42,28 +45,44 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Options:
+    """What the user says beside the file: None where nothing.
+
+    ``input_type`` for formats that do not state it; ``weights`` a file of weights; ``runtime``
+    the name of the one whose integers are kept, for formats with several.
+    """
+
+    input_type: QType | None = None
+    weights: Path | None = None
+    runtime: str | None = None
+
+    def given(self) -> dict[str, str]:
+        """What was said: the field, and how to call it."""
+        names = {"input_type": "an input type", "weights": "a weights file", "runtime": "a runtime"}
+        return {field: name for field, name in names.items() if getattr(self, field) is not None}
+
+
+@dataclass(frozen=True)
 class Importer:
     """One format.
 
     ``suffixes`` usual endings, for messages and for files that are damaged at their beginning;
-    ``matches`` whether the content is of this format; ``read`` makes the graph from the source,
-    the input type and the weights file.
+    ``matches`` whether the content is of this format; ``read`` makes the graph; ``takes`` the
+    options that mean something to it.
     """
 
     name: str
     suffixes: tuple[str, ...]
     matches: Callable[[Source], bool]
-    read: Callable[[Source, QType | None, Path | None], Graph]
+    read: Callable[[Source, Options], Graph]
+    takes: tuple[str, ...] = ()
 
 
 def _is_own(source: Source) -> bool:
     return isinstance(source.json, dict) and "format" in source.json
 
 
-def _read_own(source: Source, input_type: QType | None, weights: Path | None) -> Graph:
-    for what, given in (("an input type", input_type), ("a weights file", weights)):
-        if given is not None:
-            raise UserError(f"{what} was given, but this model description holds its own")
+def _read_own(source: Source, options: Options) -> Graph:
     return load_json(source.path)
 
 
@@ -73,10 +92,10 @@ def _is_qkeras(source: Source) -> bool:
     return source.head.startswith(_HDF5_SIGNATURE) or is_architecture(source.json)
 
 
-def _read_qkeras(source: Source, input_type: QType | None, weights: Path | None) -> Graph:
+def _read_qkeras(source: Source, options: Options) -> Graph:
     from .qkeras import load_qkeras
 
-    return load_qkeras(source.path, source.json, input_type, weights)
+    return load_qkeras(source.path, source.json, options.input_type, options.weights)
 
 
 def _is_keras_archive(source: Source) -> bool:
@@ -84,18 +103,31 @@ def _is_keras_archive(source: Source) -> bool:
     return source.head.startswith(_ZIP_SIGNATURE) and source.path.suffix.lower() == ".keras"
 
 
-def _read_keras_archive(source: Source, input_type: QType | None, weights: Path | None) -> Graph:
+def _read_keras_archive(source: Source, options: Options) -> Graph:
     from .hgq import load_hgq
 
-    if weights is not None:
-        raise UserError("a weights file was given, but a .keras archive holds its own")
-    return load_hgq(source.path, input_type)
+    return load_hgq(source.path, options.input_type)
+
+
+def _is_tflite(source: Source) -> bool:
+    from .tflite import is_tflite
+
+    return is_tflite(source.head)
+
+
+def _read_tflite(source: Source, options: Options) -> Graph:
+    from .tflite import Runtime, load_tflite
+
+    return load_tflite(source.path, Runtime(options.runtime or Runtime.TFLM))
 
 
 IMPORTERS: tuple[Importer, ...] = (
     Importer("hwgen model description", (".json",), _is_own, _read_own),
-    Importer("HGQ2", (".keras",), _is_keras_archive, _read_keras_archive),
-    Importer("QKeras", (".h5", ".hdf5", ".json"), _is_qkeras, _read_qkeras),
+    Importer("HGQ2", (".keras",), _is_keras_archive, _read_keras_archive, ("input_type",)),
+    Importer(
+        "QKeras", (".h5", ".hdf5", ".json"), _is_qkeras, _read_qkeras, ("input_type", "weights")
+    ),
+    Importer("TensorFlow Lite", (".tflite",), _is_tflite, _read_tflite, ("runtime",)),
 )
 """All formats; the first whose content matches reads the file."""
 
@@ -105,14 +137,17 @@ def load(
     *,
     input_type: QType | None = None,
     weights: str | Path | None = None,
+    runtime: str | None = None,
 ) -> Graph:
     """Read a model file of any supported format.
 
     Parameters
     ----------
-    path : the model: QKeras HDF5, Keras architecture JSON, HGQ2 .keras, or the project's own JSON.
+    path : the model: QKeras HDF5, Keras architecture JSON, HGQ2 .keras, TensorFlow Lite, or the
+        project's own JSON.
     input_type : type of the input, for formats that do not state it.
     weights : HDF5 weights of an architecture JSON; None: ``NAME_weights.h5`` or ``NAME.h5``.
+    runtime : of RUNTIMES, whose integers are kept; None: the format's usual one.
 
     Raises UserError, naming the file, for whatever can not be read or is not supported.
     """
@@ -120,7 +155,11 @@ def load(
     try:
         source = Source(path, _head(path))
         importer = _choose(source)
-        return importer.read(source, input_type, None if weights is None else Path(weights))
+        options = Options(input_type, None if weights is None else Path(weights), runtime)
+        for field, name in options.given().items():
+            if field not in importer.takes:
+                raise UserError(f"{name} was given, but a file of this format says its own")
+        return importer.read(source, options)
     except UserError as error:
         raise error.within(path) from None
     except OSError as error:

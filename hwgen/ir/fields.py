@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..numeric import Overflow, QType, Rounding
+from ..numeric import Overflow, QType, Rounding, Scaling
 
 _DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "int64", "float32", "float64")
 
@@ -193,6 +193,15 @@ def _shape(value: Any) -> tuple[int, ...]:
     return shape
 
 
+def _start(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ValueError(f"expected a list of positions, got {value!r}")
+    start = tuple(_int(n) for n in value)
+    if min(start) < 0:
+        raise ValueError(f"positions count from 0, got {list(start)}")
+    return start
+
+
 def _types(value: Any) -> tuple[QType, ...]:
     if not isinstance(value, (list, tuple)) or not value:
         raise ValueError(f"expected a list of types, got {value!r}")
@@ -213,6 +222,7 @@ REAL = Kind("number", _real)
 BOOL = Kind("true or false", _bool)
 PAIR = Kind("[rows, columns], or one number for both", _pair, list)
 SHAPE = Kind("list of lengths", _shape, list)
+START = Kind("list of positions, from 0", _start, list)
 PADDING = Kind(
     '"valid", "same" or [[top, bottom], [left, right]]',
     _padding,
@@ -221,6 +231,9 @@ PADDING = Kind(
 PADS = Kind("[[top, bottom], [left, right]]", _pads, lambda value: [list(p) for p in value])
 INTS = Kind("integers, nested lists or packed", lambda v: _array(v, True), _encode_array)
 REALS = Kind("numbers, nested lists or packed", lambda v: _array(v, False), _encode_array)
+SCALING = Kind(
+    f"one of {', '.join(rule.value for rule in Scaling)}", Scaling, lambda value: value.value
+)
 TYPE = Kind("type object", QType.from_json, lambda value: value.to_json())
 TYPES = Kind("list of type objects", _types, lambda value: [t.to_json() for t in value])
 CLIP = Kind("[low, high]", _clip, list)

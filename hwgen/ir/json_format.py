@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..numeric import QType
 from .graph import Graph, Node
 from .op import OPS, Op
-from .ops import Requantize
+from .ops import Requantize, Rescale
 from .tensor import Tensor
 
 FORMAT = "hwgen-model"
@@ -142,11 +142,12 @@ def _op(cls: type[Op], item: dict[str, Any], path: str) -> Op:
         if field.name not in kinds:
             continue
         if field.name not in item:
-            _check(field.default is not MISSING, f"{path}.{field.name}", "is missing")
+            needed = field.default is MISSING and field.default_factory is MISSING
+            _check(not needed, f"{path}.{field.name}", "is missing")
             continue
         value = item[field.name]
-        if cls is Requantize and isinstance(value, int) and field.name in ("mult", "bias", "shift"):
-            value = [value]
+        if cls in (Requantize, Rescale) and field.name in ("mult", "bias", "shift"):
+            value = [value] if isinstance(value, int) else value
         try:
             values[field.name] = kinds[field.name].decode(value)
         except (ValueError, TypeError, OverflowError) as error:

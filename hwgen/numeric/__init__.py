@@ -1,5 +1,6 @@
 """The number system: fixed-point types and exact integer arithmetic on NumPy arrays."""
 
+from . import gemmlowp
 from .arith import (
     apply_overflow,
     dequantize,
@@ -10,18 +11,25 @@ from .arith import (
     round_shift,
 )
 from .powers import PowerCode
+from .scaling import SCALED_WIDTH, Scaling, apply_scaling, left_shift, multiplier_of
 from .types import MAX_TENSOR_WIDTH, Overflow, QType, Rounding, parse_type, type_for_range
 
 __all__ = [
     "MAX_TENSOR_WIDTH",
+    "SCALED_WIDTH",
     "Overflow",
     "PowerCode",
     "QType",
     "Rounding",
+    "Scaling",
     "apply_overflow",
+    "apply_scaling",
     "dequantize",
+    "gemmlowp",
     "int_array",
+    "left_shift",
     "magnitude",
+    "multiplier_of",
     "parse_type",
     "quantize",
     "requantize",

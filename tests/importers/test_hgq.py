@@ -182,5 +182,5 @@ def test_other_archives(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     path.write_bytes(b"PK\3\4 nothing")
     refused(path, None, "not a readable .keras archive")
-    with pytest.raises(UserError, match="holds its own"):
+    with pytest.raises(UserError, match="says its own"):
         load(model_file("hgq_elements"), weights=path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from hwgen.numeric import dequantize, parse_type, quantize
 
 FIXTURES = Path(__file__).parent / "fixtures"
 MODELS = Path(hwgen.__path__[0]) / "models"
-SHARED = Path(os.environ.get("HWGEN_SHARED", Path(__file__).parents[3] / "shared"))
 
 Array = np.ndarray[Any, Any]
 
@@ -162,18 +161,12 @@ def test_shipped_model() -> None:
         np.testing.assert_array_equal(got[name][order], frozen[name], err_msg=name)
 
 
+Shared = Callable[[str], Path]
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
-def shared(name: str) -> Path:
-    path = SHARED / "models" / "qkeras" / name
-    if not path.exists():
-        pytest.skip(f"{name} is not there (HWGEN_SHARED)")
-    return path
-
-
-def test_shared_architecture_and_weights() -> None:
-    graph = load(shared("qkeras_3layer.json"))
+def test_shared_architecture_and_weights(shared: Shared) -> None:
+    graph = load(shared("models/qkeras/qkeras_3layer.json"))
     assert [n.name for n in graph.nodes] == [
         *("fc1", "relu1", "fc2", "relu2", "fc3", "relu3", "output")
     ]
@@ -185,18 +178,18 @@ RN07_FROZEN = "rn07_logits.npz"
 """Logits of MLPerf Tiny's RN07 as QKeras 0.9.0 computes them, on seeded u8.8 inputs."""
 
 
-def test_shared_resnet() -> None:
+def test_shared_resnet(shared: Shared) -> None:
     """A real network with batch norms inside its convolutions."""
-    graph = load(shared("mlperf_tiny_ic_rn07_8bit.h5"))
+    graph = load(shared("models/qkeras/mlperf_tiny_ic_rn07_8bit.h5"))
     frozen = np.load(FIXTURES / RN07_FROZEN)["logits"]
     x = np.random.default_rng(RN07_SEED).integers(0, 256, (len(frozen), *graph.inputs[0].shape))
     got = execute(graph, {graph.inputs[0].name: x})[graph.outputs[0]]
     np.testing.assert_array_equal(dequantize(got, graph.tensors[graph.outputs[0]].type), frozen)
 
 
-def test_shared_autoencoder() -> None:
+def test_shared_autoencoder(shared: Shared) -> None:
     """Its QDenseBatchnorm is of a fork of QKeras: the folded numbers are recomputed here."""
-    path = shared("mlperf_tiny_ad08.h5")
+    path = shared("models/qkeras/mlperf_tiny_ad08.h5")
     graph = load(path)
     with h5py.File(path) as file:
         group = file["model_weights/q_dense_batchnorm_1/q_dense_batchnorm_1"]

@@ -22,8 +22,9 @@ from hwgen.ir import (
     load_json,
     ops,
 )
-from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.numeric import Overflow, QType, Rounding, Scaling
 
+PROBABILITY = QType(True, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-8, -128)
 S8 = QType(True, 8, 4, Rounding.HALF_EVEN, Overflow.SATURATE_SYMMETRIC)
 
 
@@ -49,12 +50,17 @@ def network() -> Graph:
         ("pad", ops.Pad(((1, 0), (0, 2)), 3)),
         ("up", ops.Upsample((1, 2))),
         ("twice", ops.Add()),
+        ("product", ops.Mul()),
+        ("rescale", ops.Rescale(Scaling.TFLM_DOUBLE, np.array([1 << 30]), np.array([40]), S8,
+                                np.array([3]), -1, (-90, 90))),
+        ("slice", ops.Slice((0, 1, 0), (1, 2, 3), (1, 2, 1))),
+        ("soft", ops.Softmax(1 << 30, 5, PROBABILITY)),
         ("both", ops.Concat()),
         ("argmax", ops.ArgMax()),
     ]  # fmt: skip
     nodes, last, edges = [], "x", {}
     for name, op in chain:
-        several = isinstance(op, (ops.Add, ops.Concat))
+        several = isinstance(op, (ops.Add, ops.Mul, ops.Concat))
         nodes.append(Node(name, op, (last, last) if several else (last,)))
         last = name
         edges[name] = op
@@ -130,6 +136,9 @@ FAULTS: list[tuple[str, list[Any], Any]] = [
     ("layers[5].shape", ["layers", 5, "shape"], [0]),
     ("layers[6].axis", ["layers", 6, "axis"], 1),
     ("layers[9].maximum", ["layers", 9, "maximum"], True),
+    ("layers[17].scaling", ["layers", 17, "scaling"], "half"),
+    ("layers[18].start", ["layers", 18, "start"], [0, -1, 0]),
+    ("layers[0].raw", ["layers", 0, "raw"], 1),
 ]
 
 

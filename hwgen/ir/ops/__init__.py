@@ -6,10 +6,13 @@ from .border import Pad, Upsample
 from .cast import Cast
 from .conv2d import Conv2D
 from .dense import Dense
-from .join import Add, Concat
+from .join import Add, Concat, Mul
 from .pool import AvgPool, MaxPool, Pool, SumPool
 from .requantize import Relu, Requantize
+from .rescale import Rescale
 from .reshape import Flatten, Reshape
+from .slice import Slice
+from .softmax import Softmax
 from .staircase import Staircase
 
 __all__ = [
@@ -23,11 +26,15 @@ __all__ = [
     "Dense",
     "Flatten",
     "MaxPool",
+    "Mul",
     "Pad",
     "Pool",
     "Relu",
     "Requantize",
+    "Rescale",
     "Reshape",
+    "Slice",
+    "Softmax",
     "Staircase",
     "SumPool",
     "Upsample",

@@ -6,6 +6,7 @@ A float matrix product of integers is exact when every partial sum, in any order
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,13 +49,21 @@ def accumulate(x: IntArray, w: IntArray, x_bound: int, acc: Accumulator | None, 
     return total
 
 
-def accumulator_range(w: IntArray, x: Tensor, padded: bool) -> tuple[int, int]:
+def subtracted(x: QType, raw: bool) -> int:
+    """What is taken from an input before it is multiplied: its zero point, unless raw."""
+    return 0 if raw else x.zero_point
+
+
+def factor_range(x: Tensor, raw: bool, padded: Sequence[int] = ()) -> tuple[int, int]:
+    """Smallest and largest factor of the weights; ``padded`` are integers beside the input's."""
+    values = [bound - subtracted(x.type, raw) for bound in (*x.range, *padded)]
+    return min(values), max(values)
+
+
+def accumulator_range(w: IntArray, factors: tuple[int, int]) -> tuple[int, int]:
     """Smallest and largest sum that these weights (taps, outputs) can give, over all outputs."""
-    low, high = (bound - x.type.zero_point for bound in x.range)
-    if padded:
-        low, high = min(low, 0), max(high, 0)
     w = w.astype(object)
-    at_low, at_high = w * low, w * high
+    at_low, at_high = (w * bound for bound in factors)
     smallest = np.minimum(at_low, at_high).sum(axis=0)
     largest = np.maximum(at_low, at_high).sum(axis=0)
     return int(min(smallest)), int(max(largest))
@@ -73,19 +82,19 @@ def product_scale(x: QType, w: QType) -> dict[str, Any]:
 def accumulated(
     name: str,
     shape: tuple[int, ...],
-    x: Tensor,
+    x: QType,
+    factors: tuple[int, int],
     w: IntArray,
     w_type: QType,
     acc: Accumulator | None,
-    padded: bool,
 ) -> Tensor:
     """The accumulator edge of a conv or dense without its bias. Raises UserError."""
-    if isinstance(x.type.scale, tuple):
+    if isinstance(x.scale, tuple):
         raise UserError("channels with different scales can not be summed")
     if w_type.zero_point:
         raise UserError("weights with a zero point are not supported")
-    scale = product_scale(x.type, w_type)
-    low, high = accumulator_range(w, x, padded)
+    scale = product_scale(x, w_type)
+    low, high = accumulator_range(w, factors)
     if acc is None:
         return Tensor(name, shape, replace(type_for_range(low, high), **scale), low, high)
     if "scale" in scale:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import UserError
-from ...numeric import QType
-from ..fields import ACCUMULATOR, INT, INTS, PADDING, PAIR, TYPE, Accumulator, optional
+from ...numeric import QType, int_array
+from ..fields import ACCUMULATOR, BOOL, INT, INTS, PADDING, PAIR, TYPE, Accumulator, optional
 from ..op import IntArray, Op, attr, image
 from ..tensor import Tensor
 from . import _matmul
@@ -26,7 +26,8 @@ class Conv2D(Op):
     has a group for each input channel); ``dilation`` is the distance of the taps. ``bias``
     (cout) are integers with ``bias_frac`` fractional bits (null: those of the products). The
     output is the exact accumulator, unless ``accumulator`` gives one; the bias is added after it,
-    exactly. Padded positions are zero.
+    exactly. Padded positions hold the input's zero point. With ``raw`` the zero point is not
+    subtracted: the sums are those of the integers as they are stored.
     """
 
     op_name: ClassVar[str] = "conv2d"
@@ -40,6 +41,7 @@ class Conv2D(Op):
     accumulator: Accumulator | None = attr(optional(ACCUMULATOR), default=None)
     dilation: Pair = attr(PAIR, default=(1, 1))
     groups: int = attr(INT, default=1)
+    raw: bool = attr(BOOL, default=False)
 
     @property
     def kernel(self) -> Pair:
@@ -62,10 +64,12 @@ class Conv2D(Op):
     def _accumulated(self, name: str, x: Tensor) -> Tensor:
         pads = self.pads(x)
         out = output_size((x.shape[0], x.shape[1]), self.reach, self.stride, pads)
-        padded = any(max(p) > 0 for p in pads)
+        zero = x.type.zero_point
+        padded = [zero] if any(max(p) > 0 for p in pads) else []
+        bounds = _matmul.factor_range(x, self.raw, padded)
         shape = (*out, self.weights.shape[3])
         return _matmul.accumulated(
-            name, shape, x, self._flat(), self.weight_type, self.accumulator, padded
+            name, shape, x.type, bounds, self._flat(), self.weight_type, self.accumulator
         )
 
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
@@ -91,24 +95,46 @@ class Conv2D(Op):
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Exact integers."""
         x, tensor = arrays[0], inputs[0]
-        zero = tensor.type.zero_point
         acc = self._accumulated("acc", tensor)
-        bound = max(abs(b - zero) for b in tensor.range)
-        small = x - zero if zero else x
+        zero, subtracted = tensor.type.zero_point, _matmul.subtracted(tensor.type, self.raw)
+        bound = max(abs(b) for b in _matmul.factor_range(tensor, self.raw, [zero]))
+        x = x - subtracted if subtracted else x
         if bound < 1 << 15:
-            small = small.astype(np.int16)
-        view = windows(small, self.reach, self.stride, self.pads(tensor), 0)
+            x = x.astype(np.int16)
+        view = windows(x, self.reach, self.stride, self.pads(tensor), zero - subtracted)
         view = view[:, :, :, :: self.dilation[0], :: self.dilation[1]]
-        frac = tensor.type.frac + self.weight_type.frac
+        if self.weights.shape[2] == 1 and self.accumulator is None:
+            total = self._depthwise(view, bound)
+        else:
+            total = self._grouped(view, bound, tensor.type.frac + self.weight_type.frac)
+        total = _matmul.biased(total, acc, self.bias, self.bias_frac)
+        return total.reshape(len(x), *acc.shape)
+
+    def _grouped(self, view: IntArray, bound: int, frac: int) -> IntArray:
+        """Sums (pixels, outputs) of windows, group by group as matrix products."""
         weights, outputs = self._flat(), self.weights.shape[3] // self.groups
         parts = []
         for group, channels in enumerate(np.split(view, self.groups, axis=-1)):
             flat = channels.reshape(-1, len(weights))
             mine = weights[:, group * outputs : (group + 1) * outputs]
             parts.append(_matmul.accumulate(flat, mine, bound, self.accumulator, frac))
-        total = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        total = _matmul.biased(total, acc, self.bias, self.bias_frac)
-        return total.reshape(len(x), *acc.shape)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def _depthwise(self, view: IntArray, bound: int) -> IntArray:
+        """The same with one input channel a group: tap by tap, all channels at once."""
+        rows, columns, _, outputs = self.weights.shape
+        largest = bound * int(np.abs(self.weights.astype(object)).sum(axis=(0, 1)).max())
+        dtype = np.int32 if largest < 1 << 31 else np.int64
+        weights = int_array(self.weights, largest).astype(dtype if largest < 1 << 62 else object)
+        total: Any = None
+        for ky in range(rows):
+            for kx in range(columns):
+                tap = view[:, :, :, ky, kx].astype(weights.dtype)
+                if outputs > self.groups:
+                    tap = np.repeat(tap, outputs // self.groups, axis=-1)
+                product = tap * weights[ky, kx, 0]
+                total = product if total is None else total + product
+        return int_array(total.reshape(-1, outputs), largest)
 
     def macs(self, inputs: Sequence[Tensor]) -> int:
         """Products of one frame, padded positions counted."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ...errors import UserError
 from ...numeric import QType
-from ..fields import ACCUMULATOR, INT, INTS, TYPE, Accumulator, optional
+from ..fields import ACCUMULATOR, BOOL, INT, INTS, TYPE, Accumulator, optional
 from ..op import IntArray, Op, attr, single
 from ..tensor import Tensor
 from . import _matmul
@@ -30,11 +30,13 @@ class Dense(Op):
     bias: IntArray | None = attr(optional(INTS), default=None)
     bias_frac: int | None = attr(optional(INT), default=None)
     accumulator: Accumulator | None = attr(optional(ACCUMULATOR), default=None)
+    raw: bool = attr(BOOL, default=False)
 
     def _accumulated(self, name: str, x: Tensor) -> Tensor:
         shape = (self.weights.shape[1],)
+        bounds = _matmul.factor_range(x, self.raw)
         return _matmul.accumulated(
-            name, shape, x, self.weights, self.weight_type, self.accumulator, False
+            name, shape, x.type, bounds, self.weights, self.weight_type, self.accumulator
         )
 
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
@@ -56,8 +58,8 @@ class Dense(Op):
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Exact integers."""
         x, tensor = arrays[0], inputs[0]
-        zero = tensor.type.zero_point
-        bound = max(abs(b - zero) for b in tensor.range)
+        zero = _matmul.subtracted(tensor.type, self.raw)
+        bound = max(abs(b) for b in _matmul.factor_range(tensor, self.raw))
         frac = tensor.type.frac + self.weight_type.frac
         total = _matmul.accumulate(x - zero, self.weights, bound, self.accumulator, frac)
         acc = self._accumulated("acc", tensor)

@@ -1,4 +1,4 @@
-"""Ops with several inputs: Add and Concat."""
+"""Ops with several inputs: Add, Mul and Concat."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ...errors import UserError
 from ...numeric import int_array, type_for_range
 from ..op import IntArray, Op
 from ..tensor import Tensor
+from ._matmul import product_scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,41 @@ class Add(Op):
         for array, shift in zip(arrays[1:], shifts[1:], strict=True):
             total = total + (int_array(array, bound) << shift)
         return total
+
+
+@dataclass(frozen=True, eq=False)
+class Mul(Op):
+    """``out = product of two inputs``, each less its zero point, exact.
+
+    The second input may have one row and one column: it is then the same for every pixel.
+    """
+
+    op_name: ClassVar[str] = "mul"
+
+    def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
+        """Edge that holds every product."""
+        if len(inputs) != 2:
+            raise UserError(f"mul takes two inputs, {len(inputs)} given")
+        a, b = inputs
+        if b.shape not in (a.shape, (1, 1, a.channels)):
+            raise UserError(
+                f"mul takes inputs of one shape, or a second one of one pixel, got "
+                f"{_shapes(inputs)}"
+            )
+        first, second = ([end - x.type.zero_point for end in x.range] for x in inputs)
+        products = [p * q for p in first for q in second]
+        low, high = min(products), max(products)
+        qtype = replace(type_for_range(low, high), **product_scale(a.type, b.type))
+        return Tensor(name, a.shape, qtype, low, high)
+
+    def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
+        """Exact integers."""
+        bound = max(abs(b) for b in self.infer("product", inputs).range)
+        a, b = (
+            int_array(array, bound) - x.type.zero_point
+            for array, x in zip(arrays, inputs, strict=True)
+        )
+        return a * b
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,7 +109,8 @@ class AvgPool(Pool):
     """The mean of each window, rounded once into ``type`` by its rounding and overflow.
 
     ``count_padding``: divide by the whole window even where part of it is padding (zeros);
-    otherwise by the number of real elements.
+    otherwise by the number of real elements. Where types have a scale and a zero point, both must
+    be the input's, and the mean is that of the integers as they are stored.
     """
 
     op_name: ClassVar[str] = "avg_pool"
@@ -125,8 +126,12 @@ class AvgPool(Pool):
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Edge of the given type."""
         x = image(self, inputs)
-        if x.type.scale is not None or self.type.scale is not None:
-            raise UserError("avg_pool takes types with fractional bits, not a scale")
+        if (x.type.scale, x.type.zero_point) != (self.type.scale, self.type.zero_point):
+            raise UserError(
+                f"avg_pool keeps scale and zero point, but takes {x.type} and gives {self.type}"
+            )
+        if self.count_padding and x.type.zero_point:
+            raise UserError("avg_pool counts no padding where the zero point is not 0")
         return Tensor(name, self._shape(x), self.type)
 
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:

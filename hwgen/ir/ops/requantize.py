@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,40 +50,17 @@ class Requantize(Op):
         arrays = (np.atleast_1d(np.asarray(a)) for a in (mult, bias, shift))
         return cls(*arrays, type=qtype, clip=clip)
 
-    def _per_channel(self, channels: int) -> list[IntArray]:
-        out = []
-        for name in ("mult", "bias", "shift"):
-            array = getattr(self, name)
-            if array.shape not in ((1,), (channels,)):
-                raise UserError(f"{name} has shape {array.shape}, (1,) or ({channels},) is needed")
-            out.append(np.broadcast_to(array, (channels,)))
-        return out
-
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Edge of the given type, its range narrowed by what the input can hold."""
         x = single(self, inputs)
-        mult, bias, shift = self._per_channel(x.channels)
+        mult, bias, shift = (per_channel(self, n, x.channels) for n in ("mult", "bias", "shift"))
         if shift.min() < 0 or shift.max() > 512:
             raise UserError(f"shift {int(shift.min())}..{int(shift.max())} is outside 0..512")
-        if self.clip and not self.type.min <= self.clip[0] <= self.clip[1] <= self.type.max:
-            raise UserError(f"clip {list(self.clip)} is outside {self.type}")
         # Before overflow the map is monotone in each channel, so the ends of the input give the
         # ends of the output; where they wrap, the type's whole range is possible.
         ends = np.array([[lo_hi] * x.channels for lo_hi in x.range], dtype=object)
         raw = round_shift(ends * mult + bias, shift, self.type.rounding)
-        low, high = int(raw.min()), int(raw.max())
-        out = Tensor(name, x.shape, self.type)
-        if self.type.low <= low and high <= self.type.max:
-            out = Tensor(name, x.shape, self.type, low, high)
-        elif self.type.overflow.value.startswith("saturate"):
-            zeroing = self.type.overflow.value == "saturate_zero"
-            lo = self.type.low if low < self.type.low or zeroing else low
-            hi = self.type.max if high > self.type.max or zeroing else high
-            out = Tensor(name, x.shape, self.type, min(lo, self.type.max), max(hi, self.type.low))
-        if self.clip:
-            lo, hi = (_within(bound, self.clip) for bound in out.range)
-            out = Tensor(name, x.shape, self.type, lo, hi)
-        return out
+        return limited(Tensor(name, x.shape, self.type), int(raw.min()), int(raw.max()), self.clip)
 
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Exact integers."""
@@ -99,6 +76,38 @@ class Requantize(Op):
                 width = max(max(v, ~v).bit_length() for v in values)
                 bits += array.size * (width + int(array.min() < 0))
         return bits
+
+
+def per_channel(op: Op, name: str, channels: int) -> IntArray:
+    """An attribute that holds one integer, or one a channel, for every channel.
+
+    Raises UserError for another shape.
+    """
+    array = getattr(op, name)
+    if array.shape not in ((1,), (channels,)):
+        raise UserError(f"{name} has shape {array.shape}, (1,) or ({channels},) is needed")
+    return np.broadcast_to(array, (channels,))
+
+
+def limited(out: Tensor, low: int, high: int, clip: tuple[int, int] | None) -> Tensor:
+    """The edge whose values were ``low..high`` before its type's overflow and the clip.
+
+    Raises UserError for a clip outside the type.
+    """
+    qtype = out.type
+    if clip and not qtype.min <= clip[0] <= clip[1] <= qtype.max:
+        raise UserError(f"clip {list(clip)} is outside {qtype}")
+    if qtype.low <= low and high <= qtype.max:
+        out = replace(out, low=low, high=high)
+    elif qtype.overflow.value.startswith("saturate"):
+        zeroing = qtype.overflow.value == "saturate_zero"
+        lo = qtype.low if low < qtype.low or zeroing else low
+        hi = qtype.max if high > qtype.max or zeroing else high
+        out = replace(out, low=min(lo, qtype.max), high=max(hi, qtype.low))
+    if clip:
+        lo, hi = (_within(bound, clip) for bound in out.range)
+        out = replace(out, low=lo, high=hi)
+    return out
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,118 @@
+"""TensorFlow Lite: int8 and uint8 flatbuffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ...errors import UserError
+from ...ir import Graph, Tensor
+from . import elementwise, linear, shape, spatial
+from .file import IDENTIFIER, TfModel, TfOperator, read_model
+from .meaning import Runtime
+from .work import Work, frame_shape, quantized
+
+__all__ = ["Runtime", "is_tflite", "load_tflite"]
+
+_HANDLERS: dict[str, Callable[[Work, TfOperator], None]] = {
+    "ADD": elementwise.addition,
+    "AVERAGE_POOL_2D": spatial.average_pool,
+    "CONCATENATION": shape.concatenation,
+    "CONV_2D": linear.convolution,
+    "DEPTHWISE_CONV_2D": linear.depthwise,
+    "EXPAND_DIMS": shape.reshape,
+    "FULLY_CONNECTED": linear.fully_connected,
+    "LOGISTIC": elementwise.logistic,
+    "MAX_POOL_2D": spatial.max_pool,
+    "MEAN": spatial.mean,
+    "MUL": elementwise.multiplication,
+    "PAD": spatial.pad,
+    "PADV2": spatial.pad,
+    "QUANTIZE": elementwise.requantization,
+    "RELU": elementwise.clipping("RELU"),
+    "RELU6": elementwise.clipping("RELU6"),
+    "RELU_N1_TO_1": elementwise.clipping("RELU_N1_TO_1"),
+    "RESHAPE": shape.reshape,
+    "RESIZE_NEAREST_NEIGHBOR": spatial.resize_nearest,
+    "SOFTMAX": elementwise.softmax,
+    "SQUEEZE": shape.reshape,
+    "STRIDED_SLICE": shape.strided_slice,
+    "SUB": elementwise.subtraction,
+    "TANH": elementwise.tanh,
+    "TRANSPOSE": shape.transpose,
+}
+
+
+def is_tflite(head: bytes) -> bool:
+    """Whether a file begins as a TensorFlow Lite flatbuffer."""
+    return head[4:8] == IDENTIFIER
+
+
+def load_tflite(path: Path, runtime: Runtime) -> Graph:
+    """Read a file; the graph's integers are those of the runtime.
+
+    Raises UserError naming the operator by its kind and its place in the file.
+    """
+    model = read_model(path)
+    work = Work(model, runtime)
+    skipped = _read_borders(work)
+    for op in model.operators:
+        if op.index in skipped:
+            continue
+        handler = _HANDLERS.get(op.kind)
+        try:
+            if handler is None:
+                raise UserError(f"{op.kind} is not supported")
+            if not op.inputs:
+                raise UserError("has no inputs")
+            handler(work, op)
+        except UserError as error:
+            layer = error.layer or op.name
+            raise UserError(error.reason, layer=layer, hint=error.hint) from None
+        except ValueError as error:
+            raise UserError(str(error), layer=op.name) from None
+    outputs = []
+    for index in model.outputs:
+        source = skipped_source(model, index)
+        if source not in work.edges:
+            raise UserError(f"no operator gives the output {model.tensors[index].name!r}")
+        outputs.append(work.edges[source].name)
+    used = {name for node in work.nodes for name in node.inputs}
+    inputs = tuple(t for t in work.inputs if t.name in used or t.name in outputs)
+    work.notes.insert(0, f"integers as {runtime.value} computes them")
+    graph = Graph(path.stem, inputs, tuple(work.nodes), tuple(outputs), tuple(work.notes))
+    return graph.verify()
+
+
+def _read_borders(work: Work) -> set[int]:
+    """Make the graph's inputs; operators that only turn real numbers into integers or back at
+    the borders are skipped, and the borders become their integers."""
+    model, skipped = work.model, set()
+    for number, index in enumerate(model.inputs):
+        tensor = model.tensors[index]
+        if tensor.dtype == "FLOAT32":
+            readers = [op for op in model.operators if index in op.inputs]
+            if len(readers) == 1 and readers[0].kind == "QUANTIZE" and readers[0].outputs:
+                skipped.add(readers[0].index)
+                work.notes.append(f"the input is what {readers[0].name} gives: integers")
+                index = readers[0].outputs[0]
+                tensor = model.tensors[index]
+        name = "input" if len(model.inputs) == 1 else f"input_{number}"
+        edge = Tensor(name, frame_shape(tensor), quantized(tensor))
+        work.inputs.append(edge)
+        work.edges[index] = replace(edge, low=edge.type.min)
+    for op in model.operators:
+        ends = op.kind == "DEQUANTIZE" and all(i in model.outputs for i in op.outputs)
+        if ends and op.inputs:
+            skipped.add(op.index)
+            work.notes.append(f"the output is what {op.name} takes: integers")
+    return skipped
+
+
+def skipped_source(model: TfModel, output: int) -> int:
+    """The tensor that stands for an output: what its DEQUANTIZE reads, if it has one."""
+    for op in model.operators:
+        if op.kind == "DEQUANTIZE" and output in op.outputs and op.inputs:
+            return op.inputs[0]
+    return output

@@ -1,0 +1,152 @@
+"""Convolutions and fully connected layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...errors import UserError
+from ...ir import Tensor
+from ...ir.ops import Conv2D, Dense, Flatten, Reshape
+from ...numeric import Overflow, QType, Rounding, type_for_range
+from . import meaning
+from .file import TfOperator, TfTensor, enumerated, options
+from .work import Work, padding
+
+_STRIDES = ("StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "Padding")
+
+
+def convolution(work: Work, op: TfOperator) -> None:
+    """CONV_2D, grouped where the weights take fewer channels than there are."""
+    chosen = options(op, "Conv2DOptions", *_STRIDES, "FusedActivationFunction")
+    weights = work.constant(op, 1)
+    # (outputs, rows, columns, inputs of a group)
+    codes, qtype = _weights(weights, rank=4, axis=0)
+    codes = codes.transpose(1, 2, 3, 0)
+    x = work.edge(op, 0)
+    if x.channels % codes.shape[2]:
+        raise UserError(f"weights take {codes.shape[2]} channels, the input has {x.channels}")
+    groups = x.channels // codes.shape[2]
+    _convolve(work, op, chosen, weights, codes, qtype, groups)
+
+
+def depthwise(work: Work, op: TfOperator) -> None:
+    """DEPTHWISE_CONV_2D, with any depth multiplier."""
+    chosen = options(op, "DepthwiseConv2DOptions", *_STRIDES, "FusedActivationFunction")
+    weights = work.constant(op, 1)
+    # (1, rows, columns, outputs)
+    codes, qtype = _weights(weights, rank=4, axis=3)
+    codes = codes.transpose(1, 2, 0, 3)
+    _convolve(work, op, chosen, weights, codes, qtype, work.edge(op, 0).channels)
+
+
+def _convolve(
+    work: Work,
+    op: TfOperator,
+    chosen,
+    weights: TfTensor,
+    codes: np.ndarray,
+    qtype: QType,
+    groups: int,
+) -> None:
+    x, out = work.edge(op, 0), work.output(op)
+    bias = _bias(work, op, codes.shape[-1])
+    conv = Conv2D(
+        codes,
+        qtype,
+        (chosen.StrideH, chosen.StrideW),
+        padding(chosen.Padding),
+        bias,
+        dilation=(chosen.DilationHFactor, chosen.DilationWFactor),
+        groups=groups,
+    )
+    if min(*conv.stride, *conv.dilation) < 1:
+        raise UserError(f"stride {conv.stride} and dilation {conv.dilation} must be positive")
+    acc = work.add(f"{op.name}_acc", conv, x)
+    by = meaning.convolution(work.runtime, _scale(x), weights.scales, out.scale)
+    activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
+    work.give(op, work.rescale(op.name, acc, by, out, activation))
+
+
+def fully_connected(work: Work, op: TfOperator) -> None:
+    """FULLY_CONNECTED: of a vector, or of each pixel where the file keeps the other axes."""
+    chosen = options(
+        op, "FullyConnectedOptions", "FusedActivationFunction", "WeightsFormat", "KeepNumDims"
+    )
+    if chosen.WeightsFormat:
+        raise UserError("weights in a shuffled format are not supported")
+    weights, out = work.constant(op, 1), work.output(op)
+    codes, qtype = _weights(weights, rank=2, axis=0)
+    codes = codes.T
+    bias = _bias(work, op, codes.shape[1])
+    x = work.edge(op, 0)
+    pixels = x.size // codes.shape[0]
+    if pixels > 1 and x.channels == codes.shape[0]:
+        acc = _of_each_pixel(work, op, x, codes, qtype, bias)
+        shape = (*x.shape[:-1], codes.shape[1])
+    else:
+        if len(x.shape) > 1:
+            x = work.add(f"{op.name}_flat", Flatten(), x)
+        acc = work.add(f"{op.name}_acc", Dense(codes, qtype, bias), x)
+        shape = acc.shape
+    by = meaning.fully_connected(work.runtime, _scale(x), weights.scales, out.scale)
+    activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
+    name = op.name if shape == acc.shape else f"{op.name}_image"
+    result = work.rescale(name, acc, by, out, activation)
+    if shape != acc.shape:
+        result = work.add(op.name, Reshape(shape), result)
+    work.give(op, result)
+
+
+def _of_each_pixel(
+    work: Work, op: TfOperator, x: Tensor, codes: np.ndarray, qtype: QType, bias
+) -> Tensor:
+    if len(x.shape) != 3:
+        x = work.add(f"{op.name}_pixels", Reshape(x.hwc), x)
+    conv = Conv2D(codes[np.newaxis, np.newaxis], qtype, bias=bias)
+    return work.add(f"{op.name}_acc", conv, x)
+
+
+def _scale(x: Tensor) -> float:
+    if not isinstance(x.type.scale, float):
+        raise UserError("the input has no scale")
+    return x.type.scale
+
+
+def _weights(tensor: TfTensor, rank: int, axis: int) -> tuple[np.ndarray, QType]:
+    """Weights less their zero point, and their type. Raises UserError."""
+    data = tensor.data
+    if tensor.dtype not in ("INT8", "UINT8") or data is None:
+        raise UserError(
+            f"weights {tensor.name!r} are {tensor.dtype.lower()}, int8 and uint8 are supported",
+            hint="quantize inputs and weights to int8",
+        )
+    if data.ndim != rank or 0 in data.shape:
+        raise UserError(f"weights {tensor.name!r} have shape {list(data.shape)}")
+    scales = len(tensor.scales)
+    if scales not in (1, data.shape[axis]) or (scales > 1 and tensor.axis != axis):
+        raise UserError(
+            f"weights {tensor.name!r} have {scales} scales along axis {tensor.axis}; one, or "
+            f"{data.shape[axis]} along axis {axis} are needed"
+        )
+    zeros = np.array(tensor.zero_points, np.int64)
+    if scales > 1:
+        zeros = zeros.reshape([-1 if n == axis else 1 for n in range(rank)])
+    codes = data.astype(np.int64) - zeros
+    scale = tensor.scales if scales > 1 else tensor.scale
+    plain = QType(True, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE, scale)
+    if codes.min() < plain.min or codes.max() > plain.max:
+        width = type_for_range(int(codes.min()), int(codes.max())).width + int(codes.min() >= 0)
+        plain = QType(True, width, 0, Rounding.HALF_AWAY, Overflow.SATURATE, scale)
+    return codes, plain
+
+
+def _bias(work: Work, op: TfOperator, outputs: int) -> np.ndarray | None:
+    tensor = work.optional(op, 2)
+    if tensor is None:
+        return None
+    assert tensor.data is not None
+    if tensor.dtype != "INT32":
+        raise UserError(f"bias {tensor.name!r} is {tensor.dtype.lower()}, int32 is supported")
+    if tensor.data.shape != (outputs,):
+        raise UserError(f"bias has shape {tensor.data.shape}, ({outputs},) is needed")
+    return tensor.data.astype(np.int64)
