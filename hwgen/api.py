@@ -22,6 +22,7 @@ from .flow.verify import verify as _verify
 from .ir import Graph, execute
 from .numeric import QType, dequantize, quantize
 from .passes import legalize
+from .passes.tail import without_softmax
 from .plan.dataflow import DataflowPlan, plan_dataflow
 from .report.summary import write_report
 
@@ -38,21 +39,26 @@ def plan(
     multipliers: int | None = None,
     interval: int | None = None,
     plan_file: str | Path | None = None,
+    tail: str | None = None,
     progress: Progress | None = None,
 ) -> DataflowPlan:
     """Plan the dataflow architecture of a graph.
 
     At most one of ``multipliers`` (a budget), ``interval`` (cycles to reach) and ``plan_file``.
-    Raises UserError when it can not be done.
+    ``tail``: "host" leaves a last softmax to the host. Raises UserError when it can not be done.
     """
     if sum(option is not None for option in (multipliers, interval, plan_file)) > 1:
         raise UserError("give one of --multipliers, --interval and --plan")
     choices = None if plan_file is None else _read_plan(Path(plan_file))
-    legal = legalize(graph)
+    legal = legalize(_without_tail(graph, tail))
     try:
         return plan_dataflow(legal, multipliers, interval, choices, progress)
     except UserError as error:
         raise error if plan_file is None else error.within(plan_file) from None
+
+
+def _without_tail(graph: Graph, tail: str | None) -> Graph:
+    return without_softmax(graph) if tail == "host" else graph
 
 
 def _read_plan(path: Path) -> dict[str, Any]:
@@ -75,6 +81,7 @@ def build(
     plan_file: str | Path | None = None,
     input_type: QType | None = None,
     runtime: str | None = None,
+    tail: str | None = None,
     progress: Progress | None = None,
 ) -> Package:
     """Model file to package at ``out``. Raises UserError; leaves nothing half-written."""
@@ -91,13 +98,15 @@ def build(
         options["input_type"] = str(input_type)
     if runtime is not None:
         options["runtime"] = runtime
+    if tail is not None:
+        options["tail"] = tail
     with replacing(target) as folder:
         say(f"reading {model.name}")
-        graph = load(model, input_type, runtime)
+        graph = _without_tail(load(model, input_type, runtime), tail)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         say("planning")
         try:
-            made = plan(graph, multipliers, interval, plan_file, progress)
+            made = plan(graph, multipliers, interval, plan_file, None, progress)
         except UserError as error:
             raise error.within(model) from None
         files = design_files(graph, made, progress)

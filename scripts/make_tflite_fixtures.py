@@ -90,6 +90,16 @@ def sequence() -> Any:
     return tf.keras.Model(start, layers.Dense(3)(x))
 
 
+def adds() -> Any:
+    """A residual block that can be built as it is: no softmax at its end."""
+    x = start = tf.keras.Input((6, 5, 2), batch_size=1)
+    x = layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+    y = layers.Conv2D(4, 3, padding="same")(x)
+    x = layers.ReLU()(layers.Add()([x, y]))
+    x = layers.AveragePooling2D((3, 5))(x)
+    return tf.keras.Model(start, layers.Dense(3)(layers.Flatten()(x)))
+
+
 def two_heads() -> Any:
     """Two inputs and two outputs."""
     a, b = tf.keras.Input((5, 5, 2), batch_size=1), tf.keras.Input((5, 5, 2), batch_size=1)
@@ -98,7 +108,7 @@ def two_heads() -> Any:
 
 
 MODELS: dict[str, Callable[[], Any]] = {
-    f.__name__: f for f in (residual, depthwise, curves, squeeze, shapes, sequence, two_heads)
+    f.__name__: f for f in (residual, depthwise, curves, squeeze, shapes, sequence, two_heads, adds)
 }
 
 
@@ -145,6 +155,12 @@ def converted(model: Any, rng: np.random.Generator, integer: Any, per_tensor: bo
     return converter.convert()
 
 
+def start_anew() -> None:
+    """Names of layers and random numbers as in a new process: a file does not depend on others."""
+    tf.keras.backend.clear_session()
+    tf.keras.utils.set_random_seed(SEED)
+
+
 def main() -> None:
     """Writes the files."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -153,7 +169,7 @@ def main() -> None:
     variants = [(name, tf.int8, False) for name in MODELS]
     variants += [("residual_floats", None, False), ("residual_uint8", tf.uint8, True)]
     for name, integer, per_tensor in variants:
-        tf.keras.utils.set_random_seed(SEED)
+        start_anew()
         rng = np.random.default_rng(SEED)
         model = MODELS[name.split("_floats")[0].split("_uint8")[0]]()
         for weight in model.trainable_weights:
@@ -164,7 +180,7 @@ def main() -> None:
         )
         print(name, flush=True)
     for kind in REFUSED:
-        tf.keras.utils.set_random_seed(SEED)
+        start_anew()
         (arguments.out / f"refused_{kind}.tflite").write_bytes(refused(kind))
 
 

@@ -35,6 +35,7 @@ def add_budget(sub: argparse.ArgumentParser, with_file: bool) -> None:
     group.add_argument("--interval", type=int, metavar="CYCLES", help="to reach")
     if with_file:
         group.add_argument("--plan", type=Path, metavar="FILE", help="a plan.json")
+    sub.add_argument("--tail", choices=["host"], help="leave a last softmax to the host")
 
 
 def input_type(arguments: argparse.Namespace) -> QType | None:

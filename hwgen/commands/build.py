@@ -26,7 +26,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     with output.steps() as say:
         package = api.build(
             arguments.model, arguments.out, arguments.multipliers, arguments.interval,
-            arguments.plan, input_type(arguments), arguments.runtime, say,
+            arguments.plan, input_type(arguments), arguments.runtime,
+            arguments.tail, say,
         )  # fmt: skip
     report = summary(package)
     cycles = report["cycles"]

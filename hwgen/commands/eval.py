@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _package(arguments: argparse.Namespace) -> Package:
     """The package given as a model. Raises UserError where options state another design."""
-    for name in ("input_type", "runtime", "multipliers", "interval"):
+    for name in ("input_type", "runtime", "tail", "multipliers", "interval"):
         if getattr(arguments, name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise UserError(f"{option} was given, but a package has its own", file=arguments.model)
@@ -73,7 +73,8 @@ def _eval_rtl(
     with tempfile.TemporaryDirectory(prefix="hwgen-") as folder, output.steps() as say:
         package = package or api.build(
             arguments.model, Path(folder) / "package", arguments.multipliers, arguments.interval,
-            input_type=input_type(arguments), runtime=arguments.runtime, progress=say,
+            input_type=input_type(arguments), runtime=arguments.runtime,
+            tail=arguments.tail, progress=say,
         )  # fmt: skip
         result = api.verify(package, arguments.sim, inputs=x, progress=say)
     accuracy = _accuracy(result.outputs, y) if len(result.outputs) else None

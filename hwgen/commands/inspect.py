@@ -35,7 +35,10 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     output.table("layers", ["layer", "op", "output", "type", "MACs"], rows)
     if arguments.plan or arguments.multipliers is not None or arguments.interval is not None:
         with output.steps() as say:
-            plan = api.plan(graph, arguments.multipliers, arguments.interval, progress=say)
+            plan = api.plan(
+                graph, arguments.multipliers, arguments.interval,
+                tail=arguments.tail, progress=say,
+            )  # fmt: skip
         value["plan"] = _describe_plan(plan, output)
     output.json(value)
     return 0

@@ -48,7 +48,13 @@ def _to_json(replacement: Replacement) -> dict[str, Any]:
     x = replacement.x
     return {
         "pass": replacement.step,
-        "input": {"shape": list(x.shape), "type": x.type.to_json(), "range": x.range},
+        "input": {
+            "name": x.name,
+            "shape": list(x.shape),
+            "type": x.type.to_json(),
+            "range": x.range,
+        },
+        "earlier": [layer_to_json(node) for node in replacement.earlier],
         "before": layer_to_json(replacement.before),
         "after": [layer_to_json(node) for node in replacement.after],
         "divisor": replacement.divisor,

@@ -21,7 +21,8 @@ class RequantParameters:
     """``clip(overflow(round((acc * mult + bias) >> shift)))`` for every channel.
 
     ``mult`` and ``bias`` have one integer a channel; ``shift`` is common. Rounding and overflow
-    are those of ``out``; ``clip`` (low, high) acts after overflow.
+    are those of ``out``; ``clip`` (low, high) acts after overflow. ``pivot`` and ``below``: where
+    an accumulator is below its channel's pivot, ``below`` takes the place of ``bias``.
     """
 
     mult: tuple[int, ...]
@@ -29,10 +30,15 @@ class RequantParameters:
     shift: int
     out: QType
     clip: tuple[int, int] | None = None
+    pivot: tuple[int, ...] | None = None
+    below: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.mult) != len(self.bias) or not self.mult:
-            raise ValueError("mult and bias need one integer a channel")
+        lists = [values for values in self.tables.values() if values is not None]
+        if not self.mult or any(len(values) != len(self.mult) for values in lists):
+            raise ValueError("mult and bias (pivot and below) need one integer a channel")
+        if (self.pivot is None) != (self.below is None):
+            raise ValueError("pivot and below belong together")
         if self.shift < 0:
             raise ValueError(f"shift {self.shift} is negative")
         if self.clip is not None:
@@ -41,15 +47,29 @@ class RequantParameters:
                 raise ValueError(f"clip {self.clip} does not suit {self.out}")
 
     @property
+    def tables(self) -> dict[str, tuple[int, ...]]:
+        """What differs between channels, by name."""
+        named = {"mult": self.mult, "bias": self.bias, "pivot": self.pivot, "below": self.below}
+        return {name: values for name, values in named.items() if values is not None}
+
+    @property
     def channels(self) -> int:
         """Number of channels."""
         return len(self.mult)
 
     @property
     def multiplies(self) -> bool:
-        """Whether a real multiplier is needed: not one power of two common to all channels."""
+        """Whether a real multiplier is needed: not one power of two common to all channels.
+
+        With a pivot there always is one: the bias is chosen while it works.
+        """
         first = self.mult[0]
-        return len(set(self.mult)) > 1 or first <= 0 or first & (first - 1) != 0
+        return (
+            self.pivot is not None
+            or len(set(self.mult)) > 1
+            or first <= 0
+            or first & (first - 1) != 0
+        )
 
     @property
     def latency(self) -> int:
@@ -99,14 +119,14 @@ class Requantizer(wiring.Component):
     def _table(self) -> tuple[data.StructLayout, list[int]]:
         """Layout of a lane's parameters, and the packed words, one a group."""
         p = self.parameters
-        layout = data.StructLayout({"mult": shape_of(p.mult), "bias": shape_of(p.bias)})
+        layout = data.StructLayout({name: shape_of(values) for name, values in p.tables.items()})
         words = []
         for group in range(self.groups):
             word = 0
             for lane in range(self.lanes):
                 channel = group * self.lanes + lane
                 if channel < p.channels:
-                    bits = layout.const({"mult": p.mult[channel], "bias": p.bias[channel]})
+                    bits = layout.const({name: v[channel] for name, v in p.tables.items()})
                     word |= bits.as_value().value << (lane * layout.size)
             words.append(word)
         return layout, words
@@ -127,19 +147,22 @@ class Requantizer(wiring.Component):
         for lane in range(self.lanes):
             acc = delayed(m, self.acc[lane], ahead, f"acc{lane}", data=True)
             acc = acc if isinstance(acc, Value) else Value.cast(acc)
-            if len(set(p.mult)) == 1 and len(set(p.bias)) == 1:
-                mult: Value = Const(p.mult[0], shape_of(p.mult))
-                bias: Value = Const(p.bias[0], shape_of(p.bias))
+            if all(len(set(values)) == 1 for values in p.tables.values()):
+                given: dict[str, Value] = {
+                    name: Const(values[0], shape_of(values)) for name, values in p.tables.items()
+                }
             else:
-                mult = lanes[lane].mult if p.multiplies else Const(p.mult[0])
-                bias = lanes[lane].bias
+                given = {name: lanes[lane][name] for name in p.tables}
+            if not p.multiplies:
+                given["mult"] = Const(p.mult[0])
             result = datum(element(p.out), f"l{lane}_result")
-            m.d.sync += result.eq(self._lane(m, f"l{lane}", acc, mult, bias))
+            m.d.sync += result.eq(self._lane(m, f"l{lane}", acc, given))
             m.d.comb += self.o[lane].eq(result)
         return m
 
-    def _lane(self, m: Module, name: str, acc: Value, mult: Value, bias: Value) -> Value:
+    def _lane(self, m: Module, name: str, acc: Value, given: dict[str, Value]) -> Value:
         p = self.parameters
+        mult, bias = given["mult"], given["bias"]
         if self.acc_shape.signed:
             acc = acc.as_signed()
         if p.multiplies:
@@ -147,8 +170,7 @@ class Requantizer(wiring.Component):
             m.submodules[f"{name}_mul"] = multiplier
             m.d.comb += [multiplier.a.eq(acc), multiplier.b.eq(mult)]
             product: Value = multiplier.p
-            bias = delayed(m, bias, WideMultiplier.LATENCY, f"{name}_bias", data=True)
-            bias = bias.as_signed() if shape_of(p.bias).signed else bias
+            bias = self._bias(m, name, acc, given)
         else:
             product = acc * mult  # by a power of two
         biased_value = product + bias
@@ -166,6 +188,23 @@ class Requantizer(wiring.Component):
         fits = Signal(element(p.out), name=f"{name}_fits")
         m.d.comb += fits.eq(overflowed(rounded, p.out))
         return clamped(fits, *p.clip)
+
+    def _bias(self, m: Module, name: str, acc: Value, given: dict[str, Value]) -> Value:
+        """What is added to the product, WideMultiplier.LATENCY cycles later."""
+        p = self.parameters
+        bias, cycles = given["bias"], WideMultiplier.LATENCY
+        if p.pivot is None or p.below is None:
+            late = delayed(m, bias, cycles, f"{name}_bias", data=True)
+            return late.as_signed() if shape_of(p.bias).signed else late
+        under = datum(1, f"{name}_under")
+        m.d.sync += under.eq(acc < given["pivot"])
+        both = shape_of([*p.bias, *p.below])
+        pair = {key: datum(both, f"{name}_{key}_kept") for key in ("bias", "below")}
+        m.d.sync += [kept.eq(given[key]) for key, kept in pair.items()]
+        chosen = datum(both, f"{name}_chosen")
+        m.d.sync += chosen.eq(Mux(under, pair["below"], pair["bias"]))
+        late = delayed(m, chosen, cycles - 2, f"{name}_bias", data=True)
+        return late.as_signed() if both.signed else late
 
 
 def rounding_increment(value: Value, shift: int, rounding: Rounding) -> Value:

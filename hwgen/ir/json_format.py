@@ -15,6 +15,8 @@ from .ops import Requantize, Rescale
 from .tensor import Tensor
 
 FORMAT = "hwgen-model"
+_SCALARS = ("mult", "bias", "shift", "pivot", "below")
+"""Attributes of requantizations that may be one number."""
 SCHEMA = 1
 
 
@@ -146,7 +148,7 @@ def _op(cls: type[Op], item: dict[str, Any], path: str) -> Op:
             _check(not needed, f"{path}.{field.name}", "is missing")
             continue
         value = item[field.name]
-        if cls in (Requantize, Rescale) and field.name in ("mult", "bias", "shift"):
+        if cls in (Requantize, Rescale) and field.name in _SCALARS:
             value = [value] if isinstance(value, int) else value
         try:
             values[field.name] = kinds[field.name].decode(value)

@@ -1,7 +1,8 @@
 """Passes: graph to graph, in one ordered list; each keeps the golden output equal.
 
-They leave a legal graph: every Conv2D and Dense is bare and followed by one Requantize with a
-common shift, and nothing real-valued is left.
+They leave a legal graph: every Conv2D and Dense is bare, multiplies stored integers and is followed
+by one Requantize with a common shift (or a Rescale that no Requantize equals), and nothing
+real-valued is left.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from .batch_norm import fold_batch_norm
 from .border import pad_into_conv
 from .fuse import relu_into_requantize, simplify
 from .mac import bias_into_requantize, ensure_requantize
+from .rescale import reduce_rescale
 from .rewrite import Pass
 from .shift import common_shift
+from .table import tabulate
+from .zero_points import zero_points_into_biases
 
 __all__ = ["PASSES", "Pass", "legalize", "remove_dead", "steps"]
 
@@ -38,9 +42,12 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("activations into requantizations", relu_into_requantize),
     ("borders into convolutions", pad_into_conv),
     ("remove dead borders", remove_dead),
+    ("tables of few integers", tabulate),
+    ("zero points into biases", zero_points_into_biases),
     ("fold batch norms", fold_batch_norm),
     ("lower averages", lower_avg_pool),
     ("biases into requantizations", bias_into_requantize),
+    ("rescales into requantizations", reduce_rescale),
     ("fuse and hoist requantizations", simplify),
     ("requantize every product", ensure_requantize),
     ("one shift for all channels", common_shift),

@@ -27,6 +27,8 @@ def composed(
 
     x : the edge that ``first`` reads. middle : the edge between them.
     """
+    if first.pivot is not None or second.pivot is not None:
+        return None  # they are made last, where nothing is left to compose
     a, b = with_common_shift(first), with_common_shift(second)
     if only_clips(b, middle):
         return _with_clip_of(a, b, x, middle)
@@ -39,6 +41,8 @@ def composed(
 
 def only_clips(op: ops.Requantize, x: Tensor) -> bool:
     """Whether only the clip can change a value of ``x``."""
+    if op.pivot is not None:
+        return False
     op = with_common_shift(op)
     plain = np.all(op.mult == 1) and np.all(op.bias == 0) and np.all(op.shift == 0)
     low, high = x.range
@@ -54,7 +58,7 @@ def is_identity(op: ops.Requantize, x: Tensor) -> bool:
 
 def is_monotone(op: ops.Requantize, x: Tensor) -> bool:
     """Whether no larger value of ``x`` gives a smaller output, in any channel."""
-    if np.any(op.mult < 0):
+    if np.any(op.mult < 0) or op.pivot is not None:
         return False
     return op.type.overflow in _SATURATING or not _overflows(op, *x.range)
 

@@ -1,4 +1,4 @@
-"""What was replaced by something proven equal: real-valued ops before and integers after."""
+"""What was replaced by something proven equal: other rules before, simple integers after."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from . import steps
 class Replacement:
     """``before``, which reads ``x``, was replaced by ``after`` (in order) in a named pass.
 
-    ``divisor`` : of an average; its ``after`` begins with the exact sum.
+    ``divisor`` : of an average; its ``after`` begins with the exact sum. ``earlier`` : layers from
+    ``x`` on that went with it into a table.
     """
 
     step: str
@@ -20,6 +21,7 @@ class Replacement:
     before: Node
     after: tuple[Node, ...]
     divisor: int | None = None
+    earlier: tuple[Node, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -28,7 +30,7 @@ class Replacement:
 
 
 def replacements(graph: Graph) -> list[Replacement]:
-    """Batch norms and averages of a graph and what the passes make of them.
+    """Batch norms, averages and rescales of a graph, and what the passes make of them.
 
     Raises UserError as the passes do.
     """
@@ -36,15 +38,44 @@ def replacements(graph: Graph) -> list[Replacement]:
     for name, after in steps(graph):
         known = {node.name for node in graph.nodes if node in after.nodes}
         for node in graph.nodes:
-            if node.name in known or not isinstance(node.op, (ops.BatchNorm, ops.AvgPool)):
+            if node.name in known:
                 continue
-            x = graph.operands(node)[0]
-            chain = _chain(after, node)
-            divisor = int(node.op.divisors(x).max()) if isinstance(node.op, ops.AvgPool) else None
-            if chain is not None:
-                found.append(Replacement(name, x, node, chain, divisor))
+            if isinstance(node.op, (ops.BatchNorm, ops.AvgPool)):
+                found += _replaced(name, graph, after, node)
+            elif isinstance(node.op, ops.Rescale):
+                found += _reduced(name, graph, after, node)
         graph = after
     return found
+
+
+def _replaced(step: str, graph: Graph, after: Graph, node: Node) -> list[Replacement]:
+    x = graph.operands(node)[0]
+    chain = _chain(after, node)
+    divisor = int(node.op.divisors(x).max()) if isinstance(node.op, ops.AvgPool) else None
+    return [] if chain is None else [Replacement(step, x, node, chain, divisor)]
+
+
+def _reduced(step: str, graph: Graph, after: Graph, node: Node) -> list[Replacement]:
+    """A rescale that became a requantization, or ends in a table."""
+    made = {n.name: n for n in after.nodes}
+    nodes = {n.name: n for n in graph.nodes}
+    earlier: list[Node] = []
+    if node.name not in made:  # a table bears the name of its last layer
+        following = graph.consumers[node.name]
+        if not following or following[0].name not in made:
+            return []
+        earlier, node = [node], following[0]
+    result = made[node.name]
+    if not isinstance(result.op, (ops.Requantize, ops.Staircase)):
+        return []
+    first = earlier[0] if earlier else node
+    while first.inputs[0] != result.inputs[0]:
+        if first.inputs[0] not in nodes:
+            return []
+        first = nodes[first.inputs[0]]
+        earlier.insert(0, first)
+    x = graph.operands(first)[0]
+    return [Replacement(step, x, node, (result,), earlier=tuple(earlier))]
 
 
 def _chain(after: Graph, node: Node) -> tuple[Node, ...] | None:

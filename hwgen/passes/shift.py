@@ -30,10 +30,11 @@ def with_common_shift(op: ops.Requantize) -> ops.Requantize:
     """The same requantization with one shift; its arrays have one entry where all are equal."""
     shift = int(op.shift.max())
     up = shift - op.shift.astype(object)
-    mult, bias = op.mult.astype(object) << up, op.bias.astype(object) << up
+    below = op.bias if op.below is None else op.below
+    mult, bias, below = (a.astype(object) << up for a in (op.mult, op.bias, below))
     # Bits that are zero in every multiplier and bias round nothing.
     spare = shift
-    for value in [*mult, *bias]:
+    for value in [*mult, *bias, *below]:
         if value:
             spare = min(spare, (int(value) & -int(value)).bit_length() - 1)
     shift -= spare
@@ -42,6 +43,7 @@ def with_common_shift(op: ops.Requantize) -> ops.Requantize:
         mult=_narrow(mult >> spare),
         bias=_narrow(bias >> spare),
         shift=np.array([shift]),
+        below=None if op.below is None else _narrow(below >> spare),
         type=op.type if shift else replace(op.type, rounding=Rounding.FLOOR),
     )
 

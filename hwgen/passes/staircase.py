@@ -39,16 +39,25 @@ class Staircases:
         monotone in each channel, before overflow.
     slopes : of the real line that each channel rounds, about; the sign says whether the channel
         rises or falls.
-    low, high : smallest and largest input.
+    low, high : smallest and largest input, of all channels or of each.
     bottom, top : where results saturate: beyond them nothing needs to be equal.
+    pivots : where inputs below one a channel may have a bias of their own, as functions that round
+        by magnitude need.
     """
 
     function: Callable[[IntArray, IntArray], IntArray]
     slopes: np.ndarray[Any, Any]
-    low: int
-    high: int
+    low: int | IntArray
+    high: int | IntArray
     bottom: int
     top: int
+    pivots: IntArray | None = None
+
+    @property
+    def ends(self) -> tuple[IntArray, IntArray]:
+        """Smallest and largest input of each channel."""
+        low, high = (np.broadcast_to(end, len(self.slopes)) for end in (self.low, self.high))
+        return low, high
 
 
 @dataclass(frozen=True)
@@ -61,15 +70,28 @@ class Bounds:
     missed_levels: IntArray
     missed: IntArray
 
+    def sides(self, pivot: int) -> tuple[Bounds, Bounds]:
+        """Those whose input is below the pivot, and the others."""
+        below = self.reached < pivot, self.missed < pivot
+        low, high = (
+            Bounds(self.levels[r], self.reached[r], self.missed_levels[m], self.missed[m])
+            for r, m in (below, tuple(~side for side in below))
+        )
+        return low, high
+
 
 @dataclass(frozen=True)
 class Solution:
-    """Multipliers and biases of all channels, their common shift, and the rounding of the shift."""
+    """Multipliers and biases of all channels, their common shift, and the rounding of the shift.
+
+    ``below`` : biases of inputs below the pivots, where there are any.
+    """
 
     mult: list[int]
     bias: list[int]
     shift: int
     rounding: Rounding
+    below: list[int] | None = None
 
     @property
     def multiplier_bits(self) -> int:
@@ -85,12 +107,12 @@ def bounds_of(stairs: Staircases) -> list[Bounds]:
 
     Raises UserError where there are more levels, or wider inputs, than can be searched.
     """
-    if max(-stairs.low, stairs.high) >= _MAX_INPUT:
-        raise UserError(f"inputs {stairs.low}..{stairs.high} are too wide to prove anything about")
+    low, high = stairs.ends
+    if max(-int(low.min()), int(high.max())) >= _MAX_INPUT:
+        raise UserError(f"inputs {low.min()}..{high.max()} are too wide to prove anything about")
     channels = np.arange(len(stairs.slopes))
     rising = stairs.slopes >= 0
-    first = np.where(rising, stairs.low, stairs.high)
-    last = np.where(rising, stairs.high, stairs.low)
+    first, last = np.where(rising, low, high), np.where(rising, high, low)
     ends = np.clip(stairs.function(np.stack([first, last]), channels), stairs.bottom, stairs.top)
     most_levels = max(int(most) - int(least) for least, most in ends.T)
     if most_levels > MAX_LEVELS:
@@ -104,21 +126,22 @@ def bounds_of(stairs: Staircases) -> list[Bounds]:
 
 def _bisected(stairs: Staircases, channels: IntArray, ends: IntArray) -> list[Bounds]:
     rising = stairs.slopes[channels] >= 0
-    first, sign = np.where(rising, stairs.low, stairs.high), np.where(rising, 1, -1)
+    lows, highs = (end[channels] for end in stairs.ends)
+    first, sign = np.where(rising, lows, highs), np.where(rising, 1, -1)
     least, most = ends[0][channels], ends[1][channels]
     # Channels with fewer levels repeat their last one: bisecting it again is harmless.
     steps = np.arange(1, int(max(most - least)) + 1)[:, np.newaxis]
     levels = np.minimum(least + steps, most)
     # Steps from ``first``: after ``below`` the level is not reached, after ``above`` it is.
     below = np.zeros(levels.shape, np.int64)
-    above = np.full(levels.shape, stairs.high - stairs.low, np.int64)
+    above = np.broadcast_to(highs - lows, levels.shape).astype(np.int64)
     while np.any(above - below > 1):
         middle = (below + above) // 2
         reached = stairs.function(first + sign * middle, channels) >= levels
         above = np.where(reached, middle, above)
         below = np.where(reached, below, middle)
     out = []
-    for column, channel in enumerate(channels):
+    for column in range(len(channels)):
         count = int(most[column] - least[column])
         own = levels[:count, column]
         reached = first[column] + sign[column] * above[:count, column]
@@ -130,7 +153,7 @@ def _bisected(stairs: Staircases, channels: IntArray, ends: IntArray) -> list[Bo
             reached = np.append(reached, first[column])
         if most[column] < stairs.top:
             missed_levels = np.append(own, most[column] + 1)
-            end = stairs.high if stairs.slopes[channel] >= 0 else stairs.low
+            end = highs[column] if rising[column] else lows[column]
             missed = np.append(missed, end)
         out.append(Bounds(reached_levels, reached, missed_levels, missed))
     return out
@@ -149,17 +172,20 @@ def solve(
     steepest = float(np.max(np.abs(stairs.slopes)))
     shift = 0 if steepest == 0 else max(0, -int(np.floor(np.log2(steepest))) - 2)
     order, failed = list(range(len(bounds))), 0
+    sides = _sides(stairs, bounds)
     while steepest * 2.0**shift < 2.0 ** (MAX_MULT_BITS - 1):
-        found: dict[int, tuple[int, int]] = {}
+        found: dict[int, tuple[int, list[int]]] = {}
         for channel in order:
-            pair = _fit(float(stairs.slopes[channel]), bounds[channel], shift, rounding)
-            if pair is None:
+            fit = _fit(float(stairs.slopes[channel]), sides[channel], shift, rounding)
+            if fit is None:
                 failed = channel
                 break
-            found[channel] = pair
+            found[channel] = fit
         else:
-            pairs = [found[channel] for channel in range(len(bounds))]
-            return Solution([m for m, _ in pairs], [b for _, b in pairs], shift, rounding)
+            fits = [found[channel] for channel in range(len(bounds))]
+            mults, biases = [m for m, _ in fits], [b[-1] for _, b in fits]
+            below = None if stairs.pivots is None else [b[0] for _, b in fits]
+            return Solution(mults, biases, shift, rounding, below)
         if steepest == 0:
             break
         # The hardest channel is tried first at the next shift.
@@ -173,23 +199,42 @@ def solve(
     )
 
 
-def _fit(slope: float, bounds: Bounds, shift: int, rounding: Rounding) -> tuple[int, int] | None:
-    """A multiplier near the slope and a bias, or None."""
+def _sides(stairs: Staircases, bounds: list[Bounds]) -> list[tuple[Bounds, ...]]:
+    """For each channel the bounds that share a bias."""
+    if stairs.pivots is None:
+        return [(bound,) for bound in bounds]
+    return [b.sides(int(p)) for b, p in zip(bounds, stairs.pivots, strict=True)]
+
+
+def _fit(
+    slope: float, sides: tuple[Bounds, ...], shift: int, rounding: Rounding
+) -> tuple[int, list[int]] | None:
+    """A multiplier near the slope and a bias for each side, or None."""
+    firsts = [
+        [_first_numerators(levels, shift, rounding) for levels in (b.levels, b.missed_levels)]
+        for b in sides
+    ]
+
+    def intervals(mult: int) -> list[tuple[int, int]]:
+        pairs = zip(sides, firsts, strict=True)
+        return [_bias_bounds(bounds, mult, *first) for bounds, first in pairs]
+
+    def room(found: list[tuple[int, int]]) -> int:
+        return min(high - low for low, high in found)
+
     mult = round(slope * 2.0**shift)
-    firsts = [_first_numerators(a, shift, rounding) for a in (bounds.levels, bounds.missed_levels)]
-    low, high = _bias_bounds(bounds, mult, *firsts)
+    found = intervals(mult)
     # The room for a bias is concave in the multiplier: climb while it grows, in strides that
     # double while they help, because few levels leave multipliers far from the slope.
     for direction in (1, -1):
         stride = 1
-        while low > high and stride:
-            other = mult + direction * stride
-            new_low, new_high = _bias_bounds(bounds, other, *firsts)
-            if new_high - new_low > high - low:
-                mult, low, high, stride = other, new_low, new_high, 2 * stride
+        while room(found) < 0 and stride:
+            other = intervals(mult + direction * stride)
+            if room(other) > room(found):
+                mult, found, stride = mult + direction * stride, other, 2 * stride
             else:
                 stride //= 2
-    return (mult, roundest(low, high)) if low <= high else None
+    return (mult, [roundest(*pair) for pair in found]) if room(found) >= 0 else None
 
 
 def _first_numerators(levels: IntArray, shift: int, rounding: Rounding) -> IntArray:
@@ -257,15 +302,16 @@ def first_difference(
     qtype = op.type
     # Before overflow, as the staircase is: what saturates is cut to bottom..top on both sides.
     wide = QType(True, 128, 0, qtype.rounding, Overflow.WRAP)
+    lows, highs = stairs.ends
     for channel, bound in enumerate(bounds):
-        inputs = np.unique(
-            np.concatenate([bound.reached, bound.missed, [stairs.low, stairs.high]])
-        ).astype(np.int64)
-        mult, bias, shift = (
-            a[channel : channel + 1] if a.size > 1 else a for a in (op.mult, op.bias, op.shift)
-        )
-        got = requantize(inputs[:, np.newaxis], mult, bias, shift, wide)[:, 0]
-        wanted = stairs.function(inputs[:, np.newaxis], np.array([channel]))[:, 0]
+        low, high = lows[channel], highs[channel]
+        beside = [] if stairs.pivots is None else [stairs.pivots[channel] - n for n in (1, 0)]
+        ends = np.clip([low, high, *beside], low, high)
+        inputs = np.unique(np.concatenate([bound.reached, bound.missed, ends])).astype(np.int64)
+        column, one = inputs[:, np.newaxis], np.array([channel])
+        mult, shift = (a[one] if a.size > 1 else a for a in (op.mult, op.shift))
+        got = requantize(column, mult, op.biases(column, one), shift, wide)[:, 0]
+        wanted = stairs.function(column, one)[:, 0]
         differs = np.clip(got, stairs.bottom, stairs.top) != np.clip(
             wanted, stairs.bottom, stairs.top
         )

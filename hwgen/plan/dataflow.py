@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
 
-import numpy as np
-
 from ..errors import UserError
 from ..ir import Graph, Tensor, ops
 from ..numeric import PowerCode
@@ -375,15 +373,17 @@ def _mac_unit(
 
 
 def needs_multiplier(op: ops.Requantize, x: Tensor) -> bool:
-    """Whether the channels have multipliers other than one common power of two."""
+    """Whether the channels have multipliers other than one common power of two, or pivots."""
+    if op.pivot is not None:
+        return True
     values = set(op.mult.tolist())
     first = next(iter(values))
     return len(values) > 1 or first <= 0 or first & (first - 1) != 0
 
 
 def _parameter_bits(op: ops.Requantize) -> int:
-    wide = np.concatenate([np.atleast_1d(op.mult), np.atleast_1d(op.bias)])
-    return 2 * max(int(v).bit_length() for v in wide.tolist())
+    arrays = [a for a in (op.mult, op.bias, op.pivot, op.below) if a is not None]
+    return len(arrays) * max(int(v).bit_length() for a in arrays for v in a.tolist())
 
 
 def _generous(unit: Unit) -> Unit:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import singledispatch
+from typing import NoReturn
 
 from ..errors import UserError
 from ..geometry import WindowGeometry
@@ -112,22 +113,44 @@ _LOWERED_BY_PASSES = (ops.AvgPool, ops.BatchNorm, ops.Relu)
 
 
 def _edges(node: Node, graph: Graph) -> tuple[tuple[Tensor, ...], Tensor]:
-    inputs, y = tuple(graph.operands(node)), graph.tensors[node.name]
-    for tensor in (*inputs, y):
-        if tensor.type.zero_point:
-            raise UserError("zero points are not lowered yet", layer=node.name)
-    return inputs, y
+    return tuple(graph.operands(node)), graph.tensors[node.name]
 
 
 def _mac_stage(node: Node, following: Node | None, graph: Graph) -> Stage:
     inputs, _ = _edges(node, graph)
+    if following is not None and isinstance(following.op, ops.Rescale):
+        _refuse_rescale(following)
     if following is None or not isinstance(following.op, ops.Requantize):
         raise UserError("a requantization must follow", layer=node.name)
     y = graph.tensors[following.name]
     # Passes that move a bias out leave the bare product under a name of its own; the unit is
     # called as the layer was.
-    name = node.name.removesuffix("_mac")
+    name = re.sub("(_mac)+$", "", node.name)
     return Stage(name, (node.name, following.name), node.op, inputs, y, following.op)
+
+
+def _refuse_rescale(node: Node) -> NoReturn:
+    assert isinstance(node.op, ops.Rescale)
+    raise UserError(
+        f"no multiplier, shift and bias equal {node.op.scaling} for every input, and the dataflow "
+        "architecture has no unit that follows this rule as it is",
+        layer=node.name,
+        hint="import with another --runtime where the format has several",
+    )
+
+
+@stage_of.register
+def _(op: ops.Softmax, node: Node, following: Node | None, graph: Graph) -> Stage:
+    raise UserError(
+        "the dataflow architecture has no unit for softmax",
+        layer=node.name,
+        hint="leave it to the host with --tail host, where it is the last layer",
+    )
+
+
+@stage_of.register
+def _(op: ops.Rescale, node: Node, following: Node | None, graph: Graph) -> Stage:
+    _refuse_rescale(node)
 
 
 @stage_of.register

@@ -5,6 +5,7 @@ Its pipeline has no feedback, so that all runs of a little more than its latency
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -75,6 +76,9 @@ class Proof(Elaboratable):
                 parameters = RequantParameters(
                     (mult,), (rng.randint(-99, 99),), rng.choice([0, 1, 3, 5, 14]), qtype, clip
                 )
+                if overflow is Overflow.SATURATE:
+                    sides = (rng.randint(-50, 50),), (rng.randint(-99, 99),)
+                    parameters = replace(parameters, pivot=sides[0], below=sides[1])
                 self.cases.append(parameters)
         self.depth = max(p.latency for p in self.cases) + 2
 
@@ -92,7 +96,12 @@ class Proof(Elaboratable):
             m.submodules[f"dut{n}"] = dut
             m.d.comb += dut.acc[0].eq(self.acc)
             value = Signal(signed(40), name=f"value{n}")
-            m.d.comb += value.eq(inputs[p.latency] * p.mult[0] + p.bias[0])
+            acc, bias = inputs[p.latency], Signal(signed(40), name=f"bias{n}")
+            m.d.comb += bias.eq(p.bias[0])
+            if p.pivot is not None and p.below is not None:
+                with m.If(acc < p.pivot[0]):
+                    m.d.comb += bias.eq(p.below[0])
+            m.d.comb += value.eq(acc * p.mult[0] + bias)
             wide = Signal(signed(42), name=f"rounded{n}")
             m.d.comb += wide.eq(nearest(value, p.shift, p.out.rounding))
             expected = Signal(signed(42), name=f"expected{n}")

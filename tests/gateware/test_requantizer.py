@@ -60,7 +60,10 @@ def in_range(value: int, out: QType) -> int:
 
 
 def expected(p: RequantParameters, channel: int, acc: int) -> int:
-    value = Fraction(acc * p.mult[channel] + p.bias[channel], 1 << p.shift)
+    bias = p.bias[channel]
+    if p.pivot is not None and p.below is not None and acc < p.pivot[channel]:
+        bias = p.below[channel]
+    value = Fraction(acc * p.mult[channel] + bias, 1 << p.shift)
     result = in_range(rounded(value, p.out.rounding), p.out)
     return result if p.clip is None else min(max(result, p.clip[0]), p.clip[1])
 
@@ -124,6 +127,29 @@ def test_multipliers_of_channels_over_all_accumulators(shift: int) -> None:
         for clip in (None, (-3, 9))
     ]
     check(cases, signed(5), 2, list(range(-16, 16)))
+
+
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_a_bias_on_each_side_of_a_pivot(is_signed: bool, same: bool) -> None:
+    """Channels with pivots inside, at the ends of and beyond the range, or one for all."""
+    pivots, below = ((0, 3, -9, 99, 16), (-7, 2, 1, 4, -90)) if not same else ((2,) * 5, (-4,) * 5)
+    mult, bias = ((3, -5, 1, 2, 7), (9, 0, -1, 3, 5)) if not same else ((3,) * 5, (7,) * 5)
+    cases = [
+        RequantParameters(mult, bias, shift, types(True, 5)[0], clip, pivots, below)
+        for shift in (0, 2, 4)
+        for clip in (None, (-3, 9))
+    ]
+    acc = signed(5) if is_signed else unsigned(5)
+    check(cases, acc, 2, list(range(-16, 16) if is_signed else range(32)))
+    assert all(p.multiplies for p in cases)
+
+
+def test_a_pivot_needs_its_biases() -> None:
+    with pytest.raises(ValueError, match="belong together"):
+        RequantParameters((1,), (0,), 1, types(True, 5)[0], None, (3,))
+    with pytest.raises(ValueError, match="one integer a channel"):
+        RequantParameters((1,), (0,), 1, types(True, 5)[0], None, (3,), (1, 2))
 
 
 def test_a_common_power_of_two_needs_no_multiplier() -> None:

@@ -11,11 +11,14 @@ import numpy as np
 
 from hwgen.errors import UserError
 from hwgen.ir import Accumulator, Graph, Node, Tensor, ops, output_size, resolve_padding
-from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.numeric import Overflow, QType, Rounding, Scaling
+from hwgen.passes import legalize
 from hwgen.plan.dataflow import DataflowPlan, assemble, plan_dataflow, size_buffers
 from hwgen.plan.folding import Folding, folding, foldings
 from hwgen.plan.stages import Stage, stages_of
 from hwgen.plan.units import ForkUnit
+
+from .runtime_graphs import runtime_network
 
 MAX_ACCUMULATOR_GROUP = 6
 
@@ -354,11 +357,23 @@ def random_types_graph(rng: Random) -> Graph:
     return _random_graph(rng, more)
 
 
+def random_runtime_graph(rng: Random) -> Graph:
+    """What the passes make of a network of a runtime's format, where they need no engine."""
+    while True:
+        try:
+            graph = legalize(runtime_network(rng, (Scaling.TFLM_DOUBLE, Scaling.FP32_HALF_EVEN)))
+        except UserError:
+            continue
+        if not any(isinstance(node.op, ops.Rescale) for node in graph.nodes):
+            return graph
+
+
 GRAPHS = {
     "chain": random_graph,
     "branching": random_branching_graph,
     "rich": random_rich_graph,
     "types": random_types_graph,
+    "runtime": random_runtime_graph,
 }
 """Kinds of random graphs; the graph of a seed never changes."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from random import Random
 
 import pytest
 
@@ -11,6 +12,7 @@ from hwgen.ir import Graph, Node, ops
 from hwgen.passes import PASSES, Pass, legalize, remove_dead, steps
 from hwgen.passes.fuse import drop_identities, fuse_requantize, hoist_requantize
 from hwgen.plan.stages import stages_of
+from tests.helpers.runtime_graphs import runtime_network
 
 from .networks import assert_equal, network
 
@@ -29,9 +31,13 @@ REFUSALS = (
 SINGLE = (*(step for _, step in PASSES), fuse_requantize, hoist_requantize, drop_identities)
 
 
+RUNTIME = 9000
+"""Seeds from here on are of networks of runtime formats."""
+
+
 def stage_graphs(seed: int) -> list[tuple[str, Graph]]:
     """The network before each pass; shorter where a pass refuses it."""
-    graphs = [("network", network(seed))]
+    graphs = [("network", network(seed) if seed < RUNTIME else runtime_network(Random(seed)))]
     try:
         graphs += steps(graphs[0][1])
     except UserError as error:
@@ -40,7 +46,7 @@ def stage_graphs(seed: int) -> list[tuple[str, Graph]]:
     return graphs
 
 
-@pytest.mark.parametrize("start", range(0, COUNT, BLOCK))
+@pytest.mark.parametrize("start", [*range(0, COUNT, BLOCK), RUNTIME, RUNTIME + BLOCK])
 def test_whole_list(start: int) -> None:
     done = 0
     for seed in range(start, start + BLOCK):
@@ -62,19 +68,21 @@ def assert_legal(graph: Graph, seed: int) -> None:
         if isinstance(node.op, (ops.Conv2D, ops.Dense)):
             readers = graph.consumers[node.name]
             assert node.op.bias is None
-            assert len(readers) == 1 and isinstance(readers[0].op, ops.Requantize)
+            assert len(readers) == 1
+            assert isinstance(readers[0].op, (ops.Requantize, ops.Rescale))
         if isinstance(node.op, ops.Requantize):
             assert node.op.shift.size == 1
             for values in (node.op.mult, node.op.bias):
                 assert values.size == 1 or len(set(values.tolist())) > 1
-    stages_of(graph)
+    if not any(isinstance(node.op, ops.Rescale) for node in graph.nodes):
+        stages_of(graph)
 
 
 @pytest.mark.parametrize("step", SINGLE, ids=lambda step: step.__name__)
 def test_each_pass_alone(step: Pass) -> None:
     """On networks as they come, and as any earlier pass leaves them."""
     changed = 0
-    for seed in range(1000, 1040):
+    for seed in [*range(1000, 1040), *range(RUNTIME + 200, RUNTIME + 220)]:
         for earlier, graph in stage_graphs(seed):
             try:
                 after = step(graph).verify()

@@ -20,7 +20,7 @@ from ...gateware.requantizer import RequantParameters
 from ...gateware.staircase import Staircase, StaircaseParameters
 from ...gateware.streams import element
 from ...ir import Accumulator, Graph, Tensor, ops
-from ...numeric import PowerCode, QType
+from ...numeric import PowerCode
 from ...plan import units
 
 
@@ -46,6 +46,7 @@ def _(unit: units.ConvUnit, graph: Graph, shape: Shape) -> Conv:
         requant_parameters(_node(graph, unit.layers[1]), unit.outputs),
         unit.output.lanes,
         Depths(unit.rows, unit.parallel, unit.windows, unit.shadow, unit.fifo),
+        pad_value=_operand(graph, unit.layers[0]).type.zero_point,
         dilation=op.dilation,
         groups=op.groups,
     )
@@ -164,6 +165,11 @@ def _node(graph: Graph, name: str):
     return next(node.op for node in graph.nodes if node.name == name)
 
 
+def _operand(graph: Graph, name: str) -> Tensor:
+    node = next(node for node in graph.nodes if node.name == name)
+    return graph.operands(node)[0]
+
+
 def _matrix(op: ops.Conv2D | ops.Dense) -> list[list[int]]:
     return op.weights.reshape(-1, op.weights.shape[-1]).tolist()
 
@@ -213,9 +219,15 @@ def requant_parameters(op: ops.Requantize, channels: int) -> RequantParameters:
         listed = [int(v) for v in values.tolist()]
         return tuple(listed * channels if len(listed) == 1 else listed)
 
-    qtype: QType = op.type
+    pivot, below = (None if a is None else per_channel(a) for a in (op.pivot, op.below))
     return RequantParameters(
-        per_channel(op.mult), per_channel(op.bias), int(shifts.pop()), qtype, op.clip
+        per_channel(op.mult),
+        per_channel(op.bias),
+        int(shifts.pop()),
+        op.type,
+        op.clip,
+        pivot,
+        below,
     )
 
 

@@ -6,8 +6,9 @@
 - Every file is what the manifest says.
 - Accumulators and all other edges: their ranges follow from the weights and the input's type, and
   every one fits its type.
-- Requantizations that replaced batch norms and averages equal them on every input: both are
-  monotone, so it is enough to compare them at each step of the new one and at the ends.
+- Requantizations that replaced batch norms, averages and the rules of runtimes equal them on every
+  input: both are monotone, so it is enough to compare them at each step of either and at the ends.
+  Tables are compared on every input.
 - No queue, ring or window holds more than its capacity in the event model's run, nor in the RTL's
   where it was simulated.
 
@@ -15,6 +16,7 @@ Exits with 1 and says what is wrong.
 """
 
 import base64
+import bisect
 import hashlib
 import json
 import math
@@ -75,19 +77,20 @@ def limits(t):
 # --- ranges of edges ----------------------------------------------------------------------------
 
 
-def product_range(layer, low, high, padded, zero):
-    """Smallest and largest sum of products, over all outputs."""
+def product_ranges(layer, low, high, padded, zero):
+    """Smallest and largest sum of products, one a channel."""
     shape, weights = shape_and_flat(layer["weights"])
     outputs = shape[-1]
-    low, high = low - zero, high - zero
-    if padded:
-        low, high = min(low, 0), max(high, 0)
+    if padded:  # padded positions hold the zero point
+        low, high = min(low, zero), max(high, zero)
+    if not layer["raw"]:
+        low, high = low - zero, high - zero
     least, most = [0] * outputs, [0] * outputs
     for index, w in enumerate(weights):
         a, b = sorted((w * low, w * high))
         least[index % outputs] += a
         most[index % outputs] += b
-    return min(least), max(most)
+    return least, most
 
 
 def pads_of(layer, x, y):
@@ -104,16 +107,17 @@ def pads_of(layer, x, y):
 
 
 def requantize_range(layer, x):
-    """From the ends of the input: before overflow the map is monotone in each channel."""
+    """From the ends of the input, and both sides of a pivot: between them the map is monotone."""
     t = layer["type"]
     least, most = limits(t)
     if t["overflow"] == "saturate_symmetric" and t["signed"]:
         least = -most
-    ends = [
-        rounded(v * mult + bias, 1 << shift, t["rounding"])
-        for mult, bias, shift in parameters(layer)
-        for v in x["range"]
-    ]
+    ends = []
+    for row in parameters(layer):
+        inputs = list(x["range"])
+        if layer["pivot"] is not None:
+            inputs += [min(max(row["pivot"] - n, inputs[0]), inputs[1]) for n in (0, 1)]
+        ends += [before_overflow(row, v, t["rounding"]) for v in inputs]
     low, high = min(ends), max(ends)
     if low < least or high > most:
         if t["overflow"] == "wrap":
@@ -149,7 +153,8 @@ def range_of(layer, inputs, y):
         if layer["accumulator"] is not None:
             return None
         padded = op == "conv2d" and pads_of(layer, x, y)
-        return product_range(layer, low, high, padded, x["type"].get("zero_point", 0))
+        least, most = product_ranges(layer, low, high, padded, x["type"].get("zero_point", 0))
+        return min(least), max(most)
     if op == "requantize":
         return requantize_range(layer, x)
     if op == "cast":
@@ -157,6 +162,8 @@ def range_of(layer, inputs, y):
     if op == "staircase":
         values = flat(layer["values"])
         return min(values), max(values)
+    if op == "slice":
+        return low, high
     if op in ("max_pool", "flatten", "reshape", "upsample"):
         return low, high
     if op == "pad":
@@ -232,21 +239,99 @@ def overflowed(value, t):
 
 
 def parameters(layer):
-    """(mult, bias, shift) of a requantization, one channel after the other or one for all."""
-    columns = [flat(layer[key]) for key in ("mult", "bias", "shift")]
+    """The numbers of a requantization, one channel after the other or one for all."""
+    keys = [k for k in ("mult", "bias", "shift", "pivot", "below") if layer.get(k) is not None]
+    columns = [flat(layer[key]) for key in keys]
     count = max(map(len, columns))
-    return list(zip(*(c if len(c) == count else c * count for c in columns)))
+    full = (c if len(c) == count else c * count for c in columns)
+    return [dict(zip(keys, row)) for row in zip(*full)]
+
+
+def before_overflow(row, x, rounding):
+    """A requantization's rounded result."""
+    bias = row["below"] if "pivot" in row and x < row["pivot"] else row["bias"]
+    return rounded(x * row["mult"] + bias, 1 << row["shift"], rounding)
+
+
+def finished(layer, y):
+    """Overflow and clip."""
+    y, clip = overflowed(y, layer["type"]), layer["clip"]
+    return y if clip is None else min(max(y, clip[0]), clip[1])
 
 
 def integer(layer, channel):
     """A requantization as a function of one integer."""
-    rows, clip = parameters(layer), layer["clip"]
-    mult, bias, shift = rows[channel if len(rows) > 1 else 0]
+    rows = parameters(layer)
+    row = rows[channel if len(rows) > 1 else 0]
+    return lambda x: finished(layer, before_overflow(row, x, layer["type"]["rounding"]))
 
-    def function(x):
-        y = rounded(x * mult + bias, 1 << shift, layer["type"]["rounding"])
-        y = overflowed(y, layer["type"])
-        return y if clip is None else min(max(y, clip[0]), clip[1])
+
+def float32(value):
+    """The nearest number of 24 bits, ties to even."""
+    if not value:
+        return value
+    size = abs(value)
+    exponent = size.numerator.bit_length() - size.denominator.bit_length() - 24
+    while size >= Fraction(2) ** (exponent + 24):
+        exponent += 1
+    scaled = value / Fraction(2) ** exponent
+    return rounded(scaled.numerator, scaled.denominator, "half_even") * Fraction(2) ** exponent
+
+
+def scaled(x, mult, shift, rule):
+    """x * mult / 2**shift as a runtime's rule rounds it."""
+    if rule == "fp32_half_even":
+        product = float32(float32(Fraction(x)) * Fraction(mult, 1 << shift))
+        return rounded(product.numerator, product.denominator, "half_even")
+    if rule == "double_half_away":
+        product = Fraction(float(x) * math.ldexp(mult, -shift))
+        return rounded(product.numerator, product.denominator, "half_away")
+    left, right = max(0, 31 - shift), max(0, shift - 31)
+    high = rounded((x << left) * mult, 1 << 31, "half_up")
+    return rounded(high, 1 << right, "half_away" if rule == "tflm_double" else "half_up")
+
+
+def rescale(layer, channel):
+    """A runtime's rule as a function of one integer."""
+    rows = parameters(layer)
+    row, rule = rows[channel if len(rows) > 1 else 0], layer["scaling"]
+    return lambda x: finished(
+        layer, scaled(x + row["bias"], row["mult"], row["shift"], rule) + layer["offset"]
+    )
+
+
+def staircase(layer, channel):
+    """A table as a function of one integer."""
+    shape, thresholds = shape_and_flat(layer["thresholds"])
+    values, width = flat(layer["values"]), shape[-1]
+    row = channel if len(shape) > 1 and shape[0] > 1 else 0
+    mine = thresholds[row * width : (row + 1) * width]
+    return lambda x: values[bisect.bisect_right(mine, x)]
+
+
+def relu(layer, x_type):
+    """A clipped ReLU."""
+    low, high = x_type.get("zero_point", 0), limits(x_type)[1]
+    high = high if layer["maximum"] is None else layer["maximum"]
+    return lambda x: min(max(x, low), high)
+
+
+def function_of(layer, x_type, channel):
+    """Any elementwise layer as a function of one integer."""
+    if layer["op"] == "batch_norm":
+        return norm(layer, x_type, channel)
+    if layer["op"] == "relu":
+        return relu(layer, x_type)
+    return {"requantize": integer, "rescale": rescale, "staircase": staircase}[layer["op"]](
+        layer, channel
+    )
+
+
+def chained(functions):
+    def function(value):
+        for part in functions:
+            value = part(value)
+        return value
 
     return function
 
@@ -279,9 +364,10 @@ def norm(layer, x_type, channel):
 def average(layer, x_type, divisor):
     """An average of a window's sum."""
     t = layer["type"]
+    up = t.get("frac", 0) - x_type.get("frac", 0)
 
     def function(total):
-        exact = Fraction(total, divisor) * Fraction(2) ** (t["frac"] - x_type["frac"])
+        exact = Fraction(total, divisor) * Fraction(2) ** up
         return overflowed(rounded(exact.numerator, exact.denominator, t["rounding"]), t)
 
     return function
@@ -303,32 +389,45 @@ def steps(function, low, high):
     return found
 
 
-def check_replacements(certificate):
+def input_ranges(item, graph, edges):
+    """Smallest and largest input of each channel of a replaced layer."""
+    x = item["input"]
+    channels = x["shape"][-1]
+    layer = next((n for n in graph["layers"] if n["name"] == x["name"]), None)
+    if layer and layer["op"] in ("conv2d", "dense") and layer["accumulator"] is None:
+        source, y = edges[layer["inputs"][0]], edges[layer["name"]]
+        padded = layer["op"] == "conv2d" and pads_of(layer, source, y)
+        zero = source["type"].get("zero_point", 0)
+        low, high = source["range"]
+        return list(zip(*product_ranges(layer, low, high, padded, zero)))
+    return [tuple(x["range"])] * channels
+
+
+def check_replacements(graph, certificate):
+    edges = {edge["name"]: edge for edge in certificate["edges"]}
     for item in certificate["replacements"]:
         before, after, x = item["before"], item["after"], item["input"]
-        low, high = x["range"]
-        if before["op"] == "avg_pool":
-            taps = before["kernel"][0] * before["kernel"][1]
-            low, high = min(low, low * taps), max(high, high * taps)
-            after = after[1:]
+        table = before["op"] != "avg_pool" and after[-1]["op"] == "staircase"
         if any(
-            layer["type"]["overflow"] in ("wrap", "saturate_zero") for layer in (before, after[-1])
+            layer.get("type", {}).get("overflow") in ("wrap", "saturate_zero")
+            for layer in (before, after[-1])
         ):
             print(f"  {before['name']}: overflow is not monotone, compared on up to 65536 inputs")
-        for channel in range(x["shape"][-1]):
+        for channel, (low, high) in enumerate(input_ranges(item, graph, edges)):
             if before["op"] == "avg_pool":
+                taps = before["kernel"][0] * before["kernel"][1]
+                low, high = min(low, low * taps), max(high, high * taps)
                 old = average(before, x["type"], item["divisor"])
+                new = chained([integer(layer, channel) for layer in after[1:]])
             else:
-                old = norm(before, x["type"], channel)
-            parts = [integer(layer, channel) for layer in after]
-
-            def new(value, parts=parts):
-                for part in parts:
-                    value = part(value)
-                return value
-
-            inputs = steps(new, low, high) | steps(old, low, high)
-            if before["type"]["overflow"] in ("wrap", "saturate_zero"):
+                layers = [*item["earlier"], before]
+                old = chained([function_of(layer, x["type"], channel) for layer in layers])
+                new = chained([function_of(layer, x["type"], channel) for layer in after])
+            if table:
+                inputs = set(range(low, high + 1))
+            else:
+                inputs = steps(new, low, high) | steps(old, low, high)
+            if before.get("type", {}).get("overflow") in ("wrap", "saturate_zero"):
                 inputs |= set(range(low, high + 1, max(1, (high - low) // 65536)))
             wrong = [value for value in inputs if old(value) != new(value)]
             if wrong:
@@ -371,7 +470,10 @@ def main():
             f"{len(certificate['edges'])} edges hold all their values",
             check_ranges(graph, certificate),
         ),
-        (f"{channels} replaced channels equal what they replaced", check_replacements(certificate)),
+        (
+            f"{channels} replaced channels equal what they replaced",
+            check_replacements(graph, certificate),
+        ),
         (f"buffers of {len(plan['units'])} units are never overfull", check_buffers(plan)),
     ]
     failed = False

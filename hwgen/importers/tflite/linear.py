@@ -61,7 +61,7 @@ def _convolve(
     )
     if min(*conv.stride, *conv.dilation) < 1:
         raise UserError(f"stride {conv.stride} and dilation {conv.dilation} must be positive")
-    acc = work.add(f"{op.name}_acc", conv, x)
+    acc = work.add(f"{op.name}_mac", conv, x)
     by = meaning.convolution(work.runtime, _scale(x), weights.scales, out.scale)
     activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
     work.give(op, work.rescale(op.name, acc, by, out, activation))
@@ -86,7 +86,7 @@ def fully_connected(work: Work, op: TfOperator) -> None:
     else:
         if len(x.shape) > 1:
             x = work.add(f"{op.name}_flat", Flatten(), x)
-        acc = work.add(f"{op.name}_acc", Dense(codes, qtype, bias), x)
+        acc = work.add(f"{op.name}_mac", Dense(codes, qtype, bias), x)
         shape = acc.shape
     by = meaning.fully_connected(work.runtime, _scale(x), weights.scales, out.scale)
     activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
@@ -103,7 +103,7 @@ def _of_each_pixel(
     if len(x.shape) != 3:
         x = work.add(f"{op.name}_pixels", Reshape(x.hwc), x)
     conv = Conv2D(codes[np.newaxis, np.newaxis], qtype, bias=bias)
-    return work.add(f"{op.name}_acc", conv, x)
+    return work.add(f"{op.name}_mac", conv, x)
 
 
 def _scale(x: Tensor) -> float:

@@ -60,13 +60,11 @@ def factor_range(x: Tensor, raw: bool, padded: Sequence[int] = ()) -> tuple[int,
     return min(values), max(values)
 
 
-def accumulator_range(w: IntArray, factors: tuple[int, int]) -> tuple[int, int]:
-    """Smallest and largest sum that these weights (taps, outputs) can give, over all outputs."""
+def sum_ranges(w: IntArray, factors: tuple[int, int]) -> tuple[IntArray, IntArray]:
+    """Smallest and largest sum that these weights (taps, outputs) can give, of each output."""
     w = w.astype(object)
     at_low, at_high = (w * bound for bound in factors)
-    smallest = np.minimum(at_low, at_high).sum(axis=0)
-    largest = np.maximum(at_low, at_high).sum(axis=0)
-    return int(min(smallest)), int(max(largest))
+    return np.minimum(at_low, at_high).sum(axis=0), np.maximum(at_low, at_high).sum(axis=0)
 
 
 def product_scale(x: QType, w: QType) -> dict[str, Any]:
@@ -94,7 +92,8 @@ def accumulated(
     if w_type.zero_point:
         raise UserError("weights with a zero point are not supported")
     scale = product_scale(x, w_type)
-    low, high = accumulator_range(w, factors)
+    smallest, largest = sum_ranges(w, factors)
+    low, high = int(min(smallest)), int(max(largest))
     if acc is None:
         return Tensor(name, shape, replace(type_for_range(low, high), **scale), low, high)
     if "scale" in scale:

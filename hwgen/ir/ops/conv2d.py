@@ -64,13 +64,18 @@ class Conv2D(Op):
     def _accumulated(self, name: str, x: Tensor) -> Tensor:
         pads = self.pads(x)
         out = output_size((x.shape[0], x.shape[1]), self.reach, self.stride, pads)
-        zero = x.type.zero_point
-        padded = [zero] if any(max(p) > 0 for p in pads) else []
-        bounds = _matmul.factor_range(x, self.raw, padded)
         shape = (*out, self.weights.shape[3])
         return _matmul.accumulated(
-            name, shape, x.type, bounds, self._flat(), self.weight_type, self.accumulator
+            name, shape, x.type, self._factors(x), self._flat(), self.weight_type, self.accumulator
         )
+
+    def _factors(self, x: Tensor) -> tuple[int, int]:
+        padded = any(max(p) > 0 for p in self.pads(x))
+        return _matmul.factor_range(x, self.raw, [x.type.zero_point] if padded else [])
+
+    def channel_ranges(self, x: Tensor) -> tuple[IntArray, IntArray]:
+        """Smallest and largest exact sum of each output channel, without bias."""
+        return _matmul.sum_ranges(self._flat(), self._factors(x))
 
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Accumulator edge with the exact range of values."""

@@ -39,6 +39,10 @@ class Dense(Op):
             name, shape, x.type, bounds, self.weights, self.weight_type, self.accumulator
         )
 
+    def channel_ranges(self, x: Tensor) -> tuple[IntArray, IntArray]:
+        """Smallest and largest exact sum of each output, without bias."""
+        return _matmul.sum_ranges(self.weights, _matmul.factor_range(x, self.raw))
+
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Accumulator edge with the exact range of values."""
         x = single(self, inputs)

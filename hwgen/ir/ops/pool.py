@@ -80,22 +80,22 @@ class MaxPool(Pool):
 
 @dataclass(frozen=True, eq=False)
 class SumPool(Pool):
-    """The exact sum of each window; padded positions count as zero."""
+    """The exact sum of each window; padded positions count as zero.
+
+    It is the sum of the integers as they are stored: behind a zero point it is a plain integer.
+    """
 
     op_name: ClassVar[str] = "sum_pool"
 
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Edge wide enough for every sum."""
         x = image(self, inputs)
-        if x.type.zero_point:
-            raise UserError("sum_pool takes a type without a zero point")
         taps = prod(self.kernel)
         low, high = x.range
         low, high = min(low, 0) * taps, max(high, 0) * taps
         exact = type_for_range(low, high)
-        qtype = QType(
-            exact.signed, exact.width, x.type.frac, Rounding.FLOOR, Overflow.WRAP, x.type.scale
-        )
+        scale = None if x.type.zero_point else x.type.scale
+        qtype = QType(exact.signed, exact.width, x.type.frac, Rounding.FLOOR, Overflow.WRAP, scale)
         return Tensor(name, self._shape(x), qtype, low, high)
 
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:

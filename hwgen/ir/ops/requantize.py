@@ -21,6 +21,8 @@ class Requantize(Op):
 
     ``mult``, ``bias`` and ``shift`` hold one integer, or one a channel (last axis). Rounding and
     overflow are those of ``type``; ``clip`` acts after overflow, as a fused activation does.
+    Where there is a ``pivot``, inputs below it take ``below`` in place of ``bias``: so a rule that
+    rounds numbers by their size becomes one that rounds down.
     """
 
     op_name: ClassVar[str] = "requantize"
@@ -31,6 +33,8 @@ class Requantize(Op):
     shift: IntArray = attr(INTS)
     type: QType = attr(TYPE)
     clip: tuple[int, int] | None = attr(optional(CLIP), default=None)
+    pivot: IntArray | None = attr(optional(INTS), default=None)
+    below: IntArray | None = attr(optional(INTS), default=None)
 
     @classmethod
     def identity(cls, x: Tensor, clip: tuple[int, int] | None = None) -> Requantize:
@@ -53,25 +57,48 @@ class Requantize(Op):
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Edge of the given type, its range narrowed by what the input can hold."""
         x = single(self, inputs)
-        mult, bias, shift = (per_channel(self, n, x.channels) for n in ("mult", "bias", "shift"))
+        mult, shift, _ = (per_channel(self, n, x.channels) for n in ("mult", "shift", "bias"))
         if shift.min() < 0 or shift.max() > 512:
             raise UserError(f"shift {int(shift.min())}..{int(shift.max())} is outside 0..512")
-        # Before overflow the map is monotone in each channel, so the ends of the input give the
-        # ends of the output; where they wrap, the type's whole range is possible.
+        if (self.pivot is None) != (self.below is None):
+            raise UserError("pivot and below belong together")
+        # Before overflow the map is monotone in each channel, on both sides of a pivot, so the ends
+        # of the input give the ends of the output; where they wrap, all of the type is possible.
         ends = np.array([[lo_hi] * x.channels for lo_hi in x.range], dtype=object)
-        raw = round_shift(ends * mult + bias, shift, self.type.rounding)
+        if self.pivot is not None:
+            pivot = per_channel(self, "pivot", x.channels).astype(object)
+            per_channel(self, "below", x.channels)
+            beside = np.clip([pivot - 1, pivot], *x.range)
+            ends = np.concatenate([ends, beside])
+        raw = round_shift(ends * mult + self.biases(ends), shift, self.type.rounding)
         return limited(Tensor(name, x.shape, self.type), int(raw.min()), int(raw.max()), self.clip)
 
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Exact integers."""
-        return requantize(arrays[0], self.mult, self.bias, self.shift, self.type, self.clip)
+        x = arrays[0]
+        return requantize(x, self.mult, self.biases(x), self.shift, self.type, self.clip)
+
+    def biases(self, x: IntArray, channels: Any = slice(None)) -> IntArray:
+        """What is added to the product of each element; of all channels or some (indices)."""
+
+        def chosen(values: IntArray) -> IntArray:
+            return values if values.size == 1 else values[channels]
+
+        if self.pivot is None or self.below is None:
+            return chosen(self.bias)
+        return np.where(x >= chosen(self.pivot), chosen(self.bias), chosen(self.below))
 
     @property
     def parameters_bits(self) -> int:
         """Multipliers, biases and shifts that differ from 1, 0 and a common constant."""
         bits = 0
-        for array, neutral in ((self.mult, 1), (self.bias, 0), (self.shift, None)):
-            if array.size > 1 and (neutral is None or np.any(array != neutral)):
+        pairs = ((self.mult, 1), (self.bias, 0), (self.shift, None))
+        for array, neutral in (*pairs, (self.pivot, 0), (self.below, 0)):
+            if (
+                array is not None
+                and array.size > 1
+                and (neutral is None or np.any(array != neutral))
+            ):
                 values = [int(v) for v in array]
                 width = max(max(v, ~v).bit_length() for v in values)
                 bits += array.size * (width + int(array.min() < 0))

@@ -1,0 +1,28 @@
+"""The tail of a network that is left to the host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..errors import UserError
+from ..ir import Graph, ops
+
+
+def without_softmax(graph: Graph) -> Graph:
+    """The network up to its last softmax: the outputs are what that reads.
+
+    A softmax keeps the order of its inputs, so a host that wants the class needs none, and one
+    that wants probabilities computes them from a few integers. Raises UserError where the network
+    ends in something else.
+    """
+    nodes = {node.name: node for node in graph.nodes}
+    ends = [nodes.get(name) for name in graph.outputs]
+    tails = [node for node in ends if node is not None and isinstance(node.op, ops.Softmax)]
+    if not tails:
+        raise UserError("the network does not end in a softmax: nothing is left to the host")
+    moved = {node.name: node.inputs[0] for node in tails}
+    outputs = tuple(moved.get(name, name) for name in graph.outputs)
+    note = f"left to the host: {', '.join(moved)}"
+    kept = tuple(node for node in graph.nodes if node.name not in moved)
+    out = replace(graph, nodes=kept, outputs=outputs, notes=(*graph.notes, note))
+    return out.verify()

@@ -1,0 +1,156 @@
+"""Random networks as importers of runtime formats leave them: scales, zero points, rescales."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from hwgen.errors import UserError
+from hwgen.ir import Graph, Node, Tensor, ops
+from hwgen.numeric import Overflow, QType, Rounding, Scaling, multiplier_of
+
+WIDE = QType(True, 32, 0, Rounding.HALF_UP, Overflow.SATURATE)
+
+
+def random_type(rng: Random) -> QType:
+    """Eight bits (fewer at times) with a scale and any zero point, often an extreme one."""
+    signed, width = rng.random() < 0.7, rng.choice([8, 8, 8, 5, 3])
+    low = -(1 << (width - 1)) if signed else 0
+    high = low + (1 << width) - 1
+    zero = rng.choice([low, 0, rng.randint(low, high)])
+    scale = math.ldexp(rng.uniform(0.5, 1.0), rng.randint(-6, 0))
+    return QType(signed, width, 0, Rounding.HALF_AWAY, Overflow.SATURATE, scale, zero)
+
+
+class RuntimeNetwork:
+    """Builds a chain, with additions of two branches."""
+
+    def __init__(self, rng: Random, scalings: tuple[Scaling, ...]) -> None:
+        self.rng, self.scalings = rng, scalings
+        shape = (rng.randint(1, 7), rng.randint(1, 7), rng.randint(1, 4))
+        self.input = Tensor("x", shape, random_type(rng))
+        self.nodes: list[Node] = []
+        self.edge = self.input
+
+    def add(self, op: Any, *inputs: Tensor) -> Tensor:
+        """One more node, which reads the last edge unless others are given."""
+        name = f"{op.op_name}{len(self.nodes)}"
+        reads = inputs or (self.edge,)
+        edge = op.infer(name, list(reads))
+        self.nodes.append(Node(name, op, tuple(x.name for x in reads)))
+        self.edge = edge
+        return edge
+
+    def rescale(self, qtype: QType | None = None) -> None:
+        """The last edge as a random type; most of its range is used."""
+        rng, x = self.rng, self.edge
+        qtype = qtype or random_type(rng)
+        scaling = rng.choice(self.scalings)
+        span = (x.range[1] - x.range[0]) or 1
+        channels = x.channels if rng.random() < 0.6 else 1
+        pairs = []
+        for _ in range(channels):
+            real = (
+                (qtype.max - qtype.min)
+                / span
+                * math.ldexp(rng.uniform(0.5, 1.0), rng.randint(0, 3))
+            )
+            if scaling is Scaling.FP32_HALF_EVEN:
+                real = float(np.float32(real))
+            pairs.append(multiplier_of(real, scaling))
+        mult, shift = np.array(pairs).T
+        clip = None
+        if rng.random() < 0.5:
+            clip = (
+                qtype.zero_point,
+                rng.choice([qtype.max, rng.randint(qtype.zero_point, qtype.max)]),
+            )
+        bias = np.array([-x.type.zero_point])
+        self.add(ops.Rescale(scaling, mult, shift, qtype, bias, qtype.zero_point, clip))
+
+    def mac(self) -> None:
+        rng, x = self.rng, self.edge
+        weight_type = QType(
+            True, rng.choice([8, 8, 4]), 0, Rounding.HALF_AWAY, Overflow.SATURATE, 0.5
+        )
+        values = np.random.default_rng(rng.getrandbits(32))
+        outputs = rng.randint(1, 4)
+        if len(x.shape) == 3:
+            kernel = [rng.randint(1, min(3, n)) for n in x.shape[:2]]
+            groups = rng.choice([1, 1, x.channels])
+            shape = (*kernel, x.channels // groups, outputs * groups)
+            op: Any = ops.Conv2D(
+                values.integers(weight_type.min, weight_type.max + 1, shape), weight_type,
+                stride=rng.choice([(1, 1), (2, 1), (2, 2)]), padding=rng.choice(["same", "valid"]),
+                groups=groups, bias=self._bias(values, shape[-1]),
+            )  # fmt: skip
+        else:
+            shape = (x.size, outputs)
+            codes = values.integers(weight_type.min, weight_type.max + 1, shape)
+            op = ops.Dense(codes, weight_type, self._bias(values, outputs))
+        self.add(op)
+        self.rescale()
+
+    def _bias(self, values: np.random.Generator, outputs: int) -> np.ndarray | None:
+        return values.integers(-900, 900, outputs) if self.rng.random() < 0.8 else None
+
+    def addition(self) -> None:
+        """Two branches, each rescaled into a wide sum, as TensorFlow Lite adds."""
+        rng, start = self.rng, self.edge
+        parts = []
+        for _ in range(2):
+            self.edge = start
+            if rng.random() < 0.5:
+                self.rescale(random_type(rng))
+            x = self.edge
+            self.add(ops.Requantize.scaled(WIDE, 1 << 12, -x.type.zero_point << 12))
+            mult, shift = multiplier_of(rng.uniform(0.1, 1.0), Scaling.TFLM_DOUBLE)
+            pair = np.array([mult]), np.array([shift])
+            parts.append(self.add(ops.Rescale(Scaling.TFLM_DOUBLE, *pair, WIDE)))
+        self.add(ops.Add(), *parts)
+        self.rescale()
+
+    def pool(self) -> None:
+        x, rng = self.edge, self.rng
+        if len(x.shape) != 3:
+            return
+        size = (rng.randint(1, min(3, x.shape[0])), rng.randint(1, min(3, x.shape[1])))
+        if rng.random() < 0.5:
+            self.add(ops.MaxPool(size, rng.choice([size, (1, 1)]), rng.choice(["valid", "same"])))
+        else:
+            self.add(ops.AvgPool(size, size, "valid", type=x.type))
+
+    def flatten(self) -> None:
+        if len(self.edge.shape) > 1 and self.edge.size <= 60:
+            self.add(ops.Flatten())
+
+    def border(self) -> None:
+        if len(self.edge.shape) == 3 and max(self.edge.shape[:2]) < 7:
+            self.add(ops.Pad(((1, 0), (0, 1)), self.edge.type.zero_point))
+
+    def layer(self) -> None:
+        """Any of them, products more often."""
+        kinds = [self.mac] * 4 + [self.addition] * 2 + [self.pool, self.flatten, self.border]
+        self.rng.choice(kinds)()
+
+
+def runtime_network(rng: Random, scalings: tuple[Scaling, ...] = tuple(Scaling)) -> Graph:
+    """A network of up to five layers that the IR accepts; at least one has products."""
+    while True:
+        builder = RuntimeNetwork(rng, scalings)
+        for _ in range(rng.randint(1, 5)):
+            try:
+                builder.layer()
+            except (UserError, ValueError):
+                continue  # a window or a number does not fit: another layer
+        macs = any(isinstance(n.op, (ops.Conv2D, ops.Dense)) for n in builder.nodes)
+        if macs and builder.edge.type.width <= 8:
+            nodes = tuple(builder.nodes)
+            graph = Graph("runtime", (builder.input,), nodes, (builder.edge.name,))
+            try:
+                return graph.verify()
+            except UserError:
+                continue
