@@ -32,6 +32,46 @@ GATES, OPS, NUMS = "hwgen/gateware/", "hwgen/ir/ops/", "hwgen/numeric/"
 MUTATIONS = (
     # Numbers, in gateware and in golden.
     Mutation(
+        "pivot one too high",
+        GATES + "requantizer.py",
+        'under.eq(acc < given["pivot"])',
+        'under.eq(acc <= given["pivot"])',
+    ),
+    Mutation(
+        "golden forgets the pivot",
+        OPS + "requantize.py",
+        "return np.where(x >= chosen(self.pivot), chosen(self.bias), chosen(self.below))",
+        "return chosen(self.bias)",
+        ("tests/passes",),
+    ),
+    Mutation(
+        "golden double rounding rounds once",
+        NUMS + "scaling.py",
+        "high = round_shift((values << left) * mult, FIXED_FRAC, Rounding.HALF_UP)",
+        "high = round_shift((values << left) * mult, FIXED_FRAC, Rounding.FLOOR)",
+        ("tests/numeric", "tests/importers/test_tflite.py"),
+    ),
+    Mutation(
+        "padding holds zero, not the zero point",
+        "hwgen/archs/dataflow/lower.py",
+        "pad_value=_operand(graph, unit.layers[0]).type.zero_point,",
+        "pad_value=0,",
+    ),
+    Mutation(
+        "zero point of the weights' sum forgotten",
+        "hwgen/passes/zero_points.py",
+        "constant = -zero * op.weights.sum(axis=axes)",
+        "constant = 0 * op.weights.sum(axis=axes)",
+        ("tests/passes",),
+    ),
+    Mutation(
+        "softmax forgets the bits over one",
+        NUMS + "gemmlowp.py",
+        "over_unit + (31 - width)",
+        "31 - width",
+        ("tests/numeric", "tests/importers/test_tflite.py"),
+    ),
+    Mutation(
         "no saturation",
         GATES + "requantizer.py",
         "    return clamped(value, out.low, out.max)",
