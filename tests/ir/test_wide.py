@@ -199,7 +199,6 @@ ONES, W4 = np.ones((2, 2), np.int64), kind(True, 4, 1)
         (ops.MaxPool((5, 1), (1, 1)), IMAGE, "does not fit"),
         (ops.MaxPool((2, 2), (1, 1), ((0, 2), (0, 0))), IMAGE, "not smaller than the kernel"),
         (ops.MaxPool((1, 1), (1, 1)), VECTOR, "(height, width, channels)"),
-        (ops.SumPool((2, 2), (1, 1)), OFFSET, "zero point"),
         (ops.AvgPool((2, 2), (1, 1), type=W4), OFFSET, "keeps scale"),
         (ops.ArgMax(), CHANNELS, "different scales"),
         (ops.Flatten(), CHANNELS, "one scale a channel"),
