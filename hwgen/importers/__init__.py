@@ -121,6 +121,18 @@ def _read_tflite(source: Source, options: Options) -> Graph:
     return load_tflite(source.path, Runtime(options.runtime or Runtime.TFLM))
 
 
+def _is_onnx(source: Source) -> bool:
+    from .onnx import is_onnx
+
+    return is_onnx(source.head)
+
+
+def _read_onnx(source: Source, options: Options) -> Graph:
+    from .onnx import load_onnx
+
+    return load_onnx(source.path, options.input_type)
+
+
 IMPORTERS: tuple[Importer, ...] = (
     Importer("hwgen model description", (".json",), _is_own, _read_own),
     Importer("HGQ2", (".keras",), _is_keras_archive, _read_keras_archive, ("input_type",)),
@@ -128,6 +140,7 @@ IMPORTERS: tuple[Importer, ...] = (
         "QKeras", (".h5", ".hdf5", ".json"), _is_qkeras, _read_qkeras, ("input_type", "weights")
     ),
     Importer("TensorFlow Lite", (".tflite",), _is_tflite, _read_tflite, ("runtime",)),
+    Importer("ONNX", (".onnx",), _is_onnx, _read_onnx, ("input_type",)),
 )
 """All formats; the first whose content matches reads the file."""
 
@@ -143,8 +156,8 @@ def load(
 
     Parameters
     ----------
-    path : the model: QKeras HDF5, Keras architecture JSON, HGQ2 .keras, TensorFlow Lite, or the
-        project's own JSON.
+    path : the model: QKeras HDF5, Keras architecture JSON, HGQ2 .keras, TensorFlow Lite, ONNX,
+        or the project's own JSON.
     input_type : type of the input, for formats that do not state it.
     weights : HDF5 weights of an architecture JSON; None: ``NAME_weights.h5`` or ``NAME.h5``.
     runtime : of RUNTIMES, whose integers are kept; None: the format's usual one.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwgen.importers.keras.affine import Affine, exact, fraction_bits, log2_exact, requantize
+from hwgen.importers.affine import Affine, exact, fraction_bits, log2_exact, requantize
 from hwgen.importers.keras.architecture import Layer
 from hwgen.importers.qkeras.parameters import quantize_kernel
 from hwgen.importers.qkeras.quantizers import parse_quantizer

@@ -18,7 +18,7 @@ from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import Staircase
 from ...numeric import MAX_TENSOR_WIDTH, Overflow, int_array, round_shift, type_for_range
-from .affine import Affine, fraction_bits
+from ..affine import Affine, fraction_bits
 from .quantizer import ActivationQuantizer
 
 Real = Callable[[Fraction], Fraction]

@@ -30,7 +30,7 @@ from ...ir.ops import (
     Reshape,
 )
 from ...numeric import Overflow, QType, Rounding, parse_type, type_for_range
-from .affine import Affine, clip_codes, exact, fraction_bits, log2_exact, requantize
+from ..affine import Affine, clip_codes, exact, fraction_bits, log2_exact, requantize
 from .flow import INPUT, Flow
 from .functions import Function, rounding_of, staircase
 from .quantizer import ActivationQuantizer

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...numeric import Overflow, QType, Rounding, type_for_range
-from ..keras.affine import log2_exact
+from ..affine import log2_exact
 from ..keras.quantizer import Kernel
 from .functions import PowerOfTwo, quantizer_function
 from .quantizers import (

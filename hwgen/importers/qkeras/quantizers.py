@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...numeric import Overflow, QType, Rounding
-from ..keras.affine import log2_exact
+from ..affine import log2_exact
 from ..keras.architecture import Layer
 from ..keras.quantizer import ActivationQuantizer
 

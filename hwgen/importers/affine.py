@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import UserError
-from ...ir import Tensor
-from ...ir.ops import Requantize
-from ...numeric import MAX_TENSOR_WIDTH, Overflow, QType, Rounding, type_for_range
+from ..errors import UserError
+from ..ir import Tensor
+from ..ir.ops import Requantize
+from ..numeric import MAX_TENSOR_WIDTH, Overflow, QType, Rounding, type_for_range
 
 _UNIFORM_MULT_BITS = 40
 """With a common shift, scales far apart make wide multipliers; beyond this each has its own."""

@@ -1,0 +1,182 @@
+"""Operators on each element: arithmetic with constants, activations, and joins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ...errors import UserError
+from .file import OxNode
+from .joins import concatenated
+from .real import Step
+from .work import Array, Const, Joined, Value, Work, operand
+
+Handler = Callable[[Work, OxNode], None]
+
+_FOLDED: dict[str, Callable[..., Array]] = {
+    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Pow": np.power,
+}  # fmt: skip
+
+
+def arithmetic(kind: str) -> Handler:
+    """The handler of Add, Sub, Mul, Div or Pow: of constants, of one with a constant, of two."""
+
+    def handler(work: Work, node: OxNode) -> None:
+        a, b = work.get(node, 0), work.get(node, 1)
+        if isinstance(a, Const) and isinstance(b, Const):
+            with np.errstate(all="ignore"):
+                work.give(node, Const(np.asarray(_FOLDED[kind](a.array, b.array))))
+            return
+        if isinstance(a, Const) or isinstance(b, Const):
+            work.give(node, _with_constant(kind, a, b))
+            return
+        if kind not in ("Add", "Mul"):
+            raise UserError(f"{kind} of two tensors is not supported, Add and Mul are")
+        if isinstance(a, Joined) or isinstance(b, Joined):
+            raise UserError("its inputs are not quantized", hint="put a quantizer before it")
+        joined = Joined(kind.lower(), (a, b))
+        work.give(node, _integer_sum(work, node, a, b) if work.integer else joined)
+
+    return handler
+
+
+def _integer_sum(work: Work, node: OxNode, a: Value, b: Value) -> Value:
+    from .joins import summed
+
+    if node.kind != "Add":
+        raise UserError("a product of two tensors of integers is not supported")
+    return summed(work, node.name, Joined("add", (a, b)))
+
+
+def _with_constant(
+    kind: str, a: Const | Value | Joined, b: Const | Value | Joined
+) -> Value | Joined:
+    value, const, reverse = (b, a, True) if isinstance(a, Const) else (a, b, False)
+    assert isinstance(const, Const)
+    if isinstance(value, Joined) or isinstance(value, Const):
+        raise UserError("its input is not quantized", hint="put a quantizer before it")
+    if kind == "Pow" or (reverse and kind == "Div"):
+        raise UserError(f"{kind} of a tensor is not supported here")
+    numbers = operand(const.array, value)
+    if not np.all(np.isfinite(numbers)) or (kind in ("Mul", "Div") and np.any(numbers == 0)):
+        raise UserError("a constant that is zero or not finite is not supported")
+    if reverse and kind == "Sub":
+        return value.then(Step("mul", np.array([-1], np.float32)), Step("add", numbers))
+    return value.then(Step(kind.lower(), numbers))
+
+
+def batch_normalization(work: Work, node: OxNode) -> None:
+    """BatchNormalization with constants, folded in float32 as ONNX Runtime folds it."""
+    value = work.value(node)
+    scale, bias, mean, variance = (
+        work.const(node, n).array.astype(np.float32).reshape(-1) for n in range(1, 5)
+    )
+    epsilon = np.float32(node.get("epsilon", 1e-5))
+    if np.any(variance + epsilon <= 0):
+        raise UserError("a variance is negative")
+    factor = scale / np.sqrt(variance + epsilon)
+    offset = bias - mean * factor
+    if np.any(factor == 0) or not np.all(np.isfinite(factor) & np.isfinite(offset)):
+        raise UserError("a scale that is zero or not finite is not supported")
+    rank = value.where.ndim
+    shape = (-1, *[1] * (rank - 2))
+    work.give(node, value.then(
+        Step("mul", operand(factor.reshape(shape), value)),
+        Step("add", operand(offset.reshape(shape), value)),
+    ))  # fmt: skip
+
+
+def relu(work: Work, node: OxNode) -> None:
+    """Relu."""
+    _then(work, node, Step("max", np.zeros(1, np.float32)))
+
+
+def clip(work: Work, node: OxNode) -> None:
+    """Clip between constants (attributes in old files)."""
+    steps = []
+    for position, kind, key in ((1, "max", "min"), (2, "min", "max")):
+        bound = node.get(key)
+        if work.has(node, position):
+            bound = work.number(node, position)
+        if bound is not None:
+            steps.append(Step(kind, np.array([bound], np.float32)))
+    _then(work, node, *steps)
+
+
+def curve(function: Callable[[OxNode, Array], Array]) -> Handler:
+    """The handler of a non-decreasing function."""
+
+    def handler(work: Work, node: OxNode) -> None:
+        _then(work, node, Step("curve", curve=lambda x: function(node, x).astype(np.float32)))
+
+    return handler
+
+
+def sigmoid(node: OxNode, x: Array) -> Array:
+    """1 / (1 + exp(-x)), in float64, to float32."""
+    return 1 / (1 + np.exp(-np.clip(x.astype(np.float64), -700, 700)))
+
+
+def tanh(node: OxNode, x: Array) -> Array:
+    """tanh, in float64, to float32."""
+    return np.tanh(x.astype(np.float64))
+
+
+def leaky_relu(node: OxNode, x: Array) -> Array:
+    """x, or alpha times x below zero."""
+    alpha = np.float32(node.get("alpha", 0.01))
+    if not alpha >= 0:
+        raise UserError("a negative alpha is not supported")
+    return np.where(x >= 0, x, x * alpha)
+
+
+def hard_sigmoid(node: OxNode, x: Array) -> Array:
+    """clip(alpha * x + beta, 0, 1)."""
+    alpha, beta = np.float32(node.get("alpha", 0.2)), np.float32(node.get("beta", 0.5))
+    if not (alpha >= 0 and math.isfinite(beta)):
+        raise UserError("a negative alpha is not supported")
+    return np.clip(x * alpha + beta, np.float32(0), np.float32(1))
+
+
+def _then(work: Work, node: OxNode, *steps: Step) -> None:
+    found = work.get(node, 0)
+    if isinstance(found, Const):
+        raise UserError("its input is a constant, which is not supported here")
+    work.give(node, found.then(*steps))
+
+
+def concat(work: Work, node: OxNode) -> None:
+    """Concat of constants, or of channels."""
+    found = [work.get(node, n) for n in range(len(node.inputs))]
+    axis = int(node.get("axis", 0))
+    consts = [f.array for f in found if isinstance(f, Const)]
+    if len(consts) == len(found):
+        work.give(node, Const(np.concatenate(consts, axis)))
+        return
+    values = [f for f in found if isinstance(f, Value)]
+    if len(values) < len(found):
+        raise UserError("constants, or tensors that are not quantized, can not be joined")
+    first = values[0]
+    same = all(
+        v.plain and v.edge.type == first.edge.type and v.scale[0] == first.scale[0]
+        and v.zero == first.zero for v in values
+    )  # fmt: skip
+    if not same:
+        work.give(node, Joined("concat", tuple(values), axis))
+        return
+    edge, where = concatenated(work, node.name, values, axis)
+    work.give(node, Value(edge, where, first.scale, first.zero))
+
+
+def softmax(work: Work, node: OxNode) -> None:
+    """Softmax at the end of the network: left out."""
+    if node.outputs[0] not in work.model.outputs:
+        raise UserError("a softmax before the end of the network is not supported")
+    found = work.get(node, 0)
+    work.notes.append(
+        f"{node.name}: the softmax at the end is left out; the output is its input, in the same "
+        "order of classes"
+    )
+    work.give(node, found)

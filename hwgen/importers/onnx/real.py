@@ -1,0 +1,200 @@
+"""Real numbers behind integers: chains of float32 operations, and what a quantizer makes of them.
+
+Between two quantizers an ONNX file computes in float32, element by element. Behind an edge of
+integers such a chain is a function of one integer for each channel: it is evaluated with the
+runtime's own float32 operations, so that its roundings are kept too, and becomes one
+requantization where all of it is exact, else a staircase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from ...errors import UserError
+from ...ir import Op, Tensor
+from ...ir.ops import Requantize, Staircase
+from ...ir.ops.staircase import MAX_STEPS
+from ...numeric import QType
+from ..affine import Affine, fraction_bits, log2_exact, requantize
+
+Array = np.ndarray
+Function = Callable[[Array], Array]
+
+_FLOAT32_BITS = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One float32 operation on every element: ``kind`` add, sub, mul, div, max or min with an
+    ``operand`` (one number, or one a channel), or a ``curve`` (any non-decreasing function)."""
+
+    kind: str
+    operand: Array | None = None
+    curve: Function | None = None
+
+    def __call__(self, x: Array) -> Array:
+        """The operation on float32 values, channels last."""
+        if self.curve is not None:
+            return self.curve(x)
+        ufunc = {
+            "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide,
+            "max": np.maximum, "min": np.minimum,
+        }[self.kind]  # fmt: skip
+        return ufunc(x, self.operand, dtype=np.float32)
+
+    @property
+    def increasing(self) -> bool:
+        """Whether larger inputs never give smaller results, in any channel."""
+        return self.kind not in ("mul", "div") or bool(np.all(self.operand > 0))  # type: ignore[operator]
+
+
+@dataclass(frozen=True, eq=False)
+class Quantizer:
+    """``codes`` makes integers of ``type`` from float32 values; ``exact`` where the type alone says
+    how, so that arithmetic before it may be folded into it."""
+
+    type: QType
+    codes: Function
+    exact: bool = True
+
+
+def evaluate(codes: Array, scale: Array, zero: int, steps: tuple[Step, ...]) -> Array:
+    """Float32 values of integers, channels last."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = (codes - zero).astype(np.float32) * scale.astype(np.float32)
+        for step in steps:
+            values = step(values)
+    return values
+
+
+def as_affine(x: Tensor, scale: Array, zero: int, steps: tuple[Step, ...]) -> Affine | None:
+    """The chain as an exact map of the edge's integers; None where float32 rounds on the way,
+    where a channel falls, or where it is something else than a map and a clip."""
+    unit = [Fraction(float(s)) for s in _row(scale, x.channels)]
+    affine = Affine(tuple(unit), tuple(-zero * s for s in unit))
+    if not _exact(affine, x):
+        return None
+    for step in steps:
+        follows = _followed(affine, step, x.channels)
+        if follows is None or not _exact(follows, x):
+            return None
+        affine = follows
+    return affine
+
+
+def _followed(affine: Affine, step: Step, channels: int) -> Affine | None:
+    if step.operand is None:
+        return None
+    numbers = [Fraction(float(v)) for v in _row(step.operand, channels)]
+    if step.kind in ("max", "min"):
+        if len(set(numbers)) > 1:
+            return None
+        bound = numbers[0]
+        if step.kind == "max":
+            return affine.clipped(bound, None)
+        low, high = affine.low, affine.high
+        high = bound if high is None else min(high, bound)
+        return replace(affine, low=None if low is None else min(low, bound), high=high)
+    if affine.clips:
+        return None
+    if step.kind in ("add", "sub"):
+        sign = 1 if step.kind == "add" else -1
+        pairs = zip(affine.offset, numbers, strict=True)
+        return replace(affine, offset=tuple(o + sign * n for o, n in pairs))
+    if min(numbers) <= 0 or (step.kind == "div" and any(log2_exact(n) is None for n in numbers)):
+        return None
+    factors = numbers if step.kind == "mul" else [1 / n for n in numbers]
+    scaled = [(s * f, o * f) for s, o, f in zip(affine.scale, affine.offset, factors, strict=True)]
+    return replace(affine, scale=tuple(s for s, _ in scaled), offset=tuple(o for _, o in scaled))
+
+
+def _exact(affine: Affine, x: Tensor) -> bool:
+    """Whether float32 holds every value of the map."""
+    for scale, offset in set(zip(affine.scale, affine.offset, strict=True)):
+        bound = max(abs(scale * end + offset) for end in x.range)
+        if bound * Fraction(2) ** fraction_bits([scale, offset]) >= 1 << _FLOAT32_BITS:
+            return False
+    return True
+
+
+def _row(numbers: Array, channels: int) -> list[float]:
+    return np.broadcast_to(numbers, (channels,)).tolist()
+
+
+def quantized(
+    x: Tensor, scale: Array, zero: int, steps: tuple[Step, ...], by: Quantizer
+) -> list[Op]:
+    """The chain and the quantizer behind it, as ops to be applied one after the other.
+
+    Raises UserError where that takes more steps than a staircase has.
+    """
+    affine = as_affine(x, scale, zero, steps)
+    frac = by.type.frac if by.type.scale is None else None
+    if by.exact and affine is not None and frac is not None:
+        return [requantize(affine, 0, by.type, frac)]
+
+    def function(codes: Array) -> Array:
+        return by.codes(evaluate(codes, scale, zero, steps))
+
+    return _as_staircase(x, function, by.type)
+
+
+def _as_staircase(x: Tensor, function: Function, qtype: QType) -> list[Op]:
+    low, high = x.range
+    ends = function(np.array([[low] * x.channels, [high] * x.channels]))
+    falls = ends[0] > ends[1]
+    ops: list[Op] = []
+    if np.any(falls):
+        sign = np.where(falls, -1, 1)
+        bound = max(abs(low), abs(high))
+        turned = QType(True, bound.bit_length() + 1, 0, qtype.rounding, qtype.overflow)
+        ops.append(Requantize.scaled(turned, sign if len(set(sign.tolist())) > 1 else sign[0]))
+        inner = function
+        low, high = ops[0].infer("turned", [x]).range
+        # Beyond the edge's own range there is nothing: evaluated where the input can be.
+        function = lambda codes: inner(np.clip(codes * sign, *x.range))  # noqa: E731
+        ends = function(np.array([[low] * x.channels, [high] * x.channels]))
+    first, last = int(ends.min()), int(ends.max())
+    if last - first > MAX_STEPS:
+        raise UserError(f"a quantizer of {last - first + 1} levels behind real arithmetic that is "
+                        f"not exact is not supported, at most {MAX_STEPS + 1} are",
+                        hint="use scales that are powers of two")  # fmt: skip
+    levels = np.arange(first + 1, max(last, first + 1) + 1)
+    rows = _thresholds(function, levels, x.channels, low, high)
+    rows = rows[:1] if np.all(rows == rows[0]) else rows
+    values = np.concatenate([[first], np.minimum(levels, last)])
+    return [*ops, Staircase(rows, values, qtype)]
+
+
+def _thresholds(function: Function, levels: Array, channels: int, low: int, high: int) -> Array:
+    """(channels, levels): the first input that reaches each level, high + 1 where none does."""
+    result = np.empty((channels, len(levels)), np.int64)
+    for n, level in enumerate(levels.tolist()):
+        below, reaches = np.full(channels, low - 1), np.full(channels, high + 1)
+        while np.any(open_ := reaches - below > 1):
+            middle = np.where(open_, (below + reaches) // 2, np.clip(below, low, high))
+            above = function(middle[np.newaxis])[0] >= level
+            reaches = np.where(open_ & above, middle, reaches)
+            below = np.where(open_ & ~above, middle, below)
+        result[:, n] = reaches
+    return result
+
+
+def table(x: Tensor, function: Function, qtype: QType) -> Staircase:
+    """Any function of one integer of few bits: a value for each, equal ones together.
+
+    Raises UserError where the edge has too many integers.
+    """
+    low, high = x.range
+    if high - low > MAX_STEPS:
+        raise UserError(f"a function of {high - low + 1} integers is too large for a table")
+    codes = np.arange(low, high + 1)
+    values = function(np.broadcast_to(codes[:, np.newaxis], (len(codes), x.channels)))[:, 0]
+    changes = np.flatnonzero(np.diff(values)) + 1
+    if not len(changes):
+        return Staircase(np.array([high + 1]), values[[0, 0]], qtype)
+    return Staircase(codes[changes], np.concatenate([values[:1], values[changes]]), qtype)

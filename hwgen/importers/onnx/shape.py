@@ -1,0 +1,167 @@
+"""Operators that move or rename elements, and the arithmetic of shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ...errors import UserError
+from .file import OxNode
+from .work import Array, Codes, Const, Joined, Work
+
+_MAX_ELEMENTS = 1 << 28
+
+
+def rearranged(function: Callable[[Work, OxNode, Array], Array]):
+    """The handler of an operator that only rearranges: applied to constants, to the integers
+    behind them, and to the places of a tensor's elements."""
+
+    def handler(work: Work, node: OxNode) -> None:
+        found = work.get(node, 0)
+        if isinstance(found, Joined):
+            raise UserError("its input is not quantized", hint="put a quantizer before it")
+        try:
+            if isinstance(found, Const):
+                work.give(node, _of_constant(work, node, found, function))
+            else:
+                # Constants of channels follow the edge's own order, which stays.
+                work.give(node, replace(found, where=function(work, node, found.where)))
+        except (ValueError, IndexError, np.exceptions.AxisError) as error:
+            raise UserError(f"does not fit its input ({error})") from None
+
+    return handler
+
+
+def _of_constant(work: Work, node: OxNode, const: Const, function) -> Const:
+    array = function(work, node, const.array)
+    if const.quant is None:
+        return Const(array)
+    q = const.quant
+    shape = q.codes.shape
+    codes, scale, zero = (
+        function(work, node, np.broadcast_to(part, shape)) for part in (q.codes, q.scale, q.zero)
+    )
+    return Const(array, Codes(codes, scale if q.scale.size > 1 else q.scale.reshape(1),
+                              zero if q.zero.size > 1 else q.zero.reshape(1), q.type))  # fmt: skip
+
+
+def reshape(work: Work, node: OxNode, array: Array) -> Array:
+    """Reshape."""
+    given = work.const(node, 1).array if work.has(node, 1) else np.array(node.ints("shape"))
+    shape = [int(n) for n in given.reshape(-1)]
+    if not node.get("allowzero", 0):
+        shape = [array.shape[n] if s == 0 else s for n, s in enumerate(shape)]
+    return array.reshape(shape)
+
+
+def flatten(work: Work, node: OxNode, array: Array) -> Array:
+    """Flatten to a matrix."""
+    axis = int(node.get("axis", 1))
+    axis = axis % array.ndim if axis < 0 else axis
+    return array.reshape(int(np.prod(array.shape[:axis])), -1)
+
+
+def transpose(work: Work, node: OxNode, array: Array) -> Array:
+    """Transpose."""
+    return array.transpose(node.ints("perm", list(range(array.ndim))[::-1]))
+
+
+def squeeze(work: Work, node: OxNode, array: Array) -> Array:
+    """Squeeze."""
+    axes = _axes(work, node)
+    return np.squeeze(array, None if axes is None else tuple(axes))
+
+
+def unsqueeze(work: Work, node: OxNode, array: Array) -> Array:
+    """Unsqueeze."""
+    return np.expand_dims(array, tuple(_axes(work, node) or ()))
+
+
+def _axes(work: Work, node: OxNode) -> list[int] | None:
+    if work.has(node, 1):
+        return [int(a) for a in work.const(node, 1).array.reshape(-1)]
+    return node.ints("axes") if node.get("axes") is not None else None
+
+
+def identity(work: Work, node: OxNode) -> None:
+    """Identity, Dropout and casts of real numbers: nothing happens."""
+    name = next(name for name in node.outputs if name)
+    work.known[name] = work.get(node, 0)
+
+
+def cast(work: Work, node: OxNode) -> None:
+    """Cast of a constant."""
+    found = work.get(node, 0)
+    if not isinstance(found, Const):
+        identity(work, node)
+        return
+    from onnx import helper
+
+    try:
+        dtype = helper.tensor_dtype_to_np_dtype(int(node.get("to", 1)))
+        work.give(node, Const(found.array.astype(dtype)))
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"a cast to type {node.get('to')} is not supported") from None
+
+
+def constant(work: Work, node: OxNode) -> None:
+    """Constant."""
+    for key in ("value", "value_float", "value_int", "value_floats", "value_ints"):
+        found = node.get(key)
+        if found is not None:
+            kind = {"value_float": np.float32, "value_floats": np.float32}.get(key)
+            work.give(node, Const(np.asarray(found, kind)))
+            return
+    raise UserError("has no value that is supported")
+
+
+def constant_of_shape(work: Work, node: OxNode) -> None:
+    """ConstantOfShape."""
+    shape = [int(n) for n in work.const(node, 0).array.reshape(-1)]
+    if any(n < 0 for n in shape) or np.prod([float(n) for n in shape]) > _MAX_ELEMENTS:
+        raise UserError(f"a constant of shape {shape} is not supported")
+    value = np.asarray(node.get("value", np.zeros(1, np.float32))).reshape(-1)
+    work.give(node, Const(np.full(shape, value[0])))
+
+
+def shape_of(work: Work, node: OxNode) -> None:
+    """Shape."""
+    found = work.get(node, 0)
+    if isinstance(found, Joined):
+        found = found.parts[0]
+    shape = found.array.shape if isinstance(found, Const) else found.where.shape
+    work.give(node, Const(np.array(shape, np.int64)))
+
+
+def gather(work: Work, node: OxNode) -> None:
+    """Gather of constants."""
+    array, indices = work.const(node, 0).array, work.const(node, 1).array
+    try:
+        work.give(node, Const(np.take(array, indices.astype(int), int(node.get("axis", 0)))))
+    except (IndexError, ValueError) as error:
+        raise UserError(f"does not fit its input ({error})") from None
+
+
+def cut(work: Work, node: OxNode) -> None:
+    """Slice of constants."""
+    array = work.const(node, 0).array
+    if work.has(node, 1):
+        columns = [
+            [int(v) for v in work.const(node, n).array.reshape(-1)] if work.has(node, n) else None
+            for n in range(1, 5)
+        ]
+    else:
+        columns = [node.ints("starts"), node.ints("ends"), node.get("axes"), None]
+    starts, ends, axes, steps = columns
+    assert starts is not None and ends is not None
+    axes = axes if axes is not None else list(range(len(starts)))
+    steps = steps if steps is not None else [1] * len(starts)
+    index = [slice(None)] * array.ndim
+    try:
+        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+            index[axis] = slice(start, end, step)
+        work.give(node, Const(array[tuple(index)]))
+    except (IndexError, ValueError) as error:
+        raise UserError(f"does not fit its input ({error})") from None

@@ -1,0 +1,158 @@
+"""Pools, averages, borders and resizing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ...errors import UserError
+from ...ir import Op
+from ...ir.ops import MaxPool, Pad, SumPool, Upsample
+from .file import OxNode
+from .linear import padding
+from .real import Step
+from .work import Value, Work, image, shaped
+
+
+def max_pool(work: Work, node: OxNode) -> None:
+    """MaxPool; what is still to be done to the numbers must keep their order."""
+    value = work.value(node)
+    if not all(step.increasing for step in value.steps):
+        raise UserError("behind arithmetic that falls it is not supported",
+                        hint="put a quantizer before it")  # fmt: skip
+    work.give(node, _windowed(work, node, value, MaxPool))
+
+
+def average_pool(work: Work, node: OxNode) -> None:
+    """AveragePool: the exact sum, and then a division in float32."""
+    kernel = node.ints("kernel_shape")
+    value = work.settled(node.name, work.value(node))
+    work.give(node, averaged(work, node, value, kernel))
+
+
+def global_average_pool(work: Work, node: OxNode) -> None:
+    """GlobalAveragePool, and ReduceMean over rows and columns."""
+    value = image(work, node.name, work.settled(node.name, work.value(node)))
+    where = value.where
+    axes = _reduced(work, node)
+    if axes is not None and {a % where.ndim for a in axes} != set(range(2, where.ndim)):
+        raise UserError(f"a mean over axes {axes} is not supported, rows and columns are")
+    result = averaged(work, node, value, list(value.edge.shape[:2]), whole=True)
+    if axes is not None and not node.get("keepdims", 1):
+        result = replace(result, where=result.where.reshape(1, -1))
+    work.give(node, result)
+
+
+def _reduced(work: Work, node: OxNode) -> list[int] | None:
+    if node.kind != "ReduceMean":
+        return None
+    if work.has(node, 1):
+        return [int(a) for a in work.const(node, 1).array.reshape(-1)]
+    return node.ints("axes")
+
+
+def averaged(
+    work: Work, node: OxNode, value: Value, kernel: list[int], whole: bool = False
+) -> Value:
+    """The sum of each window, with its division pending."""
+    summed = replace(value, edge=work.centered(f"{node.name}_centered", value), zero=0)
+    if whole:
+        size = (kernel[0], kernel[1])
+        edge = work.add(
+            f"{node.name}_sum", SumPool(size, size), image(work, node.name, summed).edge
+        )
+        where = shaped(edge, value.where, ())
+        result = Value(edge, where, value.scale, 0, (), True)
+    else:
+        result = _windowed(work, node, summed, SumPool)
+        if any(map(any, padding(node, kernel, [1] * len(kernel), kernel, len(kernel)))) and not (
+            node.get("count_include_pad", 0)
+        ):
+            raise UserError("an average that leaves out padding is not supported",
+                            hint="set count_include_pad, or pad before")  # fmt: skip
+        result = replace(result, sums=True)
+    count = np.float32(np.prod(kernel))
+    return result.then(Step("div", count.reshape(1)))
+
+
+def _windowed(work: Work, node: OxNode, value: Value, op: Callable[..., Op]) -> Value:
+    kernel = node.ints("kernel_shape")
+    spatial = len(kernel)
+    value = image(work, node.name, value)
+    if spatial != value.where.ndim - 2 or min(kernel) < 1:
+        raise UserError(f"kernel {kernel} does not fit {list(value.where.shape)}")
+    strides = node.ints("strides", [1] * spatial)
+    if len(strides) != spatial or min(strides) < 1:
+        raise UserError(f"strides {strides} must be {spatial} positive numbers")
+    if any(d != 1 for d in node.ints("dilations", [1] * spatial)):
+        raise UserError("a pool with dilation is not supported")
+    full = [*kernel, 1] if spatial == 1 else kernel
+    steps = [*strides, 1] if spatial == 1 else strides
+    pads = padding(node, full, steps, value.edge.shape[:2], spatial)
+    if node.get("ceil_mode", 0):
+        for axis in range(2):
+            size = value.edge.shape[axis] + sum(pads[axis])
+            if (size - full[axis]) % steps[axis]:
+                raise UserError("ceil_mode where windows reach over the border is not supported")
+    pool = op((full[0], full[1]), (steps[0], steps[1]), pads)
+    edge = work.add(f"{node.name}_sum" if op is SumPool else node.name, pool, value.edge)
+    return replace(value, edge=edge, where=shaped(edge, value.where, ()))
+
+
+def pad(work: Work, node: OxNode) -> None:
+    """Pad of rows and columns with zeros (or another constant)."""
+    value = image(work, node.name, work.value(node))
+    amounts = (
+        [int(n) for n in work.const(node, 1).array.reshape(-1)]
+        if work.has(node, 1) else node.ints("pads")
+    )  # fmt: skip
+    rank = value.where.ndim
+    if str(node.get("mode", "constant")) != "constant" or len(amounts) != 2 * rank:
+        raise UserError(
+            f"padding {amounts} of mode {node.get('mode', 'constant')} is not supported"
+        )
+    if value.steps or value.sums:
+        raise UserError("its input is not quantized", hint="put a quantizer before it")
+    begins, ends = amounts[:rank], amounts[rank:]
+    if any(begins[:2]) or any(ends[:2]) or min(amounts) < 0:
+        raise UserError(f"padding {amounts}: only rows and columns can be padded")
+    real = float(work.number(node, 2)) if work.has(node, 2) else float(node.get("value", 0.0))
+    code = real / float(value.scale[0]) + value.zero
+    if code != int(code):
+        raise UserError(f"padding with {real:g} is no integer of the input's type")
+    pads = [(b, e) for b, e in zip(begins[2:], ends[2:], strict=True)]
+    pads = [*pads, (0, 0)] if rank == 3 else pads
+    edge = work.add(node.name, Pad((pads[0], pads[1]), int(code)), value.edge)
+    work.give(node, replace(value, edge=edge, where=shaped(edge, value.where, ())))
+
+
+def resize(work: Work, node: OxNode) -> None:
+    """Resize and Upsample to whole multiples, nearest neighbour."""
+    value = image(work, node.name, work.value(node))
+    factors = _factors(work, node, value)
+    mode = str(node.get("mode", "nearest"))
+    corners = str(node.get("coordinate_transformation_mode", "half_pixel"))
+    nearest = str(node.get("nearest_mode", "round_prefer_floor"))
+    asymmetric = corners == "asymmetric" and nearest == "floor"
+    half = corners in ("half_pixel", "pytorch_half_pixel") and nearest.startswith("round_prefer")
+    if mode != "nearest" or not (asymmetric or half or node.kind == "Upsample"):
+        raise UserError(f"mode {mode}, {corners}, {nearest} is not supported, nearest is")
+    edge = work.add(node.name, Upsample(factors), value.edge)
+    work.give(node, replace(value, edge=edge, where=shaped(edge, value.where, ())))
+
+
+def _factors(work: Work, node: OxNode, value: Value) -> tuple[int, int]:
+    shape = value.where.shape
+    if node.kind == "Resize" and work.has(node, 3):
+        sizes = work.const(node, 3).array.reshape(-1)
+        numbers = [float(s) / n for s, n in zip(sizes.tolist(), shape, strict=False)]
+    else:
+        position = 1 if node.kind == "Upsample" else 2
+        numbers = [float(s) for s in work.const(node, position).array.reshape(-1)]
+    if len(numbers) != len(shape) or any(n != int(n) or n < 1 for n in numbers):
+        raise UserError(f"factors {numbers} are not whole numbers, one for each axis")
+    if numbers[:2] != [1, 1] or len(shape) != 4:
+        raise UserError(f"factors {numbers}: only rows and columns can be resized")
+    return int(numbers[2]), int(numbers[3])

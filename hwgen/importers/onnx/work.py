@@ -1,0 +1,272 @@
+"""The graph as it grows: what each name of the file stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+from ...ir import Node, Op, Tensor
+from ...ir.ops import Requantize, Reshape
+from ...numeric import Overflow, QType, Rounding, type_for_range
+from ..affine import Affine, exact
+from .file import OxModel, OxNode
+from .real import Quantizer, Step, as_affine, quantized
+
+Array = np.ndarray[Any, Any]
+ONE = np.ones(1, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Integers behind a constant: ``(codes - zero) * scale``, all three of one shape or broadcast;
+    ``type`` says how many bits they have."""
+
+    codes: Array
+    scale: Array
+    zero: Array
+    type: QType
+
+
+@dataclass(frozen=True, eq=False)
+class Const:
+    """An array known while reading; ``quant`` its integers where a quantizer made it."""
+
+    array: Array
+    quant: Codes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor that depends on the input: real numbers behind the integers of an edge.
+
+    ``where`` has the file's shape and holds each element's position in the edge, flattened: the
+    edge is channels last, whatever the file's order. The real number is ``(integer - zero) *
+    scale`` (float32; one, or one a channel), and then ``steps``. ``sums`` says that the integers
+    are accumulators, which no runtime stores.
+    """
+
+    edge: Tensor
+    where: Array
+    scale: Array = field(default_factory=lambda: ONE)
+    zero: int = 0
+    steps: tuple[Step, ...] = ()
+    sums: bool = False
+
+    def then(self, *steps: Step) -> Value:
+        """This value and more operations."""
+        return replace(self, steps=(*self.steps, *steps))
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is nothing but an edge's quantized numbers."""
+        return not self.steps and not self.sums and self.scale.size == 1
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """Several values joined by ``kind`` (add, mul or concat), whose quantizer is still to come;
+    ``axis`` of a concatenation; ``steps`` behind it."""
+
+    kind: str
+    parts: tuple[Value, ...]
+    axis: int = 0
+    steps: tuple[Step, ...] = ()
+
+    def then(self, *steps: Step) -> Joined:
+        """This and more operations."""
+        return replace(self, steps=(*self.steps, *steps))
+
+
+@dataclass
+class Work:
+    """Nodes so far; ``known`` is what names of the file stand for. ``integer``: the file's real
+    numbers are integers (Deeploy's dialect)."""
+
+    model: OxModel
+    integer: bool = False
+    inputs: list[Tensor] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    known: dict[str, Const | Value | Joined] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+
+    def get(self, node: OxNode, position: int) -> Const | Value | Joined:
+        """What an input stands for. Raises UserError where it is absent or not known."""
+        if position >= len(node.inputs) or not node.inputs[position]:
+            raise UserError(f"input {position} is absent")
+        name = node.inputs[position]
+        if name not in self.known:
+            raise UserError(
+                f"input {name!r} has no value: no operator before gives it, and no data are stored",
+                hint="the file is damaged, or its operators are not in order",
+            )
+        return self.known[name]
+
+    def has(self, node: OxNode, position: int) -> bool:
+        """Whether an optional input is there."""
+        return position < len(node.inputs) and bool(node.inputs[position])
+
+    def value(self, node: OxNode, position: int = 0) -> Value:
+        """An input that is a tensor of the network. Raises UserError."""
+        found = self.get(node, position)
+        if isinstance(found, Value):
+            return found
+        if isinstance(found, Const):
+            raise UserError(f"input {position} is a constant, which is not supported here")
+        raise UserError(
+            f"input {position} is a {found.kind} of real numbers that are not quantized",
+            hint="put a quantizer behind it",
+        )
+
+    def const(self, node: OxNode, position: int) -> Const:
+        """An input that is a constant. Raises UserError."""
+        found = self.get(node, position)
+        if not isinstance(found, Const):
+            raise UserError(f"input {position} ({node.inputs[position]!r}) must be a constant")
+        return found
+
+    def number(self, node: OxNode, position: int) -> float:
+        """A constant of one element."""
+        array = self.const(node, position).array
+        if array.size != 1:
+            raise UserError(f"input {position} has {array.size} elements, one is supported")
+        return array.reshape(-1)[0]
+
+    def give(self, node: OxNode, result: Const | Value | Joined) -> None:
+        """The node's only output. Raises UserError where it has several."""
+        if len([name for name in node.outputs if name]) != 1:
+            raise UserError(f"has {len(node.outputs)} outputs, one is supported")
+        self.known[node.outputs[0]] = result
+
+    def add(self, name: str, op: Op, *inputs: Tensor) -> Tensor:
+        """Append a node; returns its edge. Raises UserError where it does not fit."""
+        while name in self.taken:
+            name += "_"
+        try:
+            edge = op.infer(name, inputs)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        self.taken.add(name)
+        self.nodes.append(Node(name, op, tuple(x.name for x in inputs)))
+        return edge
+
+    def chain(self, name: str, ops: list[Op], edge: Tensor) -> Tensor:
+        """Several ops one after the other; the last one bears the name."""
+        for n, op in enumerate(ops):
+            last = n == len(ops) - 1
+            edge = self.add(name if last else f"{name}_{n}", op, edge)
+        return edge
+
+    def quantize(self, name: str, value: Value, by: Quantizer) -> Tensor:
+        """The integers that a quantizer makes of a value."""
+        ops = quantized(value.edge, value.scale, value.zero, value.steps, by)
+        return self.chain(name, ops, value.edge)
+
+    def settled(self, name: str, value: Value) -> Value:
+        """A value as integers alone, without steps. Raises UserError where they are not exact."""
+        if value.plain:
+            return value
+        affine = as_affine(value.edge, value.scale, value.zero, value.steps)
+        if affine is None:
+            raise UserError(
+                "its input is real numbers that no quantizer brought back to integers",
+                hint="put a quantizer before it",
+            )
+        return self.applied(name, value, affine)
+
+    def applied(self, name: str, value: Value, affine: Affine) -> Value:
+        """A value whose exact map is carried out."""
+        edge = self.add(f"{name}_in", exact(affine, replace(value.edge, type=_unit(value))),
+                        value.edge)  # fmt: skip
+        return Value(edge, value.where, np.array([2.0**-edge.type.frac], np.float32))
+
+    def centered(self, name: str, value: Value) -> Tensor:
+        """Integers of a value less its zero point, as whole numbers of its scale."""
+        low, high = (end - value.zero for end in value.edge.range)
+        if not value.zero and value.edge.type.scale is None and not value.edge.type.frac:
+            return value.edge
+        exact_type = type_for_range(low, high)
+        qtype = QType(exact_type.signed, exact_type.width, 0, Rounding.FLOOR, Overflow.SATURATE)
+        return self.add(name, Requantize.scaled(qtype, 1, -value.zero), value.edge)
+
+
+def _unit(value: Value) -> QType:
+    """The type of a value's edge with integers that mean themselves."""
+    t = value.edge.type
+    return QType(t.signed, t.width, 0, t.rounding, t.overflow)
+
+
+def canonical(shape: tuple[int, ...]) -> Array:
+    """Positions of an edge of that shape, in its own order."""
+    return np.arange(int(np.prod(shape))).reshape(shape)
+
+
+def image(work: Work, name: str, value: Value) -> Value:
+    """A value as (rows, columns, channels) of the file's (1, channels, rows, columns).
+
+    Raises UserError where elements would have to move.
+    """
+    where = value.where
+    if where.ndim == 3:
+        where = where[:, :, np.newaxis]
+    if where.ndim != 4 or where.shape[0] != 1:
+        raise UserError(f"its input has shape {list(value.where.shape)}, (1, channels, rows, "
+                        "columns) is needed")  # fmt: skip
+    ours = where[0].transpose(1, 2, 0)
+    if np.any(ours.reshape(-1) != np.arange(ours.size)):
+        raise UserError("its input would have to be put in another order, which is not supported")
+    edge = value.edge
+    if edge.shape != ours.shape:
+        _keeps_channels(value, ours.shape[-1])
+        edge = work.add(f"{name}_image", Reshape(ours.shape), edge)
+    return replace(value, edge=edge, where=where)
+
+
+def _keeps_channels(value: Value, channels: int) -> None:
+    per_channel = value.scale.size > 1 or any(
+        s.operand is not None and s.operand.size > 1 for s in value.steps
+    )
+    if per_channel and channels != value.edge.channels:
+        raise UserError("reshapes channels that have scales of their own",
+                        hint="put a quantizer before it")  # fmt: skip
+
+
+def vector(work: Work, name: str, value: Value) -> tuple[Tensor, Array]:
+    """A value of one row as a vector; and where the file's elements are in it."""
+    edge = value.edge
+    if len(edge.shape) > 1:
+        _keeps_channels(value, edge.size)
+        edge = work.add(f"{name}_flat", Reshape((edge.size,)), edge)
+    return edge, value.where.reshape(-1)
+
+
+def shaped(edge: Tensor, template: Array, like: tuple[int, ...]) -> Array:
+    """Positions of an image edge (rows, columns, channels) in the file's order, of as many axes as
+    ``template``."""
+    where = canonical(edge.shape).transpose(2, 0, 1)[np.newaxis]
+    return where[:, :, 0] if template.ndim == 3 else where.reshape(like or where.shape)
+
+
+def operand(const: Array, value: Value) -> Array:
+    """A constant's float32 numbers as one, or one a channel, of a value's edge.
+
+    Raises UserError where they differ from pixel to pixel, or make the value larger.
+    """
+    numbers = np.asarray(const, np.float32)
+    if numbers.size == 1:
+        return numbers.reshape(1)
+    try:
+        spread = np.broadcast_to(numbers, value.where.shape)
+    except ValueError:
+        raise UserError(
+            f"a constant of shape {list(numbers.shape)} does not fit {list(value.where.shape)}"
+        ) from None
+    ours = np.empty(value.edge.size, np.float32)
+    ours[value.where.reshape(-1)] = spread.reshape(-1)
+    rows = ours.reshape(-1, value.edge.channels)
+    if np.any(rows != rows[0]):
+        raise UserError("a constant that differs from pixel to pixel is not supported")
+    return rows[0] if np.any(rows[0] != rows[0, 0]) else rows[0, :1]
