@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import UserError
 from ...ir import Graph, Tensor
 from ...numeric import QType
@@ -111,7 +113,9 @@ def _run(work: Work, node: OxNode) -> None:
     try:
         if handler is None:
             raise UserError(f"{node.domain or 'operator'} {node.kind} is not supported")
-        handler(work, node)
+        # What becomes infinite or no number is found where it matters.
+        with np.errstate(all="ignore"):
+            handler(work, node)
     except UserError as error:
         layer = error.layer or node.name
         raise UserError(error.reason, layer=layer, hint=error.hint) from None
@@ -137,6 +141,7 @@ def _output(work: Work, name: str) -> Tensor:
         raise UserError(f"no operator gives the output {name!r}")
     if isinstance(found, Joined):
         found = summed(work, "output", found)
+    found = found.divided()
     if found.sums or found.steps:
         found = _without_tail(work, found)
     ours = found.where.reshape(-1)

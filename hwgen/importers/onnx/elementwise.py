@@ -55,7 +55,7 @@ def _with_constant(
 ) -> Value | Joined:
     value, const, reverse = (b, a, True) if isinstance(a, Const) else (a, b, False)
     assert isinstance(const, Const)
-    if isinstance(value, Joined) or isinstance(value, Const):
+    if isinstance(value, (Joined, Const)):
         raise UserError("its input is not quantized", hint="put a quantizer before it")
     if kind == "Pow" or (reverse and kind == "Div"):
         raise UserError(f"{kind} of a tensor is not supported here")

@@ -83,6 +83,10 @@ def read_model(path: Path) -> OxModel:
         ) from None
     if not model.graph.node or not model.graph.output:
         raise UserError("no operators or no outputs: not an ONNX network, or a damaged one")
+    if not model.opset_import:
+        raise UserError("the file states no version of its operators", hint="it may be truncated")
+    if not _all_text(model.graph):
+        raise UserError("names in it are no text", hint="it may be damaged: copy it again")
     if model.functions:
         raise UserError(
             f"functions of its own ({model.functions[0].name!r}) are not supported",
@@ -94,6 +98,15 @@ def read_model(path: Path) -> OxModel:
     nodes = tuple(_nodes(model.graph, path))
     inputs = tuple(_input(v) for v in model.graph.input if v.name not in constants)
     return OxModel(nodes, constants, inputs, tuple(v.name for v in model.graph.output))
+
+
+def _all_text(graph: Any) -> bool:
+    """Whether all names are text: the reader gives bytes where they are no UTF-8."""
+    names = [v.name for part in (graph.initializer, graph.input, graph.output) for v in part]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [a.name for a in node.attribute]
+    return all(isinstance(name, str) for name in names)
 
 
 def _array(tensor: Any, path: Path) -> np.ndarray:
@@ -151,6 +164,8 @@ def _attribute(attribute: Any, path: Path) -> Any:
         value = helper.get_attribute_value(attribute)
     except ValueError as error:
         raise UserError(f"attribute {attribute.name!r}: {error}") from None
+    if value is None:
+        raise UserError(f"attribute {attribute.name!r} has no value")
     scalar = isinstance(value, (int, float, str, bytes))
     return value if scalar else list(value)
 

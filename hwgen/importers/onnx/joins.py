@@ -19,14 +19,19 @@ _SHIFTS = range(22, 9, -1)
 """Fractional bits tried for the factors of a sum, the most exact first."""
 
 
+def scale_of(qtype: QType) -> float:
+    """The one scale of a stored type."""
+    assert isinstance(qtype.scale, float)
+    return qtype.scale
+
+
 def clip_of(steps: tuple[Step, ...], qtype: QType) -> tuple[int, int] | None:
     """Integers that a chain of clips lets through; None where it is something else."""
-    assert isinstance(qtype.scale, float)
     low, high = qtype.min, qtype.max
     for step in steps:
         if step.kind not in ("max", "min") or step.operand is None or step.operand.size != 1:
             return None
-        code = int(np.rint(step.operand[0] / np.float32(qtype.scale))) + qtype.zero_point
+        code = int(np.rint(step.operand[0] / np.float32(scale_of(qtype)))) + qtype.zero_point
         low, high = (max(low, code), high) if step.kind == "max" else (low, min(high, code))
     return min(max(low, qtype.min), qtype.max), max(min(high, qtype.max), qtype.min)
 
@@ -60,8 +65,10 @@ def quantized(
 
 def _same_places(a: Value, b: Value, kind: str) -> None:
     if a.where.shape != b.where.shape or np.any(a.where != b.where):
-        raise UserError(f"{kind} of tensors of shapes {list(a.where.shape)} and "
-                        f"{list(b.where.shape)}, or of different order, is not supported")  # fmt: skip
+        raise UserError(
+            f"{kind} of tensors of shapes {list(a.where.shape)} and {list(b.where.shape)}, or of "
+            "different order, is not supported"
+        )
 
 
 def _sum(
@@ -72,7 +79,7 @@ def _sum(
     Its two fused multiply-adds are not one exact sum; integer factors are used that give the same
     integers for every pair of inputs, which is tried here.
     """
-    scale = np.float32(qtype.scale)
+    scale = np.float32(scale_of(qtype))
     ratios = [np.float32(v.scale[0]) / scale for v in (a, b)]
     x, y = (np.arange(v.edge.type.min, v.edge.type.max + 1) for v in (a, b))
     wanted = _float_sum(x, y, ratios, [a.zero, b.zero], qtype)
@@ -96,7 +103,9 @@ def _sum(
     )
 
 
-def _float_sum(x: Array, y: Array, ratios, zeros: list[int], qtype: QType) -> Array:
+def _float_sum(
+    x: Array, y: Array, ratios: list[np.float32], zeros: list[int], qtype: QType
+) -> Array:
     """All sums as ONNX Runtime computes them (MLAS, quantized addition)."""
     first, second = (np.float64(r) for r in ratios)
     # A fused multiply-add rounds once: float64 holds its exact result (24 + 8 bits).
@@ -104,8 +113,8 @@ def _float_sum(x: Array, y: Array, ratios, zeros: list[int], qtype: QType) -> Ar
         np.float32(qtype.zero_point)
         - np.float32(first * np.float32(zeros[0]) + np.float32(second * zeros[1]))
     )
-    part = np.float32(first * x + np.float64(fixed))
-    total = np.float32(second * y[None, :] + np.float64(part)[:, None])
+    part = (first * x[:, None] + np.float64(fixed)).astype(np.float32)
+    total = (second * y[None, :] + part.astype(np.float64)).astype(np.float32)
     return np.clip(np.rint(total), qtype.min, qtype.max).astype(np.int64)
 
 
@@ -129,7 +138,7 @@ def _product(
 ) -> Tensor:
     """ONNX Runtime's product of two stored tensors: exact, times one float32."""
     product = work.add(f"{name}_product", Mul(), a.edge, b.edge)
-    real = np.float32(a.scale[0]) * np.float32(b.scale[0]) / np.float32(qtype.scale)
+    real = np.float32(a.scale[0]) * np.float32(b.scale[0]) / np.float32(scale_of(qtype))
     mult, shift = multiplier_of(float(real), Scaling.FP32_HALF_EVEN)
     op = Rescale(Scaling.FP32_HALF_EVEN, np.array([mult]), np.array([shift]), qtype,
                  offset=qtype.zero_point, clip=clip)  # fmt: skip

@@ -63,6 +63,7 @@ def quantize_linear(work: Work, node: OxNode) -> None:
     """QuantizeLinear: behind a product one scaling in float32, else a table."""
     found = work.get(node, 0)
     if isinstance(found, Const):
+        _check_finite(found)
         scale, zero = work.const(node, 1).array, work.const(node, 2).array
         scale, zero = (_along(a, found.array, node) for a in (scale, zero))
         codes = np.rint(found.array / scale) + zero
@@ -76,8 +77,7 @@ def quantize_linear(work: Work, node: OxNode) -> None:
 
 def stored(work: Work, name: str, found: Value | Joined, qtype: QType) -> Value:
     """A value in a runtime's stored type, which has a scale and a zero point."""
-    assert isinstance(qtype.scale, float)
-    scale, zero = np.float32(qtype.scale), qtype.zero_point
+    scale, zero = np.float32(joins.scale_of(qtype)), qtype.zero_point
 
     def codes(values: Array) -> Array:
         rounded = np.rint(values / scale).astype(np.float64) + zero
@@ -89,17 +89,32 @@ def stored(work: Work, name: str, found: Value | Joined, qtype: QType) -> Value:
     if isinstance(found, Joined):
         edge, where = joins.quantized(work, name, found, qtype, stored)
         return result(edge, where)
-    if found.sums:
+    if found.sums and found.count is None:
         clip = joins.clip_of(found.steps, qtype)
         if clip is None:
             raise UserError("real arithmetic between a product and its quantizer is not supported",
                             hint="fold it into the weights")  # fmt: skip
-        return result(_rescaled(work, name, found, qtype, clip), found.where)
+        reals = found.scale.astype(np.float32) / scale
+        return result(_rescaled(work, name, found, qtype, clip, reals), found.where)
     kept = (found.edge.type.scale, found.zero) == (qtype.scale, zero)
     if found.plain and kept and found.edge.type.width == qtype.width:
         return result(found.edge, found.where)
+    if found.count is not None:
+        return result(_average(work, name, found, qtype, codes), found.where)
     op = _table_of(found, codes, qtype)
     return result(work.add(name, op, found.edge), found.where)
+
+
+def _average(
+    work: Work, name: str, found: Value, qtype: QType, codes: Callable[[Array], Array]
+) -> Tensor:
+    """The sum of a window: of a whole image it takes one scaling, else it becomes a real number."""
+    assert found.count is not None
+    clip = joins.clip_of(found.steps, qtype)
+    if found.whole and clip is not None:
+        factor = found.scale / (np.float32(joins.scale_of(qtype)) * np.float32(found.count))
+        return _rescaled(work, name, found, qtype, clip, factor)
+    return work.quantize(name, found.divided(), Quantizer(qtype, codes))
 
 
 def _table_of(found: Value, codes: Callable[[Array], Array], qtype: QType):
@@ -114,9 +129,10 @@ def _table_of(found: Value, codes: Callable[[Array], Array], qtype: QType):
     return op
 
 
-def _rescaled(work: Work, name: str, found: Value, qtype: QType, clip: tuple[int, int]) -> Tensor:
-    """Sums times one float32, as ONNX Runtime rounds its products."""
-    reals = found.scale.astype(np.float32) / np.float32(qtype.scale)
+def _rescaled(
+    work: Work, name: str, found: Value, qtype: QType, clip: tuple[int, int], reals: Array
+) -> Tensor:
+    """Sums times float32 numbers, as ONNX Runtime rounds its products."""
     try:
         pairs = [multiplier_of(float(r), Scaling.FP32_HALF_EVEN) for r in reals]
     except ValueError as error:
@@ -211,11 +227,13 @@ def _give_quantized(
 ) -> None:
     scales = work.const(node, 1).array if scales is None else scales
     zeros = np.zeros((), np.float32) if zeros is None else zeros
-    if not np.all((scales > 0) & np.isfinite(scales)) or np.any(zeros != np.rint(zeros)):
+    whole = np.all((zeros == np.rint(zeros)) & (np.abs(zeros) < 1 << 31))
+    if not np.all((scales > 0) & np.isfinite(scales)) or not whole:
         raise UserError("scales must be positive and zero points whole numbers")
     scales, zeros = np.asarray(scales, np.float32), np.asarray(zeros, np.float32)
     found = work.get(node, 0)
     if isinstance(found, Const):
+        _check_finite(found)
         integers = codes(found.array.astype(np.float32), scales, zeros).astype(np.int64)
         real = (integers.astype(np.float32) - zeros) * scales
         zero = zeros.astype(np.int64)
@@ -236,6 +254,11 @@ def _give_quantized(
             clip = (qtype.low, high)
             edge = work.add(f"{node.name}_narrow", Requantize.identity(edge, clip), edge)
     work.give(node, Value(edge, value.where, scale, zero))
+
+
+def _check_finite(const: Const) -> None:
+    if not np.all(np.isfinite(const.array.astype(np.float64))):
+        raise UserError("a constant holds numbers that are not finite")
 
 
 def _input_as(work: Work, value: Value, qtype: QType) -> Tensor | None:
@@ -353,6 +376,8 @@ def _described(work: Work, node: OxNode) -> QType | None:
     bits, mode = float(work.number(node, 3)), str(node.get("rounding_mode", "ROUND")).upper()
     signed, narrow = bool(node.get("signed", 1)), bool(node.get("narrow", 0))
     if scales.size != 1 or zeros.size != 1 or mode not in _ROUNDINGS or bits != int(bits):
+        return None
+    if not np.all((scales > 0) & np.isfinite(scales)) or not np.all(np.isfinite(zeros)):
         return None
     if not 2 - (not signed) <= bits <= _MAX_BITS or (narrow and not signed):
         return None

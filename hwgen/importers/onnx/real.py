@@ -63,11 +63,12 @@ class Quantizer:
 
 
 def evaluate(codes: Array, scale: Array, zero: int, steps: tuple[Step, ...]) -> Array:
-    """Float32 values of integers, channels last."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = (codes - zero).astype(np.float32) * scale.astype(np.float32)
-        for step in steps:
-            values = step(values)
+    """Float32 values of integers, channels last. Raises UserError where one is no number."""
+    values = (codes - zero).astype(np.float32) * scale.astype(np.float32)
+    for step in steps:
+        values = step(values)
+    if np.any(np.isnan(values)):
+        raise UserError("its real arithmetic gives what is no number")
     return values
 
 

@@ -12,7 +12,6 @@ from ...ir import Op
 from ...ir.ops import MaxPool, Pad, SumPool, Upsample
 from .file import OxNode
 from .linear import padding
-from .real import Step
 from .work import Value, Work, image, shaped
 
 
@@ -56,7 +55,7 @@ def _reduced(work: Work, node: OxNode) -> list[int] | None:
 def averaged(
     work: Work, node: OxNode, value: Value, kernel: list[int], whole: bool = False
 ) -> Value:
-    """The sum of each window, with its division pending."""
+    """The sum of each window, its division pending."""
     summed = replace(value, edge=work.centered(f"{node.name}_centered", value), zero=0)
     if whole:
         size = (kernel[0], kernel[1])
@@ -64,7 +63,7 @@ def averaged(
             f"{node.name}_sum", SumPool(size, size), image(work, node.name, summed).edge
         )
         where = shaped(edge, value.where, ())
-        result = Value(edge, where, value.scale, 0, (), True)
+        result = Value(edge, where, value.scale)
     else:
         result = _windowed(work, node, summed, SumPool)
         if any(map(any, padding(node, kernel, [1] * len(kernel), kernel, len(kernel)))) and not (
@@ -72,9 +71,7 @@ def averaged(
         ):
             raise UserError("an average that leaves out padding is not supported",
                             hint="set count_include_pad, or pad before")  # fmt: skip
-        result = replace(result, sums=True)
-    count = np.float32(np.prod(kernel))
-    return result.then(Step("div", count.reshape(1)))
+    return replace(result, sums=True, count=int(np.prod(kernel)), whole=whole)
 
 
 def _windowed(work: Work, node: OxNode, value: Value, op: Callable[..., Op]) -> Value:

@@ -45,7 +45,8 @@ class Value:
     ``where`` has the file's shape and holds each element's position in the edge, flattened: the
     edge is channels last, whatever the file's order. The real number is ``(integer - zero) *
     scale`` (float32; one, or one a channel), and then ``steps``. ``sums`` says that the integers
-    are accumulators, which no runtime stores.
+    are accumulators, which no runtime stores; with a ``count`` they are still to be divided by it,
+    before the steps, and are those of a ``whole`` image or of windows.
     """
 
     edge: Tensor
@@ -54,10 +55,19 @@ class Value:
     zero: int = 0
     steps: tuple[Step, ...] = ()
     sums: bool = False
+    count: int | None = None
+    whole: bool = False
 
     def then(self, *steps: Step) -> Value:
         """This value and more operations."""
         return replace(self, steps=(*self.steps, *steps))
+
+    def divided(self) -> Value:
+        """This value with the division by ``count`` as its first step."""
+        if self.count is None:
+            return self
+        first = Step("div", np.array([self.count], np.float32))
+        return replace(self, steps=(first, *self.steps), count=None)
 
     @property
     def plain(self) -> bool:
@@ -162,6 +172,7 @@ class Work:
 
     def quantize(self, name: str, value: Value, by: Quantizer) -> Tensor:
         """The integers that a quantizer makes of a value."""
+        value = value.divided()
         ops = quantized(value.edge, value.scale, value.zero, value.steps, by)
         return self.chain(name, ops, value.edge)
 
@@ -169,6 +180,7 @@ class Work:
         """A value as integers alone, without steps. Raises UserError where they are not exact."""
         if value.plain:
             return value
+        value = value.divided()
         affine = as_affine(value.edge, value.scale, value.zero, value.steps)
         if affine is None:
             raise UserError(
