@@ -14,6 +14,7 @@ from . import importers
 from .emit.package import Source, design_files, manifest, write_package
 from .emit.place import replacing
 from .errors import UserError
+from .flow.c_engine import CEngine
 from .flow.fpga.synth import SEED, TARGET_MHZ
 from .flow.fpga.synth import synthesize as _synthesize
 from .flow.package_files import Package
@@ -83,8 +84,12 @@ def build(
     runtime: str | None = None,
     tail: str | None = None,
     progress: Progress | None = None,
+    c: bool = False,
 ) -> Package:
-    """Model file to package at ``out``. Raises UserError; leaves nothing half-written."""
+    """Model file to package at ``out``, with ``c`` also C code of the network.
+
+    Raises UserError; leaves nothing half-written.
+    """
     say = progress or (lambda text: None)
     model, target = Path(model), Path(out)
     options: dict[str, Any] = {"arch": "dataflow"}
@@ -100,6 +105,8 @@ def build(
         options["runtime"] = runtime
     if tail is not None:
         options["tail"] = tail
+    if c:
+        options["c"] = True
     with replacing(target) as folder:
         say(f"reading {model.name}")
         graph = _without_tail(load(model, input_type, runtime), tail)
@@ -109,7 +116,10 @@ def build(
             made = plan(graph, multipliers, interval, plan_file, None, progress)
         except UserError as error:
             raise error.within(model) from None
-        files = design_files(graph, made, progress)
+        try:
+            files = design_files(graph, made, progress, c)
+        except UserError as error:
+            raise error.within(model) from None
         say("writing the package")
         source = Source(model.name, digest, options)
         write_package(folder, files, manifest(files, source, made.graph.name))
@@ -159,15 +169,23 @@ def run(
     real: bool = False,
     edges: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    engine: str = "golden",
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Golden outputs of a graph (or all edges), integers of the model's own types.
 
     With ``real`` inputs are real numbers, quantized by the input's type, and outputs float32.
+    ``engine`` "c" compiles the network's C code, which gives the same integers more quickly, and
+    has no inner edges. Raises UserError.
     """
     if real:
         inputs = {t.name: _quantized(t, inputs.get(t.name)) for t in graph.inputs}
-    wanted = list(graph.tensors) if edges else None
-    outputs = execute(graph, inputs, wanted, progress)
+    if engine == "c":
+        if edges:
+            raise UserError("the C engine gives outputs only", hint="leave out --edges")
+        outputs = CEngine(graph).execute(inputs, progress)
+    else:
+        wanted = list(graph.tensors) if edges else None
+        outputs = execute(graph, inputs, wanted, progress)
     if real:
         return {
             name: dequantize(array, graph.tensors[name].type).astype(np.float32)

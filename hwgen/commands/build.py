@@ -19,6 +19,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--out", required=True, type=Path, metavar="DIR")
     sub.add_argument("--arch", choices=["dataflow"], default="dataflow")
     add_budget(sub, with_file=True)
+    sub.add_argument("--c", action="store_true", help="also C99 code of the network")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         package = api.build(
             arguments.model, arguments.out, arguments.multipliers, arguments.interval,
             arguments.plan, input_type(arguments), arguments.runtime,
-            arguments.tail, say,
+            arguments.tail, say, arguments.c,
         )  # fmt: skip
     report = summary(package)
     cycles = report["cycles"]

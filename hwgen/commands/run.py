@@ -23,6 +23,10 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--output", required=True, type=Path, metavar="FILE.npy")
     sub.add_argument("--float", action="store_true", help="real values in and out")
+    sub.add_argument(
+        "--engine", choices=["golden", "c"], default="golden",
+        help="NumPy (golden), or the network's C code, compiled: the same integers",
+    )  # fmt: skip
     sub.add_argument("--edges", type=Path, metavar="FILE.npz", help="also every edge")
 
 
@@ -35,7 +39,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     edges = arguments.edges is not None
     try:
         with output.bar("frames") as progress:
-            values = api.run(graph, inputs, arguments.float, edges, progress)
+            values = api.run(graph, inputs, arguments.float, edges, progress, arguments.engine)
     except UserError as error:
         # With several inputs the message names the input.
         file = arguments.input[0].rpartition("=")[2]

@@ -22,6 +22,7 @@ from ..errors import UserError
 from ..ir import Graph, execute, graph_to_json
 from ..plan.dataflow import DataflowPlan
 from . import documents, testbench
+from .c import c_files
 from .certificate import certificate, check_script
 from .packing import pack, to_hex
 from .place import MANIFEST, write_files
@@ -68,11 +69,11 @@ def test_vectors(graph: Graph) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, An
 
 
 def design_files(
-    source: Graph, plan: DataflowPlan, progress: Progress | None = None
+    source: Graph, plan: DataflowPlan, progress: Progress | None = None, with_c: bool = False
 ) -> dict[str, bytes]:
     """The files of a package by their path in it, without manifest and reports.
 
-    ``source`` : the network as it was imported, before the passes.
+    ``source`` : the network as it was imported, before the passes. ``with_c`` : its C code too.
     """
     graph = plan.graph
     top = DataflowTop(plan, model_hash(graph))
@@ -101,6 +102,8 @@ def design_files(
     files |= {f"mem/{name}": image.to_hex() for name, image in design.images.items()}
     bench = testbench.bench_files(plan, top, len(inputs))
     files |= {f"tb/{name}": text for name, text in bench.items()}
+    if with_c:
+        files |= {f"c/{name}": text for name, text in c_files(source).items()}
     packed = {name: text.encode() for name, text in files.items()}
     packed["vectors/vectors.npz"] = npz_bytes({"x": inputs, "y": outputs})
     return packed

@@ -76,6 +76,12 @@ def compiler() -> Tool:
     return _on_path("g++", ["--version"], "compiles Verilator's output", "apt-get install g++")
 
 
+def c_compiler() -> Tool:
+    """The C compiler for the C code of networks."""
+    use, install = "runs networks as C code", "apt-get install gcc"
+    return _on_path("cc" if shutil.which("cc") else "gcc", ["--version"], use, install)
+
+
 def make() -> Tool:
     """GNU make."""
     return _on_path("make", ["--version"], "builds Verilator's output", "apt-get install make")
@@ -139,6 +145,7 @@ TOOLS: tuple[Callable[[], Tool], ...] = (
     _python_package("cocotb", "benches"),
     verilator,
     compiler,
+    c_compiler,
     make,
     perl,
     ccache,

@@ -1,0 +1,302 @@
+"""Every other layer in C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...ir import ops
+from . import linear
+from .arith import MAX_SHIFT, check_bits
+from .layer import Layer, storage
+from .text import loop, number
+
+
+def _each(layer: Layer, lines: list[str], channel: bool = True) -> list[str]:
+    """A loop over pixels and channels: ``i`` counts elements, ``c`` channels."""
+    size, channels = layer.output.size, layer.output.channels
+    if not channel:
+        return [loop("i", size) + " {", *(f"    {line}" for line in lines), "}"]
+    return [
+        f"for (int32_t i = 0; i < {size};) {{",
+        f"    for (int32_t c = 0; c < {channels}; c++, i++) {{",
+        *(f"        {line}" for line in lines),
+        "    }",
+        "}",
+    ]
+
+
+def _stored(layer: Layer, value: str, clip: tuple[int, int] | None = None) -> str:
+    if clip is not None:
+        value = layer.helpers.clamp(value, *clip)
+    return f"y[i] = ({storage(layer.output)})({value});"
+
+
+def requantize(layer: Layer) -> list[str]:
+    """Multiply, add, shift, overflow, clip; one bias or one on each side of a pivot."""
+    op, helpers = layer.op, layer.helpers
+    biases = [op.bias] if op.below is None else [op.bias, op.below]
+    size = max(abs(end) for end in layer.x.range)
+    mult = max(abs(int(m)) for m in op.mult)
+    check_bits(size * mult + max(abs(int(b)) for part in biases for b in part), "a requantization")
+    shift = np.minimum(op.shift, MAX_SHIFT)
+    bias = layer.per_channel("bias", op.bias, "c")
+    if op.pivot is not None:
+        pivot, below = (layer.per_channel(n, getattr(op, n), "c") for n in ("pivot", "below"))
+        bias = f"(x[i] >= {pivot} ? (int64_t){bias} : (int64_t){below})"
+    product = f"(int64_t)x[i] * {layer.per_channel('mult', op.mult, 'c')} + {bias}"
+    rounded = f"{helpers.shift(op.type.rounding)}({product}, " \
+              f"{layer.per_channel('shift', shift, 'c')})"  # fmt: skip
+    lines = [f"const int64_t v = {rounded};", _stored(layer, helpers.overflow("v", op.type),
+                                                      op.clip)]  # fmt: skip
+    return _each(layer, lines)
+
+
+def rescale(layer: Layer) -> list[str]:
+    """A runtime's own rule."""
+    op, helpers = layer.op, layer.helpers
+    value = f"(int64_t)x[i] + {layer.per_channel('before', op.bias, 'c')}"
+    if op.scaling.precision > 31:
+        reals = np.ldexp(op.mult.astype(np.float64), -op.shift)
+        mult = _doubles(layer, reals)
+    else:
+        mult = layer.per_channel("mult", op.mult, "c")
+    shift = layer.per_channel("shift", op.shift, "c")
+    scaled = helpers.scaled(op.scaling, value, mult, shift)
+    lines = [f"const int64_t v = {scaled} + {number(op.offset)};",
+             _stored(layer, helpers.overflow("v", op.type), op.clip)]  # fmt: skip
+    return _each(layer, lines)
+
+
+def _doubles(layer: Layer, values: Any) -> str:
+    """Doubles, written so that no digit is lost."""
+    texts = [float(v).hex() for v in values]
+    if len(texts) == 1:
+        return texts[0]
+    name = f"{layer.name}_mult"
+    layer.tables += f"static const double {name}[{len(texts)}] = {{{', '.join(texts)}}};\n\n"
+    return f"{name}[c]"
+
+
+def relu(layer: Layer) -> list[str]:
+    """A clip."""
+    return _each(layer, [_stored(layer, "x[i]", layer.op.bounds(layer.x))], False)
+
+
+def staircase(layer: Layer) -> list[str]:
+    """The number of thresholds reached, by bisection, and its value."""
+    op = layer.op
+    steps = op.rows.shape[1]
+    low, high = layer.x.range
+    thresholds = layer.table("steps", np.clip(op.rows, low, high + 1))
+    values = layer.table("values", op.values)
+    row = f" + c * {steps}" if len(op.rows) > 1 else ""
+    lines = [
+        f"int32_t low = 0, high = {steps};",
+        "while (low < high) {",
+        "    const int32_t middle = (low + high) / 2;",
+        f"    if ((int64_t)x[i] >= ({thresholds}{row})[middle]) {{",
+        "        low = middle + 1;",
+        "    } else {",
+        "        high = middle;",
+        "    }",
+        "}",
+        _stored(layer, f"{values}[low]"),
+    ]
+    return _each(layer, lines)
+
+
+def cast(layer: Layer) -> list[str]:
+    """Each element to a type of its own."""
+    op, x, helpers = layer.op, layer.x, layer.helpers
+    index = np.broadcast_to(op.index, x.shape)
+    name = layer.table("kind", index)
+    lines = ["int64_t v = 0;", f"switch ({name}[i]) {{"]
+    for n, qtype in enumerate(op.types):
+        up = max(0, qtype.frac - x.type.frac)
+        down = max(0, x.type.frac - qtype.frac)
+        check_bits(max(abs(end) for end in x.range) << up, "a cast")
+        value = f"(int64_t)x[i] * {number(1 << up)}"
+        lines += [
+            f"case {n}:",
+            f"    v = {helpers.shift(qtype.rounding)}({value}, {min(down, MAX_SHIFT)});",
+            f"    v = {helpers.overflow('v', qtype)} * {number(1 << (op.type.frac - qtype.frac))};",
+            "    break;",
+        ]
+    lines += ["default:", "    break;", "}", _stored(layer, "v")]
+    return _each(layer, lines, False)
+
+
+def _windows(layer: Layer, first: str, each: str, last: list[str]) -> list[str]:
+    """Loops over windows: ``v`` starts as ``first``, takes every real element, and is used."""
+    op, x, y = layer.op, layer.x, layer.output
+    (top, _), (left, _) = op.pads(x)
+    rows, columns, channels = x.shape
+    return [
+        "int32_t i = 0;",
+        loop("oy", y.shape[0]) + " {",
+        f"    {loop('ox', y.shape[1])} {{",
+        f"        for (int32_t c = 0; c < {channels}; c++, i++) {{",
+        f"            int64_t v = {first};",
+        f"            {loop('ky', op.kernel[0])} {{",
+        f"                {loop('kx', op.kernel[1])} {{",
+        f"                    const int32_t iy = oy * {op.stride[0]} + ky - {top};",
+        f"                    const int32_t ix = ox * {op.stride[1]} + kx - {left};",
+        f"                    if (iy < 0 || iy >= {rows} || ix < 0 || ix >= {columns}) {{",
+        "                        continue;",
+        "                    }",
+        f"                    const int64_t e = x[(iy * {columns} + ix) * {channels} + c];",
+        f"                    {each}",
+        "                }",
+        "            }",
+        *(f"            {line}" for line in last),
+        "        }",
+        "    }",
+        "}",
+    ]
+
+
+def max_pool(layer: Layer) -> list[str]:
+    """The largest real element of each window."""
+    low = number(layer.x.type.min)
+    return _windows(layer, low, "v = e > v ? e : v;", [_stored(layer, "v")])
+
+
+def sum_pool(layer: Layer) -> list[str]:
+    """The sum of each window."""
+    return _windows(layer, "0", "v += e;", [_stored(layer, "v")])
+
+
+def avg_pool(layer: Layer) -> list[str]:
+    """The mean of each window, rounded once."""
+    op, x = layer.op, layer.x
+    up = op.type.frac - x.type.frac
+    left, right = max(0, up), max(0, -up)
+    taps = prod(op.kernel)
+    check_bits((max(abs(end) for end in x.range) * taps) << (left + 1), "an average")
+    check_bits(taps << (right + 1), "an average")
+    divisors = op.divisors(x).astype(object) << right
+    divisor = number(int(divisors.reshape(-1)[0]))
+    if len(set(divisors.reshape(-1).tolist())) > 1:
+        name = layer.table("divisors", divisors)
+        divisor = f"{name}[oy * {layer.output.shape[1]} + ox]"
+    divide = layer.helpers.divide(op.type.rounding)
+    last = [f"v = {divide}(v * {number(1 << left)}, {divisor});",
+            _stored(layer, layer.helpers.overflow("v", op.type))]  # fmt: skip
+    return _windows(layer, "0", "v += e;", last)
+
+
+def add(layer: Layer) -> list[str]:
+    """The sum of all inputs, their fractions aligned."""
+    shifts = layer.op.shifts(layer.inputs)
+    check_bits(max(abs(end) for end in layer.output.range), "a sum")
+    terms = [f"(int64_t)x{n}[i] * {number(1 << s)}" for n, s in enumerate(shifts)]
+    return _each(layer, [_stored(layer, " + ".join(terms))], False)
+
+
+def mul(layer: Layer) -> list[str]:
+    """The product of two inputs, each less its zero point."""
+    check_bits(max(abs(end) for end in layer.output.range), "a product")
+    second = "i" if layer.inputs[0].shape == layer.inputs[1].shape else "c"
+    a, b = (number(x.type.zero_point) for x in layer.inputs)
+    return _each(layer, [_stored(layer, f"((int64_t)x0[i] - {a}) * ((int64_t)x1[{second}] - {b})")])
+
+
+def concat(layer: Layer) -> list[str]:
+    """The channels of the inputs, one input after the other."""
+    lines = []
+    for n, x in enumerate(layer.inputs):
+        lines += [f"for (int32_t c = 0; c < {x.channels}; c++) {{",
+                  f"    *y++ = ({storage(layer.output)})*x{n}++;", "}"]  # fmt: skip
+    pixels = layer.output.size // layer.output.channels
+    return [loop("pixel", pixels) + " {", *(f"    {line}" for line in lines), "}"]
+
+
+def gather(layer: Layer) -> list[str]:
+    """Slices, borders and repetitions: where each element comes from."""
+    x, golden = layer.x, layer.op.golden
+    places = golden([np.arange(x.size).reshape(1, *x.shape)], [x])[0]
+    name = layer.table("from", places)
+    return _each(layer, [_stored(layer, f"x[{name}[i]]")], False)
+
+
+def pad(layer: Layer) -> list[str]:
+    """A border of one value."""
+    (top, _), (left, _) = layer.op.pads
+    rows, columns, channels = layer.x.shape
+    _, wide, _ = layer.output.shape
+    kind = storage(layer.output)
+    return [
+        loop("i", layer.output.size) + " {",
+        f"    y[i] = ({kind}){number(layer.op.value)};",
+        "}",
+        loop("row", rows) + " {",
+        f"    {loop('i', columns * channels)} {{",
+        f"        y[((row + {top}) * {wide} + {left}) * {channels} + i] = "
+        f"x[row * {columns * channels} + i];",
+        "    }",
+        "}",
+    ]
+
+
+def argmax(layer: Layer) -> list[str]:
+    """The index of the largest channel, the first of equals."""
+    channels = layer.x.channels
+    return [
+        loop("i", layer.output.size) + " {",
+        "    int32_t best = 0;",
+        f"    for (int32_t c = 1; c < {channels}; c++) {{",
+        f"        best = x[i * {channels} + c] > x[i * {channels} + best] ? c : best;",
+        "    }",
+        f"    y[i] = ({storage(layer.output)})best;",
+        "}",
+    ]
+
+
+def softmax(layer: Layer) -> list[str]:
+    """gemmlowp's softmax of each pixel."""
+    from .softmax import function
+
+    op, channels = layer.op, layer.x.channels
+    name = function(layer.helpers)
+    pixels = layer.x.size // channels
+    source, kind = storage(layer.x), storage(layer.output)
+    return [
+        f"{loop('pixel', pixels)} {{",
+        f"    int32_t values[{channels}];",
+        f"    {loop('c', channels)} {{",
+        f"        values[c] = ((const {source} *)x)[pixel * {channels} + c];",
+        "    }",
+        f"    {name}(values, {channels}, {number(op.mult)}, {op.shift}, {op.type.width});",
+        f"    {loop('c', channels)} {{",
+        f"        y[pixel * {channels} + c] = ({kind})"
+        f"{layer.helpers.clamp(f'values[c] + {number(op.type.min)}', op.type.min, op.type.max)};",
+        "    }",
+        "}",
+    ]
+
+
+LAYERS: dict[type, Callable[[Layer], list[str]]] = {
+    ops.Add: add,
+    ops.ArgMax: argmax,
+    ops.AvgPool: avg_pool,
+    ops.Cast: cast,
+    ops.Concat: concat,
+    ops.Conv2D: linear.conv,
+    ops.Dense: linear.dense,
+    ops.MaxPool: max_pool,
+    ops.Mul: mul,
+    ops.Pad: pad,
+    ops.Relu: relu,
+    ops.Requantize: requantize,
+    ops.Rescale: rescale,
+    ops.Slice: gather,
+    ops.Softmax: softmax,
+    ops.Staircase: staircase,
+    ops.SumPool: sum_pool,
+    ops.Upsample: gather,
+}
+"""How each op becomes C. Reshape and Flatten move nothing; batch norms are folded before."""

@@ -1,0 +1,189 @@
+"""C code of networks: equal to golden on every bit, portable, free of undefined behaviour."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwgen import api
+from hwgen.cli import main
+from hwgen.emit.c import c_files
+from hwgen.emit.c.layers import LAYERS
+from hwgen.errors import UserError
+from hwgen.flow.c_engine import CEngine
+from hwgen.importers import load
+from hwgen.ir import Graph, Node, Tensor, execute, ops
+from hwgen.ir.op import Op
+from hwgen.numeric import Overflow, QType, Rounding, Scaling, multiplier_of
+from tests.helpers.graphs import GRAPHS, random_case
+
+FIXTURES = Path(__file__).parent.parent / "importers" / "fixtures"
+MODELS = sorted([*FIXTURES.glob("onnx_*.onnx"), *FIXTURES.glob("tflite_*.tflite")])
+SHIPPED = Path(api.__file__).parent / "models" / "mnist_cnn.h5"
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("cc") or shutil.which("gcc")), reason="no C compiler"
+)
+
+
+def frames(graph: Graph, count: int = 6, seed: int = 1) -> dict[str, np.ndarray]:
+    """Random frames, and all smallest and all largest."""
+    rng = np.random.default_rng(seed)
+    result = {}
+    for t in graph.inputs:
+        low, high = t.type.min, t.type.max
+        random = rng.integers(low, high + 1, (count, *t.shape))
+        ends = [np.full((1, *t.shape), end) for end in (low, high)]
+        result[t.name] = np.concatenate([random, *ends])
+    return result
+
+
+def assert_equal(graph: Graph) -> None:
+    inputs = frames(graph)
+    wanted, got = execute(graph, inputs), CEngine(graph).execute(inputs)
+    for name in graph.outputs:
+        assert np.array_equal(got[name], wanted[name])
+
+
+@pytest.mark.parametrize("kind", sorted(GRAPHS))
+def test_random_networks(kind: str) -> None:
+    for seed in range(900, 912):
+        case = random_case(seed, kind)
+        for graph in {id(g): g for g in (case.graph, case.plan.graph)}.values():
+            assert_equal(graph)
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_model_files(path: Path) -> None:
+    assert_equal(load(path))
+
+
+@pytest.mark.parametrize("runtime", ["xnnpack", "reference"])
+def test_rules_of_other_runtimes(runtime: str) -> None:
+    assert_equal(load(FIXTURES / "tflite_residual.tflite", runtime=runtime))
+
+
+def one(op: Op, x: Tensor) -> Graph:
+    return Graph("one", (x,), (Node("y", op, ("x",)),), ("y",)).verify()
+
+
+WIDE = Tensor("x", (4096,), QType(True, 24, 0, Rounding.FLOOR, Overflow.WRAP))
+BYTE = QType(True, 8, 0, Rounding.FLOOR, Overflow.SATURATE)
+
+
+@pytest.mark.parametrize("scaling", list(Scaling))
+def test_scaling_rules_near_their_ties(scaling: Scaling) -> None:
+    rng = np.random.default_rng(17)
+    for _ in range(6):
+        real = float(np.float32(2.0 ** rng.uniform(-20, -14)))
+        mult, shift = multiplier_of(real, scaling)
+        graph = one(ops.Rescale(scaling, np.array([mult]), np.array([shift]), BYTE, offset=3), WIDE)
+        # Sums whose scaled value lies around half an integer.
+        ties = (rng.integers(-128, 128, 4096) + 0.5) / real
+        x = np.clip(np.rint(ties) + rng.integers(-1, 2, 4096), -(1 << 23), (1 << 23) - 1)
+        inputs = {"x": x.astype(np.int64).reshape(1, -1)}
+        wanted, got = execute(graph, inputs)["y"], CEngine(graph).execute(inputs)["y"]
+        assert np.array_equal(got, wanted) and len(np.unique(wanted)) > 30
+
+
+@pytest.mark.parametrize("rounding", list(Rounding))
+@pytest.mark.parametrize("overflow", list(Overflow))
+def test_every_rounding_and_overflow(rounding: Rounding, overflow: Overflow) -> None:
+    x = Tensor("x", (1024,), QType(True, 10, 0, Rounding.FLOOR, Overflow.WRAP))
+    for signed, shift in ((True, 1), (False, 2), (True, 5)):
+        op = ops.Requantize.scaled(QType(signed, 5, 0, rounding, overflow), 3, -7, shift)
+        graph = one(op, x)
+        inputs = {"x": np.arange(-512, 512).reshape(1, -1)}
+        assert np.array_equal(CEngine(graph).execute(inputs)["y"], execute(graph, inputs)["y"])
+
+
+@pytest.mark.parametrize("rounding", list(Rounding))
+def test_every_rounding_of_an_average(rounding: Rounding) -> None:
+    x = Tensor("x", (9, 8, 2), QType(True, 8, 3, Rounding.FLOOR, Overflow.WRAP))
+    for frac in (1, 3, 6):
+        kind = QType(True, 7, frac, rounding, Overflow.SATURATE)
+        assert_equal(one(ops.AvgPool((3, 2), (2, 1), "same", type=kind), x))
+
+
+def test_every_op_has_a_form() -> None:
+    folded = {ops.BatchNorm, ops.Flatten, ops.Reshape}
+    assert set(LAYERS) | folded == {op for op in vars(ops).values() if _is_op(op)}
+
+
+def _is_op(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Op) and hasattr(value, "op_name")
+
+
+def test_too_wide_numbers_are_refused() -> None:
+    wide = QType(True, 32, 0, Rounding.FLOOR, Overflow.WRAP)
+    x = Tensor("x", (4,), wide)
+    sums = ops.Dense(np.full((4, 2), wide.max), wide)
+    last = ops.Requantize.scaled(BYTE, 1, 0, 60)
+    graph = Graph("wide", (x,), (Node("w", sums, ("x",)), Node("y", last, ("w",))), ("y",))
+    with pytest.raises(UserError, match="'w': a sum of products takes 65 bits, the C code has 64"):
+        c_files(graph.verify())
+
+
+@pytest.mark.parametrize("name", ["tflite_residual.tflite", "onnx_qonnx_scaled.onnx"])
+def test_strict_and_sanitized(name: str, tmp_path: Path) -> None:
+    """C99 without extensions, freestanding; no undefined behaviour on random frames."""
+    graph = load(FIXTURES / name)
+    for file, text in c_files(graph, "net").items():
+        (tmp_path / file).write_text(text)
+    assert "malloc" not in (tmp_path / "net.c").read_text()
+    strict = ["-std=c99", "-pedantic-errors", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    cc = shutil.which("cc") or "gcc"
+    net = str(tmp_path / "net.c")
+    subprocess.run(
+        [cc, *strict, "-Wno-conversion", "-ffreestanding", "-c", net, "-o", str(tmp_path / "n.o")],
+        check=True,
+    )
+    inputs = frames(graph, 3)
+    x, y = graph.inputs[0], graph.tensors[graph.outputs[0]]
+    wanted = execute(graph, inputs)[y.name]
+    main_c = tmp_path / "main.c"
+    main_c.write_text(_driver(inputs[x.name], y.size))
+    binary = tmp_path / "run"
+    sanitize = ["-fsanitize=undefined,address", "-fno-sanitize-recover=all", "-g"]
+    subprocess.run([cc, "-std=c99", *sanitize, net, str(main_c), "-o", str(binary)], check=True)
+    out = subprocess.run([binary], check=True, capture_output=True, text=True).stdout
+    assert np.array_equal(np.array(out.split(), int), wanted.reshape(-1))
+
+
+def _driver(x: np.ndarray, size: int) -> str:
+    values = ", ".join(map(str, x.reshape(-1).tolist()))
+    return f"""
+#include <stdio.h>
+#include "net.h"
+static const int8_t x[] = {{{values}}};
+static int64_t workspace[(NET_WORKSPACE_BYTES + 7) / 8];
+int main(void)
+{{
+    int8_t y[{size}];
+    for (int n = 0; n < {len(x)}; n++) {{
+        net_run(x + n * NET_INPUT_0_SIZE, y, workspace);
+        for (int i = 0; i < {size}; i++) {{
+            printf("%d\\n", y[i]);
+        }}
+    }}
+    return 0;
+}}
+"""
+
+
+def test_commands(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    assert main(["build", str(SHIPPED), "--out", str(package), "--multipliers", "16", "--c"]) == 0
+    assert {p.name for p in (package / "c").iterdir()} == {"mnist_cnn.c", "mnist_cnn.h"}
+    x = np.random.default_rng(5).integers(0, 256, (7, 28, 28, 1))
+    np.save(tmp_path / "x.npy", x)
+    for engine in ("golden", "c"):
+        arguments = ["--input", str(tmp_path / "x.npy"), "--engine", engine]
+        target = str(tmp_path / f"{engine}.npy")
+        assert main(["run", str(SHIPPED), *arguments, "--output", target]) == 0
+    golden, c = (np.load(tmp_path / f"{engine}.npy") for engine in ("golden", "c"))
+    assert np.array_equal(golden, c) and golden.shape == (7, 10)
