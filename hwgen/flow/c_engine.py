@@ -22,8 +22,7 @@ from . import tools
 
 Array = np.ndarray[Any, Any]
 STEM = "network"
-_FLAGS = ["-std=c99", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared", "-Wall",
-          "-Wextra", "-Werror", "-DHWGEN_WIDE_WEIGHTS"]  # fmt: skip
+_FLAGS = ["-std=c99", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared"]
 
 
 class CEngine:

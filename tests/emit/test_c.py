@@ -149,9 +149,22 @@ def test_strict_and_sanitized(name: str, tmp_path: Path) -> None:
     main_c.write_text(_driver(inputs[x.name], y.size))
     binary = tmp_path / "run"
     sanitize = ["-fsanitize=undefined,address", "-fno-sanitize-recover=all", "-g"]
-    subprocess.run([cc, "-std=c99", *sanitize, net, str(main_c), "-o", str(binary)], check=True)
-    out = subprocess.run([binary], check=True, capture_output=True, text=True).stdout
-    assert np.array_equal(np.array(out.split(), int), wanted.reshape(-1))
+    for target in vector_flags():
+        command = [cc, "-std=c99", *target, *sanitize, net, str(main_c), "-o", str(binary)]
+        subprocess.run(command, check=True)
+        out = subprocess.run([binary], check=True, capture_output=True, text=True).stdout
+        assert np.array_equal(np.array(out.split(), int), wanted.reshape(-1)), target
+
+
+def vector_flags() -> list[list[str]]:
+    """Compiler flags for each form of the inner loop that this machine can run."""
+    try:
+        have = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        have = ""
+    kinds = {"avx2": ["avx2"], "avx512bw": ["avx512bw"], "avx512_vnni": ["avx512bw", "avx512vnni"]}
+    found = [[f"-m{name}" for name in names] for flag, names in kinds.items() if flag in have]
+    return [[], *found, *([*target, "-DHWGEN_PORTABLE"] for target in found[-1:])]
 
 
 def _driver(x: np.ndarray, size: int) -> str:

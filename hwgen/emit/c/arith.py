@@ -1,7 +1,8 @@
 """Integer arithmetic in C: roundings, overflows and runtimes' scaling rules as functions.
 
-Signed right shifts, whose result C leaves to the compiler, and overflowing signed arithmetic are
-avoided. Only the functions that a network uses are written.
+Nothing overflows, and nothing branches on a rounding, so that compilers turn loops into vectors.
+Signed right shifts, whose result C leaves to the compiler, are checked when the code is compiled.
+Only the functions that a network uses are written.
 """
 
 from __future__ import annotations
@@ -14,25 +15,37 @@ SAFE_BITS = 61
 """Magnitudes below 2**61 leave room for every rounding in 64 bits."""
 MAX_SHIFT = 62
 
+_ADDED = {
+    Rounding.FLOOR: "0",
+    Rounding.CEIL: "(INT64_C(1) << n) - 1",
+    Rounding.TO_ZERO: "(v < 0 ? (INT64_C(1) << n) - 1 : 0)",
+    Rounding.FROM_ZERO: "(v < 0 ? 0 : (INT64_C(1) << n) - 1)",
+    Rounding.HALF_UP: "half",
+    Rounding.HALF_DOWN: "half - (n != 0)",
+    Rounding.HALF_TO_ZERO: "half - (n != 0 && v >= 0)",
+    Rounding.HALF_AWAY: "half - (n != 0 && v < 0)",
+    Rounding.HALF_EVEN: "half - (n != 0 && ((v >> n) & 1) == 0)",
+    Rounding.HALF_ODD: "half - (n != 0 && ((v >> n) & 1) != 0)",
+}
+"""What is added before bits are cut off; nothing where none are (``half`` is 0 then)."""
+
 _UP = {
     Rounding.FLOOR: "0",
     Rounding.CEIL: "rest != 0",
-    Rounding.TO_ZERO: "rest != 0 && v < 0",
-    Rounding.FROM_ZERO: "rest != 0 && v >= 0",
-    Rounding.HALF_UP: "rest >= half",
-    Rounding.HALF_DOWN: "rest > half",
-    Rounding.HALF_TO_ZERO: "rest > half || (rest == half && v < 0)",
-    Rounding.HALF_AWAY: "rest > half || (rest == half && v >= 0)",
-    Rounding.HALF_EVEN: "rest > half || (rest == half && (q & 1) != 0)",
-    Rounding.HALF_ODD: "rest > half || (rest == half && (q & 1) == 0)",
+    Rounding.TO_ZERO: "rest != 0 && a < 0",
+    Rounding.FROM_ZERO: "rest != 0 && a >= 0",
+    Rounding.HALF_UP: "rest >= b",
+    Rounding.HALF_DOWN: "rest > b",
+    Rounding.HALF_TO_ZERO: "rest > b || (rest == b && a < 0)",
+    Rounding.HALF_AWAY: "rest > b || (rest == b && a >= 0)",
+    Rounding.HALF_EVEN: "rest > b || (rest == b && (q & 1) != 0)",
+    Rounding.HALF_ODD: "rest > b || (rest == b && (q & 1) == 0)",
 }
+"""When a quotient rounded down is one too low."""
 
-_SHIFT_DOWN = """\
-/* v / 2**n, rounded down; n of 0 to 62. */
-static inline int64_t shift_down(int64_t v, int n)
-{
-    return v < 0 ? ~(~v >> n) : v >> n;
-}
+_SIGNED_SHIFT = """\
+/* Right shifts must keep the sign, as those of all common compilers do. */
+typedef char right_shifts_keep_signs[(INT64_C(-3) >> 1) == -2 ? 1 : -1];
 """
 
 _WRAP = """\
@@ -45,19 +58,18 @@ static inline int64_t wrap(int64_t v, int width, int with_sign)
 """
 
 _CLAMP = """\
-static inline int64_t clamp(int64_t v, int64_t low, int64_t high)
-{
+static inline int{bits}_t clamp_{bits}(int{bits}_t v, int{bits}_t low, int{bits}_t high)
+{{
     return v < low ? low : v > high ? high : v;
-}
+}}
 """
 
 
 _HIGH = """\
 /* The rounded high product of two 32-bit numbers, doubled (ties up). */
-static inline int64_t high_product(int64_t a, int64_t b)
+static inline int32_t high_product(int64_t a, int64_t b)
 {
-    const int64_t high = shift_down(a * b + (INT64_C(1) << 30), 31);
-    return high > INT32_MAX ? INT32_MAX : high;
+    return (int32_t)(((int64_t)(int32_t)a * (int32_t)b + (INT64_C(1) << 30)) >> 31);
 }
 """
 
@@ -71,17 +83,21 @@ static inline int64_t scaled_fp32(int64_t v, int64_t m, int n)
     while (size >> (up + 24) != 0) {
         up++;
     }
-    size = (uint64_t)round_half_even((int64_t)size, up) * (uint64_t)m;
+    size = (uint64_t)round_half_even_64((int64_t)size, up) * (uint64_t)m;
     int over = 0;
     while (size >> (over + 24) != 0) {
         over++;
     }
-    int64_t out = round_half_even((int64_t)size, over);
+    int64_t out = round_half_even_64((int64_t)size, over);
     n -= up + over;
     if (n > 62) {
         return 0;
     }
-    out = n >= 0 ? round_half_even(out, n) : n < -38 ? INT64_C(1) << 62 : out * (INT64_C(1) << -n);
+    if (n >= 0) {
+        out = round_half_even_64(out, n);
+    } else {
+        out = n < -38 ? INT64_C(1) << 62 : out * (INT64_C(1) << -n);
+    }
     return v < 0 ? -out : out;
 }
 """
@@ -98,39 +114,30 @@ static inline int64_t scaled_double(int64_t v, double real)
 """
 
 
-def rounding_name(rounding: Rounding) -> str:
-    """The function of a rounding shift."""
-    return f"round_{rounding.value}"
+def rounding_name(rounding: Rounding, bits: int) -> str:
+    """The function of a rounding shift of a type's integers."""
+    return f"round_{rounding.value}_{bits}"
 
 
-def _rounding(rounding: Rounding) -> str:
-    if rounding is Rounding.FLOOR:
-        body = "    return shift_down(v, n);\n"
-    else:
-        half = "    const int64_t half = INT64_C(1) << (n - 1);\n"
-        needs_half = "half" in _UP[rounding]
-        body = (
-            "    if (n == 0) {\n        return v;\n    }\n"
-            "    const int64_t q = shift_down(v, n);\n"
-            "    const int64_t rest = v - q * (INT64_C(1) << n);\n"
-            + (half if needs_half else "")
-            + f"    return q + ({_UP[rounding]});\n"
-        )
+def _rounding(rounding: Rounding, bits: int) -> str:
+    kind, one = f"int{bits}_t", "INT64_C(1)" if bits == 64 else "1"
+    added = _ADDED[rounding].replace("INT64_C(1)", one)
+    half = f"    const {kind} half = ({one} << n) >> 1;\n" if "half" in added else ""
+    body = f"{half}    return (v + ({added})) >> n;\n" if added != "0" else "    return v >> n;\n"
     return (
-        f"/* v / 2**n, {rounding.value.replace('_', ' ')}; n of 0 to {MAX_SHIFT}. */\n"
-        f"static inline int64_t {rounding_name(rounding)}(int64_t v, int n)\n{{\n{body}}}\n"
+        f"/* v / 2**n, {rounding.value.replace('_', ' ')}; n of 0 to {bits - 2}. */\n"
+        f"static inline {kind} {rounding_name(rounding, bits)}({kind} v, int n)\n{{\n{body}}}\n"
     )
 
 
 def _dividing(rounding: Rounding) -> str:
-    up = _UP[rounding].replace("half", "b").replace("v ", "a ")
-    twice = "2 * rest" if "half" in _UP[rounding] else "rest"
+    twice = "    rest *= 2;\n" if rounding.value.startswith("half") else ""
     return (
         f"/* a / b, {rounding.value.replace('_', ' ')}; b > 0. */\n"
         f"static inline int64_t divide_{rounding.value}(int64_t a, int64_t b)\n{{\n"
         "    int64_t q = a / b, rest = a % b;\n"
         "    if (rest < 0) {\n        q--;\n        rest += b;\n    }\n"
-        f"    rest = {twice};\n    return q + ({up});\n}}\n"
+        f"{twice}    return q + ({_UP[rounding]});\n}}\n"
     )
 
 
@@ -143,23 +150,24 @@ class Helpers:
     def _use(self, key: str, text: str) -> None:
         self._used.setdefault(key, text)
 
-    def shift(self, rounding: Rounding) -> str:
+    def shift(self, rounding: Rounding, bits: int = 64) -> str:
         """The name of a rounding shift."""
-        self._use("shift_down", _SHIFT_DOWN)
-        self._use(rounding_name(rounding), _rounding(rounding))
-        return rounding_name(rounding)
+        name = rounding_name(rounding, bits)
+        self._use("signed shift", _SIGNED_SHIFT)
+        self._use(name, _rounding(rounding, bits))
+        return name
 
     def divide(self, rounding: Rounding) -> str:
         """The name of a rounding division."""
         self._use(f"divide_{rounding.value}", _dividing(rounding))
         return f"divide_{rounding.value}"
 
-    def clamp(self, value: str, low: int, high: int) -> str:
+    def clamp(self, value: str, low: int, high: int, bits: int = 64) -> str:
         """An expression limited to a range."""
-        self._use("clamp", _CLAMP)
-        return f"clamp({value}, {number(low)}, {number(high)})"
+        self._use(f"clamp_{bits}", _CLAMP.format(bits=bits))
+        return f"clamp_{bits}({value}, {number(low)}, {number(high)})"
 
-    def overflow(self, value: str, qtype: QType) -> str:
+    def overflow(self, value: str, qtype: QType, bits: int = 64) -> str:
         """An expression brought into a type."""
         if qtype.overflow is Overflow.WRAP:
             self._use("wrap", _WRAP)
@@ -167,7 +175,7 @@ class Helpers:
         if qtype.overflow is Overflow.SATURATE_ZERO:
             low, high = number(qtype.min), number(qtype.max)
             return f"(({value}) < {low} || ({value}) > {high} ? 0 : ({value}))"
-        return self.clamp(value, qtype.low, qtype.max)
+        return self.clamp(value, qtype.low, qtype.max, bits)
 
     def high_product(self) -> str:
         """The name of the rounding doubling high product."""
@@ -175,9 +183,12 @@ class Helpers:
         self._use("high_product", _HIGH)
         return "high_product"
 
-    def scaled(self, rule: Scaling, value: str, mult: str, shift: str) -> str:
-        """An expression of a value scaled as a rule says; ``shift`` of 31 or more is a plain
-        right shift to the fixed-point rules."""
+    def scaled(self, rule: Scaling, value: str, mult: str, shift: str, bits: int = 64) -> str:
+        """An expression of a value scaled as a rule says.
+
+        To the fixed-point rules ``shift`` is what follows their product of 32 bits; they may round
+        in 32 ``bits`` where that is enough.
+        """
         if rule is Scaling.FP32_HALF_EVEN:
             self.shift(Rounding.HALF_EVEN)
             self._use("scaled_fp32", _FLOAT32)
@@ -186,15 +197,7 @@ class Helpers:
             self._use("scaled_double", _DOUBLE)
             return f"scaled_double({value}, {mult})"
         ties = Rounding.HALF_AWAY if rule is Scaling.TFLM_DOUBLE else Rounding.HALF_UP
-        high, last = self.high_product(), self.shift(ties)
-        name = f"scaled_{rule.value}"
-        self._use(name, (
-            f"static inline int64_t {name}(int64_t v, int64_t m, int n)\n{{\n"
-            "    const int left = n < 31 ? 31 - n : 0, right = n > 31 ? n - 31 : 0;\n"
-            f"    const int64_t product = {high}(v * (INT64_C(1) << left), m);\n"
-            f"    return {last}(product, right > 62 ? 62 : right);\n}}\n"
-        ))  # fmt: skip
-        return f"{name}({value}, {mult}, {shift})"
+        return f"{self.shift(ties, bits)}({self.high_product()}({value}, {mult}), {shift})"
 
     def add(self, key: str, text: str) -> None:
         """A function of a layer's own, once."""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...ir import ops
+from ...numeric import Overflow, Scaling
+from ...numeric.scaling import FIXED_FRAC
 from . import linear
 from .arith import MAX_SHIFT, check_bits
 from .layer import Layer, storage
@@ -29,9 +31,31 @@ def _each(layer: Layer, lines: list[str], channel: bool = True) -> list[str]:
     ]
 
 
-def _stored(layer: Layer, value: str, clip: tuple[int, int] | None = None) -> str:
-    if clip is not None:
-        value = layer.helpers.clamp(value, *clip)
+def _each_scaled(layer: Layer, lines: list[str], value: str, bits: int) -> list[str]:
+    """A loop over pixels and channels for ``x[c]``: a line of results of ``bits`` bits first, which
+    then becomes narrow; compilers turn each of the two into vectors, but not both at once."""
+    op, channels = layer.op, layer.output.channels
+    uniform = all(np.size(getattr(op, name)) == 1 for name in ("mult", "shift", "bias"))
+    run = prod(layer.output.shape[-2:]) if uniform else channels
+    if op.clip is not None:
+        value = layer.helpers.clamp(value, *op.clip, bits=bits)
+    return [
+        f"for (int32_t i = 0; i < {layer.output.size // run}; i++) {{",
+        f"    int{bits}_t wide[{run}];",
+        f"    {loop('c', run)} {{",
+        *(f"        {line}" for line in lines),
+        f"        wide[c] = {value};",
+        "    }",
+        f"    {loop('c', run)} {{",
+        f"        y[c] = ({storage(layer.output)})wide[c];",
+        "    }",
+        f"    x += {run};",
+        f"    y += {run};",
+        "}",
+    ]
+
+
+def _stored(layer: Layer, value: str) -> str:
     return f"y[i] = ({storage(layer.output)})({value});"
 
 
@@ -46,29 +70,43 @@ def requantize(layer: Layer) -> list[str]:
     bias = layer.per_channel("bias", op.bias, "c")
     if op.pivot is not None:
         pivot, below = (layer.per_channel(n, getattr(op, n), "c") for n in ("pivot", "below"))
-        bias = f"(x[i] >= {pivot} ? (int64_t){bias} : (int64_t){below})"
-    product = f"(int64_t)x[i] * {layer.per_channel('mult', op.mult, 'c')} + {bias}"
+        bias = f"(x[c] >= {pivot} ? (int64_t){bias} : (int64_t){below})"
+    product = f"(int64_t)x[c] * {layer.per_channel('mult', op.mult, 'c')} + {bias}"
     rounded = f"{helpers.shift(op.type.rounding)}({product}, " \
               f"{layer.per_channel('shift', shift, 'c')})"  # fmt: skip
-    lines = [f"const int64_t v = {rounded};", _stored(layer, helpers.overflow("v", op.type),
-                                                      op.clip)]  # fmt: skip
-    return _each(layer, lines)
+    lines = [f"const int64_t v = {rounded};"]
+    return _each_scaled(layer, lines, helpers.overflow("v", op.type), 64)
 
 
 def rescale(layer: Layer) -> list[str]:
     """A runtime's own rule."""
     op, helpers = layer.op, layer.helpers
-    value = f"(int64_t)x[i] + {layer.per_channel('before', op.bias, 'c')}"
-    if op.scaling.precision > 31:
-        reals = np.ldexp(op.mult.astype(np.float64), -op.shift)
-        mult = _doubles(layer, reals)
+    value = f"((int64_t)x[c] + {layer.per_channel('before', op.bias, 'c')})"
+    shift, bits = op.shift, 64
+    if op.scaling is Scaling.DOUBLE_HALF_AWAY:
+        mult = _doubles(layer, np.ldexp(op.mult.astype(np.float64), -op.shift))
     else:
         mult = layer.per_channel("mult", op.mult, "c")
-    shift = layer.per_channel("shift", op.shift, "c")
-    scaled = helpers.scaled(op.scaling, value, mult, shift)
-    lines = [f"const int64_t v = {scaled} + {number(op.offset)};",
-             _stored(layer, helpers.overflow("v", op.type), op.clip)]  # fmt: skip
-    return _each(layer, lines)
+    if op.scaling.fixed_point:
+        left = 1 << np.maximum(FIXED_FRAC - shift, 0)
+        if left.max() > 1:
+            value += f" * {layer.per_channel('up', left, 'c')}"
+        shift = np.clip(shift - FIXED_FRAC, 0, MAX_SHIFT)
+        bits = _rescaled_bits(layer, left, shift)
+    scaled = helpers.scaled(op.scaling, value, mult, layer.per_channel("shift", shift, "c"), bits)
+    lines = [f"const int{bits}_t v = {scaled} + {number(op.offset)};"]
+    return _each_scaled(layer, lines, helpers.overflow("v", op.type, bits), bits)
+
+
+def _rescaled_bits(layer: Layer, left: Any, shift: Any) -> int:
+    """32 where the rounding after a product of 32 bits, and the offset, stay within them."""
+    op = layer.op
+    if op.type.overflow is not Overflow.SATURATE or int(shift.max()) > 30:
+        return 64
+    size = max(abs(end) for end in layer.x.range) + int(np.abs(op.bias).max())
+    product = (size * (left.astype(object) * op.mult) >> FIXED_FRAC) + 1
+    most = int((product + (1 << shift.astype(object))).max()) + abs(op.offset)
+    return 32 if most < 1 << 31 else 64
 
 
 def _doubles(layer: Layer, values: Any) -> str:
@@ -83,7 +121,8 @@ def _doubles(layer: Layer, values: Any) -> str:
 
 def relu(layer: Layer) -> list[str]:
     """A clip."""
-    return _each(layer, [_stored(layer, "x[i]", layer.op.bounds(layer.x))], False)
+    clipped = layer.helpers.clamp("x[i]", *layer.op.bounds(layer.x))
+    return _each(layer, [_stored(layer, clipped)], False)
 
 
 def staircase(layer: Layer) -> list[str]:

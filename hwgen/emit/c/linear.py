@@ -1,7 +1,7 @@
 """Sums of products in C: each pixel's window is gathered once, then met by every output's weights.
 
-The gathered values and the weights are as narrow as they can be, so that compilers find their
-multiply-and-add instructions.
+Windows hold 16 bits an element and weights 8: with them four pixels and sixteen outputs are summed
+at a time (see products.py). What is wider, or rounds within its accumulator, takes plain loops.
 """
 
 from __future__ import annotations
@@ -10,50 +10,75 @@ from typing import Any
 
 import numpy as np
 
-from ...ir import Tensor
 from ...ir.ops._matmul import add_bias, factor_range, subtracted
+from . import products
 from .arith import check_bits
-from .layer import Layer
+from .layer import Layer, storage
 from .text import integer_type, loop, number
-
-WEIGHTS_TYPE = "weight_t"
-WEIGHTS = f"""\
-#ifdef HWGEN_WIDE_WEIGHTS
-typedef int16_t {WEIGHTS_TYPE}; /* twice the memory, quicker on processors with wide vectors */
-#else
-typedef int8_t {WEIGHTS_TYPE};
-#endif
-"""
 
 
 def conv(layer: Layer) -> list[str]:
     """Conv2D: grouped, dilated, padded."""
     op, x, y = layer.op, layer.x, layer.output
+    per_group, outputs = op.weights.shape[2:]
+    factors = factor_range(x, op.raw, [x.type.zero_point])
+    if per_group == 1 and outputs == op.groups and op.accumulator is None:
+        return _depthwise(layer, factors)
+    weights = op.weights.transpose(3, 0, 1, 2).reshape(op.groups, outputs // op.groups, -1)
+    sums = _Sums(layer, weights, factors)
+    return [
+        loop("oy", y.shape[0]) + " {",
+        f"    for (int32_t ox = 0; ox < {y.shape[1]}; ox += {sums.pixels}) {{",
+        *(f"        {line}" for line in sums.pixel_count(y.shape[1])),
+        f"        {loop('g', op.groups)} {{",
+        f"            {sums.factor} patch[{sums.pixels}][{sums.taps}];",
+        "            for (int32_t n = 0; n < pixels; n++) {",
+        *(f"                {line}" for line in _gather(layer, sums)),
+        "            }",
+        *(f"            {line}" for line in sums.text(f"(n * {op.groups} + g)")),
+        "        }",
+        f"        y += pixels * {outputs};",
+        "    }",
+        "}",
+    ]
+
+
+def _gather(layer: Layer, sums: _Sums) -> list[str]:
+    """Copies the window of pixel ``n`` and group ``g``: row by row where no column is outside."""
+    op, x = layer.op, layer.x
     (top, _), (left, _) = op.pads(x)
     rows, columns, channels = x.shape
-    kernel_rows, kernel_columns, per_group, outputs = op.weights.shape
-    padded = factor_range(x, op.raw, [x.type.zero_point])
-    if per_group == 1 and outputs == op.groups and op.accumulator is None:
-        return _depthwise(layer, padded)
-    weights = op.weights.transpose(3, 0, 1, 2).reshape(outputs, -1)
-    factor, acc = _types(layer, padded, weights)
-    zero = subtracted(x.type, op.raw)
-    fill = number(x.type.zero_point - zero)
-    taps = weights.shape[1]
-    part = outputs // op.groups
+    kernel_rows, kernel_columns, per_group, _ = op.weights.shape
     dy, dx = op.dilation
-    gather = [
-        f"{factor} patch[{taps}];",
-        f"{factor} *p = patch;",
+    zero = subtracted(x.type, op.raw)
+    value = f"({sums.factor})({_less('q[c]', zero)})"
+    fill = number(x.type.zero_point - zero)
+    source = f"const {storage(x)} *q = x + (iy * {columns} + ix) * {channels} + g * {per_group};"
+    text = [
+        f"{sums.factor} *p = patch[n];",
+        f"const int32_t left = (ox + n) * {op.stride[1]} - {left};",
         loop("ky", kernel_rows) + " {",
-        *_inside("iy", f"oy * {op.stride[0]} + ky * {dy} - {top}"),
+        f"    const int32_t iy = oy * {op.stride[0]} + ky * {dy} - {top};",
+    ]
+    if dx == 1 and op.groups == 1:
+        run, last = kernel_columns * channels, columns - kernel_columns
+        text += [
+            f"    if (iy >= 0 && iy < {rows} && left >= 0 && left <= {last}) {{",
+            f"        const {storage(x)} *q = x + (iy * {columns} + left) * {channels};",
+            f"        {loop('c', run)} {{",
+            f"            *p++ = {value};",
+            "        }",
+            "        continue;",
+            "    }",
+        ]
+    return [
+        *text,
         f"    {loop('kx', kernel_columns)} {{",
-        *_inside("ix", f"ox * {op.stride[1]} + kx * {dx} - {left}", "    "),
+        f"        const int32_t ix = left + kx * {dx};",
         f"        if (iy >= 0 && iy < {rows} && ix >= 0 && ix < {columns}) {{",
-        f"            const {layer_type(x)} *q = x + (iy * {columns} + ix) * {channels}"
-        f" + g * {per_group};",
+        f"            {source}",
         f"            {loop('c', per_group)} {{",
-        f"                *p++ = ({factor})({_less('q[c]', zero)});",
+        f"                *p++ = {value};",
         "            }",
         "        } else {",
         f"            {loop('c', per_group)} {{",
@@ -62,67 +87,95 @@ def conv(layer: Layer) -> list[str]:
         "        }",
         "    }",
         "}",
+        *sums.filled("p"),
     ]
-    body = [*gather, loop("o", part) + " {",
-            *_dot(layer, weights, factor, acc, f"(g * {part} + o)"), "}"]  # fmt: skip
-    return [
-        loop("oy", y.shape[0]) + " {",
-        f"    {loop('ox', y.shape[1])} {{",
-        f"        {loop('g', op.groups)} {{",
-        *(f"            {line}" for line in body),
-        "        }",
-        f"        y += {outputs};",
-        "    }",
-        "}",
-    ]
-
-
-def _inside(name: str, expression: str, indent: str = "") -> list[str]:
-    return [f"{indent}    const int32_t {name} = {expression};"]
-
-
-def layer_type(x: Tensor) -> str:
-    """The C type of an edge's elements."""
-    from .layer import storage
-
-    return storage(x)
 
 
 def _less(value: str, zero: int) -> str:
     return f"{value} - {number(zero)}" if zero else value
 
 
-def _types(layer: Layer, factors: tuple[int, int], weights: Any) -> tuple[str, str]:
-    """The types of gathered values and of sums. Raises UserError beyond 64 bits."""
-    size = max(abs(f) for f in factors)
-    sums = int(np.abs(weights.astype(object)).sum(axis=1).max(initial=0)) * size
-    check_bits(sums, "a sum of products")
-    narrow = factors[0] >= -(1 << 15) and factors[1] < 1 << 15
-    factor = "int16_t" if narrow else integer_type(min(factors[0], -(1 << 16)), factors[1])
-    return factor, "int32_t" if sums < 1 << 31 and factor != "int64_t" else "int64_t"
+def _sum_type(factors: tuple[int, int], weights: Any) -> str:
+    """The type of sums. Raises UserError beyond 64 bits."""
+    bound = int(np.abs(weights.astype(object)).sum(axis=-1).max(initial=0))
+    bound *= max(abs(f) for f in factors)
+    check_bits(bound, "a sum of products")
+    return "int32_t" if bound < 1 << 31 else "int64_t"
 
 
-def _dot(layer: Layer, weights: Any, factor: str, acc: str, output: str) -> list[str]:
-    """One output's sum of the window in ``patch``."""
-    op, taps = layer.op, weights.shape[1]
-    name, kind = _weights(layer, weights)
-    lines = [f"const {kind} *w = {name} + {output} * {taps};"]
-    if op.accumulator is None:
-        lines += [f"{acc} sum = 0;", loop("t", taps) + " {",
-                  f"    sum += ({acc})patch[t] * w[t];", "}"]  # fmt: skip
-    else:
-        lines += _grouped_sum(layer, taps, acc)
-    total = _with_bias(layer, "sum", output)
-    lines.append(f"y[{output}] = ({layer_type(layer.output)})({total});")
-    return [f"    {line}" for line in lines]
+class _Sums:
+    """The sums of a layer's windows, which lie in ``patch``.
 
+    weights : (groups, outputs of a group, taps).
+    factors : the range of a window's elements.
+    """
 
-def _weights(layer: Layer, weights: Any) -> tuple[str, str]:
-    """The weights' array and its type: compilers multiply 16 bits by 16 best, so that those of 8
-    bits may be stored so (see WEIGHTS_TYPE)."""
-    low, high = int(weights.min()), int(weights.max())
-    kind = WEIGHTS_TYPE if low >= -128 and high <= 127 else integer_type(low, high)
-    return layer.table("weights", weights, kind), kind
+    def __init__(self, layer: Layer, weights: Any, factors: tuple[int, int]) -> None:
+        self.layer, self.weights = layer, weights
+        self.total = _sum_type(factors, weights)
+        small = factors[0] >= -(1 << 15) and factors[1] < 1 << 15
+        self.factor = "int16_t" if small else integer_type(min(factors[0], -(1 << 16)), factors[1])
+        self.blocks = (
+            small and self.total == "int32_t" and layer.op.accumulator is None
+            and weights.min() >= -128 and weights.max() <= 127
+        )  # fmt: skip
+        self.pixels = products.PIXELS if self.blocks and len(layer.output.shape) == 3 else 1
+        self.taps = weights.shape[2] + (weights.shape[2] % 2 if self.blocks else 0)
+
+    def pixel_count(self, columns: int) -> list[str]:
+        """Declares ``pixels``, how many are summed together from ``ox`` on."""
+        if columns % self.pixels == 0:
+            return [f"const int32_t pixels = {self.pixels};"]
+        return [f"const int32_t pixels = {columns} - ox < {self.pixels} ? {columns} - ox "
+                f": {self.pixels};"]  # fmt: skip
+
+    def filled(self, place: str) -> list[str]:
+        """Completes the last pair of a window."""
+        return [f"*{place} = 0;"] if self.taps > self.weights.shape[2] else []
+
+    def text(self, pixel: str) -> list[str]:
+        """Writes the sums of ``pixels`` windows; ``pixel`` counts them, with groups inside."""
+        return self._in_blocks(pixel) if self.blocks else self._one_by_one(pixel)
+
+    def _in_blocks(self, pixel: str) -> list[str]:
+        layer, (_, part, _) = self.layer, self.weights.shape
+        name = layer.table("weights", products.blocked(self.weights), "int8_t")
+        lanes = products.LANES
+        step = -(-part // lanes) * lanes * self.taps
+        value = _with_bias(layer, "sums[n][o]", f"(g * {part} + block + o)")
+        count = str(lanes)
+        head = []
+        if part % lanes:
+            head = [f"const int32_t left_over = {part} - block;"]
+            count = f"left_over < {lanes} ? left_over : {lanes}"
+        body = [
+            f"int32_t sums[{self.pixels}][{lanes}];",
+            *head,
+            f"{products.function(layer.helpers, self.pixels)}(sums, patch[0], {self.taps}, "
+            f"{name} + g * {step} + block * {self.taps});",
+            "for (int32_t n = 0; n < pixels; n++) {",
+            f"    for (int32_t o = 0; o < ({count}); o++) {{",
+            f"        y[{pixel} * {part} + block + o] = ({storage(layer.output)})({value});",
+            "    }",
+            "}",
+        ]
+        return [f"for (int32_t block = 0; block < {part}; block += {lanes}) {{",
+                *(f"    {line}" for line in body), "}"]  # fmt: skip
+
+    def _one_by_one(self, pixel: str) -> list[str]:
+        layer, (_, part, taps) = self.layer, self.weights.shape
+        name = layer.table("weights", self.weights)
+        kind = integer_type(int(self.weights.min()), int(self.weights.max()))
+        lines = [f"const {kind} *w = {name} + (g * {part} + o) * {taps};"]
+        if layer.op.accumulator is None:
+            lines += [f"{self.total} sum = 0;", loop("t", taps) + " {",
+                      f"    sum += ({self.total})patch[n][t] * w[t];", "}"]  # fmt: skip
+        else:
+            lines += _grouped_sum(layer, taps, self.total)
+        value = _with_bias(layer, "sum", f"(g * {part} + o)")
+        lines.append(f"y[{pixel} * {part} + o] = ({storage(layer.output)})({value});")
+        return ["for (int32_t n = 0; n < pixels; n++) {", f"    {loop('o', part)} {{",
+                *(f"        {line}" for line in lines), "    }", "}"]  # fmt: skip
 
 
 def _grouped_sum(layer: Layer, taps: int, acc: str) -> list[str]:
@@ -138,7 +191,7 @@ def _grouped_sum(layer: Layer, taps: int, acc: str) -> list[str]:
         f"    const int32_t end = t + {given.group} < {taps} ? t + {given.group} : {taps};",
         f"    int64_t wide = sum * (INT64_C(1) << {drop});",
         "    for (; t < end; t++) {",
-        f"        wide += ({acc})patch[t] * w[t];",
+        f"        wide += ({acc})patch[n][t] * w[t];",
         "    }",
         f"    wide = {shift}(wide, {drop});",
         f"    sum = {value};",
@@ -166,10 +219,11 @@ def _depthwise(layer: Layer, factors: tuple[int, int]) -> list[str]:
     rows, columns, channels = x.shape
     kernel_rows, kernel_columns = op.kernel
     weights = op.weights[:, :, 0, :].reshape(-1, channels)
-    _, acc = _types(layer, factors, weights.T)
+    acc = _sum_type(factors, weights.T)
     zero = subtracted(x.type, op.raw)
     fill = x.type.zero_point - zero
-    name, kind = _weights(layer, weights)
+    name = layer.table("weights", weights)
+    kind = integer_type(int(weights.min()), int(weights.max()))
     outside = []
     if fill:
         outside = ["} else {", f"    {loop('c', channels)} {{",
@@ -179,7 +233,7 @@ def _depthwise(layer: Layer, factors: tuple[int, int]) -> list[str]:
         f"const int32_t ix = ox * {op.stride[1]} + kx * {op.dilation[1]} - {left};",
         f"const {kind} *w = {name} + (ky * {kernel_columns} + kx) * {channels};",
         f"if (iy >= 0 && iy < {rows} && ix >= 0 && ix < {columns}) {{",
-        f"    const {layer_type(x)} *q = x + (iy * {columns} + ix) * {channels};",
+        f"    const {storage(x)} *q = x + (iy * {columns} + ix) * {channels};",
         f"    {loop('c', channels)} {{",
         f"        sum[c] += ({acc})({_less('q[c]', zero)}) * w[c];",
         "    }",
@@ -192,7 +246,7 @@ def _depthwise(layer: Layer, factors: tuple[int, int]) -> list[str]:
         loop("ky", kernel_rows) + " {", f"    {loop('kx', kernel_columns)} {{",
         *(f"        {line}" for line in taps), "    }", "}",
         f"{loop('c', channels)} {{",
-        f"    y[c] = ({layer_type(y)})({_with_bias(layer, 'sum[c]', 'c')});", "}",
+        f"    y[c] = ({storage(y)})({_with_bias(layer, 'sum[c]', 'c')});", "}",
         f"y += {channels};",
     ]  # fmt: skip
     return [
@@ -204,16 +258,14 @@ def _depthwise(layer: Layer, factors: tuple[int, int]) -> list[str]:
 def dense(layer: Layer) -> list[str]:
     """Dense."""
     op, x = layer.op, layer.x
-    factors = factor_range(x, op.raw)
-    weights = op.weights.T
-    factor, acc = _types(layer, factors, weights)
+    sums = _Sums(layer, op.weights.T[None], factor_range(x, op.raw))
     zero = subtracted(x.type, op.raw)
     return [
-        f"{factor} patch[{x.size}];",
+        "const int32_t pixels = 1, g = 0;",
+        f"{sums.factor} patch[1][{sums.taps}];",
         f"{loop('t', x.size)} {{",
-        f"    patch[t] = ({factor})({_less('x[t]', zero)});",
+        f"    patch[0][t] = ({sums.factor})({_less('x[t]', zero)});",
         "}",
-        f"{loop('o', weights.shape[0])} {{",
-        *_dot(layer, weights, factor, acc, "o"),
-        "}",
+        *sums.filled(f"(patch[0] + {x.size})"),
+        *sums.text("n"),
     ]

@@ -12,7 +12,6 @@ from ...passes import legalize
 from .arith import Helpers
 from .layer import Layer, storage
 from .layers import LAYERS
-from .linear import WEIGHTS
 from .text import identifier, indented
 
 _ALIGNMENT = 8
@@ -63,7 +62,7 @@ def _files(graph: Graph, stem: str) -> dict[str, str]:
     run = _run(graph, stem, places, memory)
     head = f'/* {graph.name}: made by hwgen; see {stem}.h. */\n#include "{stem}.h"\n\n'
     body = "\n".join(layers)
-    source = head + WEIGHTS + "\n" + helpers.text() + "\n" + body + "\n" + run
+    source = head + helpers.text() + "\n" + body + "\n" + run
     return {f"{stem}.c": source, f"{stem}.h": _header(graph, stem, memory)}
 
 
@@ -79,8 +78,8 @@ def _function(graph: Graph, node: Node, name: str, helpers: Helpers) -> str:
         raise UserError(f"{type(node.op).__name__} has no C form")
     lines = make(layer)
     names = ["x"] if len(inputs) == 1 else [f"x{n}" for n in range(len(inputs))]
-    arguments = [f"const {storage(t)} *{n}" for n, t in zip(names, inputs, strict=True)]
-    head = f"static void {name}({', '.join(arguments)}, {storage(output)} *y)"
+    arguments = [f"const {storage(t)} *restrict {n}" for n, t in zip(names, inputs, strict=True)]
+    head = f"static void {name}({', '.join(arguments)}, {storage(output)} *restrict y)"
     return layer.tables + f"{head}\n{{\n{indented(lines)}}}\n"
 
 

@@ -21,8 +21,8 @@ static inline int64_t exp_of_negative(int64_t v)
     const int64_t x = saturate_32(small * 32) + (INT64_C(1) << 28);
     const int64_t x2 = high_product(x, x);
     const int64_t x3 = high_product(x2, x), x4 = high_product(x2, x2);
-    const int64_t sixth = high_product(round_half_away(x4, 2) + x3, 715827883);
-    int64_t out = eighth + high_product(eighth, x + round_half_away(sixth + x2, 1));
+    const int64_t sixth = high_product(round_half_away_64(x4, 2) + x3, 715827883);
+    int64_t out = eighth + high_product(eighth, x + round_half_away_64(sixth + x2, 1));
     const int64_t rest = small - v;
     for (int n = 0; n < 7; n++) {
         if ((rest >> (24 + n) & 1) != 0) {
@@ -46,7 +46,7 @@ static void softmax_of(int32_t *values, int32_t count, int64_t mult, int left, i
         const int64_t difference = (int64_t)values[n] - most;
         if (difference >= -radius) {
             const int64_t v = high_product(difference * (INT64_C(1) << left), mult);
-            total += round_half_away(exp_of_negative(v), 12);
+            total += round_half_away_64(exp_of_negative(v), 12);
         }
     }
     int headroom = 32;
@@ -67,7 +67,7 @@ static void softmax_of(int32_t *values, int32_t count, int64_t mult, int left, i
         if (difference >= -radius) {
             const int64_t v = high_product(difference * (INT64_C(1) << left), mult);
             const int64_t part = high_product(scale, exp_of_negative(v));
-            values[n] = (int32_t)round_half_away(part, 12 - headroom + 31 - width);
+            values[n] = (int32_t)round_half_away_64(part, 12 - headroom + 31 - width);
         } else {
             values[n] = 0;
         }
