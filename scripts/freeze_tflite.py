@@ -3,7 +3,8 @@
 For each runtime that runs the file (tflm, xnnpack, reference) ``RUNTIME.y0``, ... are its outputs
 for the inputs ``x0``, ... of tests/helpers/oracle_inputs.py. With ``--digests`` only a digest of
 each runtime's outputs is written, for models that the project does not ship. Needs the extra
-``oracle``.
+``oracle``. ``--labelled DATA`` instead runs the samples of LABELLED and writes how many each
+runtime gets right, with a digest of its outputs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ sys.path.insert(0, str(ROOT))
 from tests.helpers.oracle_inputs import FRAMES, SEED, digest, frames  # noqa: E402
 
 RUNTIMES = ("tflm", "xnnpack", "reference")
+LABELLED = {
+    "mlperf_tiny_ic_resnet8_int8.tflite": ("cifar10_test5k_train5k.npz", "x_test", "y_test"),
+    "mlperf_tiny_kws_dscnn_int8.tflite": ("kws01_mfcc_int8_1000.npz", "x", "y"),
+}
+"""Files of samples, and the arrays of inputs (unsigned ones are less 128) and labels."""
+SCORES = ROOT / "tests" / "importers" / "shared_scores.json"
 
 
 def inputs_for(details: Any, count: int, seed: int) -> Array:
@@ -98,6 +105,28 @@ def digests(arrays: dict[str, Array]) -> dict[str, str]:
     return out
 
 
+def labelled(model: str, folder: Path) -> tuple[Array, Array]:
+    """Integer inputs of a model, in the shape of the file, and labels."""
+    name, inputs, labels = LABELLED[model]
+    with np.load(folder / name) as data:
+        x, y = data[inputs], data[labels]
+    return (x.astype(np.int16) - 128 if x.dtype == np.uint8 else x).astype(np.int8), y
+
+
+def scores(path: Path, folder: Path) -> dict[str, dict[str, Any]]:
+    """What each runtime scores with a model, and a digest of its outputs."""
+    x, y = labelled(path.name, folder)
+    shape = lite(path, "xnnpack").get_input_details()[0]["shape"]
+    result = {}
+    for runtime in RUNTIMES:
+        run = interpreter(path, runtime)
+        outputs = np.stack([run([frame.reshape(shape)])[0].reshape(-1) for frame in x])
+        right = int((outputs.argmax(axis=1) == y).sum())
+        result[runtime] = {"right": right, "of": len(y), "digest": digest([outputs])}
+        print(f"{path.name}: {runtime} {right} of {len(y)}", flush=True)
+    return result
+
+
 def main() -> None:
     """Writes the .npz beside each model."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -105,7 +134,12 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--out", type=Path, help="folder; default: beside each model")
     parser.add_argument("--digests", type=Path, help=f"only digests of {FRAMES} frames, as JSON")
+    parser.add_argument("--labelled", type=Path, metavar="DATA", help="only scores, as JSON")
     arguments = parser.parse_args()
+    if arguments.labelled:
+        table = {path.name: scores(path, arguments.labelled) for path in arguments.models}
+        SCORES.write_text(json.dumps(table, indent=1) + "\n")
+        return
     if arguments.digests:
         table = {path.name: digests(frozen(path, FRAMES)) for path in arguments.models}
         arguments.digests.write_text(json.dumps(table, indent=1) + "\n")

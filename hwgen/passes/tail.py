@@ -17,7 +17,8 @@ def without_softmax(graph: Graph) -> Graph:
     """
     nodes = {node.name: node for node in graph.nodes}
     ends = [nodes.get(name) for name in graph.outputs]
-    tails = [node for node in ends if node is not None and isinstance(node.op, ops.Softmax)]
+    kinds = (ops.Softmax, ops.SoftmaxTable)
+    tails = [node for node in ends if node is not None and isinstance(node.op, kinds)]
     if not tails:
         raise UserError("the network does not end in a softmax: nothing is left to the host")
     moved = {node.name: node.inputs[0] for node in tails}

@@ -139,8 +139,11 @@ def _refuse_rescale(node: Node) -> NoReturn:
     )
 
 
-@stage_of.register
-def _(op: ops.Softmax, node: Node, following: Node | None, graph: Graph) -> Stage:
+@stage_of.register(ops.Softmax)
+@stage_of.register(ops.SoftmaxTable)
+def _(
+    op: ops.Softmax | ops.SoftmaxTable, node: Node, following: Node | None, graph: Graph
+) -> Stage:
     raise UserError(
         "the dataflow architecture has no unit for softmax",
         layer=node.name,

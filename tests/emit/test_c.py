@@ -109,6 +109,16 @@ def test_every_rounding_of_an_average(rounding: Rounding) -> None:
         assert_equal(one(ops.AvgPool((3, 2), (2, 1), "same", type=kind), x))
 
 
+@pytest.mark.parametrize("signed", [True, False])
+def test_softmax_from_a_table(signed: bool) -> None:
+    """Few channels and small steps: results close to half an integer."""
+    kind = QType(signed, 8, 0, Rounding.FLOOR, Overflow.SATURATE, scale=2.0**-8,
+                 zero_point=-128 if signed else 0)  # fmt: skip
+    powers = np.exp(-0.01 * np.arange(256)).astype(np.float32)
+    x = Tensor("x", (64, 4, 3), QType(signed, 8, 0, Rounding.FLOOR, Overflow.WRAP))
+    assert_equal(one(ops.SoftmaxTable(powers, kind), x))
+
+
 def test_every_op_has_a_form() -> None:
     folded = {ops.BatchNorm, ops.Flatten, ops.Reshape}
     assert set(LAYERS) | folded == {op for op in vars(ops).values() if _is_op(op)}

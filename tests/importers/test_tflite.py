@@ -13,6 +13,8 @@ import pytest
 
 from hwgen import api
 from hwgen.errors import UserError
+from hwgen.flow import tools
+from hwgen.flow.c_engine import CEngine
 from hwgen.importers import RUNTIMES, load
 from hwgen.ir import Graph, execute
 from tests.helpers import oracle_inputs
@@ -82,6 +84,36 @@ def test_real_models_equal_the_runtime(
     )
     got = execute(graph, {x.name: values[:, 0]})
     assert oracle_inputs.digest([got[graph.outputs[0]]]) == SHARED[name][runtime]
+
+
+LABELLED = {
+    "mlperf_tiny_ic_resnet8_int8.tflite": ("cifar10_test5k_train5k.npz", "x_test", "y_test"),
+    "mlperf_tiny_kws_dscnn_int8.tflite": ("kws01_mfcc_int8_1000.npz", "x", "y"),
+}
+"""As scripts/freeze_tflite.py takes them."""
+SCORES = json.loads((Path(__file__).parent / "shared_scores.json").read_text())
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("name", SCORES)
+def test_scores_are_the_runtime_s(name: str, runtime: str, shared: Callable[[str], Path]) -> None:
+    """Every sample's outputs, and with them the accuracy; golden itself on the first of them."""
+    if not tools.c_compiler().found:
+        pytest.skip("no C compiler: golden alone takes minutes")
+    graph = load(shared(f"models/tflite/{name}"), runtime=runtime)
+    (x,), (out,) = graph.inputs, graph.outputs
+    data, inputs, labels = LABELLED[name]
+    with np.load(shared(f"data/{data}")) as samples:
+        values, wanted = samples[inputs].astype(np.int64), samples[labels]
+    if inputs == "x_test":
+        values -= 128
+    values = values.reshape(-1, *x.shape)
+    got = CEngine(graph).execute({x.name: values})[out]
+    score = SCORES[name][runtime]
+    assert oracle_inputs.digest([got]) == score["digest"]
+    assert int((got.argmax(axis=1) == wanted).sum()) == score["right"]
+    assert len(wanted) == score["of"]
+    assert np.array_equal(execute(graph, {x.name: values[:50]})[out], got[:50])
 
 
 def refusal(path: Path, **options: Any) -> str:

@@ -55,6 +55,7 @@ def network() -> Graph:
                                 np.array([3]), -1, (-90, 90))),
         ("slice", ops.Slice((0, 1, 0), (1, 2, 3), (1, 2, 1))),
         ("soft", ops.Softmax(1 << 30, 5, PROBABILITY)),
+        ("soft_too", ops.SoftmaxTable(np.float32(0.9) ** np.arange(256), PROBABILITY)),
         ("both", ops.Concat()),
         ("argmax", ops.ArgMax()),
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 from ...ir import Node, Tensor
@@ -39,6 +40,14 @@ class Layer:
         """Store an array, of the narrowest type or a given one; gives its C name."""
         name = f"{self.name}_{what}"
         self.tables += table(name, values, kind) + "\n"
+        return name
+
+    def reals(self, what: str, values: Any, kind: str) -> str:
+        """Store floats or doubles, written so that no digit is lost; gives the C name."""
+        name, suffix = f"{self.name}_{what}", "f" if kind == "float" else ""
+        texts = ", ".join(f"{float(v).hex()}{suffix}" for v in values)
+        body = "\n".join(wrap(texts, 96))
+        self.tables += f"static const {kind} {name}[{len(values)}] = {{\n{body}\n}};\n\n"
         return name
 
     def per_channel(self, what: str, values: Any, index: str) -> str:

@@ -84,7 +84,9 @@ def rescale(layer: Layer) -> list[str]:
     value = f"((int64_t)x[c] + {layer.per_channel('before', op.bias, 'c')})"
     shift, bits = op.shift, 64
     if op.scaling is Scaling.DOUBLE_HALF_AWAY:
-        mult = _doubles(layer, np.ldexp(op.mult.astype(np.float64), -op.shift))
+        reals = np.ldexp(op.mult.astype(np.float64), -op.shift)
+        mult = layer.reals("mult", reals, "double")
+        mult += "[0]" if len(reals) == 1 else "[c]"
     else:
         mult = layer.per_channel("mult", op.mult, "c")
     if op.scaling.fixed_point:
@@ -107,16 +109,6 @@ def _rescaled_bits(layer: Layer, left: Any, shift: Any) -> int:
     product = (size * (left.astype(object) * op.mult) >> FIXED_FRAC) + 1
     most = int((product + (1 << shift.astype(object))).max()) + abs(op.offset)
     return 32 if most < 1 << 31 else 64
-
-
-def _doubles(layer: Layer, values: Any) -> str:
-    """Doubles, written so that no digit is lost."""
-    texts = [float(v).hex() for v in values]
-    if len(texts) == 1:
-        return texts[0]
-    name = f"{layer.name}_mult"
-    layer.tables += f"static const double {name}[{len(texts)}] = {{{', '.join(texts)}}};\n\n"
-    return f"{name}[c]"
 
 
 def relu(layer: Layer) -> list[str]:
@@ -318,6 +310,36 @@ def softmax(layer: Layer) -> list[str]:
     ]
 
 
+def softmax_table(layer: Layer) -> list[str]:
+    """Softmax of each pixel in float32, from a table of exponentials."""
+    op, channels = layer.op, layer.x.channels
+    powers = layer.reals("powers", op.powers, "float")
+    half = "(p - (float)whole >= 0.5f)" if op.type.signed else "0"
+    added = "" if op.type.signed else " + 0.5f"
+    value = layer.helpers.clamp(f"whole + {half} + {number(op.type.min)}", op.type.min, op.type.max)
+    return [
+        f"for (int32_t i = 0; i < {layer.x.size // channels}; i++) {{",
+        "    int32_t most = x[0];",
+        "    float total = 0.0f;",
+        f"    {loop('c', channels)} {{",
+        "        most = x[c] > most ? x[c] : most;",
+        "    }",
+        f"    {loop('c', channels)} {{",
+        f"        total += {powers}[most - x[c]];",
+        "    }",
+        f"    const float inverse = 1.0f / (total * {float(2.0**-op.type.width).hex()}f);",
+        f"    {loop('c', channels)} {{",
+        f"        const volatile float product = {powers}[most - x[c]] * inverse;",
+        f"        const float p = product{added};",
+        "        const int32_t whole = (int32_t)p;",
+        f"        y[c] = ({storage(layer.output)})({value});",
+        "    }",
+        f"    x += {channels};",
+        f"    y += {channels};",
+        "}",
+    ]
+
+
 LAYERS: dict[type, Callable[[Layer], list[str]]] = {
     ops.Add: add,
     ops.ArgMax: argmax,
@@ -334,6 +356,7 @@ LAYERS: dict[type, Callable[[Layer], list[str]]] = {
     ops.Rescale: rescale,
     ops.Slice: gather,
     ops.Softmax: softmax,
+    ops.SoftmaxTable: softmax_table,
     ops.Staircase: staircase,
     ops.SumPool: sum_pool,
     ops.Upsample: gather,

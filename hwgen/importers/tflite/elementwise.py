@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Tensor
-from ...ir.ops import Add, Mul, Requantize, Rescale, Softmax, Staircase
+from ...ir.ops import Add, Mul, Requantize, Rescale, Softmax, SoftmaxTable, Staircase
 from ...numeric import Overflow, QType, Rounding, apply_scaling, gemmlowp, multiplier_of
 from . import meaning
 from .file import TfOperator, TfTensor, enumerated, options
@@ -208,7 +208,16 @@ def softmax(work: Work, op: TfOperator) -> None:
     out, x = work.output(op), work.edge(op, 0)
     qtype = quantized(out)
     scale = work.model.tensors[op.inputs[0]].scale
+    if work.runtime == "xnnpack":
+        work.give(op, work.add(op.name, SoftmaxTable(_powers(scale, chosen.Beta), qtype), x))
+        return
     bits = 31 - gemmlowp.SOFTMAX_DIFFERENCE_BITS
     real = min(chosen.Beta * scale * (1 << bits), (1 << 31) - 1.0)
     mult, shift = multiplier_of(real, meaning.Scaling.TFLM_DOUBLE)
     work.give(op, work.add(op.name, Softmax(mult, 31 - shift, qtype), x))
+
+
+def _powers(scale: float, beta: float) -> np.ndarray:
+    """LiteRT's table: the float32 exponential of each difference of codes."""
+    step = -np.float32(scale) * np.float32(beta)
+    return np.array([math.exp(step * np.float32(d)) for d in range(256)], np.float32)

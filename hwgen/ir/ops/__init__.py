@@ -12,7 +12,7 @@ from .requantize import Relu, Requantize
 from .rescale import Rescale
 from .reshape import Flatten, Reshape
 from .slice import Slice
-from .softmax import Softmax
+from .softmax import Softmax, SoftmaxTable
 from .staircase import Staircase
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Reshape",
     "Slice",
     "Softmax",
+    "SoftmaxTable",
     "Staircase",
     "SumPool",
     "Upsample",

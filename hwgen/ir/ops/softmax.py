@@ -1,16 +1,16 @@
-"""Softmax, as gemmlowp computes it."""
+"""Softmax, as gemmlowp computes it, and as LiteRT does with a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ...errors import UserError
 from ...numeric import QType, gemmlowp
-from ..fields import INT, TYPE
+from ..fields import INT, REALS, TYPE
 from ..op import IntArray, Op, attr, single
 from ..tensor import Tensor
 
@@ -36,19 +36,70 @@ class Softmax(Op):
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Edge of the given type."""
         x = single(self, inputs)
-        out = self.type
-        if x.type.width > 8 or x.channels > MAX_CHANNELS:
-            raise UserError(
-                f"softmax takes at most {MAX_CHANNELS} channels of at most 8 bits, got "
-                f"{x.channels} of {x.type.width}"
-            )
-        if out.width not in (8, 16) or out.scale != 2.0**-out.width or out.zero_point != out.min:
-            raise UserError(f"softmax gives 8 or 16 bits of scale 2**-width, not {out}")
+        _check_types(x, self.type)
         if not 0 <= self.mult <= gemmlowp.MAX_32 or not 0 <= self.shift <= 31:
             raise UserError(f"mult {self.mult} and shift {self.shift} are outside 31 bits, 0..31")
-        return Tensor(name, x.shape, out)
+        return Tensor(name, x.shape, self.type)
 
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Exact integers."""
         out = gemmlowp.softmax(arrays[0], self.mult, self.shift, self.type.width) + self.type.min
         return np.clip(out, self.type.min, self.type.max)
+
+
+@dataclass(frozen=True, eq=False)
+class SoftmaxTable(Op):
+    """``exp(x) / sum of exp(x)`` over the channels, in float32 from a table of exponentials.
+
+    ``powers[d]`` is the exponential, a float32, of an integer that lies ``d`` below the largest.
+    They are summed in the order of channels, each step rounded to float32; each one times the
+    inverse of the sum, in steps of the output, is rounded to an integer: ties away from zero for a
+    signed output, by a float32 addition of one half for an unsigned one. LiteRT's optimized
+    kernels (its public sources: SoftmaxOp with a lookup table).
+    """
+
+    op_name: ClassVar[str] = "softmax_table"
+
+    powers: np.ndarray[Any, Any] = attr(REALS)
+    type: QType = attr(TYPE)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "powers", np.asarray(self.powers, np.float32))
+
+    def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
+        """Edge of the given type."""
+        x = single(self, inputs)
+        _check_types(x, self.type)
+        if self.powers.shape != (1 << x.type.width,):
+            raise UserError(f"powers holds {self.powers.shape}, {1 << x.type.width} are needed")
+        inside = np.isfinite(self.powers) & (self.powers >= 0) & (self.powers <= 1)
+        if not inside.all() or self.powers[0] != 1:
+            raise UserError("powers must be from 0 to 1, the first one 1")
+        return Tensor(name, x.shape, self.type)
+
+    def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
+        """Exact integers."""
+        x = arrays[0]
+        powers = self.powers[x.max(axis=-1, keepdims=True) - x]
+        total = np.zeros(x.shape[:-1], np.float32)
+        for channel in range(x.shape[-1]):
+            total = total + powers[..., channel]
+        inverse = np.float32(1) / (total * np.float32(2.0**-self.type.width))
+        scaled = powers * inverse[..., None]
+        if self.type.signed:
+            whole = np.trunc(scaled)
+            whole = whole + (scaled - whole >= np.float32(0.5))
+        else:
+            whole = np.trunc(scaled + np.float32(0.5))
+        out = whole.astype(np.int64) + self.type.min
+        return np.clip(out, self.type.min, self.type.max)
+
+
+def _check_types(x: Tensor, out: QType) -> None:
+    if x.type.width > 8 or x.channels > MAX_CHANNELS:
+        raise UserError(
+            f"softmax takes at most {MAX_CHANNELS} channels of at most 8 bits, got "
+            f"{x.channels} of {x.type.width}"
+        )
+    if out.width not in (8, 16) or out.scale != 2.0**-out.width or out.zero_point != out.min:
+        raise UserError(f"softmax gives 8 or 16 bits of scale 2**-width, not {out}")

@@ -1,0 +1,74 @@
+"""ONNX files all the way: the RTL's integers are those of the runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hwgen
+from hwgen.errors import UserError
+from tests.importers.test_onnx import channels_last, integers
+
+FIXTURES = Path(__file__).parents[1] / "importers" / "fixtures"
+MODELS = Path(hwgen.__file__).parent / "models"
+
+
+@pytest.mark.parametrize("kind", ["qdq_unsigned", "qlinear", "qonnx_po2", "qonnx_scaled"])
+def test_rtl_equals_golden(kind: str, tmp_path: Path) -> None:
+    path = FIXTURES / f"onnx_{kind}.onnx"
+    package = hwgen.build(path, tmp_path / "p", multipliers=40)
+    x = np.load(path.with_suffix(".npz"))["x"][:3, 0]
+    low, high = package.graph.inputs[0].type.min, package.graph.inputs[0].type.max
+    x = np.clip(channels_last(x, package.graph.inputs[0].shape), low, high)
+    result = hwgen.verify(package, "python", inputs=x)
+    graph = hwgen.load(path)
+    golden = hwgen.run(graph, {graph.inputs[0].name: x})[graph.outputs[0]]
+    assert result.equal
+    assert np.array_equal(result.outputs.reshape(golden.shape), golden)
+
+
+def test_a_rule_without_an_equal_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="fp32_half_even"):
+        hwgen.build(FIXTURES / "onnx_qdq_residual.onnx", tmp_path / "p", multipliers=40)
+    assert not (tmp_path / "p").exists()
+
+
+def digits(count: int) -> np.ndarray:
+    with np.load(MODELS / "mnist_digits.npz") as data:
+        return data["x"][:count].reshape(-1, 28, 28, 1).astype(np.int64)
+
+
+def test_the_shipped_qonnx_model_is_the_shipped_qkeras_model(tmp_path: Path) -> None:
+    package = hwgen.build(MODELS / "cnn_qonnx.onnx", tmp_path / "p", multipliers=64)
+    graph = hwgen.load(MODELS / "cnn_qonnx.onnx")
+    x = digits(300)
+    assert str(graph.inputs[0].type).startswith("u8.8")
+    real = hwgen.run(graph, {graph.inputs[0].name: x / 256}, real=True)[graph.outputs[0]]
+    with np.load(MODELS / "cnn_qonnx_oracle.npz") as oracle:
+        assert np.array_equal(real, oracle["y"])
+    with np.load(MODELS / "mnist_cnn_oracle.npz") as oracle:
+        assert np.array_equal(real, oracle["logits"])
+    assert package.plan.timing().interval == 5488
+    result = hwgen.verify(package, "python", inputs=x[:1])
+    assert result.equal
+    last = 2.0 ** -graph.tensors[graph.outputs[0]].type.frac
+    assert np.array_equal(result.outputs[0].reshape(-1) * last, real[0].reshape(-1))
+
+
+def test_the_shipped_qdq_model_equals_onnx_runtime() -> None:
+    graph = hwgen.load(MODELS / "cnn_qdq.onnx")
+    edge, out = graph.inputs[0], graph.tensors[graph.outputs[0]]
+    # The model's own quantizer: steps of 1/256 with zero point -128.
+    assert (edge.type.scale, edge.type.zero_point) == (1 / 256, -128) or edge.type.frac == 8
+    x = digits(300) + (edge.type.min if edge.type.signed else 0)
+    got = hwgen.run(graph, {edge.name: x}, engine="c")[out.name]
+    with np.load(MODELS / "cnn_qdq_oracle.npz") as oracle:
+        y = oracle["y"]
+    with np.load(MODELS / "mnist_digits.npz") as data:
+        labels = data["y"][:300]
+    assert np.array_equal(got, y.astype(np.int64))
+    assert np.array_equal(hwgen.run(graph, {edge.name: x[:40]})[out.name], y[:40])
+    assert (y.argmax(axis=1) == labels).sum() == 298
+    assert integers(y[:1].astype(float), out.type).shape == (1, 10)
