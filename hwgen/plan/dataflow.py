@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..ir import Graph, Tensor, ops
 from ..numeric import PowerCode
 from . import latency
-from .events import FRAMES, Deadlock, Simulation, Timing, sink, source, steady_interval
+from .events import FRAMES, Deadlock, Simulation, Timing, at, sink, source, steady_interval
 from .folding import Folding, choose_for_interval, choose_for_multipliers, folding
 from .stages import INPUT, Stage, output_stream, stages_of, window_of
 from .units import (
@@ -88,7 +88,7 @@ class DataflowPlan:
         return Timing(
             ends,
             first,
-            {name: level(until) for name, level in sim.levels.items()},
+            {name: int(level(until)) for name, level in sim.levels.items()},
             {name: work.starved for name, work in sim.activity.items()},
             {name: work.blocked for name, work in sim.activity.items()},
         )
@@ -103,7 +103,7 @@ class DataflowPlan:
     def _simulate(self, frames: int) -> tuple[Simulation, tuple[int, ...], tuple[int, ...]]:
         """Run all units; returns each frame's last output and first input as well."""
         sim = Simulation(frames)
-        queue = sim.queue("input.fifo", INPUT_FIFO)
+        queue = sim.queue("input.fifo", INPUT_FIFO, self.input.beats)
         entry = queue
         sim.processes.append(source(queue, frames * self.input.beats))
         queues = {INPUT: queue}
@@ -113,8 +113,8 @@ class DataflowPlan:
         queue, out_beats = queues[self.result], self.output.beats
         sim.processes.append(sink(queue, frames * out_beats))
         sim.run()
-        ends = tuple(queue.pop[(f + 1) * out_beats - 1] for f in range(frames))
-        first = tuple(entry.push[f * self.input.beats] for f in range(frames))
+        ends = tuple(int(at(queue.pop, (f + 1) * out_beats - 1)) for f in range(frames))
+        first = tuple(int(at(entry.push, f * self.input.beats)) for f in range(frames))
         return sim, ends, first
 
     def to_json(self) -> dict[str, Any]:

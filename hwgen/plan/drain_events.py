@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from .events import Process, Queue
+from .events import Process, Queue, Times, add, at, count, process
 
 
-def drain_process(
-    shadow: Queue, out: Queue, words: int, word_beats: Iterator[int], delay: int
-) -> Process:
-    """Beats leave one a cycle while the output has room; ``delay`` cycles to the output."""
-    ready, taken, push, pop = shadow.push, shadow.pop, out.push, out.pop
-    time, waits = -1, -out.depth
+def drain_process(shadow: Queue, out: Queue, words: int, beats: Times, delay: int) -> Process:
+    """Beats leave one a cycle while the output has room; ``delay`` cycles to the output.
+
+    beats : of each of ``words`` shadow words, over and over.
+    """
+    return _drain(shadow.push, shadow.pop, out.push, out.pop, out.depth, words, beats, delay)
+
+
+@process
+def _drain(
+    ready: Times, taken: Times, push: Times, pop: Times, depth: int, words: int, beats: Times,
+    delay: int,
+) -> Process:  # fmt: skip
+    time, waits = -1, -depth
     for word in range(words):
-        while len(ready) <= word:
-            yield
-        if ready[word] > time:
-            time = ready[word]
-        for _ in range(next(word_beats)):
+        while count(ready) <= word:
+            yield 0
+        time = max(time, at(ready, word))
+        for _ in range(beats[word % beats.size]):
             time += 1
             if waits >= 0:
-                while len(pop) <= waits:
-                    yield
-                if pop[waits] >= time:
-                    time = pop[waits] + 1
+                while count(pop) <= waits:
+                    yield 0
+                time = max(time, at(pop, waits) + 1)
             waits += 1
-            push.append(time + delay)
-        taken.append(time)
+            add(push, time + delay)
+        add(taken, time)

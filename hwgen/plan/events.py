@@ -2,8 +2,10 @@
 
 Units and queues are deterministic, so the cycle of each event is the latest of a few earlier
 events plus a constant (a max-plus recurrence). Each unit describes its recurrences as generator
-processes over the lists of event times; a process yields when an event it needs is not known
-yet. No global clock is stepped: the cost is per beat, not per cycle.
+processes over lists of event times; a process yields when an event it needs is not known yet. No
+global clock is stepped: the cost is per beat, not per cycle. Processes are compiled by Numba, once
+for all runs; ``process`` marks them. They see a list of times as an array whose first element
+counts the entries, through ``count``, ``at`` and ``add``.
 
 The times equal those of the RTL, with source and sink always ready; tests compare them.
 """
@@ -11,11 +13,56 @@ The times equal those of the RTL, with source and sink always ready; tests compa
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numba import njit
 
-Process = Generator[None, None, None]
+Process = Generator[int, None, None]
+Times = np.ndarray[Any, Any]
+"""A list of event times: int64, its first element the number of entries, which follow."""
+
+
+def process(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a process, or a function that processes call; kept for later runs where some folder
+    can be written."""
+    try:
+        return njit(cache=True)(function)
+    except RuntimeError:  # no folder for the cache
+        return njit(function)
+
+
+@process
+def count(times: Times) -> int:
+    """Entries of a list."""
+    return times[0]
+
+
+@process
+def at(times: Times, n: int) -> int:
+    """Entry n of a list."""
+    return times[n + 1]
+
+
+@process
+def add(times: Times, time: int) -> None:
+    """Append to a list. Raises IndexError where it is full."""
+    n = times[0] + 1
+    if n >= times.size:
+        raise IndexError("more events than were foreseen")
+    times[n] = time
+    times[0] = n
+
+
+def new_times(size: int) -> Times:
+    """An empty list with room for so many entries."""
+    return np.zeros(size + 1, np.int64)
+
+
+def entries(times: Times) -> Times:
+    """The entries of a list."""
+    return times[1 : times[0] + 1]
 
 
 class Queue:
@@ -28,59 +75,70 @@ class Queue:
 
     __slots__ = ("delay", "depth", "freed", "name", "pop", "push", "weight_in", "weight_out")
 
-    def __init__(self, name: str, depth: int, delay: int | None = None) -> None:
+    def __init__(self, name: str, depth: int, size: int, delay: int | None = None) -> None:
         self.name, self.depth, self.delay = name, depth, delay
-        self.push: list[int] = []
-        self.pop: list[int] = []
+        self.push, self.pop = new_times(size), new_times(size)
         self.freed = self.pop
-        self.weight_in: Callable[[int], int] | None = None
-        self.weight_out: Callable[[int], int] | None = None
+        self.weight_in: Times | None = None
+        self.weight_out: Times | None = None
 
     @property
     def sufficient(self) -> int | None:
         """The smallest depth with which every event would be as it was; None: not known."""
-        if self.delay is None or not self.push:
+        if self.delay is None or not self.push[0]:
             return None
-        reserved = np.array(self.push) - self.delay
-        freed = np.searchsorted(np.array(self.pop), reserved)
+        reserved = entries(self.push) - self.delay
+        freed = np.searchsorted(entries(self.pop), reserved)
         return int(np.max(np.arange(1, len(reserved) + 1) - freed))
 
     def high_water(self, until: int) -> int:
         """Most entries held at the start of any cycle before ``until``.
 
-        Entries weigh 1 each unless ``weight_in`` and ``weight_out`` give the amount that the
-        n-th push adds and the n-th pop takes away.
+        Entries weigh 1 each unless ``weight_in`` and ``weight_out`` give the amounts that pushes
+        add and pops take away, frame after frame the same.
         """
-        level = most = 0
-        pops, n_pop = self.pop, 0
-        add = self.weight_in or _one
-        take = self.weight_out or _one
-        for n, time in enumerate(self.push):
-            if time + 1 >= until:
-                break
-            # The level after this push is seen in cycle time + 1, with all pops up to time.
-            while n_pop < len(pops) and pops[n_pop] < time + 1:
-                level -= take(n_pop)
-                n_pop += 1
-            level += add(n)
-            following = self.push[n + 1] if n + 1 < len(self.push) else None
-            if following != time:
-                most = max(most, level)
-        return most
+        one = np.ones(1, np.int64)
+        add, take = self.weight_in, self.weight_out
+        return _most(self.push, self.pop, one if add is None else add,
+                     one if take is None else take, until)  # fmt: skip
 
 
-def _one(_: int) -> int:
-    return 1
+@process
+def _most(push: Times, pop: Times, adds: Times, takes: Times, until: int) -> int:
+    level = most = n_pop = 0
+    for n in range(count(push)):
+        time = at(push, n)
+        if time + 1 >= until:
+            break
+        # The level after this push is seen in cycle time + 1, with all pops up to time.
+        while n_pop < count(pop) and at(pop, n_pop) < time + 1:
+            level -= takes[n_pop % takes.size]
+            n_pop += 1
+        level += adds[n % adds.size]
+        if n + 1 == count(push) or at(push, n + 1) != time:
+            most = max(most, level)
+    return most
 
 
-@dataclass
 class Activity:
-    """What a unit's work waited for, in cycles, and when it was issued."""
+    """What a unit's work waited for, in cycles, and when it was issued.
 
-    issued: list[int] = field(default_factory=list)
-    """First cycle of each piece of work."""
-    starved: int = 0
-    blocked: int = 0
+    issued : first cycle of each piece of work. waits : cycles starved, cycles blocked.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.issued = new_times(size)
+        self.waits = np.zeros(2, np.int64)
+
+    @property
+    def starved(self) -> int:
+        """Cycles without input."""
+        return int(self.waits[0])
+
+    @property
+    def blocked(self) -> int:
+        """Cycles without room at the output."""
+        return int(self.waits[1])
 
 
 @dataclass(frozen=True)
@@ -134,25 +192,26 @@ class Simulation:
         self.activity: dict[str, Activity] = {}
         self.levels: dict[str, Callable[[int], int]] = {}
         self.processes: list[Process] = []
-        self._events: list[list[int]] = []
+        self._events: list[Times] = []
 
-    def queue(self, name: str, depth: int, delay: int | None = None) -> Queue:
-        """A new queue; its high-water mark is reported under ``name``."""
-        queue = Queue(name, depth, delay)
+    def queue(self, name: str, depth: int, entries: int, delay: int | None = None) -> Queue:
+        """A new queue through which ``entries`` go in a frame; its high-water mark is reported
+        under ``name``."""
+        queue = Queue(name, depth, self.frames * entries, delay)
         self.queues[name] = queue
         self._events += [queue.push, queue.pop]
         self.levels[name] = queue.high_water
         return queue
 
-    def events(self) -> list[int]:
-        """A new list of event times."""
-        times: list[int] = []
+    def events(self, entries: int) -> Times:
+        """A new list of event times, with room for so many in a frame."""
+        times = new_times(self.frames * entries)
         self._events.append(times)
         return times
 
-    def work(self, unit: str) -> Activity:
-        """The activity record of a unit."""
-        activity = Activity()
+    def work(self, unit: str, entries: int = 0) -> Activity:
+        """The activity record of a unit that issues so many pieces of work in a frame."""
+        activity = Activity(self.frames * entries)
         self._events.append(activity.issued)
         return self.activity.setdefault(unit, activity)
 
@@ -163,8 +222,8 @@ class Simulation:
         while active:
             # Counting events is not free: many rounds go between two looks.
             for _ in range(_ROUNDS):
-                active = [process for process in active if next(process, True) is None]
-            before, happened = happened, sum(map(len, self._events))
+                active = [process for process in active if next(process, None) is not None]
+            before, happened = happened, sum(int(times[0]) for times in self._events)
             if active and happened == before:
                 raise Deadlock
 
@@ -174,21 +233,31 @@ _ROUNDS = 32
 
 def source(queue: Queue, beats: int) -> Process:
     """Always has the next beat: fills ``queue`` as it has room."""
+    return _source(queue.push, queue.pop, queue.depth, beats)
+
+
+@process
+def _source(push: Times, pop: Times, depth: int, beats: int) -> Process:
     time = -1
     for n in range(beats):
         time += 1
-        if n >= queue.depth:
-            while len(queue.pop) <= n - queue.depth:
-                yield
-            time = max(time, queue.pop[n - queue.depth] + 1)
-        queue.push.append(time)
+        if n >= depth:
+            while count(pop) <= n - depth:
+                yield 0
+            time = max(time, at(pop, n - depth) + 1)
+        add(push, time)
 
 
 def sink(queue: Queue, beats: int) -> Process:
     """Always ready: takes each beat as it comes."""
+    return _sink(queue.push, queue.pop, beats)
+
+
+@process
+def _sink(push: Times, pop: Times, beats: int) -> Process:
     time = -1
     for n in range(beats):
-        while len(queue.push) <= n:
-            yield
-        time = max(time + 1, queue.push[n] + 1)
-        queue.pop.append(time)
+        while count(push) <= n:
+            yield 0
+        time = max(time + 1, at(push, n) + 1)
+        add(pop, time)

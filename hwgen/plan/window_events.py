@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
 
 from ..geometry import WindowGeometry
 from . import latency
-from .events import Process, Queue, Simulation
+from .events import Process, Queue, Simulation, Times, add, at, count, process
 
 
 @dataclass
 class RingEvents:
     """Event times of a ring. written : of each input beat. released : of each input row."""
 
-    written: list[int]
-    released: list[int]
+    written: Times
+    released: Times
 
 
 @dataclass
@@ -26,8 +29,8 @@ class ReadEvents:
     windows before it still wait for room: the one must be known without the other.
     """
 
-    issued: list[int]
-    accepted: list[int]
+    issued: Times
+    accepted: Times
 
 
 def window_events(
@@ -43,105 +46,136 @@ def window_events(
 
     Its consumer fills ``pop`` and ``freed``.
     """
-    events = RingEvents(sim.events(), sim.events())
-    queue = sim.queue(f"{name}.windows", windows)
-    queue.freed = sim.events()
-    sim.processes.append(_writer(sim, geometry, source, rows, events))
-    reads = ReadEvents(sim.events(), sim.events())
-    sim.processes.append(_reader(sim, geometry, parallel, events, reads))
-    sim.processes.append(_shifter(sim, geometry, parallel, reads, queue))
-    sim.levels[f"{name}.ring"] = lambda until: _ring_high_water(events, geometry, until)
+    g = geometry
+    repeats = 1 if parallel else g.kernel[0]
+    columns = _columns_of(g, sim.frames)
+    ring_rows, beats = sim.frames * g.size[0], g.beats * repeats
+    events = RingEvents(sim.events(g.size[0] * g.row_beats), sim.events(g.size[0]))
+    queue = sim.queue(f"{name}.windows", windows, g.out_size[0] * g.groups)
+    queue.freed = sim.events(g.out_size[0] * g.groups)
+    sim.processes.append(
+        _writer(source.push, source.pop, *astuple(events), ring_rows, rows, g.row_beats)
+    )
+    most_reads = g.out_size[0] * (g.columns_read * beats + g.virtual_steps)
+    reads = ReadEvents(sim.events(most_reads), sim.events(most_reads))
+    last_rows, released = _rows_of(g)
+    sim.processes.append(
+        _reader(
+            *astuple(events), *astuple(reads), columns, g.columns_read, g.beats, repeats,
+            g.row_beats, last_rows, released,
+        )
+    )  # fmt: skip
+    sim.processes.append(
+        _shifter(*astuple(reads), queue.push, queue.freed, columns, g.columns_read, beats, windows)
+    )
+    sim.levels[f"{name}.ring"] = lambda until: _ring_high_water(
+        events.written, events.released, g.row_beats, until
+    )
     return queue
 
 
+def astuple(events: RingEvents | ReadEvents) -> tuple[Times, Times]:
+    """Both lists."""
+    if isinstance(events, RingEvents):
+        return events.written, events.released
+    return events.issued, events.accepted
+
+
+@process
 def _writer(
-    sim: Simulation, geometry: WindowGeometry, source: Queue, rows: int, events: RingEvents
-) -> Process:
-    pushed, popped = source.push, source.pop
-    written, released = events.written, events.released
+    pushed: Times, popped: Times, written: Times, released: Times, ring_rows: int, rows: int,
+    row_beats: int,
+) -> Process:  # fmt: skip
     time = -1
-    row_beats = geometry.row_beats
     n = 0
-    for row in range(sim.frames * geometry.size[0]):
+    for row in range(ring_rows):
         room = 0
         if row >= rows:
-            while len(released) <= row - rows:
-                yield
-            room = released[row - rows] + 1
+            while count(released) <= row - rows:
+                yield 0
+            room = at(released, row - rows) + 1
         for _ in range(row_beats):
-            while len(pushed) <= n:
-                yield
-            time = max(time, pushed[n], room - 1) + 1
-            written.append(time)
-            popped.append(time)
+            while count(pushed) <= n:
+                yield 0
+            time = max(time, at(pushed, n), room - 1) + 1
+            add(written, time)
+            add(popped, time)
             n += 1
 
 
+@process
 def _reader(
-    sim: Simulation, g: WindowGeometry, parallel: bool, events: RingEvents, reads: ReadEvents
-) -> Process:
+    written: Times, released: Times, issued: Times, accepted: Times, columns: Times,
+    columns_read: int, beats: int, repeats: int, row_beats: int, last_rows: Times,
+    rows_released: Times,
+) -> Process:  # fmt: skip
     """Asks the memory for a beat when the ring's output queue has a place for it."""
-    written, released = events.written, events.released
-    issued, accepted = reads.issued, reads.accepted
-    repeats = 1 if parallel else g.kernel[0]
-    columns_read, beats, row_beats = g.columns_read, g.beats, g.row_beats
-    last_rows = [g.last_row(row) for row in range(g.out_size[0])]
-    rows_released = [g.rows_released(row) for row in range(g.out_size[0])]
     issue, beat = -1, -latency.RING_QUEUE
-    for first_row, out_row, column, _ in _columns(g, sim.frames):
-        positions: Sequence[int] = (-1,)
-        if column < columns_read:
-            start = (first_row + last_rows[out_row]) * row_beats + column * beats
-            positions = range(start, start + beats)
-            positions = positions if repeats == 1 else tuple(positions) * repeats
-        for position in positions:
+    for step in range(columns.shape[0]):
+        first_row, out_row, column = columns[step, 0], columns[step, 1], columns[step, 2]
+        real = column < columns_read
+        start = (first_row + last_rows[out_row]) * row_beats + column * beats
+        for n in range(beats * repeats if real else 1):
             if beat >= 0:
-                while len(accepted) <= beat:
-                    yield
-                if accepted[beat] > issue:
-                    issue = accepted[beat]
+                while count(accepted) <= beat:
+                    yield 0
+                issue = max(issue, at(accepted, beat))
             issue += 1
             beat += 1
-            if position >= 0:
-                while len(written) <= position:
-                    yield
-                if written[position] + latency.SEEN > issue:
-                    issue = written[position] + latency.SEEN
-            issued.append(issue)
+            if real:
+                position = start + n % beats
+                while count(written) <= position:
+                    yield 0
+                issue = max(issue, at(written, position) + latency.SEEN)
+            add(issued, issue)
         if column == columns_read - 1:
             # The last beat is read in the cycle after it is asked for.
-            released.extend([issue + 1] * rows_released[out_row])
+            for _ in range(rows_released[out_row]):
+                add(released, issue + 1)
 
 
+@process
 def _shifter(
-    sim: Simulation, g: WindowGeometry, parallel: bool, reads: ReadEvents, queue: Queue
-) -> Process:
+    issued: Times, accepted: Times, push: Times, freed: Times, columns: Times, columns_read: int,
+    beats: int, depth: int,
+) -> Process:  # fmt: skip
     """Accepts beats into the shift register and queues windows; while one waits there for a
     place in its queue, no beat is accepted.
     """
-    issued, accepted, push, freed = reads.issued, reads.accepted, queue.push, queue.freed
-    repeats = 1 if parallel else g.kernel[0]
-    columns_read, beats, depth = g.columns_read, g.beats * repeats, queue.depth
     ring = latency.RING + 1
     accept = late = -1
-    for _, _, column, completes in _columns(g, sim.frames):
-        for _ in range(beats if column < columns_read else 1):
-            beat = len(accepted)
-            while len(issued) <= beat:
-                yield
-            accept = max(issued[beat] + ring, accept + 1, late)
-            accepted.append(accept)
-        if completes:
+    for step in range(columns.shape[0]):
+        for _ in range(beats if columns[step, 2] < columns_read else 1):
+            beat = count(accepted)
+            while count(issued) <= beat:
+                yield 0
+            accept = max(at(issued, beat) + ring, accept + 1, late)
+            add(accepted, accept)
+        if columns[step, 3]:
             room = 0
-            if len(push) >= depth:
-                while len(freed) <= len(push) - depth:
-                    yield
-                room = freed[len(push) - depth] + 1
+            if count(push) >= depth:
+                while count(freed) <= count(push) - depth:
+                    yield 0
+                room = at(freed, count(push) - depth) + 1
             if room > accept or accept == late:
                 late = max(room, accept + latency.WINDOW)
-                push.append(late)
+                add(push, late)
             else:
-                push.append(accept + latency.WINDOW)
+                add(push, accept + latency.WINDOW)
+
+
+@lru_cache(maxsize=256)
+def _columns_of(g: WindowGeometry, frames: int) -> Times:
+    """The steps of a run: (steps, 4), as _columns gives them."""
+    return np.array(list(_columns(g, frames)), np.int64).reshape(-1, 4)
+
+
+@lru_cache(maxsize=256)
+def _rows_of(g: WindowGeometry) -> tuple[Times, Times]:
+    """For each output row, the last input row it reads, and how many it releases."""
+    rows = range(g.out_size[0])
+    return (np.array([g.last_row(row) for row in rows], np.int64),
+            np.array([g.rows_released(row) for row in rows], np.int64))  # fmt: skip
 
 
 def _columns(g: WindowGeometry, frames: int) -> Iterator[tuple[int, int, int, bool]]:
@@ -169,14 +203,14 @@ def _steps_between_windows(g: WindowGeometry) -> Iterator[int]:
                 yield g.step
 
 
-def _ring_high_water(events: RingEvents, geometry: WindowGeometry, until: int) -> int:
+@process
+def _ring_high_water(written: Times, times: Times, row_beats: int, until: int) -> int:
     most = released = 0
-    times = events.released
-    for row, n in enumerate(range(0, len(events.written), geometry.row_beats)):
-        seen = events.written[n] + 1
+    for row in range(-(-count(written) // row_beats)):
+        seen = at(written, row * row_beats) + 1
         if seen >= until:
             break
-        while released < len(times) and times[released] < seen:
+        while released < count(times) and at(times, released) < seen:
             released += 1
         most = max(most, row + 1 - released)
     return most

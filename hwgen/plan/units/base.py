@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
+
 from .. import latency
-from ..events import Process, Queue, Simulation
+from ..events import Process, Queue, Simulation, Times, add, at, count, process
 
 
 def beats_of(elements: int, lanes: int) -> int:
@@ -152,31 +154,34 @@ class BeatUnit(Unit):
         return [True] * self.input.beats
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
-        out = sim.queue(f"{self.name}.fifo", self.fifo, self.delay)
-        sim.processes.append(self._take(sim, source, out))
+        out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats, self.delay)
+        completes = np.array(self.completes(), np.bool_)
+        waits = sim.work(self.name).waits
+        sim.processes.append(
+            _take(source.push, source.pop, out.push, out.pop, waits, completes, sim.frames,
+                  out.depth, self.delay)
+        )  # fmt: skip
         return out
 
-    def _take(self, sim: Simulation, source: Queue, out: Queue) -> Process:
-        work = sim.work(self.name)
-        pushed, popped, push, pop = source.push, source.pop, out.push, out.pop
-        completes, depth, delay = self.completes(), out.depth, self.delay
-        time, waits, starved, blocked = -1, -depth, 0, 0
-        for beat, gives in enumerate(completes * sim.frames):
-            while len(pushed) <= beat:
-                yield
-            begin = time + 1
-            if pushed[beat] > time:
-                begin = pushed[beat] + 1
-                starved += begin - time - 1
-            time = begin
-            if gives:
-                if waits >= 0:
-                    while len(pop) <= waits:
-                        yield
-                    if pop[waits] >= time:
-                        time = pop[waits] + 1
-                        blocked += time - begin
-                waits += 1
-                push.append(time + delay)
-            popped.append(time)
-        work.starved, work.blocked = starved, blocked
+
+@process
+def _take(
+    pushed: Times, popped: Times, push: Times, pop: Times, work: Times, completes: Times,
+    frames: int, depth: int, delay: int,
+) -> Process:  # fmt: skip
+    time, waits = -1, -depth
+    for beat in range(frames * completes.size):
+        while count(pushed) <= beat:
+            yield 0
+        begin = max(time, at(pushed, beat)) + 1
+        work[0] += begin - time - 1
+        time = begin
+        if completes[beat % completes.size]:
+            if waits >= 0:
+                while count(pop) <= waits:
+                    yield 0
+                time = max(time, at(pop, waits) + 1)
+                work[1] += time - begin
+            waits += 1
+            add(push, time + delay)
+        add(popped, time)

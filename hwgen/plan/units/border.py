@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..events import Process, Queue, Simulation
+from ..events import Process, Queue, Simulation, Times, add, at, count, process
 from .base import Unit
 from .branch import JoinUnit
 
@@ -47,47 +47,57 @@ class UpsampleUnit(Unit):
         return super().memory_bits + 2 * self.row_beats * self.input.lanes * self.input.bits
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
-        out = sim.queue(f"{self.name}.fifo", self.fifo, 1)
-        rows = sim.frames * (self.input.beats // self.row_beats)
-        complete: list[int] = []
-        read: list[int] = []
-        sim.processes.append(self._write(source, rows, complete, read))
-        sim.processes.append(self._read(sim, out, rows, complete, read))
+        out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats, 1)
+        frame_rows = self.input.beats // self.row_beats
+        rows = sim.frames * frame_rows
+        complete, read = sim.events(frame_rows), sim.events(frame_rows)
+        beats = self.row_beats * self.factor[0] * self.factor[1]
+        waits = sim.work(self.name).waits
+        sim.processes.append(_write(source.push, source.pop, complete, read, rows, self.row_beats))
+        sim.processes.append(
+            _read(out.push, out.pop, out.depth, complete, read, waits, rows, beats)
+        )
         return out
 
-    def _write(self, source: Queue, rows: int, complete: list[int], read: list[int]) -> Process:
-        time = -1
-        for row in range(rows):
-            for _ in range(self.row_beats):
-                while len(source.push) <= len(source.pop):
-                    yield
-                time = max(time + 1, source.push[len(source.pop)] + 1)
-                if row >= 2:
-                    while len(read) <= row - 2:
-                        yield
-                    time = max(time, read[row - 2] + 1)
-                source.pop.append(time)
-            complete.append(time)
 
-    def _read(
-        self, sim: Simulation, out: Queue, rows: int, complete: list[int], read: list[int]
-    ) -> Process:
-        work = sim.work(self.name)
-        beats = self.row_beats * self.factor[0] * self.factor[1]
-        time = -1
-        for row in range(rows):
-            while len(complete) <= row:
-                yield
-            begin = max(time + 1, complete[row] + 1)
-            work.starved += begin - time - 1
-            time = begin - 1
-            for _ in range(beats):
-                begin = time = time + 1
-                n = len(out.push)
-                if n >= out.depth:
-                    while len(out.pop) <= n - out.depth:
-                        yield
-                    time = max(time, out.pop[n - out.depth] + 1)
-                work.blocked += time - begin
-                out.push.append(time + 1)
-            read.append(time)
+@process
+def _write(
+    pushed: Times, popped: Times, complete: Times, read: Times, rows: int, row_beats: int
+) -> Process:
+    time = -1
+    for row in range(rows):
+        for _ in range(row_beats):
+            while count(pushed) <= count(popped):
+                yield 0
+            time = max(time + 1, at(pushed, count(popped)) + 1)
+            if row >= 2:
+                while count(read) <= row - 2:
+                    yield 0
+                time = max(time, at(read, row - 2) + 1)
+            add(popped, time)
+        add(complete, time)
+
+
+@process
+def _read(
+    push: Times, pop: Times, depth: int, complete: Times, read: Times, work: Times, rows: int,
+    beats: int,
+) -> Process:  # fmt: skip
+    time = -1
+    for row in range(rows):
+        while count(complete) <= row:
+            yield 0
+        begin = max(time + 1, at(complete, row) + 1)
+        work[0] += begin - time - 1
+        time = begin - 1
+        for _ in range(beats):
+            time += 1
+            begin = time
+            n = count(push)
+            if n >= depth:
+                while count(pop) <= n - depth:
+                    yield 0
+                time = max(time, at(pop, n - depth) + 1)
+            work[1] += time - begin
+            add(push, time + 1)
+        add(read, time)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from ..events import Process, Queue, Simulation
+import numpy as np
+
+from ..events import Process, Queue, Simulation, Times, add, at, count, process
 from .base import StreamShape, Unit
 
 
@@ -41,28 +43,40 @@ class ForkUnit(Unit):
         return self.output.beats + 4
 
     def run(self, sim: Simulation, sources: list[Queue]) -> list[Queue]:
-        queues = [sim.queue(f"{self.name}.fifo{n}", depth, 0) for n, depth in enumerate(self.fifos)]
-        sim.processes.append(self._take(sim, sources[0], queues))
+        beats = self.input.beats
+        queues = [
+            sim.queue(f"{self.name}.fifo{n}", depth, beats, 0) for n, depth in enumerate(self.fifos)
+        ]
+        (source,) = sources
+        pushes, pops = tuple(q.push for q in queues), tuple(q.pop for q in queues)
+        depths, waits = np.array(self.fifos, np.int64), sim.work(self.name).waits
+        sim.processes.append(
+            _fork(source.push, source.pop, pushes, pops, depths, waits, sim.frames * beats)
+        )
         return queues
 
-    def _take(self, sim: Simulation, source: Queue, queues: list[Queue]) -> Process:
-        work = sim.work(self.name)
-        time = -1
-        for n in range(sim.frames * self.input.beats):
-            while len(source.push) <= n:
-                yield
-            begin = max(time + 1, source.push[n] + 1)
-            work.starved += begin - time - 1
-            time = begin
-            for queue in queues:
-                if n >= queue.depth:
-                    while len(queue.pop) <= n - queue.depth:
-                        yield
-                    time = max(time, queue.pop[n - queue.depth] + 1)
-            work.blocked += time - begin
-            source.pop.append(time)
-            for queue in queues:
-                queue.push.append(time)
+
+@process
+def _fork(
+    pushed: Times, popped: Times, pushes: tuple[Times, ...], pops: tuple[Times, ...],
+    depths: Times, work: Times, beats: int,
+) -> Process:  # fmt: skip
+    time = -1
+    for n in range(beats):
+        while count(pushed) <= n:
+            yield 0
+        begin = max(time + 1, at(pushed, n) + 1)
+        work[0] += begin - time - 1
+        time = begin
+        for reader in range(len(pops)):
+            if n >= depths[reader]:
+                while count(pops[reader]) <= n - depths[reader]:
+                    yield 0
+                time = max(time, at(pops[reader], n - depths[reader]) + 1)
+        work[1] += time - begin
+        add(popped, time)
+        for reader in range(len(pushes)):
+            add(pushes[reader], time)
 
 
 @dataclass(frozen=True)
@@ -76,8 +90,20 @@ class JoinUnit(Unit):
         return super().bounds | {"input": max(stream.beats for stream in self.inputs)}
 
     def run(self, sim: Simulation, sources: list[Queue]) -> list[Queue]:
-        out = sim.queue(f"{self.name}.fifo", self.fifo, self.delay)
-        sim.processes.append(self._take(sim, sources, out))
+        out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats, self.delay)
+        order = self.order()
+        taken = np.zeros((len(order), len(sources)), np.bool_)
+        for beat, inputs in enumerate(order):
+            taken[beat, list(inputs)] = True
+        waited = taken.copy()
+        if self.waits:
+            waited[0] = [True] + [False] * (len(sources) - 1)
+        pushes, pops = tuple(q.push for q in sources), tuple(q.pop for q in sources)
+        waits = sim.work(self.name).waits
+        sim.processes.append(
+            _join(pushes, pops, out.push, out.pop, waits, taken, waited, sim.frames, out.depth,
+                  self.delay)
+        )  # fmt: skip
         return [out]
 
     def order(self) -> list[tuple[int, ...]]:
@@ -88,29 +114,32 @@ class JoinUnit(Unit):
     waits: ClassVar[bool] = False
     """Whether the first beat of a frame waits for the input even where it takes nothing."""
 
-    def _take(self, sim: Simulation, sources: list[Queue], out: Queue) -> Process:
-        work = sim.work(self.name)
-        order = self.order()
-        time, n = -1, 0
-        for _ in range(sim.frames):
-            for beat, taken in enumerate(order):
-                begin = time + 1
-                for source in (0,) if self.waits and beat == 0 else taken:
-                    queue = sources[source]
-                    while len(queue.push) <= len(queue.pop):
-                        yield
-                    begin = max(begin, queue.push[len(queue.pop)] + 1)
-                work.starved += begin - time - 1
-                time = begin
-                if n >= out.depth:
-                    while len(out.pop) <= n - out.depth:
-                        yield
-                    time = max(time, out.pop[n - out.depth] + 1)
-                work.blocked += time - begin
-                for source in taken:
-                    sources[source].pop.append(time)
-                out.push.append(time + self.delay)
-                n += 1
+
+@process
+def _join(
+    pushes: tuple[Times, ...], pops: tuple[Times, ...], push: Times, pop: Times, work: Times,
+    taken: Times, waited: Times, frames: int, depth: int, delay: int,
+) -> Process:  # fmt: skip
+    time = -1
+    for n in range(frames * taken.shape[0]):
+        beat = n % taken.shape[0]
+        begin = time + 1
+        for source in range(len(pushes)):
+            if waited[beat, source]:
+                while count(pushes[source]) <= count(pops[source]):
+                    yield 0
+                begin = max(begin, at(pushes[source], count(pops[source])) + 1)
+        work[0] += begin - time - 1
+        time = begin
+        if n >= depth:
+            while count(pop) <= n - depth:
+                yield 0
+            time = max(time, at(pop, n - depth) + 1)
+        work[1] += time - begin
+        for source in range(len(pops)):
+            if taken[beat, source]:
+                add(pops[source], time)
+        add(push, time + delay)
 
 
 @dataclass(frozen=True)

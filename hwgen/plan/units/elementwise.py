@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..events import Process, Queue, Simulation
+import numpy as np
+
+from ..events import Process, Queue, Simulation, Times, add, at, count, process
 from .base import BeatUnit, StreamShape, Unit, beats_of
 
 
@@ -92,63 +94,68 @@ class RegroupUnit(Unit):
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         # Not a FIFO of beats: its level counts elements, its room follows from that.
-        out = sim.queue(f"{self.name}.fifo", 0)
+        out = sim.queue(f"{self.name}.fifo", 0, self.output.beats)
         sizes_in, sizes_out = _beat_sizes(self.input), _beat_sizes(self.output)
-        out.weight_in = lambda n: sizes_out[n % len(sizes_out)]
-        out.weight_out = out.weight_in
         del sim.levels[f"{self.name}.fifo"]
         sim.levels[f"{self.name}.elements"] = lambda until: _element_high_water(
             source.pop, out.pop, sizes_in, sizes_out, until
         )
-        sim.processes.append(self._take(sim, source, out, sizes_in, sizes_out))
+        waits = sim.work(self.name).waits
+        sim.processes.append(
+            _take(source.push, source.pop, out.push, out.pop, waits, sizes_in, sizes_out,
+                  sim.frames, self.input.lanes, self.elements)
+        )  # fmt: skip
         return out
 
-    def _take(
-        self, sim: Simulation, source: Queue, out: Queue, sizes_in: list[int], sizes_out: list[int]
-    ) -> Process:
-        pushed, popped, push, pop = source.push, source.pop, out.push, out.pop
-        lanes, capacity = self.input.lanes, self.elements
-        work = sim.work(self.name)
-        time, taken, offered = -1, 0, 0
-        given, givens = 0, 0
-        for beat in range(sim.frames * len(sizes_in)):
-            while len(pushed) <= beat:
-                yield
-            begin = max(time + 1, pushed[beat] + 1)
-            work.starved += begin - time - 1
-            time = begin
-            # Room for a whole beat, counting what had left before this cycle.
-            while taken - given + lanes > capacity:
-                while len(pop) <= givens:
-                    yield
-                time = max(time, pop[givens] + 1)
-                given += sizes_out[givens % len(sizes_out)]
-                givens += 1
-            work.blocked += time - begin
-            taken += sizes_in[beat % len(sizes_in)]
-            popped.append(time)
-            while offered + sizes_out[len(push) % len(sizes_out)] <= taken:
-                offered += sizes_out[len(push) % len(sizes_out)]
-                push.append(time)
+
+@process
+def _take(
+    pushed: Times, popped: Times, push: Times, pop: Times, work: Times, sizes_in: Times,
+    sizes_out: Times, frames: int, lanes: int, capacity: int,
+) -> Process:  # fmt: skip
+    time, taken, offered, given, givens = -1, 0, 0, 0, 0
+    for beat in range(frames * sizes_in.size):
+        while count(pushed) <= beat:
+            yield 0
+        begin = max(time + 1, at(pushed, beat) + 1)
+        work[0] += begin - time - 1
+        time = begin
+        # Room for a whole beat, counting what had left before this cycle.
+        while taken - given + lanes > capacity:
+            while count(pop) <= givens:
+                yield 0
+            time = max(time, at(pop, givens) + 1)
+            given += sizes_out[givens % sizes_out.size]
+            givens += 1
+        work[1] += time - begin
+        taken += sizes_in[beat % sizes_in.size]
+        add(popped, time)
+        while offered + sizes_out[count(push) % sizes_out.size] <= taken:
+            offered += sizes_out[count(push) % sizes_out.size]
+            add(push, time)
+            if count(push) == frames * sizes_out.size:
+                break
 
 
-def _beat_sizes(stream: StreamShape) -> list[int]:
+def _beat_sizes(stream: StreamShape) -> Times:
     """Elements of each beat of a frame."""
     beats = beats_of(stream.channels, stream.lanes)
     pixel = [stream.lanes] * (beats - 1) + [stream.channels - (beats - 1) * stream.lanes]
-    return pixel * stream.pixels
+    return np.array(pixel * stream.pixels, np.int64)
 
 
+@process
 def _element_high_water(
-    taken: list[int], given: list[int], sizes_in: list[int], sizes_out: list[int], until: int
+    taken: Times, given: Times, sizes_in: Times, sizes_out: Times, until: int
 ) -> int:
     level = most = n_out = 0
-    for n, time in enumerate(taken):
+    for n in range(count(taken)):
+        time = at(taken, n)
         if time + 1 >= until:
             break
-        level += sizes_in[n % len(sizes_in)]
-        while n_out < len(given) and given[n_out] <= time:
-            level -= sizes_out[n_out % len(sizes_out)]
+        level += sizes_in[n % sizes_in.size]
+        while n_out < count(given) and at(given, n_out) <= time:
+            level -= sizes_out[n_out % sizes_out.size]
             n_out += 1
         most = max(most, level)
     return most

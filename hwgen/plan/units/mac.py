@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import cycle
 from typing import Any, ClassVar
+
+import numpy as np
 
 from .. import latency
 from ..drain_events import drain_process
-from ..events import Process, Queue, Simulation
+from ..events import Process, Queue, Simulation, Times, add, at, count, process
 from .base import Unit, beats_of
 from .windowed import WindowedUnit
 
@@ -94,16 +94,17 @@ class MacUnit(Unit):
     def choices(self) -> dict[str, Any]:
         return super().choices() | {"pe": self.pe, "simd": self.simd, "pixels": self.pixels}
 
-    def word_beats(self) -> Iterator[int]:
-        """Beats in which each shadow word leaves, for ever."""
+    def word_beats(self) -> list[int]:
+        """Beats in which each shadow word leaves, over and over."""
         widths = (min(self.pe, self.outputs - n * self.pe) for n in range(self.out_folds))
-        return cycle([beats_of(width, self.output.lanes) for width in widths])
+        return [beats_of(width, self.output.lanes) for width in widths]
 
     def drain(self, sim: Simulation, shadow: Queue, words: int) -> Queue:
         """Add the drain; returns the output queue."""
         delay = latency.requantizer(self.multiplies, self.outputs)
-        out = sim.queue(f"{self.name}.fifo", self.fifo, delay)
-        sim.processes.append(drain_process(shadow, out, words, self.word_beats(), delay))
+        out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats, delay)
+        beats = np.array(self.word_beats(), np.int64)
+        sim.processes.append(drain_process(shadow, out, words, beats, delay))
         return out
 
 
@@ -122,50 +123,60 @@ class ConvUnit(WindowedUnit, MacUnit):
     def generous(self, field: str) -> int:
         return self.mac_latency + 4 if field == "shadow" else super().generous(field)
 
-    def word_beats(self) -> Iterator[int]:
+    def word_beats(self) -> list[int]:
         if self.pixels == 1:
             return super().word_beats()
         beats, full = beats_of(self.outputs, self.output.lanes), self.geometry.groups - 1
         last = self.geometry.out_size[1] - full * self.pixels
-        return cycle([self.pixels * beats] * full + [last * beats])
+        return [self.pixels * beats] * full + [last * beats]
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         g = self.geometry
         ready = self.window_queue(sim, source)
         # A window's place is given back early where a word's place is sure a cycle before.
-        shadow = sim.queue(f"{self.name}.shadow", self.shadow, self.mac_latency + 1)
-        windows = sim.frames * g.out_size[0] * g.groups
-        sim.processes.append(self._compute(sim, ready, shadow, windows))
-        return self.drain(sim, shadow, windows * self.out_folds)
+        count_of = g.out_size[0] * g.groups
+        words = count_of * self.out_folds
+        shadow = sim.queue(f"{self.name}.shadow", self.shadow, words, self.mac_latency + 1)
+        work = sim.work(self.name, count_of)
+        sim.processes.append(
+            _compute_windows(
+                ready.push, ready.pop, ready.freed, shadow.push, shadow.pop, work.issued,
+                work.waits, sim.frames * count_of, self.out_folds, self.tap_folds, shadow.depth,
+                self.mac_latency,
+            )
+        )  # fmt: skip
+        return self.drain(sim, shadow, sim.frames * words)
 
-    def _compute(self, sim: Simulation, source: Queue, shadow: Queue, windows: int) -> Process:
-        work = sim.work(self.name)
-        given, push, pop = source.push, shadow.push, shadow.pop
-        folds, cycles, depth = self.out_folds, self.tap_folds, shadow.depth
-        delay = self.mac_latency
-        time, word = -1, 0
-        for window in range(windows):
-            while len(given) <= window:
-                yield
-            begin = max(time + 1, given[window] + 1)
-            work.starved += begin - time - 1
-            work.issued.append(begin)
-            time = begin - 1
-            early = False
-            for _ in range(folds):
-                ready = time = time + cycles
-                room = 0
-                if word >= depth:
-                    while len(pop) <= word - depth:
-                        yield
-                    room = pop[word - depth] + 1
-                time = max(time, room)
-                early = cycles > 1 and room < ready
-                work.blocked += time - ready
-                push.append(time + delay)
-                word += 1
-            source.pop.append(time)
-            source.freed.append(time - early)
+
+@process
+def _compute_windows(
+    given: Times, taken: Times, freed: Times, push: Times, pop: Times, issued: Times, work: Times,
+    windows: int, folds: int, cycles: int, depth: int, delay: int,
+) -> Process:  # fmt: skip
+    time, word = -1, 0
+    for window in range(windows):
+        while count(given) <= window:
+            yield 0
+        begin = max(time + 1, at(given, window) + 1)
+        work[0] += begin - time - 1
+        add(issued, begin)
+        time = begin - 1
+        early = 0
+        for _ in range(folds):
+            time += cycles
+            ready = time
+            room = 0
+            if word >= depth:
+                while count(pop) <= word - depth:
+                    yield 0
+                room = at(pop, word - depth) + 1
+            time = max(time, room)
+            early = 1 if cycles > 1 and room < ready else 0
+            work[1] += time - ready
+            add(push, time + delay)
+            word += 1
+        add(taken, time)
+        add(freed, time - early)
 
 
 @dataclass(frozen=True)
@@ -190,33 +201,40 @@ class DenseUnit(MacUnit):
         return super().generous(field)
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
-        shadow = sim.queue(f"{self.name}.shadow", self.shadow, self.mac_latency)
-        sim.processes.append(self._compute(sim, source, shadow))
+        shadow = sim.queue(f"{self.name}.shadow", self.shadow, self.out_folds, self.mac_latency)
+        work = sim.work(self.name, self.tap_folds)
+        sim.processes.append(
+            _compute_beats(
+                source.push, source.pop, shadow.push, shadow.pop, work.issued, work.waits,
+                sim.frames, self.tap_folds, self.out_folds, shadow.depth, self.mac_latency,
+            )
+        )  # fmt: skip
         return self.drain(sim, shadow, sim.frames * self.out_folds)
 
-    def _compute(self, sim: Simulation, source: Queue, shadow: Queue) -> Process:
-        work = sim.work(self.name)
-        pushed, popped, push, pop = source.push, source.pop, shadow.push, shadow.pop
-        folds, depth, delay = self.out_folds, shadow.depth, self.mac_latency
-        time, word = -1, 0
-        for _ in range(sim.frames):
-            for beat in range(self.tap_folds):
-                while len(pushed) <= len(popped):
-                    yield
-                begin = max(time + 1, pushed[len(popped)] + 1)
-                work.starved += begin - time - 1
-                work.issued.append(begin)
-                if beat < self.tap_folds - 1:
-                    time = begin + folds - 1
-                else:
-                    time = begin - 1
-                    for _ in range(folds):
-                        time += 1
-                        if word >= depth:
-                            while len(pop) <= word - depth:
-                                yield
-                            work.blocked += max(0, pop[word - depth] + 1 - time)
-                            time = max(time, pop[word - depth] + 1)
-                        push.append(time + delay)
-                        word += 1
-                popped.append(time)
+
+@process
+def _compute_beats(
+    pushed: Times, popped: Times, push: Times, pop: Times, issued: Times, work: Times, frames: int,
+    beats: int, folds: int, depth: int, delay: int,
+) -> Process:  # fmt: skip
+    time, word = -1, 0
+    for n in range(frames * beats):
+        while count(pushed) <= n:
+            yield 0
+        begin = max(time + 1, at(pushed, n) + 1)
+        work[0] += begin - time - 1
+        add(issued, begin)
+        if (n + 1) % beats != 0:
+            time = begin + folds - 1
+        else:
+            time = begin - 1
+            for _ in range(folds):
+                time += 1
+                if word >= depth:
+                    while count(pop) <= word - depth:
+                        yield 0
+                    work[1] += max(0, at(pop, word - depth) + 1 - time)
+                    time = max(time, at(pop, word - depth) + 1)
+                add(push, time + delay)
+                word += 1
+        add(popped, time)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ...geometry import WindowGeometry
 from .. import latency
-from ..events import Process, Queue, Simulation
+from ..events import Process, Queue, Simulation, Times, add, at, count, process
 from .base import BeatUnit
 from .windowed import WindowedUnit, row_burst
 
@@ -59,30 +59,37 @@ class WindowPoolUnit(WindowedUnit):
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         ready = self.window_queue(sim, source)
-        out = sim.queue(f"{self.name}.fifo", self.fifo)
-        sim.processes.append(self._reduce(sim, ready, out))
+        out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats)
+        work = sim.work(self.name, self.output.pixels)
+        delay = latency.window_pool(self.geometry.kernel[0] * self.geometry.kernel[1])
+        sim.processes.append(
+            _reduce(ready.push, ready.pop, ready.freed, out.push, out.pop, work.issued, work.waits,
+                    sim.frames * self.output.pixels, self.geometry.beats, out.depth, delay)
+        )  # fmt: skip
         return out
 
-    def _reduce(self, sim: Simulation, source: Queue, out: Queue) -> Process:
-        work = sim.work(self.name)
-        given, push, pop = source.push, out.push, out.pop
-        delay = latency.window_pool(self.geometry.kernel[0] * self.geometry.kernel[1])
-        time = -1
-        for window in range(sim.frames * self.output.pixels):
-            while len(given) <= window:
-                yield
-            begin = max(time + 1, given[window] + 1)
-            work.starved += begin - time - 1
-            work.issued.append(begin)
-            time = begin - 1
-            for _ in range(self.geometry.beats):
-                time += 1
-                n = len(push)
-                if n >= out.depth:
-                    while len(pop) <= n - out.depth:
-                        yield
-                    work.blocked += max(0, pop[n - out.depth] + 1 - time)
-                    time = max(time, pop[n - out.depth] + 1)
-                push.append(time + delay)
-            source.pop.append(time)
-            source.freed.append(time)
+
+@process
+def _reduce(
+    given: Times, taken: Times, freed: Times, push: Times, pop: Times, issued: Times, work: Times,
+    windows: int, beats: int, depth: int, delay: int,
+) -> Process:  # fmt: skip
+    time = -1
+    for window in range(windows):
+        while count(given) <= window:
+            yield 0
+        begin = max(time + 1, at(given, window) + 1)
+        work[0] += begin - time - 1
+        add(issued, begin)
+        time = begin - 1
+        for _ in range(beats):
+            time += 1
+            n = count(push)
+            if n >= depth:
+                while count(pop) <= n - depth:
+                    yield 0
+                work[1] += max(0, at(pop, n - depth) + 1 - time)
+                time = max(time, at(pop, n - depth) + 1)
+            add(push, time + delay)
+        add(taken, time)
+        add(freed, time)
