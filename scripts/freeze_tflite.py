@@ -25,11 +25,15 @@ sys.path.insert(0, str(ROOT))
 from tests.helpers.oracle_inputs import FRAMES, SEED, digest, frames  # noqa: E402
 
 RUNTIMES = ("tflm", "xnnpack", "reference")
-LABELLED = {
-    "mlperf_tiny_ic_resnet8_int8.tflite": ("cifar10_test5k_train5k.npz", "x_test", "y_test"),
-    "mlperf_tiny_kws_dscnn_int8.tflite": ("kws01_mfcc_int8_1000.npz", "x", "y"),
-}
-"""Files of samples, and the arrays of inputs (unsigned ones are less 128) and labels."""
+LABELLED: dict[str, dict[str, Any]] = {
+    "mlperf_tiny_ic_resnet8_int8.tflite": {
+        "data": "cifar10_test5k_train5k.npz", "inputs": "x_test", "labels": "y_test", "less": 128,
+    },
+    "mlperf_tiny_kws_dscnn_int8.tflite": {
+        "data": "kws01_mfcc_int8_1000.npz", "inputs": "x", "labels": "y", "less": 0,
+    },
+}  # fmt: skip
+"""Files of samples, their arrays, and what is taken from inputs to make them the model's."""
 SCORES = ROOT / "tests" / "importers" / "shared_scores.json"
 
 
@@ -107,13 +111,13 @@ def digests(arrays: dict[str, Array]) -> dict[str, str]:
 
 def labelled(model: str, folder: Path) -> tuple[Array, Array]:
     """Integer inputs of a model, in the shape of the file, and labels."""
-    name, inputs, labels = LABELLED[model]
-    with np.load(folder / name) as data:
-        x, y = data[inputs], data[labels]
-    return (x.astype(np.int16) - 128 if x.dtype == np.uint8 else x).astype(np.int8), y
+    entry = LABELLED[model]
+    with np.load(folder / entry["data"]) as data:
+        x, y = data[entry["inputs"]].astype(np.int16) - entry["less"], data[entry["labels"]]
+    return x.astype(np.int8), y
 
 
-def scores(path: Path, folder: Path) -> dict[str, dict[str, Any]]:
+def scores(path: Path, folder: Path) -> dict[str, Any]:
     """What each runtime scores with a model, and a digest of its outputs."""
     x, y = labelled(path.name, folder)
     shape = lite(path, "xnnpack").get_input_details()[0]["shape"]
@@ -124,7 +128,7 @@ def scores(path: Path, folder: Path) -> dict[str, dict[str, Any]]:
         right = int((outputs.argmax(axis=1) == y).sum())
         result[runtime] = {"right": right, "of": len(y), "digest": digest([outputs])}
         print(f"{path.name}: {runtime} {right} of {len(y)}", flush=True)
-    return result
+    return LABELLED[path.name] | {"runtimes": result}
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -16,8 +17,9 @@ import numpy as np
 
 from ..emit.c import c_files
 from ..emit.c.layer import storage
-from ..errors import ToolError, UserError
-from ..ir import Graph
+from ..errors import ToolError
+from ..ir import Graph, Tensor
+from ..ir.graph import check_inputs
 from . import tools
 
 Array = np.ndarray[Any, Any]
@@ -38,12 +40,15 @@ class CEngine:
         inputs: Mapping[str, Array],
         progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, Array]:
-        """Outputs of frames, as ir.execute gives them: int64, the frames first."""
+        """Outputs of frames, as ir.execute gives them: int64, the frames first.
+
+        Raises UserError for the inputs that ir.execute refuses.
+        """
         graph = self.graph
-        given = [self._checked(t.name, t.shape, storage(t), inputs) for t in graph.inputs]
-        frames = len(given[0])
+        checked, frames = check_inputs(graph, inputs)
+        given = [np.ascontiguousarray(checked[t.name], _dtype(t)) for t in graph.inputs]
         outputs = {
-            name: np.empty((frames, *graph.tensors[name].shape), _dtype(graph, name))
+            name: np.empty((frames, *graph.tensors[name].shape), _dtype(graph.tensors[name]))
             for name in graph.outputs
         }
         arrays = [*given, *outputs.values()]
@@ -56,38 +61,38 @@ class CEngine:
                 progress(frame, frames)
         return {name: array.astype(np.int64) for name, array in outputs.items()}
 
-    def _checked(
-        self, name: str, shape: tuple[int, ...], kind: str, inputs: Mapping[str, Array]
-    ) -> Array:
-        if name not in inputs:
-            raise UserError(f"input {name!r} is missing")
-        array = np.asarray(inputs[name])
-        if array.shape[1:] != shape:
-            raise UserError(f"input {name!r} has shape {array.shape}, (frames, "
-                            f"{', '.join(map(str, shape))}) is needed")  # fmt: skip
-        tensor = self.graph.tensors[name]
-        if array.size and not tensor.type.min <= array.min() <= array.max() <= tensor.type.max:
-            raise UserError(f"input {name!r} has integers outside {tensor.type}")
-        return np.ascontiguousarray(array, np.dtype(kind[:-2]))
 
-
-def _dtype(graph: Graph, name: str) -> Any:
-    return np.dtype(storage(graph.tensors[name])[:-2])
+def _dtype(tensor: Tensor) -> Any:
+    return np.dtype(storage(tensor).removesuffix("_t"))
 
 
 def _library(graph: Graph) -> tuple[Any, Array]:
     files = c_files(graph, STEM)
     compiler = tools.c_compiler().require()
-    digest = hashlib.sha256("".join([compiler, *_FLAGS, *files.values()]).encode()).hexdigest()
+    # What is compiled for one processor may not run on another that shares the cache.
+    parts = [compiler, *_FLAGS, _processor(), *files.values()]
+    digest = hashlib.sha256("".join(parts).encode()).hexdigest()
     kept = tools.cache_directory("c") / f"{digest[:32]}.so"
     if not kept.exists():
         _compile(compiler, files, kept)
-    library = ctypes.CDLL(str(kept))
+    try:
+        library = ctypes.CDLL(str(kept))
+    except OSError as error:
+        raise ToolError(f"{kept} can not be loaded ({error}); delete it and try again") from None
     run = getattr(library, f"{STEM}_run")
     run.restype = None
     run.argtypes = [ctypes.c_void_p] * (len(graph.inputs) + len(graph.outputs) + 1)
     size = next(line for line in files[f"{STEM}.h"].splitlines() if "WORKSPACE_BYTES" in line)
     return run, np.empty(-(-int(size.split()[-1]) // 8), np.int64)
+
+
+def _processor() -> str:
+    """What the compiler may see of this processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
 def _compile(compiler: str, files: Mapping[str, str], kept: Path) -> None:

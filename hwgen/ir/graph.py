@@ -161,11 +161,7 @@ def execute(
     wanted = list(dict.fromkeys(graph.outputs if edges is None else edges))
     if unknown := [name for name in wanted if name not in graph.tensors]:
         raise UserError(f"{unknown[0]!r} is not an edge of the graph")
-    checked = {t.name: check_input(t, inputs.get(t.name)) for t in graph.inputs}
-    frames = {len(a) for a in checked.values()}
-    if len(frames) != 1:
-        raise UserError(f"inputs have different numbers of frames: {sorted(frames)}")
-    total = frames.pop()
+    checked, total = check_inputs(graph, inputs)
     step = max(1, CHUNK_ELEMENTS // max(t.size for t in graph.tensors.values()))
     parts: dict[str, list[IntArray]] = {name: [] for name in wanted}
     for start in range(0, total, step):
@@ -183,6 +179,20 @@ def execute(
         else np.zeros((0, *graph.tensors[name].shape), np.int64)
         for name, chunks in parts.items()
     }
+
+
+def check_inputs(
+    graph: Graph, inputs: Mapping[str, IntArray | None]
+) -> tuple[dict[str, IntArray], int]:
+    """All inputs of a graph as check_input gives them, and how many frames they have.
+
+    Raises UserError, also where inputs have different numbers of frames.
+    """
+    checked = {t.name: check_input(t, inputs.get(t.name)) for t in graph.inputs}
+    frames = {len(a) for a in checked.values()}
+    if len(frames) != 1:
+        raise UserError(f"inputs have different numbers of frames: {sorted(frames)}")
+    return checked, frames.pop()
 
 
 def check_input(tensor: Tensor, array: Any) -> IntArray:

@@ -73,14 +73,12 @@ class Queue:
     ``delay``: a slot is reserved so many cycles before its push (None: the queue has another rule).
     """
 
-    __slots__ = ("delay", "depth", "freed", "name", "pop", "push", "weight_in", "weight_out")
+    __slots__ = ("delay", "depth", "freed", "name", "pop", "push")
 
     def __init__(self, name: str, depth: int, size: int, delay: int | None = None) -> None:
         self.name, self.depth, self.delay = name, depth, delay
         self.push, self.pop = new_times(size), new_times(size)
         self.freed = self.pop
-        self.weight_in: Times | None = None
-        self.weight_out: Times | None = None
 
     @property
     def sufficient(self) -> int | None:
@@ -92,19 +90,12 @@ class Queue:
         return int(np.max(np.arange(1, len(reserved) + 1) - freed))
 
     def high_water(self, until: int) -> int:
-        """Most entries held at the start of any cycle before ``until``.
-
-        Entries weigh 1 each unless ``weight_in`` and ``weight_out`` give the amounts that pushes
-        add and pops take away, frame after frame the same.
-        """
-        one = np.ones(1, np.int64)
-        add, take = self.weight_in, self.weight_out
-        return _most(self.push, self.pop, one if add is None else add,
-                     one if take is None else take, until)  # fmt: skip
+        """Most entries held at the start of any cycle before ``until``."""
+        return int(_most(self.push, self.pop, until))
 
 
 @process
-def _most(push: Times, pop: Times, adds: Times, takes: Times, until: int) -> int:
+def _most(push: Times, pop: Times, until: int) -> int:
     level = most = n_pop = 0
     for n in range(count(push)):
         time = at(push, n)
@@ -112,9 +103,9 @@ def _most(push: Times, pop: Times, adds: Times, takes: Times, until: int) -> int
             break
         # The level after this push is seen in cycle time + 1, with all pops up to time.
         while n_pop < count(pop) and at(pop, n_pop) < time + 1:
-            level -= takes[n_pop % takes.size]
+            level -= 1
             n_pop += 1
-        level += adds[n % adds.size]
+        level += 1
         if n + 1 == count(push) or at(push, n + 1) != time:
             most = max(most, level)
     return most
@@ -222,7 +213,7 @@ class Simulation:
         while active:
             # Counting events is not free: many rounds go between two looks.
             for _ in range(_ROUNDS):
-                active = [process for process in active if next(process, None) is not None]
+                active = [one for one in active if next(one, None) is not None]
             before, happened = happened, sum(int(times[0]) for times in self._events)
             if active and happened == before:
                 raise Deadlock

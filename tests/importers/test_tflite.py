@@ -86,11 +86,6 @@ def test_real_models_equal_the_runtime(
     assert oracle_inputs.digest([got[graph.outputs[0]]]) == SHARED[name][runtime]
 
 
-LABELLED = {
-    "mlperf_tiny_ic_resnet8_int8.tflite": ("cifar10_test5k_train5k.npz", "x_test", "y_test"),
-    "mlperf_tiny_kws_dscnn_int8.tflite": ("kws01_mfcc_int8_1000.npz", "x", "y"),
-}
-"""As scripts/freeze_tflite.py takes them."""
 SCORES = json.loads((Path(__file__).parent / "shared_scores.json").read_text())
 
 
@@ -102,14 +97,12 @@ def test_scores_are_the_runtime_s(name: str, runtime: str, shared: Callable[[str
         pytest.skip("no C compiler: golden alone takes minutes")
     graph = load(shared(f"models/tflite/{name}"), runtime=runtime)
     (x,), (out,) = graph.inputs, graph.outputs
-    data, inputs, labels = LABELLED[name]
-    with np.load(shared(f"data/{data}")) as samples:
-        values, wanted = samples[inputs].astype(np.int64), samples[labels]
-    if inputs == "x_test":
-        values -= 128
-    values = values.reshape(-1, *x.shape)
+    entry = SCORES[name]
+    with np.load(shared(f"data/{entry['data']}")) as samples:
+        values, wanted = samples[entry["inputs"]].astype(np.int64), samples[entry["labels"]]
+    values = values.reshape(-1, *x.shape) - entry["less"]
     got = CEngine(graph).execute({x.name: values})[out]
-    score = SCORES[name][runtime]
+    score = entry["runtimes"][runtime]
     assert oracle_inputs.digest([got]) == score["digest"]
     assert int((got.argmax(axis=1) == wanted).sum()) == score["right"]
     assert len(wanted) == score["of"]

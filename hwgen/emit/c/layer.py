@@ -8,7 +8,7 @@ from typing import Any
 
 from ...ir import Node, Tensor
 from .arith import Helpers
-from .text import integer_type, table
+from .text import integer_type, number, table
 
 
 @dataclass
@@ -52,8 +52,6 @@ class Layer:
 
     def per_channel(self, what: str, values: Any, index: str) -> str:
         """An expression of one number, or of one a channel."""
-        from .text import number
-
         flat = [int(v) for v in values.reshape(-1)]
         if len(set(flat)) == 1:
             return number(flat[0])

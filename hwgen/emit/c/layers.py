@@ -14,6 +14,7 @@ from ...numeric.scaling import FIXED_FRAC
 from . import linear
 from .arith import MAX_SHIFT, check_bits
 from .layer import Layer, storage
+from .softmax import gemmlowp_softmax
 from .text import loop, number
 
 
@@ -36,11 +37,12 @@ def _each_scaled(layer: Layer, lines: list[str], value: str, bits: int) -> list[
     then becomes narrow; compilers turn each of the two into vectors, but not both at once."""
     op, channels = layer.op, layer.output.channels
     uniform = all(np.size(getattr(op, name)) == 1 for name in ("mult", "shift", "bias"))
-    run = prod(layer.output.shape[-2:]) if uniform else channels
+    size = layer.output.size
+    run = max(n for n in range(1, 257) if size % n == 0) if uniform else channels
     if op.clip is not None:
         value = layer.helpers.clamp(value, *op.clip, bits=bits)
     return [
-        f"for (int32_t i = 0; i < {layer.output.size // run}; i++) {{",
+        f"for (int32_t i = 0; i < {size // run}; i++) {{",
         f"    int{bits}_t wide[{run}];",
         f"    {loop('c', run)} {{",
         *(f"        {line}" for line in lines),
@@ -289,10 +291,8 @@ def argmax(layer: Layer) -> list[str]:
 
 def softmax(layer: Layer) -> list[str]:
     """gemmlowp's softmax of each pixel."""
-    from .softmax import function
-
     op, channels = layer.op, layer.x.channels
-    name = function(layer.helpers)
+    name = gemmlowp_softmax(layer.helpers)
     pixels = layer.x.size // channels
     source, kind = storage(layer.x), storage(layer.output)
     return [

@@ -53,17 +53,29 @@ def _files(graph: Graph, stem: str) -> dict[str, str]:
         if isinstance(node.op, _MOVES_NOTHING):
             continue
         try:
-            layers.append(
-                _function(graph, node, f"layer_{number}_{identifier(node.name)}", helpers)
-            )
+            layers.append(_function(graph, node, _layer_name(number, node), helpers))
         except UserError as error:
             raise UserError(error.reason, layer=node.name, hint=error.hint) from None
     memory = _placed(graph, places)
     run = _run(graph, stem, places, memory)
-    head = f'/* {graph.name}: made by hwgen; see {stem}.h. */\n#include "{stem}.h"\n\n'
+    head = f'/* {_title(graph)}: made by hwgen; see {stem}.h. */\n#include "{stem}.h"\n\n'
     body = "\n".join(layers)
     source = head + helpers.text() + "\n" + body + "\n" + run
     return {f"{stem}.c": source, f"{stem}.h": _header(graph, stem, memory)}
+
+
+def _title(graph: Graph) -> str:
+    """The network's name as a comment may hold it."""
+    return re.sub(r"[^ -~]", "?", graph.name).replace("*/", "* /")
+
+
+def _parameters(graph: Graph) -> tuple[list[str], list[str]]:
+    """Names of the parameters for inputs and outputs: numbered, so that no two are the same and
+    none is a word of C."""
+    return (
+        [f"in{n}_{identifier(t.name)}" for n, t in enumerate(graph.inputs)],
+        [f"out{n}_{identifier(name)}" for n, name in enumerate(graph.outputs)],
+    )
 
 
 def _layer_name(number: int, node: Node) -> str:
@@ -130,18 +142,23 @@ def _placed(graph: Graph, places: dict[str, str]) -> _Memory:
 
 
 def _signature(graph: Graph, stem: str) -> str:
-    inputs = [f"const {storage(t)} *{identifier(t.name)}" for t in graph.inputs]
-    outputs = [f"{storage(graph.tensors[n])} *out_{identifier(n)}" for n in graph.outputs]
+    names_in, names_out = _parameters(graph)
+    inputs = [f"const {storage(t)} *{name}" for t, name in zip(graph.inputs, names_in, strict=True)]
+    outputs = [
+        f"{storage(graph.tensors[n])} *{name}"
+        for n, name in zip(graph.outputs, names_out, strict=True)
+    ]
     return f"void {stem}_run({', '.join([*inputs, *outputs])}, void *workspace)"
 
 
 def _run(graph: Graph, stem: str, places: dict[str, str], memory: _Memory) -> str:
-    given = {t.name for t in graph.inputs}
+    names_in, names_out = _parameters(graph)
+    given = {t.name: name for t, name in zip(graph.inputs, names_in, strict=True)}
 
     def pointer(name: str, constant: bool) -> str:
         place, tensor = places[name], graph.tensors[name]
         if place in given:
-            return identifier(place)
+            return given[place]
         kind = f"{'const ' if constant else ''}{storage(tensor)} *"
         return f"({kind})(bytes + {memory.offsets[place]})"
 
@@ -152,10 +169,10 @@ def _run(graph: Graph, stem: str, places: dict[str, str], memory: _Memory) -> st
         reads = [pointer(name, True) for name in node.inputs]
         name = _layer_name(number, node)
         lines.append(f"{name}({', '.join(reads)}, {pointer(node.name, False)});")
-    for name in graph.outputs:
+    for name, target in zip(graph.outputs, names_out, strict=True):
         tensor = graph.tensors[name]
         lines += [f"for (int32_t i = 0; i < {tensor.size}; i++) {{",
-                  f"    out_{identifier(name)}[i] = ({pointer(name, True)})[i];", "}"]  # fmt: skip
+                  f"    {target}[i] = ({pointer(name, True)})[i];", "}"]  # fmt: skip
     if all(places[name] in given for name in graph.outputs):
         lines.append("(void)bytes;")
     return f"{_signature(graph, stem)}\n{{\n{indented(lines)}}}\n"
@@ -164,17 +181,18 @@ def _run(graph: Graph, stem: str, places: dict[str, str], memory: _Memory) -> st
 def _header(graph: Graph, stem: str, memory: _Memory) -> str:
     guard = f"{stem.upper()}_H"
     described = [
-        f"   {what} {identifier(t.name)}: {list(t.shape)} of {t.type}"
-        for what, tensors in (
-            ("input", graph.inputs), ("output", [graph.tensors[n] for n in graph.outputs])
+        f"   {name}: {list(t.shape)} of {t.type}"
+        for names, tensors in zip(
+            _parameters(graph), (graph.inputs, [graph.tensors[n] for n in graph.outputs]),
+            strict=True,
         )
-        for t in tensors
+        for name, t in zip(names, tensors, strict=True)
     ]  # fmt: skip
     sizes = [f"#define {stem.upper()}_{what}_{n}_SIZE {t.size}" for what, tensors in (
         ("INPUT", graph.inputs), ("OUTPUT", [graph.tensors[n] for n in graph.outputs])
     ) for n, t in enumerate(tensors)]  # fmt: skip
     return "\n".join([
-        f"/* {graph.name}: made by hwgen. One frame in, one out: integers, channels last.",
+        f"/* {_title(graph)}: made by hwgen. One frame in, one out: integers, channels last.",
         *described,
         "   The workspace (aligned to 8 bytes) is the caller's; nothing is kept between calls. */",
         f"#ifndef {guard}", f"#define {guard}", "", "#include <stdint.h>", "",

@@ -76,7 +76,7 @@ static void softmax_of(int32_t *values, int32_t count, int64_t mult, int left, i
 """
 
 
-def function(helpers: Helpers) -> str:
+def gemmlowp_softmax(helpers: Helpers) -> str:
     """The name of the function, written once."""
     assert gemmlowp.SOFTMAX_DIFFERENCE_BITS == 5
     helpers.high_product()

@@ -133,8 +133,6 @@ def _take(
         while offered + sizes_out[count(push) % sizes_out.size] <= taken:
             offered += sizes_out[count(push) % sizes_out.size]
             add(push, time)
-            if count(push) == frames * sizes_out.size:
-                break
 
 
 def _beat_sizes(stream: StreamShape) -> Times:
