@@ -12,8 +12,9 @@ from ..errors import UserError
 from ..ir import Graph, Tensor, ops
 from ..numeric import PowerCode
 from . import latency
-from .events import FRAMES, Deadlock, Simulation, Timing, at, sink, source, steady_interval
+from .events import FRAMES, Deadlock, Simulation, Timing, steady_interval
 from .folding import Folding, choose_for_interval, choose_for_multipliers, folding
+from .recurrences import Kind
 from .stages import INPUT, Stage, output_stream, stages_of, window_of
 from .units import (
     AddUnit,
@@ -105,16 +106,16 @@ class DataflowPlan:
         sim = Simulation(frames)
         queue = sim.queue("input.fifo", INPUT_FIFO, self.input.beats)
         entry = queue
-        sim.processes.append(source(queue, frames * self.input.beats))
+        sim.process(Kind.SOURCE, self.input.beats, queue.push, queue.pop, queue.depth)
         queues = {INPUT: queue}
         for unit in self.units:
             outputs = unit.run(sim, [queues[name] for name in unit.sources])
             queues.update(zip(unit.streams, outputs, strict=True))
         queue, out_beats = queues[self.result], self.output.beats
-        sim.processes.append(sink(queue, frames * out_beats))
+        sim.process(Kind.SINK, out_beats, queue.push, queue.pop)
         sim.run()
-        ends = tuple(int(at(queue.pop, (f + 1) * out_beats - 1)) for f in range(frames))
-        first = tuple(int(at(entry.push, f * self.input.beats)) for f in range(frames))
+        ends = tuple(sim.entries(queue.pop)[out_beats - 1 :: out_beats].tolist())
+        first = tuple(sim.entries(entry.push)[:: self.input.beats].tolist())
         return sim, ends, first
 
     def to_json(self) -> dict[str, Any]:

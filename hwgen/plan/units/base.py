@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import numpy as np
-
 from .. import latency
-from ..events import Process, Queue, Simulation, Times, add, at, count, process
+from ..events import Queue, Simulation
+from ..recurrences import Kind
 
 
 def beats_of(elements: int, lanes: int) -> int:
@@ -155,33 +154,9 @@ class BeatUnit(Unit):
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats, self.delay)
-        completes = np.array(self.completes(), np.bool_)
-        waits = sim.work(self.name).waits
-        sim.processes.append(
-            _take(source.push, source.pop, out.push, out.pop, waits, completes, sim.frames,
-                  out.depth, self.delay)
+        completes = sim.table(self.completes())
+        sim.process(
+            Kind.TAKE, self.input.beats, source.push, source.pop, out.push, out.pop,
+            sim.work(self.name).waits, completes, self.input.beats, out.depth, self.delay,
         )  # fmt: skip
         return out
-
-
-@process
-def _take(
-    pushed: Times, popped: Times, push: Times, pop: Times, work: Times, completes: Times,
-    frames: int, depth: int, delay: int,
-) -> Process:  # fmt: skip
-    time, waits = -1, -depth
-    for beat in range(frames * completes.size):
-        while count(pushed) <= beat:
-            yield 0
-        begin = max(time, at(pushed, beat)) + 1
-        work[0] += begin - time - 1
-        time = begin
-        if completes[beat % completes.size]:
-            if waits >= 0:
-                while count(pop) <= waits:
-                    yield 0
-                time = max(time, at(pop, waits) + 1)
-                work[1] += time - begin
-            waits += 1
-            add(push, time + delay)
-        add(popped, time)

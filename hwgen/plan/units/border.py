@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..events import Process, Queue, Simulation, Times, add, at, count, process
+from ..events import Queue, Simulation
+from ..recurrences import Kind
 from .base import Unit
 from .branch import JoinUnit
 
@@ -48,56 +49,15 @@ class UpsampleUnit(Unit):
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats, 1)
-        frame_rows = self.input.beats // self.row_beats
-        rows = sim.frames * frame_rows
-        complete, read = sim.events(frame_rows), sim.events(frame_rows)
+        rows = self.input.beats // self.row_beats
+        complete, read = sim.events(rows), sim.events(rows)
         beats = self.row_beats * self.factor[0] * self.factor[1]
-        waits = sim.work(self.name).waits
-        sim.processes.append(_write(source.push, source.pop, complete, read, rows, self.row_beats))
-        sim.processes.append(
-            _read(out.push, out.pop, out.depth, complete, read, waits, rows, beats)
-        )
+        sim.process(
+            Kind.FILL_ROWS, self.input.beats, source.push, source.pop, complete, read,
+            self.row_beats,
+        )  # fmt: skip
+        sim.process(
+            Kind.REPEAT_ROWS, rows * beats, out.push, out.pop, complete, read,
+            sim.work(self.name).waits, out.depth, beats,
+        )  # fmt: skip
         return out
-
-
-@process
-def _write(
-    pushed: Times, popped: Times, complete: Times, read: Times, rows: int, row_beats: int
-) -> Process:
-    time = -1
-    for row in range(rows):
-        for _ in range(row_beats):
-            while count(pushed) <= count(popped):
-                yield 0
-            time = max(time + 1, at(pushed, count(popped)) + 1)
-            if row >= 2:
-                while count(read) <= row - 2:
-                    yield 0
-                time = max(time, at(read, row - 2) + 1)
-            add(popped, time)
-        add(complete, time)
-
-
-@process
-def _read(
-    push: Times, pop: Times, depth: int, complete: Times, read: Times, work: Times, rows: int,
-    beats: int,
-) -> Process:  # fmt: skip
-    time = -1
-    for row in range(rows):
-        while count(complete) <= row:
-            yield 0
-        begin = max(time + 1, at(complete, row) + 1)
-        work[0] += begin - time - 1
-        time = begin - 1
-        for _ in range(beats):
-            time += 1
-            begin = time
-            n = count(push)
-            if n >= depth:
-                while count(pop) <= n - depth:
-                    yield 0
-                time = max(time, at(pop, n - depth) + 1)
-            work[1] += time - begin
-            add(push, time + 1)
-        add(read, time)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import numpy as np
-
-from ..events import Process, Queue, Simulation, Times, add, at, count, process
+from ..events import Queue, Simulation
+from ..recurrences import Kind
 from .base import StreamShape, Unit
 
 
@@ -48,35 +47,10 @@ class ForkUnit(Unit):
             sim.queue(f"{self.name}.fifo{n}", depth, beats, 0) for n, depth in enumerate(self.fifos)
         ]
         (source,) = sources
-        pushes, pops = tuple(q.push for q in queues), tuple(q.pop for q in queues)
-        depths, waits = np.array(self.fifos, np.int64), sim.work(self.name).waits
-        sim.processes.append(
-            _fork(source.push, source.pop, pushes, pops, depths, waits, sim.frames * beats)
-        )
+        readers = [place for q in queues for place in (q.push, q.pop, q.depth)]
+        waits = sim.work(self.name).waits
+        sim.process(Kind.FORK, beats, source.push, source.pop, waits, len(queues), *readers)
         return queues
-
-
-@process
-def _fork(
-    pushed: Times, popped: Times, pushes: tuple[Times, ...], pops: tuple[Times, ...],
-    depths: Times, work: Times, beats: int,
-) -> Process:  # fmt: skip
-    time = -1
-    for n in range(beats):
-        while count(pushed) <= n:
-            yield 0
-        begin = max(time + 1, at(pushed, n) + 1)
-        work[0] += begin - time - 1
-        time = begin
-        for reader in range(len(pops)):
-            if n >= depths[reader]:
-                while count(pops[reader]) <= n - depths[reader]:
-                    yield 0
-                time = max(time, at(pops[reader], n - depths[reader]) + 1)
-        work[1] += time - begin
-        add(popped, time)
-        for reader in range(len(pushes)):
-            add(pushes[reader], time)
 
 
 @dataclass(frozen=True)
@@ -92,17 +66,12 @@ class JoinUnit(Unit):
     def run(self, sim: Simulation, sources: list[Queue]) -> list[Queue]:
         out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats, self.delay)
         order = self.order()
-        taken = np.zeros((len(order), len(sources)), np.bool_)
-        for beat, inputs in enumerate(order):
-            taken[beat, list(inputs)] = True
-        waited = taken.copy()
-        if self.waits:
-            waited[0] = [True] + [False] * (len(sources) - 1)
-        pushes, pops = tuple(q.push for q in sources), tuple(q.pop for q in sources)
-        waits = sim.work(self.name).waits
-        sim.processes.append(
-            _join(pushes, pops, out.push, out.pop, waits, taken, waited, sim.frames, out.depth,
-                  self.delay)
+        taken = [sum(1 << source for source in inputs) for inputs in order]
+        waited = [1, *taken[1:]] if self.waits else taken
+        inputs = [place for q in sources for place in (q.push, q.pop)]
+        sim.process(
+            Kind.JOIN, len(order), out.push, out.pop, sim.work(self.name).waits, sim.table(taken),
+            sim.table(waited), len(order), out.depth, self.delay, len(sources), *inputs,
         )  # fmt: skip
         return [out]
 
@@ -113,33 +82,6 @@ class JoinUnit(Unit):
     delay: ClassVar[int] = 0
     waits: ClassVar[bool] = False
     """Whether the first beat of a frame waits for the input even where it takes nothing."""
-
-
-@process
-def _join(
-    pushes: tuple[Times, ...], pops: tuple[Times, ...], push: Times, pop: Times, work: Times,
-    taken: Times, waited: Times, frames: int, depth: int, delay: int,
-) -> Process:  # fmt: skip
-    time = -1
-    for n in range(frames * taken.shape[0]):
-        beat = n % taken.shape[0]
-        begin = time + 1
-        for source in range(len(pushes)):
-            if waited[beat, source]:
-                while count(pushes[source]) <= count(pops[source]):
-                    yield 0
-                begin = max(begin, at(pushes[source], count(pops[source])) + 1)
-        work[0] += begin - time - 1
-        time = begin
-        if n >= depth:
-            while count(pop) <= n - depth:
-                yield 0
-            time = max(time, at(pop, n - depth) + 1)
-        work[1] += time - begin
-        for source in range(len(pops)):
-            if taken[beat, source]:
-                add(pops[source], time)
-        add(push, time + delay)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..events import Process, Queue, Simulation, Times, add, at, count, process
+from ..events import Queue, Simulation
+from ..recurrences import Kind
+from ..times import Words, compiled
 from .base import BeatUnit, StreamShape, Unit, beats_of
 
 
@@ -98,62 +100,34 @@ class RegroupUnit(Unit):
         sizes_in, sizes_out = _beat_sizes(self.input), _beat_sizes(self.output)
         del sim.levels[f"{self.name}.fifo"]
         sim.levels[f"{self.name}.elements"] = lambda until: _element_high_water(
-            source.pop, out.pop, sizes_in, sizes_out, until
+            sim.entries(source.pop), sim.entries(out.pop), sizes_in, sizes_out, until
         )
-        waits = sim.work(self.name).waits
-        sim.processes.append(
-            _take(source.push, source.pop, out.push, out.pop, waits, sizes_in, sizes_out,
-                  sim.frames, self.input.lanes, self.elements)
+        sim.process(
+            Kind.REGROUP, sizes_in.size, source.push, source.pop, out.push, out.pop,
+            sim.work(self.name).waits, sim.state(4), sim.table(sizes_in), sizes_in.size,
+            sim.table(sizes_out), sizes_out.size, self.input.lanes, self.elements,
         )  # fmt: skip
         return out
 
 
-@process
-def _take(
-    pushed: Times, popped: Times, push: Times, pop: Times, work: Times, sizes_in: Times,
-    sizes_out: Times, frames: int, lanes: int, capacity: int,
-) -> Process:  # fmt: skip
-    time, taken, offered, given, givens = -1, 0, 0, 0, 0
-    for beat in range(frames * sizes_in.size):
-        while count(pushed) <= beat:
-            yield 0
-        begin = max(time + 1, at(pushed, beat) + 1)
-        work[0] += begin - time - 1
-        time = begin
-        # Room for a whole beat, counting what had left before this cycle.
-        while taken - given + lanes > capacity:
-            while count(pop) <= givens:
-                yield 0
-            time = max(time, at(pop, givens) + 1)
-            given += sizes_out[givens % sizes_out.size]
-            givens += 1
-        work[1] += time - begin
-        taken += sizes_in[beat % sizes_in.size]
-        add(popped, time)
-        while offered + sizes_out[count(push) % sizes_out.size] <= taken:
-            offered += sizes_out[count(push) % sizes_out.size]
-            add(push, time)
-
-
-def _beat_sizes(stream: StreamShape) -> Times:
+def _beat_sizes(stream: StreamShape) -> Words:
     """Elements of each beat of a frame."""
     beats = beats_of(stream.channels, stream.lanes)
     pixel = [stream.lanes] * (beats - 1) + [stream.channels - (beats - 1) * stream.lanes]
     return np.array(pixel * stream.pixels, np.int64)
 
 
-@process
+@compiled
 def _element_high_water(
-    taken: Times, given: Times, sizes_in: Times, sizes_out: Times, until: int
+    taken: Words, given: Words, sizes_in: Words, sizes_out: Words, until: int
 ) -> int:
-    level = most = n_out = 0
-    for n in range(count(taken)):
-        time = at(taken, n)
-        if time + 1 >= until:
+    level = most = left = 0
+    for n in range(taken.size):
+        if taken[n] + 1 >= until:
             break
         level += sizes_in[n % sizes_in.size]
-        while n_out < count(given) and at(given, n_out) <= time:
-            level -= sizes_out[n_out % sizes_out.size]
-            n_out += 1
+        while left < given.size and given[left] <= taken[n]:
+            level -= sizes_out[left % sizes_out.size]
+            left += 1
         most = max(most, level)
     return most

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from .. import latency
-from ..drain_events import drain_process
-from ..events import Process, Queue, Simulation, Times, add, at, count, process
+from ..events import Queue, Simulation
+from ..recurrences import Kind
 from .base import Unit, beats_of
 from .windowed import WindowedUnit
 
@@ -99,12 +97,15 @@ class MacUnit(Unit):
         widths = (min(self.pe, self.outputs - n * self.pe) for n in range(self.out_folds))
         return [beats_of(width, self.output.lanes) for width in widths]
 
-    def drain(self, sim: Simulation, shadow: Queue, words: int) -> Queue:
-        """Add the drain; returns the output queue."""
+    def drain(self, sim: Simulation, shadow: Queue) -> Queue:
+        """Add the drain, which takes shadow words apart; returns the output queue."""
         delay = latency.requantizer(self.multiplies, self.outputs)
         out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats, delay)
-        beats = np.array(self.word_beats(), np.int64)
-        sim.processes.append(drain_process(shadow, out, words, beats, delay))
+        beats = self.word_beats()
+        sim.process(
+            Kind.DRAIN, self.output.beats, shadow.push, shadow.pop, out.push, out.pop,
+            sim.state(1), sim.table(beats), len(beats), out.depth, delay,
+        )  # fmt: skip
         return out
 
 
@@ -133,50 +134,14 @@ class ConvUnit(WindowedUnit, MacUnit):
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         g = self.geometry
         ready = self.window_queue(sim, source)
-        # A window's place is given back early where a word's place is sure a cycle before.
-        count_of = g.out_size[0] * g.groups
-        words = count_of * self.out_folds
+        words = g.out_size[0] * g.groups * self.out_folds
         shadow = sim.queue(f"{self.name}.shadow", self.shadow, words, self.mac_latency + 1)
-        work = sim.work(self.name, count_of)
-        sim.processes.append(
-            _compute_windows(
-                ready.push, ready.pop, ready.freed, shadow.push, shadow.pop, work.issued,
-                work.waits, sim.frames * count_of, self.out_folds, self.tap_folds, shadow.depth,
-                self.mac_latency,
-            )
+        sim.process(
+            Kind.CONVOLVE, words, ready.push, ready.pop, ready.freed, shadow.push, shadow.pop,
+            sim.work(self.name).waits, self.out_folds, self.tap_folds, shadow.depth,
+            self.mac_latency,
         )  # fmt: skip
-        return self.drain(sim, shadow, sim.frames * words)
-
-
-@process
-def _compute_windows(
-    given: Times, taken: Times, freed: Times, push: Times, pop: Times, issued: Times, work: Times,
-    windows: int, folds: int, cycles: int, depth: int, delay: int,
-) -> Process:  # fmt: skip
-    time, word = -1, 0
-    for window in range(windows):
-        while count(given) <= window:
-            yield 0
-        begin = max(time + 1, at(given, window) + 1)
-        work[0] += begin - time - 1
-        add(issued, begin)
-        time = begin - 1
-        early = 0
-        for _ in range(folds):
-            time += cycles
-            ready = time
-            room = 0
-            if word >= depth:
-                while count(pop) <= word - depth:
-                    yield 0
-                room = at(pop, word - depth) + 1
-            time = max(time, room)
-            early = 1 if cycles > 1 and room < ready else 0
-            work[1] += time - ready
-            add(push, time + delay)
-            word += 1
-        add(taken, time)
-        add(freed, time - early)
+        return self.drain(sim, shadow)
 
 
 @dataclass(frozen=True)
@@ -202,39 +167,9 @@ class DenseUnit(MacUnit):
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         shadow = sim.queue(f"{self.name}.shadow", self.shadow, self.out_folds, self.mac_latency)
-        work = sim.work(self.name, self.tap_folds)
-        sim.processes.append(
-            _compute_beats(
-                source.push, source.pop, shadow.push, shadow.pop, work.issued, work.waits,
-                sim.frames, self.tap_folds, self.out_folds, shadow.depth, self.mac_latency,
-            )
+        sim.process(
+            Kind.MULTIPLY, self.tap_folds - 1 + self.out_folds, source.push, source.pop,
+            shadow.push, shadow.pop, sim.work(self.name).waits, sim.state(1), self.tap_folds,
+            self.out_folds, shadow.depth, self.mac_latency,
         )  # fmt: skip
-        return self.drain(sim, shadow, sim.frames * self.out_folds)
-
-
-@process
-def _compute_beats(
-    pushed: Times, popped: Times, push: Times, pop: Times, issued: Times, work: Times, frames: int,
-    beats: int, folds: int, depth: int, delay: int,
-) -> Process:  # fmt: skip
-    time, word = -1, 0
-    for n in range(frames * beats):
-        while count(pushed) <= n:
-            yield 0
-        begin = max(time + 1, at(pushed, n) + 1)
-        work[0] += begin - time - 1
-        add(issued, begin)
-        if (n + 1) % beats != 0:
-            time = begin + folds - 1
-        else:
-            time = begin - 1
-            for _ in range(folds):
-                time += 1
-                if word >= depth:
-                    while count(pop) <= word - depth:
-                        yield 0
-                    work[1] += max(0, at(pop, word - depth) + 1 - time)
-                    time = max(time, at(pop, word - depth) + 1)
-                add(push, time + delay)
-                word += 1
-        add(popped, time)
+        return self.drain(sim, shadow)

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from ...geometry import WindowGeometry
 from .. import latency
-from ..events import Process, Queue, Simulation, Times, add, at, count, process
+from ..events import Queue, Simulation
+from ..recurrences import Kind
 from .base import BeatUnit
 from .windowed import WindowedUnit, row_burst
 
@@ -60,36 +61,9 @@ class WindowPoolUnit(WindowedUnit):
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         ready = self.window_queue(sim, source)
         out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats)
-        work = sim.work(self.name, self.output.pixels)
         delay = latency.window_pool(self.geometry.kernel[0] * self.geometry.kernel[1])
-        sim.processes.append(
-            _reduce(ready.push, ready.pop, ready.freed, out.push, out.pop, work.issued, work.waits,
-                    sim.frames * self.output.pixels, self.geometry.beats, out.depth, delay)
+        sim.process(
+            Kind.REDUCE, self.output.beats, ready.push, ready.pop, ready.freed, out.push, out.pop,
+            sim.work(self.name).waits, self.geometry.beats, out.depth, delay,
         )  # fmt: skip
         return out
-
-
-@process
-def _reduce(
-    given: Times, taken: Times, freed: Times, push: Times, pop: Times, issued: Times, work: Times,
-    windows: int, beats: int, depth: int, delay: int,
-) -> Process:  # fmt: skip
-    time = -1
-    for window in range(windows):
-        while count(given) <= window:
-            yield 0
-        begin = max(time + 1, at(given, window) + 1)
-        work[0] += begin - time - 1
-        add(issued, begin)
-        time = begin - 1
-        for _ in range(beats):
-            time += 1
-            n = count(push)
-            if n >= depth:
-                while count(pop) <= n - depth:
-                    yield 0
-                work[1] += max(0, at(pop, n - depth) + 1 - time)
-                time = max(time, at(pop, n - depth) + 1)
-            add(push, time + delay)
-        add(taken, time)
-        add(freed, time)
