@@ -1,23 +1,21 @@
-"""Conv: a convolution unit for streams of pixels."""
+"""Conv: what convolution units for streams of pixels have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..geometry import WindowGeometry
-from .counter import Counter, datum, delayed, index_shape
+from .counter import Counter, delayed, index_shape
 from .drain import Drain
 from .mac import MacArray, MacParameters
-from .memory import Rom
+from .memory import Rom, rom_latency
 from .requantizer import RequantParameters
-from .ring import RowRing
 from .streams import beats_of, connect, element, positive, stream_of
-from .window import WindowAssembler
 
 
 @dataclass(frozen=True)
@@ -62,35 +60,8 @@ def fold_weights(
     return [word(t, o) for t in range(tap_folds) for o in range(out_folds)]
 
 
-SELECT_LATENCY = 2
-"""Cycles of a choice among the taps: a ROM, read meanwhile, takes as many at least."""
-_SELECT = 4
-"""Choices that the first register selects among."""
-
-
-def select(m: Module, choices: Sequence[Value], index: Value, shape, name: str) -> Value:
-    """One of many values in two steps: registered groups, and the group with the rest of index.
-
-    The result follows ``index`` by one cycle, for the user to register once more.
-    """
-    groups = []
-    for start in range(0, len(choices), _SELECT):
-        group = datum(shape, f"{name}_{len(groups)}")
-        m.d.sync += group.eq(Array(choices[start : start + _SELECT])[index[:2]])
-        groups.append(group)
-    if len(groups) == 1:
-        return groups[0]
-    rest = datum(index_shape(len(groups)), f"{name}_group")
-    m.d.sync += rest.eq(index[2:])
-    return Array(groups)[rest]
-
-
-ZERO, ONE = Const(0, 1), Const(1, 1)
-"""What stands for a tap where there is none."""
-
-
 class Conv(wiring.Component):
-    """Ring of rows, window, MAC array, requantizers.
+    """Common to convolutions: MAC array, requantizers; where the taps come from is the subclass's.
 
     Parameters
     ----------
@@ -106,11 +77,11 @@ class Conv(wiring.Component):
     Members
     -------
     i, o : streams. issue (out): the MAC array is given work in this cycle.
-    ring_level, window_level, shadow_level, level (out): rows, windows, words and beats held.
+    ring_level, shadow_level, level (out): rows, words and beats held.
 
     A window's work takes ceil(taps / simd) * ceil(outputs / pe) cycles; windows follow each
-    other without a gap. From the issue of a fold's last taps to the shadow FIFO: ROM latency +
-    ``mac.latency``.
+    other without a gap. From the issue of a fold's last taps to the shadow FIFO:
+    ``operand_latency`` + ``mac.latency``.
     """
 
     def __init__(
@@ -130,14 +101,13 @@ class Conv(wiring.Component):
         if geometry.channels % groups or parameters.channels % groups:
             raise ValueError(f"{groups} groups do not divide the channels")
         self.dilation, self.groups = dilation, groups
-        kernel = [beats_of(k, d) for k, d in zip(geometry.kernel, dilation, strict=True)]
-        taps = kernel[0] * kernel[1] * (geometry.channels // groups)
+        self.kernel = tuple(beats_of(k, d) for k, d in zip(geometry.kernel, dilation, strict=True))
+        taps = self.kernel[0] * self.kernel[1] * (geometry.channels // groups)
         if len(weights) != taps:
             raise ValueError(f"{len(weights)} rows of weights for {taps} taps")
         if not 1 <= pe <= parameters.channels or not 1 <= mac.simd <= taps:
             raise ValueError(f"folding {pe} x {mac.simd} does not suit the layer")
-        positive(lanes=lanes, rows=depths.rows, windows=depths.windows)
-        positive(shadow=depths.shadow, fifo=depths.fifo)
+        positive(lanes=lanes, rows=depths.rows, shadow=depths.shadow, fifo=depths.fifo)
         self.name, self.geometry, self.weights, self.pe = name, geometry, weights, pe
         self.mac, self.parameters, self.lanes = mac, parameters, lanes
         self.depths, self.pad_value, self.taps = depths, pad_value, taps
@@ -147,151 +117,87 @@ class Conv(wiring.Component):
                 "o": Out(stream_of(element(parameters.out), lanes)),
                 "issue": Out(1),
                 "ring_level": Out(index_shape(depths.rows + 1)),
-                "window_level": Out(index_shape(depths.windows + 1)),
                 "shadow_level": Out(index_shape(depths.shadow + 1)),
                 "level": Out(index_shape(depths.fifo + 1)),
             }
+            | self.members()
         )
+
+    def members(self) -> dict[str, wiring.Member]:
+        """Members of the subclass's own."""
+        return {}
+
+    @property
+    def operand_latency(self) -> int:
+        """Cycles from issue to operands: those of the weights' ROM, or more."""
+        return rom_latency(self.folds)
+
+    @property
+    def folds(self) -> int:
+        """Words of weights, each the work of a cycle."""
+        return beats_of(self.taps, self.mac.simd) * beats_of(self.parameters.channels, self.pe)
+
+    def matrix(self) -> Sequence[Sequence[int]]:
+        """The weights, taps in the order in which they are worked on."""
+        return self.weights
 
     def elaborate(self, platform):
         m = Module()
         g, d = self.geometry, self.depths
-        m.submodules.ring = ring = RowRing(self.mac.x, g, d.rows, d.parallel)
-        m.submodules.window = window = WindowAssembler(
-            self.mac.x, g, d.parallel, d.windows, early=True
-        )
         m.submodules.array = array = MacArray(self.mac, self.pe, g.pixels, shared=self.groups == 1)
         m.submodules.drain = drain = Drain(
             self.name, self.mac.acc_shape, self.pe, g.pixels, self.lanes, self.parameters,
             g.out_size[1], d.shadow, d.fifo,
         )  # fmt: skip
-        connect(m, wiring.flipped(self.i), ring.i)
-        connect(m, ring.o, window.i)
         connect(m, drain.o, wiring.flipped(self.o))
         m.d.comb += [
-            self.ring_level.eq(ring.level),
-            self.window_level.eq(window.level),
             self.shadow_level.eq(drain.shadow_level),
             self.level.eq(drain.level),
             drain.push.eq(array.done),
             drain.acc.eq(array.acc),
         ]
-
         tap_fold = Counter(beats_of(self.taps, self.mac.simd), "tap_fold")
         out_fold = Counter(beats_of(self.parameters.channels, self.pe), "out_fold")
-        fold = Counter(tap_fold.length * out_fold.length, "fold")
-        issue = Signal(name="issuing")
+        fold = Counter(self.folds, "fold")
+        issue, ready = Signal(name="issuing"), Signal(name="taps_ready")
         m.d.comb += [
-            issue.eq(window.o.valid & (~tap_fold.last | drain.room)),
+            issue.eq(ready & (~tap_fold.last | drain.room)),
             self.issue.eq(issue),
             drain.take.eq(issue & tap_fold.last),
-            window.o.ready.eq(issue & fold.last),
         ]
         with m.If(issue):
             fold.step(m)
             tap_fold.step(m)
             with m.If(tap_fold.last):
                 out_fold.step(m)
-        self._free(m, issue, fold, tap_fold, drain.room, window.free)
-        words = fold_weights(self.weights, self.pe, self.mac, True)
+        operands = self._read(m, issue, fold, tap_fold, drain.room, ready)
         m.submodules.weights = rom = Rom(
-            f"{self.name}_weights", self.pe * self.mac.simd * self.mac.stored.width, words
+            f"{self.name}_weights",
+            self.pe * self.mac.simd * self.mac.stored.width,
+            fold_weights(self.matrix(), self.pe, self.mac, True),
         )
-        chosen = tap_fold if self.groups == 1 else fold
-        operands = self._operands(m, window.o.payload, chosen.value)
-        ahead = rom.latency - SELECT_LATENCY
+        latency = self.operand_latency
         m.d.comb += [
-            rom.addr.eq(fold.value),
+            rom.addr.eq(delayed(m, fold.value, latency - rom.latency, "fold_late", data=True)),
             array.w.eq(rom.data),
-            array.x.eq(delayed(m, operands, ahead, "x", data=True)),
-            array.enable.eq(delayed(m, issue, rom.latency, "enable")),
-            array.first.eq(delayed(m, tap_fold.value == 0, rom.latency, "first", data=True)),
-            array.last.eq(delayed(m, tap_fold.last, rom.latency, "last")),
+            array.x.eq(operands),
+            array.enable.eq(delayed(m, issue, latency, "enable")),
+            array.first.eq(delayed(m, tap_fold.value == 0, latency, "first", data=True)),
+            array.last.eq(delayed(m, tap_fold.last, latency, "last")),
         ]
         return m
 
-    def _free(
-        self, m: Module, issue: Value, fold: Counter, tap_fold: Counter, room: Value, free: Value
-    ) -> None:
-        """Give a window's place back: a cycle before its last fold where that is sure to follow.
+    def _read(
+        self,
+        m: Module,
+        issue: Value,
+        fold: Counter,
+        tap_fold: Counter,
+        room: Value,
+        ready: Signal,
+    ) -> Value:
+        """The taps of each fold that is issued, ``operand_latency`` cycles later.
 
-        It is when it does not wait for room, which only a fold's last taps take.
+        Sets ``ready`` where the taps of the fold under way are there.
         """
-        if tap_fold.length == 1:
-            m.d.comb += free.eq(issue & fold.last)
-            return
-        freed, early = Signal(name="freed"), Signal(name="freed_early")
-        m.d.comb += [
-            early.eq(issue & (fold.value == fold.length - 2) & room),
-            free.eq(early | (issue & fold.last & ~freed)),
-        ]
-        with m.If(issue):
-            m.d.sync += freed.eq(early)
-
-    def _operands(self, m: Module, window, index: Value) -> Value:
-        """The ``simd`` taps of this fold for every pixel (and PE), padded positions replaced.
-
-        They come SELECT_LATENCY cycles later.
-        """
-        g = self.geometry
-        padded = any(max(p) > 0 for p in g.pads) or self._overhangs
-        operands, made = [], {}
-        for pixel in range(g.pixels):
-            taps, inside = self._flat_taps(window, pixel * g.stride[1])
-            for pe in range(1 if self.groups == 1 else self.pe):
-                for lane in range(self.mac.simd):
-                    mine = self._taps_of(pe, lane)
-                    # PEs of one group see the same taps.
-                    key = (pixel, *mine)
-                    if key in made:
-                        operands.append(made[key])
-                        continue
-                    name = f"tap{len(operands)}"
-                    values = [ZERO if t is None else taps[t] for t in mine]
-                    value = select(m, values, index, self.mac.x, name)
-                    if padded:
-                        real = [ONE if t is None else inside[t] for t in mine]
-                        real = select(m, real, index, 1, f"real_{name}")
-                        value = Mux(real, value, self.pad_value)
-                    operand = datum(self.mac.x, f"operand{len(operands)}")
-                    m.d.sync += operand.eq(value)
-                    operands.append(operand)
-                    made[key] = operand
-        return Cat(*operands)
-
-    def _taps_of(self, pe: int, lane: int) -> list[int | None]:
-        """Which tap of the window a lane works on, fold by fold.
-
-        Without groups only the taps' folds count. Beyond the last tap the weight is a filler: any
-        tap will do if that is zero, else none. Beyond the last output any will do.
-        """
-        channels = self.geometry.channels // self.groups
-        outputs = self.parameters.channels // self.groups
-        first = range(0, self.parameters.channels, self.pe) if self.groups > 1 else (0,)
-        result: list[int | None] = []
-        for fold in first:
-            group = min(fold + pe, self.parameters.channels - 1) // outputs
-            for start in range(0, self.taps, self.mac.simd):
-                if start + lane >= self.taps and self.mac.filler:
-                    result.append(None)
-                    continue
-                place, channel = divmod(min(start + lane, self.taps - 1), channels)
-                result.append(place * self.geometry.channels + group * channels + channel)
-        return result
-
-    @property
-    def _overhangs(self) -> bool:
-        """Whether a group of pixels may reach beyond the row (its results are dropped)."""
-        return self.geometry.virtual_steps > 0
-
-    def _flat_taps(self, window, offset: int) -> tuple[list[Value], list[Value]]:
-        """Taps in (row, column, channel) order from column ``offset`` on, and whether inside."""
-        g = self.geometry
-        taps, inside = [], []
-        for row in range(0, g.kernel[0], self.dilation[0]):
-            for column in range(0, g.kernel[1], self.dilation[1]):
-                real = window.rows[row] & window.columns[offset + column]
-                for channel in range(g.channels):
-                    taps.append(window.taps[offset + column][row][channel])
-                    inside.append(real)
-        return taps, inside
+        raise AssertionError("a convolution reads its taps somewhere")

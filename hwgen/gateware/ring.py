@@ -7,7 +7,7 @@ and the next frame's rows enter while the last rows of a frame are still read.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,6 +37,90 @@ def column_beat(shape: Shape, geometry: WindowGeometry, parallel: bool) -> data.
     )
 
 
+class RowMemory(wiring.Component):
+    """The written side of a ring of rows, and its memories.
+
+    Parameters: as RowRing's.
+
+    Members
+    -------
+    i (in stream): pixels in beats. position (in): which beat of a row is read; slot (in): of which
+    row, where they are not read in parallel. words (out): of the row, or of every slot, a cycle
+    after ``position``. complete (out): rows written completely and not yet released, as reading
+    sees them, a cycle late: negative where rows were released that are still to come. written
+    (out): beats of the row under way. released (in): rows given back in this cycle. level (out):
+    rows held, a partly written one included.
+    """
+
+    def __init__(self, shape: Shape, geometry: WindowGeometry, rows: int, parallel: bool) -> None:
+        needed = max(geometry.rows_waited(r) + 1 for r in range(geometry.out_size[0]))
+        if rows < needed:
+            raise ValueError(f"a ring of {rows} rows is too small, the window needs {needed}")
+        self.geometry, self.rows, self.parallel = geometry, rows, parallel
+        # Reading may release rows that are still to come: a stride beyond the kernel, rows below
+        # the last window.
+        lead = max(geometry.rows_released(r) for r in range(geometry.out_size[0]))
+        self.word = beat(shape, geometry.lanes)
+        self.count = signed(max(rows, lead).bit_length() + 2)
+        place = index_shape(geometry.row_beats)
+        super().__init__(
+            {
+                "i": In(stream_of(shape, geometry.lanes)),
+                "position": In(place),
+                "slot": In(index_shape(1 if parallel else rows)),
+                "words": Out(data.ArrayLayout(self.word, rows if parallel else 1)),
+                "complete": Out(self.count),
+                "written": Out(place),
+                "released": In(index_shape(lead + 1)),
+                "level": Out(index_shape(rows + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        g = self.geometry
+        # What writing sees of the rows: it is told a cycle later, when the last beat was read.
+        held = Signal(self.count, name="held")
+        slot = Counter(self.rows, "write_slot")
+        position = Counter(g.row_beats, "write_position")
+        write, row_done = Signal(name="write"), Signal(name="row_done")
+        m.d.comb += [
+            self.i.ready.eq(held < self.rows),
+            write.eq(self.i.valid & self.i.ready),
+            row_done.eq(write & position.last),
+            self.written.eq(position.value),
+        ]
+        with m.If(write):
+            position.step(m)
+            with m.If(position.last):
+                slot.step(m)
+        m.d.sync += [
+            self.complete.eq(self.complete + delayed(m, row_done, 1, "seen_row") - self.released),
+            held.eq(held + row_done - delayed(m, self.released, 1, "freed")),
+        ]
+        partial = position.value != 0
+        with m.If(held >= 0):
+            m.d.comb += self.level.eq(held + partial)
+        for index in range(self.rows if self.parallel else 1):
+            # One memory of several rows gives each a power of two of words: no adder then stands
+            # before its address.
+            depth = g.row_beats if self.parallel else self.rows << len(position.value)
+            bank = SimpleDualPort(self.word.size, depth)
+            m.submodules[f"bank{index}"] = bank
+            chosen = (slot.value == index) if self.parallel else 1
+            m.d.comb += [
+                bank.w_en.eq(write & chosen),
+                bank.w_addr.eq(
+                    position.value if self.parallel else Cat(position.value, slot.value)
+                ),
+                bank.w_data.eq(self.i.payload),
+                bank.r_en.eq(1),
+                bank.r_addr.eq(self.position if self.parallel else Cat(self.position, self.slot)),
+                self.words[index].eq(bank.r_data),
+            ]
+        return m
+
+
 class RowRing(wiring.Component):
     """Stores ``rows`` rows, gives the columns of one output row after the other.
 
@@ -62,10 +146,8 @@ class RowRing(wiring.Component):
     """Column beats that the output queue needs for one a cycle."""
 
     def __init__(self, shape: Shape, geometry: WindowGeometry, rows: int, parallel: bool) -> None:
-        needed = max(geometry.rows_waited(r) + 1 for r in range(geometry.out_size[0]))
-        if rows < needed:
-            raise ValueError(f"a ring of {rows} rows is too small, the window needs {needed}")
         self.shape, self.geometry, self.rows, self.parallel = shape, geometry, rows, parallel
+        self.memory = RowMemory(shape, geometry, rows, parallel)
         super().__init__(
             {
                 "i": In(stream_of(shape, geometry.lanes)),
@@ -76,59 +158,18 @@ class RowRing(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        g = self.geometry
-        width = g.lanes * Shape.cast(self.shape).width
-        # Rows written completely and not yet released: as reading sees it, to which all writing
-        # shows a cycle late; and as writing does, a cycle later, when the last beat has been
-        # read. Reading may release rows that are still to come (a stride beyond the kernel, rows
-        # below the last window): then it is negative.
-        lead = max(g.rows_released(r) for r in range(g.out_size[0]))
-        shape = signed(max(self.rows, lead).bit_length() + 2)
-        complete, held = Signal(shape, name="complete"), Signal(shape, name="held")
-
-        slot = Counter(self.rows, "write_slot")
-        position = Counter(g.row_beats, "write_position")
-        write = Signal(name="write")
-        m.d.comb += [
-            self.i.ready.eq(held < self.rows),
-            write.eq(self.i.valid & self.i.ready),
-        ]
-        row_done = Signal(name="row_done")
-        m.d.comb += row_done.eq(write & position.last)
-        with m.If(write):
-            position.step(m)
-            with m.If(position.last):
-                slot.step(m)
-
+        m.submodules.memory = memory = self.memory
+        connect(m, wiring.flipped(self.i), memory.i)
+        m.d.comb += self.level.eq(memory.level)
         m.submodules.queue = queue = CreditFifo(self.o.payload.shape(), self.QUEUE)
         connect(m, queue.o, wiring.flipped(self.o))
-        reader = self._reader(m, complete, position.value, queue)
-        m.d.sync += [
-            complete.eq(complete + delayed(m, row_done, 1, "seen_row") - reader["released"]),
-            held.eq(held + row_done - delayed(m, reader["released"], 1, "freed")),
+        reader = self._reader(m, memory.complete, memory.written, queue)
+        m.d.comb += [
+            memory.position.eq(reader["position"]),
+            memory.slot.eq(reader["slot"]),
+            memory.released.eq(reader["released"]),
         ]
-        partial = position.value != 0
-        with m.If(held >= 0):
-            m.d.comb += self.level.eq(held + partial)
-
-        banks = []
-        for index in range(self.rows if self.parallel else 1):
-            # One memory of several rows gives each a power of two of words: no adder then stands
-            # before its address.
-            depth = g.row_beats if self.parallel else self.rows << len(position.value)
-            bank = SimpleDualPort(width, depth)
-            m.submodules[f"bank{index}"] = bank
-            chosen = (slot.value == index) if self.parallel else 1
-            address = position.value if self.parallel else Cat(position.value, slot.value)
-            m.d.comb += [
-                bank.w_en.eq(write & chosen),
-                bank.w_addr.eq(address),
-                bank.w_data.eq(self.i.payload),
-                bank.r_en.eq(1),
-                bank.r_addr.eq(reader["address"]),
-            ]
-            banks.append(bank.r_data)
-        self._output(m, reader, banks, queue)
+        self._output(m, reader, list(memory.words), queue)
         return m
 
     def _reader(
@@ -144,7 +185,7 @@ class RowRing(wiring.Component):
         virtual = Signal(name="beyond")
 
         next_row = Signal(name="next_row")
-        waited = _by_row(m, "rows_waited", out_row.value, next_row, g.rows_waited, g)
+        waited = by_row(m, "rows_waited", out_row.value, next_row, g.rows_waited, g)
         column_done = chunk.last & kernel_row.last
         row_done = column_done & column.last
         issue, available = Signal(name="issue"), Signal(name="available")
@@ -155,7 +196,7 @@ class RowRing(wiring.Component):
         m.d.comb += available.eq((complete > waited) | ((complete == waited) & reached))
         m.d.comb += [issue.eq(queue.room & (available | virtual)), queue.take.eq(issue)]
 
-        released_rows = _by_row(m, "rows_released", out_row.value, next_row, g.rows_released, g)
+        released_rows = by_row(m, "rows_released", out_row.value, next_row, g.rows_released, g)
         released = Signal.like(released_rows, name="released", init=0)
         with m.If(issue & ~virtual):
             # Serial: all chunks of a kernel row, then the next kernel row.
@@ -171,18 +212,18 @@ class RowRing(wiring.Component):
         with m.If(next_row):
             out_row.step(m)
 
-        base = self._step_window_slot(m, issue & ~virtual & row_done, out_row)
+        base = window_slot(m, issue & ~virtual & row_done, out_row, g, self.rows)
         # The memory is read a cycle after the decision.
         asked = delayed(m, position, 1, "asked_position", data=True)
-        address: Value = asked
+        slot: Value = Const(0)
         if not self.parallel:
             slot = datum(index_shape(self.rows), "read_slot")
             total = base + kernel_row.value
-            m.d.sync += slot.eq(_modulo(total, self.rows, self.rows + g.kernel[0] - 1))
-            address = Cat(asked, slot)
+            m.d.sync += slot.eq(modulo(total, self.rows, self.rows + g.kernel[0] - 1))
         return {
             "issue": issue,
-            "address": address,
+            "position": asked,
+            "slot": slot,
             "released": released,
             "base": base,
             "virtual": virtual,
@@ -241,20 +282,6 @@ class RowRing(wiring.Component):
             m.d.sync += virtual.eq(~virtual)
         return Mux(virtual, steps.last, row_done & ~begins)
 
-    def _step_window_slot(self, m: Module, row_read: Value, out_row: Counter) -> Signal:
-        """Slot of kernel row 0 of the current output row, which may be a row above the frame."""
-        g, rows = self.geometry, self.rows
-        top = g.pads[0][0]
-        base = Signal(index_shape(rows), name="window_slot", init=(-top) % rows)
-        step = g.stride[0] % rows
-        # After the last output row: on to the next frame's first.
-        wrap = (g.size[0] - (g.out_size[0] - 1) * g.stride[0]) % rows
-        following = Signal(index_shape(2 * rows), name="following_slot")
-        m.d.comb += following.eq(base + Mux(out_row.last, wrap, step))
-        with m.If(row_read):
-            m.d.sync += base.eq(_modulo(following, rows, 2 * rows - 2))
-        return base
-
     def _output(
         self, m: Module, reader: dict[str, Value], banks: list[Value], queue: CreditFifo
     ) -> None:
@@ -278,7 +305,22 @@ class RowRing(wiring.Component):
                         m.d.comb += payload.taps[row].eq(words[(slot + row) % self.rows])
 
 
-def _by_row(
+def window_slot(
+    m: Module, row_read: Value, out_row: Counter, g: WindowGeometry, rows: int
+) -> Signal:
+    """Slot of kernel row 0 of the current output row, which may be a row above the frame."""
+    base = Signal(index_shape(rows), name="window_slot", init=(-g.pads[0][0]) % rows)
+    step = g.stride[0] % rows
+    # After the last output row: on to the next frame's first.
+    wrap = (g.size[0] - (g.out_size[0] - 1) * g.stride[0]) % rows
+    following = Signal(index_shape(2 * rows), name="following_slot")
+    m.d.comb += following.eq(base + Mux(out_row.last, wrap, step))
+    with m.If(row_read):
+        m.d.sync += base.eq(modulo(following, rows, 2 * rows - 2))
+    return base
+
+
+def by_row(
     m: Module, name: str, out_row: Value, step: Value, function, g: WindowGeometry
 ) -> Signal:
     """A register with the function of the output row, which moves on with ``step``.
@@ -299,7 +341,7 @@ def _by_row(
     return result
 
 
-def _modulo(value: Value, modulus: int, largest: int) -> Value:
+def modulo(value: Value, modulus: int, largest: int) -> Value:
     """``value % modulus`` for values up to ``largest``, by subtraction."""
     while largest >= modulus:
         multiple = (largest // modulus) * modulus

@@ -19,6 +19,7 @@ from ...gateware.pool import Reduction, StreamPool, WindowPool
 from ...gateware.requantizer import RequantParameters
 from ...gateware.staircase import Staircase, StaircaseParameters
 from ...gateware.streams import element
+from ...gateware.window_conv import WindowConv
 from ...ir import Accumulator, Graph, Tensor, ops
 from ...numeric import PowerCode
 from ...plan import units
@@ -37,7 +38,7 @@ def lower_unit(unit: units.Unit, graph: Graph, shape: Shape, *others: Shape) -> 
 def _(unit: units.ConvUnit, graph: Graph, shape: Shape) -> Conv:
     op = _node(graph, unit.layers[0])
     assert isinstance(op, ops.Conv2D)
-    return Conv(
+    return WindowConv(
         unit.name,
         unit.geometry,
         _matrix(op),
