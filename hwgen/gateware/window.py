@@ -157,14 +157,14 @@ class WindowAssembler(wiring.Component):
 
     def _column_mask(self, group: Value) -> Value:
         g = self.geometry
-        return _inside(group, g.window_columns, g.step, g.pads[1][0], g.size[1], g.groups)
+        return inside(group, g.window_columns, g.step, g.pads[1][0], g.size[1], g.groups)
 
     def _row_mask(self, out_row: Value) -> Value:
         g = self.geometry
-        return _inside(out_row, g.kernel[0], g.stride[0], g.pads[0][0], g.size[0], g.out_size[0])
+        return inside(out_row, g.kernel[0], g.stride[0], g.pads[0][0], g.size[0], g.out_size[0])
 
 
-def _inside(position: Value, taps: int, step: int, pad: int, size: int, count: int) -> Value:
+def inside(position: Value, taps: int, step: int, pad: int, size: int, count: int) -> Value:
     """Bit t is high when ``position * step - pad + t`` lies in 0..size-1."""
     bits = []
     for tap in range(taps):

@@ -13,7 +13,14 @@ from ..ir import Graph, Tensor, ops
 from ..numeric import PowerCode
 from . import latency
 from .events import FRAMES, Deadlock, Simulation, Timing, steady_interval
-from .folding import Folding, choose_for_interval, choose_for_multipliers, folding
+from .folding import (
+    Folding,
+    choose_for_interval,
+    choose_for_multipliers,
+    folding,
+    reads_ring,
+    ring_chunk,
+)
 from .recurrences import Kind
 from .stages import INPUT, Stage, output_stream, stages_of, window_of
 from .units import (
@@ -27,6 +34,7 @@ from .units import (
     PadUnit,
     RegroupUnit,
     RequantUnit,
+    RingConvUnit,
     StaircaseUnit,
     StreamPoolUnit,
     StreamShape,
@@ -248,6 +256,8 @@ def _lanes(
     if isinstance(stage.op, ops.Dense):
         assert chosen is not None
         return chosen.simd
+    if isinstance(stage.op, ops.Conv2D) and reads_ring(stage):
+        return _ring_lanes(stage, chosen, target)
     if isinstance(stage.op, ops.ArgMax):
         return 1
     if isinstance(stage.op, ops.Concat):
@@ -259,6 +269,19 @@ def _lanes(
             if common % n == 0 and (n == common or beats // n <= target)
         )
     return None if len(shapes) == 1 else max(shape.lanes for shape in shapes)
+
+
+def _ring_lanes(stage: Stage, chosen: Folding | None, target: int) -> int:
+    """Lanes of a ring whose words are read in chunks: as few as bring a frame in time."""
+    assert chosen is not None
+    read = ring_chunk(stage, chosen.pe, chosen.simd)
+    assert read is not None
+    height, width, channels = stage.input.hwc
+    return next(
+        n
+        for n in range(read[0], channels + 1, read[0])
+        if channels % n == 0 and (n == channels or height * width * (channels // n) <= target)
+    )
 
 
 def _wanted(tensor: Tensor, shape: StreamShape, lanes: int | None) -> StreamShape:
@@ -370,6 +393,10 @@ def _mac_unit(
     if isinstance(op, ops.Dense):
         return DenseUnit(**common)
     geometry = window_of(stage, stream.lanes, chosen.pixels)
+    if reads_ring(stage):
+        read = ring_chunk(stage, chosen.pe, chosen.simd)
+        assert read is not None
+        return RingConvUnit(**common, geometry=geometry, rows=1, parallel=read[1], windows=0)
     return ConvUnit(**common, geometry=geometry, rows=1, parallel=True, windows=1)
 
 
@@ -496,6 +523,8 @@ def _from_choices(graph: Graph, stages: list[Stage], choices: dict[str, Any]) ->
         try:
             fold = (int(choice["pe"]), int(choice["simd"]), int(choice["pixels"]))
             chosen[stage.name] = folding(stage, *fold)
+            if reads_ring(stage) and ring_chunk(stage, *fold[:2]) is None:
+                raise ValueError
         except (KeyError, TypeError, ValueError, ZeroDivisionError):
             raise UserError(
                 "the plan's pe, simd, pixels are not usable", layer=stage.name

@@ -16,6 +16,39 @@ from .units import beats_of
 
 MAX_PIXELS = 8
 """Most output pixels that a unit computes side by side."""
+WIDE, WIDE_DEPTHWISE = 8192, 1024
+"""Bits of a window beyond which it is not kept in registers.
+
+Reading its taps from the ring allows fewer foldings, but those that depthwise layers need.
+"""
+
+
+def reads_ring(stage: Stage) -> bool:
+    """Whether a convolution's taps are read straight from the ring of rows."""
+    op, x = stage.op, stage.input
+    if not isinstance(op, ops.Conv2D) or op.accumulator is not None:
+        return False
+    channels = x.hwc[2]
+    bits = op.reach[0] * op.reach[1] * channels * x.type.width
+    if op.groups == 1:
+        return bits > WIDE
+    return op.groups == channels == op.weights.shape[-1] and bits > WIDE_DEPTHWISE
+
+
+def ring_chunk(stage: Stage, pe: int, simd: int) -> tuple[int, bool] | None:
+    """Channels read from the ring at a time, and whether all rows of the kernel are read at once;
+    None where the ring does not suit this folding."""
+    op = stage.op
+    assert isinstance(op, ops.Conv2D)
+    channels, rows = stage.input.hwc[2], op.kernel[0]
+    if op.groups > 1:
+        suits = channels % pe == 0 and simd in (1, rows)
+        return (pe, simd == rows > 1) if suits else None
+    if channels % simd == 0:
+        return simd, False
+    if simd % rows == 0 and channels % (simd // rows) == 0:
+        return simd // rows, True
+    return None
 
 
 @dataclass(frozen=True, order=True)
@@ -48,6 +81,10 @@ def foldings(stage: Stage) -> list[Folding]:
     for m in sorted(out_folds):
         pe = beats_of(outputs, m)
         for simd in simds:
+            if reads_ring(stage):
+                if ring_chunk(stage, pe, simd) is not None:
+                    result.append(folding(stage, pe, simd, 1))
+                continue
             for pixels in _pixel_choices(stage, pe == outputs):
                 result.append(folding(stage, pe, simd, pixels))
     return result

@@ -14,6 +14,8 @@ WINDOW = 2
 """From the beat that completes a window to the queue of windows: beat and shift registers."""
 FIRST_WINDOW = SEEN + RING + 1 + WINDOW + 1
 """From the pixel beat that a window waits for to the window: asked for, read, accepted, queued."""
+TAPS = 5
+"""From a fold of taps read straight from the ring to the MAC array."""
 STREAM_POOL = 3
 ARGMAX = 1
 

@@ -33,6 +33,7 @@ class Kind(IntEnum):
     MULTIPLY = 12
     REDUCE = 13
     DRAIN = 14
+    READ_TAPS = 15
 
 
 @compiled
@@ -333,6 +334,41 @@ def convolve(
 
 
 @compiled
+def read_taps(
+    m: Pointer, n: int, written: int, released: int, push: int, pop: int, waits: int, places: int,
+    releases: int, windows: int, frame: int, folds: int, cycles: int, depth: int, delay: int,
+    seen: int
+) -> bool:  # fmt: skip
+    """A word of accumulators, its taps read from the ring of rows.
+
+    For each of the ``windows`` of a frame: the place of the last beat it needs, in a frame of
+    ``frame`` beats; rows released at its end.
+    """
+    before = last(m, push) - delay if n else -1
+    begin = before + 1
+    window = n // folds
+    number = window % windows
+    if n % folds == 0:
+        place = window // windows * frame + m[places + number]
+        if count(m, written) <= place:
+            return False
+        begin = max(begin, at(m, written, place) + seen)
+    ready = begin - 1 + cycles
+    time = ready
+    if n >= depth:
+        if count(m, pop) <= n - depth:
+            return False
+        time = max(time, at(m, pop, n - depth) + 1)
+    wait(m, waits, begin - before - 1, time - ready)
+    add(m, push, time + delay)
+    if (n + 1) % folds == 0:
+        # The last fold is read in the cycle after it is asked for.
+        for _ in range(m[releases + number]):
+            add(m, released, time + 1)
+    return True
+
+
+@compiled
 def multiply(
     m: Pointer, n: int, pushed: int, popped: int, push: int, pop: int, waits: int, state: int,
     beats: int, folds: int, depth: int, delay: int
@@ -452,6 +488,11 @@ def step(kind: int, m: Pointer, n: int, a: Pointer) -> bool:
         return multiply(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9])
     if kind == Kind.REDUCE:
         return reduce(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8])
+    if kind == Kind.READ_TAPS:
+        return read_taps(
+            m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],
+            a[13]
+        )  # fmt: skip
     return drain(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8])
 
 

@@ -51,10 +51,53 @@ def window_events(
         Kind.SHIFT, reads + g.out_size[0] * g.groups, issued, accepted, queue.push, queue.freed,
         sim.state(3), reads_at, completes_at, columns, windows, latency.RING + 1, latency.WINDOW,
     )  # fmt: skip
+    _report_ring(sim, name, source, released, g)
+    return queue
+
+
+def tap_events(
+    sim: Simulation,
+    name: str,
+    geometry: WindowGeometry,
+    source: Queue,
+    rows: int,
+    shadow: Queue,
+    folds: int,
+    cycles: int,
+    delay: int,
+) -> None:
+    """Add the processes of a unit whose taps are read straight from the ring.
+
+    Each window takes ``folds`` times ``cycles``; each fold's word is pushed into ``shadow``,
+    ``delay`` after its last cycle.
+    """
+    g = geometry
+    released = sim.events(g.size[0])
+    windows = g.out_size[0] * g.groups
+    columns = [min(g.size[1], g.first_steps + n * g.step) - 1 for n in range(g.groups)]
+    places = [
+        (g.last_row(row) * g.size[1] + column + 1) * g.beats - 1
+        for row in range(g.out_size[0])
+        for column in columns
+    ]
+    releases = np.zeros((g.out_size[0], g.groups), np.int64)
+    releases[:, -1] = [g.rows_released(row) for row in range(g.out_size[0])]
+    beats = g.size[0] * g.row_beats
+    sim.process(Kind.WRITE_RING, beats, source.push, source.pop, released, rows, g.row_beats)
+    sim.process(
+        Kind.READ_TAPS, windows * folds, source.pop, released, shadow.push, shadow.pop,
+        sim.work(name).waits, sim.table(places), sim.table(releases.ravel()), windows, beats,
+        folds, cycles, shadow.depth, delay, latency.SEEN,
+    )  # fmt: skip
+    _report_ring(sim, name, source, released, g)
+
+
+def _report_ring(
+    sim: Simulation, name: str, source: Queue, released: int, g: WindowGeometry
+) -> None:
     sim.levels[f"{name}.ring"] = lambda until: _ring_high_water(
         sim.entries(source.pop), sim.entries(released), g.row_beats, until
     )
-    return queue
 
 
 class _Steps(NamedTuple):

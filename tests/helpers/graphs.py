@@ -14,7 +14,7 @@ from hwgen.ir import Accumulator, Graph, Node, Tensor, ops, output_size, resolve
 from hwgen.numeric import Overflow, QType, Rounding, Scaling
 from hwgen.passes import legalize
 from hwgen.plan.dataflow import DataflowPlan, assemble, plan_dataflow, size_buffers
-from hwgen.plan.folding import Folding, folding, foldings
+from hwgen.plan.folding import Folding, folding, foldings, reads_ring
 from hwgen.plan.stages import Stage, stages_of
 from hwgen.plan.units import ForkUnit
 
@@ -409,6 +409,8 @@ def random_folding(rng: Random, stage: Stage, most: int = 64) -> Folding:
         pixels = 1
         if isinstance(op, ops.Conv2D) and pe == outputs and rng.random() < 0.5:
             pixels = rng.randint(1, min(8, stage.output.hwc[1]))
+        if reads_ring(stage):
+            return rng.choice([f for f in foldings(stage) if f.multipliers <= most])
         if pe * simd * pixels <= most:
             return folding(stage, pe, simd, pixels)
     return min(foldings(stage))

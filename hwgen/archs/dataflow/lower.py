@@ -17,6 +17,7 @@ from ...gateware.elementwise import ArgMax, Elementwise, Regroup, Requant
 from ...gateware.mac import MacParameters
 from ...gateware.pool import Reduction, StreamPool, WindowPool
 from ...gateware.requantizer import RequantParameters
+from ...gateware.ring_conv import RingConv
 from ...gateware.staircase import Staircase, StaircaseParameters
 from ...gateware.streams import element
 from ...gateware.window_conv import WindowConv
@@ -36,9 +37,20 @@ def lower_unit(unit: units.Unit, graph: Graph, shape: Shape, *others: Shape) -> 
 
 @lower_unit.register
 def _(unit: units.ConvUnit, graph: Graph, shape: Shape) -> Conv:
+    return _conv(WindowConv, unit, graph, shape)
+
+
+@lower_unit.register
+def _(unit: units.RingConvUnit, graph: Graph, shape: Shape) -> Conv:
+    return _conv(RingConv, unit, graph, shape)
+
+
+def _conv(
+    kind: type[Conv], unit: units.ConvUnit | units.RingConvUnit, graph: Graph, shape: Shape
+) -> Conv:
     op = _node(graph, unit.layers[0])
     assert isinstance(op, ops.Conv2D)
-    return WindowConv(
+    return kind(
         unit.name,
         unit.geometry,
         _matrix(op),

@@ -129,6 +129,7 @@ def level_members(unit: Unit) -> dict[str, str]:
     names = {f"{unit.name}.fifo": "level"}
     if "rows" in unit.capacities:
         names[f"{unit.name}.ring"] = "ring_level"
+    if "windows" in unit.capacities:
         names[f"{unit.name}.windows"] = "window_level"
     if "shadow" in unit.capacities:
         names[f"{unit.name}.shadow"] = "shadow_level"

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from .. import latency
 from ..events import Queue, Simulation
 from ..recurrences import Kind
+from ..window_events import tap_events
 from .base import Unit, beats_of
 from .windowed import WindowedUnit
 
@@ -140,6 +141,35 @@ class ConvUnit(WindowedUnit, MacUnit):
             Kind.CONVOLVE, words, ready.push, ready.pop, ready.freed, shadow.push, shadow.pop,
             sim.work(self.name).waits, self.out_folds, self.tap_folds, shadow.depth,
             self.mac_latency,
+        )  # fmt: skip
+        return self.drain(sim, shadow)
+
+
+@dataclass(frozen=True)
+class RingConvUnit(WindowedUnit, MacUnit):
+    """Ring of rows, MAC array, drain; no window. See gateware RingConv. ``parallel`` is given."""
+
+    kind: ClassVar[str] = "ring_conv"
+    capacities: ClassVar[tuple[str, ...]] = ("rows", "shadow", "fifo")
+
+    @property
+    def mac_latency(self) -> int:
+        rom = latency.rom(self.tap_folds * self.out_folds)
+        return max(rom, latency.TAPS) + latency.mac(self.simd)
+
+    @property
+    def compute(self) -> int:
+        return self.output.pixels * self.tap_folds * self.out_folds
+
+    def generous(self, field: str) -> int:
+        return self.mac_latency + 4 if field == "shadow" else super().generous(field)
+
+    def simulate(self, sim: Simulation, source: Queue) -> Queue:
+        words = self.output.pixels * self.out_folds
+        shadow = sim.queue(f"{self.name}.shadow", self.shadow, words, self.mac_latency)
+        tap_events(
+            sim, self.name, self.geometry, source, self.rows, shadow, self.out_folds,
+            self.tap_folds, self.mac_latency,
         )  # fmt: skip
         return self.drain(sim, shadow)
 
