@@ -10,24 +10,23 @@ from .cast import Cast
 from .counter import Counter, datum, index_shape
 from .fifo import CreditFifo
 from .requantizer import Requantizer, RequantParameters, greater
+from .rescaler import Rescaler
 from .staircase import Staircase
 from .streams import beats_of, connect, element, positive, stream_of
 
-Core = Requantizer | Staircase | Cast
+Core = Requantizer | Rescaler | Staircase | Cast
 
 
 class Elementwise(wiring.Component):
     """A pipeline that works on every element of a stream, all lanes at once.
 
-    Parameters: ``core`` a Requantizer, a Staircase or a Cast; shape of an input element and of a
-    result; ``fifo`` beats at the output. Members: i, o streams, issue (out), level (out).
+    Parameters: ``core`` a Requantizer, a Rescaler, a Staircase or a Cast; shape of an input element
+    and of a result; ``fifo`` beats at the output. Members: i, o streams, issue (out), level (out).
 
     One beat a cycle; the core's latency to the output FIFO.
     """
 
-    def __init__(
-        self, core: Requantizer | Staircase | Cast, shape: Shape, out: Shape, fifo: int
-    ) -> None:
+    def __init__(self, core: Core, shape: Shape, out: Shape, fifo: int) -> None:
         positive(fifo=fifo)
         self.core, self.fifo = core, fifo
         super().__init__(

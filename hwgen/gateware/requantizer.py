@@ -116,43 +116,15 @@ class Requantizer(wiring.Component):
             }
         )
 
-    def _table(self) -> tuple[data.StructLayout, list[int]]:
-        """Layout of a lane's parameters, and the packed words, one a group."""
-        p = self.parameters
-        layout = data.StructLayout({name: shape_of(values) for name, values in p.tables.items()})
-        words = []
-        for group in range(self.groups):
-            word = 0
-            for lane in range(self.lanes):
-                channel = group * self.lanes + lane
-                if channel < p.channels:
-                    bits = layout.const({name: v[channel] for name, v in p.tables.items()})
-                    word |= bits.as_value().value << (lane * layout.size)
-            words.append(word)
-        return layout, words
-
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        layout, words = self._table()
-        m.submodules.table = table = Rom(self.image, layout.size * self.lanes, words)
-        # The latency follows from the channels, whatever the lanes: a smaller table waits.
+        rows = read_parameters(m, self.image, p.tables, self.lanes, self.index)
         ahead = rom_latency(p.channels)
-        index = delayed(m, self.index, ahead - table.latency, "index", data=True)
-        m.d.comb += [
-            table.addr.eq(index),
-            self.o_valid.eq(delayed(m, self.valid, p.latency, "valid")),
-        ]
-        lanes = data.View(data.ArrayLayout(layout, self.lanes), table.data)
-        for lane in range(self.lanes):
+        m.d.comb += self.o_valid.eq(delayed(m, self.valid, p.latency, "valid"))
+        for lane, given in enumerate(rows):
             acc = delayed(m, self.acc[lane], ahead, f"acc{lane}", data=True)
             acc = acc if isinstance(acc, Value) else Value.cast(acc)
-            if all(len(set(values)) == 1 for values in p.tables.values()):
-                given: dict[str, Value] = {
-                    name: Const(values[0], shape_of(values)) for name, values in p.tables.items()
-                }
-            else:
-                given = {name: lanes[lane][name] for name in p.tables}
             if not p.multiplies:
                 given["mult"] = Const(p.mult[0])
             result = datum(element(p.out), f"l{lane}_result")
@@ -205,6 +177,36 @@ class Requantizer(wiring.Component):
         m.d.sync += chosen.eq(Mux(under, pair["below"], pair["bias"]))
         late = delayed(m, chosen, cycles - 2, f"{name}_bias", data=True)
         return late.as_signed() if both.signed else late
+
+
+def read_parameters(
+    m: Module, name: str, tables: dict[str, tuple[int, ...]], lanes: int, index: Value
+) -> list[dict[str, Value]]:
+    """The parameters of each lane's channel, rom_latency(channels) cycles after ``index``.
+
+    name : of the ROM's image. tables : one integer a channel. index : which group of ``lanes``
+    channels.
+    """
+    channels = len(next(iter(tables.values())))
+    layout = data.StructLayout({key: shape_of(values) for key, values in tables.items()})
+    words = []
+    for first in range(0, channels, lanes):
+        word = 0
+        for lane, channel in enumerate(range(first, min(first + lanes, channels))):
+            bits = layout.const({key: values[channel] for key, values in tables.items()})
+            word |= bits.as_value().value << (lane * layout.size)
+        words.append(word)
+    m.submodules.table = table = Rom(name, layout.size * lanes, words)
+    # The latency follows from the channels, whatever the lanes: a smaller table waits.
+    ahead = rom_latency(channels) - table.latency
+    m.d.comb += table.addr.eq(delayed(m, index, ahead, "index", data=True))
+    if all(len(set(values)) == 1 for values in tables.values()):
+        return [
+            {key: Const(values[0], shape_of(values)) for key, values in tables.items()}
+            for _ in range(lanes)
+        ]
+    read = data.View(data.ArrayLayout(layout, lanes), table.data)
+    return [{key: read[lane][key] for key in tables} for lane in range(lanes)]
 
 
 def rounding_increment(value: Value, shift: int, rounding: Rounding) -> Value:

@@ -1,8 +1,8 @@
 """Passes: graph to graph, in one ordered list; each keeps the golden output equal.
 
 They leave a legal graph: every Conv2D and Dense is bare, multiplies stored integers and is followed
-by one Requantize with a common shift (or a Rescale that no Requantize equals), and nothing
-real-valued is left.
+by one Requantize with a common shift; a Rescale is left where no Requantize equals it, and nothing
+else that is real-valued.
 """
 
 from __future__ import annotations

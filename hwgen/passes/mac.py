@@ -65,8 +65,7 @@ def _movable_bias(graph: Graph, node: Node) -> np.ndarray | None:
 
 
 def ensure_requantize(graph: Graph) -> Graph:
-    """Every Conv2D and Dense is followed by exactly one Requantize (or Rescale); one that keeps all
-    if need be.
+    """Every Conv2D and Dense is followed by exactly one Requantize; one that keeps all if need be.
 
     Raises UserError when the exact result has more bits than a stream takes.
     """
@@ -76,7 +75,7 @@ def ensure_requantize(graph: Graph) -> Graph:
             yield node
             return
         reader = single_reader(graph, node.name)
-        if reader is not None and isinstance(reader.op, (ops.Requantize, ops.Rescale)):
+        if reader is not None and isinstance(reader.op, ops.Requantize):
             yield node
             return
         acc = graph.tensors[node.name]

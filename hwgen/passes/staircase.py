@@ -70,14 +70,30 @@ class Bounds:
     missed_levels: IntArray
     missed: IntArray
 
-    def sides(self, pivot: int) -> tuple[Bounds, Bounds]:
-        """Those whose input is below the pivot, and the others."""
-        below = self.reached < pivot, self.missed < pivot
-        low, high = (
-            Bounds(self.levels[r], self.reached[r], self.missed_levels[m], self.missed[m])
-            for r, m in (below, tuple(~side for side in below))
-        )
-        return low, high
+    def sides(self, pivot: int, first: int, last: int) -> tuple[Bounds, Bounds]:
+        """Those whose input is below the pivot, and the others, of a function that rises from
+        ``first`` to ``last``.
+
+        What is reached below the pivot is so at the pivot, and what is missed from the pivot on is
+        so before it: where a side has no step of its own, that alone says what it is.
+        """
+        reached, missed = self.reached < pivot, self.missed < pivot
+        below = [
+            self.levels[reached], self.reached[reached],
+            self.missed_levels[missed], self.missed[missed],
+        ]  # fmt: skip
+        above = [
+            self.levels[~reached], self.reached[~reached],
+            self.missed_levels[~missed], self.missed[~missed],
+        ]  # fmt: skip
+        lowest_missed, highest_reached = above[2], below[0]
+        if lowest_missed.size and pivot > first:
+            below[2] = np.append(below[2], lowest_missed.min())
+            below[3] = np.append(below[3], pivot - 1)
+        if highest_reached.size and pivot <= last:
+            above[0] = np.append(above[0], highest_reached.max())
+            above[1] = np.append(above[1], pivot)
+        return Bounds(*below), Bounds(*above)
 
 
 @dataclass(frozen=True)
@@ -203,7 +219,8 @@ def _sides(stairs: Staircases, bounds: list[Bounds]) -> list[tuple[Bounds, ...]]
     """For each channel the bounds that share a bias."""
     if stairs.pivots is None:
         return [(bound,) for bound in bounds]
-    return [b.sides(int(p)) for b, p in zip(bounds, stairs.pivots, strict=True)]
+    ends = zip(bounds, stairs.pivots, *stairs.ends, strict=True)
+    return [bound.sides(int(pivot), int(low), int(high)) for bound, pivot, low, high in ends]
 
 
 def _fit(

@@ -34,6 +34,7 @@ from .units import (
     PadUnit,
     RegroupUnit,
     RequantUnit,
+    RescaleUnit,
     RingConvUnit,
     StaircaseUnit,
     StreamPoolUnit,
@@ -354,12 +355,24 @@ def _unit(
             **common, output=out(stream.lanes), delay=latency.cast(beats, len(op.types)),
             positions=positions, types=len(op.types),
         )  # fmt: skip
+    if isinstance(op, ops.Rescale):
+        delay = _rescale_latency(op, stage.input)
+        return RescaleUnit(
+            **common, output=out(stream.lanes), delay=delay, multiplies=True,
+            parameter_bits=beats_of(op.parameters_bits, channels),
+        )  # fmt: skip
     assert isinstance(op, ops.Requantize)
     multiplies = needs_multiplier(op, stage.input)
     return RequantUnit(
         **common, output=out(stream.lanes), delay=latency.requantizer(multiplies, channels),
         multiplies=multiplies, parameter_bits=_parameter_bits(op),
     )  # fmt: skip
+
+
+def _rescale_latency(op: ops.Rescale, x: Tensor) -> int:
+    precision = 0 if op.scaling.fixed_point else op.scaling.precision
+    ends = (x.type.min + int(op.bias.min()), x.type.max + int(op.bias.max()))
+    return latency.rescale(x.channels, precision, max(map(abs, ends)) > 1 << precision)
 
 
 def _mac_unit(

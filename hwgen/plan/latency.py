@@ -50,6 +50,15 @@ def requantizer(multiplies: bool, channels: int) -> int:
     return rom(channels) + 3 + (3 if multiplies else 0)
 
 
+def rescale(channels: int, precision: int, narrows: bool) -> int:
+    """A runtime's own rule: parameter ROM, bias, product (three), and the rounding.
+
+    precision : bits of a float's significand, 0 for fixed point; narrows : whether an input is
+    rounded to it first.
+    """
+    return rom(channels) + 4 + (5 + narrows if precision else 3)
+
+
 def window_pool(taps: int) -> int:
     """Operand register and a binary tree."""
     return 1 + (taps - 1).bit_length()

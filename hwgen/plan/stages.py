@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import singledispatch
-from typing import NoReturn
 
 from ..errors import UserError
 from ..geometry import WindowGeometry
@@ -118,8 +117,6 @@ def _edges(node: Node, graph: Graph) -> tuple[tuple[Tensor, ...], Tensor]:
 
 def _mac_stage(node: Node, following: Node | None, graph: Graph) -> Stage:
     inputs, _ = _edges(node, graph)
-    if following is not None and isinstance(following.op, ops.Rescale):
-        _refuse_rescale(following)
     if following is None or not isinstance(following.op, ops.Requantize):
         raise UserError("a requantization must follow", layer=node.name)
     y = graph.tensors[following.name]
@@ -127,16 +124,6 @@ def _mac_stage(node: Node, following: Node | None, graph: Graph) -> Stage:
     # called as the layer was.
     name = re.sub("(_mac)+$", "", node.name)
     return Stage(name, (node.name, following.name), node.op, inputs, y, following.op)
-
-
-def _refuse_rescale(node: Node) -> NoReturn:
-    assert isinstance(node.op, ops.Rescale)
-    raise UserError(
-        f"no multiplier, shift and bias equal {node.op.scaling} for every input, and the dataflow "
-        "architecture has no unit that follows this rule as it is",
-        layer=node.name,
-        hint="import with another --runtime where the format has several",
-    )
 
 
 @stage_of.register(ops.Softmax)
@@ -149,11 +136,6 @@ def _(
         layer=node.name,
         hint="leave it to the host with --tail host, where it is the last layer",
     )
-
-
-@stage_of.register
-def _(op: ops.Rescale, node: Node, following: Node | None, graph: Graph) -> Stage:
-    _refuse_rescale(node)
 
 
 @stage_of.register
@@ -172,6 +154,7 @@ def _(op: ops.Dense, node: Node, following: Node | None, graph: Graph) -> Stage:
 @stage_of.register(ops.Add)
 @stage_of.register(ops.Concat)
 @stage_of.register(ops.Staircase)
+@stage_of.register(ops.Rescale)
 @stage_of.register(ops.Cast)
 @stage_of.register(ops.Pad)
 @stage_of.register(ops.Upsample)

@@ -368,12 +368,24 @@ def random_runtime_graph(rng: Random) -> Graph:
             return graph
 
 
+def random_engines_graph(rng: Random) -> Graph:
+    """Likewise, where at least one rule is carried out as it is."""
+    while True:
+        try:
+            graph = legalize(runtime_network(rng, tuple(Scaling)))
+        except UserError:
+            continue
+        if any(isinstance(node.op, ops.Rescale) for node in graph.nodes):
+            return graph
+
+
 GRAPHS = {
     "chain": random_graph,
     "branching": random_branching_graph,
     "rich": random_rich_graph,
     "types": random_types_graph,
     "runtime": random_runtime_graph,
+    "engines": random_engines_graph,
 }
 """Kinds of random graphs; the graph of a seed never changes."""
 

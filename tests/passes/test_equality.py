@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from hwgen.ir import Graph, Node, Tensor, execute, ops
-from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.numeric import Overflow, QType, Rounding, Scaling
 from hwgen.passes import PASSES, legalize
+from hwgen.passes.rescale import reduced
 from hwgen.plan.stages import stages_of
 
 
@@ -110,3 +111,16 @@ def test_a_folded_batch_norm_is_equal_everywhere(seed: int) -> None:
     every = np.repeat(np.arange(x.type.min, x.type.max + 1)[:, None], 5, axis=1)
     legal = legalize(graph)
     assert np.array_equal(execute(legal, {"x": every})["y"], execute(graph, {"x": every})["y"])
+
+
+def test_a_side_of_a_pivot_without_a_step() -> None:
+    """Above its pivot this channel is constant: its bias there still has to keep it there."""
+    out = QType(True, 5, 0, Rounding.HALF_AWAY, Overflow.SATURATE)
+    op = ops.Rescale(
+        Scaling.TFLM_DOUBLE, np.array([1084147015]), np.array([41]), out, np.array([554]), 3
+    )
+    found = reduced(op, (np.array([-28050], object), np.array([0], object)))
+    assert found is not None and found.pivot is not None
+    x = np.arange(-28050, 1)[:, np.newaxis]
+    edge = Tensor("x", (1,), QType(True, 16, 0, Rounding.FLOOR, Overflow.SATURATE))
+    np.testing.assert_array_equal(found.golden([x], [edge]), op.golden([x], [edge]))

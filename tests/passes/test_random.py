@@ -69,13 +69,12 @@ def assert_legal(graph: Graph, seed: int) -> None:
             readers = graph.consumers[node.name]
             assert node.op.bias is None
             assert len(readers) == 1
-            assert isinstance(readers[0].op, (ops.Requantize, ops.Rescale))
+            assert isinstance(readers[0].op, ops.Requantize)
         if isinstance(node.op, ops.Requantize):
             assert node.op.shift.size == 1
             for values in (node.op.mult, node.op.bias):
                 assert values.size == 1 or len(set(values.tolist())) > 1
-    if not any(isinstance(node.op, ops.Rescale) for node in graph.nodes):
-        stages_of(graph)
+    stages_of(graph)
 
 
 @pytest.mark.parametrize("step", SINGLE, ids=lambda step: step.__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+import numpy as np
 from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
@@ -17,6 +18,7 @@ from ...gateware.elementwise import ArgMax, Elementwise, Regroup, Requant
 from ...gateware.mac import MacParameters
 from ...gateware.pool import Reduction, StreamPool, WindowPool
 from ...gateware.requantizer import RequantParameters
+from ...gateware.rescaler import RescaleParameters, Rescaler, Rule
 from ...gateware.ring_conv import RingConv
 from ...gateware.staircase import Staircase, StaircaseParameters
 from ...gateware.streams import element
@@ -100,6 +102,20 @@ def _(unit: units.WindowPoolUnit, graph: Graph, shape: Shape) -> WindowPool:
 def _(unit: units.RequantUnit, graph: Graph, shape: Shape) -> Requant:
     parameters = requant_parameters(_node(graph, unit.layers[0]), unit.output.channels)
     return Requant(unit.name, shape, unit.input.lanes, parameters, unit.fifo)
+
+
+@lower_unit.register
+def _(unit: units.RescaleUnit, graph: Graph, shape: Shape) -> Elementwise:
+    op = _node(graph, unit.layers[0])
+    assert isinstance(op, ops.Rescale)
+    mult, shift, bias = (
+        tuple(np.broadcast_to(values, unit.output.channels).tolist())
+        for values in (op.mult, op.shift, op.bias)
+    )
+    rule = Rule[op.scaling.name]
+    parameters = RescaleParameters(rule, mult, shift, bias, op.offset, op.type, op.clip)
+    core = Rescaler(f"{unit.name}_rescale", shape, unit.input.lanes, parameters)
+    return Elementwise(core, shape, element(op.type), unit.fifo)
 
 
 @lower_unit.register

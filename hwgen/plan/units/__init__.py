@@ -3,7 +3,7 @@
 from .base import BeatUnit, StreamShape, Unit, beats_of
 from .border import PadUnit, UpsampleUnit
 from .branch import AddUnit, ConcatUnit, ForkUnit, JoinUnit
-from .elementwise import ArgMaxUnit, CastUnit, RegroupUnit, RequantUnit, StaircaseUnit
+from .elementwise import ArgMaxUnit, CastUnit, RegroupUnit, RequantUnit, RescaleUnit, StaircaseUnit
 from .mac import ConvUnit, DenseUnit, MacUnit, RingConvUnit
 from .pools import StreamPoolUnit, WindowPoolUnit
 from .windowed import WindowedUnit, rows_needed
@@ -22,6 +22,7 @@ __all__ = [
     "PadUnit",
     "RegroupUnit",
     "RequantUnit",
+    "RescaleUnit",
     "RingConvUnit",
     "StaircaseUnit",
     "StreamPoolUnit",

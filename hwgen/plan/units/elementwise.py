@@ -36,6 +36,13 @@ class RequantUnit(BeatUnit):
 
 
 @dataclass(frozen=True)
+class RescaleUnit(RequantUnit):
+    """A runtime's own rule to scale and round, on a stream. See gateware Rescaler."""
+
+    kind: ClassVar[str] = "rescale"
+
+
+@dataclass(frozen=True)
 class StaircaseUnit(BeatUnit):
     """A function constant between thresholds, on a stream. See gateware Staircase."""
 
