@@ -39,7 +39,7 @@ class RequantUnit(BeatUnit):
 class RescaleUnit(RequantUnit):
     """A runtime's own rule to scale and round, on a stream. See gateware Rescaler."""
 
-    kind: ClassVar[str] = "rescale"
+    kind: ClassVar[str] = "rescaler"
 
 
 @dataclass(frozen=True)
