@@ -1,8 +1,8 @@
-"""Units that change rows and columns without arithmetic: Pad and Upsample."""
+"""Units that change rows and columns without arithmetic: Pad, Crop and Upsample."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -73,6 +73,50 @@ class Pad(wiring.Component):
         ]
         with m.If(take):
             m.d.sync += begins.eq(step_nested(m, chunk, column, row))
+        return m
+
+
+class Crop(wiring.Component):
+    """Lets some of the beats of a frame through.
+
+    Parameters: shape of an element; lanes; ``kept`` whether each row, each column and each beat
+    of a pixel is; ``fifo`` beats at the output. Members: i, o streams, issue (out), level (out).
+
+    Takes a beat a cycle; one that is kept is in the output FIFO in the same cycle.
+    """
+
+    def __init__(
+        self, shape: Shape, lanes: int, kept: tuple[tuple[bool, ...], ...], fifo: int
+    ) -> None:
+        positive(lanes=lanes, fifo=fifo)
+        if len(kept) != 3 or not all(any(axis) for axis in kept):
+            raise ValueError("a row, a column and a beat at least must be kept")
+        self.shape, self.lanes, self.kept, self.fifo = shape, lanes, kept, fifo
+        super().__init__(_members(shape, lanes, fifo))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.fifo = fifo = CreditFifo(self.o.payload.shape(), self.fifo)
+        connect(m, fifo.o, wiring.flipped(self.o))
+        names = ("row", "column", "chunk")
+        counters = [Counter(len(axis), name) for axis, name in zip(self.kept, names, strict=True)]
+        keeps: Value = Const(1)
+        for counter, axis in zip(counters, self.kept, strict=True):
+            if not all(axis):
+                keeps = keeps & Array(Const(int(keep), 1) for keep in axis)[counter.value]
+        take, kept = Signal(name="taking"), Signal(name="kept")
+        m.d.comb += [
+            kept.eq(keeps),
+            take.eq(self.i.valid & (fifo.room | ~kept)),
+            self.i.ready.eq(take),
+            self.issue.eq(take),
+            fifo.take.eq(take & kept),
+            fifo.push.eq(take & kept),
+            fifo.data.eq(self.i.payload),
+            self.level.eq(fifo.level),
+        ]
+        with m.If(take):
+            step_nested(m, *reversed(counters))
         return m
 
 

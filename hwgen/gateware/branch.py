@@ -1,4 +1,4 @@
-"""Where streams part and meet: Fork, Add, Concat."""
+"""Where streams part and meet: Fork, Add, Mul, Concat."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from amaranth.hdl import Cat, Module, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import Counter, datum, index_shape
+from .counter import Counter, datum, delayed, index_shape
 from .fifo import CreditFifo
+from .multiplier import Multiplier
 from .streams import beats_of, connect, positive, stream_of
 
 
@@ -56,26 +57,21 @@ class Fork(wiring.Component):
         return m
 
 
-class Add(wiring.Component):
-    """Sums the elements of several streams, beat by beat.
+class Combine(wiring.Component):
+    """Common to units that make one element of those at the same place of several streams.
 
-    Parameters: ``shapes`` of the inputs' elements; ``shifts`` by which each moves to the left
-    before; shape of the result; lanes; ``fifo`` beats at the output.
-    Members: i0, i1, ... streams, o stream, issue (out): a beat is taken of each; level (out).
+    Parameters: ``shapes`` of the inputs' elements; shape of the result; lanes; ``fifo`` beats at
+    the output. Members: i0, i1, ... streams, o stream, issue (out): a beat is taken of each;
+    level (out).
 
-    Takes a beat when all inputs have one; the sum reaches the output FIFO 1 cycle later.
+    Takes a beat when all inputs have one; the result reaches the output FIFO LATENCY cycles later.
     """
 
     LATENCY = 1
 
-    def __init__(
-        self, shapes: Sequence[Shape], shifts: Sequence[int], result: Shape, lanes: int, fifo: int
-    ) -> None:
-        if len(shapes) < 2 or len(shapes) != len(shifts):
-            raise ValueError(f"{len(shapes)} inputs with {len(shifts)} shifts can not be added")
+    def __init__(self, shapes: Sequence[Shape], result: Shape, lanes: int, fifo: int) -> None:
         positive(lanes=lanes, fifo=fifo)
-        self.shapes, self.shifts, self.result = tuple(shapes), tuple(shifts), result
-        self.lanes, self.fifo = lanes, fifo
+        self.shapes, self.result, self.lanes, self.fifo = tuple(shapes), result, lanes, fifo
         inputs = {f"i{n}": In(stream_of(shape, lanes)) for n, shape in enumerate(shapes)}
         super().__init__(
             {
@@ -96,28 +92,76 @@ class Add(wiring.Component):
         for stream in inputs:
             willing = willing & stream.valid
             m.d.comb += stream.ready.eq(take)
-        push = Signal(name="push")
-        total = datum(self.o.payload.shape(), "total")
         m.d.comb += [
             take.eq(willing),
             self.issue.eq(take),
             fifo.take.eq(take),
-            fifo.push.eq(push),
-            fifo.data.eq(total),
+            fifo.push.eq(delayed(m, take, self.LATENCY, "push")),
             self.level.eq(fifo.level),
         ]
-        m.d.sync += push.eq(take)
         for lane in range(self.lanes):
-            terms = [s.payload[lane] << n for s, n in zip(inputs, self.shifts, strict=True)]
-            m.d.sync += total[lane].eq(sum(terms[1:], terms[0]))
+            result = self._combined(m, lane, [stream.payload[lane] for stream in inputs])
+            m.d.comb += fifo.data[lane].eq(result)
         return m
+
+    def _combined(self, m: Module, lane: int, elements: list[Value]) -> Value:
+        """The result, LATENCY cycles after its elements."""
+        raise AssertionError("units that combine streams say how")
+
+
+class Add(Combine):
+    """Sums the elements of several streams. Parameters and members as Combine's; ``shifts`` by
+    which each input moves to the left before.
+    """
+
+    def __init__(
+        self, shapes: Sequence[Shape], shifts: Sequence[int], result: Shape, lanes: int, fifo: int
+    ) -> None:
+        if len(shapes) < 2 or len(shapes) != len(shifts):
+            raise ValueError(f"{len(shapes)} inputs with {len(shifts)} shifts can not be added")
+        self.shifts = tuple(shifts)
+        super().__init__(shapes, result, lanes, fifo)
+
+    def _combined(self, m: Module, lane: int, elements: list[Value]) -> Value:
+        terms = [element << n for element, n in zip(elements, self.shifts, strict=True)]
+        total = datum(self.result, f"total{lane}")
+        m.d.sync += total.eq(sum(terms[1:], terms[0]))
+        return total
+
+
+class Mul(Combine):
+    """Products of the elements of two streams, each less its zero point. Parameters and members as
+    Combine's; ``zeros`` the zero points.
+    """
+
+    LATENCY = 1 + Multiplier.LATENCY
+
+    def __init__(
+        self, shapes: Sequence[Shape], zeros: Sequence[int], result: Shape, lanes: int, fifo: int
+    ) -> None:
+        if not len(shapes) == len(zeros) == 2:
+            raise ValueError(f"{len(shapes)} inputs with {len(zeros)} zero points")
+        self.zeros = tuple(zeros)
+        super().__init__(shapes, result, lanes, fifo)
+
+    def _combined(self, m: Module, lane: int, elements: list[Value]) -> Value:
+        factors = []
+        for n, (element, zero) in enumerate(zip(elements, self.zeros, strict=True)):
+            value = element - zero
+            factor = datum(value.shape(), f"factor{n}_{lane}")
+            m.d.sync += factor.eq(value)
+            factors.append(factor)
+        a, b = factors
+        m.submodules[f"mul{lane}"] = multiplier = Multiplier(a.shape(), b.shape())
+        m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b)]
+        return multiplier.p
 
 
 class Concat(wiring.Component):
     """Gives the channels of several streams one after the other, pixel by pixel.
 
     Parameters: shape of an element; ``channels`` of each input, multiples of ``lanes``; ``fifo``
-    beats at the output. Members: as Add.
+    beats at the output. Members: as Combine's.
 
     Takes a beat a cycle; it is in the output FIFO in the same cycle.
     """

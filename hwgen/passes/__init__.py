@@ -13,7 +13,7 @@ from dataclasses import replace
 from ..ir import Graph
 from .average import lower_avg_pool
 from .batch_norm import fold_batch_norm
-from .border import pad_into_conv
+from .border import pad_into_conv, repeat_factors
 from .fuse import relu_into_requantize, simplify
 from .mac import bias_into_requantize, ensure_requantize
 from .rescale import reduce_rescale
@@ -50,6 +50,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("rescales into requantizations", reduce_rescale),
     ("fuse and hoist requantizations", simplify),
     ("requantize every product", ensure_requantize),
+    ("factors for every pixel", repeat_factors),
     ("one shift for all channels", common_shift),
 )
 """The passes in their order, each with its name for the reader."""

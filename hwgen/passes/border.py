@@ -1,4 +1,4 @@
-"""Borders of zeros move into the convolutions that read them."""
+"""Borders of zeros move into the convolutions that read them; factors get the size of products."""
 
 from __future__ import annotations
 
@@ -6,7 +6,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..ir import Graph, Node, ops
-from .rewrite import replace_nodes
+from .rewrite import fresh_name, replace_nodes
+
+
+def repeat_factors(graph: Graph) -> Graph:
+    """The second factor of a Mul, where it is one pixel for all, is repeated for each."""
+
+    def change(node: Node) -> Iterator[Node]:
+        if isinstance(node.op, ops.Mul):
+            a, b = graph.operands(node)
+            if a.shape != b.shape:
+                name = fresh_name(graph, f"{node.name}_repeated")
+                yield Node(name, ops.Upsample((a.hwc[0], a.hwc[1])), (b.name,))
+                node = replace(node, inputs=(a.name, name))
+        yield node
+
+    return replace_nodes(graph, change)
 
 
 def pad_into_conv(graph: Graph) -> Graph:

@@ -22,15 +22,17 @@ from .folding import (
     ring_chunk,
 )
 from .recurrences import Kind
-from .stages import INPUT, Stage, output_stream, stages_of, window_of
+from .stages import INPUT, Stage, output_stream, sliced_lanes, stages_of, window_of
 from .units import (
     AddUnit,
     ArgMaxUnit,
     CastUnit,
     ConcatUnit,
     ConvUnit,
+    CropUnit,
     DenseUnit,
     ForkUnit,
+    MulUnit,
     PadUnit,
     RegroupUnit,
     RequantUnit,
@@ -261,6 +263,8 @@ def _lanes(
         return _ring_lanes(stage, chosen, target)
     if isinstance(stage.op, ops.ArgMax):
         return 1
+    if isinstance(stage.op, ops.Slice):
+        return sliced_lanes(stage)
     if isinstance(stage.op, ops.Concat):
         common = gcd(*(x.channels for x in stage.inputs))
         beats = stage.output.size
@@ -321,6 +325,11 @@ def _unit(
     }
     if isinstance(op, ops.Add):
         return AddUnit(**common, output=out(stream.lanes), inputs=tuple(inputs))
+    if isinstance(op, ops.Mul):
+        return MulUnit(**common, output=out(stream.lanes), inputs=tuple(inputs))
+    if isinstance(op, ops.Slice):
+        kept = _kept(op, stage.input, stream.lanes)
+        return CropUnit(**common, output=out(stream.lanes), delay=0, kept=kept)
     if isinstance(op, ops.Concat):
         return ConcatUnit(**common, output=out(stream.lanes), inputs=tuple(inputs))
     if isinstance(op, ops.Pad):
@@ -367,6 +376,22 @@ def _unit(
         **common, output=out(stream.lanes), delay=latency.requantizer(multiplies, channels),
         multiplies=multiplies, parameter_bits=_parameter_bits(op),
     )  # fmt: skip
+
+
+def _kept(op: ops.Slice, x: Tensor, lanes: int) -> tuple[tuple[bool, ...], ...]:
+    """Which rows, columns and beats of a pixel a slice keeps."""
+    missing = (1,) * (3 - len(x.shape))
+    start, size, step = (
+        (*(default for _ in missing), *numbers)
+        for default, numbers in ((0, op.start), (1, op.size), (1, op.step))
+    )
+    wanted = [range(a, a + n * by, by) for a, n, by in zip(start, size, step, strict=True)]
+    rows, columns, channels = x.hwc
+    return (
+        tuple(n in wanted[0] for n in range(rows)),
+        tuple(n in wanted[1] for n in range(columns)),
+        tuple(n in wanted[2] for n in range(0, channels, lanes)),
+    )
 
 
 def _rescale_latency(op: ops.Rescale, x: Tensor) -> int:

@@ -11,7 +11,7 @@ from math import gcd
 
 from ..errors import UserError
 from ..ir import ops
-from .stages import Stage
+from .stages import Stage, sliced_lanes
 from .units import beats_of
 
 MAX_PIXELS = 8
@@ -133,6 +133,8 @@ def stream_floor(stages: list[Stage]) -> int:
             floor = max(floor, beats)
         if isinstance(stage.op, ops.Concat):
             floor = max(floor, stage.output.size // gcd(*(x.channels for x in stage.inputs)))
+        if isinstance(stage.op, ops.Slice):
+            floor = max(floor, stage.input.size // (sliced_lanes(stage) or stage.input.channels))
     return floor
 
 

@@ -16,6 +16,8 @@ FIRST_WINDOW = SEEN + RING + 1 + WINDOW + 1
 """From the pixel beat that a window waits for to the window: asked for, read, accepted, queued."""
 TAPS = 5
 """From a fold of taps read straight from the ring to the MAC array."""
+MULTIPLY = 3
+"""Zero points taken away, product of two streams."""
 STREAM_POOL = 3
 ARGMAX = 1
 

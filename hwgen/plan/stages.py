@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import singledispatch
+from math import gcd
 
 from ..errors import UserError
 from ..geometry import WindowGeometry
@@ -152,7 +153,9 @@ def _(op: ops.Dense, node: Node, following: Node | None, graph: Graph) -> Stage:
 @stage_of.register(ops.SumPool)
 @stage_of.register(ops.ArgMax)
 @stage_of.register(ops.Add)
+@stage_of.register(ops.Mul)
 @stage_of.register(ops.Concat)
+@stage_of.register(ops.Slice)
 @stage_of.register(ops.Staircase)
 @stage_of.register(ops.Rescale)
 @stage_of.register(ops.Cast)
@@ -172,6 +175,16 @@ def _(op: ops.Requantize, node: Node, following: Node | None, graph: Graph) -> S
 def _(op: Op, node: Node, following: Node | None, graph: Graph) -> None:
     # Elements keep their order; a change of pixel size is the next unit's regrouping.
     return None
+
+
+def sliced_lanes(stage: Stage) -> int | None:
+    """Most lanes with which a slice keeps all channels of a beat, or none; None: any will do."""
+    op, channels = stage.op, stage.input.channels
+    assert isinstance(op, ops.Slice)
+    start, size, step = op.start[-1], op.size[-1], op.step[-1]
+    if size == channels:
+        return None
+    return 1 if step > 1 else gcd(start, size, channels)
 
 
 def window_of(stage: Stage, lanes: int, pixels: int = 1) -> WindowGeometry:

@@ -18,7 +18,7 @@ from hwgen.plan.folding import Folding, folding, foldings, reads_ring
 from hwgen.plan.stages import Stage, stages_of
 from hwgen.plan.units import ForkUnit
 
-from .runtime_graphs import runtime_network
+from .runtime_graphs import GatedNetwork, runtime_network
 
 MAX_ACCUMULATOR_GROUP = 6
 
@@ -379,6 +379,17 @@ def random_engines_graph(rng: Random) -> Graph:
             return graph
 
 
+def random_gated_graph(rng: Random) -> Graph:
+    """Likewise, with products of streams and slices of frames."""
+    while True:
+        try:
+            graph = legalize(runtime_network(rng, tuple(Scaling), GatedNetwork))
+        except UserError:
+            continue
+        if any(isinstance(node.op, (ops.Mul, ops.Slice)) for node in graph.nodes):
+            return graph
+
+
 GRAPHS = {
     "chain": random_graph,
     "branching": random_branching_graph,
@@ -386,6 +397,7 @@ GRAPHS = {
     "types": random_types_graph,
     "runtime": random_runtime_graph,
     "engines": random_engines_graph,
+    "gated": random_gated_graph,
 }
 """Kinds of random graphs; the graph of a seed never changes."""
 

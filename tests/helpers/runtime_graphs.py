@@ -137,10 +137,48 @@ class RuntimeNetwork:
         self.rng.choice(kinds)()
 
 
-def runtime_network(rng: Random, scalings: tuple[Scaling, ...] = tuple(Scaling)) -> Graph:
+class GatedNetwork(RuntimeNetwork):
+    """Likewise, with products of two branches, and slices."""
+
+    def gate(self) -> None:
+        """An edge times one of its size or of one pixel, each of a type of its own."""
+        rng, start = self.rng, self.edge
+        factors = []
+        for _ in range(2):
+            self.edge = start
+            if rng.random() < 0.7:
+                self.rescale(random_type(rng))
+            factors.append(self.edge)
+        if len(start.shape) == 3 and rng.random() < 0.4:
+            size = start.shape[:2]
+            factors[1] = self.add(ops.MaxPool((size[0], size[1]), (size[0], size[1]), "valid"))
+        self.add(ops.Mul(), *factors)
+        self.rescale()
+
+    def cut(self) -> None:
+        """Some of the rows, columns and channels."""
+        rng = self.rng
+        start, size, step = [], [], []
+        for length in self.edge.shape:
+            by = rng.choice([1, 1, 1, 2])
+            first = rng.choice([0, rng.randrange(length)])
+            start.append(first)
+            step.append(by)
+            size.append(rng.randint(1, -(-(length - first) // by)))
+        self.add(ops.Slice(tuple(start), tuple(size), tuple(step)))
+
+    def layer(self) -> None:
+        self.rng.choice([self.mac, self.gate, self.gate, self.cut, self.pool, self.flatten])()
+
+
+def runtime_network(
+    rng: Random,
+    scalings: tuple[Scaling, ...] = tuple(Scaling),
+    kind: type[RuntimeNetwork] = RuntimeNetwork,
+) -> Graph:
     """A network of up to five layers that the IR accepts; at least one has products."""
     while True:
-        builder = RuntimeNetwork(rng, scalings)
+        builder = kind(rng, scalings)
         for _ in range(rng.randint(1, 5)):
             try:
                 builder.layer()

@@ -12,7 +12,7 @@ from hwgen.ir import Graph, Node, ops
 from hwgen.passes import PASSES, Pass, legalize, remove_dead, steps
 from hwgen.passes.fuse import drop_identities, fuse_requantize, hoist_requantize
 from hwgen.plan.stages import stages_of
-from tests.helpers.runtime_graphs import runtime_network
+from tests.helpers.runtime_graphs import GatedNetwork, RuntimeNetwork, runtime_network
 
 from .networks import assert_equal, network
 
@@ -33,11 +33,21 @@ SINGLE = (*(step for _, step in PASSES), fuse_requantize, hoist_requantize, drop
 
 RUNTIME = 9000
 """Seeds from here on are of networks of runtime formats."""
+GATED = 10_000
+"""Seeds from here on are of those with products of two streams, and slices."""
+
+
+def random_network(seed: int) -> Graph:
+    """The network of a seed."""
+    if seed < RUNTIME:
+        return network(seed)
+    kind = GatedNetwork if seed >= GATED else RuntimeNetwork
+    return runtime_network(Random(seed), kind=kind)
 
 
 def stage_graphs(seed: int) -> list[tuple[str, Graph]]:
     """The network before each pass; shorter where a pass refuses it."""
-    graphs = [("network", network(seed) if seed < RUNTIME else runtime_network(Random(seed)))]
+    graphs = [("network", random_network(seed))]
     try:
         graphs += steps(graphs[0][1])
     except UserError as error:
@@ -46,7 +56,7 @@ def stage_graphs(seed: int) -> list[tuple[str, Graph]]:
     return graphs
 
 
-@pytest.mark.parametrize("start", [*range(0, COUNT, BLOCK), RUNTIME, RUNTIME + BLOCK])
+@pytest.mark.parametrize("start", [*range(0, COUNT, BLOCK), RUNTIME, RUNTIME + BLOCK, GATED])
 def test_whole_list(start: int) -> None:
     done = 0
     for seed in range(start, start + BLOCK):
@@ -81,7 +91,11 @@ def assert_legal(graph: Graph, seed: int) -> None:
 def test_each_pass_alone(step: Pass) -> None:
     """On networks as they come, and as any earlier pass leaves them."""
     changed = 0
-    for seed in [*range(1000, 1040), *range(RUNTIME + 200, RUNTIME + 220)]:
+    for seed in [
+        *range(1000, 1040),
+        *range(RUNTIME + 200, RUNTIME + 220),
+        *range(GATED + 200, GATED + 215),
+    ]:
         for earlier, graph in stage_graphs(seed):
             try:
                 after = step(graph).verify()

@@ -9,8 +9,8 @@ from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
 from ...errors import UserError
-from ...gateware.border import Pad, Upsample
-from ...gateware.branch import Add, Concat, Fork
+from ...gateware.border import Crop, Pad, Upsample
+from ...gateware.branch import Add, Concat, Fork, Mul
 from ...gateware.cast import Cast, CastParameters
 from ...gateware.conv import Conv, Depths
 from ...gateware.dense import Dense
@@ -127,6 +127,11 @@ def _(unit: units.PadUnit, graph: Graph, shape: Shape) -> Pad:
 
 
 @lower_unit.register
+def _(unit: units.CropUnit, graph: Graph, shape: Shape) -> Crop:
+    return Crop(shape, unit.input.lanes, unit.kept, unit.fifo)
+
+
+@lower_unit.register
 def _(unit: units.UpsampleUnit, graph: Graph, shape: Shape) -> Upsample:
     beats = unit.input.beats // unit.input.pixels
     return Upsample(shape, unit.input.lanes, unit.columns, beats, unit.factor, unit.fifo)
@@ -182,6 +187,14 @@ def _(unit: units.AddUnit, graph: Graph, *shapes: Shape) -> Add:
     result = element(graph.tensors[node.name].type)
     shifts = node.op.shifts(graph.operands(node))
     return Add(shapes, shifts, result, unit.output.lanes, unit.fifo)
+
+
+@lower_unit.register
+def _(unit: units.MulUnit, graph: Graph, *shapes: Shape) -> Mul:
+    node = next(node for node in graph.nodes if node.name == unit.layers[0])
+    zeros = [x.type.zero_point for x in graph.operands(node)]
+    result = element(graph.tensors[node.name].type)
+    return Mul(shapes, zeros, result, unit.output.lanes, unit.fifo)
 
 
 @lower_unit.register

@@ -1,8 +1,8 @@
 """Units of the dataflow architecture as data: sizes, bounds, and their event processes."""
 
 from .base import BeatUnit, StreamShape, Unit, beats_of
-from .border import PadUnit, UpsampleUnit
-from .branch import AddUnit, ConcatUnit, ForkUnit, JoinUnit
+from .border import CropUnit, PadUnit, UpsampleUnit
+from .branch import AddUnit, ConcatUnit, ForkUnit, JoinUnit, MulUnit
 from .elementwise import ArgMaxUnit, CastUnit, RegroupUnit, RequantUnit, RescaleUnit, StaircaseUnit
 from .mac import ConvUnit, DenseUnit, MacUnit, RingConvUnit
 from .pools import StreamPoolUnit, WindowPoolUnit
@@ -15,10 +15,12 @@ __all__ = [
     "CastUnit",
     "ConcatUnit",
     "ConvUnit",
+    "CropUnit",
     "DenseUnit",
     "ForkUnit",
     "JoinUnit",
     "MacUnit",
+    "MulUnit",
     "PadUnit",
     "RegroupUnit",
     "RequantUnit",

@@ -1,4 +1,4 @@
-"""Units that change rows and columns without arithmetic: Pad and Upsample."""
+"""Units that change rows and columns without arithmetic: Pad, Crop and Upsample."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..events import Queue, Simulation
 from ..recurrences import Kind
-from .base import Unit
+from .base import BeatUnit, Unit
 from .branch import JoinUnit
 
 
@@ -27,6 +27,19 @@ class PadUnit(JoinUnit):
         row = [()] * left + [(0,)] * self.size[1] + [()] * right
         rows = [[()] * len(row)] * top + [row] * self.size[0] + [[()] * len(row)] * bottom
         return [taken for row in rows for taken in row for _ in range(beats)]
+
+
+@dataclass(frozen=True)
+class CropUnit(BeatUnit):
+    """Some of a frame's beats. See gateware Crop. ``kept`` : rows, columns, beats of a pixel."""
+
+    kind: ClassVar[str] = "crop"
+
+    kept: tuple[tuple[bool, ...], ...]
+
+    def completes(self) -> list[bool]:
+        rows, columns, beats = self.kept
+        return [r and c and b for r in rows for c in columns for b in beats]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from .. import latency
 from ..events import Queue, Simulation
 from ..recurrences import Kind
 from .base import StreamShape, Unit
@@ -96,6 +97,24 @@ class AddUnit(JoinUnit):
 
 
 @dataclass(frozen=True)
+class MulUnit(JoinUnit):
+    """Products of two streams. See gateware Mul."""
+
+    kind: ClassVar[str] = "multiply"
+    delay: ClassVar[int] = latency.MULTIPLY
+
+    @property
+    def requant_multipliers(self) -> int:
+        return self.output.lanes
+
+    def generous(self, field: str) -> int:
+        return super().generous(field) + self.delay
+
+    def order(self) -> list[tuple[int, ...]]:
+        return [(0, 1)] * self.output.beats
+
+
+@dataclass(frozen=True)
 class ConcatUnit(JoinUnit):
     """Channels one input after the other. See gateware Concat."""
 
@@ -107,4 +126,4 @@ class ConcatUnit(JoinUnit):
         return pixel * self.output.pixels
 
 
-__all__ = ["AddUnit", "ConcatUnit", "ForkUnit", "JoinUnit"]
+__all__ = ["AddUnit", "ConcatUnit", "ForkUnit", "JoinUnit", "MulUnit"]
