@@ -142,7 +142,7 @@ MUTATIONS = (
     ),
     Mutation(
         "taps beyond the last one multiplied by a filler",
-        GATES + "conv.py",
+        GATES + "window_conv.py",
         "if start + lane >= self.taps and self.mac.filler:",
         "if False:",
         SIGNS,
@@ -156,7 +156,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a group reads its neighbour's channel",
-        GATES + "conv.py",
+        GATES + "window_conv.py",
         "group * channels + channel)",
         "max(0, group - 1) * channels + channel)",
     ),
@@ -227,7 +227,10 @@ MUTATIONS = (
         "(complete >= waited)",
     ),
     Mutation(
-        "ring's first slot wrong behind padding", GATES + "ring.py", "init=(-top) % rows", "init=0"
+        "ring's first slot wrong behind padding",
+        GATES + "ring.py",
+        "init=(-g.pads[0][0]) % rows",
+        "init=0",
     ),
     Mutation(
         "window counts a step too few",
@@ -244,14 +247,14 @@ MUTATIONS = (
     Mutation(
         "fold counter skips the weights of a fold",
         GATES + "conv.py",
-        "rom.addr.eq(fold.value),",
-        "rom.addr.eq(fold.value & ~1),",
+        "rom.addr.eq(delayed(m, fold.value,",
+        "rom.addr.eq(delayed(m, fold.value & ~1,",
     ),
     Mutation(
         "first tap fold is not the first",
         GATES + "conv.py",
-        'tap_fold.value == 0, rom.latency, "first"',
-        'tap_fold.last, rom.latency, "first"',
+        'tap_fold.value == 0, latency, "first"',
+        'tap_fold.last, latency, "first"',
     ),
     Mutation("pool takes the smaller", GATES + "pool.py", "greater(", "~greater("),
     Mutation(
@@ -269,8 +272,76 @@ MUTATIONS = (
     Mutation(
         "a sum is pushed where none was taken",
         GATES + "branch.py",
-        "m.d.sync += push.eq(take)",
-        "m.d.sync += push.eq(fifo.room)",
+        'delayed(m, take, self.LATENCY, "push")',
+        'delayed(m, fifo.room, self.LATENCY, "push")',
+    ),
+    Mutation(
+        "a product forgets a zero point",
+        GATES + "branch.py",
+        "value = element - zero",
+        "value = element - self.zeros[0]",
+    ),
+    Mutation(
+        "a slice keeps a row too many",
+        "hwgen/archs/dataflow/lower.py",
+        "unit.kept, unit.fifo",
+        "((True, *unit.kept[0][1:]), *unit.kept[1:]), unit.fifo",
+    ),
+    # Taps straight from the ring.
+    Mutation(
+        "a window is ready a beat too early",
+        GATES + "taps.py",
+        "first = min(last, g.first_steps * g.beats - 1)",
+        "first = max(0, min(last, g.first_steps * g.beats - 1) - 1)",
+    ),
+    Mutation(
+        "columns beyond the frame are read as they are",
+        GATES + "taps.py",
+        "real = delayed(m, row & column, 4,",
+        "real = delayed(m, row, 4,",
+    ),
+    Mutation(
+        "rows given back a window too early",
+        GATES + "taps.py",
+        "memory.released.eq(Mux(row_done, released, 0))",
+        "memory.released.eq(Mux(window_done & (group.value == 0), released, 0))",
+    ),
+    Mutation(
+        "dilated columns read side by side",
+        GATES + "taps.py",
+        "across = self.dilation[1] * g.beats",
+        "across = g.beats",
+    ),
+    Mutation(
+        "rows in parallel meet weights of rows in turn",
+        GATES + "ring_conv.py",
+        "if not self.depths.parallel:\n            return self.weights",
+        "if True:\n            return self.weights",
+    ),
+    # Runtimes' own rules.
+    Mutation(
+        "a tie in a float always goes up",
+        GATES + "rescaler.py",
+        "up = (fraction > high) | (up & whole[0])",
+        "up = (fraction > high) | up",
+    ),
+    Mutation(
+        "a float's product is not rounded",
+        GATES + "rescaler.py",
+        "1 << (place + e) if place + e >= 0 else 0 for e",
+        "0 * e for e",
+    ),
+    Mutation(
+        "a wide input is not rounded to a float",
+        GATES + "rescaler.py",
+        "(size[drop:] + (half & (rest | odd))) << drop",
+        "size",
+    ),
+    Mutation(
+        "the first rounding of a fixed-point rule is forgotten",
+        GATES + "rescaler.py",
+        "(product + (1 << (FIXED_FRAC - 1))) >> FIXED_FRAC",
+        "product >> FIXED_FRAC",
     ),
     Mutation(
         "concat goes on before a beat is taken",

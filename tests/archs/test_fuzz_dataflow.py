@@ -83,7 +83,9 @@ def test_data_and_cycles(batch: int) -> None:
         check_against_model(case.plan, random_frames(case.plan, case.frames, seed))
 
 
-@pytest.mark.parametrize("kind", ("branching", "rich", "types", "runtime", "engines", "gated"))
+@pytest.mark.parametrize(
+    "kind", ("branching", "rich", "types", "runtime", "engines", "gated", "wide")
+)
 @pytest.mark.parametrize("batch", range(6))
 def test_more(batch: int, kind: str) -> None:
     """The same where streams part and meet, and with all other ops; with gaps too."""

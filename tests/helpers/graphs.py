@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from hwgen.errors import UserError
 from hwgen.ir import Accumulator, Graph, Node, Tensor, ops, output_size, resolve_padding
 from hwgen.numeric import Overflow, QType, Rounding, Scaling
 from hwgen.passes import legalize
+from hwgen.plan import folding as folding_rules
 from hwgen.plan.dataflow import DataflowPlan, assemble, plan_dataflow, size_buffers
 from hwgen.plan.folding import Folding, folding, foldings, reads_ring
 from hwgen.plan.stages import Stage, stages_of
@@ -398,6 +400,7 @@ GRAPHS = {
     "runtime": random_runtime_graph,
     "engines": random_engines_graph,
     "gated": random_gated_graph,
+    "wide": random_rich_graph,
 }
 """Kinds of random graphs; the graph of a seed never changes."""
 
@@ -488,8 +491,15 @@ def random_capacities(rng: Random, plan: DataflowPlan) -> DataflowPlan:
 
 
 def random_case(seed: int, kind: str = "chain") -> Case:
-    """The case of a seed; ``kind`` as in GRAPHS."""
+    """The case of a seed; ``kind`` as in GRAPHS. All windows of a "wide" one are read as wide."""
     rng = Random(seed)
+    if kind != "wide":
+        return _random_case(rng, seed, kind)
+    with patch.object(folding_rules, "WIDE", 0), patch.object(folding_rules, "WIDE_DEPTHWISE", 0):
+        return _random_case(rng, seed, kind)
+
+
+def _random_case(rng: Random, seed: int, kind: str) -> Case:
     graph = GRAPHS[kind](rng)
     frames = rng.randint(2, 4)
     macs = mac_stages(graph)
