@@ -14,18 +14,19 @@ from math import gcd
 import numpy as np
 
 from ..errors import UserError
-from ..ir import Graph, Node, Tensor, ops
+from ..ir import Graph, Node, Op, Tensor, ops
 from ..numeric import QType, Rounding, type_for_range
 from .rewrite import fresh_name, replace_nodes
-from .staircase import MAX_MULT_BITS, roundest
+from .shift import with_common_shift
+from .staircase import MAX_MULT_BITS, IntArray, roundest
 
 
 def lower_avg_pool(graph: Graph) -> Graph:
     """AvgPool becomes the exact sum and a Requantize equal on every possible sum.
 
-    Two of them where an even window is rounded so that ties count. Raises UserError naming the
-    layer where windows have different divisors (padding that is not counted), or where dividing
-    takes too wide a multiplier.
+    Two of them where an even window is rounded so that ties count, or where windows have different
+    divisors (padding that is not counted). Raises UserError naming the layer where dividing takes
+    too wide a multiplier.
     """
 
     def change(node: Node) -> Iterator[Node]:
@@ -34,24 +35,20 @@ def lower_avg_pool(graph: Graph) -> Graph:
             yield node
             return
         x = graph.operands(node)[0]
-        divisors = np.unique(op.divisors(x))
-        if len(divisors) != 1:
-            raise UserError(
-                f"windows of this average have from {divisors[0]} to {divisors[-1]} elements "
-                "that are no padding",
-                layer=node.name,
-                hint="use valid padding, or count_padding",
-            )
+        divisors = op.divisors(x)
         name = fresh_name(graph, f"{node.name}_sum")
         total = ops.SumPool(op.kernel, op.stride, op.padding)
         sums = total.infer(name, [x])
         try:
-            division = divide(sums, int(divisors[0]), op.type)
+            if divisors.min() == divisors.max():
+                division: tuple[Op, ...] = divide(sums, int(divisors[0, 0]), op.type)
+            else:
+                division = divide_each(sums, divisors, op.type)
         except UserError as error:
             raise UserError(error.reason, layer=node.name, hint=error.hint) from None
         new = [Node(name, total, node.inputs)]
-        for step in division[:-1]:
-            inner = fresh_name(graph, f"{node.name}_quotient")
+        for number, step in enumerate(division[:-1]):
+            inner = fresh_name(graph, f"{node.name}_quotient" + str(number or ""))
             new.append(Node(inner, step, (new[-1].name,)))
         new.append(Node(node.name, division[-1], (new[-1].name,)))
         yield from new
@@ -64,10 +61,7 @@ def divide(sums: Tensor, divisor: int, qtype: QType) -> tuple[ops.Requantize, ..
 
     Raises UserError where the multiplier would be too wide.
     """
-    up = qtype.frac - sums.type.frac
-    numerator, denominator = 1 << max(0, up), divisor << max(0, -up)
-    common = gcd(numerator, denominator)
-    numerator, denominator = numerator // common, denominator // common
+    numerator, denominator = _fraction(qtype.frac - sums.type.frac, divisor)
     if denominator & (denominator - 1) == 0:
         shift = denominator.bit_length() - 1
         return (ops.Requantize.scaled(qtype, numerator, 0, shift),)
@@ -77,6 +71,43 @@ def divide(sums: Tensor, divisor: int, qtype: QType) -> tuple[ops.Requantize, ..
         floor = replace(qtype, rounding=Rounding.FLOOR)
         return (ops.Requantize.scaled(floor, mult, bias, shift),)
     return _in_two_steps(sums, numerator, denominator, qtype)
+
+
+def divide_each(sums: Tensor, divisors: IntArray, qtype: QType) -> tuple[Op, ...]:
+    """Layers that divide the sums of each place, as ``qtype`` rounds.
+
+    divisors : (rows, columns). In two steps, see _in_two_steps: every element is a channel of its
+    own for the quotients by the odd parts; all quotients have the same bits more, so that one
+    rounding shift ends it.
+
+    Raises UserError where a multiplier would be too wide.
+    """
+    up = qtype.frac - sums.type.frac
+    parts: dict[int, tuple[int, int, int]] = {}
+    for divisor in np.unique(divisors).tolist():
+        numerator, denominator = _fraction(up, divisor)
+        twos = (denominator & -denominator).bit_length() - 1
+        parts[divisor] = numerator, twos, denominator >> twos
+    most = max(twos for _, twos, _ in parts.values())
+    more = max(odd for *_, odd in parts.values()).bit_length() + 1
+    found, ends = {}, []
+    for divisor, (numerator, twos, odd) in parts.items():
+        scale = numerator << (more + most - twos)
+        found[divisor] = _reciprocal(sums.range, scale, 0, odd)
+        ends += [bound * scale // odd for bound in sums.range]
+    each = np.repeat(divisors.reshape(-1), sums.shape[-1]).tolist()
+    mult, bias, shift = (np.array(row, object) for row in zip(*map(found.get, each), strict=True))
+    frac = qtype.frac + most + more
+    quotient = ops.Requantize.scaled(type_for_range(min(ends), max(ends), frac), mult, bias, shift)
+    final = ops.Requantize.scaled(qtype, shift=most + more)
+    return ops.Flatten(), with_common_shift(quotient), ops.Reshape(sums.shape), final
+
+
+def _fraction(up: int, divisor: int) -> tuple[int, int]:
+    """2**up / divisor in lowest terms."""
+    numerator, denominator = 1 << max(0, up), divisor << max(0, -up)
+    common = gcd(numerator, denominator)
+    return numerator // common, denominator // common
 
 
 def _added(rounding: Rounding, denominator: int, positive: bool) -> int | None:

@@ -138,7 +138,7 @@ class RuntimeNetwork:
 
 
 class GatedNetwork(RuntimeNetwork):
-    """Likewise, with products of two branches, and slices."""
+    """Likewise, with products of two branches, slices, and averages of uneven windows."""
 
     def gate(self) -> None:
         """An edge times one of its size or of one pixel, each of a type of its own."""
@@ -167,8 +167,16 @@ class GatedNetwork(RuntimeNetwork):
             size.append(rng.randint(1, -(-(length - first) // by)))
         self.add(ops.Slice(tuple(start), tuple(size), tuple(step)))
 
+    def average(self) -> None:
+        """Over windows that hang over the border."""
+        rng, x = self.rng, self.edge
+        size = (rng.randint(2, 3), rng.randint(1, 3))
+        stride = rng.choice([size, (1, 1), (2, 1)])
+        self.add(ops.AvgPool(size, stride, "same", type=x.type))
+
     def layer(self) -> None:
-        self.rng.choice([self.mac, self.gate, self.gate, self.cut, self.pool, self.flatten])()
+        kinds = [self.mac, self.gate, self.gate, self.cut, self.average, self.pool, self.flatten]
+        self.rng.choice(kinds)()
 
 
 def runtime_network(
