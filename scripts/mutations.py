@@ -426,7 +426,7 @@ MUTATIONS = (
     ),
     Mutation(
         "plan: buffers one entry less",
-        "hwgen/plan/dataflow.py",
+        "hwgen/plan/buffers.py",
         "return _set(units, index, field, high)",
         "return _set(units, index, field, high - 1)",
         ("tests/plan",),

@@ -4,6 +4,8 @@ A recurrence adds the times of piece n of a process to its lists, or gives False
 that it needs is not known yet; then it has changed nothing that counts, and is asked again later.
 Its arguments come from the process's own row of integers: places of lists, tables and state in the
 memory m, and constants. Times are cycles; state is zero at first.
+
+All are in one file since Numba keeps what it compiled until the file of ``run`` changes.
 """
 
 from __future__ import annotations
