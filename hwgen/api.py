@@ -201,6 +201,6 @@ def _quantized(tensor: Any, array: Any) -> Any:
     if array.dtype.kind not in "fiu":
         raise UserError(f"input {tensor.name!r} has type {array.dtype}, real numbers are needed")
     try:
-        return quantize(array, tensor.type)
+        return quantize(array, tensor.type, single=True)
     except ValueError as error:
         raise UserError(f"input {tensor.name!r}: {error}") from None

@@ -92,17 +92,20 @@ def _scale_of(qtype: QType) -> Any:
     return np.asarray(qtype.scale, dtype=np.float64)
 
 
-def quantize(values: Any, qtype: QType) -> IntArray:
+def quantize(values: Any, qtype: QType, single: bool = False) -> IntArray:
     """Real numbers to integers of ``qtype``, exactly as its rounding and overflow say.
 
     A power-of-two scale makes the division exact; with any other scale the quotient is the
-    float64 one. Raises ValueError for NaN or infinity.
+    float64 one, or, ``single``, that of two float32, as runtimes take it. Raises ValueError for
+    NaN or infinity.
     """
     real = np.asarray(values, dtype=np.float64)
     if not np.all(np.isfinite(real)):
         raise ValueError("values to quantize must be finite (found NaN or infinity)")
     with np.errstate(over="ignore", under="ignore"):
         scaled = np.ldexp(real, qtype.frac) if qtype.scale is None else real / _scale_of(qtype)
+        if single and qtype.scale is not None:
+            scaled = (real.astype(np.float32) / np.float32(_scale_of(qtype))).astype(np.float64)
         exact = qtype.scale is not None or np.array_equal(np.ldexp(scaled, -qtype.frac), real)
     if not exact:  # beyond the exponents of float64
         return apply_overflow(_scaled_integers(real, qtype), qtype)

@@ -210,3 +210,33 @@ def test_commands(tmp_path: Path) -> None:
         assert main(["run", str(SHIPPED), *arguments, "--output", target]) == 0
     golden, c = (np.load(tmp_path / f"{engine}.npy") for engine in ("golden", "c"))
     assert np.array_equal(golden, c) and golden.shape == (7, 10)
+
+
+def doubled(name: str, inputs: tuple[str, ...]) -> Graph:
+    """A sum of inputs with these names."""
+    edges = tuple(Tensor(edge, (3,), BYTE) for edge in inputs)
+    return Graph(name, edges, (Node("sum", ops.Add(), inputs),), ("sum",)).verify()
+
+
+@pytest.mark.parametrize(
+    "inputs", [("float", "bytes"), ("workspace", "in0_x"), ("a-b", "a_b"), ("", "0")]
+)
+def test_names_that_c_could_take_amiss(inputs: tuple[str, str]) -> None:
+    """Keywords, the code's own names, names that differ in what C does not know."""
+    try:
+        graph = doubled("*/ int main(void) { } /*", inputs)
+    except UserError:
+        return  # the graph itself does not take such a name
+    assert_equal(graph)
+
+
+def test_inputs_that_golden_refuses() -> None:
+    graph = doubled("sum", ("a", "b"))
+    engine, good = CEngine(graph), np.zeros((4, 3), np.int64)
+    for bad in (good.astype(np.float32), good[:2], np.full((4, 3), 999), good[:, :2]):
+        messages = []
+        for run in (engine.execute, lambda x: execute(graph, x)):
+            with pytest.raises(UserError) as error:
+                run({"a": good, "b": bad})
+            messages.append(str(error.value))
+        assert messages[0] == messages[1]

@@ -147,3 +147,15 @@ def test_empty_arrays(mode: Rounding) -> None:
     assert quantize(none, qtype).shape == none.shape
     assert round_shift(none, 3, mode).shape == none.shape
     assert requantize(none, np.array([1]), np.array([0]), np.array([0]), qtype).shape == none.shape
+
+
+def test_a_quotient_of_single_floats() -> None:
+    """What lies beside a tie in float64 may be the tie in float32, and the other way round."""
+    scale = float(np.float32(0.1))
+    x = ((np.arange(-128, 128) + 0.5) * 0.1).astype(np.float32)
+    qtype = QType(True, 9, 0, Rounding.HALF_AWAY, Overflow.SATURATE, scale, 3)
+    quotient = x / np.float32(scale)
+    want = np.sign(quotient) * np.floor(np.abs(quotient) + np.float32(0.5)) + 3
+    single, double = quantize(x, qtype, single=True), quantize(x, qtype)
+    assert np.array_equal(single, np.clip(want, -256, 255))
+    assert not np.array_equal(single, double)
