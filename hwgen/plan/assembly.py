@@ -9,7 +9,7 @@ from math import gcd
 
 from ..ir import Graph, Tensor, ops
 from .dataflow_plan import DataflowPlan
-from .folding import Folding, reads_ring, ring_chunk
+from .folding import Folding
 from .stages import INPUT, Stage, output_stream, sliced_lanes
 from .unit_rules import unit_of
 from .units import ForkUnit, RegroupUnit, StreamShape, Unit, beats_of
@@ -108,8 +108,8 @@ def _lanes(
     if isinstance(stage.op, ops.Dense):
         assert chosen is not None
         return chosen.simd
-    if isinstance(stage.op, ops.Conv2D) and reads_ring(stage):
-        return _ring_lanes(stage, chosen, target)
+    if chosen is not None and chosen.ring is not None:
+        return _ring_lanes(stage, chosen.ring[0], target)
     if isinstance(stage.op, ops.ArgMax):
         return 1
     if isinstance(stage.op, ops.Slice):
@@ -125,15 +125,12 @@ def _lanes(
     return None if len(shapes) == 1 else max(shape.lanes for shape in shapes)
 
 
-def _ring_lanes(stage: Stage, chosen: Folding | None, target: int) -> int:
+def _ring_lanes(stage: Stage, chunk: int, target: int) -> int:
     """Lanes of a ring whose words are read in chunks: as few as bring a frame in time."""
-    assert chosen is not None
-    read = ring_chunk(stage, chosen.pe, chosen.simd)
-    assert read is not None
     height, width, channels = stage.input.hwc
     return next(
         n
-        for n in range(read[0], channels + 1, read[0])
+        for n in range(chunk, channels + 1, chunk)
         if channels % n == 0 and (n == channels or height * width * (channels // n) <= target)
     )
 

@@ -11,9 +11,10 @@ from .assembly import assemble
 from .buffers import SIZING_FRAMES, size_buffers, trimmed
 from .dataflow_plan import INPUT_FIFO, SCHEMA, DataflowPlan, Progress
 from .events import steady_interval
-from .folding import choose_for_interval, choose_for_multipliers, folding, reads_ring, ring_chunk
+from .folding import choose_for_interval, choose_for_multipliers, folding
 from .stages import Stage, stages_of
 from .unit_rules import needs_multiplier
+from .units import RingConvUnit
 
 
 def plan_dataflow(
@@ -57,12 +58,10 @@ def _from_choices(graph: Graph, stages: list[Stage], choices: dict[str, Any]) ->
             raise UserError("the plan has no unit for this layer", layer=stage.name)
         try:
             fold = (int(choice["pe"]), int(choice["simd"]), int(choice["pixels"]))
-            chosen[stage.name] = folding(stage, *fold)
-            if reads_ring(stage) and ring_chunk(stage, *fold[:2]) is None:
-                raise ValueError
+            chosen[stage.name] = folding(stage, *fold, ring=choice["kind"] == RingConvUnit.kind)
         except (KeyError, TypeError, ValueError, ZeroDivisionError):
             raise UserError(
-                "the plan's pe, simd, pixels are not usable", layer=stage.name
+                "the plan's kind, pe, simd, pixels are not usable", layer=stage.name
             ) from None
     lanes = choices.get("input_lanes")
     if not isinstance(lanes, int) or not 1 <= lanes <= graph.inputs[0].hwc[2]:
@@ -70,8 +69,11 @@ def _from_choices(graph: Graph, stages: list[Stage], choices: dict[str, Any]) ->
     plan = assemble(graph, stages, chosen, lanes)
     units = []
     for unit in plan.units:
+        choice = by_name.get(unit.name, {})
+        if choice.get("kind") != unit.kind:
+            raise UserError(f"the plan's unit should be a {unit.kind!r}", layer=unit.name)
         for field in unit.capacities:
-            value = by_name.get(unit.name, {}).get(field)
+            value = choice.get(field)
             if not isinstance(value, int) or not unit.smallest(field) <= value <= 1 << 20:
                 raise UserError(f"the plan's {field} {value!r} is not usable", layer=unit.name)
             unit = unit.with_capacity(field, value)

@@ -24,7 +24,7 @@ Reading its taps from the ring allows fewer foldings, but those that depthwise l
 
 
 def reads_ring(stage: Stage) -> bool:
-    """Whether a convolution's taps are read straight from the ring of rows."""
+    """Whether a stage's windows are wide: its taps are better read straight from the ring."""
     op, x = stage.op, stage.input
     if not isinstance(op, ops.Conv2D) or op.accumulator is not None:
         return False
@@ -37,12 +37,14 @@ def reads_ring(stage: Stage) -> bool:
 
 def ring_chunk(stage: Stage, pe: int, simd: int) -> tuple[int, bool] | None:
     """Channels read from the ring at a time, and whether all rows of the kernel are read at once;
-    None where the ring does not suit this folding."""
+    None where the ring does not suit this stage and folding."""
     op = stage.op
-    assert isinstance(op, ops.Conv2D)
+    if not isinstance(op, ops.Conv2D) or op.accumulator is not None:
+        return None
     channels, rows = stage.input.hwc[2], op.kernel[0]
     if op.groups > 1:
-        suits = channels % pe == 0 and simd in (1, rows)
+        depthwise = op.groups == channels == op.weights.shape[-1]
+        suits = depthwise and channels % pe == 0 and simd in (1, rows)
         return (pe, simd == rows > 1) if suits else None
     if channels % simd == 0:
         return simd, False
@@ -56,6 +58,8 @@ class Folding:
     """One way to fold a MAC stage: cost first, so that the smallest is the best.
 
     lanes : requantizers. cycles : of a frame, the larger of MAC array and output beats.
+    ring : how the taps are read from the ring of rows, as ``ring_chunk`` says; None where
+    windows are kept in registers.
     """
 
     multipliers: int
@@ -64,6 +68,7 @@ class Folding:
     pe: int
     simd: int
     pixels: int
+    ring: tuple[int, bool] | None = None
 
 
 def foldings(stage: Stage) -> list[Folding]:
@@ -96,8 +101,18 @@ def _pixel_choices(stage: Stage, all_outputs: bool) -> range:
     return range(1, min(MAX_PIXELS, stage.output.hwc[1]) + 1)
 
 
-def folding(stage: Stage, pe: int, simd: int, pixels: int) -> Folding:
-    """The folding with its requantizer lanes and cycles."""
+def folding(stage: Stage, pe: int, simd: int, pixels: int, ring: bool | None = None) -> Folding:
+    """The folding with its requantizer lanes and cycles.
+
+    ring : whether taps are read from the ring of rows; where the windows are wide unless given.
+
+    Raises ValueError where the ring does not suit this folding.
+    """
+    read = None
+    if reads_ring(stage) if ring is None else ring:
+        read = ring_chunk(stage, pe, simd)
+        if read is None or pixels > 1:
+            raise ValueError("the ring does not suit this folding")
     op = stage.op
     assert isinstance(op, (ops.Conv2D, ops.Dense))
     outputs = op.weights.shape[-1]
@@ -106,7 +121,7 @@ def folding(stage: Stage, pe: int, simd: int, pixels: int) -> Folding:
     compute = height * beats_of(width, pixels) * tap_folds * beats_of(outputs, pe)
     lanes = requant_lanes(outputs, pe, pixels, tap_folds)
     out_beats = height * width * beats_of(outputs, lanes)
-    return Folding(pe * simd * pixels, lanes, max(compute, out_beats), pe, simd, pixels)
+    return Folding(pe * simd * pixels, lanes, max(compute, out_beats), pe, simd, pixels, read)
 
 
 def requant_lanes(outputs: int, pe: int, pixels: int, tap_folds: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from ..ir import Tensor, ops
 from ..numeric import PowerCode
 from . import latency
-from .folding import Folding, reads_ring, ring_chunk
+from .folding import Folding
 from .stages import Stage, window_of
 from .units import (
     AddUnit,
@@ -162,10 +162,9 @@ def _mac_unit(
     if isinstance(op, ops.Dense):
         return DenseUnit(**common)
     geometry = window_of(stage, stream.lanes, chosen.pixels)
-    if reads_ring(stage):
-        read = ring_chunk(stage, chosen.pe, chosen.simd)
-        assert read is not None
-        return RingConvUnit(**common, geometry=geometry, rows=1, parallel=read[1], windows=0)
+    if chosen.ring is not None:
+        parallel = chosen.ring[1]
+        return RingConvUnit(**common, geometry=geometry, rows=1, parallel=parallel, windows=0)
     return ConvUnit(**common, geometry=geometry, rows=1, parallel=True, windows=1)
 
 

@@ -105,9 +105,11 @@ def test_a_ring_too_small_for_its_window_never_gives_anything() -> None:
         changed(plan, index, "rows", smallest - 1).timing()
 
 
-def test_plan_file_gives_the_same_plan() -> None:
+@pytest.mark.parametrize("kind", ["chain", "wide"])
+def test_plan_file_gives_the_same_plan(kind: str) -> None:
+    """Also where it reads the ring though the windows are not wide: the file's kinds decide."""
     for seed in range(600, 640):
-        plan = random_case(seed).plan
+        plan = random_case(seed, kind).plan
         again = plan_dataflow(plan.graph, choices=plan.to_json())
         assert again == plan
         assert again.to_json() == plan.to_json()
