@@ -19,7 +19,8 @@ from hwgen.importers import load
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.ir.op import Op
 from hwgen.numeric import Overflow, QType, Rounding, Scaling, multiplier_of
-from tests.helpers.graphs import GRAPHS, random_case
+from tests.helpers.graphs import random_case
+from tests.helpers.random_graphs import GRAPHS
 
 FIXTURES = Path(__file__).parent.parent / "importers" / "fixtures"
 MODELS = sorted([*FIXTURES.glob("onnx_*.onnx"), *FIXTURES.glob("tflite_*.tflite")])

@@ -10,7 +10,7 @@ import numpy as np
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.numeric import Overflow, QType, Rounding
-from tests.helpers.graphs import (
+from tests.helpers.random_layers import (
     random_accumulator,
     random_codes,
     random_requantize,

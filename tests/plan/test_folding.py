@@ -16,7 +16,8 @@ from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.dataflow import plan_dataflow
 from hwgen.plan.folding import choose_for_interval, choose_for_multipliers
 from hwgen.plan.stages import Stage, stages_of
-from tests.helpers.graphs import mac_stages, random_graph
+from tests.helpers.graphs import mac_stages
+from tests.helpers.random_graphs import random_graph
 
 S8 = QType(True, 8, 0, Rounding.FLOOR, Overflow.SATURATE)
 SHIPPED = "hwgen/models/mnist_cnn.h5"

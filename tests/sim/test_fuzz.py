@@ -17,8 +17,9 @@ import pytest
 from hwgen.emit.package import Source, design_files, manifest, write_package
 from hwgen.emit.packing import pack, unpack
 from hwgen.ir import execute
-from tests.helpers.graphs import GRAPHS, Case, random_case
+from tests.helpers.graphs import Case, random_case
 from tests.helpers.pysim import random_frames
+from tests.helpers.random_graphs import GRAPHS
 
 network = pytest.importorskip("hwgen_sim.network", reason="hwgen_sim is not installed")
 runner = pytest.importorskip("hwgen_sim.runner")
