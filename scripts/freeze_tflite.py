@@ -4,7 +4,8 @@ For each runtime that runs the file (tflm, xnnpack, reference) ``RUNTIME.y0``, .
 for the inputs ``x0``, ... of tests/helpers/oracle_inputs.py. With ``--digests`` only a digest of
 each runtime's outputs is written, for models that the project does not ship. Needs the extra
 ``oracle``. ``--labelled DATA`` instead runs the samples of LABELLED and writes how many each
-runtime gets right, with a digest of its outputs.
+runtime gets right, with a digest of its outputs; ``--digits`` runs a shipped model on the shipped
+digits and writes ``NAME_oracle.npz`` with an array for each runtime.
 """
 
 from __future__ import annotations
@@ -131,6 +132,19 @@ def scores(path: Path, folder: Path) -> dict[str, Any]:
     return LABELLED[path.name] | {"runtimes": result}
 
 
+def of_digits(path: Path) -> dict[str, Array]:
+    """Each runtime's integers for the shipped digits: pixels less 128."""
+    with np.load(path.parent / "mnist_digits.npz") as data:
+        x, y = (data["x"].astype(np.int16) - 128).astype(np.int8), data["y"]
+    shape = lite(path, "xnnpack").get_input_details()[0]["shape"]
+    arrays = {}
+    for runtime in RUNTIMES:
+        run = interpreter(path, runtime)
+        arrays[runtime] = np.stack([run([frame.reshape(shape)])[0].reshape(-1) for frame in x])
+        print(f"{runtime}: {(arrays[runtime].argmax(axis=1) == y).sum()} of {len(y)}")
+    return arrays
+
+
 def main() -> None:
     """Writes the .npz beside each model."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -139,7 +153,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder; default: beside each model")
     parser.add_argument("--digests", type=Path, help=f"only digests of {FRAMES} frames, as JSON")
     parser.add_argument("--labelled", type=Path, metavar="DATA", help="only scores, as JSON")
+    parser.add_argument("--digits", action="store_true", help="the shipped digits instead")
     arguments = parser.parse_args()
+    if arguments.digits:
+        for path in arguments.models:
+            np.savez_compressed(path.with_name(f"{path.stem}_oracle.npz"), **of_digits(path))
+        return
     if arguments.labelled:
         table = {path.name: scores(path, arguments.labelled) for path in arguments.models}
         SCORES.write_text(json.dumps(table, indent=1) + "\n")

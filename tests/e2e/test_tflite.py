@@ -13,6 +13,7 @@ from hwgen.cli import main
 from hwgen.errors import UserError
 
 FIXTURES = Path(__file__).parents[1] / "importers" / "fixtures"
+MODELS = Path(hwgen.__file__).parent / "models"
 
 
 def frozen(name: str) -> Any:
@@ -72,3 +73,22 @@ def test_runtimes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_several_inputs_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="takes one input and one output"):
         hwgen.build(FIXTURES / "tflite_two_heads.tflite", tmp_path / "p")
+
+
+@pytest.mark.parametrize("runtime", ["tflm", "xnnpack", "reference"])
+def test_the_shipped_residual_network(runtime: str, tmp_path: Path) -> None:
+    """Trained on digits: C code equals each runtime on all, golden on 100, RTL on one."""
+    path = MODELS / "resnet_tiny_int8.tflite"
+    graph = hwgen.load(path, runtime=runtime)
+    with np.load(MODELS / "mnist_digits.npz") as data:
+        x, labels = data["x"].reshape(-1, 28, 28, 1).astype(np.int64) - 128, data["y"]
+    with np.load(MODELS / "resnet_tiny_int8_oracle.npz") as oracle:
+        wanted = oracle[runtime].astype(np.int64)
+    edge, out = graph.inputs[0], graph.outputs[0]
+    assert np.array_equal(hwgen.run(graph, {edge.name: x[:100]})[out], wanted[:100])
+    assert np.array_equal(hwgen.run(graph, {edge.name: x}, engine="c")[out], wanted)
+    assert (wanted.argmax(axis=1) == labels).sum() == 299
+    package = hwgen.build(path, tmp_path / "p", multipliers=150, runtime=runtime)
+    result = hwgen.verify(package, "python", inputs=x[:1])
+    assert result.equal
+    assert np.array_equal(result.outputs.reshape(-1), wanted[0])
