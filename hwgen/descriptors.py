@@ -1,0 +1,353 @@
+"""Descriptors of the tiled engine: what its controller walks, defined once for plan and gateware.
+
+A program is a list of descriptors in external memory, 32 bytes or a multiple of it each. Three
+units carry them out, each in the order in which it got them: *load* (external memory to a buffer),
+*compute* (one tile of a layer) and *store* (a buffer to external memory). Each unit counts what it
+has finished; a descriptor begins when the counters of all three have reached what it waits for.
+That is all the synchronization there is: double buffering, loop orders and which tiles stay are the
+planner's choices.
+
+Addresses are bytes. Those in external memory count from the base that the host sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+SLOT = 32
+"""Bytes that descriptors are made of."""
+BANKS = 4
+"""Banks of the feature-map memory: row r of a tensor lies in bank r modulo BANKS."""
+LEVELS = 6
+"""Loops of a tile's work."""
+OUTPUT_LEVELS = 3
+"""Loops of a tile's results."""
+COUNTER_BITS = 16
+"""Of the counters of finished descriptors, which wrap: at most 2**15 may be in flight."""
+TABLE_WORDS = 256
+"""Words of each of the two tables behind the requantizers."""
+
+
+@dataclass(frozen=True)
+class EngineShape:
+    """Everything about an engine that is fixed in hardware.
+
+    pe : output channels at a time; simd : ifmap values that each takes a cycle. feature_bytes :
+    of the feature-map memory, all banks. weight_words : of the weight memory, pe * simd bytes each.
+    psum_words : of the psum memory, pe sums of 32 bits each. parameter_words : of the parameter
+    memory, pe records each. mem_width : bits of the external memory's data port. tiles : engines
+    side by side.
+    """
+
+    pe: int = 16
+    simd: int = 16
+    feature_bytes: int = 64 << 10
+    weight_words: int = 256
+    psum_words: int = 256
+    parameter_words: int = 32
+    mem_width: int = 64
+    tiles: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("pe", "simd", "weight_words", "psum_words", "parameter_words"):
+            value = getattr(self, name)
+            if value < 1 or value & (value - 1):
+                raise ValueError(f"{name} must be a power of two, got {value}")
+        if not 4 <= self.pe <= 64 or not 4 <= self.simd <= 64:
+            raise ValueError(f"an array of {self.pe}x{self.simd} is outside 4x4..64x64")
+        if self.mem_width not in (32, 64, 128, 256):
+            raise ValueError(f"a memory port of {self.mem_width} bits: 32, 64, 128 or 256")
+        bank = self.bank_bytes
+        if bank < 4 * self.word or bank & (bank - 1) or self.feature_bytes > MAX_FEATURE_BYTES:
+            raise ValueError(f"a feature-map memory of {self.feature_bytes} bytes")
+        if self.tiles < 1:
+            raise ValueError(f"{self.tiles} engines")
+
+    @property
+    def word(self) -> int:
+        """Bytes that a bank of the feature-map memory reads or writes a cycle, at any address."""
+        return max(self.pe, self.simd, self.mem_width // 8)
+
+    @property
+    def bank_bytes(self) -> int:
+        """Bytes of one bank."""
+        return self.feature_bytes // BANKS
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of one word of weights."""
+        return self.pe * self.simd
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of one word of parameters."""
+        return self.pe * RECORD.size // 8
+
+    @property
+    def bus_bytes(self) -> int:
+        """Bytes of a beat of external memory."""
+        return self.mem_width // 8
+
+
+MAX_FEATURE_BYTES = 1 << 22
+
+
+class Op(IntEnum):
+    """What a descriptor asks for."""
+
+    END = 0
+    """Nothing follows: when all units are idle, the program is done."""
+    LOAD = 1
+    STORE = 2
+    COMPUTE = 3
+
+
+class Target(IntEnum):
+    """Where a load goes to."""
+
+    FEATURES = 0
+    WEIGHTS = 1
+    PARAMETERS = 2
+    TABLES = 3
+
+
+class Operand(IntEnum):
+    """Which ifmap values the lanes of the array take."""
+
+    SHARED = 0
+    """``simd`` consecutive values, the same for every output channel."""
+    OWN = 1
+    """One value for each output channel, that of its own channel: lane 0 of each."""
+    WINDOW = 2
+    """A window of up to 3x3 values of its own channel for each output channel, tap
+    ``3 * row + column`` at that lane. Columns are read one a cycle, their three rows at once."""
+
+
+class Reduction(IntEnum):
+    """How products become a result."""
+
+    SUM = 0
+    MAX = 1
+    """The largest ifmap value instead: no weights; only with Operand.OWN."""
+
+
+class Loop(IntEnum):
+    """What a loop of a tile goes over."""
+
+    PIXEL = 0
+    GROUP = 1
+    TAP = 2
+
+
+@dataclass(frozen=True)
+class Field:
+    """Bits of a record, with what they mean."""
+
+    name: str
+    width: int
+    doc: str
+    signed: bool = False
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """Smallest and largest value."""
+        if self.signed:
+            return -(1 << (self.width - 1)), (1 << (self.width - 1)) - 1
+        return 0, (1 << self.width) - 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """Fields one after the other, the first at the least significant end."""
+
+    name: str
+    fields: tuple[Field, ...]
+    size: int
+    """Bits, those behind the last field unused."""
+
+    def __post_init__(self) -> None:
+        if sum(field.width for field in self.fields) > self.size:
+            raise AssertionError(f"fields of {self.name} do not fit {self.size} bits")
+
+    def pack(self, values: Mapping[str, int]) -> bytes:
+        """Little endian; fields that are not given are 0. Raises ValueError for wrong values."""
+        unknown = set(values) - {field.name for field in self.fields}
+        if unknown:
+            raise ValueError(f"{self.name} has no field {sorted(unknown)[0]!r}")
+        word = place = 0
+        for field in self.fields:
+            value = int(values.get(field.name, 0))
+            low, high = field.range
+            if not low <= value <= high:
+                raise ValueError(f"{self.name}.{field.name} = {value} is outside {low}..{high}")
+            word |= (value & ((1 << field.width) - 1)) << place
+            place += field.width
+        return word.to_bytes(self.size // 8, "little")
+
+    def unpack(self, data: bytes) -> dict[str, int]:
+        """The values of all fields."""
+        word, values = int.from_bytes(data[: self.size // 8], "little"), {}
+        for field in self.fields:
+            value = word & ((1 << field.width) - 1)
+            word >>= field.width
+            if field.signed and value >> (field.width - 1):
+                value -= 1 << field.width
+            values[field.name] = value
+        return values
+
+
+RECORD = Record(
+    "PARAMETERS",
+    (
+        Field("mult", 32, "multiplier", signed=True),
+        Field("bias", 64, "added to the product", signed=True),
+        Field("pivot", 32, "sums below it take ``below`` instead of ``bias``", signed=True),
+        Field("below", 64, "added to the product of sums below the pivot", signed=True),
+    ),
+    192,
+)
+"""Of one output channel: ``(sum * mult + (sum < pivot ? below : bias)) >> shift``."""
+
+HEADER = (
+    Field("op", 4, "what is asked for"),
+    Field("layer", 12, "number of the layer, for counters and errors"),
+    Field("wait_load", COUNTER_BITS, "loads that must be finished"),
+    Field("wait_compute", COUNTER_BITS, "tiles that must be finished"),
+    Field("wait_store", COUNTER_BITS, "stores that must be finished"),
+)
+
+_ADDRESS = 20
+"""Bits of a byte's place in a bank."""
+_PITCH = 18
+_ROWS = 12
+
+TRANSFER = Record(
+    "LOAD, STORE",
+    (
+        *HEADER,
+        Field("target", 2, "buffer of a load: feature maps, weights, parameters, tables"),
+        Field("address", 32, "first byte in external memory"),
+        Field("pitch", 24, "bytes from row to row in external memory"),
+        Field("rows", _ROWS, "rows"),
+        Field("bytes", 24, "bytes of a row"),
+        Field("base", _ADDRESS, "of ring row 0, in its bank; or the first word"),
+        Field("bank_pitch", _PITCH, "bytes from row to row of a bank"),
+        Field("ring", _ROWS, "rows that the ring holds, a multiple of the banks"),
+        Field("first", _ROWS, "ring row of the first row"),
+    ),
+    8 * SLOT,
+)
+"""Moves ``rows`` rows of ``bytes`` bytes. Weights, parameters and tables are one row, whole words
+from word ``base`` on."""
+
+
+def _loops() -> Iterator[Field]:
+    for n in range(LEVELS):
+        yield Field(f"loop{n}_kind", 2, "pixel, group or tap")
+        yield Field(f"loop{n}_count", _ROWS, "steps")
+        yield Field(f"loop{n}_position", 21, "added to the position where it steps", True)
+        yield Field(f"loop{n}_row", _ROWS, "added to the row", True)
+        yield Field(f"loop{n}_weight", 17, "added to the weights' address", True)
+        yield Field(f"loop{n}_psum", 17, "added to the psums' address", True)
+
+
+def _output_loops() -> Iterator[Field]:
+    for n in range(OUTPUT_LEVELS):
+        yield Field(f"out{n}_group", 1, "1: over groups")
+        yield Field(f"out{n}_count", _ROWS, "steps")
+        yield Field(f"out{n}_position", 21, "added to the position of the result", True)
+        yield Field(f"out{n}_row", _ROWS, "added to its row", True)
+        yield Field(f"out{n}_second", 21, "added to the position of the second operand", True)
+
+
+COMPUTE = Record(
+    "COMPUTE",
+    (
+        *HEADER,
+        Field("operand", 2, "shared, own channel, window of the own channel"),
+        Field("reduction", 1, "sum of products, or largest value"),
+        Field("ones", 1, "all weights are 1 in lane 0 and 0 elsewhere: none are read"),
+        Field("x_signed", 1, "ifmap values are signed"),
+        Field("keep", 1, "sums begin with those in the psum memory"),
+        Field("hold", 1, "sums stay in the psum memory: no results"),
+        Field("pad", 8, "byte that stands for ifmap values outside rows and positions"),
+        Field("x_base", _ADDRESS, "of ring row 0 of the ifmap, in its bank"),
+        Field("x_pitch", _PITCH, "bytes from row to row of a bank"),
+        Field("x_ring", _ROWS, "rows of the ifmap's ring"),
+        Field("x_first", _ROWS, "ring row of the first tap"),
+        Field("x_row", _ROWS, "row of the first tap, negative above the ifmap", True),
+        Field("x_rows", _ROWS, "rows of the ifmap"),
+        Field("x_position", 21, "position of the first tap in its row, negative left of it", True),
+        Field("x_bytes", _ADDRESS, "bytes of a row of the ifmap"),
+        Field("weight", 16, "first word of weights"),
+        Field("psum", 16, "first word of psums"),
+        Field("window_first", 2, "WINDOW: columns before a row's first window is complete"),
+        Field("window_step", 2, "WINDOW: columns from window to window"),
+        *_loops(),
+        Field("parameter", 16, "word of parameters of the first group"),
+        Field("shift", 6, "requantization: bits shifted out"),
+        Field("half_even", 1, "ties go to the even integer; else it rounds down"),
+        Field("low", 32, "smallest result", True),
+        Field("high", 32, "largest result", True),
+        Field("wide", 1, "results have 4 bytes, else 1"),
+        Field("lanes", 7, "output channels of the last group"),
+        Field("groups", _ROWS, "groups of output channels"),
+        *_output_loops(),
+        Field("y_base", _ADDRESS, "of ring row 0 of the ofmap, in its bank"),
+        Field("y_pitch", _PITCH, "bytes from row to row of a bank"),
+        Field("y_ring", _ROWS, "rows of the ofmap's ring"),
+        Field("y_first", _ROWS, "ring row of the first result"),
+        Field("tables", 1, "results go through table 0 and are requantized once more"),
+        Field("second", 1, "and a second operand, through table 1, is added before that"),
+        Field("second_base", _ADDRESS, "of ring row 0 of the second operand, in its bank"),
+        Field("second_pitch", _PITCH, "bytes from row to row of a bank"),
+        Field("second_ring", _ROWS, "rows of its ring"),
+        Field("second_first", _ROWS, "ring row of its first value"),
+        Field("second_mult", 32, "multiplier of the sum", True),
+        Field("second_bias", 64, "added to the product", True),
+        Field("second_shift", 6, "bits shifted out"),
+        Field("second_half_even", 1, "ties go to the even integer"),
+        Field("second_low", 9, "smallest result", True),
+        Field("second_high", 9, "largest result", True),
+    ),
+    8 * 6 * SLOT,
+)
+"""One tile of a layer.
+
+The loops, the first the innermost, step through the taps; sums begin where all tap loops are at
+their start and are finished where all are at their end. Each loop's increments are those of its
+step, what the loops inside it went back included. Row and position say which ifmap values a tap
+takes: those at ``x_base + ring row // BANKS * x_pitch + position`` of bank ``ring row % BANKS``,
+one byte each; the pad byte stands for those whose row is not in ``0 .. x_rows - 1`` or whose
+position is not in ``0 .. x_bytes - 1``. Results come in the order in which sums are finished; their
+places are stepped by loops of their own, and those of the second operand beside them.
+
+With Operand.WINDOW the innermost loop reads columns (x_position is that of the first one, which is
+never left of the ifmap: what is left of it is padding); from column ``window_first`` on, every
+``window_step`` columns, a window is complete and gives a sum. Its newest column is tap column 2.
+"""
+
+RECORDS = {Op.LOAD: TRANSFER, Op.STORE: TRANSFER, Op.COMPUTE: COMPUTE}
+
+
+def slots(op: Op) -> int:
+    """Slots of 32 bytes that a descriptor takes."""
+    return RECORDS[op].size // (8 * SLOT) if op in RECORDS else 1
+
+
+def describe() -> str:
+    """The tables of the documentation, in Markdown."""
+    parts = []
+    for record in (TRANSFER, COMPUTE, RECORD):
+        rows = ["| bits | field | meaning |", "|---|---|---|"]
+        place = 0
+        for field in record.fields:
+            last = place + field.width - 1
+            bits = f"{last}..{place}" if field.width > 1 else f"{place}"
+            sign = " (signed)" if field.signed else ""
+            rows.append(f"| {bits} | `{field.name}` | {field.doc}{sign} |")
+            place += field.width
+        parts.append(f"### {record.name}: {record.size // 8} bytes\n" + "\n".join(rows) + "\n")
+    return "\n".join(parts)
