@@ -1,0 +1,66 @@
+"""Constants of a task as bytes of external memory: weights, parameters, tables."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...descriptors import RECORD, EngineShape, Operand
+from .loops import WINDOW_TAPS, Range, Taps, beats, taps_of
+from .requant import Requant
+from .tasks import Stored, Tables, Task
+
+
+def weight_words(task: Task, x: Stored, shape: EngineShape) -> np.ndarray:
+    """All words of a task: (groups, kernel rows, kernel columns, chunks, pe, simd) int8."""
+    assert task.weights is not None
+    taps = taps_of(task, x, shape)
+    lanes = _lanes(task, taps, shape)  # (rows, columns, chunks, simd, outputs)
+    groups = beats(task.outputs, shape.pe)
+    full = np.zeros((*lanes.shape[:-1], groups * shape.pe), np.int8)
+    full[..., : task.outputs] = lanes
+    split = full.reshape(*lanes.shape[:-1], groups, shape.pe)
+    return split.transpose(4, 0, 1, 2, 5, 3)
+
+
+def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
+    weights = task.weights
+    assert weights is not None
+    rows, columns, _, outputs = weights.shape
+    if task.operand is Operand.WINDOW:
+        window = np.zeros((WINDOW_TAPS, WINDOW_TAPS, outputs), np.int64)
+        window[:rows, WINDOW_TAPS - columns :] = weights[:, :, 0]
+        lanes = np.zeros((1, 1, 1, shape.simd, outputs), np.int64)
+        lanes[0, 0, 0, : WINDOW_TAPS**2] = window.reshape(-1, outputs)
+        return lanes
+    if task.operand is Operand.OWN:
+        lanes = np.zeros((rows, columns, 1, shape.simd, outputs), np.int64)
+        lanes[:, :, 0, 0] = weights[:, :, 0]
+        return lanes
+    flat = weights.reshape(rows, taps.counts[1], -1, outputs)
+    lanes = np.zeros((rows, taps.counts[1], taps.counts[2] * shape.simd, outputs), np.int64)
+    lanes[:, :, : flat.shape[2]] = flat
+    return lanes.reshape(rows, taps.counts[1], taps.counts[2], shape.simd, outputs)
+
+
+def weight_block(words: np.ndarray, groups: Range, taps: tuple[Range, Range, Range]) -> np.ndarray:
+    """The words of some groups and taps, in the order in which they are read, as bytes."""
+    (r0, r1), (c0, c1), (k0, k1) = taps
+    part = words[groups[0] : groups[1], r0:r1, c0:c1, k0:k1]
+    return np.ascontiguousarray(part).view(np.uint8).reshape(-1)
+
+
+def parameter_words(requant: Requant, outputs: int, shape: EngineShape) -> np.ndarray:
+    """Records of all groups of outputs, as bytes (groups, bytes of a word)."""
+    groups = beats(outputs, shape.pe)
+    records = []
+    for channel in range(groups * shape.pe):
+        n = min(channel, outputs - 1)
+        values = {f.name: int(getattr(requant, f.name)[n]) for f in RECORD.fields}
+        records.append(RECORD.pack(values))
+    return np.frombuffer(b"".join(records), np.uint8).reshape(groups, -1)
+
+
+def table_bytes(tables: Tables) -> np.ndarray:
+    """Both tables, 32 bits an entry."""
+    other = tables.other if tables.other is not None else np.zeros_like(tables.first)
+    return np.concatenate([tables.first, other]).astype("<i4").view(np.uint8)
