@@ -166,14 +166,23 @@ class SimpleDualPort(wiring.Component):
     width : bits of a word; depth : words.
     forwards : reading an address in the cycle it is written gives the new word. Otherwise that
     is undefined, and users never do it.
+    part : bits that each bit of ``w_en`` lets be written, the first those at the least
+    significant end; all of them where it is not given.
     """
 
-    def __init__(self, width: int, depth: int, forwards: bool = False) -> None:
+    def __init__(
+        self, width: int, depth: int, forwards: bool = False, part: int | None = None
+    ) -> None:
         positive(width=width, depth=depth)
+        self.part = width if part is None else part
+        if self.part < 1 or width % self.part:
+            raise ValueError(f"{width} bits are not parts of {part}")
+        if forwards and self.part != width:
+            raise ValueError("only whole words are forwarded")
         self.width, self.depth, self.forwards = width, depth, forwards
         super().__init__(
             {
-                "w_en": In(1),
+                "w_en": In(width // self.part),
                 "w_addr": In(index_shape(depth)),
                 "w_data": In(width),
                 "r_en": In(1),
@@ -189,7 +198,7 @@ class SimpleDualPort(wiring.Component):
             shape=unsigned(self.width), depth=max(2, self.depth), init=[],
             attrs={"no_rw_check": 1},
         )  # fmt: skip
-        write, read = mem.write_port(), mem.read_port()
+        write, read = mem.write_port(granularity=self.part), mem.read_port()
         m.d.comb += [
             write.en.eq(self.w_en),
             write.addr.eq(self.w_addr),

@@ -1,0 +1,29 @@
+"""Records of descriptors as hardware sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data
+
+from ..descriptors import Record
+
+
+def layout(record: Record, only: Iterable[str] | None = None) -> data.StructLayout:
+    """The record's fields in order, the first at the least significant end.
+
+    Bits behind the last field are left out. ``only`` : these fields alone, still in the record's
+    order: what a unit keeps of a descriptor.
+    """
+    kept = None if only is None else set(only)
+    unknown = (kept or set()) - {field.name for field in record.fields}
+    if unknown:
+        raise ValueError(f"{record.name} has no field {sorted(unknown)[0]!r}")
+    return data.StructLayout(
+        {
+            field.name: signed(field.width) if field.signed else unsigned(field.width)
+            for field in record.fields
+            if kept is None or field.name in kept
+        }
+    )
