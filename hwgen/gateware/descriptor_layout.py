@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
-from ..descriptors import Record
+from ..descriptors import COMPUTE, OUTPUT_LEVELS, Record
 
 
 def layout(record: Record, only: Iterable[str] | None = None) -> data.StructLayout:
@@ -27,3 +27,21 @@ def layout(record: Record, only: Iterable[str] | None = None) -> data.StructLayo
             if kept is None or field.name in kept
         }
     )
+
+
+RESULT = layout(
+    COMPUTE,
+    (
+        *("parameter", "shift", "half_even", "low", "high", "wide", "lanes", "groups"),
+        *(
+            f"out{n}_{field}"
+            for n in range(OUTPUT_LEVELS)
+            for field in ("group", "count", "position", "row", "second")
+        ),
+        *(f"y_{field}" for field in ("base", "pitch", "ring", "first")),
+        *("tables", "second"),
+        *(f"second_{field}" for field in ("base", "pitch", "ring", "first")),
+        *(f"second_{field}" for field in ("mult", "bias", "shift", "half_even", "low", "high")),
+    ),
+)
+"""What a COMPUTE descriptor says of the results of its sums."""

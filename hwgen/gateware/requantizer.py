@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
@@ -168,15 +168,21 @@ class Requantizer(wiring.Component):
         if p.pivot is None or p.below is None:
             late = delayed(m, bias, cycles, f"{name}_bias", data=True)
             return late.as_signed() if shape_of(p.bias).signed else late
-        under = datum(1, f"{name}_under")
-        m.d.sync += under.eq(acc < given["pivot"])
-        both = shape_of([*p.bias, *p.below])
-        pair = {key: datum(both, f"{name}_{key}_kept") for key in ("bias", "below")}
-        m.d.sync += [kept.eq(given[key]) for key, kept in pair.items()]
-        chosen = datum(both, f"{name}_chosen")
-        m.d.sync += chosen.eq(Mux(under, pair["below"], pair["bias"]))
-        late = delayed(m, chosen, cycles - 2, f"{name}_bias", data=True)
-        return late.as_signed() if both.signed else late
+        return bias_of_side(m, name, acc, given, shape_of([*p.bias, *p.below]))
+
+
+def bias_of_side(
+    m: Module, name: str, acc: Value, given: Mapping[str, Value] | data.View, shape: Shape
+) -> Value:
+    """``bias``, or ``below`` where acc is below ``pivot``, WideMultiplier.LATENCY cycles later."""
+    under = datum(1, f"{name}_under")
+    m.d.sync += under.eq(acc < given["pivot"])
+    pair = {key: datum(shape, f"{name}_{key}_kept") for key in ("bias", "below")}
+    m.d.sync += [kept.eq(given[key]) for key, kept in pair.items()]
+    chosen = datum(shape, f"{name}_chosen")
+    m.d.sync += chosen.eq(Mux(under, pair["below"], pair["bias"]))
+    late = delayed(m, chosen, WideMultiplier.LATENCY - 2, f"{name}_bias", data=True)
+    return late.as_signed() if shape.signed else late
 
 
 def read_parameters(
@@ -274,6 +280,6 @@ def greater(a: Value, b: Value) -> Value:
     return Cat(a[:-1], ~a[-1]) > Cat(b[:-1], ~b[-1])
 
 
-def clamped(value: Value, low: int, high: int) -> Value:
+def clamped(value: Value, low: Value | int, high: Value | int) -> Value:
     """The nearest value in ``low..high``."""
     return Mux(value < low, low, Mux(value > high, high, value))

@@ -1,0 +1,154 @@
+"""The parameter memory: a record for each lane of a word of sums, those of the next group ahead.
+
+A word of parameters is as wide as it is rarely another: it is kept in registers, and the memory
+behind them is only as wide as fills them in ``reads`` cycles. Groups follow each other in a ring,
+so that the next one is read while one is in use.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..descriptors import COMPUTE, RECORD, EngineShape
+from .counter import datum, delayed, index_shape
+from .descriptor_layout import layout
+from .memory import SimpleDualPort
+
+MOST_READS = 8
+"""Cycles in which a word of parameters is read."""
+
+
+def parameter_port(shape: EngineShape) -> wiring.Signature:
+    """Writes one slice of a word of parameters, that of the lowest records first."""
+    return wiring.Signature(
+        {
+            "en": Out(1),
+            "word": Out(index_shape(shape.parameter_words)),
+            "slice": Out(index_shape(shape.parameter_bytes // shape.bus_bytes)),
+            "data": Out(8 * shape.bus_bytes),
+        }
+    )
+
+
+class ParameterMemory(wiring.Component):
+    """Gives the records of one group after the other.
+
+    Parameters
+    ----------
+    shape : of the engine.
+
+    Members
+    -------
+    write : see parameter_port; not for words that are in use or read ahead.
+    load (in): begin with word ``first`` (in), the first of ``groups`` (in); these stay.
+    ready (out): the next group is there. take (in): it comes to ``records`` (out), where it is
+    from the next cycle on.
+
+    The group is ready ``LATENCY + reads`` cycles after ``load`` or after ``take`` of the one
+    before; after the last group the first one follows.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, shape: EngineShape) -> None:
+        self.shape = shape
+        # A row of the memory is a multiple of a slice.
+        self.records_a_read = max(shape.pe // MOST_READS, shape.bus_bytes * 8 // RECORD.size, 1)
+        while self.records_a_read * RECORD.size % (8 * shape.bus_bytes):
+            self.records_a_read *= 2
+        self.reads = shape.pe // self.records_a_read
+        fields = layout(COMPUTE, ("parameter", "groups"))
+        super().__init__(
+            {
+                "write": In(parameter_port(shape)),
+                "load": In(1),
+                "first": In(fields["parameter"].shape),
+                "groups": In(fields["groups"].shape),
+                "ready": Out(1),
+                "take": In(1),
+                "records": Out(data.ArrayLayout(layout(RECORD), shape.pe)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        width = RECORD.size * self.records_a_read
+        memory = SimpleDualPort(
+            width, self.shape.parameter_words * self.reads, part=8 * self.shape.bus_bytes
+        )
+        m.submodules.words = memory
+        self._write(m, memory)
+        fetch, row, done = self._ask(m, memory)
+        # Block RAM has this register.
+        read = delayed(m, memory.r_data, self.LATENCY - 1, "read", data=True)
+        come, filled = Signal(name="come"), Signal(name="filled")
+        place, whole = row, done
+        valid = fetch
+        for n in range(self.LATENCY):
+            stage = Signal(name=f"valid_{n}")
+            # What was asked for before a load is not wanted any more.
+            m.d.sync += stage.eq(valid & ~self.load if n else valid)
+            valid = stage
+        place = delayed(m, row, self.LATENCY, "place", data=True)
+        whole = delayed(m, done, self.LATENCY, "whole", data=True)
+        m.d.comb += come.eq(valid & ~self.load)
+        ahead = datum(RECORD.size * self.shape.pe, "ahead")
+        for n in range(self.reads):
+            with m.If(come & (place == n)):
+                m.d.sync += ahead.word_select(n, width).eq(read)
+        with m.If(self.load | self.take):
+            m.d.sync += filled.eq(0)
+        with m.Elif(come & whole):
+            m.d.sync += filled.eq(1)
+        records = datum(RECORD.size * self.shape.pe, "in_use")
+        with m.If(self.take):
+            m.d.sync += records.eq(ahead)
+        m.d.comb += [self.ready.eq(filled), self.records.as_value().eq(records)]
+        return m
+
+    def _write(self, m: Module, memory: SimpleDualPort) -> None:
+        """Which row of the memory a slice is in, and where in it."""
+        port, parts = self.write, len(memory.w_en)
+        slices = range(len(memory.w_en) * self.reads)
+        rows = index_shape(self.reads)
+        row = Array(Const(n // parts, rows) for n in slices)[port.slice]
+        part = Array(Const(1 << n % parts, parts) for n in slices)[port.slice]
+        m.d.comb += [
+            memory.w_en.eq(Mux(port.en, part, 0)),
+            memory.w_addr.eq(self._address(row, port.word)),
+            memory.w_data.eq(port.data.replicate(parts)),
+        ]
+
+    def _address(self, row, word):
+        return Cat(row[: (self.reads - 1).bit_length()], word)
+
+    def _ask(self, m: Module, memory: SimpleDualPort):
+        """Ask for the rows of a group; returns whether, for which one, and whether for the last."""
+        start, running = Signal(name="start"), Signal(name="running")
+        fetch = Signal(name="fetch")
+        row, later = (
+            Signal(index_shape(self.reads), name="row"),
+            datum(index_shape(self.reads), "row_later"),
+        )
+        group, following = (
+            Signal.like(self.groups, name="group"),
+            datum(self.groups.shape(), "following"),
+        )
+        last = Signal(name="last_row")
+        m.d.comb += [
+            start.eq(self.load | self.take),
+            fetch.eq(start | running),
+            row.eq(Mux(start, 0, later)),
+            group.eq(Mux(self.load, 0, following)),
+            last.eq(row == self.reads - 1),
+            memory.r_en.eq(fetch),
+            memory.r_addr.eq(self._address(row, (self.first + group)[: len(self.write.word)])),
+        ]
+        m.d.sync += [running.eq(fetch & ~last), later.eq(row + 1)]
+        with m.If(self.load):
+            m.d.sync += following.eq(0)
+        with m.If(fetch & last):
+            m.d.sync += following.eq(Mux(group == self.groups - 1, 0, group + 1))
+        return fetch, row, last

@@ -1,0 +1,234 @@
+"""The result stage of the tiled engine: finished sums to bytes in the feature memory.
+
+From the moment when a word of sums leaves their queue everything happens a fixed number of cycles
+later: nothing behind it can be held up. Wide results and tables take a word in several parts, for
+which it stays at the head of the queue and is requantized again each time.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..descriptors import COMPUTE, EngineShape
+from .banked import FeatureMemory, read_port, write_port
+from .combine import TableCombine, table_port
+from .counter import datum, delayed
+from .descriptor_layout import RESULT, layout
+from .fifo import CreditFifo
+from .output_walk import OutputLoops, RingPlace, set_counts
+from .parameters import ParameterMemory, parameter_port
+from .result_writer import BYTE, TABLE_PARTS, TOKEN, ResultWriter, wide_parts
+from .runtime_requantizer import RequantLane, rounding_of
+from .second_operand import SecondOperand
+from .streams import positive
+
+SECONDS = 8
+"""Words of the second operand that may be read ahead: as many as are under way, and some."""
+
+_RESULTS = 1 + RequantLane.LATENCY
+"""Cycles from the begin of a part to the results of its first requantizers."""
+_COMBINED = _RESULTS + TableCombine.LATENCY
+"""The same for the second ones."""
+
+
+class ResultStage(wiring.Component):
+    """Requantizes words of ``pe`` sums, combines them with a second operand, writes the results.
+
+    Parameters
+    ----------
+    shape : of the engine. sums : words of sums that may wait.
+
+    Members
+    -------
+    command (in stream): COMPUTE descriptors (without ``hold``), in the order of their sums.
+    take, room, push, acc : the queue of sums, see CreditFifo; sums may come before their command.
+    second, result : clients of FeatureMemory. finished (out): for one cycle, what a command wrote
+    can be read. parameter_write, table_write (in): see parameter_port, table_port; not for words
+    and tables of the command that is here.
+
+    A command stays until it is finished; the next one is accepted in the cycle after. Its first
+    word begins ``start`` cycles after it was accepted, or later: a word begins in the cycle after
+    it was pushed. Words follow each other every ``parts`` cycles, those of another group no
+    sooner than ``turn`` cycles after the first word of the group before. With a second operand
+    they wait for that, which comes a word a cycle, the first one START_SECOND cycles after the
+    command was accepted, unless the taps keep its bank.
+    The last part of a word is written ``LATENCY`` cycles after it began, or ``TABLE_LATENCY`` with
+    tables; after the last one the command is finished FeatureMemory.VISIBLE cycles later.
+    """
+
+    LATENCY = _RESULTS + ResultWriter.LATENCY
+    TABLE_LATENCY = _COMBINED + ResultWriter.LATENCY
+    START_SECOND = 2 + SecondOperand.LATENCY
+
+    def __init__(self, shape: EngineShape, sums: int = 16) -> None:
+        positive(sums=sums)
+        self.shape, self.sums = shape, sums
+        self.word = data.ArrayLayout(signed(32), shape.pe)
+        self.parameters = ParameterMemory(shape)
+        self.turn = ParameterMemory.LATENCY + self.parameters.reads
+        self.start = 1 + self.turn
+        super().__init__(
+            {
+                "command": In(stream.Signature(layout(COMPUTE))),
+                "take": In(1),
+                "room": Out(1),
+                "push": In(1),
+                "acc": In(self.word),
+                "second": Out(read_port(shape)),
+                "result": Out(write_port(shape, stalls=False)),
+                "finished": Out(1),
+                "parameter_write": In(parameter_port(shape)),
+                "table_write": In(table_port(shape)),
+            }
+        )
+
+    def parts(self, wide: bool, tables: bool) -> int:
+        """Cycles that a word takes."""
+        return TABLE_PARTS if tables else wide_parts(self.shape) if wide else 1
+
+    def elaborate(self, platform):
+        m = Module()
+        kept = datum(RESULT, "kept")
+        begin = self._command(m, kept)
+        m.submodules.operand = operand = SecondOperand(self.shape, SECONDS)
+        m.submodules.parameters = self.parameters
+        with_second = kept.tables & kept.second
+        m.d.comb += [operand.load.eq(begin & with_second), operand.descriptor.eq(kept)]
+        wiring.connect(m, operand.port, wiring.flipped(self.second))
+        issued, acc = self._issue(m, kept, begin, with_second, operand)
+        tokens = self._tokens(m, kept, issued)
+        results = self._requantize(m, kept, begin, acc)
+        m.d.comb += operand.o.ready.eq(tokens[_RESULTS].word & with_second)
+        combined = self._combine(m, kept, with_second, tokens[_RESULTS].part, results, operand)
+        self._write(m, kept, begin, tokens, results, combined)
+        return m
+
+    def _command(self, m: Module, kept) -> Value:
+        """Keep a command until it is finished; returns what is high when it begins."""
+        busy, begin = Signal(name="busy"), Signal(name="begin")
+        accepted = self.command.valid & self.command.ready
+        m.d.comb += self.command.ready.eq(~busy)
+        m.d.sync += begin.eq(accepted)
+        with m.If(accepted):
+            m.d.sync += busy.eq(1)
+            m.d.sync += [kept[name].eq(self.command.payload[name]) for name, _ in RESULT]
+        with m.Elif(self.finished):
+            m.d.sync += busy.eq(0)
+        return begin
+
+    def _issue(self, m: Module, kept, begin: Value, with_second: Value, operand: SecondOperand):
+        """Begin parts of words of sums; returns the token and the sums of this cycle."""
+        m.submodules.sums = sums = CreditFifo(self.word, self.sums)
+        m.submodules.loops = loops = OutputLoops()
+        set_counts(m, loops, kept)
+        working, fresh = Signal(name="working"), Signal(name="fresh")
+        part, first = datum(2, "part"), Signal(name="first_part")
+        issue, last = Signal(name="issue"), Signal(name="last_part")
+        lengths = (TABLE_PARTS - 1, wide_parts(self.shape) - 1)
+        m.d.comb += [
+            sums.take.eq(self.take),
+            self.room.eq(sums.room),
+            sums.push.eq(self.push),
+            sums.data.eq(self.acc),
+            first.eq(part == 0),
+            last.eq(part == Mux(kept.tables, lengths[0], Mux(kept.wide, lengths[1], 0))),
+            issue.eq(
+                working
+                & sums.o.valid
+                & (~fresh | self.parameters.ready)
+                & (~first | ~with_second | operand.available)
+            ),
+            self.parameters.take.eq(issue & fresh),
+            operand.claim.eq(issue & first & with_second),
+            sums.o.ready.eq(issue & last),
+            loops.load.eq(begin),
+            loops.step.eq(issue & last),
+        ]
+        with m.If(begin):
+            m.d.sync += [working.eq(1), fresh.eq(1), part.eq(0)]
+        with m.Elif(issue):
+            m.d.sync += [fresh.eq(loops.turns), part.eq(Mux(last, 0, part + 1))]
+            with m.If(last & loops.last):
+                m.d.sync += working.eq(0)
+        issued = Signal(TOKEN, name="token0")
+        m.d.comb += [
+            issued.valid.eq(issue),
+            issued.word.eq(issue & last),
+            issued.all.eq(issue & last & loops.last),
+            issued.part.eq(part),
+        ]
+        return issued, sums.o.payload
+
+    def _tokens(self, m: Module, kept, issued) -> list:
+        """The token that was issued so many cycles ago; from the first results on with tables."""
+        tokens = [issued]
+        for n in range(1, _COMBINED + 1):
+            tokens.append(Signal(TOKEN, name=f"token{n}"))
+            m.d.sync += tokens[n].eq(tokens[n - 1])
+            if n == _RESULTS + 1:
+                with m.If(~kept.tables):
+                    m.d.sync += tokens[n].eq(0)
+        return tokens
+
+    def _requantize(self, m: Module, kept, begin: Value, acc) -> list[Value]:
+        """The results of all lanes, _RESULTS cycles later."""
+        m.d.comb += [
+            self.parameters.load.eq(begin),
+            self.parameters.first.eq(kept.parameter),
+            self.parameters.groups.eq(kept.groups),
+        ]
+        wiring.connect(m, wiring.flipped(self.parameter_write), self.parameters.write)
+        rounding = rounding_of(m, "rounding", kept.shift, kept.half_even, kept.low, kept.high)
+        sums = datum(self.word, "acc_now")
+        m.d.sync += sums.eq(acc)
+        results = []
+        for n in range(self.shape.pe):
+            m.submodules[f"lane{n}"] = lane = RequantLane(signed(32))
+            m.d.comb += [
+                lane.acc.eq(sums[n]),
+                lane.parameters.eq(self.parameters.records[n]),
+                lane.rounding.eq(rounding),
+            ]
+            results.append(lane.o)
+        return results
+
+    def _combine(
+        self, m: Module, kept, with_second: Value, part: Value, results, operand: SecondOperand
+    ) -> Value:
+        """The results of a part's lanes with tables, _COMBINED cycles after it began."""
+        lanes = self.shape.pe // TABLE_PARTS
+        m.submodules.combine = combine = TableCombine(self.shape, lanes)
+        wiring.connect(m, wiring.flipped(self.table_write), combine.write)
+        bits = BYTE * lanes
+        for port, value in (
+            (combine.codes, Cat(lane[:BYTE] for lane in results)),
+            (combine.seconds, operand.o.payload),
+        ):
+            of_part = Array(value[bits * n : bits * (n + 1)] for n in range(TABLE_PARTS))[part]
+            m.d.comb += port.as_value().eq(of_part)
+        m.d.comb += [combine.with_second.eq(with_second), combine.descriptor.eq(kept)]
+        return combine.o
+
+    def _write(self, m: Module, kept, begin: Value, tokens, results, combined) -> None:
+        m.submodules.writer = writer = ResultWriter(self.shape)
+        wiring.connect(m, writer.port, wiring.flipped(self.result))
+        ends = (_COMBINED, _RESULTS)
+        soon, now = (
+            Mux(kept.tables, tokens[ends[0] - ahead], tokens[ends[1] - ahead])
+            for ahead in (RingPlace.LATENCY, 0)
+        )
+        token, coming = Signal(TOKEN, name="here"), Signal(TOKEN, name="coming")
+        m.d.comb += [
+            token.eq(now),
+            coming.eq(soon),
+            writer.load.eq(begin),
+            writer.descriptor.eq(kept),
+            writer.token.eq(token),
+            writer.next_word.eq(coming.word),
+            writer.results.as_value().eq(Cat(results)),
+            writer.combined.eq(combined),
+        ]
+        settled = ResultWriter.LATENCY + FeatureMemory.VISIBLE
+        m.d.comb += self.finished.eq(delayed(m, token.all, settled, "finish"))

@@ -1,0 +1,365 @@
+"""The result stage against its formulas, with every gap there can be, and its cycles."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import permutations
+from random import Random
+from typing import Any
+
+import pytest
+from amaranth.hdl import Module, Value, signed
+from amaranth.lib import wiring
+
+from hwgen.descriptors import BANKS, COMPUTE, RECORD, EngineShape
+from hwgen.gateware.banked import FeatureMemory
+from hwgen.gateware.descriptor_layout import layout
+from hwgen.gateware.lookup import Lookup
+from hwgen.gateware.result import ResultStage
+from hwgen.gateware.runtime_requantizer import RequantLane
+from tests.helpers.pysim import pattern
+from tests.helpers.result_model import (
+    Command,
+    Parameters,
+    Write,
+    parameters_of,
+    random_command,
+    spread,
+)
+from tests.helpers.streams import join, run
+
+SHAPES = {
+    name: EngineShape(pe, simd, 32 << 10, parameter_words=8, mem_width=width)
+    for name, pe, simd, width in (
+        ("4x4x32", 4, 4, 32), ("8x8x64", 8, 8, 64), ("16x16x64", 16, 16, 64),
+        ("4x16x128", 4, 16, 128),
+    )
+}  # fmt: skip
+KINDS = ("bytes", "wide", "tables", "second")
+ORDERS = list(permutations(range(3)))
+
+
+@dataclass
+class Seen:
+    """What happened, and in which cycle."""
+
+    accepted: list[int] = field(default_factory=list)
+    finished: list[int] = field(default_factory=list)
+    pushed: list[int] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+
+
+class Bench:
+    """A result stage between an array, a feature memory and a load unit that the test plays."""
+
+    def __init__(self, shape: EngineShape, seed: int) -> None:
+        self.shape, self.rng = shape, Random(seed)
+        self.stage = ResultStage(shape)
+        rng = self.rng
+        self.parameters = [
+            [parameters_of(rng) for _ in range(shape.pe)] for _ in range(shape.parameter_words)
+        ]
+        self.tables = [spread(rng, 32) for _ in range(512)]
+        self.features = [rng.randbytes(shape.bank_bytes) for _ in range(BANKS)]
+        self.cycle = 0
+
+    async def load(self, ctx: Any) -> None:
+        """Write parameters and tables, a slice a cycle."""
+        port, step = self.stage.parameter_write, self.shape.bus_bytes
+        ctx.set(port.en, 1)
+        for word, lanes in enumerate(self.parameters):
+            image = b"".join(RECORD.pack(p.fields()) for p in lanes)
+            for n in range(0, len(image), step):
+                ctx.set(port.word, word)
+                ctx.set(port.slice, n // step)
+                ctx.set(port.data, int.from_bytes(image[n : n + step], "little"))
+                await ctx.tick()
+        ctx.set(port.en, 0)
+        table, entries = self.stage.table_write, step // 4
+        ctx.set(table.en, 1)
+        for word in range(512 // entries):
+            ctx.set(table.word, word)
+            ctx.set(table.data, join(self.tables[word * entries : (word + 1) * entries], 32))
+            await ctx.tick()
+        ctx.set(table.en, 0)
+
+    async def play(
+        self,
+        ctx: Any,
+        commands: list[Command],
+        sums: str = "always",
+        offers: str = "always",
+        banks: str = "always",
+        latency: int = 3,
+    ) -> Seen:
+        """Carry out commands; sums are pushed as early as there is room for them."""
+        stage, seen = self.stage, Seen()
+        words = deque(word for command in commands for word in command.sums)
+        waiting = deque(commands)
+        gaps = [pattern(kind, n) for n, kind in enumerate((sums, offers, banks))]
+        pipeline = deque([None] * latency)
+        answers = deque([0] * FeatureMemory.LATENCY)
+        offered, cycle = False, 0
+        while len(seen.finished) < len(commands):
+            take = bool(words) and ctx.get(stage.room) and next(gaps[0])
+            ctx.set(stage.take, take)
+            pipeline.append(words.popleft() if take else None)
+            word = pipeline.popleft()
+            ctx.set(stage.push, word is not None)
+            if word is not None:
+                ctx.set(Value.cast(stage.acc), join(word, 32))
+                seen.pushed.append(cycle)
+            offered = bool(waiting) and (offered or next(gaps[1]))
+            ctx.set(stage.command.valid, offered)
+            if offered:
+                image = COMPUTE.pack(waiting[0].fields)
+                ctx.set(Value.cast(stage.command.payload), int.from_bytes(image, "little"))
+                if ctx.get(stage.command.ready):
+                    seen.accepted.append(cycle)
+                    waiting.popleft()
+                    offered = False
+            self._memory(ctx, next(gaps[2]), answers)
+            if ctx.get(stage.result.en):
+                data, mask = ctx.get(stage.result.data), ctx.get(stage.result.mask)
+                written = tuple(
+                    data >> 8 * n & 255 if mask >> n & 1 else None for n in range(self.shape.word)
+                )
+                seen.writes.append(
+                    (ctx.get(stage.result.bank), ctx.get(stage.result.addr), written)
+                )
+                seen.times.append(cycle)
+            if ctx.get(stage.finished):
+                seen.finished.append(cycle)
+            await ctx.tick()
+            cycle += 1
+            assert cycle < 400 + 60 * sum(len(c.sums) + 9 for c in commands), "stuck"
+        assert not words
+        return seen
+
+    def _memory(self, ctx: Any, willing: bool, answers: deque[int]) -> None:
+        """The second operand's side of the feature memory; what nobody asked for is noise."""
+        port = self.stage.second
+        ctx.set(port.ready, willing)
+        answer = self.rng.getrandbits(8 * self.shape.word)
+        if ctx.get(port.en) and willing:
+            bank = self.features[ctx.get(port.bank)]
+            addr = ctx.get(port.addr)
+            answer = join([bank[(addr + n) % len(bank)] for n in range(self.shape.word)], 8)
+        answers.append(answer)
+        ctx.set(port.data, answers.popleft())
+
+    def check(self, commands: list[Command], seen: Seen) -> None:
+        """Each write is as it must be, and was given before its command was finished."""
+        count = 0
+        for number, command in enumerate(commands):
+            wanted = list(command.writes(self.shape, self.parameters, self.tables, self.features))
+            for n, want in enumerate(wanted):
+                place = f"command {number}, write {n}: {command.fields}"
+                assert seen.writes[count + n] == want, place
+            count += len(wanted)
+            assert seen.times[count - 1] + FeatureMemory.VISIBLE == seen.finished[number]
+        assert count == len(seen.writes)
+
+
+def commands_of(bench: Bench, count: int) -> list[Command]:
+    """Every kind in every order, as many as there are."""
+    rng = bench.rng
+    cases = [(kind, order) for kind in KINDS for order in ORDERS]
+    rng.shuffle(cases)
+    return [random_command(rng, bench.shape, bench.parameters, *case) for case in cases[:count]]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_commands_back_to_back(name: str) -> None:
+    """All kinds in all orders one after the other, with gaps of all sides."""
+    bench = Bench(SHAPES[name], seed=len(name))
+
+    async def process(ctx: Any) -> None:
+        await bench.load(ctx)
+        for sums, offers, banks in (
+            ("always", "always", "always"),
+            ("random", "bursty", "random"),
+            ("bursty", "rare", "rare"),
+        ):
+            commands = commands_of(bench, 24 if sums == "always" else 10)
+            bench.check(commands, await bench.play(ctx, commands, sums, offers, banks))
+
+    run(bench.stage, process)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_values_at_their_thresholds(seed: int) -> None:
+    """Few channels of many shifts, with sums at which results change, ties, extremes, pivots."""
+    bench = Bench(SHAPES["4x4x32"], seed)
+    rng = bench.rng
+    for word in bench.parameters:
+        for lane in range(bench.shape.pe):
+            # Results of some bits, so that few of them are at their bounds.
+            mult = rng.choice([1, 3, -5, rng.getrandbits(31) | 1])
+            side = rng.randint(-(1 << 40), 1 << 40)
+            word[lane] = Parameters(mult, side, rng.randint(-9, 9), side + rng.randint(-2, 2))
+
+    async def process(ctx: Any) -> None:
+        await bench.load(ctx)
+        commands = []
+        for n in range(24):
+            command = random_command(
+                rng, bench.shape, bench.parameters, KINDS[n % 2], ORDERS[n % 6], (4, 3, 2)
+            )
+            command.fields |= {"half_even": int(n % 4 != 0), "lanes": bench.shape.pe}
+            commands.append(command)
+        bench.check(commands, await bench.play(ctx, commands))
+
+    run(bench.stage, process)
+
+
+def test_sums_are_extreme() -> None:
+    """The largest products and biases there are: none is lost."""
+    bench = Bench(SHAPES["4x4x32"], 5)
+    low, high, wide = -(1 << 31), (1 << 31) - 1, (1 << 63) - 1
+    signs = [(m, b) for m in (low, high) for b in (-wide - 1, wide)]
+    bench.parameters = [
+        [Parameters(m, b, 0, b) for m, b in signs] for _ in range(bench.shape.parameter_words)
+    ]
+    bench.tables = [(low, high)[n % 2] for n in range(512)]
+
+    async def process(ctx: Any) -> None:
+        await bench.load(ctx)
+        commands = []
+        for n, (mult, bias) in enumerate(4 * signs):
+            kind = KINDS[1 + 2 * (n % 2)]
+            command = random_command(
+                bench.rng, bench.shape, bench.parameters, kind, ORDERS[0], (4, 2, 1)
+            )
+            command.fields |= {"shift": (0, 31, 32, 63)[n // 4], "low": low, "high": high}
+            command.fields |= {"second_mult": mult, "second_bias": bias, "lanes": 4}
+            command.fields |= {"second_shift": 57 + n % 7}
+            command.sums = [
+                [bench.rng.choice([low, high, low + 1]) for _ in range(4)] for _ in command.sums
+            ]
+            commands.append(command)
+        bench.check(commands, await bench.play(ctx, commands))
+
+    run(bench.stage, process)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_cycles(name: str) -> None:
+    """Begin, word after word, group after group, end: what the plan counts with."""
+    shape = SHAPES[name]
+    bench = Bench(shape, 1)
+    stage, rng = bench.stage, bench.rng
+    assert (stage.LATENCY, stage.TABLE_LATENCY, stage.START_SECOND) == (10, 21, 10)
+
+    async def process(ctx: Any) -> None:
+        await bench.load(ctx)
+        for kind in KINDS:
+            tables = kind in ("tables", "second")
+            latency = stage.TABLE_LATENCY if tables else stage.LATENCY
+            parts = stage.parts(kind == "wide", tables)
+            start = max(stage.start, stage.START_SECOND) if kind == "second" else stage.start
+            # Columns inside groups, and groups inside columns.
+            commands = [
+                random_command(rng, shape, bench.parameters, kind, order, sizes)
+                for order, sizes in (((0, 1, 2), (20, 1, 3)), ((2, 0, 1), (4, 1, 2)))
+            ]
+            seen = await bench.play(ctx, commands)
+            bench.check(commands, seen)
+            assert seen.accepted == [0, seen.finished[0] + 1]
+            first, second = (
+                [t - latency - command for t in seen.times if command <= t <= end]
+                for command, end in zip(seen.accepted, seen.finished, strict=True)
+            )
+            # When parts began that gave a write: with tables, the last ones of their words.
+            each = 1 if tables else parts
+            step = parts // each
+            words = range(start + parts - each, start + parts - each + 60 * parts, step)
+            assert first == list(words[: 60 * each]), kind
+            turn = max(stage.turn, parts)
+            words = [start + parts - each + n * turn for n in range(8)]
+            assert second == [word + n * step for word in words for n in range(each)], kind
+
+    run(stage, process)
+
+
+def test_a_word_begins_in_the_cycle_after_it_was_pushed() -> None:
+    bench = Bench(SHAPES["4x4x32"], 1)
+
+    async def process(ctx: Any) -> None:
+        await bench.load(ctx)
+        command = random_command(
+            bench.rng, bench.shape, bench.parameters, "bytes", ORDERS[0], (9, 2, 1)
+        )
+        seen = await bench.play(ctx, [command], latency=30)
+        assert seen.times == [t + 1 + bench.stage.LATENCY for t in seen.pushed]
+
+    run(bench.stage, process)
+
+
+class WithMemory(wiring.Component):
+    """A result stage with its feature memory."""
+
+    def __init__(self, shape: EngineShape) -> None:
+        self.stage, self.memory = ResultStage(shape), FeatureMemory(shape)
+        super().__init__({})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.stage, m.submodules.memory = self.stage, self.memory
+        wiring.connect(m, self.stage.second, self.memory.second)
+        wiring.connect(m, self.stage.result, self.memory.result)
+        return m
+
+
+def test_what_a_finished_command_wrote_can_be_read_at_once() -> None:
+    """The last word, and the second operand, of a real memory."""
+    shape = SHAPES["8x8x64"]
+    bench, pair = Bench(shape, 3), WithMemory(shape)
+    bench.stage = pair.stage
+    command = random_command(bench.rng, shape, bench.parameters, "second", ORDERS[0], (1, 1, 1))
+    command.fields |= {"lanes": 8, "y_base": 5, "second_base": 77, "y_pitch": 0, "second_pitch": 0}
+    command.fields |= {"second_shift": 50, "second_low": -128, "second_high": 127}
+    ((bank, addr, want),) = command.writes(shape, bench.parameters, bench.tables, bench.features)
+    other, first = command.place("second", 0, 0)
+
+    async def process(ctx: Any) -> None:
+        await bench.load(ctx)
+        ctx.set(pair.memory.load.en, 1)
+        ctx.set(pair.memory.load.bank, other)
+        ctx.set(pair.memory.load.addr, first)
+        ctx.set(pair.memory.load.data, join(bench.features[other][first : first + 8], 8))
+        ctx.set(pair.memory.load.mask, 255)
+        await ctx.tick()
+        ctx.set(pair.memory.load.en, 0)
+        image = int.from_bytes(COMPUTE.pack(command.fields), "little")
+        ctx.set(Value.cast(pair.stage.command.payload), image)
+        ctx.set(pair.stage.command.valid, 1)
+        ctx.set(pair.stage.take, 1)
+        ctx.set(pair.stage.push, 1)
+        ctx.set(Value.cast(pair.stage.acc), join(command.sums[0], 32))
+        await ctx.tick()
+        for port in (pair.stage.command.valid, pair.stage.take, pair.stage.push):
+            ctx.set(port, 0)
+        while not ctx.get(pair.stage.finished):
+            await ctx.tick()
+        ctx.set(pair.memory.store.en, 1)
+        ctx.set(pair.memory.store.bank, bank)
+        ctx.set(pair.memory.store.addr, addr)
+        for _ in range(FeatureMemory.LATENCY):
+            await ctx.tick()
+        assert ctx.get(pair.memory.store.data) == join([byte or 0 for byte in want], 8)
+
+    run(pair, process)
+
+
+def test_refuses() -> None:
+    with pytest.raises(ValueError, match="sums must be at least 1"):
+        ResultStage(SHAPES["4x4x32"], 0)
+    with pytest.raises(ValueError, match="accumulators of 34 bits: at most 33"):
+        RequantLane(signed(34))
+    with pytest.raises(ValueError, match="6 bytes are not a power of two of entries"):
+        Lookup(6)
+    with pytest.raises(ValueError, match="COMPUTE has no field 'nothing'"):
+        layout(COMPUTE, ("shift", "nothing"))

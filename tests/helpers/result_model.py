@@ -1,0 +1,213 @@
+"""What the result stage must do, in plain integers, and random commands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+
+from hwgen.descriptors import BANKS, COMPUTE, EngineShape
+
+LOW, HIGH = -(1 << 31), (1 << 31) - 1
+Write = tuple[int, int, tuple[int | None, ...]]
+"""Bank, address, bytes of a write, None where nothing is written."""
+
+
+def rounded(value: int, shift: int, half_even: int) -> int:
+    """``value / 2**shift``, down or half to even."""
+    floor = value >> shift
+    if not half_even or shift == 0:
+        return floor
+    rest, half = value - (floor << shift), 1 << (shift - 1)
+    return floor + (rest > half or (rest == half and floor % 2 == 1))
+
+
+@dataclass
+class Parameters:
+    """Of one channel."""
+
+    mult: int
+    bias: int
+    pivot: int
+    below: int
+
+    def fields(self) -> dict[str, int]:
+        """As the record has them."""
+        return vars(self).copy()
+
+
+@dataclass
+class Command:
+    """A command with its sums, the parameters of its channels and the second operand's bytes."""
+
+    fields: dict[str, int]
+    sums: list[list[int]] = field(default_factory=list)
+
+    def walk(self) -> Iterator[tuple[int, int, int, int]]:
+        """Row, position, second position, group of each word, the loops stepped one by one."""
+        f = self.fields
+        counts = [f[f"out{n}_count"] for n in range(3)]
+        index, row, position, second, group = [0, 0, 0], 0, 0, 0, 0
+        while True:
+            yield row, position, second, group
+            n = 0
+            while n < 3 and index[n] == counts[n] - 1:
+                group = 0 if f[f"out{n}_group"] else group
+                index[n], n = 0, n + 1
+            if n == 3:
+                return
+            index[n] += 1
+            group += f[f"out{n}_group"]
+            row += f[f"out{n}_row"]
+            position += f[f"out{n}_position"]
+            second += f[f"out{n}_second"]
+
+    def place(self, ring: str, row: int, position: int) -> tuple[int, int]:
+        """Bank and address."""
+        f = self.fields
+        ring_row = (f[f"{ring}_first"] + row) % f[f"{ring}_ring"]
+        return ring_row % BANKS, f[f"{ring}_base"] + ring_row // BANKS * f[
+            f"{ring}_pitch"
+        ] + position
+
+    def value(self, acc: int, p: Parameters) -> int:
+        """Of the first requantizer."""
+        f = self.fields
+        exact = acc * p.mult + (p.below if acc < p.pivot else p.bias)
+        return min(max(rounded(exact, f["shift"], f["half_even"]), f["low"]), f["high"])
+
+    def combined(self, code: int, second: int, tables: list[int]) -> int:
+        """Of the second requantizer."""
+        f = self.fields
+        total = tables[code & 255] + (tables[256 + second] if f["second"] else 0)
+        value = rounded(
+            total * f["second_mult"] + f["second_bias"], f["second_shift"], f["second_half_even"]
+        )
+        return min(max(value, f["second_low"]), f["second_high"])
+
+    def writes(
+        self,
+        shape: EngineShape,
+        parameters: list[list[Parameters]],
+        tables: list[int],
+        features: list[bytes],
+    ) -> Iterator[Write]:
+        """All writes in their order."""
+        f, size = self.fields, shape.bank_bytes
+        for (row, position, second, group), sums in zip(self.walk(), self.sums, strict=True):
+            lanes = f["lanes"] if group == f["groups"] - 1 else shape.pe
+            of = parameters[f["parameter"] + group]
+            out: list[int | None] = []
+            other, first = self.place("second", row, second) if f["second"] else (0, 0)
+            for lane in range(shape.pe):
+                value = self.value(sums[lane], of[lane])
+                if f["tables"]:
+                    value = self.combined(value, features[other][(first + lane) % size], tables)
+                count = 4 if f["wide"] else 1
+                for n in range(count):
+                    out.append(value >> 8 * n & 255 if lane < lanes else None)
+            bank, addr = self.place("y", row, position)
+            for start in range(0, len(out), shape.word):
+                part = out[start : start + shape.word]
+                part += [None] * (shape.word - len(part))
+                yield bank, (addr + start) % size, tuple(part)
+
+
+def spread(rng: Random, bits: int) -> int:
+    """A signed integer of any size up to these bits, extremes among them."""
+    kind = rng.random()
+    top = (1 << bits - 1) - 1
+    if kind < 0.1:
+        return rng.choice([top, top - 1, -top - 1, -top, 0, 1, -1])
+    value = rng.getrandbits(rng.randint(1, bits - 1))
+    return value if kind < 0.6 else -value
+
+
+def sums_of(rng: Random, p: Parameters, shift: int) -> int:
+    """A sum: any, or one near to which the result changes or is a tie."""
+    kind = rng.random()
+    if kind < 0.25:
+        return rng.choice([LOW, LOW + 1, HIGH, HIGH - 1, 0, -1, p.pivot, max(p.pivot - 1, LOW)])
+    if kind < 0.5 or p.mult == 0:
+        return spread(rng, 32)
+    twice = rng.randint(-300, 300)
+    near = ((twice << shift) // 2 - (p.below if rng.random() < 0.5 else p.bias)) // p.mult
+    return min(max(near + rng.randint(-1, 1), LOW), HIGH)
+
+
+def parameters_of(rng: Random) -> Parameters:
+    """Of one channel."""
+    mult = rng.choice([1, 1 << rng.randint(0, 30), spread(rng, 32), spread(rng, 20)])
+    return Parameters(mult, spread(rng, 64), spread(rng, 32), spread(rng, 64))
+
+
+def _bounds(rng: Random, low: int, high: int) -> tuple[int, int]:
+    if rng.random() < 0.5:
+        return low, high
+    ends = sorted((rng.randint(low, high), rng.randint(low, high)))
+    return ends[0], ends[1]
+
+
+def _steps(strides: list[int], counts: list[int]) -> list[int]:
+    """Increments of loops from their strides: the loops inside go back."""
+    back = 0
+    steps = []
+    for stride, count in zip(strides, counts, strict=True):
+        steps.append(stride - back)
+        back += (count - 1) * stride
+    return steps
+
+
+def random_command(
+    rng: Random,
+    shape: EngineShape,
+    parameters: list[list[Parameters]],
+    kind: str,
+    order: tuple[int, int, int],
+    sizes: tuple[int, int, int] | None = None,
+) -> Command:
+    """A tile of ``sizes`` = columns, rows, groups of channels, in this order of loops.
+
+    ``kind`` : bytes, wide, tables, second.
+    """
+    columns, rows, groups = sizes or (rng.randint(1, 4), rng.randint(1, 4), rng.randint(1, 3))
+    lanes, wide = rng.randint(1, shape.pe), kind == "wide"
+    tables, second = kind in ("tables", "second"), kind == "second"
+    channels = (groups - 1) * shape.pe + lanes
+    size = channels * (4 if wide else 1)
+    beside = channels + rng.randint(0, 5)  # another tensor may have more channels
+    f = dict.fromkeys((member.name for member in COMPUTE.fields), 0)
+    counts = [(columns, rows, groups)[n] for n in order]
+    for n, what in enumerate(order):
+        f[f"out{n}_group"] = int(what == 2)
+        f[f"out{n}_count"] = counts[n]
+    strides = {
+        "position": (size, 0, shape.pe * (4 if wide else 1)),
+        "second": (beside, 0, shape.pe),
+        "row": (0, 1, 0),
+    }
+    for name, values in strides.items():
+        for n, step in enumerate(_steps([values[what] for what in order], counts)):
+            f[f"out{n}_{name}"] = step
+    for ring, pixel in (("y", size), ("second", beside)):
+        f[f"{ring}_ring"] = rng.choice([4, 8, 12])
+        f[f"{ring}_first"] = rng.randrange(f[f"{ring}_ring"])
+        f[f"{ring}_pitch"] = columns * pixel + rng.randint(0, 9)
+        f[f"{ring}_base"] = rng.randrange(shape.bank_bytes)
+    f |= {
+        "parameter": rng.randint(0, shape.parameter_words - groups), "groups": groups,
+        "lanes": lanes, "wide": int(wide), "tables": int(tables), "second": int(second),
+        "shift": rng.randint(0, 63), "half_even": rng.getrandbits(1),
+        "second_shift": rng.randint(0, 63), "second_half_even": rng.getrandbits(1),
+        "second_mult": spread(rng, 32), "second_bias": spread(rng, 64),
+    }  # fmt: skip
+    f["low"], f["high"] = _bounds(
+        rng, *((LOW, HIGH) if wide else rng.choice([(-128, 127), (0, 255)]))
+    )
+    f["second_low"], f["second_high"] = _bounds(rng, *rng.choice([(-128, 127), (0, 255)]))
+    command = Command(f)
+    command.sums = [
+        [sums_of(rng, p, f["shift"]) for p in parameters[f["parameter"] + group]]
+        for _, _, _, group in command.walk()
+    ]
+    return command
