@@ -34,7 +34,12 @@ SHAPES = {
 def planned(
     path: Path, shape: EngineShape, resident: int
 ) -> tuple[Graph, Work, Placement, Program]:
-    graph = hwgen.load(path)
+    return program_of(hwgen.load(path), shape, resident)
+
+
+def program_of(
+    graph: Graph, shape: EngineShape, resident: int
+) -> tuple[Graph, Work, Placement, Program]:
     if any(node.op.op_name == "softmax" for node in graph.nodes):
         graph = without_softmax(graph)
     graph = legalize(graph)

@@ -168,19 +168,20 @@ class _Loop:
 
 
 def _loops(task: Task, taps: Taps, tile: Tile, shape: EngineShape, channels: int) -> list[_Loop]:
-    """Innermost first: taps, then groups and pixels in the order of the results."""
+    """Innermost first: taps, then pixels and groups in the order of the results.
+
+    Groups are the outermost, so that their parameters are seldom changed.
+    """
     rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
     counts = [b - a for a, b in tile.taps]
     words = counts[0] * counts[1] * counts[2]
     sums = tile.keep or tile.hold
     group = _Loop(
-        Loop.GROUP, groups, weight=words, psum=int(sums),
+        Loop.GROUP, groups, weight=words, psum=rows * columns if sums else 0,
         position=0 if task.operand is Operand.SHARED else shape.pe,
     )  # fmt: skip
-    across = _Loop(
-        Loop.PIXEL, columns, position=task.stride[1] * channels, psum=groups if sums else 0
-    )
-    down = _Loop(Loop.PIXEL, rows, row=task.stride[0], psum=groups * columns if sums else 0)
+    across = _Loop(Loop.PIXEL, columns, position=task.stride[1] * channels, psum=int(sums))
+    down = _Loop(Loop.PIXEL, rows, row=task.stride[0], psum=columns if sums else 0)
     if task.operand is Operand.WINDOW:
         return [across, down, group]
     inner = [
@@ -188,9 +189,7 @@ def _loops(task: Task, taps: Taps, tile: Tile, shape: EngineShape, channels: int
         _Loop(Loop.TAP, counts[1], position=taps.across, weight=counts[2]),
         _Loop(Loop.TAP, counts[0], row=task.dilation[0], weight=counts[1] * counts[2]),
     ]
-    if task.operand is Operand.OWN:
-        return [*inner, across, down, group]
-    return [*inner, group, across, down]
+    return [*inner, across, down, group]
 
 
 def _results(
@@ -218,7 +217,7 @@ def _results(
     group = _Loop(Loop.GROUP, groups, position=shape.pe * size, second=shape.pe if other else 0)
     across = _Loop(Loop.PIXEL, columns, position=pixel, second=other)
     down = _Loop(Loop.PIXEL, rows, row=1)
-    order = [group, across, down] if task.operand is Operand.SHARED else [across, down, group]
+    order = [across, down, group]
     values |= _fields("out", order, OUTPUT_LEVELS, ("position", "row", "second"))
     for n, loop in enumerate(order):
         values[f"out{n}_group"] = int(loop.kind is Loop.GROUP)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ...descriptors import BANKS, EngineShape
+from ...descriptors import BANKS, EngineShape, Operand
+from .loops import suits_window
 from .tasks import Stored, Task, Work
 from .tiling import Situation, Tiling, choose, refuse
 
@@ -132,6 +133,8 @@ class _Search:
     def _situation(self, task: Task, stays: frozenset[str]) -> Situation:
         stored = self.work.stored
         second = task.tables.second if task.tables is not None else None
+        if suits_window(task, self.shape):
+            task = replace(task, operand=Operand.WINDOW)
         return Situation(
             task, self.shape, stored[task.x], stored[task.y],
             None if second is None else stored[second], task.x in stays, task.y in stays,

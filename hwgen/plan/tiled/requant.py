@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...errors import UserError
-from ...ir import Tensor, ops
+from ...ir import Op, Tensor, ops
 from ...numeric import Overflow, Rounding
 
 Ints = np.ndarray
@@ -40,8 +40,9 @@ class Requant:
         return cls(one, zero, np.full(channels, -(1 << 31), object), zero, 0, False, low, high)
 
     @classmethod
-    def of(cls, layer: str, op: ops.Requantize, x: Tensor) -> Requant:
-        """That of an op which reads ``x``. Raises UserError where there is none."""
+    def of(cls, layer: str, op: Op, x: Tensor) -> Requant:
+        """That of a Requantize which reads ``x``. Raises UserError where there is none."""
+        assert isinstance(op, ops.Requantize)
         mult, bias = (_channels(a, x.channels) for a in (op.mult, op.bias))
         shifts = set(op.shift.tolist())
         if len(shifts) != 1:

@@ -38,7 +38,7 @@ class Scoreboard:
             for name, size in sizes.items()
             for kind in ("read", "written")
         }
-        self.count = dict.fromkeys(UNITS, 0)
+        self.count: dict[Op, int] = dict.fromkeys(UNITS, 0)
 
     def issue(self, unit: Op, reads: Iterable[Span], writes: Iterable[Span]) -> dict[str, int]:
         """Register the next descriptor of a unit; returns its waits, counts since the start."""

@@ -172,12 +172,12 @@ def _best(s: Situation, room: int, weights_outer: bool) -> Iterator[Tiling]:
     spatial = -(-height // rows) * -(-width // columns)
     cycles, read = _cost(s, rows, columns, spatial, parts, weights_outer, buffers)
     cycles, read = np.where(fits, cycles, np.inf), np.where(fits, read, np.inf)
-    n = np.lexsort((need, read, cycles))[0]
+    n = np.lexsort((np.asarray(need), read, cycles))[0]
+    size = {name: int(values[n]) for name, values in buffers.items()}
+    part_rows, part_columns, chunks = (int(b) for b in blocks[n])
     yield Tiling(
-        int(rows[n]), int(columns[n]), int(groups[n]), tuple(int(b) for b in blocks[n]),
-        weights_outer, *(int(buffers[k][n]) for k in ("x_ring", "x_columns", "y_rows")),
-        *(int(buffers[k][n]) for k in ("x_bytes", "y_bytes", "second_bytes")),
-        float(cycles[n]), float(read[n]),
+        int(rows[n]), int(columns[n]), int(groups[n]), (part_rows, part_columns, chunks),
+        weights_outer, **size, cycles=float(cycles[n]), read_bytes=float(read[n]),
     )  # fmt: skip
 
 

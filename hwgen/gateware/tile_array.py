@@ -1,0 +1,306 @@
+"""The MAC array of the tiled engine, with what feeds it: loops, ifmap values, weights, psums."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..descriptors import (
+    BANKS,
+    COMPUTE,
+    LEVELS,
+    EngineShape,
+    Loop,
+    Operand,
+    Reduction,
+)
+from ..numeric.types import Overflow, QType, Rounding
+from .counter import datum, delayed, index_shape
+from .descriptor_layout import layout
+from .mac import MacArray, MacParameters
+from .nest import LoopNest, chosen, turned
+from .streams import beats_of
+from .tap_fetch import WINDOW, TapFetch
+
+ACC = QType(True, 32, 0, Rounding.FLOOR, Overflow.WRAP)
+"""Sums are exact: the planner refuses networks whose sums need more bits."""
+
+
+def mac_parameters(shape: EngineShape) -> MacParameters:
+    """Arithmetic of the array: ifmap bytes of either sign, weights of 8 bits with sign."""
+    return MacParameters(signed(9), signed(8), ACC, shape.simd)
+
+
+class WeightMemory(wiring.Component):
+    """Words of pe x simd weights, written a beat of external memory at a time.
+
+    Members: write_en, write_word, write_slice, write_data (in); word (in), data (out).
+
+    Latency 2 cycles from word to data, initiation interval 1.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, shape: EngineShape) -> None:
+        self.shape = shape
+        self.slices = beats_of(shape.weight_bytes, shape.bus_bytes)
+        word = index_shape(shape.weight_words)
+        super().__init__(
+            {
+                "write_en": In(1),
+                "write_word": In(word),
+                "write_slice": In(index_shape(self.slices)),
+                "write_data": In(8 * shape.bus_bytes),
+                "word": In(word),
+                "data": Out(8 * shape.weight_bytes),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        # A memory for each slice: block RAMs are no wider, and each is enabled alone.
+        parts = []
+        for n in range(self.slices):
+            m.submodules[f"slice{n}"] = part = memory.Memory(
+                shape=unsigned(8 * self.shape.bus_bytes),
+                depth=max(2, self.shape.weight_words), init=[], attrs={"no_rw_check": 1},
+            )  # fmt: skip
+            write, read = part.write_port(), part.read_port()
+            m.d.comb += [
+                write.en.eq(self.write_en & (self.write_slice == n)),
+                write.addr.eq(self.write_word),
+                write.data.eq(self.write_data),
+                read.addr.eq(self.word),
+            ]
+            parts.append(read.data)
+        held = datum(len(self.data), "held")
+        m.d.sync += held.eq(Cat(*parts))
+        m.d.comb += self.data.eq(held)
+        return m
+
+
+class TileArray(wiring.Component):
+    """Carries out the sums of COMPUTE descriptors, a step of their loops a cycle.
+
+    Parameters: the engine's shape.
+
+    Members
+    -------
+    command (in stream): COMPUTE records. result_command (out stream): those that give results, as
+    soon as they begin. take, room, push, acc : sums go to a CreditFifo of the result stage.
+    results_idle (in): it has finished all it was given. held (out): a descriptor that leaves its
+    sums in the psum memory is finished, for a cycle. taps_* : of the feature memory. weight_* :
+    writes of weights. issue (out): a step in this cycle. idle (out): no descriptor is under way.
+
+    From a step to the sum that it finishes: ``LATENCY`` for the shape (see ``latency``); between
+    the last step of a descriptor and the first of the next one ``GAP`` cycles.
+    """
+
+    GAP = TapFetch.LATENCY + 2
+    """What a tap needs stays until its operands are out; a cycle each to accept and to load."""
+
+    def __init__(self, shape: EngineShape) -> None:
+        self.shape = shape
+        self.mac = mac_parameters(shape)
+        bits = unsigned(8 * shape.word)
+        slices = beats_of(shape.weight_bytes, shape.bus_bytes)
+        address = index_shape(shape.bank_bytes)
+        record = layout(COMPUTE)
+        super().__init__(
+            {
+                "command": In(stream.Signature(record)),
+                "result_command": Out(stream.Signature(record)),
+                "take": Out(1),
+                "room": In(1),
+                "push": Out(1),
+                "acc": Out(data.ArrayLayout(self.mac.acc_shape, shape.pe)),
+                "results_idle": In(1),
+                "held": Out(1),
+                "taps_en": Out(BANKS),
+                "taps_addr": Out(data.ArrayLayout(address, BANKS)),
+                "taps_data": In(data.ArrayLayout(bits, BANKS)),
+                "weight_en": In(1),
+                "weight_word": In(index_shape(shape.weight_words)),
+                "weight_slice": In(index_shape(slices)),
+                "weight_data": In(8 * shape.bus_bytes),
+                "issue": Out(1),
+                "idle": Out(1),
+            }
+        )
+
+    @classmethod
+    def latency(cls, shape: EngineShape) -> int:
+        """Cycles from a step to the sum that it finishes at ``acc``."""
+        return TapFetch.LATENCY + mac_parameters(shape).latency
+
+    def elaborate(self, platform):
+        m = Module()
+        command = datum(layout(COMPUTE), "held_command")
+        m.submodules.nest = nest = LoopNest(LEVELS, command.loop0_count.shape())
+        m.d.comb += [nest.counts[n].eq(command[f"loop{n}_count"]) for n in range(LEVELS)]
+        load, step, done = Signal(name="load"), Signal(name="step"), Signal(name="done")
+        m.d.comb += [nest.load.eq(load), nest.step.eq(step), done.eq(step & nest.done)]
+        self._sequence(m, command, load, done)
+
+        taps = Cat(command[f"loop{n}_kind"] == Loop.TAP for n in range(LEVELS))
+        window = command.operand == Operand.WINDOW
+        complete = Signal(name="complete")
+        self._windows(m, command, nest, load, step, complete)
+        first = Signal(name="first")
+        finishes, gives = Signal(name="finishes"), Signal(name="gives")
+        m.d.comb += [
+            first.eq((nest.at_start | ~taps).all() & ~command.keep),
+            finishes.eq(Mux(window, complete, (nest.at_end | ~taps).all())),
+            gives.eq(finishes & ~command.hold),
+            step.eq(self._running & (~gives | self.room)),
+            self.take.eq(step & gives),
+            self.issue.eq(step),
+        ]
+        places = self._places(m, command, nest, load, step)
+        self._feed(m, command, places, step, nest.at_start[0], window, complete, first, gives)
+        return m
+
+    def _sequence(self, m: Module, command, load: Value, done: Value) -> None:
+        """Accepts a descriptor, runs it, waits until nothing under way needs it any more."""
+        running = self._running = Signal(name="running")
+        waited = Signal(range(self.latency(self.shape) + 2), name="waited")
+        told = Signal(name="told")
+        m.d.comb += [
+            self.result_command.payload.eq(command),
+            self.result_command.valid.eq(running & ~told),
+        ]
+        with m.If(self.result_command.valid & self.result_command.ready):
+            m.d.sync += told.eq(1)
+        with m.FSM(name="sequence"):
+            with m.State("IDLE"):
+                m.d.comb += [self.command.ready.eq(1), self.idle.eq(1)]
+                m.d.sync += [command.eq(self.command.payload), told.eq(0)]
+                with m.If(self.command.valid):
+                    m.next = "LOAD"
+            with m.State("LOAD"):
+                m.d.comb += load.eq(1)
+                m.d.sync += [running.eq(1), told.eq(command.hold)]
+                m.next = "RUN"
+            with m.State("RUN"), m.If(done):
+                # A result stage that is still busy is told before anything else begins.
+                m.d.sync += [running.eq(0), waited.eq(0)]
+                m.next = "DRAIN"
+            with m.State("DRAIN"):
+                m.d.comb += self.result_command.valid.eq(~told)
+                m.d.sync += waited.eq(waited + 1)
+                with m.If((waited >= TapFetch.LATENCY - 1) & told & ~command.hold):
+                    m.next = "IDLE"
+                with m.If((waited == self.latency(self.shape)) & command.hold):
+                    m.next = "HELD"
+            with m.State("HELD"), m.If(self.results_idle):
+                m.d.comb += self.held.eq(1)
+                m.next = "IDLE"
+
+    def _windows(
+        self, m: Module, command, nest: LoopNest, load: Value, step: Value, complete: Value
+    ) -> None:
+        """Whether a column completes a window: the first one of a row, then at every step."""
+        missing = Signal(command.window_first.shape(), name="missing")
+        m.d.comb += complete.eq(missing == 0)
+        with m.If(load):
+            m.d.sync += missing.eq(command.window_first)
+        with m.Elif(step):
+            m.d.sync += missing.eq(Mux(complete, command.window_step - 1, missing - 1))
+            with m.If(nest.at_end[0]):
+                m.d.sync += missing.eq(command.window_first)
+
+    def _places(self, m: Module, command, nest: LoopNest, load: Value, step: Value) -> dict:
+        """Position, row, ring row, weight and psum of a step."""
+        places = {}
+        for name, start in (
+            ("position", command.x_position), ("row", command.x_row),
+            ("weight", command.weight), ("psum", command.psum),
+        ):  # fmt: skip
+            increments = [command[f"loop{n}_{name}"] for n in range(LEVELS)]
+            move = chosen(m, nest.moves, increments, f"{name}_move")
+            place = datum(start.shape(), f"{name}_now")
+            with m.If(load):
+                m.d.sync += place.eq(start)
+            with m.Elif(step):
+                m.d.sync += place.eq(place + move)
+            places[name] = place
+            if name == "row":
+                ring = datum(command.x_ring.shape(), "ring_now")
+                following = turned(m, ring, move, command.x_ring, "ring_next")
+                with m.If(load):
+                    m.d.sync += ring.eq(command.x_first)
+                with m.Elif(step):
+                    m.d.sync += ring.eq(following)
+                places["ring"] = ring
+        return places
+
+    def _feed(
+        self, m: Module, command, places: dict, step: Value, begins: Value, window: Value,
+        complete: Value, first: Value, gives: Value,
+    ) -> None:  # fmt: skip
+        """Operands and their marks, TapFetch.LATENCY after a step."""
+        shape, ahead = self.shape, TapFetch.LATENCY
+        m.submodules.fetch = fetch = TapFetch(shape)
+        m.d.comb += [
+            fetch.command.eq(command),
+            fetch.step.eq(step),
+            fetch.begins.eq(begins),
+            *(getattr(fetch, name).eq(places[name]) for name in ("position", "row", "ring")),
+            self.taps_en.eq(fetch.taps_en),
+            self.taps_addr.eq(fetch.taps_addr),
+            fetch.taps_data.eq(self.taps_data),
+        ]
+        m.submodules.weights = weights = WeightMemory(shape)
+        word = delayed(m, places["weight"], ahead - WeightMemory.LATENCY, "word", data=True)
+        m.d.comb += [
+            weights.write_en.eq(self.weight_en),
+            weights.write_word.eq(self.weight_word),
+            weights.write_slice.eq(self.weight_slice),
+            weights.write_data.eq(self.weight_data),
+            weights.word.eq(word),
+        ]
+        largest = command.reduction == Reduction.MAX
+        works = delayed(m, step & (~window | complete), ahead, "works")
+        first, gives = (delayed(m, v, ahead, n) for v, n in ((first, "first"), (gives, "gives")))
+        psum = delayed(m, places["psum"], ahead, "psum", data=True)
+        m.submodules.array = array = MacArray(
+            self.mac, shape.pe, psums=shape.psum_words, shared=False
+        )
+        m.d.comb += [
+            array.enable.eq(works & ~largest),
+            array.first.eq(first | window),
+            array.last.eq(gives),
+            array.slot.eq(psum),
+        ]
+        one = Mux(command.ones, 1, 0)
+        stored = data.View(array.w.shape(), weights.data)
+        for pe in range(shape.pe):
+            for lane in range(shape.simd):
+                m.d.comb += array.x[pe][lane].eq(self._operand(command, fetch, pe, lane))
+                held = stored[pe][lane]
+                m.d.comb += array.w[pe][lane].eq(Mux(command.ones, one if lane == 0 else 0, held))
+        self._collect(m, fetch, array, works & largest, first, gives)
+
+    def _operand(self, command, fetch: TapFetch, pe: int, lane: int) -> Value:
+        """What a lane multiplies. Lanes that an operand does not use have weights of 0."""
+        value = fetch.shared[lane]
+        if lane < WINDOW * WINDOW:
+            value = Mux(command.operand == Operand.WINDOW, fetch.window[lane][pe], value)
+        if lane == 0:
+            value = Mux(command.operand == Operand.OWN, fetch.own[pe], value)
+        return value
+
+    def _collect(
+        self, m: Module, fetch: TapFetch, array: MacArray, works: Value, first: Value, gives: Value
+    ) -> None:
+        """Sums of the array, or largest values beside it; descriptors do not overlap here."""
+        found = Signal(name="found")
+        m.d.sync += found.eq(works & gives)
+        m.d.comb += self.push.eq(array.done | found)
+        for pe in range(self.shape.pe):
+            largest = datum(Shape.cast(fetch.own[pe].shape()), f"largest{pe}")
+            value = fetch.own[pe]
+            with m.If(works):
+                m.d.sync += largest.eq(Mux(first | (value > largest), value, largest))
+            m.d.comb += self.acc[pe].eq(Mux(found, largest, array.acc[pe]))

@@ -1,0 +1,260 @@
+"""The array, the feature memory and the result stage together, against the machine in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from amaranth.hdl import Elaboratable, Module
+from amaranth.lib import wiring
+from amaranth.sim import Simulator
+
+import hwgen
+from hwgen.descriptors import BANKS, COMPUTE, EngineShape, Op, Operand, Reduction, Target
+from hwgen.gateware.banked import FeatureMemory
+from hwgen.gateware.result import ResultStage
+from hwgen.gateware.tile_array import TileArray
+from hwgen.ir import Graph, Node, Tensor, ops
+from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.plan.tiled.machine import Machine
+from tests.plan.test_tiled import FIXTURES, as_bytes, program_of
+
+
+class Compute(Elaboratable):
+    """What carries out COMPUTE descriptors."""
+
+    def __init__(self, shape: EngineShape) -> None:
+        self.memory, self.array = FeatureMemory(shape), TileArray(shape)
+        self.results = ResultStage(shape)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory, m.submodules.array = self.memory, self.array
+        m.submodules.results = self.results
+        memory, array, results = self.memory, self.array, self.results
+        wiring.connect(m, array.result_command, results.command)
+        wiring.connect(m, results.second, memory.second)
+        wiring.connect(m, results.result, memory.result)
+        m.d.comb += [
+            memory.taps_en.eq(array.taps_en),
+            memory.taps_addr.eq(array.taps_addr),
+            array.taps_data.eq(memory.taps_data),
+            results.take.eq(array.take),
+            array.room.eq(results.room),
+            results.push.eq(array.push),
+            results.acc.eq(array.acc),
+            array.results_idle.eq(results.command.ready),
+        ]
+        return m
+
+
+class Driver:
+    """Loads by the test's hand, descriptors to the hardware, both beside the machine."""
+
+    def __init__(self, shape: EngineShape, machine: Machine, dut: Compute) -> None:
+        self.shape, self.machine, self.dut = shape, machine, dut
+
+    async def load(self, ctx, d: dict[str, int]) -> None:
+        self.machine.load(d)
+        target, b = Target(d["target"]), self.shape.bus_bytes
+        if target is Target.FEATURES:
+            return await self.features(ctx, d)
+        data = self.machine.memory[d["address"] : d["address"] + d["bytes"]].tobytes()
+        size = {
+            Target.WEIGHTS: self.shape.weight_bytes,
+            Target.PARAMETERS: self.shape.parameter_bytes,
+            Target.TABLES: b,
+        }[target]
+        for n in range(0, len(data), b):
+            word, part = d["base"] + n // size, n % size // b
+            value = int.from_bytes(data[n : n + b], "little")
+            if target is Target.WEIGHTS:
+                array = self.dut.array
+                ctx.set(array.weight_en, 1)
+                ctx.set(array.weight_word, word)
+                ctx.set(array.weight_slice, part)
+                ctx.set(array.weight_data, value)
+                await ctx.tick()
+                ctx.set(array.weight_en, 0)
+                continue
+            tables = target is Target.TABLES
+            port = self.dut.results.table_write if tables else self.dut.results.parameter_write
+            ctx.set(port.en, 1)
+            ctx.set(port.word, word)
+            ctx.set(port.data, value)
+            if target is Target.PARAMETERS:
+                ctx.set(port.slice, part)
+            await ctx.tick()
+            ctx.set(port.en, 0)
+
+    async def features(self, ctx, d: dict[str, int]) -> None:
+        port, word = self.dut.memory.load, self.shape.word
+        for row in range(d["rows"]):
+            start = d["address"] + row * d["pitch"]
+            data = self.machine.memory[start : start + d["bytes"]].tobytes()
+            ring = (d["first"] + row) % d["ring"]
+            place = d["base"] + ring // BANKS * d["bank_pitch"]
+            for n in range(0, len(data), word):
+                part = data[n : n + word]
+                ctx.set(port.en, 1)
+                ctx.set(port.bank, ring % BANKS)
+                ctx.set(port.addr, place + n)
+                ctx.set(port.mask, (1 << len(part)) - 1)
+                ctx.set(port.data, int.from_bytes(part, "little"))
+                await ctx.tick()
+        ctx.set(port.en, 0)
+
+    async def compute(self, ctx, d: dict[str, int]) -> None:
+        """Offer a descriptor, which is finished later."""
+        self.machine.compute(d)
+        port = self.dut.array.command
+        ctx.set(port.payload, {f.name: d.get(f.name, 0) for f in COMPUTE.fields})
+        ctx.set(port.valid, 1)
+        await ctx.tick().until(port.ready)
+        ctx.set(port.valid, 0)
+
+    async def bank(self, ctx, n: int) -> np.ndarray:
+        """All bytes of a bank."""
+        port, word, data = self.dut.memory.store, self.shape.word, b""
+        for start in range(0, self.shape.bank_bytes, word):
+            ctx.set(port.en, 1)
+            ctx.set(port.bank, n)
+            ctx.set(port.addr, start)
+            await ctx.tick()
+            ctx.set(port.en, 0)
+            await ctx.tick().repeat(FeatureMemory.LATENCY - 1)
+            data += ctx.get(port.data).to_bytes(word, "little")
+        return np.frombuffer(data, np.uint8)
+
+
+def carried_out(graph: Graph, shape: EngineShape, resident: int = 2) -> set[str]:
+    """Carry out a network's program; returns what its tiles made use of."""
+    graph, work, _, program = program_of(graph, shape, resident)
+    edge = graph.inputs[0]
+    x = np.random.default_rng(1).integers(edge.range[0], edge.range[1] + 1, edge.shape)
+    memory = program.memory.copy()
+    start = program.tensors[work.source]
+    memory[start : start + edge.size] = as_bytes(x, 1)
+    machine, dut = Machine(shape, memory), Compute(shape)
+    driver = Driver(shape, machine, dut)
+    finished = 0
+    done = False
+
+    async def watch(ctx) -> None:
+        nonlocal finished
+        while not done:
+            _, _, results, held = await ctx.tick().sample(dut.results.finished, dut.array.held)
+            finished += results + held
+
+    async def drive(ctx) -> None:
+        nonlocal done
+        issued = 0
+        for d in machine.descriptors(program.start):
+            op = Op(d["op"])
+            if op is Op.COMPUTE:
+                # What it reads of earlier results must be there.
+                while finished < d["wait_compute"]:
+                    await ctx.tick()
+                await driver.compute(ctx, d)
+                issued += 1
+            elif op is Op.LOAD:
+                while finished < d["wait_compute"]:
+                    await ctx.tick()
+                await driver.load(ctx, d)
+            else:
+                while finished < issued:
+                    await ctx.tick()
+                machine.store(d)
+        for _ in range(5000):
+            if finished == issued:
+                break
+            await ctx.tick()
+        assert finished == issued
+        await ctx.tick().repeat(4)
+        for n in range(BANKS):
+            got = await driver.bank(ctx, n)
+            wrong = np.flatnonzero(got != machine.features[n])
+            assert not len(wrong), (n, wrong[:8], got[wrong[:8]], machine.features[n][wrong[:8]])
+        done = True
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.add_testbench(watch, background=True)
+    simulator.run()
+
+    return used(machine.descriptors(program.start))
+
+
+def used(descriptors: list[dict[str, int]]) -> set[str]:
+    """Operands, reductions and flags of all tiles."""
+    found = set()
+    for d in descriptors:
+        if d["op"] == Op.COMPUTE:
+            found |= {Operand(d["operand"]).name, Reduction(d["reduction"]).name}
+            flags = ("keep", "hold", "ones", "wide", "tables", "second", "half_even")
+            found |= {flag for flag in flags if d[flag]}
+    return found
+
+
+SMALL = {
+    "4x4": EngineShape(4, 4, 4 << 10, 32, 64, 16, 32),
+    "8x4": EngineShape(8, 4, 8 << 10, 32, 32, 4, 64),
+    "4x8": EngineShape(4, 8, 8 << 10, 16, 32, 8, 32),
+}
+
+
+@pytest.mark.parametrize("shape", SMALL.values(), ids=SMALL)
+def test_convolutions_and_sums(shape: EngineShape) -> None:
+    graph = hwgen.load(FIXTURES / "tflite_adds.tflite")
+    assert carried_out(graph, shape) >= {"SHARED", "tables", "second"}
+
+
+def small_network(seed: int) -> Graph:
+    """A convolution, a depthwise one, a pool, a dense layer, of random sizes and steps."""
+    rng = np.random.default_rng(seed)
+    kind = {"overflow": Overflow.SATURATE, "rounding": Rounding.HALF_EVEN}
+    unsigned, signed = QType(False, 8, 4, **kind), QType(True, 8, 4, **kind)
+    weight = QType(True, 6, 5, **kind)
+
+    def weights(*shape: int) -> np.ndarray:
+        return rng.integers(-32, 32, shape)
+
+    height, width = rng.integers(5, 9, 2)
+    channels = int(rng.integers(3, 11))
+    stride = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+    kernel = tuple(int(k) for k in rng.integers(1, 4, 2))
+    source = Tensor("x", (int(height), int(width), 3), signed)
+    nodes = [
+        Node("conv", ops.Conv2D(weights(3, 3, 3, channels), weight, (1, 1), "same"), ("x",)),
+        Node("conv_q", ops.Requantize.scaled(unsigned, shift=7), ("conv",)),
+        Node(
+            "deep",
+            ops.Conv2D(
+                weights(*kernel, 1, channels), weight, stride, "same", groups=channels, raw=True
+            ),
+            ("conv_q",),
+        ),
+        Node("deep_q", ops.Requantize.scaled(unsigned, 3, 9, 8), ("deep",)),
+        Node("pool", ops.MaxPool((2, 2), (1, 1), "same"), ("deep_q",)),
+        Node("flat", ops.Flatten(), ("pool",)),
+    ]
+    size = int(np.prod([-(-n // s) for n, s in zip((height, width), stride, strict=True)]))
+    nodes += [
+        Node("dense", ops.Dense(weights(size * channels, 5), weight), ("flat",)),
+        Node("out", ops.Requantize.scaled(QType(True, 20, 9, **kind)), ("dense",)),
+    ]
+    return Graph("small", (source,), tuple(nodes), ("out",))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_operands(seed: int) -> None:
+    print(f"seed {seed}")
+    shape = (EngineShape(4, 16, 4 << 10, 16, 32, 4, 32), SMALL["4x4"], SMALL["8x4"])[seed % 3]
+    found = carried_out(small_network(seed), shape)
+    assert found >= {"SHARED", "OWN", "MAX", "wide", "half_even"}
+    assert shape.simd < 9 or "WINDOW" in found
+
+
+def test_sums_are_kept_between_tiles() -> None:
+    shape = EngineShape(4, 4, 4 << 10, 8, 64, 4, 32)
+    assert carried_out(small_network(1), shape) >= {"keep", "hold"}
