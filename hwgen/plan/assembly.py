@@ -9,7 +9,7 @@ from math import gcd
 
 from ..ir import Graph, Tensor, ops
 from .dataflow_plan import DataflowPlan
-from .folding import Folding
+from .folding import Folding, fixed_cycles
 from .stages import INPUT, Stage, output_stream, sliced_lanes
 from .unit_rules import unit_of
 from .units import ForkUnit, RegroupUnit, StreamShape, Unit, beats_of
@@ -19,7 +19,7 @@ def assemble(
     graph: Graph, stages: list[Stage], chosen: dict[str, Folding], input_lanes: int | None = None
 ) -> DataflowPlan:
     """Units for the chosen foldings, buffers generous, lanes changed where units disagree."""
-    target = max([f.cycles for f in chosen.values()], default=0)
+    target = max([*(f.cycles for f in chosen.values()), *map(fixed_cycles, stages)], default=0)
     first = graph.inputs[0]
     height, width, channels = first.hwc
     if input_lanes is None:
@@ -110,7 +110,7 @@ def _lanes(
         return chosen.simd
     if chosen is not None and chosen.ring is not None:
         return _ring_lanes(stage, chosen.ring[0], target)
-    if isinstance(stage.op, ops.ArgMax):
+    if isinstance(stage.op, (ops.ArgMax, ops.Softmax)):
         return 1
     if isinstance(stage.op, ops.Slice):
         return sliced_lanes(stage)

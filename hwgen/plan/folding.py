@@ -11,6 +11,7 @@ from math import gcd
 
 from ..errors import UserError
 from ..ir import ops
+from . import latency
 from .stages import Stage, sliced_lanes
 from .units import beats_of
 
@@ -153,6 +154,14 @@ def stream_floor(stages: list[Stage]) -> int:
     return floor
 
 
+def fixed_cycles(stage: Stage) -> int:
+    """Cycles of a frame in a unit that no folding makes quicker, 0 where streams alone count."""
+    if not isinstance(stage.op, ops.Softmax):
+        return 0
+    height, width, channels = stage.input.hwc
+    return height * width * latency.softmax(channels)[1]
+
+
 def choose_for_interval(stages: list[Stage], interval: int) -> dict[str, Folding]:
     """Fewest multipliers with which every stage keeps to ``interval`` cycles.
 
@@ -166,16 +175,21 @@ def choose_for_interval(stages: list[Stage], interval: int) -> dict[str, Folding
             hint=f"ask for --interval {floor} or more",
         )
     chosen = {}
-    for stage in _mac_stages(stages):
-        quick = [f for f in foldings(stage) if f.cycles <= interval]
-        if not quick:
-            least = min(f.cycles for f in foldings(stage))
+    for stage in stages:
+        if isinstance(stage.op, (ops.Conv2D, ops.Dense)):
+            options = foldings(stage)
+            quick = [f for f in options if f.cycles <= interval]
+            least = min(f.cycles for f in options)
+            if quick:
+                chosen[stage.name] = min(quick)
+        else:
+            least = fixed_cycles(stage)
+        if least > interval:
             raise UserError(
                 f"can not keep to an interval of {interval} cycles, {least} at best",
                 layer=stage.name,
                 hint=f"ask for --interval {least} or more",
             )
-        chosen[stage.name] = min(quick)
     return chosen
 
 
@@ -193,7 +207,7 @@ def choose_for_multipliers(stages: list[Stage], budget: int) -> dict[str, Foldin
             "(one for each layer that multiplies, more where an accumulator states a group)",
             hint=f"give --multipliers {least} or more",
         )
-    floor = stream_floor(stages)
+    floor = max(stream_floor(stages), *map(fixed_cycles, stages))
     intervals = sorted({max(floor, f.cycles) for fs in options.values() for f in fs} | {floor})
     slowest_best = max((min(f.cycles for f in fs) for fs in options.values()), default=0)
     intervals = [t for t in intervals if t >= slowest_best]

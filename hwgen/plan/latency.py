@@ -20,6 +20,12 @@ MULTIPLY = 3
 """Zero points taken away, product of two streams."""
 STREAM_POOL = 3
 ARGMAX = 1
+SOFTMAX = 10
+"""From asking for a result of a softmax to its queue: memory, difference, exponential (two),
+product (three), rounded product, shift, limit."""
+SOFTMAX_PAUSE = 46
+"""From asking for the last element of a softmax's sum to asking for the first of its results:
+exponential (four), part, sum; four shifts; seven products of five cycles; the reciprocal."""
 
 
 def adder_tree(simd: int) -> int:
@@ -59,6 +65,13 @@ def rescale(channels: int, precision: int, narrows: bool) -> int:
     rounded to it first.
     """
     return rom(channels) + 4 + (5 + narrows if precision else 3)
+
+
+def softmax(channels: int) -> tuple[int, int]:
+    """From taking a vector's last element to asking for its first result: the pass that sums
+    exponentials, the reciprocal. And the interval: a vector is taken, summed and given."""
+    gap = channels + SOFTMAX_PAUSE
+    return gap, 2 * channels - 1 + gap
 
 
 def window_pool(taps: int) -> int:

@@ -36,6 +36,7 @@ class Kind(IntEnum):
     REDUCE = 13
     DRAIN = 14
     READ_TAPS = 15
+    VECTOR = 16
 
 
 @compiled
@@ -456,6 +457,37 @@ def drain(
 
 
 @compiled
+def vector(
+    m: Pointer, n: int, pushed: int, popped: int, push: int, pop: int, waits: int, state: int,
+    size: int, gap: int, depth: int, delay: int
+) -> bool:  # fmt: skip
+    """One of ``size`` beats taken, or of as many given, which begin ``gap`` after the last taken.
+
+    state : the first cycle in which the unit is free.
+    """
+    place = n % (2 * size)
+    begin = time = m[state]
+    if place < size:
+        number = count(m, popped)
+        if count(m, pushed) <= number:
+            return False
+        time = max(time, at(m, pushed, number) + 1)
+        wait(m, waits, time - begin, 0)
+        add(m, popped, time)
+        m[state] = time + (gap if place == size - 1 else 1)
+        return True
+    full = count(m, push) - depth
+    if full >= 0:
+        if count(m, pop) <= full:
+            return False
+        time = max(time, at(m, pop, full) + 1)
+    wait(m, waits, 0, time - begin)
+    add(m, push, time + delay)
+    m[state] = time + 1
+    return True
+
+
+@compiled
 def step(kind: int, m: Pointer, n: int, a: Pointer) -> bool:
     """Piece n of a process of some kind."""
     if kind == Kind.SOURCE:
@@ -495,6 +527,8 @@ def step(kind: int, m: Pointer, n: int, a: Pointer) -> bool:
             m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],
             a[13]
         )  # fmt: skip
+    if kind == Kind.VECTOR:
+        return vector(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9])
     return drain(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8])
 
 

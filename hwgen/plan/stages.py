@@ -127,15 +127,14 @@ def _mac_stage(node: Node, following: Node | None, graph: Graph) -> Stage:
     return Stage(name, (node.name, following.name), node.op, inputs, y, following.op)
 
 
-@stage_of.register(ops.Softmax)
-@stage_of.register(ops.SoftmaxTable)
-def _(
-    op: ops.Softmax | ops.SoftmaxTable, node: Node, following: Node | None, graph: Graph
-) -> Stage:
+@stage_of.register
+def _(op: ops.SoftmaxTable, node: Node, following: Node | None, graph: Graph) -> Stage:
     raise UserError(
-        "the dataflow architecture has no unit for softmax",
+        "the dataflow architecture has no unit for a softmax in float32, as LiteRT's optimized "
+        "kernels compute it; it has one for that of TFLM and of the reference kernels",
         layer=node.name,
-        hint="leave it to the host with --tail host, where it is the last layer",
+        hint="import the model with --runtime tflm or --runtime reference; or leave the softmax "
+        "to the host with --tail host, where it is the last layer",
     )
 
 
@@ -152,6 +151,7 @@ def _(op: ops.Dense, node: Node, following: Node | None, graph: Graph) -> Stage:
 @stage_of.register(ops.MaxPool)
 @stage_of.register(ops.SumPool)
 @stage_of.register(ops.ArgMax)
+@stage_of.register(ops.Softmax)
 @stage_of.register(ops.Add)
 @stage_of.register(ops.Mul)
 @stage_of.register(ops.Concat)

@@ -22,6 +22,7 @@ from .units import (
     RequantUnit,
     RescaleUnit,
     RingConvUnit,
+    SoftmaxUnit,
     StaircaseUnit,
     StreamPoolUnit,
     StreamShape,
@@ -83,6 +84,8 @@ def unit_of(
         )
     if isinstance(op, ops.ArgMax):
         return ArgMaxUnit(**common, output=out(1), delay=latency.ARGMAX)
+    if isinstance(op, ops.Softmax):
+        return SoftmaxUnit(**common, output=out(1))
     if isinstance(op, ops.Staircase):
         delay = latency.staircase(stage.input.type.width, *op.rows.shape)
         return StaircaseUnit(

@@ -20,12 +20,14 @@ from ...gateware.pool import Reduction, StreamPool, WindowPool
 from ...gateware.requantizer import RequantParameters
 from ...gateware.rescaler import RescaleParameters, Rescaler, Rule
 from ...gateware.ring_conv import RingConv
+from ...gateware.softmax import Softmax
 from ...gateware.staircase import Staircase, StaircaseParameters
 from ...gateware.streams import element
 from ...gateware.window_conv import WindowConv
 from ...ir import Accumulator, Graph, Tensor, ops
 from ...numeric import PowerCode
 from ...plan import units
+from ..exponentials import softmax_powers
 
 
 @singledispatch
@@ -167,6 +169,14 @@ def _(unit: units.CastUnit, graph: Graph, shape: Shape) -> Elementwise:
 @lower_unit.register
 def _(unit: units.ArgMaxUnit, graph: Graph, shape: Shape) -> ArgMax:
     return ArgMax(shape, unit.input.channels, unit.fifo)
+
+
+@lower_unit.register
+def _(unit: units.SoftmaxUnit, graph: Graph, shape: Shape) -> Softmax:
+    op = _node(graph, unit.layers[0])
+    assert isinstance(op, ops.Softmax)
+    powers = softmax_powers(op.mult, op.shift, shape.width)
+    return Softmax(unit.name, shape, unit.input.channels, powers, element(op.type), unit.fifo)
 
 
 @lower_unit.register

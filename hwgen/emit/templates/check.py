@@ -159,6 +159,8 @@ def range_of(layer, inputs, y):
         return requantize_range(layer, x)
     if op == "cast":
         return cast_range(layer)
+    if op == "softmax":
+        return limits(layer["type"])
     if op == "staircase":
         values = flat(layer["values"])
         return min(values), max(values)

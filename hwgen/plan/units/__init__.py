@@ -3,7 +3,15 @@
 from .base import BeatUnit, StreamShape, Unit, beats_of
 from .border import CropUnit, PadUnit, UpsampleUnit
 from .branch import AddUnit, ConcatUnit, ForkUnit, JoinUnit, MulUnit
-from .elementwise import ArgMaxUnit, CastUnit, RegroupUnit, RequantUnit, RescaleUnit, StaircaseUnit
+from .elementwise import (
+    ArgMaxUnit,
+    CastUnit,
+    RegroupUnit,
+    RequantUnit,
+    RescaleUnit,
+    SoftmaxUnit,
+    StaircaseUnit,
+)
 from .mac import ConvUnit, DenseUnit, MacUnit, RingConvUnit
 from .pools import StreamPoolUnit, WindowPoolUnit
 from .windowed import WindowedUnit, rows_needed
@@ -26,6 +34,7 @@ __all__ = [
     "RequantUnit",
     "RescaleUnit",
     "RingConvUnit",
+    "SoftmaxUnit",
     "StaircaseUnit",
     "StreamPoolUnit",
     "StreamShape",

@@ -1,4 +1,4 @@
-"""Units without a window or weights: requantization, argmax, change of lanes."""
+"""Units without a window or weights: requantization, argmax, softmax, change of lanes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from .. import latency
 from ..events import Queue, Simulation
 from ..recurrences import Kind
 from ..times import Words, compiled
@@ -82,6 +83,41 @@ class ArgMaxUnit(BeatUnit):
     def completes(self) -> list[bool]:
         pixel = [False] * (self.input.channels - 1) + [True]
         return pixel * self.input.pixels
+
+
+@dataclass(frozen=True)
+class SoftmaxUnit(Unit):
+    """Softmax over the channels, one after the other. See gateware Softmax."""
+
+    kind: ClassVar[str] = "softmax"
+
+    @property
+    def requant_multipliers(self) -> int:
+        return 1
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        _, interval = latency.softmax(self.input.channels)
+        return super().bounds | {"compute": self.input.pixels * interval}
+
+    @property
+    def burst(self) -> int:
+        return self.output.channels
+
+    @property
+    def memory_bits(self) -> int:
+        exponentials = 31 << self.input.bits
+        return super().memory_bits + self.input.channels * self.input.bits + exponentials
+
+    def simulate(self, sim: Simulation, source: Queue) -> Queue:
+        out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats, latency.SOFTMAX)
+        gap, _ = latency.softmax(self.input.channels)
+        sim.process(
+            Kind.VECTOR, self.input.beats + self.output.beats, source.push, source.pop, out.push,
+            out.pop, sim.work(self.name).waits, sim.state(1), self.input.channels, gap, out.depth,
+            latency.SOFTMAX,
+        )  # fmt: skip
+        return out
 
 
 @dataclass(frozen=True)
