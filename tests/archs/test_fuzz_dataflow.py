@@ -84,7 +84,7 @@ def test_data_and_cycles(batch: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ("branching", "rich", "types", "runtime", "engines", "gated", "wide")
+    "kind", ("branching", "rich", "types", "runtime", "engines", "gated", "softmax", "wide")
 )
 @pytest.mark.parametrize("batch", range(6))
 def test_more(batch: int, kind: str) -> None:

@@ -10,7 +10,7 @@ from hwgen.errors import UserError
 from hwgen.ir import Graph, ops
 from hwgen.plan import folding as folding_rules
 from hwgen.plan.dataflow import DataflowPlan, assemble, plan_dataflow, size_buffers
-from hwgen.plan.folding import Folding, folding, foldings, reads_ring
+from hwgen.plan.folding import Folding, fixed_cycles, folding, foldings, reads_ring
 from hwgen.plan.stages import Stage, stages_of
 from hwgen.plan.units import ForkUnit
 
@@ -138,6 +138,7 @@ def _possible_interval(rng: Random, graph: Graph) -> int:
     macs = mac_stages(graph)
     cycles = [max(random_folding(rng, stage).cycles for stage in macs)]
     for stage in stages_of(graph):
+        cycles.append(fixed_cycles(stage))
         for tensor in (stage.input, stage.output):
             pixels = tensor.hwc[0] * tensor.hwc[1]
             serial = isinstance(stage.op, ops.ArgMax) and tensor is stage.input

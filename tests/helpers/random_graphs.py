@@ -11,7 +11,7 @@ from hwgen.numeric import Scaling
 from hwgen.passes import legalize
 
 from .random_layers import Builder
-from .runtime_graphs import GatedNetwork, runtime_network
+from .runtime_graphs import GatedNetwork, SoftmaxNetwork, runtime_network
 
 
 def random_graph(rng: Random) -> Graph:
@@ -80,6 +80,17 @@ def random_gated_graph(rng: Random) -> Graph:
             return graph
 
 
+def random_softmax_graph(rng: Random) -> Graph:
+    """Likewise, with a softmax anywhere."""
+    while True:
+        try:
+            graph = legalize(runtime_network(rng, tuple(Scaling), SoftmaxNetwork))
+        except UserError:
+            continue
+        if any(isinstance(node.op, ops.Softmax) for node in graph.nodes):
+            return graph
+
+
 GRAPHS = {
     "chain": random_graph,
     "branching": random_branching_graph,
@@ -88,6 +99,7 @@ GRAPHS = {
     "runtime": random_runtime_graph,
     "engines": random_engines_graph,
     "gated": random_gated_graph,
+    "softmax": random_softmax_graph,
     "wide": random_rich_graph,
 }
 """Kinds of random graphs; the graph of a seed never changes."""

@@ -28,6 +28,9 @@ def random_type(rng: Random) -> QType:
 class RuntimeNetwork:
     """Builds a chain, with additions of two branches."""
 
+    widest = 8
+    """Bits that a result may have."""
+
     def __init__(self, rng: Random, scalings: tuple[Scaling, ...]) -> None:
         self.rng, self.scalings = rng, scalings
         shape = (rng.randint(1, 7), rng.randint(1, 7), rng.randint(1, 4))
@@ -179,6 +182,38 @@ class GatedNetwork(RuntimeNetwork):
         self.rng.choice(kinds)()
 
 
+class SoftmaxNetwork(RuntimeNetwork):
+    """Likewise, with softmaxes of few pixels, not only at the end."""
+
+    widest = 16
+    CYCLES = 600
+    """Of a frame's softmax, which takes pixels one after the other."""
+
+    def softmax(self) -> None:
+        """Exponents of any steepness; 8 or 16 bits."""
+        rng, x = self.rng, self.edge
+        if x.type.width > 8:
+            self.rescale()
+        pixels = x.size // x.channels
+        if pixels * (3 * x.channels + 45) > self.CYCLES:
+            return
+        width, signed = rng.choice([8, 8, 16]), rng.random() < 0.7
+        low = -(1 << (width - 1)) if signed else 0
+        qtype = QType(signed, width, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-width, low)
+        shift = rng.choice([rng.randint(20, 26), rng.randint(0, 31)])
+        self.add(ops.Softmax(rng.randint(1 << 30, (1 << 31) - 1), shift, qtype))
+
+    def shrink(self) -> None:
+        """Fewer pixels."""
+        if len(self.edge.shape) == 3:
+            size = (-(-self.edge.shape[0] // 2), -(-self.edge.shape[1] // 2))
+            self.add(ops.MaxPool(size, size, "same"))
+
+    def layer(self) -> None:
+        kinds = [self.mac, self.softmax, self.softmax, self.shrink, self.addition, self.flatten]
+        self.rng.choice(kinds)()
+
+
 def runtime_network(
     rng: Random,
     scalings: tuple[Scaling, ...] = tuple(Scaling),
@@ -193,7 +228,7 @@ def runtime_network(
             except (UserError, ValueError):
                 continue  # a window or a number does not fit: another layer
         macs = any(isinstance(n.op, (ops.Conv2D, ops.Dense)) for n in builder.nodes)
-        if macs and builder.edge.type.width <= 8:
+        if macs and builder.edge.type.width <= builder.widest:
             nodes = tuple(builder.nodes)
             graph = Graph("runtime", (builder.input,), nodes, (builder.edge.name,))
             try:
