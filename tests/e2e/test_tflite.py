@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import hwgen
 from hwgen.cli import main
 from hwgen.errors import UserError
+from hwgen.flow.package_files import Package
 
 FIXTURES = Path(__file__).parents[1] / "importers" / "fixtures"
 MODELS = Path(hwgen.__file__).parent / "models"
@@ -23,6 +25,11 @@ def frozen(name: str) -> Any:
 @pytest.mark.parametrize("runtime", ["tflm", "xnnpack", "reference"])
 @pytest.mark.parametrize("kind", ["adds", "sequence", "curves", "squeeze", "shapes", "depthwise"])
 def test_rtl_equals_the_runtime(kind: str, runtime: str, tmp_path: Path) -> None:
+    check_against_the_runtime(kind, runtime, tmp_path)
+
+
+def check_against_the_runtime(kind: str, runtime: str, tmp_path: Path) -> Package:
+    """Build a fixture and simulate two frames: what the runtime gave."""
     path = FIXTURES / f"tflite_{kind}.tflite"
     package = hwgen.build(path, tmp_path / "p", multipliers=40, runtime=runtime)
     data = frozen(f"tflite_{kind}")
@@ -31,19 +38,41 @@ def test_rtl_equals_the_runtime(kind: str, runtime: str, tmp_path: Path) -> None
     result = hwgen.verify(package, "python", inputs=x.reshape(len(x), *shape).astype(np.int64))
     assert result.equal
     assert np.array_equal(result.outputs.reshape(-1), data[f"{runtime}.y0"][:2].reshape(-1))
+    return package
+
+
+@pytest.mark.parametrize("runtime", ["tflm", "reference"])
+@pytest.mark.parametrize("kind", ["residual", "residual_uint8"])
+def test_softmax_is_a_unit(kind: str, runtime: str, tmp_path: Path) -> None:
+    """The whole network; interval and latency are those of the event model."""
+    package = check_against_the_runtime(kind, runtime, tmp_path)
+    (unit,) = (unit for unit in package.plan.units if unit.kind == "softmax")
+    assert unit.requant_multipliers == 1
+    report = json.loads((package.path / "report.json").read_text())
+    cycles, timing = report["cycles"], package.plan.timing()
+    assert cycles["interval_measured"] == cycles["interval_estimate"] == timing.interval
+    assert cycles["latency_measured"] == cycles["latency_estimate"] == timing.latency
+    (layer,) = (layer for layer in report["layers"] if layer["name"] == unit.name)
+    assert layer["interval_estimate"] == layer["interval_measured"] == 3 * 5 + 45
+
+
+def test_a_softmax_in_floats_is_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = FIXTURES / "tflite_residual.tflite", tmp_path / "p"
+    assert main(["build", str(path), "--out", str(out), "--runtime", "xnnpack"]) == 2
+    said = capsys.readouterr().err
+    assert "softmax_7" in said and "float32" in said
+    assert "--runtime tflm" in said and "--tail host" in said
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("runtime", ["tflm", "xnnpack"])
-def test_a_softmax_is_left_to_the_host(
-    runtime: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_softmax_is_left_to_the_host(runtime: str, tmp_path: Path) -> None:
     path, out = FIXTURES / "tflite_residual.tflite", tmp_path / "p"
     command = ["build", str(path), "--out", str(out), "--multipliers", "40", "--runtime", runtime]
-    assert main(command) == 2
-    assert "--tail host" in capsys.readouterr().err
-    assert not out.exists()
     assert main([*command, "--tail", "host"]) == 0
-    package = hwgen.flow.package_files.Package.open(out)
+    package = Package.open(out)
     graph = hwgen.load(path, runtime=runtime)
     kinds = {unit.kind for unit in package.plan.units}
     assert ("rescaler" in kinds) == (runtime == "xnnpack")

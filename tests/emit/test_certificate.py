@@ -33,7 +33,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 NETWORKS = ["avgpool.h5", "apart.h5", "borders.h5", "few_auto.h5", "curves.h5"]
 NETWORKS += ["hgq_channels.keras", "hgq_functions.keras", "tflite_sequence.tflite"]
-NETWORKS += ["tflite_adds.tflite"]
+NETWORKS += ["tflite_adds.tflite", "tflite_residual.tflite"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -137,3 +137,24 @@ def test_impossible_budgets() -> None:
         with pytest.raises(UserError, match="below what the streams allow") as error:
             plan_dataflow(graph, interval=interval)
         assert f"--interval {floor_of(graph)}" in str(error.value)
+
+
+def test_a_softmax_is_a_floor() -> None:
+    """No folding makes it quicker; what multiplies gets no more than keeps up with it."""
+    qtype = QType(True, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE)
+    result = QType(True, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-8, -128)
+    weights = np.ones((1, 1, 6, 5), np.int64)
+    nodes = (
+        Node("conv", ops.Conv2D(weights, qtype), ("x",)),
+        Node("logits", ops.Requantize.scaled(qtype), ("conv",)),
+        Node("soft", ops.Softmax(1 << 30, 23, result), ("logits",)),
+    )
+    graph = Graph("pixels", (Tensor("x", (3, 2, 6), qtype),), nodes, ("soft",)).verify()
+    floor = 6 * (3 * 5 + 45)
+    plan = plan_dataflow(graph, multipliers=30)
+    assert plan.multipliers == 1 and plan.requant_multipliers == 1
+    assert plan.interval_bound == floor == plan.timing().interval
+    assert plan_dataflow(graph, interval=floor).multipliers == 1
+    with pytest.raises(UserError, match=f"{floor} at best") as error:
+        plan_dataflow(graph, interval=floor - 1)
+    assert error.value.layer == "soft" and f"--interval {floor}" in str(error.value)
