@@ -8,6 +8,7 @@ UNITS = ("tests/gateware", "tests/archs")
 NUMBERS = ("tests/numeric",)
 SIGNS = ("tests/gateware/test_mac.py", "tests/archs/test_few_weights.py")
 GOLDEN = ("tests/ir", "tests/archs")
+SOFTMAX = ("tests/gateware/test_softmax.py",)
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,41 @@ MUTATIONS = (
         "over_unit + (31 - width)",
         "31 - width",
         ("tests/numeric", "tests/importers/test_tflite.py"),
+    ),
+    Mutation(
+        "softmax counts a difference too many",
+        "hwgen/archs/exponentials.py",
+        "if difference <= counted else 0",
+        "if difference <= counted + 1 else 0",
+        SOFTMAX,
+    ),
+    Mutation(
+        "softmax rounds no product",
+        GATES + "softmax.py",
+        "(multiplier.p >> 31) + multiplier.p[30]",
+        "multiplier.p >> 31",
+        SOFTMAX,
+    ),
+    Mutation(
+        "softmax errs by a unit in a Newton step",
+        GATES + "softmax.py",
+        "x.eq(x + (high << 2))",
+        "x.eq(x + (high << 2) + 1)",
+        SOFTMAX,
+    ),
+    Mutation(
+        "softmax wraps a sure winner",
+        GATES + "softmax.py",
+        "Mux(rounded[-1], Const((1 << width) - 1, width), rounded[:-1])",
+        "rounded[:-1]",
+        SOFTMAX,
+    ),
+    Mutation(
+        "softmax begins a vector with the last one's largest",
+        GATES + "softmax.py",
+        "first.eq(element.last)",
+        "first.eq(0)",
+        SOFTMAX,
     ),
     Mutation(
         "no saturation",
