@@ -32,19 +32,18 @@ from hwgen.ir import execute  # noqa: E402
 
 @dataclass(frozen=True)
 class Model:
-    """A file, a budget, and whether its softmax is the host's."""
+    """A file and a budget."""
 
     file: str
     multipliers: int = 150
-    tail: str | None = None
 
 
 MODELS = {
-    "resnet8": Model("tflite/mlperf_tiny_ic_resnet8_int8.tflite", tail="host"),
-    "dscnn": Model("tflite/mlperf_tiny_kws_dscnn_int8.tflite", tail="host"),
+    "resnet8": Model("tflite/mlperf_tiny_ic_resnet8_int8.tflite"),
+    "dscnn": Model("tflite/mlperf_tiny_kws_dscnn_int8.tflite"),
     "autoencoder": Model("tflite/mlperf_tiny_ad_autoencoder_int8.tflite"),
-    "micro_speech": Model("tflite/micro_speech_quantized.tflite", 64, "host"),
-    "vww": Model("tflite/mlperf_tiny_vww_mobilenetv1_int8.tflite", tail="host"),
+    "micro_speech": Model("tflite/micro_speech_quantized.tflite", 64),
+    "vww": Model("tflite/mlperf_tiny_vww_mobilenetv1_int8.tflite"),
     "tfc_2w2a": Model("qonnx/TFC_2W2A.onnx", 64),
     "rn07": Model("qkeras/mlperf_tiny_ic_rn07_8bit.h5"),
 }
@@ -87,9 +86,7 @@ def line(name: str, folder: Path, frames: int, simulator: str | None) -> list[st
     model = MODELS[name]
     with tempfile.TemporaryDirectory(prefix="hwgen-") as out:
         start = time.monotonic()
-        package = hwgen.build(
-            folder / model.file, Path(out) / name, multipliers=model.multipliers, tail=model.tail
-        )
+        package = hwgen.build(folder / model.file, Path(out) / name, multipliers=model.multipliers)
         built = time.monotonic() - start
         start = time.monotonic()
         if simulator is None:
