@@ -108,17 +108,32 @@ def pads_of(layer, x, y):
 
 def requantize_range(layer, x):
     """From the ends of the input, and both sides of a pivot: between them the map is monotone."""
-    t = layer["type"]
-    least, most = limits(t)
-    if t["overflow"] == "saturate_symmetric" and t["signed"]:
-        least = -most
     ends = []
     for row in parameters(layer):
         inputs = list(x["range"])
         if layer["pivot"] is not None:
             inputs += [min(max(row["pivot"] - n, inputs[0]), inputs[1]) for n in (0, 1)]
-        ends += [before_overflow(row, v, t["rounding"]) for v in inputs]
-    low, high = min(ends), max(ends)
+        ends += [before_overflow(row, v, layer["type"]["rounding"]) for v in inputs]
+    return limited(layer, min(ends), max(ends))
+
+
+def rescale_range(layer, x):
+    """From the ends of the input: a runtime's rule is monotone."""
+    rule, offset = layer["scaling"], layer["offset"]
+    ends = [
+        scaled(v + row["bias"], row["mult"], row["shift"], rule) + offset
+        for row in parameters(layer)
+        for v in x["range"]
+    ]
+    return limited(layer, min(ends), max(ends))
+
+
+def limited(layer, low, high):
+    """What overflow and clip leave of a range."""
+    t = layer["type"]
+    least, most = limits(t)
+    if t["overflow"] == "saturate_symmetric" and t["signed"]:
+        least = -most
     if low < least or high > most:
         if t["overflow"] == "wrap":
             low, high = least, most
@@ -157,6 +172,12 @@ def range_of(layer, inputs, y):
         return min(least), max(most)
     if op == "requantize":
         return requantize_range(layer, x)
+    if op == "rescale":
+        return rescale_range(layer, x)
+    if op == "mul":
+        a, b = ([end - i["type"].get("zero_point", 0) for end in i["range"]] for i in inputs)
+        products = [m * n for m in a for n in b]
+        return min(products), max(products)
     if op == "cast":
         return cast_range(layer)
     if op == "softmax":
