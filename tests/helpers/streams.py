@@ -109,13 +109,15 @@ def drive(
     return trace
 
 
-def run(component: Elaboratable, process: Any) -> None:
-    """Run one test process to its end."""
+def run(component: Elaboratable, process: Any, *background: Any) -> None:
+    """Run one test process to its end, and others beside it until then."""
     m = Module()
     m.domains.sync = ClockDomain()  # also where nothing is clocked
     m.submodules.dut = component
     sim = Simulator(m)
     sim.add_clock(1e-6)
+    for other in background:
+        sim.add_testbench(other, background=True)
     sim.add_testbench(process)
     sim.run()
 
