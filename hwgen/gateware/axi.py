@@ -74,8 +74,8 @@ class BurstSplitter(wiring.Component):
     -------
     request (in stream), o (out stream of bursts). base, limit, lowest (in): a request must lie
     within lowest .. limit of its own addresses; base is added to them. outside, outside_layer
-    (out): a request that does not is dropped whole. stop (in): requests are dropped, none is taken and
-    nothing is offered. busy (out): a request is inside.
+    (out): a request that does not is dropped whole. stop (in): requests are dropped, none is taken
+    and nothing is offered. busy (out): a request is inside.
 
     A request taken in t gives its first burst, or ``outside``, in t+LATENCY (``outside`` a cycle
     earlier); then one a cycle, also from request to request.
@@ -132,9 +132,7 @@ class BurstSplitter(wiring.Component):
             m.d.sync += [
                 placed.eq(self.request.valid & self.request.ready),
                 self._start.eq(self.base + request.address),
-                self._end.eq(
-                    request.address + (request.beats << (self.bus_bytes - 1).bit_length())
-                ),
+                self._end.eq(request.address + request.beats.shift_left(lane_bits)),
                 self._below.eq(request.address < self.lowest),
                 self._beats.eq(request.beats),
                 self._tag1.eq(Cat(request.layer, request.mark)),

@@ -13,20 +13,22 @@ from ..descriptors import COMPUTE, OUTPUT_LEVELS, Record
 def layout(record: Record, only: Iterable[str] | None = None) -> data.StructLayout:
     """The record's fields in order, the first at the least significant end.
 
-    Bits behind the last field are left out. ``only`` : these fields alone, still in the record's
-    order: what a unit keeps of a descriptor.
+    ``reserved`` are the bits behind the last field. ``only`` : these fields alone, still in the
+    record's order: what a unit keeps of a descriptor.
     """
     kept = None if only is None else set(only)
     unknown = (kept or set()) - {field.name for field in record.fields}
     if unknown:
         raise ValueError(f"{record.name} has no field {sorted(unknown)[0]!r}")
-    return data.StructLayout(
-        {
-            field.name: signed(field.width) if field.signed else unsigned(field.width)
-            for field in record.fields
-            if kept is None or field.name in kept
-        }
-    )
+    members = {
+        field.name: signed(field.width) if field.signed else unsigned(field.width)
+        for field in record.fields
+        if kept is None or field.name in kept
+    }
+    rest = record.size - sum(field.width for field in record.fields)
+    if kept is None and rest:
+        members["reserved"] = unsigned(rest)
+    return data.StructLayout(members)
 
 
 RESULT = layout(
