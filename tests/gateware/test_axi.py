@@ -100,7 +100,7 @@ def wanted(data: bytearray, requests: list[Request], bus: int) -> list[int]:
     ]
 
 
-async def until(ctx: Any, done: Any, limit: int = 40_000) -> int:
+async def until(ctx: Any, done: Any, limit: int = 20_000) -> int:
     """Cycles until it is."""
     for cycle in range(limit):
         if done():
