@@ -104,6 +104,35 @@ class Op(IntEnum):
     COMPUTE = 3
 
 
+class ErrorCode(IntEnum):
+    """Why a program ended before its end."""
+
+    NONE = 0
+    """It did not."""
+    UNKNOWN_OP = 1
+    """A descriptor asks for nothing that there is."""
+    LOAD = 2
+    """A LOAD can not be carried out: no rows or bytes, a ring that is none; parts of words."""
+    STORE = 3
+    """A STORE can not be carried out."""
+    COMPUTE = 4
+    """A COMPUTE can not be carried out."""
+    READ = 5
+    """External memory answered a load with an error."""
+    WRITE = 6
+    """External memory answered a store with an error."""
+    FETCH = 7
+    """External memory answered the reading of a descriptor with an error."""
+    LOAD_OUTSIDE = 8
+    """A load reads outside the memory image."""
+    STORE_OUTSIDE = 9
+    """A store writes outside the memory image, or where nothing may be written."""
+    FETCH_OUTSIDE = 10
+    """The program goes on outside the memory image."""
+    STALL = 11
+    """All descriptors wait for some that never come."""
+
+
 class Target(IntEnum):
     """Where a load goes to."""
 
