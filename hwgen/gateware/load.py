@@ -6,13 +6,16 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..descriptors import TABLE_WORDS, TRANSFER, EngineShape, Target
+from ..descriptors import TRANSFER, EngineShape, Target
 from .axi import LAYER_BITS, REQUEST, read_beat
 from .banked import FeatureMemory, write_port
+from .combine import table_port
 from .counter import datum, delayed, index_shape
 from .descriptor_layout import layout
 from .fifo import CreditFifo
+from .parameters import parameter_port
 from .rows import AHEAD, RowWalker, row_layout
+from .weights import weight_port
 
 
 def slices_of(word_bytes: int, bus_bytes: int, name: str) -> int:
@@ -20,12 +23,6 @@ def slices_of(word_bytes: int, bus_bytes: int, name: str) -> int:
     if word_bytes % bus_bytes:
         raise ValueError(f"a word of {name} has {word_bytes} bytes, a beat {bus_bytes}")
     return word_bytes // bus_bytes
-
-
-def word_port(words: int, slices: int, bus_bytes: int) -> wiring.Signature:
-    """Writes a beat: slice ``slice`` of word ``word``; without ``slice`` where a word is a beat."""
-    members = {"en": Out(1), "word": Out(index_shape(words)), "data": Out(8 * bus_bytes)}
-    return wiring.Signature(members | ({"slice": Out(index_shape(slices))} if slices else {}))
 
 
 class LoadUnit(wiring.Component):
@@ -60,10 +57,10 @@ class LoadUnit(wiring.Component):
             "parameter": slices_of(shape.parameter_bytes, bus, "parameters"),
             "table": 0,
         }
-        words = {
-            "weight": shape.weight_words,
-            "parameter": shape.parameter_words,
-            "table": 2 * TABLE_WORDS * 4 // bus,
+        ports = {
+            "weight": weight_port(shape),
+            "parameter": parameter_port(shape),
+            "table": table_port(shape),
         }
         super().__init__(
             {
@@ -75,10 +72,7 @@ class LoadUnit(wiring.Component):
                 "bad": Out(1), "bad_layer": Out(LAYER_BITS),
                 "failed": Out(1), "failed_layer": Out(LAYER_BITS),
             }
-            | {
-                f"{name}_write": Out(word_port(count, self.slices[name], bus))
-                for name, count in words.items()
-            }
+            | {f"{name}_write": Out(port) for name, port in ports.items()}
         )  # fmt: skip
 
     def elaborate(self, platform):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..descriptors import (
@@ -20,8 +20,8 @@ from .counter import datum, delayed, index_shape
 from .descriptor_layout import layout
 from .mac import MacArray, MacParameters
 from .nest import LoopNest, chosen, turned
-from .streams import beats_of
 from .tap_fetch import WINDOW, TapFetch
+from .weights import WeightMemory, weight_port
 
 ACC = QType(True, 32, 0, Rounding.FLOOR, Overflow.WRAP)
 """Sums are exact: the planner refuses networks whose sums need more bits."""
@@ -30,54 +30,6 @@ ACC = QType(True, 32, 0, Rounding.FLOOR, Overflow.WRAP)
 def mac_parameters(shape: EngineShape) -> MacParameters:
     """Arithmetic of the array: ifmap bytes of either sign, weights of 8 bits with sign."""
     return MacParameters(signed(9), signed(8), ACC, shape.simd)
-
-
-class WeightMemory(wiring.Component):
-    """Words of pe x simd weights, written a beat of external memory at a time.
-
-    Members: write_en, write_word, write_slice, write_data (in); word (in), data (out).
-
-    Latency 2 cycles from word to data, initiation interval 1.
-    """
-
-    LATENCY = 2
-
-    def __init__(self, shape: EngineShape) -> None:
-        self.shape = shape
-        self.slices = beats_of(shape.weight_bytes, shape.bus_bytes)
-        word = index_shape(shape.weight_words)
-        super().__init__(
-            {
-                "write_en": In(1),
-                "write_word": In(word),
-                "write_slice": In(index_shape(self.slices)),
-                "write_data": In(8 * shape.bus_bytes),
-                "word": In(word),
-                "data": Out(8 * shape.weight_bytes),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        # A memory for each slice: block RAMs are no wider, and each is enabled alone.
-        parts = []
-        for n in range(self.slices):
-            m.submodules[f"slice{n}"] = part = memory.Memory(
-                shape=unsigned(8 * self.shape.bus_bytes),
-                depth=max(2, self.shape.weight_words), init=[], attrs={"no_rw_check": 1},
-            )  # fmt: skip
-            write, read = part.write_port(), part.read_port()
-            m.d.comb += [
-                write.en.eq(self.write_en & (self.write_slice == n)),
-                write.addr.eq(self.write_word),
-                write.data.eq(self.write_data),
-                read.addr.eq(self.word),
-            ]
-            parts.append(read.data)
-        held = datum(len(self.data), "held")
-        m.d.sync += held.eq(Cat(*parts))
-        m.d.comb += self.data.eq(held)
-        return m
 
 
 class TileArray(wiring.Component):
@@ -90,8 +42,8 @@ class TileArray(wiring.Component):
     command (in stream): COMPUTE records. result_command (out stream): those that give results, as
     soon as they begin. take, room, push, acc : sums go to a CreditFifo of the result stage.
     results_idle (in): it has finished all it was given. held (out): a descriptor that leaves its
-    sums in the psum memory is finished, for a cycle. taps_* : of the feature memory. weight_* :
-    writes of weights. issue (out): a step in this cycle. idle (out): no descriptor is under way.
+    sums in the psum memory is finished, for a cycle. taps_* : of the feature memory. weight_write
+    (in): see weight_port. issue (out): a step in this cycle. idle (out): no descriptor is here.
 
     From a step to the sum that it finishes: ``LATENCY`` for the shape (see ``latency``); between
     the last step of a descriptor and the first of the next one ``GAP`` cycles.
@@ -104,7 +56,6 @@ class TileArray(wiring.Component):
         self.shape = shape
         self.mac = mac_parameters(shape)
         bits = unsigned(8 * shape.word)
-        slices = beats_of(shape.weight_bytes, shape.bus_bytes)
         address = index_shape(shape.bank_bytes)
         record = layout(COMPUTE)
         super().__init__(
@@ -120,10 +71,7 @@ class TileArray(wiring.Component):
                 "taps_en": Out(BANKS),
                 "taps_addr": Out(data.ArrayLayout(address, BANKS)),
                 "taps_data": In(data.ArrayLayout(bits, BANKS)),
-                "weight_en": In(1),
-                "weight_word": In(index_shape(shape.weight_words)),
-                "weight_slice": In(index_shape(slices)),
-                "weight_data": In(8 * shape.bus_bytes),
+                "weight_write": In(weight_port(shape)),
                 "issue": Out(1),
                 "idle": Out(1),
             }
@@ -253,13 +201,8 @@ class TileArray(wiring.Component):
         ]
         m.submodules.weights = weights = WeightMemory(shape)
         word = delayed(m, places["weight"], ahead - WeightMemory.LATENCY, "word", data=True)
-        m.d.comb += [
-            weights.write_en.eq(self.weight_en),
-            weights.write_word.eq(self.weight_word),
-            weights.write_slice.eq(self.weight_slice),
-            weights.write_data.eq(self.weight_data),
-            weights.word.eq(word),
-        ]
+        wiring.connect(m, wiring.flipped(self.weight_write), weights.write)
+        m.d.comb += weights.word.eq(word)
         largest = command.reduction == Reduction.MAX
         works = delayed(m, step & (~window | complete), ahead, "works")
         first, gives = (delayed(m, v, ahead, n) for v, n in ((first, "first"), (gives, "gives")))

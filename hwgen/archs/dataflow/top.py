@@ -7,7 +7,7 @@ from typing import Any
 
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
 from ...gateware.axis import InputPort, OutputPort
 from ...gateware.csr import ControlStatus
@@ -15,13 +15,8 @@ from ...gateware.streams import connect, element
 from ...plan.dataflow import INPUT_FIFO, DataflowPlan
 from ...plan.stages import INPUT
 from ...plan.units import ForkUnit, RegroupUnit, Unit
+from ..ports import AXI_LITE
 from .lower import lower_unit
-
-AXI_LITE = {
-    "awaddr": In, "awvalid": In, "awready": Out, "wdata": In, "wstrb": In, "wvalid": In,
-    "wready": Out, "bresp": Out, "bvalid": Out, "bready": In, "araddr": In, "arvalid": In,
-    "arready": Out, "rdata": Out, "rresp": Out, "rvalid": Out, "rready": In,
-}  # fmt: skip
 
 
 class DataflowTop(wiring.Component):

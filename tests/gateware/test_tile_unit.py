@@ -4,53 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from amaranth.hdl import Elaboratable, Module
-from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 import hwgen
 from hwgen.descriptors import BANKS, COMPUTE, EngineShape, Op, Operand, Reduction, Target
 from hwgen.gateware.banked import FeatureMemory
-from hwgen.gateware.result import ResultStage
-from hwgen.gateware.tile_array import TileArray
+from hwgen.gateware.tile_unit import TileUnit
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.tiled.machine import Machine
 from tests.plan.test_tiled import FIXTURES, as_bytes, program_of
 
 
-class Compute(Elaboratable):
-    """What carries out COMPUTE descriptors."""
-
-    def __init__(self, shape: EngineShape) -> None:
-        self.memory, self.array = FeatureMemory(shape), TileArray(shape)
-        self.results = ResultStage(shape)
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.memory, m.submodules.array = self.memory, self.array
-        m.submodules.results = self.results
-        memory, array, results = self.memory, self.array, self.results
-        wiring.connect(m, array.result_command, results.command)
-        wiring.connect(m, results.second, memory.second)
-        wiring.connect(m, results.result, memory.result)
-        m.d.comb += [
-            memory.taps_en.eq(array.taps_en),
-            memory.taps_addr.eq(array.taps_addr),
-            array.taps_data.eq(memory.taps_data),
-            results.take.eq(array.take),
-            array.room.eq(results.room),
-            results.push.eq(array.push),
-            results.acc.eq(array.acc),
-            array.results_idle.eq(results.command.ready),
-        ]
-        return m
-
-
 class Driver:
     """Loads by the test's hand, descriptors to the hardware, both beside the machine."""
 
-    def __init__(self, shape: EngineShape, machine: Machine, dut: Compute) -> None:
+    def __init__(self, shape: EngineShape, machine: Machine, dut: TileUnit) -> None:
         self.shape, self.machine, self.dut = shape, machine, dut
 
     async def load(self, ctx, d: dict[str, int]) -> None:
@@ -67,27 +36,21 @@ class Driver:
         for n in range(0, len(data), b):
             word, part = d["base"] + n // size, n % size // b
             value = int.from_bytes(data[n : n + b], "little")
-            if target is Target.WEIGHTS:
-                array = self.dut.array
-                ctx.set(array.weight_en, 1)
-                ctx.set(array.weight_word, word)
-                ctx.set(array.weight_slice, part)
-                ctx.set(array.weight_data, value)
-                await ctx.tick()
-                ctx.set(array.weight_en, 0)
-                continue
-            tables = target is Target.TABLES
-            port = self.dut.results.table_write if tables else self.dut.results.parameter_write
+            port = {
+                Target.WEIGHTS: self.dut.weight_write,
+                Target.PARAMETERS: self.dut.parameter_write,
+                Target.TABLES: self.dut.table_write,
+            }[target]
             ctx.set(port.en, 1)
             ctx.set(port.word, word)
             ctx.set(port.data, value)
-            if target is Target.PARAMETERS:
+            if target is not Target.TABLES:
                 ctx.set(port.slice, part)
             await ctx.tick()
             ctx.set(port.en, 0)
 
     async def features(self, ctx, d: dict[str, int]) -> None:
-        port, word = self.dut.memory.load, self.shape.word
+        port, word = self.dut.load, self.shape.word
         for row in range(d["rows"]):
             start = d["address"] + row * d["pitch"]
             data = self.machine.memory[start : start + d["bytes"]].tobytes()
@@ -106,7 +69,7 @@ class Driver:
     async def compute(self, ctx, d: dict[str, int]) -> None:
         """Offer a descriptor, which is finished later."""
         self.machine.compute(d)
-        port = self.dut.array.command
+        port = self.dut.command
         ctx.set(port.payload, {f.name: d.get(f.name, 0) for f in COMPUTE.fields})
         ctx.set(port.valid, 1)
         await ctx.tick().until(port.ready)
@@ -114,7 +77,7 @@ class Driver:
 
     async def bank(self, ctx, n: int) -> np.ndarray:
         """All bytes of a bank."""
-        port, word, data = self.dut.memory.store, self.shape.word, b""
+        port, word, data = self.dut.store, self.shape.word, b""
         for start in range(0, self.shape.bank_bytes, word):
             ctx.set(port.en, 1)
             ctx.set(port.bank, n)
@@ -134,7 +97,7 @@ def carried_out(graph: Graph, shape: EngineShape, resident: int = 2) -> set[str]
     memory = program.memory.copy()
     start = program.tensors[work.source]
     memory[start : start + edge.size] = as_bytes(x, 1)
-    machine, dut = Machine(shape, memory), Compute(shape)
+    machine, dut = Machine(shape, memory), TileUnit(shape)
     driver = Driver(shape, machine, dut)
     finished = 0
     done = False
@@ -142,8 +105,8 @@ def carried_out(graph: Graph, shape: EngineShape, resident: int = 2) -> set[str]
     async def watch(ctx) -> None:
         nonlocal finished
         while not done:
-            _, _, results, held = await ctx.tick().sample(dut.results.finished, dut.array.held)
-            finished += results + held
+            _, _, done_now = await ctx.tick().sample(dut.finished)
+            finished += done_now
 
     async def drive(ctx) -> None:
         nonlocal done

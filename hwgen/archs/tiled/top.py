@@ -1,0 +1,73 @@
+"""The tiled engine as a whole: registers, DMA, compute unit."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ...descriptors import EngineShape
+from ...gateware.csr_tiled import TiledControl
+from ...gateware.dma import READ_CHANNELS, WRITE_CHANNELS, Dma
+from ...gateware.streams import connect
+from ...gateware.tile_unit import TileUnit
+from ..ports import AXI_LITE
+
+
+class TiledTop(wiring.Component):
+    """AXI4-Lite control and status, AXI4 to external memory, an interrupt.
+
+    Parameters: the engine's shape; ``model_hash`` (64 bits) for the identity registers.
+
+    Members: s_axi_*, m_axi_* as flat signals; irq.
+    """
+
+    def __init__(self, shape: EngineShape, model_hash: int) -> None:
+        if shape.tiles != 1:
+            raise ValueError(f"{shape.tiles} engines in one top")
+        self.shape = shape
+        self.control = TiledControl(shape, model_hash)
+        self.dma, self.unit = Dma(shape), TileUnit(shape)
+        members = {"irq": Out(1)}
+        for name in AXI_LITE:
+            members[f"s_axi_{name}"] = self.control.signature.members[name]
+        for name in (*READ_CHANNELS, *WRITE_CHANNELS):
+            members[f"m_axi_{name}"] = self.dma.signature.members[name]
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.control, m.submodules.dma = self.control, self.dma
+        control, dma, unit = self.control, self.dma, self.unit
+        m.submodules.unit = ResetInserter(dma.flush)(unit)
+        for prefix, part in (("s_axi_", control), ("m_axi_", dma)):
+            for name, member in self.signature.members.items():
+                if name.startswith(prefix):
+                    ours, theirs = getattr(self, name), getattr(part, name.removeprefix(prefix))
+                    pair = (theirs, ours) if member.flow == In else (ours, theirs)
+                    m.d.comb += pair[0].eq(pair[1])
+        connect(m, dma.compute, unit.command)
+        wiring.connect(m, dma.load_features, unit.load)
+        wiring.connect(m, dma.store_features, unit.store)
+        for name in ("weight_write", "parameter_write", "table_write"):
+            wiring.connect(m, getattr(dma, name), getattr(unit, name))
+        m.d.comb += [
+            self.irq.eq(control.irq),
+            *(getattr(dma, name).eq(getattr(control, name))
+              for name in ("base", "limit", "lowest", "program", "start")),
+            *(getattr(control, name).eq(getattr(dma, name))
+              for name in ("done", "error", "layer", "read_beat", "write_beat")),
+            dma.finished_compute.eq(unit.finished),
+            dma.fault_compute.eq(unit.fault),
+            dma.fault_compute_layer.eq(unit.fault_layer),
+        ]  # fmt: skip
+        observed = {
+            "probe_issue": unit.issue,
+            "probe_tile": unit.finished,
+            "probe_start": control.start,
+            "probe_done": dma.done,
+        }
+        for name, value in observed.items():
+            probe = Signal(name=name)
+            m.d.comb += probe.eq(value)
+        return m

@@ -1,0 +1,127 @@
+"""The compute unit of the tiled engine: array, feature memory, results, and what guards them."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..descriptors import BANKS, COMPUTE, LEVELS, OUTPUT_LEVELS, EngineShape
+from .axi import LAYER_BITS
+from .banked import FeatureMemory, read_port, write_port
+from .combine import table_port
+from .descriptor_layout import layout
+from .parameters import parameter_port
+from .result import ResultStage
+from .streams import connect
+from .tile_array import TileArray
+from .weights import weight_port
+
+QUIET = 1 << 12
+"""Cycles without a step or a result after which a tile can not end: nothing here waits longer."""
+
+
+class TileUnit(wiring.Component):
+    """Carries out COMPUTE descriptors on the feature memory, which it holds.
+
+    Parameters: the engine's shape.
+
+    Members
+    -------
+    command (in stream): COMPUTE records. finished (out): one is finished, for a cycle. fault (out):
+    one can not be carried out: loops of no steps, rings that are none, or a number of results that
+    its sums do not have; fault_layer (out): its layer. After a fault the unit is to be reset.
+    load, store : clients of the feature memory. weight_write, parameter_write, table_write (in).
+    issue (out): the array is given work in this cycle.
+
+    Latencies are those of TileArray and ResultStage.
+    """
+
+    def __init__(self, shape: EngineShape) -> None:
+        self.shape = shape
+        self.memory, self.array = FeatureMemory(shape), TileArray(shape)
+        self.results = ResultStage(shape)
+        super().__init__(
+            {
+                "command": In(stream.Signature(layout(COMPUTE))),
+                "finished": Out(1),
+                "fault": Out(1),
+                "fault_layer": Out(LAYER_BITS),
+                "load": In(write_port(shape, stalls=True)),
+                "store": In(read_port(shape)),
+                "weight_write": In(weight_port(shape)),
+                "parameter_write": In(parameter_port(shape)),
+                "table_write": In(table_port(shape)),
+                "issue": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory, m.submodules.array = self.memory, self.array
+        m.submodules.results = self.results
+        memory, array, results = self.memory, self.array, self.results
+        connect(m, array.result_command, results.command)
+        wiring.connect(m, results.second, memory.second)
+        wiring.connect(m, results.result, memory.result)
+        wiring.connect(m, wiring.flipped(self.load), memory.load)
+        wiring.connect(m, wiring.flipped(self.store), memory.store)
+        wiring.connect(m, wiring.flipped(self.weight_write), array.weight_write)
+        wiring.connect(m, wiring.flipped(self.parameter_write), results.parameter_write)
+        wiring.connect(m, wiring.flipped(self.table_write), results.table_write)
+        m.d.comb += [
+            memory.taps_en.eq(array.taps_en),
+            memory.taps_addr.eq(array.taps_addr),
+            array.taps_data.eq(memory.taps_data),
+            results.take.eq(array.take),
+            array.room.eq(results.room),
+            results.push.eq(array.push),
+            results.acc.eq(array.acc),
+            array.results_idle.eq(results.command.ready),
+            self.finished.eq(results.finished | array.held),
+            self.issue.eq(array.issue),
+        ]
+        self._guard(m)
+        return m
+
+    def _guard(self, m: Module) -> None:
+        """Lets descriptors pass that can be carried out, and notices those that never end."""
+        array, results, given = self.array, self.results, self.command.payload
+        good = Signal(name="good")
+        m.d.comb += [
+            good.eq(_possible(given)),
+            array.command.payload.eq(given),
+            array.command.valid.eq(self.command.valid & good),
+            self.command.ready.eq(array.command.ready & good),
+        ]
+        with m.If(self.command.valid & self.command.ready):
+            m.d.sync += self.fault_layer.eq(given.layer)
+        quiet = Signal(range(QUIET + 1), name="quiet")
+        working = ~array.idle | ~results.command.ready
+        moving = array.issue | results.result.en | ~working
+        m.d.sync += quiet.eq(quiet + 1)
+        with m.If(moving):
+            m.d.sync += quiet.eq(0)
+        refused = self.command.valid & ~good
+        with m.If(refused):
+            m.d.sync += self.fault_layer.eq(given.layer)
+        m.d.sync += self.fault.eq(refused | (quiet == QUIET))
+
+
+def _possible(given) -> Value:
+    """Whether loops have steps and rings are some: whole banks' worth, and begun inside."""
+    counts = [given[f"loop{n}_count"] for n in range(LEVELS)]
+    results = [given[f"out{n}_count"] for n in range(OUTPUT_LEVELS)]
+    with_results = ~given.hold
+    rings = {
+        "x": 1,
+        "y": with_results,
+        "second": with_results & given.tables & given.second,
+    }
+    wrong = [~Cat(count.any() for count in counts).all()]
+    wrong.append(with_results & ~Cat(count.any() for count in results).all())
+    for name, used in rings.items():
+        ring, first = given[f"{name}_ring"], given[f"{name}_first"]
+        low = (BANKS - 1).bit_length()
+        wrong.append(used & (ring[:low].any() | (first >= ring)))
+    return ~Cat(wrong).any()
