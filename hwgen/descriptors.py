@@ -278,6 +278,7 @@ def _loops() -> Iterator[Field]:
         yield Field(f"loop{n}_count", _ROWS, "steps")
         yield Field(f"loop{n}_position", 21, "added to the position where it steps", True)
         yield Field(f"loop{n}_row", _ROWS, "added to the row", True)
+        yield Field(f"loop{n}_ring", _ROWS, "the same modulo the ring, added to the ring row")
         yield Field(f"loop{n}_weight", 17, "added to the weights' address", True)
         yield Field(f"loop{n}_psum", 17, "added to the psums' address", True)
 

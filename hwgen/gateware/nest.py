@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value, unsigned
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +19,7 @@ class LoopNest(wiring.Component):
     Members
     -------
     counts (in): steady from ``load`` to the last step. load (in): begin; step (in): go on.
-    at_start, at_end (out, a bit for each loop): it is at its first, at its last step. done (out):
+    at_first, at_last (out, a bit for each loop): it is at its first, at its last step. done (out):
     all are at their last. moves (out, a bit for each loop): the one whose increments a step takes:
     the innermost that is not at its end; none at the very end. inner (out): step of loop 0.
     """
@@ -32,8 +32,8 @@ class LoopNest(wiring.Component):
                 "counts": In(data.ArrayLayout(count, levels)),
                 "load": In(1),
                 "step": In(1),
-                "at_start": Out(levels),
-                "at_end": Out(levels),
+                "at_first": Out(levels),
+                "at_last": Out(levels),
                 "done": Out(1),
                 "moves": Out(levels),
                 "inner": Out(count),
@@ -46,20 +46,20 @@ class LoopNest(wiring.Component):
         for n in range(self.levels):
             value = Signal(self.count, name=f"value{n}")
             count, single = self.counts[n], self.counts[n] == 1
-            at_end = self.at_end[n]
-            m.d.comb += self.moves[n].eq(inside & ~at_end)
+            at_last = self.at_last[n]
+            m.d.comb += self.moves[n].eq(inside & ~at_last)
             with m.If(self.load):
-                m.d.sync += [value.eq(0), self.at_start[n].eq(1), at_end.eq(single)]
+                m.d.sync += [value.eq(0), self.at_first[n].eq(1), at_last.eq(single)]
             with m.Elif(self.step & inside):
                 m.d.sync += [
-                    value.eq(Mux(at_end, 0, value + 1)),
-                    self.at_start[n].eq(at_end),
-                    at_end.eq(Mux(at_end, single, value == (count - 2)[: len(value)])),
+                    value.eq(Mux(at_last, 0, value + 1)),
+                    self.at_first[n].eq(at_last),
+                    at_last.eq(Mux(at_last, single, value == (count - 2)[: len(value)])),
                 ]
             if n == 0:
                 m.d.comb += self.inner.eq(value)
-            inside = inside & at_end
-        m.d.comb += self.done.eq(self.at_end.all())
+            inside = inside & at_last
+        m.d.comb += self.done.eq(self.at_last.all())
         return m
 
 
@@ -75,12 +75,11 @@ def chosen(m: Module, moves: Value, increments: Sequence[Value], name: str) -> V
 
 
 def turned(m: Module, ring: Value, step: Value, size: Value, name: str) -> Value:
-    """``ring + step`` modulo ``size``; the step is less than the size, in either direction."""
-    width = len(ring)
-    total = Signal(Shape(width + 2, signed=True), name=f"{name}_total")
-    result = Signal(unsigned(width), name=name)
+    """``ring + step`` modulo ``size``, both of them less than it."""
+    total = Signal(len(ring) + 1, name=f"{name}_total")
+    result = Signal(len(ring), name=name)
     m.d.comb += [
         total.eq(ring + step),
-        result.eq(Mux(total < 0, total + size, Mux(total >= size, total - size, total))),
+        result.eq(Mux(total >= size, total - size, total)),
     ]
     return result

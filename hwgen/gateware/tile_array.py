@@ -98,15 +98,15 @@ class TileArray(wiring.Component):
         first = Signal(name="first")
         finishes, gives = Signal(name="finishes"), Signal(name="gives")
         m.d.comb += [
-            first.eq((nest.at_start | ~taps).all() & ~command.keep),
-            finishes.eq(Mux(window, complete, (nest.at_end | ~taps).all())),
+            first.eq((nest.at_first | ~taps).all() & ~command.keep),
+            finishes.eq(Mux(window, complete, (nest.at_last | ~taps).all())),
             gives.eq(finishes & ~command.hold),
             step.eq(self._running & (~gives | self.room)),
             self.take.eq(step & gives),
             self.issue.eq(step),
         ]
         places = self._places(m, command, nest, load, step)
-        self._feed(m, command, places, step, nest.at_start[0], window, complete, first, gives)
+        self._feed(m, command, places, step, nest.at_first[0], window, complete, first, gives)
         return m
 
     def _sequence(self, m: Module, command, load: Value, done: Value) -> None:
@@ -155,7 +155,7 @@ class TileArray(wiring.Component):
             m.d.sync += missing.eq(command.window_first)
         with m.Elif(step):
             m.d.sync += missing.eq(Mux(complete, command.window_step - 1, missing - 1))
-            with m.If(nest.at_end[0]):
+            with m.If(nest.at_last[0]):
                 m.d.sync += missing.eq(command.window_first)
 
     def _places(self, m: Module, command, nest: LoopNest, load: Value, step: Value) -> dict:
@@ -175,7 +175,9 @@ class TileArray(wiring.Component):
             places[name] = place
             if name == "row":
                 ring = datum(command.x_ring.shape(), "ring_now")
-                following = turned(m, ring, move, command.x_ring, "ring_next")
+                turns = [command[f"loop{n}_ring"] for n in range(LEVELS)]
+                turn = chosen(m, nest.moves, turns, "ring_move")
+                following = turned(m, ring, turn, command.x_ring, "ring_next")
                 with m.If(load):
                     m.d.sync += ring.eq(command.x_first)
                 with m.Elif(step):

@@ -218,6 +218,22 @@ def test_all_operands(seed: int) -> None:
     assert shape.simd < 9 or "WINDOW" in found
 
 
+def test_a_ring_no_larger_than_the_ifmap() -> None:
+    """From the last taps of a group, below the frame, back to the first ones above it: further
+    than the ring is long."""
+    kind = {"overflow": Overflow.SATURATE, "rounding": Rounding.HALF_EVEN}
+    byte, weight = QType(True, 8, 4, **kind), QType(True, 6, 5, **kind)
+    rng = np.random.default_rng(1)
+    nodes = []
+    before = "x"
+    for n in range(2):
+        weights = rng.integers(-32, 32, (3, 3, 8, 8))
+        nodes.append(Node(f"conv{n}", ops.Conv2D(weights, weight, (1, 1), "same"), (before,)))
+        before = f"q{n}"
+        nodes.append(Node(before, ops.Requantize.scaled(byte, shift=8), (f"conv{n}",)))
+    carried_out(Graph("g", (Tensor("x", (4, 3, 8), byte),), tuple(nodes), ("q1",)), SMALL["4x4"])
+
+
 def test_sums_are_kept_between_tiles() -> None:
     shape = EngineShape(4, 4, 4 << 10, 8, 64, 4, 32)
     assert carried_out(small_network(1), shape) >= {"keep", "hold"}

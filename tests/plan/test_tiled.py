@@ -32,19 +32,19 @@ SHAPES = {
 
 
 def planned(
-    path: Path, shape: EngineShape, resident: int
+    path: Path, shape: EngineShape, resident: int, keep: bool = True
 ) -> tuple[Graph, Work, Placement, Program]:
-    return program_of(hwgen.load(path), shape, resident)
+    return program_of(hwgen.load(path), shape, resident, keep)
 
 
 def program_of(
-    graph: Graph, shape: EngineShape, resident: int
+    graph: Graph, shape: EngineShape, resident: int, keep: bool = True
 ) -> tuple[Graph, Work, Placement, Program]:
     if any(node.op.op_name == "softmax" for node in graph.nodes):
         graph = without_softmax(graph)
     graph = legalize(graph)
     work = work_of(graph)
-    placement = place(work, shape, resident)
+    placement = place(work, shape, resident, keep=keep)
     return graph, work, placement, Writer(work, placement, shape).program()
 
 
@@ -54,9 +54,10 @@ def as_bytes(values: np.ndarray, size: int) -> np.ndarray:
     )[..., :size].reshape(-1)  # fmt: skip
 
 
-def check(path: Path, shape: EngineShape, resident: int, seed: int = 1) -> Machine:
+def check(path: Path, shape: EngineShape, resident: int, keep: bool = True) -> Machine:
     """Every tensor that lies in external memory is golden, in program order and in any other."""
-    graph, work, _, program = planned(path, shape, resident)
+    graph, work, _, program = planned(path, shape, resident, keep)
+    seed = 1
     edge = graph.inputs[0]
     x = np.random.default_rng(seed).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(graph, {edge.name: x}, list(graph.tensors))
@@ -75,15 +76,15 @@ def check(path: Path, shape: EngineShape, resident: int, seed: int = 1) -> Machi
     return machine
 
 
-@pytest.mark.parametrize("resident", [1, 2, 3])
+@pytest.mark.parametrize(("resident", "keep"), [(1, True), (2, True), (2, False), (3, False)])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize(
     "path",
     [MODELS / "mnist_cnn.h5", MODELS / "resnet_tiny_int8.tflite"],
     ids=lambda path: path.stem,
 )
-def test_any_engine_gives_golden(path: Path, shape: EngineShape, resident: int) -> None:
-    check(path, shape, resident)
+def test_any_engine_gives_golden(path: Path, shape: EngineShape, resident: int, keep: bool) -> None:
+    check(path, shape, resident, keep)
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,7 @@ def compute(
     values["x_first"] = of_x.ring_row(row)
     values |= _fields("loop", loops, LEVELS, ("position", "row", "weight", "psum"))
     for n in range(LEVELS):
+        values[f"loop{n}_ring"] = values[f"loop{n}_row"] % of_x.ring
         values[f"loop{n}_kind"] = loops[n].kind if n < len(loops) else Loop.PIXEL
     if not tile.hold:
         values |= _results(task, tile, shape, y, of_y, second, of_second, groups, rows, columns)

@@ -48,10 +48,15 @@ def bank_bytes(tensor: Stored) -> int:
 
 
 def place(
-    work: Work, shape: EngineShape, resident: int, progress: Progress | None = None
+    work: Work,
+    shape: EngineShape,
+    resident: int,
+    progress: Progress | None = None,
+    keep: bool = True,
 ) -> Placement:
     """The placement: tensors stay on chip one after the other, as long as that saves time.
 
+    Without ``keep`` none stays but where it must: every tensor can then be seen outside.
     Raises UserError where a task does not fit at all.
     """
     say = progress or (lambda text: None)
@@ -64,6 +69,8 @@ def place(
         raise search.error
     cycles = _cycles(best)
     candidates = [t for t in work.stored.values() if t.name not in (work.source, work.result)]
+    if not keep:
+        return best
     candidates.sort(key=lambda t: -t.bytes)
     for tensor in candidates:
         trial = search.placement(best.stays | {tensor.name})

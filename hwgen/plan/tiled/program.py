@@ -39,6 +39,7 @@ class Load:
     after: int = -1
     key: tuple = ()
     words: int = 0
+    task: int = 0
 
 
 @dataclass
@@ -82,6 +83,7 @@ class Writer:
             size += -(-tensor.bytes // EXTERNAL_PIECE) * EXTERNAL_PIECE
         self._data_bytes = size
         self.first_steps: list[int] = []
+        self.last_steps: dict[str, int] = {}
 
     def program(self) -> Program:
         """All descriptors and the memory."""
@@ -114,6 +116,7 @@ class Writer:
         ):
             self.first_steps.append(len(steps))
             steps += _TaskSteps(self, n, s, t, len(steps)).steps()
+            self.last_steps[s.y.name] = len(steps) - 1
         return steps
 
     def view(self, tensor: Stored) -> View:
@@ -186,6 +189,8 @@ class _TaskSteps:
             second = self._second(tile, spatial, new, loads)
             y = self._y(tile, spatial)
             keys = self._constants(tile, spatial, loads)
+            for load in loads:
+                load.task = self.number
             step = Step(self.number, tile, (x, y, second), loads, keys)
             if not self.s.y_stays and self._last_of_pixels(tile):
                 step.stores.append(self._store(tile, y))
@@ -212,18 +217,22 @@ class _TaskSteps:
         view = View(region.start, t.x_columns * channels, t.x_ring, self._first, columns)
         begin, end = max(rows[0], self._loaded[1]), rows[1]
         if new and end > begin:
-            after = self._after(spatial, region.begin)
+            after = self._after(s.x, spatial, region.begin)
             loads.append(Load(Target.FEATURES, self._rows(s.x, view, (begin, end), columns), after))
             self._counter = end - self._first  # rows between tiles are left out, not their places
             self._loaded = (self._loaded[0], end)
         return view
 
-    def _after(self, spatial: int, begin: int) -> int:
-        """The step after which what a tile of pixels needs may be loaded: its buffer exists from
-        task ``begin`` on, and then is taken over from an earlier tile."""
+    def _after(self, tensor: Stored, spatial: int, begin: int) -> int:
+        """The step after which what a tile of pixels needs of a tensor may be loaded.
+
+        The tensor must be complete; its buffer exists from task ``begin`` on, and then is taken
+        over from an earlier tile.
+        """
+        complete = self.writer.last_steps.get(tensor.name, -1)
         if spatial >= self.s.resident:
-            return self._tile_steps[spatial - self.s.resident + 1] - 1
-        return self.writer.first_steps[begin] - 1
+            return max(complete, self._tile_steps[spatial - self.s.resident + 1] - 1)
+        return max(complete, self.writer.first_steps[begin] - 1)
 
     def _rows(self, tensor: Stored, view: View, rows: Range, columns: Range) -> Values:
         """A transfer of rows of a tensor that lies in external memory."""
@@ -263,7 +272,7 @@ class _TaskSteps:
             return self.writer.view(second)
         view = self._buffer("second", tile, spatial, second.shape[2])
         if new:
-            after = self._after(spatial, self.number)
+            after = self._after(second, spatial, self.number)
             values = self._rows(second, view, tile.rows, tile.columns)
             loads.append(Load(Target.FEATURES, values, after))
         return view
@@ -390,7 +399,7 @@ class _Emission:
             assert not must
             return False
         values = dict(load.values)
-        task = load.key[0] if load.key else 0
+        task = load.task
         values["target"] = load.target
         if load.target is Target.FEATURES:
             spans = list(self._feature_spans(values, values["bytes"]))
