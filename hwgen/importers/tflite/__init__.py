@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import UserError
 from ...ir import Graph, Tensor
-from . import elementwise, linear, shape, spatial
+from . import arithmetic, elementwise, linear, shape, spatial
 from .file import IDENTIFIER, TfModel, TfOperator, read_model
 from .meaning import Runtime
 from .work import Work, frame_shape, quantized
@@ -16,7 +18,7 @@ from .work import Work, frame_shape, quantized
 __all__ = ["Runtime", "is_tflite", "load_tflite"]
 
 _HANDLERS: dict[str, Callable[[Work, TfOperator], None]] = {
-    "ADD": elementwise.addition,
+    "ADD": arithmetic.addition,
     "AVERAGE_POOL_2D": spatial.average_pool,
     "CONCATENATION": shape.concatenation,
     "CONV_2D": linear.convolution,
@@ -26,7 +28,7 @@ _HANDLERS: dict[str, Callable[[Work, TfOperator], None]] = {
     "LOGISTIC": elementwise.logistic,
     "MAX_POOL_2D": spatial.max_pool,
     "MEAN": spatial.mean,
-    "MUL": elementwise.multiplication,
+    "MUL": arithmetic.multiplication,
     "PAD": spatial.pad,
     "PADV2": spatial.pad,
     "QUANTIZE": elementwise.requantization,
@@ -38,7 +40,7 @@ _HANDLERS: dict[str, Callable[[Work, TfOperator], None]] = {
     "SOFTMAX": elementwise.softmax,
     "SQUEEZE": shape.reshape,
     "STRIDED_SLICE": shape.strided_slice,
-    "SUB": elementwise.subtraction,
+    "SUB": arithmetic.subtraction,
     "TANH": elementwise.tanh,
     "TRANSPOSE": shape.transpose,
 }
@@ -66,7 +68,9 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
                 raise UserError(f"{op.kind} is not supported")
             if not op.inputs:
                 raise UserError("has no inputs")
-            handler(work, op)
+            work.check_new(op)
+            with np.errstate(over="ignore"):  # an infinite quotient of scales is refused
+                handler(work, op)
         except UserError as error:
             layer = error.layer or op.name
             raise UserError(error.reason, layer=layer, hint=error.hint) from None
@@ -91,15 +95,21 @@ def _read_borders(work: Work) -> set[int]:
     model, skipped = work.model, set()
     for number, index in enumerate(model.inputs):
         tensor = model.tensors[index]
-        if tensor.dtype == "FLOAT32":
-            readers = [op for op in model.operators if index in op.inputs]
-            if len(readers) == 1 and readers[0].kind == "QUANTIZE" and readers[0].outputs:
-                skipped.add(readers[0].index)
-                work.notes.append(f"the input is what {readers[0].name} gives: integers")
-                index = readers[0].outputs[0]
-                tensor = model.tensors[index]
+        readers = [op for op in model.operators if index in op.inputs]
+        quantizes = len(readers) == 1 and readers[0].kind == "QUANTIZE"
+        if tensor.dtype == "FLOAT32" and quantizes and readers[0].outputs:
+            skipped.add(readers[0].index)
+            work.notes.append(f"the input is what {readers[0].name} gives: integers")
+            index = readers[0].outputs[0]
+            tensor = model.tensors[index]
         name = "input" if len(model.inputs) == 1 else f"input_{number}"
-        edge = Tensor(name, frame_shape(tensor), quantized(tensor))
+        try:
+            edge = Tensor(name, frame_shape(tensor), quantized(tensor))
+        except UserError as error:
+            half = any(t.dtype == "FLOAT16" for t in model.tensors)
+            reason = error.reason + (" (its weights are float16)" if half else "")
+            layer = readers[0].name if readers else None
+            raise UserError(reason, layer=layer, hint=error.hint) from None
         work.inputs.append(edge)
         work.edges[index] = replace(edge, low=edge.type.min)
     for op in model.operators:

@@ -1,4 +1,4 @@
-"""Operators that work on each element: sums, products, activations, requantizations, softmax."""
+"""Operators that work on each element of one tensor: activations, requantizations, softmax."""
 
 from __future__ import annotations
 
@@ -9,100 +9,12 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Tensor
-from ...ir.ops import Add, Mul, Requantize, Rescale, Softmax, SoftmaxTable, Staircase
-from ...numeric import Overflow, QType, Rounding, apply_scaling, gemmlowp, multiplier_of
+from ...ir.ops import Requantize, Softmax, SoftmaxTable, Staircase
+from ...numeric import QType, Scaling, apply_scaling, gemmlowp, multiplier_of
 from . import meaning
-from .file import TfOperator, TfTensor, enumerated, options
-from .meaning import ADD_SHIFT, Multipliers, Runtime
+from .file import TfOperator, TfTensor, options
+from .meaning import Multipliers, Runtime
 from .work import Work, quantized, same_meaning
-
-_WIDE = QType(True, 32, 0, Rounding.HALF_UP, Overflow.SATURATE)
-
-
-def addition(work: Work, op: TfOperator) -> None:
-    """ADD of two tensors."""
-    _sum(work, op, "AddOptions", 1)
-
-
-def subtraction(work: Work, op: TfOperator) -> None:
-    """SUB of two tensors."""
-    _sum(work, op, "SubOptions", -1)
-
-
-def _sum(work: Work, op: TfOperator, table: str, sign: int) -> None:
-    chosen = options(op, table, "FusedActivationFunction")
-    activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
-    out = work.output(op)
-    tensors = [work.model.tensors[i] for i in op.inputs]
-    edges = [work.edge(op, n) for n in range(2)]
-    a, b = (t.scale for t in tensors)
-    if work.runtime is Runtime.XNNPACK:
-        work.give(op, _xnnpack_sum(work, op, edges, meaning.Addition.of(a, b, out.scale), sign,
-                                   out, activation))  # fmt: skip
-        return
-    twice = 2.0 * max(a, b)
-    signs = (1, sign)
-    parts = [
-        _scaled_operand(work, f"{op.name}_{'ab'[n]}", edges[n], tensors[n].scale / twice, signs[n])
-        for n in range(2)
-    ]
-    total = work.add(f"{op.name}_sum", Add(), *parts)
-    by = Multipliers.of(meaning.plain(work.runtime, 1.0).scaling,
-                        [twice / ((1 << ADD_SHIFT) * out.scale)])  # fmt: skip
-    work.give(op, work.rescale(op.name, total, by, out, activation))
-
-
-def _scaled_operand(work: Work, name: str, x: Tensor, real: float, sign: int) -> Tensor:
-    """An operand less its zero point, moved to the left and multiplied by a number below one."""
-    unit = 1 << ADD_SHIFT
-    wide = work.add(f"{name}_wide", Requantize.scaled(_WIDE, unit, -x.type.zero_point * unit, 0), x)
-    by = meaning.plain(work.runtime, real)
-    scaled = work.add(name, Rescale(by.scaling, by.mult, by.shift, _WIDE), wide)
-    if sign > 0:
-        return scaled
-    return work.add(f"{name}_negative", Requantize.scaled(_WIDE, -1), scaled)
-
-
-def _xnnpack_sum(
-    work: Work,
-    op: TfOperator,
-    edges: list[Tensor],
-    rule: meaning.Addition,
-    sign: int,
-    out: TfTensor,
-    activation: str,
-) -> Tensor:
-    parts = []
-    for n, (x, mult) in enumerate(zip(edges, rule.multipliers, strict=True)):
-        mult = mult if n == 0 else sign * mult
-        requant = Requantize.scaled(_WIDE, mult, -x.type.zero_point * mult, 0)
-        parts.append(work.add(f"{op.name}_{'ab'[n]}", requant, x))
-    total = work.add(f"{op.name}_sum", Add(), *parts)
-    qtype = quantized(out)
-    clip = meaning.activation_bounds(activation, out.scale, out.zero_point, qtype.min, qtype.max)
-    bias = (out.zero_point << rule.shift) + (1 << (rule.shift - 1))
-    qtype = QType(
-        qtype.signed, 8, 0, Rounding.FLOOR, Overflow.SATURATE, qtype.scale, qtype.zero_point
-    )
-    last = Requantize.scaled(
-        qtype, 1, bias, rule.shift, None if clip == (qtype.min, qtype.max) else clip
-    )
-    return work.add(op.name, last, total)
-
-
-def multiplication(work: Work, op: TfOperator) -> None:
-    """MUL of two tensors."""
-    chosen = options(op, "MulOptions", "FusedActivationFunction")
-    activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
-    out = work.output(op)
-    a, b = (work.model.tensors[i].scale for i in op.inputs)
-    edges = [work.edge(op, n) for n in range(2)]
-    if edges[0].size < edges[1].size:
-        edges.reverse()
-    product = work.add(f"{op.name}_product", Mul(), *edges)
-    as_float = float(np.float32(a) * np.float32(b) / np.float32(out.scale))
-    by = meaning.plain(work.runtime, a * b / out.scale, as_float)
-    work.give(op, work.rescale(op.name, product, by, out, activation))
 
 
 def requantization(work: Work, op: TfOperator) -> None:
@@ -111,17 +23,61 @@ def requantization(work: Work, op: TfOperator) -> None:
     source = work.model.tensors[op.inputs[0]]
     if source.dtype == "FLOAT32":
         raise UserError("real numbers inside of the model can not be quantized again")
-    work.give(op, requantize_to(work, op.name, work.edge(op, 0), source, out))
+    x = work.edge(op, 0)
+    if work.runtime is Runtime.XNNPACK:
+        work.give(op, _xnnpack_requantization(work, op, x, source, out))
+        return
+    by = meaning.plain(work.runtime, source.scale / out.scale)
+    work.give(op, work.rescale(op.name, x, by, out, center=True))
 
 
-def requantize_to(work: Work, name: str, x: Tensor, source: TfTensor, out: TfTensor) -> Tensor:
-    """A tensor's integers as those of another tensor's type."""
-    return work.rescale(name, x, _between(work, source, out), out, center=True)
+_CONVERT_SHIFT = 8
+"""Fractional bits of the multiplier of XNNPACK's conversion between two scales."""
+
+_VECTOR = 16
+"""Elements that LiteRT's optimized QUANTIZE takes at once."""
 
 
-def _between(work: Work, source: TfTensor, out: TfTensor) -> Multipliers:
-    as_float = float(np.float32(source.scale) / np.float32(out.scale))
-    return meaning.plain(work.runtime, source.scale / out.scale, as_float)
+def _xnnpack_requantization(
+    work: Work, op: TfOperator, x: Tensor, source: TfTensor, out: TfTensor
+) -> Tensor:
+    """XNNPACK converts between equal types whose scales differ within limits; what it leaves is
+    done by LiteRT's optimized kernel, which rounds the last elements of a tensor, those that do
+    not fill a vector, by another rule than the rest."""
+    qtype = quantized(out)
+    ratio = np.float32(source.scale) / np.float32(out.scale)
+    converts = source.dtype == out.dtype and 1 / 256 <= ratio <= 128
+    # Between equal scales both are exact, also from one type to another.
+    if converts or source.scale == out.scale:
+        unit = 1 << _CONVERT_SHIFT
+        mult = int(np.rint(np.float32(unit) * ratio))
+        bias = unit // 2 + out.zero_point * unit - source.zero_point * mult
+        rule = Requantize.scaled(meaning.rounded_down(qtype), mult, bias, _CONVERT_SHIFT)
+        return work.add(op.name, rule, x)
+    by = Multipliers.of(Scaling.SRDHM_HALF_UP, [source.scale / out.scale])
+    codes = np.arange(x.type.min, x.type.max + 1) - source.zero_point
+    body, tail = (
+        np.clip(
+            apply_scaling(codes, by.mult, by.shift, rule) + out.zero_point, qtype.min, qtype.max
+        )
+        for rule in (Scaling.SRDHM_HALF_UP, Scaling.TFLM_DOUBLE)
+    )
+    rest = x.size % _VECTOR
+    if rest == x.size:
+        return _table(work, op, x, tail, qtype)
+    if rest and not np.array_equal(body, tail):
+        raise UserError(
+            f"{x.size} elements from {source.dtype.lower()} at another scale to "
+            f"{out.dtype.lower()}: the runtime rounds the last {rest} of them by another rule",
+            hint="use --runtime tflm or reference, or keep type and scale",
+        )
+    return _table(work, op, x, body, qtype)
+
+
+def _table(work: Work, op: TfOperator, x: Tensor, values: np.ndarray, qtype: QType) -> Tensor:
+    """One value for each integer of the input's type, limited to the output's."""
+    codes = np.arange(x.type.min + 1, x.type.max + 1)
+    return work.add(op.name, Staircase(codes, np.clip(values, qtype.min, qtype.max), qtype), x)
 
 
 def clipping(activation: str) -> Callable[[Work, TfOperator], None]:
@@ -129,13 +85,23 @@ def clipping(activation: str) -> Callable[[Work, TfOperator], None]:
 
     def handler(work: Work, op: TfOperator) -> None:
         out, source = work.output(op), work.model.tensors[op.inputs[0]]
-        x = work.edge(op, 0)
-        if same_meaning(source, out):
+        x, small = work.edge(op, 0), work.runtime is Runtime.TFLM
+        if source.dtype != out.dtype:
+            raise UserError(f"{source.dtype.lower()} in and {out.dtype.lower()} out")
+        if small and activation == "RELU_N1_TO_1":
+            raise UserError("TensorFlow Lite Micro has no such operator")
+        # TFLM's RELU6 only limits: its output's integers are those of the input, whatever the
+        # output's scale says.
+        if same_meaning(source, out) or (small and activation == "RELU6"):
             low, high = x.type.min, x.type.max
-            clip = meaning.activation_bounds(activation, out.scale, out.zero_point, low, high)
-            work.give(op, work.add(op.name, Requantize.identity(x, clip), x))
+            clip = meaning.activation_bounds(activation, source.scale, source.zero_point, low, high)
+            work.give(op, work.add(op.name, Requantize.scaled(quantized(out), clip=clip), x))
             return
-        by = _between(work, source, out)
+        # XNNPACK takes no activation between scales, so it is LiteRT's own kernel, which divides
+        # the scales as float32.
+        real = source.scale / out.scale
+        real = real if small else float(np.float32(real))
+        by = Multipliers.of(Scaling.TFLM_DOUBLE, [real])
         work.give(op, work.rescale(op.name, x, by, out, activation, center=True))
 
     return handler
@@ -146,12 +112,14 @@ _CURVE_INTEGER_BITS = 4
 
 def logistic(work: Work, op: TfOperator) -> None:
     """LOGISTIC by a table."""
-    _curve(work, op, gemmlowp.logistic, 8, lambda x: 1.0 / (1.0 + math.exp(-x)))
+    low = quantized(work.output(op)).min
+    _curve(work, op, gemmlowp.logistic, 8, low, lambda x: 1.0 / (1.0 + math.exp(-x)))
 
 
 def tanh(work: Work, op: TfOperator) -> None:
     """TANH by a table."""
-    _curve(work, op, gemmlowp.tanh, 7, math.tanh)
+    middle = quantized(work.output(op)).min + 128
+    _curve(work, op, gemmlowp.tanh, 7, middle, math.tanh)
 
 
 def _curve(
@@ -159,9 +127,10 @@ def _curve(
     op: TfOperator,
     fixed: Callable[[np.ndarray, int], np.ndarray],
     fraction_bits: int,
+    zero_point: int,
     real: Callable[[float], float],
 ) -> None:
-    """A curve whose output has its runtime's only scale, as one value for each input integer."""
+    """A curve as one value for each input integer; TFLM takes one output type only."""
     out, x = work.output(op), work.edge(op, 0)
     codes = np.arange(x.type.min, x.type.max + 1)
     qtype = quantized(out)
@@ -169,12 +138,13 @@ def _curve(
     if work.runtime is Runtime.TFLM:
         if out.scale != 2.0**-fraction_bits:
             raise UserError(f"the output's scale must be 1/{1 << fraction_bits}, not {out.scale}")
+        if out.zero_point != zero_point:
+            raise UserError(f"the output's zero point must be {zero_point}, not {out.zero_point}")
         values = _fixed_curve(codes - x.type.zero_point, scale, fixed, fraction_bits)
         values = values + out.zero_point
     else:
         values = _real_curve(codes - x.type.zero_point, scale, real, out)
-    values = np.clip(values, qtype.min, qtype.max)
-    work.give(op, work.add(op.name, Staircase(codes[1:], values, qtype), x))
+    work.give(op, _table(work, op, x, values, qtype))
 
 
 def _fixed_curve(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
 from ...errors import UserError
-from ...numeric import Scaling, multiplier_of
+from ...numeric import QType, Rounding, Scaling, multiplier_of
 
 
 class Runtime(StrEnum):
@@ -38,9 +38,11 @@ class Multipliers:
         """Raises UserError for a number that the rule can not take."""
         try:
             pairs = [multiplier_of(float(real), scaling) for real in reals]
+            mult, shift = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
         except ValueError as error:
             raise UserError(str(error)) from None
-        mult, shift = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
+        except OverflowError:
+            raise UserError(f"a scale of {max(reals):g} is too large") from None
         return cls(scaling, mult, shift)
 
 
@@ -96,6 +98,11 @@ class Addition:
         shift = ADD_SHIFT - (exponent - 1)
         first, second = (int(np.rint(np.ldexp(s, shift))) for s in scales)
         return cls((first, second), shift)
+
+
+def rounded_down(qtype: QType) -> QType:
+    """The type of a result whose rule adds its half before a shift."""
+    return replace(qtype, rounding=Rounding.FLOOR)
 
 
 def activation_bounds(

@@ -5,16 +5,14 @@ from __future__ import annotations
 from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import Concat, Reshape, Slice
-from . import meaning
-from .elementwise import requantize_to
 from .file import TfOperator, enumerated, options
-from .work import Work, frame_shape, same_meaning
+from .work import Work, axis_of, frame_shape, same_meaning
 
 
 def reshape(work: Work, op: TfOperator) -> None:
     """RESHAPE, SQUEEZE, EXPAND_DIMS: the file states the resulting shape."""
     x, out = work.edge(op, 0), work.output(op)
-    _keep_meaning(work, op)
+    work.keep_meaning(op)
     shape = frame_shape(out)
     if shape == x.shape:
         work.edges[out.index] = x
@@ -36,16 +34,16 @@ def transpose(work: Work, op: TfOperator) -> None:
             f"the axes {axes} of {list(shape)} move elements, which is not supported",
             hint="keep the file in channels-last order",
         )
-    _keep_meaning(work, op)
+    work.keep_meaning(op)
     work.give(op, work.add(op.name, Reshape(frame_shape(work.output(op))), x))
 
 
 def concatenation(work: Work, op: TfOperator) -> None:
-    """CONCATENATION of channels; inputs of another scale are requantized as the runtime does."""
+    """CONCATENATION of channels of one type, scale and zero point."""
     chosen = options(op, "ConcatenationOptions", "Axis", "FusedActivationFunction")
     out = work.output(op)
     rank = len(out.shape)
-    if chosen.Axis % rank != rank - 1:
+    if axis_of(chosen.Axis, out) != rank - 1:
         raise UserError(f"axis {chosen.Axis} of {list(out.shape)}: only channels are concatenated")
     if enumerated("ActivationFunctionType", chosen.FusedActivationFunction) != "NONE":
         raise UserError("a fused activation is not supported here")
@@ -53,9 +51,7 @@ def concatenation(work: Work, op: TfOperator) -> None:
     for position, index in enumerate(op.inputs):
         x, source = work.edge(op, position), work.model.tensors[index]
         if not same_meaning(source, out):
-            if work.runtime is meaning.Runtime.TFLM:
-                raise UserError("inputs of another scale than the output's are not supported")
-            x = requantize_to(work, f"{op.name}_{position}", x, source, out)
+            raise UserError("inputs of another scale than the output's are not supported")
         parts.append(x)
     work.give(op, work.add(op.name, Concat(), *parts) if len(parts) > 1 else parts[0])
 
@@ -64,10 +60,12 @@ def strided_slice(work: Work, op: TfOperator) -> None:
     """STRIDED_SLICE with constant bounds and positive strides."""
     chosen = options(
         op, "StridedSliceOptions",
-        "BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask",
+        "BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask", "Offset",
     )  # fmt: skip
     if chosen.EllipsisMask or chosen.NewAxisMask:
         raise UserError("an ellipsis or a new axis in a slice is not supported")
+    if chosen.Offset:
+        raise UserError("a slice whose ends count from its begins is not supported")
     x = work.edge(op, 0)
     shape = work.model.tensors[op.inputs[0]].shape
     columns = []
@@ -87,7 +85,7 @@ def strided_slice(work: Work, op: TfOperator) -> None:
         start.append(picked.start)
         size.append(len(picked))
         step.append(strides[axis])
-    _keep_meaning(work, op)
+    work.keep_meaning(op)
     if len(shape) > 1:
         start, size, step = start[1:], size[1:], step[1:]
     wanted = frame_shape(work.output(op))
@@ -101,13 +99,9 @@ def strided_slice(work: Work, op: TfOperator) -> None:
 
 def _slice_of(begins, ends, strides, chosen, axis: int, shrinks: bool) -> slice:
     if shrinks:
-        begin = begins[axis]
+        # All runtimes heed the mask here too.
+        begin = 0 if chosen.BeginMask >> axis & 1 else begins[axis]
         return slice(begin, None if begin == -1 else begin + 1)
     begin = None if chosen.BeginMask >> axis & 1 else begins[axis]
     end = None if chosen.EndMask >> axis & 1 else ends[axis]
     return slice(begin, end, strides[axis] or None)
-
-
-def _keep_meaning(work: Work, op: TfOperator) -> None:
-    if not same_meaning(work.model.tensors[op.inputs[0]], work.output(op)):
-        raise UserError("input and output must have one type, scale and zero point")

@@ -46,10 +46,6 @@ class Work:
             )
         return self.edges[index]
 
-    def is_constant(self, op: TfOperator, position: int) -> bool:
-        """Whether an input has stored data."""
-        return self.model.tensors[op.inputs[position]].data is not None
-
     def constant(self, op: TfOperator, position: int) -> TfTensor:
         """A constant input. Raises UserError where it has no data."""
         if position >= len(op.inputs) or op.inputs[position] < 0:
@@ -64,6 +60,20 @@ class Work:
         if position >= len(op.inputs) or op.inputs[position] < 0:
             return None
         return self.constant(op, position)
+
+    def check_new(self, op: TfOperator) -> None:
+        """Raises UserError where an output has a value already: the last one would count."""
+        for index in op.outputs:
+            if index >= 0 and (index in self.edges or self.model.tensors[index].data is not None):
+                raise UserError(
+                    f"tensor {self.model.tensors[index].name!r} is given a second time",
+                    hint="the file is damaged",
+                )
+
+    def keep_meaning(self, op: TfOperator) -> None:
+        """Raises UserError where an operator that only moves elements changes their type."""
+        if not same_meaning(self.model.tensors[op.inputs[0]], self.output(op)):
+            raise UserError("input and output must have one type, scale and zero point")
 
     def output(self, op: TfOperator) -> TfTensor:
         """The only output of an operator."""
@@ -143,6 +153,14 @@ def quantized(tensor: TfTensor) -> QType:
         )
     except ValueError as error:
         raise UserError(f"tensor {tensor.name!r}: {error}") from None
+
+
+def axis_of(value: int, tensor: TfTensor) -> int:
+    """An axis counted from the first one. Raises UserError where the tensor has no such axis."""
+    rank = len(tensor.shape)
+    if not -rank <= value < rank:
+        raise UserError(f"axis {value} of {list(tensor.shape)} does not exist")
+    return value % rank
 
 
 def padding(value: int) -> str:

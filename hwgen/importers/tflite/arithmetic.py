@@ -1,0 +1,149 @@
+"""Sums, differences and products of two tensors, or of a tensor and constants."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...errors import UserError
+from ...ir import Op, Tensor
+from ...ir.ops import Add, Mul, Requantize, Rescale
+from ...numeric import Overflow, QType, Rounding
+from . import meaning
+from .file import TfOperator, TfTensor, enumerated, options
+from .meaning import ADD_SHIFT, Multipliers, Runtime
+from .work import Work, frame_shape, quantized
+
+_WIDE = QType(True, 32, 0, Rounding.HALF_UP, Overflow.SATURATE)
+
+
+def addition(work: Work, op: TfOperator) -> None:
+    """ADD."""
+    _sum(work, op, "AddOptions", 1)
+
+
+def subtraction(work: Work, op: TfOperator) -> None:
+    """SUB."""
+    _sum(work, op, "SubOptions", -1)
+
+
+def _sum(work: Work, op: TfOperator, table: str, sign: int) -> None:
+    """Both operands on a common fine scale, their exact sum, then the output's scale."""
+    chosen = options(op, table, "FusedActivationFunction")
+    activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
+    out, tensors = work.output(op), _operands(work, op)
+    a, b = (t.scale for t in tensors)
+    if work.runtime is Runtime.XNNPACK:
+        rule = meaning.Addition.of(a, b, out.scale)
+        first, second = rule.multipliers
+        steps = [_centered(tensors[0], first), _centered(tensors[1], sign * second)]
+        total = _joined(work, op, tensors, steps)
+        work.give(op, work.add(op.name, _shifted(rule.shift, out, activation), total))
+        return
+    twice = 2.0 * max(a, b)
+    steps = [_scaled(work, tensors[0], a / twice, 1), _scaled(work, tensors[1], b / twice, sign)]
+    total = _joined(work, op, tensors, steps)
+    by = Multipliers.of(meaning.plain(work.runtime, 1.0).scaling,
+                        [twice / ((1 << ADD_SHIFT) * out.scale)])  # fmt: skip
+    work.give(op, work.rescale(op.name, total, by, out, activation))
+
+
+Steps = dict[str, Op]
+"""What becomes of an operand: ops, each with what its node's name ends in."""
+
+
+def _centered(operand: TfTensor, mult: int) -> Steps:
+    """An operand less its zero point, times an integer."""
+    return {"": Requantize.scaled(_WIDE, mult, -operand.zero_point * mult)}
+
+
+def _scaled(work: Work, operand: TfTensor, real: float, sign: int) -> Steps:
+    """An operand less its zero point, moved to the left and multiplied by a number below one."""
+    by = meaning.plain(work.runtime, real)
+    steps: Steps = {
+        "_wide": _centered(operand, 1 << ADD_SHIFT)[""],
+        "": Rescale(by.scaling, by.mult, by.shift, _WIDE),
+    }
+    return steps if sign > 0 else steps | {"_negative": Requantize.scaled(_WIDE, -1)}
+
+
+def _joined(work: Work, op: TfOperator, operands: list[TfTensor], steps: list[Steps]) -> Tensor:
+    """The sum of both operands behind their steps; a constant one is a bias of the other."""
+    edges: list[Tensor] = []
+    bias = np.zeros(1, np.int64)
+    for position, (operand, side) in enumerate(zip(operands, steps, strict=True)):
+        name = f"{op.name}_{'ab'[position]}"
+        if operand.data is not None:
+            x = Tensor(operand.name, (operand.data.size,), quantized(operand))
+            values = _codes(work, op, operand)
+            for step in side.values():
+                values, x = step.golden([values], [x]), step.infer(name, [x])
+            bias = values
+            continue
+        x = work.edge(op, position)
+        for ending, step in side.items():
+            x = work.add(name + ending, step, x)
+        edges.append(x)
+    name = f"{op.name}_sum"
+    if len(edges) == 2:
+        return work.add(name, Add(), *edges)
+    return work.add(name, Requantize.scaled(_WIDE, 1, bias), *edges)
+
+
+def _shifted(shift: int, out: TfTensor, activation: str) -> Requantize:
+    """XNNPACK's end of a sum: a half and the zero point are added, then it is shifted."""
+    plain = quantized(out)
+    clip = meaning.activation_bounds(activation, out.scale, out.zero_point, plain.min, plain.max)
+    bias = (out.zero_point << shift) + (1 << (shift - 1))
+    qtype = meaning.rounded_down(plain)
+    return Requantize.scaled(
+        qtype, 1, bias, shift, None if clip == (plain.min, plain.max) else clip
+    )
+
+
+def multiplication(work: Work, op: TfOperator) -> None:
+    """MUL; a tensor of one pixel is the same for all pixels of the other."""
+    chosen = options(op, "MulOptions", "FusedActivationFunction")
+    activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
+    out, tensors = work.output(op), _operands(work, op)
+    a, b = (t.scale for t in tensors)
+    product = _product(work, op, tensors)
+    as_float = float(np.float32(a) * np.float32(b) / np.float32(out.scale))
+    by = meaning.plain(work.runtime, a * b / out.scale, as_float)
+    work.give(op, work.rescale(op.name, product, by, out, activation))
+
+
+def _product(work: Work, op: TfOperator, operands: list[TfTensor]) -> Tensor:
+    name = f"{op.name}_product"
+    for position, operand in enumerate(operands):
+        if operand.data is not None:
+            x = work.edge(op, 1 - position)
+            mult = _codes(work, op, operand) - operand.zero_point
+            return work.add(name, Requantize.scaled(_WIDE, mult, -x.type.zero_point * mult), x)
+    edges = [work.edge(op, n) for n in range(2)]
+    if edges[0].size < edges[1].size:
+        edges.reverse()
+    return work.add(name, Mul(), *edges)
+
+
+def _operands(work: Work, op: TfOperator) -> list[TfTensor]:
+    """Both inputs, of which one may be a constant. Raises UserError."""
+    if len(op.inputs) != 2 or min(op.inputs) < 0:
+        raise UserError(f"has {len(op.inputs)} inputs, two are needed")
+    operands = [work.model.tensors[i] for i in op.inputs]
+    if all(t.data is not None for t in operands):
+        raise UserError("both operands are constants", hint="fold them before quantization")
+    return operands
+
+
+def _codes(work: Work, op: TfOperator, constant: TfTensor) -> np.ndarray:
+    """A constant operand: one integer, or one for each channel of the output."""
+    quantized(constant)
+    data = constant.data
+    assert data is not None
+    channels = frame_shape(work.output(op))[-1]
+    if data.size != 1 and data.shape != (*(1,) * (data.ndim - 1), channels):
+        raise UserError(
+            f"constant {constant.name!r} has shape {list(data.shape)}; one value, or one for each "
+            f"of {channels} channels, is supported"
+        )
+    return data.reshape(-1).astype(np.int64)
