@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ...errors import UserError
-from ...ir.ops import AvgPool, MaxPool, Pad, Requantize, Reshape, SumPool, Upsample
-from ...numeric import Overflow, QType, Rounding
+from ...ir import Tensor
+from ...ir.ops import AvgPool, MaxPool, Pad, Requantize, Reshape, Staircase, SumPool, Upsample
+from ...numeric import Overflow, QType, Rounding, apply_scaling
 from . import meaning
 from .file import TfOperator, TfTensor, enumerated, options
-from .meaning import Multipliers
-from .work import Work, padding, quantized, same_meaning
+from .meaning import Multipliers, Runtime
+from .work import Work, axis_of, padding, quantized, same_meaning
 
 _POOL = ("FilterHeight", "FilterWidth", "StrideH", "StrideW", "Padding", "FusedActivationFunction")
 
@@ -50,8 +53,10 @@ def mean(work: Work, op: TfOperator) -> None:
     out, source, x = work.output(op), work.model.tensors[op.inputs[0]], work.edge(op, 0)
     axes = work.constant(op, 1).data
     assert axes is not None
+    if source.dtype != out.dtype:
+        raise UserError(f"{source.dtype.lower()} in and {out.dtype.lower()} out")
     rank = len(source.shape)
-    chosen = {int(a) % rank for a in axes.reshape(-1)}
+    chosen = {axis_of(int(a), source) for a in axes.reshape(-1)}
     if len(x.shape) == 1 or chosen != set(range(1, rank - 1)):
         raise UserError(
             f"the mean over axes {sorted(chosen)} of {list(source.shape)} is not supported; rows "
@@ -59,17 +64,75 @@ def mean(work: Work, op: TfOperator) -> None:
         )
     if len(x.shape) == 2:
         x = work.add(f"{op.name}_image", Reshape(x.hwc), x)
-    rows, columns, channels = x.shape
-    count = rows * columns
+    last = op.name if _keeps_axes(out) else f"{op.name}_mean"
+    result = _xnnpack_mean(work, op, x, source, out, last) or _mean(work, op, x, source, out, last)
+    if not _keeps_axes(out):
+        result = work.add(op.name, Reshape((x.channels,)), result)
+    work.give(op, result)
+
+
+def _mean(
+    work: Work, op: TfOperator, x: Tensor, source: TfTensor, out: TfTensor, name: str
+) -> Tensor:
+    """The sum of what the elements are above their zero point, multiplied by one number."""
+    window = x.hwc[:2]
     centered = QType(True, 9, 0, Rounding.FLOOR, Overflow.SATURATE)
     plain = work.add(f"{op.name}_centered", Requantize.scaled(centered, 1, -x.type.zero_point), x)
-    total = work.add(f"{op.name}_sum", SumPool((rows, columns), (rows, columns)), plain)
-    by = _mean_multiplier(work, source, out, count)
-    last = op.name if _keeps_axes(out) else f"{op.name}_mean"
-    result = work.rescale(last, total, by, out)
-    if not _keeps_axes(out):
-        result = work.add(op.name, Reshape((channels,)), result)
-    work.give(op, result)
+    total = work.add(f"{op.name}_sum", SumPool(window, window), plain)
+    by = _mean_multiplier(work, source, out, window[0] * window[1])
+    return work.rescale(name, total, by, out)
+
+
+def _xnnpack_mean(
+    work: Work, op: TfOperator, x: Tensor, source: TfTensor, out: TfTensor, name: str
+) -> Tensor | None:
+    """XNNPACK's mean where it is not the product that _mean gives.
+
+    XNNPACK multiplies the sum of the stored integers by a float32 and adds a float32 that stands
+    for both zero points; only then it rounds, ties to even. So ties hang on the zero points.
+    """
+    if work.runtime is not Runtime.XNNPACK:
+        return None
+    window = x.hwc[:2]
+    count, qtype = np.float32(window[0] * window[1]), quantized(out)
+    scale = np.float32(source.scale) / np.float32(out.scale) * (np.float32(1) / count)
+    bias = np.float32(out.zero_point) - np.float32(source.zero_point) * count * scale
+    if not (np.isfinite(scale) and np.isfinite(bias)):
+        raise UserError(f"from scale {source.scale:g} to {out.scale:g}: too far apart")
+
+    def rule(sums: np.ndarray) -> np.ndarray:
+        codes = np.rint(sums.astype(np.float32) * scale + bias)
+        return np.clip(codes, qtype.min, qtype.max).astype(np.int64)
+
+    def product(sums: np.ndarray) -> np.ndarray:
+        by = _mean_multiplier(work, source, out, int(count))
+        codes = apply_scaling(sums - source.zero_point * int(count), by.mult, by.shift, by.scaling)
+        return np.clip(codes + out.zero_point, qtype.min, qtype.max)
+
+    ends = [int(count) * bound for bound in x.range]
+    thresholds, values = steps_of(rule, *ends)
+    # Both are monotone: equal on both sides of each step, and at the ends, is equal everywhere.
+    beside = np.concatenate([ends, thresholds, thresholds - 1])
+    if np.array_equal(rule(beside), product(beside)):
+        return None
+    if len(thresholds) == 0:
+        raise UserError(f"every mean is {values[0]}: the output's scale is too large")
+    total = work.add(f"{op.name}_sum", SumPool(window, window), x)
+    return work.add(name, Staircase(thresholds, values, qtype), total)
+
+
+def steps_of(
+    rule: Callable[[np.ndarray], np.ndarray], low: int, high: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A monotone rule's thresholds within ``low..high``, and its values between them."""
+    first, last = (int(rule(np.array([end]))[0]) for end in (low, high))
+    wanted = np.arange(first + 1, last + 1)
+    below, at = np.full(len(wanted), low), np.full(len(wanted), high)
+    while np.any(at - below > 1):
+        middle = (below + at) // 2
+        reached = rule(middle) >= wanted
+        at, below = np.where(reached, middle, at), np.where(reached, below, middle)
+    return at, np.arange(first, last + 1)
 
 
 def _keeps_axes(out: TfTensor) -> bool:
@@ -91,12 +154,15 @@ def _mean_multiplier(work: Work, source: TfTensor, out: TfTensor, count: int) ->
 
 def pad(work: Work, op: TfOperator) -> None:
     """PAD and PADV2: rows and columns of the zero point, or of a constant."""
+    work.keep_meaning(op)
     x, amounts = work.edge(op, 0), work.constant(op, 1).data
     assert amounts is not None
     value = x.type.zero_point
     if len(op.inputs) > 2 and op.inputs[2] >= 0:
         constant = work.constant(op, 2).data
         assert constant is not None
+        if not same_meaning(work.model.tensors[op.inputs[2]], work.model.tensors[op.inputs[0]]):
+            raise UserError("the border must have the input's type, scale and zero point")
         value = int(constant.reshape(-1)[0])
     pads = amounts.reshape(-1, 2).astype(int).tolist()
     if len(x.shape) != 3 or len(pads) != 4 or any(pads[0]) or any(pads[3]):
@@ -110,6 +176,7 @@ def pad(work: Work, op: TfOperator) -> None:
 def resize_nearest(work: Work, op: TfOperator) -> None:
     """RESIZE_NEAREST_NEIGHBOR by whole factors, without aligned corners."""
     chosen = options(op, "ResizeNearestNeighborOptions", "AlignCorners", "HalfPixelCenters")
+    work.keep_meaning(op)
     x, size = work.edge(op, 0), work.constant(op, 1).data
     assert size is not None
     wanted = tuple(int(n) for n in size.reshape(-1))
@@ -117,10 +184,29 @@ def resize_nearest(work: Work, op: TfOperator) -> None:
         raise UserError(f"resizing {x.shape} to {wanted} is not supported")
     factor = (wanted[0] // x.shape[0], wanted[1] // x.shape[1])
     exact = (factor[0] * x.shape[0], factor[1] * x.shape[1]) == wanted
-    # With whole factors half-pixel centers choose the same neighbours; aligned corners do not.
     if not exact or min(factor) < 1 or chosen.AlignCorners:
         raise UserError(
             f"resizing {x.shape[:2]} to {wanted} is not supported; whole factors are, without "
             "aligned corners"
         )
+    for size, by in zip(x.shape, factor, strict=False):
+        chooses = _neighbours(work.runtime, size, size * by, bool(chosen.HalfPixelCenters))
+        if not np.array_equal(chooses, np.arange(size * by) // by):
+            raise UserError(
+                f"resizing {size} elements by {by}: {work.runtime.value} rounds some places to "
+                "another neighbour",
+                hint="resize by a smaller factor, or in several steps",
+            )
     work.give(op, work.add(op.name, Upsample(factor), x))
+
+
+def _neighbours(runtime: Runtime, size: int, wanted: int, half_pixels: bool) -> np.ndarray:
+    """Which element each place takes: by a float32 quotient, in XNNPACK's place by a Q16 one."""
+    places = np.arange(wanted)
+    if runtime is Runtime.XNNPACK and not half_pixels:
+        chosen = places * ((size << 16) // wanted + 1) >> 16
+    else:
+        step = np.float32(size) / np.float32(wanted)
+        middle = np.float32(0.5 if half_pixels else 0.0)
+        chosen = np.floor((places.astype(np.float32) + middle) * step).astype(np.int64)
+    return np.minimum(chosen, size - 1)
