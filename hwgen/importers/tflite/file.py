@@ -34,6 +34,9 @@ _DAMAGED = (
 )
 """What the generated reader raises where offsets and lengths make no sense."""
 
+_MAX_ELEMENTS = 1 << 26
+"""Most elements of a tensor: with more, a frame's integers take gigabytes."""
+
 _DTYPES = {
     "FLOAT32": np.float32,
     "INT8": np.int8,
@@ -176,6 +179,12 @@ class _Reader:
             raise UserError(
                 f"tensor {name!r} has a shape that is not fixed: {signature or list(shape)}",
                 hint="convert the model with static shapes",
+            )
+        if prod(shape) > _MAX_ELEMENTS:
+            raise UserError(
+                f"tensor {name!r} of shape {list(shape)} has {prod(shape)} elements, at most "
+                f"{_MAX_ELEMENTS} are supported",
+                hint="the file is damaged, or made for another purpose",
             )
         quantization = raw.Quantization()
         scales: tuple[float, ...] = ()

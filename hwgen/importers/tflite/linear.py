@@ -20,7 +20,7 @@ def convolution(work: Work, op: TfOperator) -> None:
     chosen = options(op, "Conv2DOptions", *_STRIDES, "FusedActivationFunction")
     weights = work.constant(op, 1)
     # (outputs, rows, columns, inputs of a group)
-    codes, qtype = _weights(weights, rank=4, axis=0)
+    codes, qtype = _filters(weights, axis=0)
     codes = codes.transpose(1, 2, 3, 0)
     x = work.edge(op, 0)
     if x.channels % codes.shape[2]:
@@ -34,9 +34,19 @@ def depthwise(work: Work, op: TfOperator) -> None:
     chosen = options(op, "DepthwiseConv2DOptions", *_STRIDES, "FusedActivationFunction")
     weights = work.constant(op, 1)
     # (1, rows, columns, outputs)
-    codes, qtype = _weights(weights, rank=4, axis=3)
+    codes, qtype = _filters(weights, axis=3)
     codes = codes.transpose(1, 2, 0, 3)
     _convolve(work, op, chosen, weights, codes, qtype, work.edge(op, 0).channels)
+
+
+def _filters(weights: TfTensor, axis: int) -> tuple[np.ndarray, QType]:
+    """Weights of a convolution: int8 ones have no zero point. Raises UserError.
+
+    LiteRT refuses it or leaves it out, TFLM leaves it out.
+    """
+    if weights.dtype == "INT8" and any(weights.zero_points):
+        raise UserError(f"weights {weights.name!r} have a zero point, which int8 ones can not have")
+    return _weights(weights, rank=4, axis=axis)
 
 
 def _convolve(
