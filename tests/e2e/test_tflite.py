@@ -23,7 +23,9 @@ def frozen(name: str) -> Any:
 
 
 @pytest.mark.parametrize("runtime", ["tflm", "xnnpack", "reference"])
-@pytest.mark.parametrize("kind", ["adds", "sequence", "curves", "squeeze", "shapes", "depthwise"])
+@pytest.mark.parametrize(
+    "kind", ["adds", "sequence", "curves", "squeeze", "shapes", "depthwise", "unit_chain"]
+)
 def test_rtl_equals_the_runtime(kind: str, runtime: str, tmp_path: Path) -> None:
     check_against_the_runtime(kind, runtime, tmp_path)
 

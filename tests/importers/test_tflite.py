@@ -22,8 +22,8 @@ from tests.helpers import oracle_inputs
 FIXTURES = Path(__file__).parent / "fixtures"
 MODELS = sorted(FIXTURES.glob("tflite_*.tflite"))
 REFUSED = {
-    "float": "is float32: the model is not quantized",
-    "float16": "is float32: the model is not quantized",
+    "float": "layer 'conv_2d_0': tensor 'serving_default_input_1:0' is float32: the model is not",
+    "float16": "is float32: the model is not quantized (its weights are float16)",
     "weights": "is float32: the model is not quantized",
     "int16": "is int16, int8 and uint8 are supported",
     "dynamic": "has a shape that is not fixed: [1, -1, 6, 2]",

@@ -1,0 +1,143 @@
+"""Writes small TensorFlow Lite files operator by operator, without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import tflite
+
+_VERSION = 3
+"""Of the schema."""
+
+_DTYPES = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "FLOAT32": np.float32}
+
+
+class TfFile:
+    """A file with one subgraph; tensors are named by their index."""
+
+    def __init__(self) -> None:
+        self.tensors: list[dict[str, Any]] = []
+        self.operators: list[dict[str, Any]] = []
+        self.inputs: list[int] = []
+        self.outputs: list[int] = []
+
+    def tensor(
+        self,
+        shape: Sequence[int],
+        dtype: str = "INT8",
+        scale: float | Sequence[float] | None = None,
+        zero: int = 0,
+        data: Any = None,
+        axis: int = 0,
+    ) -> int:
+        """A tensor; constant where it has data. Returns its index."""
+        scales = [] if scale is None else [float(s) for s in np.atleast_1d(np.asarray(scale))]
+        raw = None if data is None else np.asarray(data, _DTYPES[dtype]).reshape(tuple(shape))
+        self.tensors.append({
+            "shape": list(shape), "dtype": dtype, "scales": scales, "zeros": [zero] * len(scales),
+            "data": raw, "axis": axis,
+        })  # fmt: skip
+        return len(self.tensors) - 1
+
+    def integers(self, values: Any) -> int:
+        """A constant of int32: axes, sizes, bounds."""
+        return self.tensor(np.shape(values), "INT32", data=values)
+
+    def input(self, *tensor: Any, **more: Any) -> int:
+        """A tensor that is an input of the model."""
+        self.inputs.append(self.tensor(*tensor, **more))
+        return self.inputs[-1]
+
+    def operator(
+        self,
+        kind: str,
+        inputs: Sequence[int],
+        output: int,
+        table: str = "",
+        version: int = 2,
+        **options: Any,
+    ) -> int:
+        """An operator, with the fields of its options' table. Returns its output."""
+        self.operators.append({
+            "kind": kind, "inputs": list(inputs), "output": output, "table": table,
+            "version": version, "options": options,
+        })  # fmt: skip
+        return output
+
+    def write(self, path: Path) -> Path:
+        """The file; its outputs are those of ``outputs``, else the last operator's."""
+        outputs = self.outputs or [self.operators[-1]["output"]]
+        b = flatbuffers.Builder(1024)
+        buffers = [self._buffer(b, None)] + [self._buffer(b, t["data"]) for t in self.tensors]
+        tensors = [self._tensor(b, n, t) for n, t in enumerate(self.tensors)]
+        codes = [self._code(b, op) for op in self.operators]
+        operators = [self._operator(b, n, op) for n, op in enumerate(self.operators)]
+        parts = {
+            "Tensors": _offsets(b, tensors), "Inputs": _ints(b, self.inputs),
+            "Outputs": _ints(b, outputs), "Operators": _offsets(b, operators),
+        }  # fmt: skip
+        graph = _table(b, "SubGraph", parts)
+        root = {
+            "Version": _VERSION, "OperatorCodes": _offsets(b, codes),
+            "Subgraphs": _offsets(b, [graph]), "Buffers": _offsets(b, buffers),
+        }  # fmt: skip
+        b.Finish(_table(b, "Model", root), b"TFL3")
+        path.write_bytes(b.Output())
+        return path
+
+    @staticmethod
+    def _buffer(b: Any, data: Any) -> int:
+        content = {} if data is None else {"Data": b.CreateByteVector(data.tobytes())}
+        return _table(b, "Buffer", content)
+
+    @staticmethod
+    def _tensor(b: Any, index: int, tensor: dict[str, Any]) -> int:
+        fields = {"Shape": _ints(b, tensor["shape"]), "Buffer": index + 1}
+        fields |= {"Type": getattr(tflite.TensorType, tensor["dtype"])}
+        fields |= {"Name": b.CreateString(f"t{index}")}
+        if tensor["scales"]:
+            fields["Quantization"] = _table(b, "QuantizationParameters", {
+                "Scale": b.CreateNumpyVector(np.array(tensor["scales"], np.float32)),
+                "ZeroPoint": b.CreateNumpyVector(np.array(tensor["zeros"], np.int64)),
+                "QuantizedDimension": tensor["axis"],
+            })  # fmt: skip
+        return _table(b, "Tensor", fields)
+
+    @staticmethod
+    def _code(b: Any, op: dict[str, Any]) -> int:
+        number = getattr(tflite.BuiltinOperator, op["kind"])
+        old = min(number, 127)
+        return _table(b, "OperatorCode", {
+            "BuiltinCode": number, "DeprecatedBuiltinCode": old, "Version": op["version"],
+        })  # fmt: skip
+
+    @staticmethod
+    def _operator(b: Any, index: int, op: dict[str, Any]) -> int:
+        fields = {"OpcodeIndex": index, "Inputs": _ints(b, op["inputs"])}
+        fields |= {"Outputs": _ints(b, [op["output"]])}
+        if op["table"]:
+            fields["BuiltinOptions"] = _table(b, op["table"], op["options"])
+            fields["BuiltinOptionsType"] = getattr(tflite.BuiltinOptions, op["table"])
+        return _table(b, "Operator", fields)
+
+
+def _table(b: Any, name: str, fields: dict[str, Any]) -> int:
+    getattr(tflite, f"{name}Start")(b)
+    for field, value in fields.items():
+        getattr(tflite, f"{name}Add{field}")(b, value)
+    return getattr(tflite, f"{name}End")(b)
+
+
+def _ints(b: Any, values: Sequence[int]) -> int:
+    return b.CreateNumpyVector(np.array(values, np.int32))
+
+
+def _offsets(b: Any, values: Sequence[int]) -> int:
+    b.StartVector(4, len(values), 4)
+    for value in reversed(values):
+        b.PrependUOffsetTRelative(value)
+    return b.EndVector()
