@@ -91,7 +91,8 @@ class DescriptorQueue(wiring.Component):
                 whole.eq(number.last),
                 word.word_select(number.value, 8 * self.bus_bytes).eq(beats.o.payload),
             ]
-        m.d.sync += reached.eq(whole & ~leaves & self._reached(m, fields))
+        # What was offered stays offered, though counters go on.
+        m.d.sync += reached.eq(~leaves & (reached | (whole & self._reached(m, fields))))
         with m.If(leaves):
             m.d.sync += whole.eq(0)
         return m
