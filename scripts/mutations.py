@@ -7,6 +7,8 @@ from dataclasses import dataclass
 UNITS = ("tests/gateware", "tests/archs")
 NUMBERS = ("tests/numeric",)
 SIGNS = ("tests/gateware/test_mac.py", "tests/archs/test_few_weights.py")
+BANKED = ("tests/gateware/test_banked.py",)
+RESULTS = ("tests/gateware/test_result.py",)
 GOLDEN = ("tests/ir", "tests/archs")
 SOFTMAX = ("tests/gateware/test_softmax.py",)
 
@@ -453,6 +455,49 @@ MUTATIONS = (
         GATES + "csr.py",
         "m.d.sync += short_seen.eq(1)",
         "m.d.sync += short_seen.eq(0)",
+    ),
+    # The tiled engine's memory and results.
+    Mutation(
+        "store takes a bank from second",
+        GATES + "banked.py",
+        "store.ready.eq(~taps[store.bank] & ~meets)",
+        "store.ready.eq(~taps[store.bank])",
+        BANKED,
+    ),
+    Mutation(
+        "a word from an odd one on ends in the one before",
+        GATES + "banked.py",
+        "self.even = (line[1:] + line[0])[: len(line) - 1]",
+        "self.even = line[1:]",
+        BANKED,
+    ),
+    Mutation(
+        "run-time requantizer takes all halves for ties",
+        GATES + "runtime_requantizer.py",
+        "dropped.eq((value[: len(rounding.below)] & rounding.below).any())",
+        "dropped.eq(0)",
+        RESULTS,
+    ),
+    Mutation(
+        "ring leaves out its row 0",
+        GATES + "output_walk.py",
+        "Mux(stride < 0, near < 0, far >= 0)",
+        "Mux(stride < 0, near < 0, far > 0)",
+        RESULTS,
+    ),
+    Mutation(
+        "results without tables go on to the next command's",
+        GATES + "result.py",
+        "with m.If(~kept.tables):",
+        "with m.If(kept.tables & ~kept.tables):",
+        RESULTS,
+    ),
+    Mutation(
+        "parameters of the first group for every group",
+        GATES + "parameters.py",
+        "following.eq(Mux(group == self.groups - 1, 0, group + 1))",
+        "following.eq(Mux(group == self.groups - 1, 0, group))",
+        RESULTS,
     ),
     Mutation(
         "a request's first burst is too long",
