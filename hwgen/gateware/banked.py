@@ -13,34 +13,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..descriptors import BANKS, EngineShape
 from .counter import datum, delayed, index_shape
+from .feature_ports import READ_LATENCY, VISIBLE, read_port, write_port
 from .memory import SimpleDualPort
-
-
-def read_port(shape: EngineShape) -> wiring.Signature:
-    """A read client's side: data comes FeatureMemory.LATENCY cycles after ``en & ready``."""
-    return wiring.Signature(
-        {
-            "en": Out(1),
-            "bank": Out(index_shape(BANKS)),
-            "addr": Out(index_shape(shape.bank_bytes)),
-            "ready": In(1),
-            "data": In(8 * shape.word),
-        }
-    )
-
-
-def write_port(shape: EngineShape, stalls: bool) -> wiring.Signature:
-    """A write client's side. ``stalls`` : with ``ready``, without which nothing is written."""
-    return wiring.Signature(
-        {
-            "en": Out(1),
-            "bank": Out(index_shape(BANKS)),
-            "addr": Out(index_shape(shape.bank_bytes)),
-            "data": Out(8 * shape.word),
-            "mask": Out(shape.word),
-        }
-        | ({"ready": In(1)} if stalls else {})
-    )
 
 
 def checked_bank(word: int, size: int) -> None:
@@ -227,10 +201,12 @@ class FeatureMemory(wiring.Component):
     bytes that are written in the cycle before it are undefined.
     """
 
-    LATENCY = Bank.LATENCY
-    VISIBLE = Bank.VISIBLE
+    LATENCY = READ_LATENCY
+    VISIBLE = VISIBLE
 
     def __init__(self, shape: EngineShape) -> None:
+        if (Bank.LATENCY, Bank.VISIBLE) != (READ_LATENCY, VISIBLE):
+            raise AssertionError("clients count on other latencies than a bank has")
         self.shape = shape
         super().__init__(
             {

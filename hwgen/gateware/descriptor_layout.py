@@ -13,8 +13,8 @@ from ..descriptors import COMPUTE, OUTPUT_LEVELS, Record
 def layout(record: Record, only: Iterable[str] | None = None) -> data.StructLayout:
     """The record's fields in order, the first at the least significant end.
 
-    ``reserved`` are the bits behind the last field. ``only`` : these fields alone, still in the
-    record's order: what a unit keeps of a descriptor.
+    Bits behind the last field, if any, are the field ``reserved``: the size is the record's.
+    ``only`` : these fields alone, still in the record's order: what a unit keeps of a descriptor.
     """
     kept = None if only is None else set(only)
     unknown = (kept or set()) - {field.name for field in record.fields}

@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..descriptors import COMPUTE, EngineShape, ErrorCode
 from .axi import ADDRESS_BITS, LAYER_BITS
-from .banked import read_port, write_port
 from .descriptor_layout import layout
+from .feature_ports import read_port, write_port
 from .fetcher import CODE_BITS, Fetcher, fault
 from .load import LoadUnit
 from .read_master import ReadMaster

@@ -8,10 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..descriptors import TRANSFER, EngineShape, Target
 from .axi import LAYER_BITS, REQUEST, read_beat
-from .banked import FeatureMemory, write_port
 from .combine import table_port
 from .counter import datum, delayed, index_shape
 from .descriptor_layout import layout
+from .feature_ports import VISIBLE, write_port
 from .fifo import CreditFifo
 from .parameters import parameter_port
 from .rows import AHEAD, RowWalker, row_layout
@@ -47,7 +47,7 @@ class LoadUnit(wiring.Component):
     accepted in t gives its first request in t + RowWalker.LATENCY or a little later, see there.
     """
 
-    SETTLE = FeatureMemory.VISIBLE
+    SETTLE = VISIBLE
 
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape

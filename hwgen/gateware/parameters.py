@@ -7,7 +7,9 @@ so that the next one is read while one is in use.
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from math import lcm
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,7 +19,7 @@ from .descriptor_layout import layout
 from .memory import SimpleDualPort
 
 MOST_READS = 8
-"""Cycles in which a word of parameters is read."""
+"""Cycles in which a word of parameters is read, at most."""
 
 
 def parameter_port(shape: EngineShape) -> wiring.Signature:
@@ -29,6 +31,14 @@ def parameter_port(shape: EngineShape) -> wiring.Signature:
             "slice": Out(index_shape(shape.parameter_bytes // shape.bus_bytes)),
             "data": Out(8 * shape.bus_bytes),
         }
+    )
+
+
+def reads_of(shape: EngineShape) -> int:
+    """Cycles in which a word of parameters is read: MOST_READS, or fewer."""
+    # A row of the memory is a multiple of a slice.
+    return min(
+        MOST_READS, shape.pe, shape.parameter_bytes // lcm(RECORD.size // 8, shape.bus_bytes)
     )
 
 
@@ -54,11 +64,7 @@ class ParameterMemory(wiring.Component):
 
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
-        # A row of the memory is a multiple of a slice.
-        self.records_a_read = max(shape.pe // MOST_READS, shape.bus_bytes * 8 // RECORD.size, 1)
-        while self.records_a_read * RECORD.size % (8 * shape.bus_bytes):
-            self.records_a_read *= 2
-        self.reads = shape.pe // self.records_a_read
+        self.reads = reads_of(shape)
         fields = layout(COMPUTE, ("parameter", "groups"))
         super().__init__(
             {
@@ -74,38 +80,36 @@ class ParameterMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        width = RECORD.size * self.records_a_read
+        width = RECORD.size * self.shape.pe // self.reads
         memory = SimpleDualPort(
             width, self.shape.parameter_words * self.reads, part=8 * self.shape.bus_bytes
         )
         m.submodules.words = memory
         self._write(m, memory)
-        fetch, row, done = self._ask(m, memory)
+        asked = self._ask(m, memory)
         # Block RAM has this register.
         read = delayed(m, memory.r_data, self.LATENCY - 1, "read", data=True)
-        come, filled = Signal(name="come"), Signal(name="filled")
-        place, whole = row, done
-        valid = fetch
         for n in range(self.LATENCY):
-            stage = Signal(name=f"valid_{n}")
-            # What was asked for before a load is not wanted any more.
-            m.d.sync += stage.eq(valid & ~self.load if n else valid)
-            valid = stage
-        place = delayed(m, row, self.LATENCY, "place", data=True)
-        whole = delayed(m, done, self.LATENCY, "whole", data=True)
-        m.d.comb += come.eq(valid & ~self.load)
+            later = Signal(_ASKED, name=f"asked_{n}")
+            m.d.sync += later.eq(asked)
+            if n:
+                # What was asked for before a load is not wanted any more.
+                m.d.sync += later.valid.eq(asked.valid & ~self.load)
+            asked = later
+        come, filled = Signal(name="come"), Signal(name="filled")
+        m.d.comb += [come.eq(asked.valid & ~self.load), self.ready.eq(filled)]
         ahead = datum(RECORD.size * self.shape.pe, "ahead")
         for n in range(self.reads):
-            with m.If(come & (place == n)):
+            with m.If(come & (asked.row == n)):
                 m.d.sync += ahead.word_select(n, width).eq(read)
         with m.If(self.load | self.take):
             m.d.sync += filled.eq(0)
-        with m.Elif(come & whole):
+        with m.Elif(come & asked.last):
             m.d.sync += filled.eq(1)
         records = datum(RECORD.size * self.shape.pe, "in_use")
         with m.If(self.take):
             m.d.sync += records.eq(ahead)
-        m.d.comb += [self.ready.eq(filled), self.records.as_value().eq(records)]
+        m.d.comb += self.records.as_value().eq(records)
         return m
 
     def _write(self, m: Module, memory: SimpleDualPort) -> None:
@@ -121,34 +125,32 @@ class ParameterMemory(wiring.Component):
             memory.w_data.eq(port.data.replicate(parts)),
         ]
 
-    def _address(self, row, word):
-        return Cat(row[: (self.reads - 1).bit_length()], word)
+    def _address(self, row: Value, word: Value) -> Value:
+        return Cat(row[: (self.reads - 1).bit_length()], word[: len(self.write.word)])
 
     def _ask(self, m: Module, memory: SimpleDualPort):
-        """Ask for the rows of a group; returns whether, for which one, and whether for the last."""
+        """Ask for the rows of a group, from ``load`` or ``take`` on; returns which it is now."""
+        asked = Signal(_ASKED, name="asked")
         start, running = Signal(name="start"), Signal(name="running")
-        fetch = Signal(name="fetch")
-        row, later = (
-            Signal(index_shape(self.reads), name="row"),
-            datum(index_shape(self.reads), "row_later"),
-        )
-        group, following = (
-            Signal.like(self.groups, name="group"),
-            datum(self.groups.shape(), "following"),
-        )
-        last = Signal(name="last_row")
+        next_row = datum(asked.row.shape(), "next_row")
+        group = Signal(self.groups.shape(), name="group")
+        next_group = datum(self.groups.shape(), "next_group")
         m.d.comb += [
             start.eq(self.load | self.take),
-            fetch.eq(start | running),
-            row.eq(Mux(start, 0, later)),
-            group.eq(Mux(self.load, 0, following)),
-            last.eq(row == self.reads - 1),
-            memory.r_en.eq(fetch),
-            memory.r_addr.eq(self._address(row, (self.first + group)[: len(self.write.word)])),
+            group.eq(Mux(self.load, 0, next_group)),
+            asked.valid.eq(start | running),
+            asked.row.eq(Mux(start, 0, next_row)),
+            asked.last.eq(asked.row == self.reads - 1),
+            memory.r_en.eq(asked.valid),
+            memory.r_addr.eq(self._address(asked.row, self.first + group)),
         ]
-        m.d.sync += [running.eq(fetch & ~last), later.eq(row + 1)]
+        m.d.sync += [running.eq(asked.valid & ~asked.last), next_row.eq(asked.row + 1)]
         with m.If(self.load):
-            m.d.sync += following.eq(0)
-        with m.If(fetch & last):
-            m.d.sync += following.eq(Mux(group == self.groups - 1, 0, group + 1))
-        return fetch, row, last
+            m.d.sync += next_group.eq(0)
+        with m.If(asked.valid & asked.last):
+            m.d.sync += next_group.eq(Mux(group == self.groups - 1, 0, group + 1))
+        return asked
+
+
+_ASKED = data.StructLayout({"valid": 1, "row": index_shape(MOST_READS), "last": 1})
+"""A row of the memory that is asked for; the last one of its group."""

@@ -12,13 +12,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..descriptors import COMPUTE, EngineShape
-from .banked import FeatureMemory, read_port, write_port
 from .combine import TableCombine, table_port
 from .counter import datum, delayed
 from .descriptor_layout import RESULT, layout
+from .feature_ports import VISIBLE, read_port, write_port
 from .fifo import CreditFifo
 from .output_walk import OutputLoops, RingPlace, set_counts
-from .parameters import ParameterMemory, parameter_port
+from .parameters import ParameterMemory, parameter_port, reads_of
 from .result_writer import BYTE, TABLE_PARTS, TOKEN, ResultWriter, wide_parts
 from .runtime_requantizer import RequantLane, rounding_of
 from .second_operand import SecondOperand
@@ -55,7 +55,7 @@ class ResultStage(wiring.Component):
     they wait for that, which comes a word a cycle, the first one START_SECOND cycles after the
     command was accepted, unless the taps keep its bank.
     The last part of a word is written ``LATENCY`` cycles after it began, or ``TABLE_LATENCY`` with
-    tables; after the last one the command is finished FeatureMemory.VISIBLE cycles later.
+    tables; after the last one the command is finished VISIBLE cycles later.
     """
 
     LATENCY = _RESULTS + ResultWriter.LATENCY
@@ -66,8 +66,7 @@ class ResultStage(wiring.Component):
         positive(sums=sums)
         self.shape, self.sums = shape, sums
         self.word = data.ArrayLayout(signed(32), shape.pe)
-        self.parameters = ParameterMemory(shape)
-        self.turn = ParameterMemory.LATENCY + self.parameters.reads
+        self.turn = ParameterMemory.LATENCY + reads_of(shape)
         self.start = 1 + self.turn
         super().__init__(
             {
@@ -93,13 +92,13 @@ class ResultStage(wiring.Component):
         kept = datum(RESULT, "kept")
         begin = self._command(m, kept)
         m.submodules.operand = operand = SecondOperand(self.shape, SECONDS)
-        m.submodules.parameters = self.parameters
+        m.submodules.parameters = parameters = ParameterMemory(self.shape)
         with_second = kept.tables & kept.second
         m.d.comb += [operand.load.eq(begin & with_second), operand.descriptor.eq(kept)]
         wiring.connect(m, operand.port, wiring.flipped(self.second))
-        issued, acc = self._issue(m, kept, begin, with_second, operand)
+        issued, acc = self._issue(m, kept, begin, parameters, operand)
         tokens = self._tokens(m, kept, issued)
-        results = self._requantize(m, kept, begin, acc)
+        results = self._requantize(m, kept, begin, parameters, acc)
         m.d.comb += operand.o.ready.eq(tokens[_RESULTS].word & with_second)
         combined = self._combine(m, kept, with_second, tokens[_RESULTS].part, results, operand)
         self._write(m, kept, begin, tokens, results, combined)
@@ -118,8 +117,11 @@ class ResultStage(wiring.Component):
             m.d.sync += busy.eq(0)
         return begin
 
-    def _issue(self, m: Module, kept, begin: Value, with_second: Value, operand: SecondOperand):
+    def _issue(
+        self, m: Module, kept, begin: Value, parameters: ParameterMemory, operand: SecondOperand
+    ):
         """Begin parts of words of sums; returns the token and the sums of this cycle."""
+        with_second = kept.tables & kept.second
         m.submodules.sums = sums = CreditFifo(self.word, self.sums)
         m.submodules.loops = loops = OutputLoops()
         set_counts(m, loops, kept)
@@ -137,10 +139,10 @@ class ResultStage(wiring.Component):
             issue.eq(
                 working
                 & sums.o.valid
-                & (~fresh | self.parameters.ready)
+                & (~fresh | parameters.ready)
                 & (~first | ~with_second | operand.available)
             ),
-            self.parameters.take.eq(issue & fresh),
+            parameters.take.eq(issue & fresh),
             operand.claim.eq(issue & first & with_second),
             sums.o.ready.eq(issue & last),
             loops.load.eq(begin),
@@ -172,14 +174,16 @@ class ResultStage(wiring.Component):
                     m.d.sync += tokens[n].eq(0)
         return tokens
 
-    def _requantize(self, m: Module, kept, begin: Value, acc) -> list[Value]:
+    def _requantize(
+        self, m: Module, kept, begin: Value, parameters: ParameterMemory, acc
+    ) -> list[Value]:
         """The results of all lanes, _RESULTS cycles later."""
         m.d.comb += [
-            self.parameters.load.eq(begin),
-            self.parameters.first.eq(kept.parameter),
-            self.parameters.groups.eq(kept.groups),
+            parameters.load.eq(begin),
+            parameters.first.eq(kept.parameter),
+            parameters.groups.eq(kept.groups),
         ]
-        wiring.connect(m, wiring.flipped(self.parameter_write), self.parameters.write)
+        wiring.connect(m, wiring.flipped(self.parameter_write), parameters.write)
         rounding = rounding_of(m, "rounding", kept.shift, kept.half_even, kept.low, kept.high)
         sums = datum(self.word, "acc_now")
         m.d.sync += sums.eq(acc)
@@ -188,7 +192,7 @@ class ResultStage(wiring.Component):
             m.submodules[f"lane{n}"] = lane = RequantLane(signed(32))
             m.d.comb += [
                 lane.acc.eq(sums[n]),
-                lane.parameters.eq(self.parameters.records[n]),
+                lane.parameters.eq(parameters.records[n]),
                 lane.rounding.eq(rounding),
             ]
             results.append(lane.o)
@@ -230,5 +234,5 @@ class ResultStage(wiring.Component):
             writer.results.as_value().eq(Cat(results)),
             writer.combined.eq(combined),
         ]
-        settled = ResultWriter.LATENCY + FeatureMemory.VISIBLE
+        settled = ResultWriter.LATENCY + VISIBLE
         m.d.comb += self.finished.eq(delayed(m, token.all, settled, "finish"))

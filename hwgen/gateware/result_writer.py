@@ -7,9 +7,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..descriptors import EngineShape
-from .banked import write_port
 from .counter import datum, delayed
 from .descriptor_layout import RESULT
+from .feature_ports import write_port
 from .output_walk import OutputLoops, RingPlace, set_counts, set_place
 from .runtime_requantizer import RESULT_BITS
 from .streams import beats_of

@@ -7,9 +7,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..descriptors import BANKS, EngineShape
-from .banked import FeatureMemory, read_port
 from .counter import delayed, index_shape
 from .descriptor_layout import RESULT
+from .feature_ports import READ_LATENCY, read_port
 from .fifo import CreditFifo
 from .output_walk import OutputLoops, RingPlace, set_counts, set_place
 
@@ -35,7 +35,7 @@ class SecondOperand(wiring.Component):
     first one after ``load``; one a cycle.
     """
 
-    LATENCY = RingPlace.LATENCY + 1 + FeatureMemory.LATENCY + 1
+    LATENCY = RingPlace.LATENCY + 1 + READ_LATENCY + 1
 
     def __init__(self, shape: EngineShape, depth: int) -> None:
         self.shape, self.depth = shape, depth
@@ -82,7 +82,7 @@ class SecondOperand(wiring.Component):
             read.eq(self.port.en & self.port.ready),
             asked.o.ready.eq(read),
             words.take.eq(read),
-            words.push.eq(delayed(m, read, FeatureMemory.LATENCY, "came")),
+            words.push.eq(delayed(m, read, READ_LATENCY, "came")),
             words.data.eq(self.port.data),
         ]
         wiring.connect(m, words.o, wiring.flipped(self.o))

@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..descriptors import TRANSFER, EngineShape
 from .axi import LAYER_BITS, REQUEST, write_beat
-from .banked import FeatureMemory, read_port
 from .counter import datum, delayed
 from .descriptor_layout import layout
+from .feature_ports import READ_LATENCY, read_port
 from .fifo import CreditFifo
 from .rows import AHEAD, RowWalker, row_layout
 from .streams import connect
@@ -39,7 +39,7 @@ class StoreUnit(wiring.Component):
     row to row too.
     """
 
-    READ = 2 + FeatureMemory.LATENCY + 1
+    READ = 2 + READ_LATENCY + 1
 
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
@@ -82,7 +82,7 @@ class StoreUnit(wiring.Component):
     def _read(self, m: Module, rows: CreditFifo) -> None:
         """Reads into a queue with room for those under way."""
         row, port, bus = rows.o.payload, self.features, self.shape.bus_bytes
-        m.submodules.beats = beats = CreditFifo(write_beat(bus), FeatureMemory.LATENCY + 5)
+        m.submodules.beats = beats = CreditFifo(write_beat(bus), READ_LATENCY + 5)
         connect(m, beats.o, wiring.flipped(self.data))
         take, first = Signal(name="take"), Signal(name="first_beat", init=1)
         left, left_now = datum(row.beats.shape(), "left"), Signal.like(row.beats, name="left_now")
@@ -115,7 +115,7 @@ class StoreUnit(wiring.Component):
                 strb.eq(Mux(first, from_skip, ~0) & Mux(last, to_end, ~0)),
             ]
         m.d.comb += [
-            beats.push.eq(delayed(m, en & port.ready, FeatureMemory.LATENCY, "read")),
-            beats.data.strb.eq(delayed(m, strb, FeatureMemory.LATENCY, "read_strb", data=True)),
+            beats.push.eq(delayed(m, en & port.ready, READ_LATENCY, "read")),
+            beats.data.strb.eq(delayed(m, strb, READ_LATENCY, "read_strb", data=True)),
             beats.data.data.eq(port.data[: 8 * bus]),
         ]

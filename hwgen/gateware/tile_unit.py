@@ -8,9 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..descriptors import BANKS, COMPUTE, LEVELS, OUTPUT_LEVELS, EngineShape
 from .axi import LAYER_BITS
-from .banked import FeatureMemory, read_port, write_port
+from .banked import FeatureMemory
 from .combine import table_port
 from .descriptor_layout import layout
+from .feature_ports import read_port, write_port
 from .parameters import parameter_port
 from .result import ResultStage
 from .streams import connect

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from hwgen.descriptors import BANKS, RECORD, TABLE_WORDS, EngineShape, Target
-from hwgen.gateware.banked import FeatureMemory
+from hwgen.gateware.feature_ports import READ_LATENCY
 
 from .pysim import pattern
 
@@ -131,11 +131,11 @@ class FeatureModel:
         return process
 
     def read_process(self, port: Any) -> Any:
-        """Answers a read client FeatureMemory.LATENCY cycles later."""
+        """Answers a read client READ_LATENCY cycles later."""
 
         async def process(ctx: Any) -> None:
             willing, cycle = pattern(self.gaps, self.seed + 1), 0
-            coming: deque[int | None] = deque([None] * (FeatureMemory.LATENCY - 1))
+            coming: deque[int | None] = deque([None] * (READ_LATENCY - 1))
             rng = Random(self.seed)
             while True:
                 ready = next(willing)
