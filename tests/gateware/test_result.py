@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from amaranth.hdl import Module, Value, signed
+from amaranth.hdl import Module, ResetInserter, Signal, Value, signed
 from amaranth.lib import wiring
 
 from hwgen.descriptors import BANKS, COMPUTE, RECORD, EngineShape
@@ -187,6 +187,39 @@ def test_commands_back_to_back(name: str) -> None:
             bench.check(commands, await bench.play(ctx, commands, sums, offers, banks))
 
     run(bench.stage, process)
+
+
+def test_a_reset_begins_anew() -> None:
+    """In the midst of everything."""
+    bench, reset = Bench(SHAPES["4x4x32"], 6), Signal(name="reset")
+    stage = bench.stage
+
+    async def process(ctx: Any) -> None:
+        await bench.load(ctx)
+        for cycles in range(20, 60, 7):
+            kind = KINDS[cycles % 4]
+            first = random_command(
+                bench.rng, bench.shape, bench.parameters, kind, ORDERS[0], (4, 4, 2)
+            )
+            image = int.from_bytes(COMPUTE.pack(first.fields), "little")
+            ctx.set(Value.cast(stage.command.payload), image)
+            ctx.set(stage.second.ready, 1)
+            for port in (stage.command.valid, stage.take, stage.push):
+                ctx.set(port, 1)
+            for _ in range(cycles):
+                if not ctx.get(stage.room):
+                    ctx.set(stage.take, 0)
+                    ctx.set(stage.push, 0)
+                await ctx.tick()
+            for port in (stage.command.valid, stage.take, stage.push):
+                ctx.set(port, 0)
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
+            commands = commands_of(bench, 3)
+            bench.check(commands, await bench.play(ctx, commands))
+
+    run(ResetInserter(reset)(stage), process)
 
 
 @pytest.mark.parametrize("seed", range(3))
