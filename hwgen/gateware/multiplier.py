@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import ClockSignal, Instance, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.hdl import (
+    Cat,
+    ClockSignal,
+    Instance,
+    Module,
+    Mux,
+    Shape,
+    Signal,
+    Value,
+    signed,
+    unsigned,
+)
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -151,6 +162,57 @@ class WideMultiplier(wiring.Component):
         product = datum(self.shape, "product")
         m.d.sync += product.eq(total)
         m.d.comb += self.p.eq(product)
+        return m
+
+
+class MultiplyAdd(wiring.Component):
+    """``a * b + c``, operands of up to two limbs, one addition in each stage.
+
+    Parameters
+    ----------
+    a, b, c : shapes of the operands, all signed; out : of the result.
+
+    Members
+    -------
+    a, b, c (in), p (out). ``c`` belongs to the operands of ``AHEAD`` cycles before.
+
+    Latency ``LATENCY`` cycles from a and b, initiation interval 1. No enable.
+    """
+
+    AHEAD = Multiplier.LATENCY
+    LATENCY = AHEAD + 2
+
+    def __init__(self, a: Shape, b: Shape, c: Shape, out: Shape) -> None:
+        self.shapes = [Shape.cast(shape) for shape in (a, b, c, out)]
+        for shape in self.shapes:
+            if not shape.signed:
+                raise ValueError(f"operand {shape} is not signed")
+        for shape in self.shapes[:2]:
+            if not LIMB + 1 < shape.width <= 2 * LIMB + 1:
+                raise ValueError(f"an operand of {shape.width} bits has not two limbs")
+        super().__init__({"a": In(a), "b": In(b), "c": In(c), "p": Out(out)})
+
+    def elaborate(self, platform):
+        m = Module()
+        out = self.shapes[3]
+        parts = {}
+        for i, (_, a) in enumerate(_limbs(self.a, self.shapes[0])):
+            for j, (_, b) in enumerate(_limbs(self.b, self.shapes[1])):
+                part = Multiplier(a.shape(), b.shape())
+                m.submodules[f"part{i}_{j}"] = part
+                m.d.comb += [part.a.eq(a), part.b.eq(b)]
+                parts[i, j] = part.p
+        # The lowest product ends where the highest begins: together they are one number.
+        ends = Cat(parts[0, 0], parts[1, 1]).as_signed()
+        crossed = parts[0, 1] + parts[1, 0]
+        with_c, middle = datum(out, "with_c"), datum(crossed.shape(), "middle")
+        total = datum(out, "total")
+        m.d.sync += [
+            with_c.eq(ends + self.c),
+            middle.eq(crossed),
+            total.eq(with_c + (middle << LIMB)),
+        ]
+        m.d.comb += self.p.eq(total)
         return m
 
 

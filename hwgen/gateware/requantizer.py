@@ -168,20 +168,25 @@ class Requantizer(wiring.Component):
         if p.pivot is None or p.below is None:
             late = delayed(m, bias, cycles, f"{name}_bias", data=True)
             return late.as_signed() if shape_of(p.bias).signed else late
-        return bias_of_side(m, name, acc, given, shape_of([*p.bias, *p.below]))
+        return bias_of_side(m, name, acc, given, shape_of([*p.bias, *p.below]), cycles)
 
 
 def bias_of_side(
-    m: Module, name: str, acc: Value, given: Mapping[str, Value] | data.View, shape: Shape
+    m: Module,
+    name: str,
+    acc: Value,
+    given: Mapping[str, Value] | data.View,
+    shape: Shape,
+    cycles: int,
 ) -> Value:
-    """``bias``, or ``below`` where acc is below ``pivot``, WideMultiplier.LATENCY cycles later."""
+    """``bias``, or ``below`` where acc is below ``pivot``, at least 2 cycles later."""
     under = datum(1, f"{name}_under")
     m.d.sync += under.eq(acc < given["pivot"])
     pair = {key: datum(shape, f"{name}_{key}_kept") for key in ("bias", "below")}
     m.d.sync += [kept.eq(given[key]) for key, kept in pair.items()]
     chosen = datum(shape, f"{name}_chosen")
     m.d.sync += chosen.eq(Mux(under, pair["below"], pair["bias"]))
-    late = delayed(m, chosen, WideMultiplier.LATENCY - 2, f"{name}_bias", data=True)
+    late = delayed(m, chosen, cycles - 2, f"{name}_bias", data=True)
     return late.as_signed() if shape.signed else late
 
 

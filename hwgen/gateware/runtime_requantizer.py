@@ -12,7 +12,7 @@ from ..descriptors import RECORD
 from ..numeric.types import Rounding
 from .counter import datum, delayed
 from .descriptor_layout import layout
-from .multiplier import WideMultiplier
+from .multiplier import MultiplyAdd
 from .requantizer import bias_of_side, clamped, raised
 
 BIASED = 65
@@ -116,7 +116,7 @@ class RequantLane(wiring.Component):
 
     Parameters
     ----------
-    acc : shape of an accumulator, of 33 bits at most.
+    acc : shape of an accumulator, of 19 to 33 bits.
 
     Members
     -------
@@ -125,7 +125,7 @@ class RequantLane(wiring.Component):
     Latency ``LATENCY`` cycles, initiation interval 1, never stalls.
     """
 
-    LATENCY = WideMultiplier.LATENCY + 1 + ShiftRoundClamp.LATENCY
+    LATENCY = MultiplyAdd.LATENCY + ShiftRoundClamp.LATENCY
 
     def __init__(self, acc: Shape) -> None:
         if acc.width > BIASED - RESULT_BITS:
@@ -143,15 +143,14 @@ class RequantLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         given = self.parameters
-        m.submodules.mul = mul = WideMultiplier(self.acc_shape, given.mult.shape())
+        bias, biased = given.bias.shape(), signed(BIASED)
+        m.submodules.mul = mul = MultiplyAdd(self.acc_shape, given.mult.shape(), bias, biased)
         m.submodules.shift = shift = ShiftRoundClamp()
-        biased = datum(signed(BIASED), "biased")
-        bias = bias_of_side(m, "side", self.acc, given, given.bias.shape())
-        m.d.sync += biased.eq(mul.p + bias)
         m.d.comb += [
             mul.a.eq(self.acc),
             mul.b.eq(given.mult),
-            shift.value.eq(biased),
+            mul.c.eq(bias_of_side(m, "side", self.acc, given, bias, MultiplyAdd.AHEAD)),
+            shift.value.eq(mul.p),
             shift.rounding.eq(self.rounding),
             self.o.eq(shift.o),
         ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
-from hwgen.gateware.multiplier import Multiplier, WideMultiplier
+from hwgen.gateware.multiplier import Multiplier, MultiplyAdd, WideMultiplier
 from tests.helpers.streams import run
 
 SHAPES = [unsigned(1), signed(1), unsigned(2), signed(8), unsigned(17), signed(18), unsigned(18)]
@@ -48,3 +48,33 @@ def test_a_product_each_cycle_after_the_latency(kind: type, a: Shape, b: Shape) 
                 assert ctx.get(multiplier.p) == pairs[of][0] * pairs[of][1]
 
     run(multiplier, process)
+
+
+@pytest.mark.parametrize(("a", "b"), [(19, 19), (32, 32), (33, 32), (35, 20), (35, 35)])
+def test_a_product_and_a_sum_each_cycle(a: int, b: int) -> None:
+    """The summand comes later than the factors; the result has no bit more than it needs."""
+    rng, shapes = Random(a * b), [signed(a), signed(b), signed(a + b - 1), signed(a + b)]
+    unit = MultiplyAdd(*shapes)
+    cases = [[operands(rng, shape) for shape in shapes[:3]] for _ in range(60)]
+    cases += [[x, y, z] for x in ends(shapes[0]) for y in ends(shapes[1]) for z in ends(shapes[2])]
+
+    async def process(ctx: Any) -> None:
+        for cycle, (x, y, _) in enumerate(cases):
+            ctx.set(unit.a, x)
+            ctx.set(unit.b, y)
+            if cycle >= MultiplyAdd.AHEAD:
+                ctx.set(unit.c, cases[cycle - MultiplyAdd.AHEAD][2])
+            await ctx.tick()
+            of = cycle + 1 - MultiplyAdd.LATENCY
+            if of >= 0:
+                x, y, z = cases[of]
+                assert ctx.get(unit.p) == x * y + z
+
+    run(unit, process)
+
+
+def test_a_product_and_a_sum_refuse() -> None:
+    with pytest.raises(ValueError, match=r"operand unsigned\(32\) is not signed"):
+        MultiplyAdd(unsigned(32), signed(32), signed(64), signed(65))
+    with pytest.raises(ValueError, match="an operand of 18 bits has not two limbs"):
+        MultiplyAdd(signed(32), signed(18), signed(64), signed(65))
