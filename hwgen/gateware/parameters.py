@@ -54,13 +54,14 @@ class ParameterMemory(wiring.Component):
     write : see parameter_port; not for words that are in use or read ahead.
     load (in): begin with word ``first`` (in), the first of ``groups`` (in); these stay.
     ready (out): the next group is there. take (in): it comes to ``records`` (out), where it is
-    from the next cycle on.
+    from ``TAKE`` cycles later on.
 
     The group is ready ``LATENCY + reads`` cycles after ``load`` or after ``take`` of the one
     before; after the last group the first one follows.
     """
 
     LATENCY = 2
+    TAKE = 2
 
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
@@ -107,7 +108,8 @@ class ParameterMemory(wiring.Component):
         with m.Elif(come & asked.last):
             m.d.sync += filled.eq(1)
         records = datum(RECORD.size * self.shape.pe, "in_use")
-        with m.If(self.take):
+        # Thousands of registers are enabled by one of their own.
+        with m.If(delayed(m, self.take, self.TAKE - 1, "taken")):
             m.d.sync += records.eq(ahead)
         m.d.comb += self.records.as_value().eq(records)
         return m

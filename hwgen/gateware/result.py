@@ -27,7 +27,7 @@ from .streams import positive
 SECONDS = 8
 """Words of the second operand that may be read ahead: as many as are under way, and some."""
 
-_RESULTS = 1 + RequantLane.LATENCY
+_RESULTS = ParameterMemory.TAKE + RequantLane.LATENCY
 """Cycles from the begin of a part to the results of its first requantizers."""
 _COMBINED = _RESULTS + TableCombine.LATENCY
 """The same for the second ones."""
@@ -185,8 +185,8 @@ class ResultStage(wiring.Component):
         ]
         wiring.connect(m, wiring.flipped(self.parameter_write), parameters.write)
         rounding = rounding_of(m, "rounding", kept.shift, kept.half_even, kept.low, kept.high)
-        sums = datum(self.word, "acc_now")
-        m.d.sync += sums.eq(acc)
+        late = delayed(m, acc, ParameterMemory.TAKE, "acc", data=True)
+        sums = data.View(self.word, late)
         results = []
         for n in range(self.shape.pe):
             m.submodules[f"lane{n}"] = lane = RequantLane(signed(32))

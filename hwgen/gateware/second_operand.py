@@ -92,6 +92,9 @@ class SecondOperand(wiring.Component):
     def _claims(self, m: Module, came) -> None:
         """Words that are there or come in this cycle, those spoken for left out."""
         free = Signal(index_shape(self.depth + 1), name="free")
+        # A register of its own, since parts of words begin with it.
         with m.If(came != self.claim):
-            m.d.sync += free.eq(Mux(came, free + 1, free - 1))
-        m.d.comb += self.available.eq(free != 0)
+            m.d.sync += [
+                free.eq(Mux(came, free + 1, free - 1)),
+                self.available.eq(came | (free != 1)),
+            ]
