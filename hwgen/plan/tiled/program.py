@@ -22,7 +22,6 @@ from .tiling import Situation, Tiling, tiles
 
 AHEAD = 2
 """Tiles ahead of which their operands are loaded."""
-FEATURE_PIECE = 16
 EXTERNAL_PIECE = 64
 
 
@@ -372,8 +371,8 @@ class _Emission:
         sizes = {target.name: size for target, size in names.items()}
         sizes |= {f"bank{n}": shape.bank_bytes for n in range(BANKS)}
         sizes["external"] = writer._data_bytes + EXTERNAL_PIECE
-        pieces = dict.fromkeys(sizes, 1) | {f"bank{n}": FEATURE_PIECE for n in range(BANKS)}
-        pieces["external"] = EXTERNAL_PIECE
+        # Rows follow each other at any byte: larger pieces would belong to two of them.
+        pieces = dict.fromkeys(sizes, 1) | {"external": EXTERNAL_PIECE}
         self.board = Scoreboard(sizes, pieces)
         self.written = -1
         self.out: list[Values] = []

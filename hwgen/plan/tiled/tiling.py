@@ -12,8 +12,11 @@ from ...errors import UserError
 from .loops import Range, Taps, Tile, beats, taps_of
 from .tasks import Stored, Task
 
-OVERHEAD = 40
-"""Cycles about a tile in which nothing is multiplied: filling and draining the pipeline."""
+OVERHEAD = 12
+"""Cycles about a tile in which nothing is multiplied."""
+EARLY = 4
+"""A block of weights of at most one part in so many of their memory usually finds a place while the
+task before is at work, so that nobody waits for it."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,9 @@ def _best(s: Situation, room: int, weights_outer: bool) -> Iterator[Tiling]:
         return
     spatial = -(-height // rows) * -(-width // columns)
     cycles, read = _cost(s, rows, columns, spatial, parts, weights_outer, buffers)
+    if has_weights:
+        late = np.maximum(0, groups * words - shape.weight_words // EARLY)
+        cycles = cycles + late * shape.weight_bytes / shape.bus_bytes
     cycles, read = np.where(fits, cycles, np.inf), np.where(fits, read, np.inf)
     n = np.lexsort((np.asarray(need), read, cycles))[0]
     size = {name: int(values[n]) for name, values in buffers.items()}
