@@ -495,8 +495,8 @@ MUTATIONS = (
     Mutation(
         "parameters of the first group for every group",
         GATES + "parameters.py",
-        "next_group.eq(Mux(group == self.groups - 1, 0, group + 1))",
-        "next_group.eq(Mux(group == self.groups - 1, 0, group))",
+        "[next_group.eq(group + 1), next_word.eq(word + 1)]",
+        "[next_group.eq(group + 1), next_word.eq(word)]",
         RESULTS,
     ),
     Mutation(

@@ -128,7 +128,7 @@ class ParameterMemory(wiring.Component):
         ]
 
     def _address(self, row: Value, word: Value) -> Value:
-        return Cat(row[: (self.reads - 1).bit_length()], word[: len(self.write.word)])
+        return Cat(row[: (self.reads - 1).bit_length()], word)
 
     def _ask(self, m: Module, memory: SimpleDualPort):
         """Ask for the rows of a group, from ``load`` or ``take`` on; returns which it is now."""
@@ -137,6 +137,8 @@ class ParameterMemory(wiring.Component):
         next_row = datum(asked.row.shape(), "next_row")
         group = Signal(self.groups.shape(), name="group")
         next_group = datum(self.groups.shape(), "next_group")
+        word = Signal(self.write.word.shape(), name="word")
+        next_word = datum(word.shape(), "next_word")
         m.d.comb += [
             start.eq(self.load | self.take),
             group.eq(Mux(self.load, 0, next_group)),
@@ -144,13 +146,16 @@ class ParameterMemory(wiring.Component):
             asked.row.eq(Mux(start, 0, next_row)),
             asked.last.eq(asked.row == self.reads - 1),
             memory.r_en.eq(asked.valid),
-            memory.r_addr.eq(self._address(asked.row, self.first + group)),
+            word.eq(Mux(self.load, self.first, next_word)),
+            memory.r_addr.eq(self._address(asked.row, word)),
         ]
         m.d.sync += [running.eq(asked.valid & ~asked.last), next_row.eq(asked.row + 1)]
         with m.If(self.load):
-            m.d.sync += next_group.eq(0)
+            m.d.sync += [next_group.eq(0), next_word.eq(self.first)]
         with m.If(asked.valid & asked.last):
-            m.d.sync += next_group.eq(Mux(group == self.groups - 1, 0, group + 1))
+            m.d.sync += [next_group.eq(group + 1), next_word.eq(word + 1)]
+            with m.If(group == self.groups - 1):
+                m.d.sync += [next_group.eq(0), next_word.eq(self.first)]
         return asked
 
 

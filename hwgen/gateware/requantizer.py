@@ -285,6 +285,6 @@ def greater(a: Value, b: Value) -> Value:
     return Cat(a[:-1], ~a[-1]) > Cat(b[:-1], ~b[-1])
 
 
-def clamped(value: Value, low: Value | int, high: Value | int) -> Value:
+def clamped(value: Value, low: int, high: int) -> Value:
     """The nearest value in ``low..high``."""
     return Mux(value < low, low, Mux(value > high, high, value))

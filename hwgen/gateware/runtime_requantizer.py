@@ -13,7 +13,7 @@ from ..numeric.types import Rounding
 from .counter import datum, delayed
 from .descriptor_layout import layout
 from .multiplier import MultiplyAdd
-from .requantizer import bias_of_side, clamped, raised
+from .requantizer import bias_of_side, raised
 
 BIASED = 65
 """Bits of the sum of a product of up to 33 x 32 bits and a bias of 64 bits."""
@@ -60,11 +60,11 @@ class ShiftRoundClamp(wiring.Component):
     -------
     value (in), rounding (in): see rounding_of; o (out).
 
-    Latency ``LATENCY`` cycles: two halves of the shift, rounded, clamped; initiation interval 1.
-    The rounding is to stay while values are in the pipeline.
+    Latency ``LATENCY`` cycles: two halves of the shift, rounded, compared, clamped; initiation
+    interval 1. The rounding is to stay while values are in the pipeline.
     """
 
-    LATENCY = 4
+    LATENCY = 5
 
     def __init__(self) -> None:
         super().__init__(
@@ -99,14 +99,14 @@ class ShiftRoundClamp(wiring.Component):
 
         over = delayed(m, ones & zeros, 2, "over", data=True)
         under = delayed(m, negative, 1, "under", data=True)
+        too_low, too_high = datum(1, "too_low"), datum(1, "too_high")
+        m.d.sync += [
+            too_low.eq(Mux(over, under, rounded < rounding.low)),
+            too_high.eq(Mux(over, ~under, rounded > rounding.high)),
+        ]
+        within = delayed(m, rounded[:RESULT_BITS], 1, "within", data=True)
         result = datum(signed(RESULT_BITS), "result")
-        m.d.sync += result.eq(
-            Mux(
-                over,
-                Mux(under, rounding.low, rounding.high),
-                clamped(rounded, rounding.low, rounding.high),
-            )
-        )
+        m.d.sync += result.eq(Mux(too_low, rounding.low, Mux(too_high, rounding.high, within)))
         m.d.comb += self.o.eq(result)
         return m
 

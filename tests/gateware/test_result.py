@@ -284,7 +284,7 @@ def test_cycles(name: str) -> None:
     shape = SHAPES[name]
     bench = Bench(shape, 1)
     stage, rng = bench.stage, bench.rng
-    assert (stage.LATENCY, stage.TABLE_LATENCY, stage.START_SECOND) == (11, 22, 10)
+    assert (stage.LATENCY, stage.TABLE_LATENCY, stage.START_SECOND) == (12, 24, 10)
 
     async def process(ctx: Any) -> None:
         await bench.load(ctx)
