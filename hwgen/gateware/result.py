@@ -218,15 +218,12 @@ class ResultStage(wiring.Component):
     def _write(self, m: Module, kept, begin: Value, tokens, results, combined) -> None:
         m.submodules.writer = writer = ResultWriter(self.shape)
         wiring.connect(m, writer.port, wiring.flipped(self.result))
-        ends = (_COMBINED, _RESULTS)
-        soon, now = (
-            Mux(kept.tables, tokens[ends[0] - ahead], tokens[ends[1] - ahead])
-            for ahead in (RingPlace.LATENCY, 0)
-        )
         token, coming = Signal(TOKEN, name="here"), Signal(TOKEN, name="coming")
+        for chosen, ahead in ((token, 0), (coming, RingPlace.LATENCY)):
+            # Chosen a cycle before, by one of two registers.
+            with_tables, without = (tokens[end - ahead - 1] for end in (_COMBINED, _RESULTS))
+            m.d.sync += chosen.eq(Mux(kept.tables, with_tables, without))
         m.d.comb += [
-            token.eq(now),
-            coming.eq(soon),
             writer.load.eq(begin),
             writer.descriptor.eq(kept),
             writer.token.eq(token),
