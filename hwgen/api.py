@@ -178,6 +178,12 @@ def run(
     has no inner edges. Raises UserError.
     """
     if real:
+        if graph.without_reals:
+            raise UserError(
+                "real outputs are not known: arithmetic behind the last integers is left out",
+                layer=graph.without_reals[0],
+                hint="take integers, or end the model with a quantizer",
+            )
         inputs = {t.name: _quantized(t, inputs.get(t.name)) for t in graph.inputs}
     if engine == "c":
         if edges:

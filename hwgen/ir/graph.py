@@ -29,7 +29,8 @@ class Graph:
     """A quantized network: inputs, nodes in topological order, names of the output edges.
 
     Graphs are values: passes make new ones. ``notes`` are sentences for the reader about what
-    the importer did (a dropped softmax, an assumed input type).
+    the importer did (a dropped softmax, an assumed input type). ``without_reals`` are outputs whose
+    real numbers the types do not say: arithmetic behind them was left out.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
+    without_reals: tuple[str, ...] = field(default=())
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:

@@ -22,11 +22,14 @@ SCHEMA = 1
 
 def graph_to_json(graph: Graph) -> dict[str, Any]:
     """A graph as one JSON value; ``graph_from_json`` is its inverse."""
+    # Said only where it says something: other files keep their bytes.
+    silent = {"without_reals": list(graph.without_reals)} if graph.without_reals else {}
     return {
         "format": FORMAT,
         "schema": SCHEMA,
         "name": graph.name,
         "notes": list(graph.notes),
+        **silent,
         "inputs": [
             {"name": t.name, "shape": list(t.shape), "type": t.type.to_json()} for t in graph.inputs
         ],
@@ -55,7 +58,7 @@ def graph_from_json(obj: Any) -> Graph:
     _check(isinstance(obj, dict), "$", "expected an object")
     _check(obj.get("format") == FORMAT, "format", f'expected "{FORMAT}"')
     _check(obj.get("schema") == SCHEMA, "schema", f"this version reads schema {SCHEMA}")
-    known = {"format", "schema", "name", "notes", "inputs", "layers", "outputs"}
+    known = {"format", "schema", "name", "notes", "without_reals", "inputs", "layers", "outputs"}
     for key in obj:
         _check(key in known, key, f"unknown key; a model has {', '.join(sorted(known))}")
     name = _text(obj, "name", "name")
@@ -65,7 +68,9 @@ def graph_from_json(obj: Any) -> Graph:
     _check(all(isinstance(o, str) for o in outputs), "outputs", "expected names of layers")
     notes = tuple(_list(obj, "notes")) if "notes" in obj else ()
     _check(all(isinstance(n, str) for n in notes), "notes", "expected sentences")
-    return Graph(name, inputs, nodes, outputs, notes).verify()
+    silent = tuple(_list(obj, "without_reals")) if "without_reals" in obj else ()
+    _check(set(silent) <= set(outputs), "without_reals", "expected names of outputs")
+    return Graph(name, inputs, nodes, outputs, notes, silent).verify()
 
 
 def load_json(path: Path) -> Graph:
