@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except MemoryError as error:
         reason = f" ({error})" if str(error) else ""
-        print(f"hwgen: not enough memory{reason}; give fewer frames", file=sys.stderr)
+        print(f"hwgen: not enough memory{reason}", file=sys.stderr)
         return 2
 
 

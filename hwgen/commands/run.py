@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         raise UserError("--output and --edges are the same file", file=arguments.output)
     inputs = _named_inputs(graph, arguments.input)
     edges = arguments.edges is not None
+    if edges and arguments.engine == "c":
+        raise UserError("--engine c gives outputs only", hint="leave out --edges")
     try:
         with output.bar("frames") as progress:
             values = api.run(graph, inputs, arguments.float, edges, progress, arguments.engine)
@@ -44,6 +46,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         # With several inputs the message names the input.
         file = arguments.input[0].rpartition("=")[2]
         raise (error.within(file) if len(arguments.input) == 1 else error) from None
+    except MemoryError as error:
+        raise UserError(f"not enough memory for its frames ({error})", file=arguments.model,
+                        hint="give fewer frames") from None  # fmt: skip
     outputs = {name: values[name] for name in graph.outputs}
     files = {arguments.output: outputs if len(outputs) > 1 else outputs[graph.outputs[0]]}
     if arguments.edges is not None:

@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import UserError
 from ..ir import Graph, load_json
 from ..numeric import QType
+from .limits import check_edges
 
 __all__ = ["IMPORTERS", "RUNTIMES", "Importer", "Options", "Source", "load"]
 
@@ -172,9 +173,12 @@ def load(
         for field, name in options.given().items():
             if field not in importer.takes:
                 raise UserError(f"{name} was given, but a file of this format says its own")
-        return importer.read(source, options)
+        return check_edges(importer.read(source, options))
     except UserError as error:
         raise error.within(path) from None
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        raise UserError(f"there is not enough memory to read it{reason}", file=path) from None
     except OSError as error:
         raise UserError(f"can not be read ({error.strerror or error})", file=path) from None
 

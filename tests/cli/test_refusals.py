@@ -132,6 +132,27 @@ def test_arrays(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_options_that_do_not_go_together(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = tmp_path / "x.npy"
+    np.save(x, np.zeros((28, 28, 1), np.uint8))
+    given = ("run", MODEL, "--input", x, "--output", tmp_path / "y.npy")
+    message = refused(capsys, *given, "--engine", "c", "--edges", tmp_path / "e.npz")
+    assert "--edges" in message and "x.npy" not in message
+
+    def full(*arguments: object) -> None:
+        raise MemoryError("no more")
+
+    monkeypatch.setattr("hwgen.api.execute", full)
+    message = refused(capsys, *given)
+    assert "not enough memory for its frames (no more); give fewer frames" in message
+    monkeypatch.setattr("hwgen.importers.check_edges", full)
+    message = refused(capsys, "inspect", MODEL)
+    assert "mnist_cnn.h5: there is not enough memory to read it" in message
+    assert "frames" not in message
+
+
 def test_labelled_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     x = np.zeros((3, 28, 28), np.uint8)

@@ -1,0 +1,37 @@
+"""How much one tensor may hold: what a file asks for is checked before memory is taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..errors import UserError
+from ..ir import Graph
+
+MAX_ELEMENTS = 1 << 24
+"""Of an edge, and of a constant that is computed while reading: 128 MiB as 64-bit integers."""
+
+
+def check_elements(shape: Iterable[int], what: str) -> None:
+    """Raises UserError where a tensor of that shape would be larger than any that is supported;
+    ``what`` it is, as a subject: "its output"."""
+    # Python's integers do not overflow, whatever numbers a file holds.
+    sizes = [int(n) for n in shape]
+    count = 1
+    for n in sizes:
+        count *= n
+    if count > MAX_ELEMENTS:
+        raise UserError(
+            f"{what} of shape {sizes} would have {count} elements, "
+            f"at most {MAX_ELEMENTS} are supported"
+        )
+
+
+def check_edges(graph: Graph) -> Graph:
+    """The graph itself. Raises UserError naming the layer of an edge that is too large."""
+    inputs = {tensor.name for tensor in graph.inputs}
+    for name, tensor in graph.tensors.items():
+        try:
+            check_elements(tensor.shape, "the input" if name in inputs else "its output")
+        except UserError as error:
+            raise UserError(error.reason, layer=name) from None
+    return graph
