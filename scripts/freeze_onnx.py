@@ -47,7 +47,10 @@ def runner(path: Path) -> Callable[[dict[str, Array]], Array]:
         return lambda inputs: execute_onnx(model, inputs)[output]
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    # On x86-64 int8 would else become uint8, and some operators would be left in float32.
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.qdqisint8allowed", "1")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda inputs: session.run(None, inputs)[0]
 
 

@@ -72,6 +72,10 @@ class Qdq(Builder):
         s, z = self.type(scale, zero)
         return self.node("DequantizeLinear", self.node("QuantizeLinear", x, s, z), s, z)
 
+    def stored(self, x: str, scale: float, zero: int) -> str:
+        """QuantizeLinear alone, at the end."""
+        return self.node("QuantizeLinear", x, *self.type(scale, zero))
+
     def weights(self, shape: tuple[int, ...], axis: int, zero: int = 0) -> tuple[str, Any]:
         """Dequantized weights; a scale for each output channel, or one and a zero point."""
         kind = np.int8 if zero == 0 else np.uint8
@@ -94,12 +98,12 @@ class Qdq(Builder):
                          self.constant(scale), zeros, axis=0)  # fmt: skip
 
     def conv(self, x: str, x_scale: float, cin: int, cout: int, kernel: int = 3, *,
-             weight_zero: int = 0, **attributes: Any) -> str:  # fmt: skip
+             axes: int = 2, weight_zero: int = 0, **attributes: Any) -> str:  # fmt: skip
         """Conv with a bias, its output still real."""
-        group = attributes.get("group", 1)
-        weights, scale = self.weights((cout, cin // group, kernel, kernel), 0, weight_zero)
+        group, size = attributes.get("group", 1), [kernel] * axes
+        weights, scale = self.weights((cout, cin // group, *size), 0, weight_zero)
         bias = self.bias(np.float32(x_scale) * scale, cout)
-        return self.node("Conv", x, weights, bias, kernel_shape=[kernel] * 2, **attributes)
+        return self.node("Conv", x, weights, bias, kernel_shape=size, **attributes)
 
 
 def qdq_residual() -> Any:
@@ -116,7 +120,7 @@ def qdq_residual() -> Any:
     z = b.conv(z, s[3], 6, 8, 3, strides=[2, 2], pads=[0, 1, 1, 0])
     z = b.quantize(z, s[4], -7)
     z = b.quantize(b.node("GlobalAveragePool", z), s[4] / 3, -7)
-    z = b.node("Flatten", z)
+    z = b.node("Reshape", z, b.constant([1, -1], np.int64))
     weights, scale = b.weights((5, 8), 0)
     z = b.node("Gemm", z, weights, b.bias(s[4] / 3 * scale, 5), transB=1)
     zs, zz = b.type(s[5] / 4, 4)
@@ -143,6 +147,73 @@ def qdq_unsigned() -> Any:
     zs, zz = b.type(s[6] / 2, 127)
     return b.model("x", [1, 4, 8, 10], TensorProto.FLOAT, b.node("QuantizeLinear", z, zs, zz),
                    TensorProto.UINT8)  # fmt: skip
+
+
+def qdq_channels() -> Any:
+    """Arithmetic with a constant for each channel, real and stored, before a quantizer."""
+    b = Qdq(SEED + 5, np.int8)
+    s = [b.scale(0.02) for _ in range(6)]
+    column = (4, 1, 1)
+    x = b.quantize("x", s[0], -3)
+    # One channel falls.
+    z = b.node("Mul", x, b.constant(np.array([0.7, -1.3, 2.1, 0.4]).reshape(column)))
+    z = b.quantize(z, s[1], 5)
+    z = b.node("Add", z, b.constant(b.rng.normal(0, 0.5, column)))
+    z = b.quantize(b.node("Div", z, b.constant([[[0.8]], [[1.7]], [[0.9]], [[1.1]]])), s[2], -9)
+    gamma, beta, mean, variance = (
+        b.constant(v) for v in (b.rng.uniform(0.5, 1.5, 4), b.rng.normal(0, 0.3, 4),
+                                b.rng.normal(0, 0.3, 4), b.rng.uniform(0.5, 2, 4))
+    )  # fmt: skip
+    z = b.node("BatchNormalization", z, gamma, beta, mean, variance)
+    z = b.quantize(b.node("Clip", z, b.constant(-1.7), b.constant(1.9)), s[3], 7)
+    codes = (b.constant(b.rng.integers(-100, 100, column), np.int8) for _ in range(2))
+    add, mul = (b.node("DequantizeLinear", c, *b.type(s[4], 3)) for c in codes)
+    z = b.quantize(b.node("Add", z, add), 1.5 * s[5], -11)
+    z = b.stored(b.node("Mul", z, mul), 2 * s[5], 9)
+    return b.model("x", [1, 4, 4, 5], TensorProto.FLOAT, z, TensorProto.INT8)
+
+
+def qdq_rows() -> Any:
+    """What has rows alone: convolutions, pools, an average, a matrix of the flattened rows."""
+    b = Qdq(SEED + 6, np.int8)
+    s = [b.scale(0.02) for _ in range(6)]
+    x = b.quantize("x", s[0], -3)
+    y = b.quantize(b.conv(x, s[0], 3, 6, axes=1, pads=[1, 1]), s[1], 5)
+    y = b.node("MaxPool", y, kernel_shape=[2], strides=[2])
+    z = b.conv(y, s[1], 6, 4, axes=1, strides=[2], auto_pad="SAME_UPPER")
+    z = b.quantize(b.node("Relu", z), s[2], -128)
+    # Wider padding than the kernel.
+    w = b.quantize(b.conv(y, s[1], 6, 4, 1, axes=1, strides=[2], pads=[1, 2]), s[3], 4)
+    w = b.quantize(b.node("AveragePool", w, kernel_shape=[2], strides=[1]), s[4] / 2, 4)
+    w = b.node("Reshape", w, b.constant([1, -1], np.int64))
+    weights, scale = b.weights((5, 16), 0)
+    w = b.quantize(b.node("Gemm", w, weights, b.bias(s[4] / 2 * scale, 5), transB=1), s[5], 4)
+    z = b.quantize(b.node("GlobalAveragePool", z), s[2] / 2, -7)
+    z = b.node("Reshape", z, b.constant([1, -1], np.int64))
+    weights, scale = b.weights((4, 5), 1)
+    z = b.quantize(b.node("MatMul", z, weights), s[5], 4)
+    z = b.stored(b.node("Add", z, w), s[0], 1)
+    return b.model("x", [1, 3, 14], TensorProto.FLOAT, z, TensorProto.INT8)
+
+
+def qdq_ties() -> Any:
+    """Scales whose sums and products fall between two integers again and again; bounds inside of a
+    type, which ONNX Runtime does not take into its integer operators."""
+    b = Qdq(SEED + 7, np.int8)
+    x = b.quantize("x", 2**-5, 3)
+    codes = b.constant(b.rng.integers(-15, 16, (6, 3, 3, 3)), np.int8)
+    w = b.node("DequantizeLinear", codes, *b.type(2**-4, 0))
+    y = b.node("Relu", b.node("Conv", x, w, kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
+    y = b.quantize(y, 0.05, -5)
+    z = b.node("Conv", x, w, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    z = b.quantize(b.node("Clip", z, b.constant(-1.0), b.constant(2.0)), 2**-5, 7)
+    t = b.quantize(b.node("Add", y, z), 0.1, 9)
+    u = b.quantize(b.node("Relu", b.node("Add", t, y)), 0.2, -15)
+    v = b.quantize(b.node("Mul", t, y), 0.0375, 1)
+    z = b.quantize(b.node("Mul", u, z), 0.0375, -3)
+    z = b.quantize(b.node("Add", v, z), 2**-4, 11)
+    z = b.stored(b.node("AveragePool", z, kernel_shape=[2, 2], strides=[2, 2]), 2**-5, 5)
+    return b.model("x", [1, 3, 6, 8], TensorProto.FLOAT, z, TensorProto.INT8)
 
 
 class QLinear(Builder):
@@ -253,7 +324,10 @@ def qonnx_scaled() -> Any:
 
 
 MODELS: dict[str, Callable[[], Any]] = {
+    "qdq_channels": qdq_channels,
     "qdq_residual": qdq_residual,
+    "qdq_rows": qdq_rows,
+    "qdq_ties": qdq_ties,
     "qdq_unsigned": qdq_unsigned,
     "qlinear": qlinear,
     "qonnx_po2": qonnx_po2,

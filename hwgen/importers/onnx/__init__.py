@@ -10,57 +10,48 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Graph, Tensor
 from ...numeric import QType
-from . import elementwise, linear, qoperator, quantizers, shape, spatial
+from . import elementwise, linear, qdq, qonnx, qoperator, shape, spatial
 from .file import OxNode, is_onnx, read_model
 from .inputs import read_inputs
 from .joins import summed
 from .real import Step
-from .work import Const, Joined, Value, Work
+from .work import Const, Joined, Value, Work, canonical
 
 __all__ = ["is_onnx", "load_onnx"]
 
-_HANDLERS: dict[str, Callable[[Work, OxNode], None]] = {
+Handler = Callable[[Work, OxNode], None]
+
+_STANDARD: dict[str, Handler] = {
     "Add": elementwise.arithmetic("Add"),
     "AveragePool": spatial.average_pool,
     "BatchNormalization": elementwise.batch_normalization,
-    "BipolarQuant": quantizers.bipolar_quant,
     "Cast": shape.cast,
     "Clip": elementwise.clip,
     "Concat": elementwise.concat,
     "Constant": shape.constant,
     "ConstantOfShape": shape.constant_of_shape,
     "Conv": linear.conv,
-    "DequantizeLinear": quantizers.dequantize_linear,
+    "DequantizeLinear": qdq.dequantize_linear,
     "Div": elementwise.arithmetic("Div"),
-    "Dropout": shape.identity,
+    "Dropout": shape.dropout,
     "Flatten": shape.rearranged(shape.flatten),
     "Gather": shape.gather,
     "Gemm": linear.gemm,
     "GlobalAveragePool": spatial.global_average_pool,
     "HardSigmoid": elementwise.curve(elementwise.hard_sigmoid),
     "Identity": shape.identity,
-    "IntQuant": quantizers.quant,
     "LeakyRelu": elementwise.curve(elementwise.leaky_relu),
     "MatMul": linear.matmul,
     "MaxPool": spatial.max_pool,
     "Mul": elementwise.arithmetic("Mul"),
     "Pad": spatial.pad,
     "Pow": elementwise.arithmetic("Pow"),
-    "QGemm": qoperator.gemm,
-    "QLinearAdd": qoperator.joined("add"),
-    "QLinearAveragePool": qoperator.average,
-    "QLinearConcat": qoperator.concat,
     "QLinearConv": qoperator.conv,
-    "QLinearGlobalAveragePool": qoperator.average,
-    "QLinearLeakyRelu": qoperator.curve(elementwise.leaky_relu),
     "QLinearMatMul": qoperator.matmul,
-    "QLinearMul": qoperator.joined("mul"),
-    "QLinearSigmoid": qoperator.curve(elementwise.sigmoid),
-    "Quant": quantizers.quant,
-    "QuantizeLinear": quantizers.quantize_linear,
+    "QuantizeLinear": qdq.quantize_linear,
     "ReduceMean": spatial.global_average_pool,
     "Relu": elementwise.relu,
-    "RequantShift": quantizers.requant_shift,
+    "RequantShift": qonnx.requant_shift,
     "Reshape": shape.rearranged(shape.reshape),
     "Resize": spatial.resize,
     "Shape": shape.shape_of,
@@ -71,10 +62,46 @@ _HANDLERS: dict[str, Callable[[Work, OxNode], None]] = {
     "Sub": elementwise.arithmetic("Sub"),
     "Tanh": elementwise.curve(elementwise.tanh),
     "Transpose": shape.rearranged(shape.transpose),
-    "Trunc": quantizers.trunc,
     "Unsqueeze": shape.rearranged(shape.unsqueeze),
     "Upsample": spatial.resize,
 }
+
+_MICROSOFT: dict[str, Handler] = {
+    "DequantizeLinear": qdq.dequantize_linear,
+    "QGemm": qoperator.gemm,
+    "QLinearAdd": qoperator.joined("add"),
+    "QLinearAveragePool": qoperator.average,
+    "QLinearConcat": qoperator.concat,
+    "QLinearGlobalAveragePool": qoperator.average,
+    "QLinearLeakyRelu": qoperator.curve(elementwise.leaky_relu),
+    "QLinearMul": qoperator.joined("mul"),
+    "QLinearSigmoid": qoperator.curve(elementwise.sigmoid),
+    "QuantizeLinear": qdq.quantize_linear,
+}
+
+_QONNX: dict[str, Handler] = {
+    "BipolarQuant": qonnx.bipolar_quant,
+    "IntQuant": qonnx.quant,
+    "Quant": qonnx.quant,
+    "Trunc": qonnx.trunc,
+}
+
+_HANDLERS: dict[str, dict[str, Handler]] = {
+    "": _STANDARD,
+    "ai.onnx": _STANDARD,
+    "com.microsoft": _MICROSOFT,
+    "qonnx.custom_op.general": _QONNX,
+    "finn.custom_op.general": _QONNX,
+    "onnx.brevitas": _QONNX,
+    # Deeploy's, which has also been written without a domain.
+    "ai.onnx.contrib": {"RequantShift": qonnx.requant_shift},
+}
+"""Operators of each domain: the same name may mean something else in another."""
+
+_OF_CODES = ("Cast", "Clip", "Concat", "DequantizeLinear", "Dropout", "Flatten", "Identity",
+             "MaxPool", "QGemm", "Reshape", "Resize", "Shape", "Squeeze", "Transpose", "Unsqueeze",
+             "Upsample")  # fmt: skip
+"""Operators that mean the same where they are given a quantizer's integers; and QLinear ones."""
 
 _QUANTIZING = ("QuantizeLinear", "DequantizeLinear", "Quant", "IntQuant", "BipolarQuant", "Trunc",
                "RequantShift")  # fmt: skip
@@ -96,7 +123,9 @@ def load_onnx(path: Path, input_type: QType | None) -> Graph:
     outputs = tuple(_output(work, name).name for name in model.outputs)
     used = {name for node in work.nodes for name in node.inputs}
     inputs = tuple(t for t in work.inputs if t.name in used or t.name in outputs)
-    return Graph(path.stem, inputs, tuple(work.nodes), outputs, tuple(work.notes)).verify()
+    return Graph(
+        path.stem, inputs, tuple(work.nodes), outputs, tuple(work.notes), tuple(work.without_reals)
+    ).verify()
 
 
 def _check_kinds(kinds: set[str]) -> None:
@@ -109,10 +138,11 @@ def _check_kinds(kinds: set[str]) -> None:
 
 
 def _run(work: Work, node: OxNode) -> None:
-    handler = _HANDLERS.get(node.kind)
+    handler = _handler(node)
     try:
         if handler is None:
             raise UserError(f"{node.domain or 'operator'} {node.kind} is not supported")
+        _check_codes(work, node)
         # What becomes infinite or no number is found where it matters.
         with np.errstate(all="ignore"):
             handler(work, node)
@@ -121,13 +151,30 @@ def _run(work: Work, node: OxNode) -> None:
         raise UserError(error.reason, layer=layer, hint=error.hint) from None
     except (ValueError, OverflowError, TypeError) as error:
         raise UserError(f"{node.kind}: {error}", layer=node.name) from None
+    except MemoryError as error:
+        raise UserError(f"there is not enough memory for it ({error})", layer=node.name) from None
+
+
+def _handler(node: OxNode) -> Handler | None:
+    return _HANDLERS.get(node.domain, {}).get(node.kind)
+
+
+def _check_codes(work: Work, node: OxNode) -> None:
+    """Raises UserError where real arithmetic is given a quantizer's integers, which are others."""
+    if node.kind in _OF_CODES or node.kind.startswith("QLinear"):
+        return
+    for name in node.inputs:
+        found = work.known.get(name)
+        if isinstance(found, Value) and found.codes and (found.zero or np.any(found.scale != 1)):
+            raise UserError("takes the integers of a quantizer as numbers, which is not supported",
+                            hint="put a DequantizeLinear before it")  # fmt: skip
 
 
 def _fold_constants(work: Work) -> None:
     """Operators that read only constants, done first: an input's quantizer may need them."""
     for node in work.model.nodes:
         names = [name for name in node.inputs if name]
-        if node.kind in _HANDLERS and all(
+        if _handler(node) and all(
             isinstance(work.known.get(name), Const) for name in names
         ) and (names or node.kind == "Constant"):  # fmt: skip
             _run(work, node)
@@ -144,11 +191,27 @@ def _output(work: Work, name: str) -> Tensor:
     found = found.divided()
     if found.sums or found.steps:
         found = _without_tail(work, found)
-    ours = found.where.reshape(-1)
-    if (ours[1:] < ours[:-1]).any() and found.where.ndim != 4:
-        raise UserError(f"the output {name!r} is in another order than channels last, which is "
-                        "not supported")  # fmt: skip
+    _check_order(work, name, found)
     return found.edge
+
+
+def _check_order(work: Work, name: str, value: Value) -> None:
+    """Raises UserError unless the edge has the file's elements with channels last, or as they are
+    in the file."""
+    where = value.where
+    in_order = canonical(where.shape)
+    if where.ndim > 2 and where.shape[0] == 1:
+        _, channels, *rest = where.shape
+        last = np.moveaxis(canonical((*rest, channels)), -1, 0)[np.newaxis]
+        if np.array_equal(where, last):
+            return
+    if not np.array_equal(where, in_order):
+        raise UserError(
+            f"the output {name!r} is in another order than channels last, which is not supported",
+            hint="leave out what moves its elements at the end",
+        )
+    if where.ndim > 2:
+        work.notes.append(f"the output {name!r} is in the order of the file: {list(where.shape)}")
 
 
 def _without_tail(work: Work, value: Value) -> Value:
@@ -159,6 +222,7 @@ def _without_tail(work: Work, value: Value) -> Value:
         if steps:
             work.notes.append("the output is integers: the same increasing arithmetic on all of "
                               "them is left out")  # fmt: skip
+            work.without_reals.append(value.edge.name)
         return Value(value.edge, value.where)
     if as_affine(value.edge, value.scale, value.zero, steps) is None:
         raise UserError(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import UserError
+from ...ir.ops import Requantize
+from ..limits import check_elements
 from .file import OxNode
-from .joins import concatenated
-from .real import Step
+from .joins import concatenated, summed
+from .real import Step, Stored
 from .work import Array, Const, Joined, Value, Work, operand
 
 Handler = Callable[[Work, OxNode], None]
@@ -26,6 +29,7 @@ def arithmetic(kind: str) -> Handler:
     def handler(work: Work, node: OxNode) -> None:
         a, b = work.get(node, 0), work.get(node, 1)
         if isinstance(a, Const) and isinstance(b, Const):
+            check_elements(np.broadcast_shapes(a.array.shape, b.array.shape), "a constant")
             with np.errstate(all="ignore"):
                 work.give(node, Const(np.asarray(_FOLDED[kind](a.array, b.array))))
             return
@@ -37,17 +41,16 @@ def arithmetic(kind: str) -> Handler:
         if isinstance(a, Joined) or isinstance(b, Joined):
             raise UserError("its inputs are not quantized", hint="put a quantizer before it")
         joined = Joined(kind.lower(), (a, b))
-        work.give(node, _integer_sum(work, node, a, b) if work.integer else joined)
+        work.give(node, _bare_sum(work, node, joined) if work.integer else joined)
 
     return handler
 
 
-def _integer_sum(work: Work, node: OxNode, a: Value, b: Value) -> Value:
-    from .joins import summed
-
+def _bare_sum(work: Work, node: OxNode, joined: Joined) -> Value:
+    """A sum where the file's numbers are integers: nothing follows that rounds it."""
     if node.kind != "Add":
         raise UserError("a product of two tensors of integers is not supported")
-    return summed(work, node.name, Joined("add", (a, b)))
+    return summed(work, node.name, joined)
 
 
 def _with_constant(
@@ -64,12 +67,37 @@ def _with_constant(
         raise UserError("a constant that is zero or not finite is not supported")
     if reverse and kind == "Sub":
         return value.then(Step("mul", np.array([-1], np.float32)), Step("add", numbers))
-    return value.then(Step(kind.lower(), numbers))
+    return value.then(Step(kind.lower(), numbers, stored=_stored(const, value, reverse)))
+
+
+def _stored(const: Const, value: Value, first: bool) -> Stored | None:
+    """A constant's integers, where it has one scale."""
+    quant = const.quant
+    if quant is None or np.size(quant.scale) != 1 or np.size(quant.zero) != 1 or value.steps:
+        return None
+    codes = operand(quant.codes, value).astype(np.int64)
+    zero = int(np.reshape(quant.zero, -1)[0])
+    first = first and not _is_repeated(const.array.shape, value.where.shape)
+    return Stored(codes, np.reshape(quant.scale, -1), zero, quant.type, first)
+
+
+def _is_repeated(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Whether a constant's numbers each stand for several elements in a row; ONNX Runtime makes
+    such an operand the second one."""
+    padded = (1,) * (len(whole) - len(shape)) + tuple(shape)
+    run = 1
+    for one, all_of in zip(reversed(padded), reversed(whole), strict=True):
+        if one > 1:
+            break
+        run *= all_of
+    return run > 1
 
 
 def batch_normalization(work: Work, node: OxNode) -> None:
     """BatchNormalization with constants, folded in float32 as ONNX Runtime folds it."""
     value = work.value(node)
+    if node.get("training_mode", 0):
+        raise UserError("training_mode is not supported", hint="export for inference")
     scale, bias, mean, variance = (
         work.const(node, n).array.astype(np.float32).reshape(-1) for n in range(1, 5)
     )
@@ -95,6 +123,10 @@ def relu(work: Work, node: OxNode) -> None:
 
 def clip(work: Work, node: OxNode) -> None:
     """Clip between constants (attributes in old files)."""
+    found = work.get(node, 0)
+    if isinstance(found, Value) and found.codes:
+        work.give(node, _clipped_codes(work, node, found))
+        return
     steps = []
     for position, kind, key in ((1, "max", "min"), (2, "min", "max")):
         bound = node.get(key)
@@ -103,6 +135,17 @@ def clip(work: Work, node: OxNode) -> None:
         if bound is not None:
             steps.append(Step(kind, np.array([bound], np.float32)))
     _then(work, node, *steps)
+
+
+def _clipped_codes(work: Work, node: OxNode, value: Value) -> Value:
+    """Clip of the integers themselves: those of fewer bits, in a type of 8."""
+    low, high = value.edge.type.min, value.edge.type.max
+    low = max(low, int(work.number(node, 1))) if work.has(node, 1) else low
+    high = min(high, int(work.number(node, 2))) if work.has(node, 2) else high
+    if low > high:
+        raise UserError(f"bounds {low} and {high} leave nothing")
+    edge = work.add(node.name, Requantize.identity(value.edge, (low, high)), value.edge)
+    return replace(value, edge=edge)
 
 
 def curve(function: Callable[[OxNode, Array], Array]) -> Handler:
@@ -144,6 +187,10 @@ def _then(work: Work, node: OxNode, *steps: Step) -> None:
     found = work.get(node, 0)
     if isinstance(found, Const):
         raise UserError("its input is a constant, which is not supported here")
+    if isinstance(found, Value) and found.pending and found.moved:
+        found = replace(
+            found, apart=found.apart or f"a {node.kind} stands behind a pool or reshape"
+        )
     work.give(node, found.then(*steps))
 
 
@@ -153,6 +200,7 @@ def concat(work: Work, node: OxNode) -> None:
     axis = int(node.get("axis", 0))
     consts = [f.array for f in found if isinstance(f, Const)]
     if len(consts) == len(found):
+        check_elements((sum(c.size for c in consts),), "a constant")
         work.give(node, Const(np.concatenate(consts, axis)))
         return
     values = [f for f in found if isinstance(f, Value)]
@@ -164,10 +212,13 @@ def concat(work: Work, node: OxNode) -> None:
         and v.zero == first.zero for v in values
     )  # fmt: skip
     if not same:
-        work.give(node, Joined("concat", tuple(values), axis))
+        behind = "a Concat stands behind it"
+        parts = (replace(v, apart=v.apart or behind) if v.sums else v for v in values)
+        work.give(node, Joined("concat", tuple(parts), axis))
         return
     edge, where = concatenated(work, node.name, values, axis)
-    work.give(node, Value(edge, where, first.scale, first.zero))
+    work.give(node, Value(edge, where, first.scale, first.zero, codes=first.codes,
+                          apart="a Concat stands before it"))  # fmt: skip
 
 
 def softmax(work: Work, node: OxNode) -> None:

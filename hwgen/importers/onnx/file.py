@@ -96,8 +96,19 @@ def read_model(path: Path) -> OxModel:
     if model.graph.sparse_initializer:
         raise UserError("sparse constants are not supported")
     nodes = tuple(_nodes(model.graph, path))
+    _check_producers(nodes, {*constants, *(v.name for v in model.graph.input)})
     inputs = tuple(_input(v) for v in model.graph.input if v.name not in constants)
     return OxModel(nodes, constants, inputs, tuple(v.name for v in model.graph.output))
+
+
+def _check_producers(nodes: tuple[OxNode, ...], given: set[str]) -> None:
+    """Raises UserError where a tensor is given twice: which one is meant can not be known."""
+    for node in nodes:
+        for name in filter(None, node.outputs):
+            if name in given:
+                raise UserError(f"gives {name!r}, which the file has from elsewhere already",
+                                layer=node.name, hint="the file is damaged")  # fmt: skip
+            given.add(name)
 
 
 def _all_text(graph: Any) -> bool:

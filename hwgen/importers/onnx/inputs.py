@@ -9,12 +9,17 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Tensor
 from ...numeric import Overflow, QType, Rounding, parse_type
+from ..limits import check_elements
 from .file import OxInput, OxModel, OxNode
-from .quantizers import QUANTIZERS, integer_type, scale_and_zero
+from .qdq import integer_type, scale_and_zero
+from .qonnx import QUANTIZERS
 from .work import Value, Work, canonical
 
 DEFAULT_INPUT = "u8.8"
 DEFAULT_INTEGERS = "u8.0"
+
+_OF_ROWS = ("LinearConv", "MaxPool", "AveragePool")
+"""Operators of images; what has three axes is then an image of one column."""
 
 _QLINEAR_INPUTS = {"QLinearAdd": (0, 3), "QLinearMul": (0, 3)}
 
@@ -38,8 +43,9 @@ def read_inputs(work: Work, path: Path, given: QType | None) -> None:
         work.taken.add(name)
         scale = 2.0**-qtype.frac if qtype.scale is None else qtype.scale
         work.known[described.name] = Value(
-            edge, where, np.array([scale], np.float32), qtype.zero_point
-        )
+            edge, where, np.array([scale], np.float32), qtype.zero_point,
+            codes=described.dtype in ("int8", "uint8"), apart="its input is not quantized",
+        )  # fmt: skip
 
 
 def _fixed(described: OxInput) -> tuple[int, ...]:
@@ -53,8 +59,7 @@ def _fixed(described: OxInput) -> tuple[int, ...]:
             hint="fix the input shape before export",
         )
     fixed = tuple(int(n) for n in shape if n is not None)
-    if np.prod([float(n) for n in fixed]) > 1 << 26:
-        raise UserError(f"input {described.name!r} of shape {list(fixed)} is too large")
+    check_elements(fixed, f"input {described.name!r}")
     return fixed
 
 
@@ -66,9 +71,7 @@ def _arranged(shape: tuple[int, ...], model: OxModel) -> tuple[np.ndarray, tuple
         _, channels, rows, columns = shape
         ours = (rows, columns, channels)
         return canonical(ours).transpose(2, 0, 1)[np.newaxis], ours
-    rows_alone = any(
-        n.kind in ("Conv", "QLinearConv", "MaxPool", "AveragePool") for n in model.nodes
-    )
+    rows_alone = any(n.kind == "Conv" or n.kind.endswith(_OF_ROWS) for n in model.nodes)
     if len(shape) == 3 and shape[0] == 1 and rows_alone:
         ours = (shape[2], 1, shape[1])
         return canonical(ours)[:, 0].T[np.newaxis], ours

@@ -9,11 +9,12 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Tensor
-from ...ir.ops import Conv2D, Dense, Reshape
+from ...ir.ops import Conv2D, Dense, Pad, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
 from .file import OxNode
+from .fusion import BEHIND_PAD, is_power_of_two
 from .real import Step
-from .work import Array, Codes, Const, Value, Work, canonical, image, operand, shaped, vector
+from .work import Array, Codes, Const, Group, Value, Work, canonical, image, operand, shaped, vector
 
 _NO_PADS = ((0, 0), (0, 0))
 
@@ -79,27 +80,30 @@ def convolution(work: Work, node: OxNode, value: Value, codes: Codes, bias: Cons
     value = image(work, node.name, work.settled(node.name, value))
     x = value.edge
     kernel = codes.codes
-    flat = kernel.ndim == 3
-    if kernel.ndim not in (3, 4) or 0 in kernel.shape:
-        raise UserError(f"weights have shape {list(kernel.shape)}, 4 axes are needed")
-    spatial = kernel.ndim - 2
+    axes = value.where.ndim
+    if kernel.ndim != axes or 0 in kernel.shape:
+        raise UserError(f"weights have shape {list(kernel.shape)}, {axes} axes are needed")
+    spatial = axes - 2
     numbers, scale, qtype = _numbers(codes, axis=0)
-    if flat:
-        numbers = numbers[:, :, :, np.newaxis]
+    if spatial == 1:
+        numbers = numbers[..., np.newaxis]
     strides, dilation = (
         _pair(node.ints(key, [1] * spatial), spatial, key) for key in ("strides", "dilations")
     )
     reach = [(k - 1) * d + 1 for k, d in zip(numbers.shape[2:], dilation, strict=True)]
     pads = padding(node, reach, strides, x.shape[:2], spatial)
+    if any(max(pad) >= n for pad, n in zip(pads, reach, strict=True)):
+        # Windows of nothing but padding: it becomes a part of the image.
+        x = work.add(f"{node.name}_border", Pad(pads, x.type.zero_point), x)
+        pads = _NO_PADS
+    if value.apart == BEHIND_PAD:
+        value = replace(value, apart="")
     op = Conv2D(
         numbers.transpose(2, 3, 1, 0), qtype, strides, pads, dilation=dilation,
         groups=int(node.get("group", 1)),
     )  # fmt: skip
-    like = (1, numbers.shape[0], *op.infer("shape", [x]).shape[:2])
-    return _summed(
-        work, node.name, op, value, scale, bias,
-        lambda edge: shaped(edge, np.empty([0] * (3 if flat else 4)), like),
-    )  # fmt: skip
+    return _summed(work, node.name, op, replace(value, edge=x), codes, scale, bias,
+                   lambda edge: shaped(edge, axes))  # fmt: skip
 
 
 def product(work: Work, node: OxNode, value: Value, codes: Codes, bias: Const | None) -> Value:
@@ -120,9 +124,8 @@ def product(work: Work, node: OxNode, value: Value, codes: Codes, bias: Const | 
         op = Dense(ours, qtype)
         out = (*shape[:-1], outputs)
         value = replace(value, edge=edge)
-        return _summed(
-            work, node.name, op, value, scale, bias, lambda edge: canonical(edge.shape).reshape(out)
-        )
+        return _summed(work, node.name, op, value, codes, scale, bias,
+                       lambda edge: canonical(edge.shape).reshape(out))  # fmt: skip
     if np.any(value.where.reshape(-1) != np.arange(value.edge.size)):
         raise UserError("its input would have to be put in another order, which is not supported")
     rows = value.edge.size // taps
@@ -131,7 +134,7 @@ def product(work: Work, node: OxNode, value: Value, codes: Codes, bias: Const | 
         x = work.add(f"{node.name}_rows", Reshape((1, rows, taps)), x)
     return _summed(
         work, node.name, Conv2D(numbers[np.newaxis, np.newaxis], qtype), replace(value, edge=x),
-        scale, bias, lambda edge: canonical(edge.shape).reshape(*shape[:-1], outputs),
+        codes, scale, bias, lambda edge: canonical(edge.shape).reshape(*shape[:-1], outputs),
     )  # fmt: skip
 
 
@@ -168,7 +171,9 @@ def common_fraction(scale: Array) -> int | None:
     return int(bits) if bits == int(bits) and abs(bits) < 200 else None
 
 
-def _summed(work: Work, name: str, op, value: Value, scale: Array, bias, arranged) -> Value:
+def _summed(
+    work: Work, name: str, op, value: Value, codes: Codes, scale: Array, bias, arranged
+) -> Value:
     """The node of a product, its bias inside where that is exact."""
     step = None
     scales = value.scale * scale
@@ -182,7 +187,14 @@ def _summed(work: Work, name: str, op, value: Value, scale: Array, bias, arrange
         else:
             step = bias
     edge: Tensor = work.add(f"{name}_mac", op, value.edge)
-    result = Value(edge, arranged(edge), scales.astype(np.float32), 0, (), True)
+    exact = step is None and is_power_of_two(value.scale) and is_power_of_two(scale)
+    apart = value.apart
+    if not apart and value.edge.type.signed and not codes.type.signed:
+        apart = "its weights are unsigned and its input is not"
+    if not apart and codes.type.width != 8:
+        apart = "only weights of 8 bits are"
+    result = Value(edge, arranged(edge), scales.astype(np.float32), 0, (), True,
+                   apart=apart, group=Group(value.edge.type, exact))  # fmt: skip
     if step is not None:
         numbers = step.array
         if edge.shape[-1] == numbers.size and result.where.ndim > 2:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import UserError
 from . import spatial
-from .elementwise import leaky_relu, sigmoid
 from .file import OxNode
 from .linear import check_gemm, convolution, product, transposed
-from .quantizers import integer_type, scale_and_zero, stored
+from .qdq import integer_type, scale_and_zero, stored
 from .real import Step
 from .work import Array, Codes, Const, Joined, Value, Work, image
 
@@ -82,15 +82,12 @@ def curve(function: Callable[[OxNode, Array], Array]) -> Callable[[Work, OxNode]
     return handler
 
 
-CURVES = {"QLinearSigmoid": sigmoid, "QLinearLeakyRelu": leaky_relu}
-
-
 def _input(work: Work, node: OxNode, position: int) -> Value:
     value = work.value(node, position)
     scale, zero = scale_and_zero(work, node, position + 1, position + 2)
     if not value.plain or value.zero != int(zero) or value.scale[0] != scale:
         raise UserError(f"input {position} has another scale or zero point than it was given")
-    return value
+    return replace(value, codes=False)
 
 
 def _weights(work: Work, node: OxNode, position: int, axis: int) -> Codes:
@@ -120,4 +117,4 @@ def _bias(work: Work, node: OxNode, position: int, value: Value, codes: Codes) -
 def _give(work: Work, node: OxNode, result: Value | Joined, position: int) -> None:
     scale, zero = scale_and_zero(work, node, position, position + 1)
     qtype = integer_type(zero, float(scale), int(zero))
-    work.give(node, stored(work, node.name, result, qtype))
+    work.give(node, replace(stored(work, node.name, result, qtype, fused=True), codes=True))

@@ -28,13 +28,27 @@ _FLOAT32_BITS = 24
 
 
 @dataclass(frozen=True, eq=False)
+class Stored:
+    """A constant operand as it is stored: ``codes``, one or one a channel, of ``type``; whether it
+    is the ``first`` operand."""
+
+    codes: Array
+    scale: Array
+    zero: int
+    type: QType
+    first: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Step:
     """One float32 operation on every element: ``kind`` add, sub, mul, div, max or min with an
-    ``operand`` (one number, or one a channel), or a ``curve`` (any non-decreasing function)."""
+    ``operand`` (one number, or one a channel), or a ``curve`` (any non-decreasing function).
+    ``stored``: what a quantizer says of the operand."""
 
     kind: str
     operand: Array | None = None
     curve: Function | None = None
+    stored: Stored | None = None
 
     def __call__(self, x: Array) -> Array:
         """The operation on float32 values, channels last."""
@@ -141,10 +155,14 @@ def quantized(
     def function(codes: Array) -> Array:
         return by.codes(evaluate(codes, scale, zero, steps))
 
-    return _as_staircase(x, function, by.type)
+    return staircase(x, function, by.type)
 
 
-def _as_staircase(x: Tensor, function: Function, qtype: QType) -> list[Op]:
+def staircase(x: Tensor, function: Function, qtype: QType) -> list[Op]:
+    """A monotone function of the edge's integers, channels last, as ops one after the other.
+
+    Raises UserError where it has more steps than a staircase may have.
+    """
     low, high = x.range
     ends = function(np.array([[low] * x.channels, [high] * x.channels]))
     falls = ends[0] > ends[1]

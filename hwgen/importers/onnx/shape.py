@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import UserError
+from ..limits import check_elements
 from .file import OxNode
-from .work import Array, Codes, Const, Joined, Work
-
-_MAX_ELEMENTS = 1 << 28
+from .fusion import BEHIND_PAD
+from .work import Array, Codes, Const, Joined, Value, Work
 
 
 def rearranged(function: Callable[[Work, OxNode, Array], Array]):
@@ -27,11 +27,20 @@ def rearranged(function: Callable[[Work, OxNode, Array], Array]):
                 work.give(node, _of_constant(work, node, found, function))
             else:
                 # Constants of channels follow the edge's own order, which stays.
-                work.give(node, replace(found, where=function(work, node, found.where)))
+                where = function(work, node, found.where)
+                apart = _behind(node, found)
+                work.give(node, replace(found, where=where, apart=apart, moved=True))
         except (ValueError, IndexError, np.exceptions.AxisError) as error:
             raise UserError(f"does not fit its input ({error})") from None
 
     return handler
+
+
+def _behind(node: OxNode, value: Value) -> str:
+    """Why ONNX Runtime computes in float32 what reads a rearranged tensor (or what gave it)."""
+    if node.kind == "Flatten" and not value.apart:
+        return f"a Flatten stands {'behind' if value.sums else 'before'} it; a Reshape may"
+    return BEHIND_PAD + ", not directly" if value.apart == BEHIND_PAD else value.apart
 
 
 def _of_constant(work: Work, node: OxNode, const: Const, function) -> Const:
@@ -86,24 +95,42 @@ def _axes(work: Work, node: OxNode) -> list[int] | None:
 
 
 def identity(work: Work, node: OxNode) -> None:
-    """Identity, Dropout and casts of real numbers: nothing happens."""
+    """Identity: nothing happens."""
     name = next(name for name in node.outputs if name)
-    work.known[name] = work.get(node, 0)
+    work.put(name, work.get(node, 0))
+
+
+def dropout(work: Work, node: OxNode) -> None:
+    """Dropout, which does nothing but in training."""
+    if work.has(node, 2) and work.number(node, 2):
+        raise UserError("training_mode is not supported", hint="export for inference")
+    identity(work, node)
 
 
 def cast(work: Work, node: OxNode) -> None:
-    """Cast of a constant."""
-    found = work.get(node, 0)
-    if not isinstance(found, Const):
-        identity(work, node)
-        return
+    """Cast of a constant; of a tensor only to what it is already."""
     from onnx import helper
 
+    found = work.get(node, 0)
     try:
-        dtype = helper.tensor_dtype_to_np_dtype(int(node.get("to", 1)))
-        work.give(node, Const(found.array.astype(dtype)))
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(int(node.get("to", 1))))
+        if isinstance(found, Const):
+            work.give(node, Const(found.array.astype(dtype)))
+            return
     except (KeyError, TypeError, ValueError):
         raise UserError(f"a cast to type {node.get('to')} is not supported") from None
+    stored = None
+    if isinstance(found, Value) and found.codes:
+        qtype = found.edge.type
+        stored = f"{'' if qtype.signed else 'u'}int{qtype.width}"
+    # Integers that mean themselves are the real numbers that they become.
+    bare = isinstance(found, Value) and not found.zero and bool(np.all(found.scale == 1))
+    if dtype.name == (stored or "float32"):
+        identity(work, node)
+    elif stored and bare and dtype.name == "float32":
+        work.give(node, replace(found, codes=False))
+    else:
+        raise UserError(f"a cast of a tensor of {stored or 'float32'} to {dtype} is not supported")
 
 
 def constant(work: Work, node: OxNode) -> None:
@@ -120,8 +147,9 @@ def constant(work: Work, node: OxNode) -> None:
 def constant_of_shape(work: Work, node: OxNode) -> None:
     """ConstantOfShape."""
     shape = [int(n) for n in work.const(node, 0).array.reshape(-1)]
-    if any(n < 0 for n in shape) or np.prod([float(n) for n in shape]) > _MAX_ELEMENTS:
+    if any(n < 0 for n in shape):
         raise UserError(f"a constant of shape {shape} is not supported")
+    check_elements(shape, "a constant")
     value = np.asarray(node.get("value", np.zeros(1, np.float32))).reshape(-1)
     work.give(node, Const(np.full(shape, value[0])))
 
@@ -138,8 +166,11 @@ def shape_of(work: Work, node: OxNode) -> None:
 def gather(work: Work, node: OxNode) -> None:
     """Gather of constants."""
     array, indices = work.const(node, 0).array, work.const(node, 1).array
+    axis = int(node.get("axis", 0))
     try:
-        work.give(node, Const(np.take(array, indices.astype(int), int(node.get("axis", 0)))))
+        size = array.shape[axis]
+        check_elements((array.size // max(1, size), indices.size), "a constant")
+        work.give(node, Const(np.take(array, indices.astype(int), axis)))
     except (IndexError, ValueError) as error:
         raise UserError(f"does not fit its input ({error})") from None
 

@@ -11,8 +11,9 @@ from ...errors import UserError
 from ...ir import Op
 from ...ir.ops import MaxPool, Pad, SumPool, Upsample
 from .file import OxNode
+from .fusion import BEHIND_PAD, is_power_of_two
 from .linear import padding
-from .work import Value, Work, image, shaped
+from .work import Group, Value, Work, image, shaped
 
 
 def max_pool(work: Work, node: OxNode) -> None:
@@ -25,7 +26,7 @@ def max_pool(work: Work, node: OxNode) -> None:
 
 
 def average_pool(work: Work, node: OxNode) -> None:
-    """AveragePool: the exact sum, and then a division in float32."""
+    """AveragePool: the exact sum, and then a division."""
     kernel = node.ints("kernel_shape")
     value = work.settled(node.name, work.value(node))
     work.give(node, averaged(work, node, value, kernel))
@@ -39,8 +40,10 @@ def global_average_pool(work: Work, node: OxNode) -> None:
     if axes is not None and {a % where.ndim for a in axes} != set(range(2, where.ndim)):
         raise UserError(f"a mean over axes {axes} is not supported, rows and columns are")
     result = averaged(work, node, value, list(value.edge.shape[:2]), whole=True)
+    if axes is not None:
+        result = replace(result, apart="a ReduceMean is not; a GlobalAveragePool would be")
     if axes is not None and not node.get("keepdims", 1):
-        result = replace(result, where=result.where.reshape(1, -1))
+        result = replace(result, where=result.where.reshape(1, -1), moved=True)
     work.give(node, result)
 
 
@@ -62,7 +65,7 @@ def averaged(
         edge = work.add(
             f"{node.name}_sum", SumPool(size, size), image(work, node.name, summed).edge
         )
-        where = shaped(edge, value.where, ())
+        where = shaped(edge, value.where.ndim)
         result = Value(edge, where, value.scale)
     else:
         result = _windowed(work, node, summed, SumPool)
@@ -71,7 +74,10 @@ def averaged(
         ):
             raise UserError("an average that leaves out padding is not supported",
                             hint="set count_include_pad, or pad before")  # fmt: skip
-    return replace(result, sums=True, count=int(np.prod(kernel)), whole=whole)
+    count = int(np.prod(kernel))
+    exact = is_power_of_two(np.append(value.scale, np.float32(count)))
+    return replace(result, sums=True, count=count, whole=whole, apart=value.apart, moved=False,
+                   group=Group(value.edge.type, exact))  # fmt: skip
 
 
 def _windowed(work: Work, node: OxNode, value: Value, op: Callable[..., Op]) -> Value:
@@ -95,7 +101,7 @@ def _windowed(work: Work, node: OxNode, value: Value, op: Callable[..., Op]) -> 
                 raise UserError("ceil_mode where windows reach over the border is not supported")
     pool = op((full[0], full[1]), (steps[0], steps[1]), pads)
     edge = work.add(f"{node.name}_sum" if op is SumPool else node.name, pool, value.edge)
-    return replace(value, edge=edge, where=shaped(edge, value.where, ()))
+    return replace(value, edge=edge, where=shaped(edge, value.where.ndim), moved=True)
 
 
 def pad(work: Work, node: OxNode) -> None:
@@ -122,7 +128,8 @@ def pad(work: Work, node: OxNode) -> None:
     pads = [(b, e) for b, e in zip(begins[2:], ends[2:], strict=True)]
     pads = [*pads, (0, 0)] if rank == 3 else pads
     edge = work.add(node.name, Pad((pads[0], pads[1]), int(code)), value.edge)
-    work.give(node, replace(value, edge=edge, where=shaped(edge, value.where, ())))
+    before = value.apart or (BEHIND_PAD if real == 0 else "a Pad with numbers stands before it")
+    work.give(node, replace(value, edge=edge, where=shaped(edge, value.where.ndim), apart=before))
 
 
 def resize(work: Work, node: OxNode) -> None:
@@ -137,7 +144,10 @@ def resize(work: Work, node: OxNode) -> None:
     if mode != "nearest" or not (asymmetric or half or node.kind == "Upsample"):
         raise UserError(f"mode {mode}, {corners}, {nearest} is not supported, nearest is")
     edge = work.add(node.name, Upsample(factors), value.edge)
-    work.give(node, replace(value, edge=edge, where=shaped(edge, value.where, ())))
+    where = shaped(edge, value.where.ndim)
+    stands = "stands behind it" if value.sums else "stands before it"
+    before = value.apart or f"a {node.kind} {stands}"
+    work.give(node, replace(value, edge=edge, where=where, apart=before))
 
 
 def _factors(work: Work, node: OxNode, value: Value) -> tuple[int, int]:
@@ -150,6 +160,6 @@ def _factors(work: Work, node: OxNode, value: Value) -> tuple[int, int]:
         numbers = [float(s) for s in work.const(node, position).array.reshape(-1)]
     if len(numbers) != len(shape) or any(n != int(n) or n < 1 for n in numbers):
         raise UserError(f"factors {numbers} are not whole numbers, one for each axis")
-    if numbers[:2] != [1, 1] or len(shape) != 4:
+    if numbers[:2] != [1, 1]:
         raise UserError(f"factors {numbers}: only rows and columns can be resized")
-    return int(numbers[2]), int(numbers[3])
+    return int(numbers[2]), int(numbers[3]) if len(shape) == 4 else 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from ...ir import Node, Op, Tensor
 from ...ir.ops import Requantize, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
 from ..affine import Affine, exact
+from ..limits import check_elements
 from .file import OxModel, OxNode
 from .real import Quantizer, Step, as_affine, quantized
 
@@ -38,6 +41,15 @@ class Const:
     quant: Codes | None = None
 
 
+@dataclass(frozen=True)
+class Group:
+    """An operator that sums, as ONNX Runtime sees it: the stored ``type`` of its input, and whether
+    its sums are ``exact`` in float32 as long as they have 24 bits."""
+
+    type: QType
+    exact: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Value:
     """A tensor that depends on the input: real numbers behind the integers of an edge.
@@ -47,6 +59,11 @@ class Value:
     scale`` (float32; one, or one a channel), and then ``steps``. ``sums`` says that the integers
     are accumulators, which no runtime stores; with a ``count`` they are still to be divided by it,
     before the steps, and are those of a ``whole`` image or of windows.
+
+    ``codes`` says that the file's tensor is the integers themselves, between QuantizeLinear and
+    DequantizeLinear. What is for ONNX Runtime's QDQ rules alone (see fusion): ``apart`` why an
+    operator that reads it, or the one that gave these sums, is not computed in integers; ``group``
+    of sums; ``moved`` sums that a pool or a reshape has handled already.
     """
 
     edge: Tensor
@@ -57,6 +74,10 @@ class Value:
     sums: bool = False
     count: int | None = None
     whole: bool = False
+    codes: bool = False
+    apart: str = ""
+    group: Group | None = None
+    moved: bool = False
 
     def then(self, *steps: Step) -> Value:
         """This value and more operations."""
@@ -70,6 +91,11 @@ class Value:
         return replace(self, steps=(first, *self.steps), count=None)
 
     @property
+    def pending(self) -> bool:
+        """Whether an operator gave it that ONNX Runtime may compute in integers."""
+        return self.sums or any(step.stored is not None for step in self.steps)
+
+    @property
     def plain(self) -> bool:
         """Whether it is nothing but an edge's quantized numbers."""
         return not self.steps and not self.sums and self.scale.size == 1
@@ -78,12 +104,13 @@ class Value:
 @dataclass(frozen=True, eq=False)
 class Joined:
     """Several values joined by ``kind`` (add, mul or concat), whose quantizer is still to come;
-    ``axis`` of a concatenation; ``steps`` behind it."""
+    ``axis`` of a concatenation; ``steps`` behind it; ``apart`` as of a Value."""
 
     kind: str
     parts: tuple[Value, ...]
     axis: int = 0
     steps: tuple[Step, ...] = ()
+    apart: str = ""
 
     def then(self, *steps: Step) -> Joined:
         """This and more operations."""
@@ -100,6 +127,7 @@ class Work:
     inputs: list[Tensor] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    without_reals: list[str] = field(default_factory=list)
     known: dict[str, Const | Value | Joined] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
 
@@ -149,7 +177,26 @@ class Work:
         """The node's only output. Raises UserError where it has several."""
         if len([name for name in node.outputs if name]) != 1:
             raise UserError(f"has {len(node.outputs)} outputs, one is supported")
-        self.known[node.outputs[0]] = result
+        self.put(node.outputs[0], result)
+
+    def put(self, name: str, result: Const | Value | Joined) -> None:
+        """What a name of the file stands for from now on."""
+        pending = isinstance(result, Joined) or (isinstance(result, Value) and result.pending)
+        if pending and self.readers[name] > 1:
+            result = replace(result, apart="what it gives is read more than once")
+        self.known[name] = result
+
+    @cached_property
+    def readers(self) -> Counter[str]:
+        """How many operators and outputs read each name; equal operators count as one."""
+        found = Counter(self.model.outputs)
+        different = {
+            (name, node.domain, node.kind, node.inputs, repr(node.attributes))
+            for node in self.model.nodes
+            for name in node.inputs
+        }
+        found.update(name for name, *_ in different)
+        return found
 
     def add(self, name: str, op: Op, *inputs: Tensor) -> Tensor:
         """Append a node; returns its edge. Raises UserError where it does not fit."""
@@ -159,6 +206,7 @@ class Work:
             edge = op.infer(name, inputs)
         except ValueError as error:
             raise UserError(str(error)) from None
+        check_elements(edge.shape, "its output")
         self.taken.add(name)
         self.nodes.append(Node(name, op, tuple(x.name for x in inputs)))
         return edge
@@ -193,7 +241,8 @@ class Work:
         """A value whose exact map is carried out."""
         edge = self.add(f"{name}_in", exact(affine, replace(value.edge, type=_unit(value))),
                         value.edge)  # fmt: skip
-        return Value(edge, value.where, np.array([2.0**-edge.type.frac], np.float32))
+        return Value(edge, value.where, np.array([2.0**-edge.type.frac], np.float32),
+                     apart="real arithmetic stands before it")  # fmt: skip
 
     def centered(self, name: str, value: Value) -> Tensor:
         """Integers of a value less its zero point, as whole numbers of its scale."""
@@ -211,19 +260,25 @@ def _unit(value: Value) -> QType:
     return QType(t.signed, t.width, 0, t.rounding, t.overflow)
 
 
+def check_finite(const: Const) -> None:
+    """Raises UserError where a constant holds numbers that are not."""
+    if not np.all(np.isfinite(const.array.astype(np.float64))):
+        raise UserError("a constant holds numbers that are not finite")
+
+
 def canonical(shape: tuple[int, ...]) -> Array:
     """Positions of an edge of that shape, in its own order."""
+    check_elements(shape, "a tensor")
     return np.arange(int(np.prod(shape))).reshape(shape)
 
 
 def image(work: Work, name: str, value: Value) -> Value:
-    """A value as (rows, columns, channels) of the file's (1, channels, rows, columns).
+    """A value whose edge is (rows, columns, channels) of the file's (1, channels, rows, columns);
+    what has rows alone has one column.
 
     Raises UserError where elements would have to move.
     """
-    where = value.where
-    if where.ndim == 3:
-        where = where[:, :, np.newaxis]
+    where = value.where[..., np.newaxis] if value.where.ndim == 3 else value.where
     if where.ndim != 4 or where.shape[0] != 1:
         raise UserError(f"its input has shape {list(value.where.shape)}, (1, channels, rows, "
                         "columns) is needed")  # fmt: skip
@@ -234,7 +289,7 @@ def image(work: Work, name: str, value: Value) -> Value:
     if edge.shape != ours.shape:
         _keeps_channels(value, ours.shape[-1])
         edge = work.add(f"{name}_image", Reshape(ours.shape), edge)
-    return replace(value, edge=edge, where=where)
+    return replace(value, edge=edge)
 
 
 def _keeps_channels(value: Value, channels: int) -> None:
@@ -255,11 +310,10 @@ def vector(work: Work, name: str, value: Value) -> tuple[Tensor, Array]:
     return edge, value.where.reshape(-1)
 
 
-def shaped(edge: Tensor, template: Array, like: tuple[int, ...]) -> Array:
-    """Positions of an image edge (rows, columns, channels) in the file's order, of as many axes as
-    ``template``."""
+def shaped(edge: Tensor, axes: int) -> Array:
+    """Positions of an image edge (rows, columns, channels) in the file's order, of 3 or 4 axes."""
     where = canonical(edge.shape).transpose(2, 0, 1)[np.newaxis]
-    return where[:, :, 0] if template.ndim == 3 else where.reshape(like or where.shape)
+    return where[..., 0] if axes == 3 else where
 
 
 def operand(const: Array, value: Value) -> Array:

@@ -1,0 +1,97 @@
+"""Which operators between quantizers ONNX Runtime computes in integers.
+
+A file of QuantizeLinear and DequantizeLinear says real arithmetic. ONNX Runtime (with its default
+graph optimizations) replaces an operator by one on integers where its inputs come from
+DequantizeLinear and its only reader is QuantizeLinear, all of one stored type; reshapes and
+MaxPool may stand between. All else it computes in float32. Element by element that is known
+exactly; sums of products are not, since the order of their additions is not fixed.
+
+The rules are those of version 1.32, seen in its optimized graphs, and of a session that keeps int8
+(``session.qdqisint8allowed``; it always does on ARM). On x86-64 it turns int8 into uint8 unless
+told so, and then misses some operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ...errors import UserError
+from ...numeric import QType
+from .real import Step
+from .work import Value
+
+_EPSILON = np.finfo(np.float32).eps
+
+BEHIND_PAD = "a Pad stands before it"
+"""Padding with zeros becomes a convolution's own."""
+
+HINT = "put QuantizeLinear and DequantizeLinear directly around it"
+
+
+def scale_of(qtype: QType) -> float:
+    """The one scale of a stored type."""
+    assert isinstance(qtype.scale, float)
+    return qtype.scale
+
+
+def is_redundant(step: Step, qtype: QType) -> bool:
+    """Whether ONNX Runtime removes this bound, because the quantizer behind it saturates there."""
+    if step.kind not in ("max", "min") or step.operand is None or step.operand.size != 1:
+        return False
+    bound, scale = step.operand[0], np.float32(scale_of(qtype))
+    if step.kind == "min":
+        return bool(scale * np.float32(qtype.max - qtype.zero_point) - bound <= _EPSILON)
+    if bound == 0:
+        return qtype.zero_point == qtype.min
+    return bool(bound - scale * np.float32(qtype.min - qtype.zero_point) <= _EPSILON)
+
+
+def parted(
+    apart: Iterable[str], types: Iterable[QType], steps: tuple[Step, ...], qtype: QType
+) -> str:
+    """Why an operator is not computed in integers, empty where it is.
+
+    Parameters
+    ----------
+    apart : what is known already of it and of its inputs.
+    types : stored types of its inputs.
+    steps, qtype : real arithmetic between it and its quantizer, and what that gives.
+    """
+    for reason in apart:
+        if reason:
+            return reason
+    kinds = {(t.signed, t.width) for t in (*types, qtype)}
+    if any(width != 8 for _, width in kinds):
+        return "only types of 8 bits are"
+    if len(kinds) > 1:
+        return "its inputs and its output are stored in different types"
+    if not all(is_redundant(step, qtype) for step in steps):
+        return "real arithmetic or a bound stands between it and its quantizer"
+    return ""
+
+
+def is_exact(value: Value) -> bool:
+    """Whether sums in float32 are exact, in whatever order: then they are known."""
+    low, high = value.edge.range
+    bounds_alone = all(
+        s.kind in ("max", "min") and s.operand is not None and s.operand.size == 1
+        for s in value.steps
+    )
+    group = value.group
+    return group is not None and group.exact and bounds_alone and high - low < 1 << 24
+
+
+def in_float(reason: str) -> UserError:
+    """The refusal of sums whose order is not known."""
+    return UserError(
+        "ONNX Runtime computes it in float32, in an order of additions that is not fixed, because "
+        + reason,
+        hint=HINT,
+    )
+
+
+def is_power_of_two(numbers: np.ndarray) -> bool:
+    """Whether products with these numbers lose nothing."""
+    return bool(np.all(np.frexp(numbers)[0] == 0.5))
