@@ -15,7 +15,17 @@ MODELS = Path(hwgen.__file__).parent / "models"
 
 
 @pytest.mark.parametrize(
-    "kind", ["qdq_residual", "qdq_unsigned", "qlinear", "qonnx_po2", "qonnx_scaled"]
+    "kind",
+    [
+        "qdq_channels",
+        "qdq_residual",
+        "qdq_rows",
+        "qdq_ties",
+        "qdq_unsigned",
+        "qlinear",
+        "qonnx_po2",
+        "qonnx_scaled",
+    ],
 )
 def test_rtl_equals_golden(kind: str, tmp_path: Path) -> None:
     path = FIXTURES / f"onnx_{kind}.onnx"
