@@ -25,7 +25,7 @@ from .work import Value
 _EPSILON = np.finfo(np.float32).eps
 
 BEHIND_PAD = "a Pad stands before it"
-"""Padding with zeros becomes a convolution's own."""
+"""Padding with zeros becomes that of a convolution or of an average."""
 
 HINT = "put QuantizeLinear and DequantizeLinear directly around it"
 

@@ -74,9 +74,11 @@ def averaged(
         ):
             raise UserError("an average that leaves out padding is not supported",
                             hint="set count_include_pad, or pad before")  # fmt: skip
+    # A border of zeros becomes the window's own, as a convolution's does.
+    apart = "" if value.apart == BEHIND_PAD and not whole else value.apart
     count = int(np.prod(kernel))
     exact = is_power_of_two(np.append(value.scale, np.float32(count)))
-    return replace(result, sums=True, count=count, whole=whole, apart=value.apart, moved=False,
+    return replace(result, sums=True, count=count, whole=whole, apart=apart, moved=False,
                    group=Group(value.edge.type, exact))  # fmt: skip
 
 
