@@ -64,6 +64,8 @@ class TiledTop(wiring.Component):
         observed = {
             "probe_issue": unit.issue,
             "probe_tile": unit.finished,
+            "probe_load": dma.loads.finished,
+            "probe_store": dma.write.finished,
             "probe_start": control.start,
             "probe_done": dma.done,
         }

@@ -1,20 +1,30 @@
-// Batch bench for a tiled engine under Verilator: external memory behind AXI4, runs of a program.
+// Batch bench for a tiled engine under Verilator: external memory behind AXI4, runs of programs.
 //
-//   harness IMAGE INPUTS OUTPUTS FRAMES STATS [--latency N] [--rate R] [--gaps SEED] [--dump FILE]
-//           [--fail read|write N] [--wave FILE]
+//   harness STATS JOB [JOB ...] [--latency N] [--rate R] [--gaps SEED] [--dump FILE]
+//           [--fail-read N] [--fail-write N] [--wave FILE]
 //
-// IMAGE is external memory before a run; INPUTS and OUTPUTS hold frames one after the other. STATS
-// is JSON: cycles and beats of each run as the registers say, the cycle in which each tile was
-// finished in the first one, and the bytes read and written in each region. Reads answer N cycles
-// after their address, a beat every 1/R cycles, writes likewise; --gaps makes both sides random.
-// --fail answers the Nth read or write beat with an error, in the first run only. --dump keeps the
-// memory after the last run. Exit codes: 1 for wrong files, 3 where the engine hangs or breaks AXI.
+// Jobs run one after the other, without a reset between them. A JOB is a text file of lines "KEY
+// VALUE": image, the file of external memory's beginning; memory, its bytes, zero behind the image;
+// program, writable, the values of the registers PROGRAM and WRITE_FROM; inputs, the file of frames
+// one after the other; frames, their number; input_at, input_bytes, output_at, output_bytes, where
+// each frame goes and its results come from; outputs, the file that they are written to; expected,
+// a file that they are compared with; region, once for each, the byte at which a region of memory
+// ends. Files named .hex hold words as hexadecimal digits, lowest byte last; others hold bytes.
+//
+// STATS is JSON. For each job: cycles and beats of each run as the registers say, the cycles in
+// which tiles, loads and stores were finished in its first one, and the bytes read and written in
+// each region. Reads answer N cycles after their address, a beat every 1/R cycles, writes likewise;
+// --gaps makes both sides random. --fail-* answers the Nth beat of all with an error. --dump keeps
+// the memory after the last run. Exit codes: 1 for wrong files and outputs that differ, 3 where the
+// engine hangs or breaks AXI.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <fstream>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -23,9 +33,11 @@
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
-#include "design.h"
+#include "design.h"  // BUS_BYTES
 
 namespace {
+
+constexpr uint64_t QUIET_LIMIT = 100000;  // cycles in which nothing moves
 
 template <typename Port>
 uint8_t* bytes_of(Port& port) { return reinterpret_cast<uint8_t*>(&port); }
@@ -43,22 +55,33 @@ bool coin() {  // xorshift64*
     std::exit(code);
 }
 
-std::vector<uint8_t> read_all(const char* path) {
-    std::FILE* file = std::fopen(path, "rb");
-    if (!file) fail(std::string("can not read ") + path);
-    std::fseek(file, 0, SEEK_END);
-    std::vector<uint8_t> data(static_cast<size_t>(std::ftell(file)));
-    std::fseek(file, 0, SEEK_SET);
-    if (!data.empty() && std::fread(data.data(), 1, data.size(), file) != data.size())
-        fail("short read");
-    std::fclose(file);
+uint8_t digit(char c) {
+    if (c >= '0' && c <= '9') return static_cast<uint8_t>(c - '0');
+    if (c >= 'a' && c <= 'f') return static_cast<uint8_t>(c - 'a' + 10);
+    fail("a digit is not hexadecimal");
+}
+
+std::vector<uint8_t> read_hex(std::ifstream& file) {
+    std::vector<uint8_t> data;
+    for (std::string word; file >> word;) {
+        if (word.size() % 2) fail("half a byte");
+        for (size_t i = word.size(); i; i -= 2)
+            data.push_back(static_cast<uint8_t>(digit(word[i - 2]) << 4 | digit(word[i - 1])));
+    }
     return data;
 }
 
-void write_all(const char* path, const std::vector<uint8_t>& data) {
-    std::FILE* file = std::fopen(path, "wb");
+std::vector<uint8_t> read_all(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) fail("can not read " + path);
+    if (path.size() > 4 && path.substr(path.size() - 4) == ".hex") return read_hex(file);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+void write_all(const std::string& path, const std::vector<uint8_t>& data) {
+    std::FILE* file = std::fopen(path.c_str(), "wb");
     if (!file || std::fwrite(data.data(), 1, data.size(), file) != data.size())
-        fail(std::string("can not write ") + path);
+        fail("can not write " + path);
     std::fclose(file);
 }
 
@@ -76,15 +99,52 @@ struct Run {
     uint32_t cycles, status, layer, read_beats, write_beats;
 };
 
+struct Job {
+    std::map<std::string, std::string> texts;
+    std::vector<uint64_t> regions;
+
+    explicit Job(const std::string& path) {
+        std::ifstream file(path);
+        if (!file) fail("can not read " + path);
+        for (std::string line; std::getline(file, line);) {
+            const size_t space = line.find(' ');
+            if (space == std::string::npos) continue;
+            const std::string key = line.substr(0, space), value = line.substr(space + 1);
+            if (key == "region") regions.push_back(std::stoull(value));
+            else texts[key] = value;
+        }
+    }
+
+    bool has(const char* key) const { return texts.count(key); }
+    const std::string& text(const char* key) const {
+        if (!has(key)) fail(std::string("a job says nothing of ") + key);
+        return texts.at(key);
+    }
+    uint64_t number(const char* key) const { return std::stoull(text(key)); }
+};
+
+// What is seen while a job runs; the times are those of its first run.
+struct Seen {
+    bool first = true;
+    std::vector<uint64_t> regions, read_bytes, written_bytes, tiles, loads, stores;
+
+    explicit Seen(const std::vector<uint64_t>& ends)
+        : regions(ends), read_bytes(ends.size() + 1), written_bytes(ends.size() + 1) {}
+
+    size_t region_of(uint64_t offset) const {
+        size_t n = 0;
+        while (n < regions.size() && offset >= regions[n]) n++;
+        return n;
+    }
+};
+
 class Bench {
    public:
     std::vector<uint8_t> memory;
     uint64_t latency = 20, fail_read = 0, fail_write = 0;
     double rate = 1.0;
     bool gaps = false;
-    std::vector<uint64_t> tiles;
-    std::vector<uint64_t> read_bytes = std::vector<uint64_t>(REGIONS + 1);
-    std::vector<uint64_t> written_bytes = std::vector<uint64_t>(REGIONS + 1);
+    Seen seen{{}};
 
     explicit Bench(VerilatedContext& context) : top(&context) {}
 
@@ -113,11 +173,11 @@ class Bench {
         top.rst = 0;
     }
 
-    Run run() {
+    Run run(uint32_t program, uint32_t writable) {
         write(MEM_BASE, BASE);
         write(MEM_LIMIT, static_cast<uint32_t>(memory.size()));
-        write(WRITE_FROM, IMAGE_WRITABLE);
-        write(PROGRAM, IMAGE_PROGRAM);
+        write(WRITE_FROM, writable);
+        write(PROGRAM, program);
         started = 0;
         write(CONTROL, 1 | 2 | 4);
         uint64_t quiet = 0;
@@ -142,7 +202,7 @@ class Bench {
     std::deque<Burst> reads, writes, answers;
     uint64_t now = 0, halves = 0, started = 0, moved = 0, beats_read = 0, beats_written = 0;
     double read_credit = 1.0, write_credit = 1.0;
-    bool offered = false, answered = false;
+    bool offered = false, answered = false, failed = false;
 
     void half(int clock) {
         top.clk = clock;
@@ -151,12 +211,6 @@ class Bench {
         if (tracing) trace.dump(halves);
 #endif
         halves++;
-    }
-
-    static size_t region_of(uint64_t offset) {
-        size_t n = 0;
-        while (n < REGIONS && offset >= REGION_ENDS[n]) n++;
-        return n;
     }
 
     uint64_t offset_of(uint32_t address, uint64_t bytes) {
@@ -211,7 +265,9 @@ class Bench {
             answered = false;
         }
         if (top.probe_start) started = now;
-        if (top.probe_tile) tiles.push_back(now - started);
+        if (seen.first && top.probe_tile) seen.tiles.push_back(now - started);
+        if (seen.first && top.probe_load) seen.loads.push_back(now - started);
+        if (seen.first && top.probe_store) seen.stores.push_back(now - started);
         moved += ar + aw + r + w + b;
         half(1);
         now++;
@@ -219,7 +275,7 @@ class Bench {
 
     void take_read() {
         Burst& first = reads.front();
-        read_bytes[region_of(first.address)] += BUS_BYTES;
+        seen.read_bytes[seen.region_of(first.address)] += BUS_BYTES;
         first.address += BUS_BYTES;
         beats_read++;
         read_credit -= 1.0;
@@ -232,22 +288,19 @@ class Bench {
         for (uint64_t i = 0; i < BUS_BYTES; i++)
             if (top.m_axi_wstrb >> i & 1) {
                 memory[first.address + i] = bytes_of(top.m_axi_wdata)[i];
-                written_bytes[region_of(first.address + i)]++;
+                seen.written_bytes[seen.region_of(first.address + i)]++;
             }
         first.address += BUS_BYTES;
         beats_written++;
         write_credit -= 1.0;
-        const bool wrong = fail_write && beats_written == fail_write;
+        failed |= fail_write && beats_written == fail_write;
         if (static_cast<bool>(top.m_axi_wlast) != (first.left == 1)) fail("WLAST is wrong", 3);
-        first.ready = wrong ? 1 : first.ready;
-        failed |= wrong;
         if (--first.left == 0) {
             answers.push_back({0, failed ? 2u : 0u, now + latency});
             failed = false;
             writes.pop_front();
         }
     }
-    bool failed = false;
 
     void write(uint32_t address, uint32_t value) {
         top.s_axi_awaddr = address;
@@ -289,63 +342,108 @@ void print_list(std::FILE* file, const char* name, const Values& values, Get get
     std::fprintf(file, "]");
 }
 
+void print_job(std::FILE* file, const std::vector<Run>& runs, const Seen& seen) {
+    std::fprintf(file, "{");
+    const auto of_runs = [&](const char* name, uint32_t Run::*member) {
+        print_list(file, name, runs, [member](const Run& run) { return run.*member; });
+        std::fprintf(file, ", ");
+    };
+    of_runs("cycles", &Run::cycles);
+    of_runs("status", &Run::status);
+    of_runs("layer", &Run::layer);
+    of_runs("read_beats", &Run::read_beats);
+    of_runs("write_beats", &Run::write_beats);
+    const auto of_seen = [&](const char* name, const std::vector<uint64_t>& values) {
+        print_list(file, name, values, [](uint64_t value) { return value; });
+    };
+    for (auto [name, values] : {std::pair{"tiles", &seen.tiles}, {"loads", &seen.loads},
+                                {"stores", &seen.stores}, {"read_bytes", &seen.read_bytes}}) {
+        of_seen(name, *values);
+        std::fprintf(file, ", ");
+    }
+    of_seen("written_bytes", seen.written_bytes);
+    std::fprintf(file, "}");
+}
+
+// Whether the outputs are those that the job expects; says so where it has any.
+bool as_expected(const Job& job, const std::vector<Run>& runs, const std::vector<uint8_t>& outputs) {
+    if (!job.has("expected")) return true;
+    const std::vector<uint8_t> expected = read_all(job.text("expected"));
+    if (expected.size() != outputs.size()) fail("the expected outputs have another size");
+    size_t wrong = 0, stopped = 0;
+    for (size_t i = 0; i < outputs.size(); i++) wrong += expected[i] != outputs[i];
+    for (const Run& run : runs) stopped += run.status >> 8 & 255 ? 1 : 0;
+    if (wrong || stopped) {
+        std::printf("FAIL: %zu bytes differ, %zu runs ended with an error\n", wrong, stopped);
+        return false;
+    }
+    std::printf("PASS: %zu frames equal, %u cycles a frame\n", runs.size(), runs[0].cycles);
+    return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 6) fail("usage: harness IMAGE INPUTS OUTPUTS FRAMES STATS [options]");
+    if (argc < 3) fail("usage: harness STATS JOB [JOB ...] [options]");
     VerilatedContext context;
     Bench bench(context);
     std::string wave, dump;
-    for (int i = 6; i + 1 < argc; i += 2) {
+    std::vector<Job> jobs;
+    for (int i = 2; i < argc; i++) {
         const std::string option = argv[i];
-        if (option == "--latency") bench.latency = std::strtoull(argv[i + 1], nullptr, 10);
-        if (option == "--rate") bench.rate = std::strtod(argv[i + 1], nullptr);
-        if (option == "--wave") wave = argv[i + 1];
-        if (option == "--dump") dump = argv[i + 1];
-        if (option == "--fail-read") bench.fail_read = std::strtoull(argv[i + 1], nullptr, 10);
-        if (option == "--fail-write") bench.fail_write = std::strtoull(argv[i + 1], nullptr, 10);
-        if (option == "--gaps") {
-            bench.gaps = true;
-            random_state = std::strtoull(argv[i + 1], nullptr, 10) * 2 + 1;
+        if (option.substr(0, 2) != "--") {
+            jobs.emplace_back(option);
+            continue;
         }
+        if (++i == argc) fail(option + " has no value");
+        if (option == "--latency") bench.latency = std::strtoull(argv[i], nullptr, 10);
+        else if (option == "--rate") bench.rate = std::strtod(argv[i], nullptr);
+        else if (option == "--wave") wave = argv[i];
+        else if (option == "--dump") dump = argv[i];
+        else if (option == "--fail-read") bench.fail_read = std::strtoull(argv[i], nullptr, 10);
+        else if (option == "--fail-write") bench.fail_write = std::strtoull(argv[i], nullptr, 10);
+        else if (option == "--gaps") {
+            bench.gaps = true;
+            random_state = std::strtoull(argv[i], nullptr, 10) * 2 + 1;
+        } else fail(option + " is no option");
     }
-    const std::vector<uint8_t> image = read_all(argv[1]), inputs = read_all(argv[2]);
-    const uint64_t frames = std::strtoull(argv[4], nullptr, 10);
-    if (inputs.size() != frames * INPUT_BYTES) fail("the inputs have another size");
-    std::vector<uint8_t> outputs;
-    std::vector<Run> runs;
+    std::FILE* stats = std::fopen(argv[1], "w");
+    if (!stats) fail("can not write the statistics");
+    std::fprintf(stats, "[");
     bench.open_wave(context, wave);
     bench.reset();
-    for (uint64_t frame = 0; frame < frames; frame++) {
-        bench.memory = image;
-        std::copy_n(&inputs[frame * INPUT_BYTES], INPUT_BYTES, &bench.memory[INPUT_AT]);
-        runs.push_back(bench.run());
-        outputs.insert(outputs.end(), &bench.memory[OUTPUT_AT],
-                       &bench.memory[OUTPUT_AT] + OUTPUT_BYTES);
+    bool good = true;
+    for (size_t n = 0; n < jobs.size(); n++) {
+        const Job& job = jobs[n];
+        std::vector<uint8_t> image = read_all(job.text("image"));
+        const std::vector<uint8_t> inputs = read_all(job.text("inputs"));
+        const uint64_t frames = job.number("frames"), size = job.number("input_bytes"),
+                       from = job.number("output_at"), result = job.number("output_bytes"),
+                       to = job.number("input_at");
+        image.resize(job.number("memory"));
+        if (!frames || inputs.size() != frames * size) fail("the inputs have another size");
+        if (to + size > image.size() || from + result > image.size()) fail("outside the memory");
+        std::vector<uint8_t> outputs;
+        std::vector<Run> runs;
+        bench.seen = Seen(job.regions);
+        for (uint64_t frame = 0; frame < frames; frame++) {
+            bench.memory = image;
+            std::copy_n(inputs.begin() + static_cast<std::ptrdiff_t>(frame * size), size,
+                        bench.memory.begin() + static_cast<std::ptrdiff_t>(to));
+            runs.push_back(bench.run(static_cast<uint32_t>(job.number("program")),
+                                     static_cast<uint32_t>(job.number("writable"))));
+            const auto begin = bench.memory.begin() + static_cast<std::ptrdiff_t>(from);
+            outputs.insert(outputs.end(), begin, begin + static_cast<std::ptrdiff_t>(result));
+            bench.seen.first = false;
+        }
+        if (job.has("outputs")) write_all(job.text("outputs"), outputs);
+        good &= as_expected(job, runs, outputs);
+        if (n) std::fprintf(stats, ", ");
+        print_job(stats, runs, bench.seen);
     }
-    bench.close_wave();
-    write_all(argv[3], outputs);
-    if (!dump.empty()) write_all(dump.c_str(), bench.memory);
-    bench.tiles.resize(frames ? bench.tiles.size() / frames : 0);
-    std::FILE* stats = std::fopen(argv[5], "w");
-    if (!stats) fail("can not write the statistics");
-    std::fprintf(stats, "{");
-    print_list(stats, "cycles", runs, [](const Run& r) { return r.cycles; });
-    std::fprintf(stats, ", ");
-    print_list(stats, "status", runs, [](const Run& r) { return r.status; });
-    std::fprintf(stats, ", ");
-    print_list(stats, "layer", runs, [](const Run& r) { return r.layer; });
-    std::fprintf(stats, ", ");
-    print_list(stats, "read_beats", runs, [](const Run& r) { return r.read_beats; });
-    std::fprintf(stats, ", ");
-    print_list(stats, "write_beats", runs, [](const Run& r) { return r.write_beats; });
-    std::fprintf(stats, ", ");
-    print_list(stats, "tiles", bench.tiles, [](uint64_t v) { return v; });
-    std::fprintf(stats, ", ");
-    print_list(stats, "read_bytes", bench.read_bytes, [](uint64_t v) { return v; });
-    std::fprintf(stats, ", ");
-    print_list(stats, "written_bytes", bench.written_bytes, [](uint64_t v) { return v; });
-    std::fprintf(stats, "}\n");
+    std::fprintf(stats, "]\n");
     std::fclose(stats);
-    return 0;
+    bench.close_wave();
+    if (!dump.empty()) write_all(dump, bench.memory);
+    return good ? 0 : 1;
 }
