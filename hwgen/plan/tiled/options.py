@@ -1,0 +1,145 @@
+"""What a user asks of a tiled engine, and the engine that this is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ...descriptors import BANKS, MAX_FEATURE_BYTES, EngineShape
+from ...errors import UserError
+
+DEFAULT_ARRAY = (16, 16)
+DEFAULT_RESIDENT = 2
+_SMALLEST, _LARGEST = 4, 64
+"""Of PE and SIMD."""
+_MOST_RESIDENT = 8
+_LEAST_FEATURE_BYTES = 16 << 10
+_LARGEST_WORDS = 1 << 16
+"""Words of a memory that the fields of descriptors reach."""
+_LARGEST_BUFFERS = 16 << 10
+"""KiB."""
+
+
+@dataclass(frozen=True)
+class TiledOptions:
+    """Options of the command line under the same names; None: not given.
+
+    array : PExSIMD. tiles : engines side by side. resident : tiles held in each buffer.
+    buffer_kib : of all buffers together. mem_width : bits of the external memory's port.
+    """
+
+    array: str | None = None
+    tiles: int | None = None
+    resident: int | None = None
+    buffer_kib: int | None = None
+    mem_width: int | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Those that were given."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def engine(self, multipliers: int | None = None) -> tuple[EngineShape, int]:
+        """The engine, and the tiles held in each of its buffers.
+
+        Raises UserError that names the option which is wrong.
+        """
+        if self.tiles is not None and self.tiles != 1:
+            raise UserError(f"--tiles {self.tiles}: one engine for now", hint="leave it out")
+        resident = DEFAULT_RESIDENT if self.resident is None else self.resident
+        if not 1 <= resident <= _MOST_RESIDENT:
+            raise UserError(f"--resident {resident}: give 1 to {_MOST_RESIDENT}")
+        pe, simd = self._array(multipliers)
+        width = EngineShape.mem_width if self.mem_width is None else self.mem_width
+        if width not in (32, 64, 128, 256):
+            raise UserError(f"--mem-width {width}: give 32, 64, 128 or 256")
+        if self.buffer_kib is None:
+            return default_engine(pe, simd, width), resident
+        return engine_with(pe, simd, width, self.buffer_kib), resident
+
+    def _array(self, multipliers: int | None) -> tuple[int, int]:
+        if self.array is not None and multipliers is not None:
+            raise UserError("give one of --multipliers and --array")
+        if self.array is not None:
+            found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", self.array.strip())
+            sizes = (int(found[1]), int(found[2])) if found else (0, 0)
+            if not all(_SMALLEST <= n <= _LARGEST and n & (n - 1) == 0 for n in sizes):
+                raise UserError(
+                    f"--array {self.array}: give PExSIMD, powers of two from {_SMALLEST} to "
+                    f"{_LARGEST}, as in 16x16"
+                )
+            return sizes
+        if multipliers is None:
+            return DEFAULT_ARRAY
+        if multipliers < _SMALLEST**2:
+            raise UserError(
+                f"--multipliers {multipliers}: the smallest array has {_SMALLEST**2}",
+                hint="the dataflow architecture does with fewer",
+            )
+        # The largest array within the budget, as square as it can be.
+        pe = simd = _SMALLEST
+        while pe * simd * 2 <= multipliers and pe < _LARGEST:
+            pe, simd = (pe, 2 * simd) if pe == simd else (2 * pe, simd)
+        return pe, simd
+
+
+def default_engine(pe: int, simd: int, mem_width: int = EngineShape.mem_width) -> EngineShape:
+    """The engine of an array where no size of buffers is asked for.
+
+    Memories of psums, parameters and weights keep their words, whose width is the array's; that of
+    feature maps is as large as that of weights, but 16 KiB at least.
+    """
+    features = max(_LEAST_FEATURE_BYTES, EngineShape.feature_bytes * pe * simd // 256)
+    return EngineShape(pe, simd, feature_bytes=features, mem_width=mem_width)
+
+
+SHARES = {"feature_bytes": 16, "weight_words": 16, "psum_words": 4, "parameter_words": 3}
+"""Parts of the buffers' bytes, those of the default engine."""
+_LEAST_WORDS = {"weight_words": 16, "psum_words": 16, "parameter_words": 4}
+
+
+def engine_with(pe: int, simd: int, mem_width: int, kib: int) -> EngineShape:
+    """The engine whose buffers take at most so many KiB together.
+
+    All sizes are powers of two. Beginning with the smallest buffers there are, the one that is
+    smallest for its share (``SHARES``) is doubled, as long as all fit. Raises UserError where not
+    even the smallest do.
+    """
+    word = max(pe, simd, mem_width // 8)
+    shape = EngineShape(
+        pe, simd, feature_bytes=4 * BANKS * word, mem_width=mem_width, **_LEAST_WORDS
+    )
+    limit = kib << 10
+    if not buffer_bytes(shape) <= limit <= _LARGEST_BUFFERS << 10:
+        least = -(-buffer_bytes(shape) // 1024)
+        raise UserError(
+            f"--buffer-kib {kib}: give {least} to {_LARGEST_BUFFERS} for an array of {pe}x{simd}"
+        )
+    growing = list(SHARES)
+    while growing:
+        sizes = buffer_sizes(shape)
+        name = min(growing, key=lambda n: sizes[n] / SHARES[n])
+        value = 2 * getattr(shape, name)
+        most = MAX_FEATURE_BYTES if name == "feature_bytes" else _LARGEST_WORDS
+        larger = replace(shape, **{name: value}) if value <= most else None
+        if larger is not None and buffer_bytes(larger) <= limit:
+            shape = larger
+        else:
+            growing.remove(name)
+    return shape
+
+
+def buffer_sizes(shape: EngineShape) -> dict[str, int]:
+    """Bytes of each buffer, by the name of its size in EngineShape."""
+    return {
+        "feature_bytes": shape.feature_bytes,
+        "weight_words": shape.weight_words * shape.weight_bytes,
+        "psum_words": shape.psum_words * shape.pe * 4,
+        "parameter_words": shape.parameter_words * shape.parameter_bytes,
+    }
+
+
+def buffer_bytes(shape: EngineShape) -> int:
+    """Of all buffers."""
+    return sum(buffer_sizes(shape).values())

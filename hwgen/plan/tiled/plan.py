@@ -1,0 +1,217 @@
+"""Plan of the tiled architecture: an engine, and the program that carries out a network on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+from ...descriptors import LEVELS, TABLE_WORDS, EngineShape, Op, Target
+from ...errors import UserError
+from ...ir import Graph
+from .options import buffer_bytes
+from .placement import Placement, place
+from .program import Program, Writer
+from .tasks import Task, Work, work_of
+from .tiling import Tiling, tiles
+
+SCHEMA = 1
+TABLE_PARTS = 4
+"""Cycles that results with tables take a word: a quarter of the lanes has a second requantizer."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Cycles of a run, and of each task from the end of the one before it to its own."""
+
+    cycles: int
+    tasks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes between external memory and the buffers, for one task or all of them."""
+
+    weights: int = 0
+    parameters: int = 0
+    ifmaps: int = 0
+    ofmaps: int = 0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class TiledPlan:
+    """A network on an engine.
+
+    resident : tiles held in each buffer. keep : False: every tensor goes to external memory, where
+    it can be seen.
+    """
+
+    graph: Graph
+    shape: EngineShape
+    resident: int
+    work: Work
+    placement: Placement
+    keep: bool = True
+
+    @cached_property
+    def program(self) -> Program:
+        """Descriptors and the image of external memory."""
+        return Writer(self.work, self.placement, self.shape).program()
+
+    def outside(self) -> TiledPlan:
+        """The same network on the same engine, with every tensor in external memory."""
+        return _planned(self.graph, self.shape, self.resident, keep=False)
+
+    @property
+    def tasks(self) -> list[Task]:
+        """In the order in which they are carried out; descriptors number them as layers."""
+        return self.work.tasks
+
+    @property
+    def multipliers(self) -> int:
+        """Lanes of the array."""
+        return self.shape.pe * self.shape.simd * self.shape.tiles
+
+    @property
+    def requant_multipliers(self) -> int:
+        """A requantizer for each output channel, and those behind the tables."""
+        return (self.shape.pe + self.shape.pe // TABLE_PARTS) * self.shape.tiles
+
+    @property
+    def memory_bits(self) -> int:
+        """Of all buffers."""
+        return 8 * (buffer_bytes(self.shape) + 2 * TABLE_WORDS * 4) * self.shape.tiles
+
+    @cached_property
+    def steps(self) -> tuple[int, ...]:
+        """Steps of the array that each task takes: a step is a cycle where nothing waits."""
+        counts = [0] * len(self.tasks)
+        for d in self.program.descriptors:
+            if d["op"] == Op.COMPUTE:
+                counts[d["layer"]] += prod(d[f"loop{n}_count"] for n in range(LEVELS))
+        return tuple(counts)
+
+    @property
+    def interval_bound(self) -> int:
+        """Steps of the array for all tasks."""
+        return sum(self.steps)
+
+    @cached_property
+    def traffic(self) -> tuple[Traffic, ...]:
+        """Of each task. The second operand of a sum is an ifmap too; tables are parameters."""
+        kinds = {
+            Target.FEATURES: "ifmaps",
+            Target.WEIGHTS: "weights",
+            Target.PARAMETERS: "parameters",
+            Target.TABLES: "parameters",
+        }
+        found = [Traffic() for _ in self.tasks]
+        for d in self.program.descriptors:
+            if d["op"] != Op.COMPUTE:
+                kind = kinds[Target(d["target"])] if d["op"] == Op.LOAD else "ofmaps"
+                found[d["layer"]] += Traffic(**{kind: d["rows"] * d["bytes"]})
+        return tuple(found)
+
+    def estimate(self) -> Estimate:
+        """The cycles that are expected. What a more exact model finds belongs here."""
+        tasks = tuple(round(tiling.cycles) for tiling in self.placement.tilings)
+        return Estimate(sum(tasks), tasks)
+
+    def task_cycles(self, finished: list[int]) -> tuple[int, ...]:
+        """Cycles of each task, from the cycles in which all tiles of a run were finished."""
+        computes = [d["layer"] for d in self.program.descriptors if d["op"] == Op.COMPUTE]
+        ends = [0] * len(self.tasks)
+        for layer, cycle in zip(computes, finished, strict=True):
+            ends[layer] = cycle
+        return tuple(b - a for a, b in pairwise([0, *ends]))
+
+    def layers(self) -> list[dict[str, Any]]:
+        """How each task is tiled, as JSON values."""
+        estimate = self.estimate()
+        rows = []
+        for n, (task, s, t) in enumerate(
+            zip(self.tasks, self.placement.situations, self.placement.tilings, strict=True)
+        ):
+            rows.append(
+                {
+                    "name": task.name,
+                    "layers": list(task.layers),
+                    "macs": task.macs,
+                    "operand": s.task.operand.name.lower(),
+                    "ifmap": {"name": task.x, "stays": s.x_stays},
+                    "ofmap": {"name": task.y, "stays": s.y_stays},
+                    "tile": {
+                        "rows": t.rows,
+                        "columns": t.columns,
+                        "outputs": min(task.outputs, t.groups * self.shape.pe),
+                        "taps": list(t.taps),
+                    },
+                    "tiles": sum(1 for _ in tiles(s, t)),
+                    "order": order(t),
+                    "bytes": asdict(self.traffic[n]),
+                    "interval_bound": self.steps[n],
+                    "interval_estimate": estimate.tasks[n],
+                }
+            )
+        return rows
+
+    def to_json(self) -> dict[str, Any]:
+        """The choices of the plan, which with the graph give it again, and what follows of them."""
+        return {
+            "schema": SCHEMA,
+            "arch": "tiled",
+            "engine": asdict(self.shape),
+            "resident": self.resident,
+            "stays": sorted(self.placement.stays),
+            "layers": self.layers(),
+        }
+
+
+def order(tiling: Tiling) -> str:
+    """What of a task is the outer loop."""
+    return "weights outer" if tiling.weights_outer else "pixels outer"
+
+
+def plan_tiled(
+    graph: Graph, shape: EngineShape, resident: int, progress: Progress | None = None
+) -> TiledPlan:
+    """Plan a legal graph on an engine. Raises UserError for what it can not carry out."""
+    return _planned(graph, shape, resident, progress)
+
+
+def _planned(
+    graph: Graph,
+    shape: EngineShape,
+    resident: int,
+    progress: Progress | None = None,
+    keep: bool = True,
+) -> TiledPlan:
+    work = work_of(graph)
+    placement = place(work, shape, resident, progress, keep)
+    return TiledPlan(graph, shape, resident, work, placement, keep)
+
+
+def tiled_from_json(
+    graph: Graph, choices: dict[str, Any], progress: Progress | None = None
+) -> TiledPlan:
+    """The plan that a plan file states. Raises UserError where it is not usable."""
+    if choices.get("schema") != SCHEMA or choices.get("arch") != "tiled":
+        raise UserError(f"not a plan of the tiled architecture with schema {SCHEMA}")
+    resident = choices.get("resident")
+    try:
+        shape = EngineShape(**{k: int(v) for k, v in choices["engine"].items()})
+        if not isinstance(resident, int) or resident < 1:
+            raise ValueError(f"resident {resident!r}")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"the plan's engine is not usable ({error})") from None
+    if shape.tiles != 1:
+        raise UserError(f"the plan has {shape.tiles} engines: one engine for now")
+    return plan_tiled(graph, shape, resident, progress)
