@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ..gateware.axilite import Register
 from ..gateware.csr import MAGIC, REGISTERS, VERSION
 from ..ir import Graph
 from ..numeric import QType
@@ -11,12 +14,10 @@ from .packing import beat_bytes, element_bytes
 from .verilog import VerilogDesign
 
 
-def fusesoc_core(graph: Graph, design: VerilogDesign) -> str:
-    """A CAPI=2 core file with the sources and the memory images."""
+def fusesoc_core(graph: Graph, design: VerilogDesign, paths: list[str]) -> str:
+    """A CAPI=2 core file with the sources and the memory images at ``paths``."""
     sources = "".join(f"      - rtl/{name}\n" for name in design.sources)
-    images = "".join(
-        f"      - mem/{name}: {{file_type: user, copyto: mem/{name}}}\n" for name in design.images
-    )
+    images = "".join(f"      - {path}: {{file_type: user, copyto: {path}}}\n" for path in paths)
     memory = f"  mem:\n    files:\n{images}" if images else ""
     filesets = "[rtl, mem]" if images else "[rtl]"
     return (
@@ -52,18 +53,8 @@ def c_header(plan: DataflowPlan, model_hash: int) -> str:
         "",
         "/* Registers of the AXI4-Lite port: byte offsets, and bits of their fields. */",
     ]
-    for register in REGISTERS:
-        lines.append(f"#define {prefix}_{register.name} 0x{register.offset:02x}u")
-        for field in register.fields:
-            mask = ((1 << field.width) - 1) << field.bit
-            lines.append(f"#define {prefix}_{register.name}_{field.name} 0x{mask:08x}u")
+    lines += register_defines(prefix, REGISTERS, VERSION, model_hash)
     lines += [
-        "",
-        "/* What the identity registers read. */",
-        f"#define {prefix}_ID_VALUE 0x{MAGIC:08x}u",
-        f"#define {prefix}_VERSION_VALUE {VERSION}u",
-        f"#define {prefix}_HASH_LO_VALUE 0x{model_hash & 0xFFFFFFFF:08x}u",
-        f"#define {prefix}_HASH_HI_VALUE 0x{model_hash >> 32:08x}u",
         "",
         "/* Streams: beats of a frame, bytes and elements of a beat, bytes of an element. */",
     ]
@@ -75,6 +66,37 @@ def c_header(plan: DataflowPlan, model_hash: int) -> str:
             f"#define {prefix}_{way}_ELEMENT_BYTES {element_bytes(stream.bits)}u",
         ]
     return "\n".join([*lines, "", "#endif", ""])
+
+
+def register_defines(
+    prefix: str, registers: Sequence[Register], version: int, identity: int
+) -> list[str]:
+    """Offsets of registers, masks of their fields, and what the identity registers read."""
+    lines = []
+    for register in registers:
+        lines.append(f"#define {prefix}_{register.name} 0x{register.offset:02x}u")
+        for field in register.fields:
+            mask = ((1 << field.width) - 1) << field.bit
+            lines.append(f"#define {prefix}_{register.name}_{field.name} 0x{mask:08x}u")
+    return [
+        *lines,
+        "",
+        "/* What the identity registers read. */",
+        f"#define {prefix}_ID_VALUE 0x{MAGIC:08x}u",
+        f"#define {prefix}_VERSION_VALUE {version}u",
+        f"#define {prefix}_HASH_LO_VALUE 0x{identity & 0xFFFFFFFF:08x}u",
+        f"#define {prefix}_HASH_HI_VALUE 0x{identity >> 32:08x}u",
+    ]
+
+
+def register_rows(registers: Sequence[Register]) -> str:
+    """The table of a register map, without its head."""
+    return "".join(
+        f"| 0x{r.offset:02x} | {r.name} | {r.access} | {r.doc}"
+        + "".join(f" Bit {f.bit} {f.name}: {f.doc}" for f in r.fields)
+        + " |\n"
+        for r in registers
+    )
 
 
 def _stream_rows(stream: StreamShape, qtype: QType, shape: tuple[int, ...]) -> str:
@@ -95,12 +117,6 @@ def integration_guide(plan: DataflowPlan, model_hash: int) -> str:
     out = plan.output
     source, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
     in_bits, out_bits = 8 * beat_bytes(plan.input), 8 * beat_bytes(out)
-    registers = "".join(
-        f"| 0x{r.offset:02x} | {r.name} | {r.access} | {r.doc}"
-        + "".join(f" Bit {f.bit} {f.name}: {f.doc}" for f in r.fields)
-        + " |\n"
-        for r in REGISTERS
-    )
     return f"""# Integrating {graph.name}
 
 Sources: `rtl/*.v`, top module `top`. Memory images: `mem/*.hex`, read with `$readmemh` from the
@@ -126,7 +142,7 @@ TLAST marks the last beat of a frame; TKEEP is low for unused bytes of a pixel's
 ## Registers: `s_axi_*`, AXI4-Lite, 32 bits
 | offset | name | access | meaning |
 |---|---|---|---|
-{registers}
+{register_rows(REGISTERS)}
 This network's hash is 0x{model_hash:016x}.
 
 ## Instantiation

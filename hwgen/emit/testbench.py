@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 from amaranth.hdl import Shape
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ..archs.dataflow.top import DataflowTop, level_members
@@ -98,10 +99,7 @@ def _cpp_header(plan: DataflowPlan, top: DataflowTop) -> str:
 def _probe(plan: DataflowPlan, top: DataflowTop) -> str:
     """Wrapper that watches levels, work and the streams between units."""
     edges, levels = _edges(top), level_names(plan)
-    ports = {
-        name: ("input" if member.flow == In else "output", Shape.cast(member.shape).width)
-        for name, member in top.signature.members.items()
-    }
+    ports = top_ports(top)
     lines = [
         "// The accelerator with what benches watch: the most each level reached, cycles of work,",
         "// and the beats on every stream between units (each in whole bytes).",
@@ -109,7 +107,7 @@ def _probe(plan: DataflowPlan, top: DataflowTop) -> str:
         "    input clk,",
         "    input rst,",
     ]
-    lines += [f"    {way} {_range(bits)}{name}," for name, (way, bits) in ports.items()]
+    lines += port_list(ports)
     total_bytes = sum(-(-bits // 8) for bits in edges.values())
     lines += [
         f"    output {_range(32 * len(levels))}levels,",
@@ -150,6 +148,19 @@ def _probe(plan: DataflowPlan, top: DataflowTop) -> str:
         ]
         offset += size
     return "\n".join([*lines, "endmodule", ""])
+
+
+def top_ports(top: wiring.Component) -> dict[str, tuple[str, int]]:
+    """Direction and bits of a component's flat ports."""
+    return {
+        name: ("input" if member.flow == In else "output", Shape.cast(member.shape).width)
+        for name, member in top.signature.members.items()
+    }
+
+
+def port_list(ports: dict[str, tuple[str, int]]) -> list[str]:
+    """Their declarations in the head of a module."""
+    return [f"    {way} {_range(bits)}{name}," for name, (way, bits) in ports.items()]
 
 
 def _range(bits: int) -> str:

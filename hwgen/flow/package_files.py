@@ -13,7 +13,9 @@ from ..emit.package import SCHEMA, dump_json
 from ..emit.place import MANIFEST, write_files
 from ..errors import UserError
 from ..ir import Graph, load_json
-from ..plan.dataflow import DataflowPlan, plan_dataflow
+from ..plan.architectures import Plan, plan_from_json
+from ..plan.dataflow import DataflowPlan
+from ..plan.tiled.plan import TiledPlan
 
 RESULT_SCHEMA = 1
 SIMULATED = ("rtl/", "mem/")
@@ -74,13 +76,30 @@ class Package:
         """What check.py checks."""
         return json.loads(self.file("certificate.json").read_text(encoding="utf-8"))
 
+    @property
+    def arch(self) -> str:
+        """The architecture, "dataflow" or "tiled"."""
+        return self.plan_json["arch"]
+
     @cached_property
-    def plan(self) -> DataflowPlan:
+    def any_plan(self) -> Plan:
         """The plan that the RTL was made from."""
         try:
-            return plan_dataflow(self.graph, choices=self.plan_json)
+            return plan_from_json(self.graph, self.plan_json)
         except UserError as error:
             raise error.within(self.path / "plan.json") from None
+
+    @property
+    def plan(self) -> DataflowPlan:
+        """The plan of a dataflow package."""
+        assert isinstance(self.any_plan, DataflowPlan)
+        return self.any_plan
+
+    @property
+    def tiled(self) -> TiledPlan:
+        """The plan of a tiled package."""
+        assert isinstance(self.any_plan, TiledPlan)
+        return self.any_plan
 
     @property
     def design(self) -> str:

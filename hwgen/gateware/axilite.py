@@ -35,13 +35,13 @@ class Register:
     fields: tuple[Field, ...] = ()
 
 
-def identity(version: int) -> tuple[Register, ...]:
-    """The registers that every map begins with."""
+def identity(version: int, of: str = "model") -> tuple[Register, ...]:
+    """The registers that every map begins with. of : what the hash identifies."""
     return (
         Register("ID", 0x00, "ro", MAGIC, 'Identity: ASCII "HWGN".'),
         Register("VERSION", 0x04, "ro", version, "Version of this register map."),
-        Register("HASH_LO", 0x08, "ro", 0, "Hash of the model, bits 31..0."),
-        Register("HASH_HI", 0x0C, "ro", 0, "Hash of the model, bits 63..32."),
+        Register("HASH_LO", 0x08, "ro", 0, f"Hash of the {of}, bits 31..0."),
+        Register("HASH_HI", 0x0C, "ro", 0, f"Hash of the {of}, bits 63..32."),
     )
 
 

@@ -27,7 +27,7 @@ ALIGNMENT = 32
 """Bytes that addresses of the memory image and of programs are multiples of."""
 
 REGISTERS = (
-    *identity(VERSION),
+    *identity(VERSION, "engine"),
     Register(
         "CONTROL", 0x10, "rw", 0, "Control.",
         (

@@ -1,0 +1,43 @@
+"""The files of a package that are the dataflow architecture's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..archs.dataflow import DataflowTop
+from ..plan.dataflow import DataflowPlan
+from . import documents, testbench
+from .packing import pack, to_hex
+from .parts import Parts, dump_json, model_hash
+from .verilog import to_verilog
+
+Array = np.ndarray[Any, Any]
+
+
+def dataflow_parts(
+    plan: DataflowPlan, inputs: Array, outputs: Array, progress: Callable[[str], None] | None
+) -> Parts:
+    """inputs, outputs : the test vectors."""
+    graph, identity = plan.graph, model_hash(plan.graph)
+    top = DataflowTop(plan, identity)
+    design = to_verilog(top, "top", progress)
+    timing = plan.timing()
+    estimate = {
+        "interval": timing.interval,
+        "latency": timing.latency,
+        "high_water": timing.high_water,
+        "starved": timing.starved,
+        "blocked": timing.blocked,
+    }
+    texts = {
+        "plan.json": dump_json(plan.to_json() | {"estimate": estimate}),
+        "vectors/input.hex": to_hex(pack(inputs, plan.input)),
+        "vectors/output.hex": to_hex(pack(outputs, plan.output)),
+        f"{graph.name}.h": documents.c_header(plan, identity),
+        "INTEGRATE.md": documents.integration_guide(plan, identity),
+    }
+    bench = testbench.bench_files(plan, top, len(inputs))
+    return Parts(design, texts | {f"tb/{name}": text for name, text in bench.items()})

@@ -1,0 +1,186 @@
+"""What goes with a tiled engine: C header and integration guide."""
+
+from __future__ import annotations
+
+from ..descriptors import EngineShape, ErrorCode
+from ..gateware.csr_tiled import REGISTERS, VERSION
+from ..ir import Tensor
+from ..plan.tiled.plan import TiledPlan
+from ..plan.tiled.tasks import Stored
+from .documents import register_defines, register_rows
+
+ERRORS = {
+    ErrorCode.NONE: "the program came to its end",
+    ErrorCode.UNKNOWN_OP: "a descriptor asks for nothing that there is",
+    ErrorCode.LOAD: "a LOAD can not be carried out",
+    ErrorCode.STORE: "a STORE can not be carried out",
+    ErrorCode.COMPUTE: "a COMPUTE can not be carried out",
+    ErrorCode.READ: "external memory answered a load with an error",
+    ErrorCode.WRITE: "external memory answered a store with an error",
+    ErrorCode.FETCH: "external memory answered the reading of a descriptor with an error",
+    ErrorCode.LOAD_OUTSIDE: "a load reads outside the memory image",
+    ErrorCode.STORE_OUTSIDE: "a store writes outside the image, or below WRITE_FROM",
+    ErrorCode.FETCH_OUTSIDE: "the program goes on outside the memory image",
+    ErrorCode.STALL: "all descriptors wait for some that never come",
+}
+"""ErrorCode for a reader of the guide."""
+
+
+def places(plan: TiledPlan) -> dict[str, tuple[int, str]]:
+    """What software must know of the memory image: value and meaning by name."""
+    program, work = plan.program, plan.work
+    source, result = work.stored[work.source], work.stored[work.result]
+    return {
+        "IMAGE_BYTES": (program.writable, "bytes of mem/image.hex"),
+        "MEMORY_BYTES": (len(program.memory), "bytes of external memory: MEM_LIMIT"),
+        "PROGRAM_AT": (program.start, "where the program begins: PROGRAM"),
+        "WRITABLE_AT": (program.writable, "where the engine begins to write: WRITE_FROM"),
+        "INPUT_AT": (program.tensors[work.source], "where the ifmap goes"),
+        "INPUT_BYTES": (source.bytes, "its bytes"),
+        "OUTPUT_AT": (program.tensors[work.result], "where the ofmap comes from"),
+        "OUTPUT_BYTES": (result.bytes, "its bytes"),
+    }
+
+
+def c_header(plan: TiledPlan, identity: int) -> str:
+    """Register map, layout of the memory image and identity for software."""
+    name = plan.graph.name
+    prefix = name.upper()
+    lines = [
+        f"/* The network {name} on a tiled engine: registers and memory. Made by hwgen. */",
+        f"#ifndef {prefix}_H",
+        f"#define {prefix}_H",
+        "",
+        "/* Registers of the AXI4-Lite port: byte offsets, and bits of their fields. The hash is",
+        "   that of the engine: every network that was planned for it runs on it. */",
+        *register_defines(prefix, REGISTERS, VERSION, identity),
+        "",
+        "/* What STATUS says in its field ERROR. */",
+        *(f"#define {prefix}_ERROR_{code.name} {code.value}u /* {ERRORS[code]} */"
+          for code in ErrorCode),
+        "",
+        "/* External memory: offsets from MEM_BASE, and bytes. */",
+        *(f"#define {prefix}_{key} {value}u /* {text} */"
+          for key, (value, text) in places(plan).items()),
+    ]  # fmt: skip
+    return "\n".join([*lines, "", "#endif", ""])
+
+
+def _tensor_rows(tensor: Tensor, stored: Stored) -> str:
+    kind = tensor.type
+    return (
+        f"| shape | {' x '.join(map(str, tensor.shape))} (row, column, channel; "
+        f"channel fastest, nothing between) |\n"
+        f"| element | {kind}: {'signed' if kind.signed else 'unsigned'}, {kind.width} bits, in "
+        f"{stored.size} byte(s), lowest first, {'sign' if kind.signed else 'zero'} extended |\n"
+    )
+
+
+def _instance(ports: dict[str, tuple[str, int]]) -> str:
+    wires = [f"    .{name}({name})" for name in ports]
+    sizes = [f"[{bits - 1}:0]" for _, bits in ports.values()]
+    width = max(map(len, wires)) + 1
+    commas = [*"," * (len(wires) - 1), ""]
+    return "\n".join(
+        f"{wire + comma:{width}}  // {size}"
+        for wire, comma, size in zip(wires, commas, sizes, strict=True)
+    )
+
+
+def _engine(shape: EngineShape) -> str:
+    rows = {
+        "array": f"{shape.pe} output channels x {shape.simd} ifmap values",
+        "feature maps": f"{shape.feature_bytes} bytes",
+        "weights": f"{shape.weight_words} words of {shape.weight_bytes} bytes",
+        "psums": f"{shape.psum_words} words of {shape.pe} sums",
+        "parameters": f"{shape.parameter_words} words of {shape.parameter_bytes} bytes",
+        "external memory": f"{shape.mem_width} bits",
+    }
+    return "".join(f"| {key} | {value} |\n" for key, value in rows.items())
+
+
+def integration_guide(plan: TiledPlan, identity: int, ports: dict[str, tuple[str, int]]) -> str:
+    """Ports, registers, how to start, the memory image, errors, an instantiation to copy.
+
+    ports : direction and bits of the top module's.
+    """
+    graph, work = plan.graph, plan.work
+    source, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
+    layout = "".join(f"| {k} | {value} | {text} |\n" for k, (value, text) in places(plan).items())
+    errors = "".join(f"| {code.value} | {code.name} | {ERRORS[code]} |\n" for code in ErrorCode)
+    tasks = "".join(
+        f"| {n} | {task.name} | {', '.join(task.layers)} |\n" for n, task in enumerate(plan.tasks)
+    )
+    return f"""# Integrating {graph.name} on a tiled engine
+
+Sources: `rtl/*.v`, top module `top`. The RTL does not depend on the network: weights and the
+program are in external memory, and the same bitstream runs every network that was planned for this
+engine.
+
+| engine | |
+|---|---|
+{_engine(plan.shape)}
+One clock `clk`; reset `rst` is synchronous and active high, one cycle is enough.
+
+## Running a frame
+1. Once: write the words of `mem/image.hex` to external memory from an address that is a multiple of
+   32 on; write that address to MEM_BASE, and MEM_LIMIT, WRITE_FROM and PROGRAM as below.
+2. Write the ifmap to INPUT_AT.
+3. Write 7 to CONTROL: START, CLEAR, IRQ_ENABLE.
+4. Wait for `irq`, or for DONE in STATUS. Where ERROR is 0 the ofmap is at OUTPUT_AT. CYCLES,
+   READ_BEATS and WRITE_BEATS are those of this run.
+
+Another network: the same with its image; no reset is needed. After an error too.
+
+## External memory
+`mem/image.hex` has one beat of {plan.shape.bus_bytes} bytes a line in hexadecimal, its highest byte
+first, for $readmemh: constants (weights, parameters, tables), then the program. What follows up to
+MEMORY_BYTES is the engine's: ifmap, ofmap, and the tensors that do not stay on chip. It needs no
+contents. All offsets are bytes from MEM_BASE.
+
+| name | value | meaning |
+|---|---|---|
+{layout}
+### ifmap
+| | |
+|---|---|
+{_tensor_rows(source, work.stored[work.source])}
+### ofmap
+| | |
+|---|---|
+{_tensor_rows(result, work.stored[work.result])}
+Descriptors and their fields: `hwgen/descriptors.py`.
+
+## Registers: `s_axi_*`, AXI4-Lite, 32 bits
+| offset | name | access | meaning |
+|---|---|---|---|
+{register_rows(REGISTERS)}
+The hash is that of the engine, not of the network: 0x{identity:016x}.
+
+### ERROR
+| code | name | meaning |
+|---|---|---|
+{errors}
+ERROR_LAYER is the number of the task that the descriptor belongs to:
+
+| number | task | layers of the network |
+|---|---|---|
+{tasks}
+## External memory's port: `m_axi_*`, AXI4
+INCR bursts of whole beats of up to 64, none of which crosses 4 KiB. Reads of one ID come back in
+order.
+
+## Instantiation
+```verilog
+top {graph.name} (
+    .clk(clk),
+    .rst(rst),
+{_instance(ports)}
+);
+```
+
+## Simulation without hwgen
+`make -f tb/Makefile verilator` in this directory runs the test vectors of `vectors/` (a byte a
+line) with a model of external memory, and compares every byte of the ofmap. `tb/harness.cpp` says
+at its head how other programs and frames are run.
+"""

@@ -1,0 +1,135 @@
+"""The files of a package that are the tiled architecture's own.
+
+The RTL and the bench depend on the engine alone. The network is in the image of external memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..archs.tiled import TiledTop
+from ..descriptors import EngineShape
+from ..numeric import QType
+from ..plan.tiled.plan import TiledPlan
+from ..plan.tiled.program import Program
+from ..plan.tiled.tasks import Stored, Work
+from . import tiled_documents
+from .packing import to_hex
+from .parts import Parts, dump_json, engine_hash
+from .testbench import WAIVERS, port_list, template, top_ports
+from .verilog import to_verilog
+
+Array = np.ndarray[Any, Any]
+ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
+PROBES = ("issue", "tile", "load", "store", "start", "done")
+"""Events that the bench watches, see TiledTop."""
+
+
+def tiled_parts(
+    plan: TiledPlan, inputs: Array, outputs: Array, progress: Callable[[str], None] | None
+) -> Parts:
+    """inputs, outputs : the test vectors."""
+    shape, name = plan.shape, plan.graph.name
+    top = TiledTop(shape, engine_hash(shape))
+    design = to_verilog(top, "top", progress)
+    source, result = ends(plan.work)
+    estimate = plan.estimate()
+    texts = {
+        "plan.json": dump_json(
+            plan.to_json() | {"estimate": {"interval": estimate.cycles, "latency": estimate.cycles}}
+        ),
+        "mem/image.hex": image_hex(plan.program, shape),
+        "vectors/input.hex": to_hex(to_bytes(inputs, source).reshape(-1, 1)),
+        "vectors/output.hex": to_hex(to_bytes(outputs, result).reshape(-1, 1)),
+        f"{name}.h": tiled_documents.c_header(plan, engine_hash(shape)),
+        "INTEGRATE.md": tiled_documents.integration_guide(plan, engine_hash(shape), top_ports(top)),
+        "tb/Makefile": template("tiled_Makefile"),
+        "tb/harness.cpp": template("tiled_harness.cpp"),
+        "tb/waivers.vlt": WAIVERS,
+        "tb/design.h": f"#include <cstdint>\nconstexpr uint64_t BUS_BYTES = {shape.bus_bytes};\n",
+        "tb/probe.v": _probe(top),
+        "tb/job.txt": job(
+            plan,
+            len(inputs),
+            image="mem/image.hex",
+            inputs="vectors/input.hex",
+            expected="vectors/output.hex",
+        ),
+    }
+    return Parts(design, texts)
+
+
+def ends(work: Work) -> tuple[Stored, Stored]:
+    """The stored input and output."""
+    return work.stored[work.source], work.stored[work.result]
+
+
+def image_hex(program: Program, shape: EngineShape) -> str:
+    """External memory up to where the engine writes, a beat a line; what follows is zero."""
+    return to_hex(program.memory[: program.writable].reshape(-1, shape.bus_bytes))
+
+
+def to_bytes(values: Array, tensor: Stored) -> ByteArray:
+    """Integers (frames, ...) as they lie in external memory: (frames, bytes)."""
+    flat = values.reshape(len(values), -1).astype(np.int64)
+    raw = np.ascontiguousarray(flat, "<i8").view(np.uint8).reshape(*flat.shape, 8)
+    return np.ascontiguousarray(raw[..., : tensor.size]).reshape(len(values), tensor.bytes)
+
+
+def from_bytes(raw: ByteArray, tensor: Stored, qtype: QType, shape: tuple[int, ...]) -> Array:
+    """The reverse: bytes (frames, bytes) to integers (frames, *shape)."""
+    kind = {1: "u1", 4: "<u4"}[tensor.size]
+    values = np.ascontiguousarray(raw).view(kind).astype(np.int64)
+    if qtype.signed:
+        sign = 1 << (8 * tensor.size - 1)
+        values = (values ^ sign) - sign
+    return values.reshape(len(raw), *shape)
+
+
+def regions(program: Program) -> dict[str, int]:
+    """Where the regions of external memory end, by name, in their order."""
+    starts = sorted(program.tensors.items(), key=lambda item: item[1])
+    ends = [*(place for _, place in starts[1:]), len(program.memory)]
+    tensors = {name: end for (name, _), end in zip(starts, ends, strict=True)}
+    return {"(constants)": program.start, "(program)": program.writable} | tensors
+
+
+def job(plan: TiledPlan, frames: int, **files: str) -> str:
+    """A job of the bench (see its head): frames through a program."""
+    program, work = plan.program, plan.work
+    source, result = ends(work)
+    values = {
+        "memory": len(program.memory),
+        "program": program.start,
+        "writable": program.writable,
+        "frames": frames,
+        "input_at": program.tensors[work.source],
+        "input_bytes": source.bytes,
+        "output_at": program.tensors[work.result],
+        "output_bytes": result.bytes,
+    }
+    lines = [f"{key} {value}\n" for key, value in (files | values).items()]
+    return "".join(lines + [f"region {end}\n" for end in regions(program).values()])
+
+
+def _probe(top: TiledTop) -> str:
+    """Wrapper that gives the bench the engine's events."""
+    ports = top_ports(top)
+    declared = [*port_list(ports), *(f"    output probe_{name}" for name in PROBES)]
+    lines = [
+        "// The engine with what its bench watches.",
+        "module probe (",
+        "    input clk,",
+        "    input rst,",
+        ",\n".join(line.rstrip(",") for line in declared),
+        ");",
+        "    top dut (",
+        "        .clk(clk), .rst(rst),",
+        ",\n".join(f"        .{name}({name})" for name in ports),
+        "    );",
+        *(f"    assign probe_{name} = dut.probe_{name};" for name in PROBES),
+    ]
+    return "\n".join([*lines, "endmodule", ""])
