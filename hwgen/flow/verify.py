@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,23 @@ import numpy as np
 
 from ..emit.packing import pack, unpack, unpack_bits
 from ..errors import UserError
-from ..ir import Tensor, check_input, execute
+from ..ir import execute
 from ..plan.events import steady_interval
-from . import icarus_sim, python_sim, tools, verilator_sim
+from . import icarus_sim, python_sim, tiled_verify, tools, verilator_sim
+from .comparison import (
+    Difference,
+    Verification,
+    common_results,
+    first_difference,
+    frames_of,
+)
 from .engine import ByteArray, DesignFault, Progress, SimulationRun
 from .package_files import Package
+from .tiled_sim import Memory
 
+__all__ = ["ENGINES", "Difference", "Memory", "Verification", "default_simulator", "verify"]
+
+_NO_MEMORY = "leave out --mem-latency and --mem-rate"
 Engine = Callable[[Package, ByteArray, bool, "Path | None", Progress], SimulationRun]
 
 ENGINES: dict[str, Engine] = {
@@ -28,52 +38,6 @@ ENGINES: dict[str, Engine] = {
 
 MEASURED_FRAMES = {"verilator": 8, "icarus": 4, "python": 3}
 """Fewest frames of a run, so that the steady state is reached; inputs are repeated for it."""
-
-RANDOM_SEED = 1
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The first element that differs: in which layer, at which index, and both values."""
-
-    frame: int
-    layer: str
-    index: tuple[int, ...]
-    expected: int
-    got: int
-
-    def __str__(self) -> str:
-        place = f"channel {self.index[-1]}"
-        if len(self.index) == 3:
-            place = f"row {self.index[0]}, column {self.index[1]}, {place}"
-        return (
-            f"frame {self.frame}, layer {self.layer!r}, {place}: "
-            f"expected {self.expected}, got {self.got}"
-        )
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Result of a verification.
-
-    frames : were compared. difference : the first one, or how the design broke its streams'
-    contract; then there are no cycles and no outputs. outputs : what the RTL gave. changed : files
-    of the RTL that are not as build made them.
-    """
-
-    simulator: str
-    frames: int
-    difference: Difference | str | None
-    run: SimulationRun
-    interval: int | None
-    latency: int | None
-    outputs: np.ndarray[Any, Any]
-    changed: tuple[str, ...] = ()
-
-    @property
-    def equal(self) -> bool:
-        """Whether every output bit is the golden one."""
-        return self.difference is None
 
 
 def default_simulator() -> str:
@@ -88,20 +52,28 @@ def verify(
     random: int | None = None,
     wave: bool = False,
     progress: Progress | None = None,
+    memory: Memory | None = None,
 ) -> Verification:
     """Simulate a package's RTL and compare it with its own legalized graph.
 
     Inputs are integers (frames, *shape) given, or ``random`` seeded frames, or the package's
-    vectors. Writes results/verify.json. Raises UserError for inputs that do not fit or a missing
-    simulator, ToolError when a simulator fails.
+    vectors. ``memory`` : how external memory answers a tiled engine. Writes results/verify.json.
+    Raises UserError for inputs that do not fit or a missing simulator, ToolError when a simulator
+    fails.
     """
     say = progress or (lambda text: None)
     name = simulator or default_simulator()
     if name not in ENGINES:
         raise UserError(f"simulator {name!r} is not one of {', '.join(ENGINES)}")
+    if package.arch == "tiled":
+        return tiled_verify.verify(
+            package, simulator, inputs, random, wave, memory or Memory(), say
+        )
+    if memory is not None:
+        raise UserError("the dataflow architecture has no external memory", hint=_NO_MEMORY)
     graph, plan = package.graph, package.plan
     x = graph.inputs[0]
-    given = _frames(package, x, inputs, random)
+    given = frames_of(package, x, inputs, random)
     frames = len(given)
     repeated = np.resize(given, (max(frames, MEASURED_FRAMES[name]), *x.shape))
     changed = tuple(package.changed())
@@ -117,7 +89,7 @@ def verify(
     say("comparing with the golden model")
     golden = execute(graph, {x.name: given})[result.name]
     expected = np.resize(golden, got.shape)
-    difference = _first_difference(result.name, expected, got)
+    difference = first_difference(result.name, expected, got)
     if difference is not None:
         say(f"frame {difference.frame} differs: looking for the first wrong layer")
         difference = _locate(package, name, repeated, difference, say)
@@ -153,32 +125,6 @@ def _simulate(
     return run
 
 
-def _frames(
-    package: Package, x: Tensor, inputs: np.ndarray[Any, Any] | None, random: int | None
-) -> np.ndarray[Any, Any]:
-    if inputs is not None:
-        checked = check_input(x, inputs)
-    elif random is not None:
-        if random < 1:
-            raise UserError(f"--random {random}: at least 1 frame is needed")
-        generator = np.random.default_rng(RANDOM_SEED)
-        checked = generator.integers(x.type.min, x.type.max + 1, (random, *x.shape))
-    else:
-        with np.load(package.file("vectors/vectors.npz"), allow_pickle=False) as vectors:
-            checked = check_input(x, vectors["x"])
-    if not len(checked):
-        raise UserError(f"input {x.name!r} has no frames")
-    return checked
-
-
-def _first_difference(layer: str, expected: Any, got: Any) -> Difference | None:
-    wrong = np.argwhere(expected != got)
-    if not len(wrong):
-        return None
-    at = tuple(int(i) for i in wrong[0])
-    return Difference(at[0], layer, at[1:], int(expected[at]), int(got[at]))
-
-
 def _locate(
     package: Package, name: str, frames: np.ndarray[Any, Any], seen: Difference, say: Progress
 ) -> Difference:
@@ -194,7 +140,7 @@ def _locate(
             continue
         edge = graph.tensors[unit.layers[-1]]
         got = unpack_bits(taps[seen.frame : seen.frame + 1], unit.output, edge.type, edge.shape)
-        difference = _first_difference(edge.name, golden[edge.name], got)
+        difference = first_difference(edge.name, golden[edge.name], got)
         if difference is not None:
             return Difference(
                 seen.frame, edge.name, difference.index, difference.expected, difference.got
@@ -202,15 +148,10 @@ def _locate(
     return seen
 
 
-EXAMPLES = 8
-"""Given frames that the results keep, with their outputs, for the report."""
-_LARGEST_EXAMPLE = 4096
-
-
 def _recorded(
     package: Package, verification: Verification, given: np.ndarray[Any, Any] | None
 ) -> Verification:
-    """Write results/verify.json, with some frames that the user gave.
+    """Write results/verify.json.
 
     Levels and busy cycles do not depend on the data: where this simulator does not watch them,
     those of an earlier run of the same design stay.
@@ -222,27 +163,10 @@ def _recorded(
     earlier = package.result("verify")
     if levels is None and verification.equal and earlier and earlier["equal"]:
         levels, work = earlier["high_water"], earlier["busy"]
-    value = {
-        "simulator": verification.simulator,
-        "frames": verification.frames,
-        "equal": verification.equal,
-        "difference": str(verification.difference) if verification.difference else None,
-        "cycles": {
-            "interval": verification.interval,
-            "latency": verification.latency,
-        },
+    value = common_results(package, verification, given) | {
         "frames_simulated": frames,
-        "seconds": round(run.seconds, 3),
         "high_water": levels,
         "busy": work,
-        "changed": list(verification.changed),
     }
-    small = package.graph.inputs[0].size <= _LARGEST_EXAMPLE
-    if given is not None and small and len(verification.outputs):
-        shown = slice(0, EXAMPLES)
-        value["examples"] = {
-            "inputs": given[shown].reshape(len(given[shown]), -1).tolist(),
-            "outputs": verification.outputs[shown].reshape(len(given[shown]), -1).tolist(),
-        }
     package.write_result("verify", value)
     return verification

@@ -45,7 +45,7 @@ def run(
             command += ["--wave", str(wave.absolute())]
         say(f"simulating {len(beats)} frames")
         begin = time.monotonic()
-        _call(command, package.path, work / "harness.log", "the simulation", DESIGN_FAULT)
+        call(command, package.path, work / "harness.log", "the simulation", DESIGN_FAULT)
         seconds = time.monotonic() - begin
         stats = json.loads((work / "stats.json").read_text())
         out = plan.output
@@ -101,7 +101,7 @@ def build(package: Package, wave: bool, say: Progress) -> Path:
         for file in [*bench, *headers, *sources]:
             shutil.copy2(file, work / file.name)
         files = [file.name for file in [*bench, *sources]]
-        _call([*command, *files], work, work / "build.log", "Verilator")
+        call([*command, *files], work, work / "build.log", "Verilator")
         finished = work / "finished"
         finished.mkdir()
         shutil.copy2(work / "obj" / "harness", finished / "harness")
@@ -119,7 +119,7 @@ def _object_cache() -> str:
     return " OBJCACHE=ccache" if tools.ccache().found else ""
 
 
-def _call(command: list[str], folder: Path, log: Path, what: str, fault: int | None = None) -> None:
+def call(command: list[str], folder: Path, log: Path, what: str, fault: int | None = None) -> None:
     """Run a tool with its output in a log.
 
     Raises ToolError with the last lines, DesignFault where the exit code is ``fault``.

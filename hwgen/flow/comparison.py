@@ -1,0 +1,119 @@
+"""What every verification is made of: frames, the first difference, the result that is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from ..ir import Tensor, check_input
+from .engine import SimulationRun
+from .package_files import Package
+
+RANDOM_SEED = 1
+EXAMPLES = 8
+"""Given frames that the results keep, with their outputs, for the report."""
+_LARGEST_EXAMPLE = 4096
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first element that differs: in which layer, at which index, and both values."""
+
+    frame: int
+    layer: str
+    index: tuple[int, ...]
+    expected: int
+    got: int
+
+    def __str__(self) -> str:
+        place = f"channel {self.index[-1]}"
+        if len(self.index) == 3:
+            place = f"row {self.index[0]}, column {self.index[1]}, {place}"
+        return (
+            f"frame {self.frame}, layer {self.layer!r}, {place}: "
+            f"expected {self.expected}, got {self.got}"
+        )
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Result of a verification.
+
+    frames : were compared. difference : the first one, or how the design broke its streams'
+    contract; then there are no cycles and no outputs. outputs : what the RTL gave. changed : files
+    of the RTL that are not as build made them.
+    """
+
+    simulator: str
+    frames: int
+    difference: Difference | str | None
+    run: SimulationRun
+    interval: int | None
+    latency: int | None
+    outputs: np.ndarray[Any, Any]
+    changed: tuple[str, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether every output bit is the golden one."""
+        return self.difference is None
+
+
+def frames_of(
+    package: Package, x: Tensor, inputs: np.ndarray[Any, Any] | None, random: int | None
+) -> np.ndarray[Any, Any]:
+    """Inputs (frames, *shape): those given, random ones, or the package's vectors.
+
+    Raises UserError where they do not fit.
+    """
+    if inputs is not None:
+        checked = check_input(x, inputs)
+    elif random is not None:
+        if random < 1:
+            raise UserError(f"--random {random}: at least 1 frame is needed")
+        generator = np.random.default_rng(RANDOM_SEED)
+        checked = generator.integers(x.type.min, x.type.max + 1, (random, *x.shape))
+    else:
+        with np.load(package.file("vectors/vectors.npz"), allow_pickle=False) as vectors:
+            checked = check_input(x, vectors["x"])
+    if not len(checked):
+        raise UserError(f"input {x.name!r} has no frames")
+    return checked
+
+
+def first_difference(layer: str, expected: Any, got: Any) -> Difference | None:
+    """Of integers (frames, *shape)."""
+    wrong = np.argwhere(expected != got)
+    if not len(wrong):
+        return None
+    at = tuple(int(i) for i in wrong[0])
+    return Difference(at[0], layer, at[1:], int(expected[at]), int(got[at]))
+
+
+def common_results(
+    package: Package, verification: Verification, given: np.ndarray[Any, Any] | None
+) -> dict[str, Any]:
+    """What results/verify.json says of any architecture, with some frames that the user gave."""
+    value: dict[str, Any] = {
+        "simulator": verification.simulator,
+        "frames": verification.frames,
+        "equal": verification.equal,
+        "difference": str(verification.difference) if verification.difference else None,
+        "cycles": {
+            "interval": verification.interval,
+            "latency": verification.latency,
+        },
+        "seconds": round(verification.run.seconds, 3),
+        "changed": list(verification.changed),
+    }
+    small = package.graph.inputs[0].size <= _LARGEST_EXAMPLE
+    if given is not None and small and len(verification.outputs):
+        shown = slice(0, EXAMPLES)
+        value["examples"] = {
+            "inputs": given[shown].reshape(len(given[shown]), -1).tolist(),
+            "outputs": verification.outputs[shown].reshape(len(given[shown]), -1).tolist(),
+        }
+    return value

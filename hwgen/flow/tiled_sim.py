@@ -1,0 +1,156 @@
+"""Verilator runs of a tiled engine: programs, frames, a model of external memory.
+
+The compiled bench depends on the engine only: networks on the same engine share it.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..descriptors import ErrorCode
+from ..emit.tiled_files import ends, image_hex, job, regions
+from ..errors import UserError
+from ..plan.tiled.plan import TiledPlan
+from .engine import ByteArray, Progress
+from .package_files import Package
+from .verilator_sim import DESIGN_FAULT, build, call
+
+
+@dataclass(frozen=True)
+class Memory:
+    """How external memory answers.
+
+    latency : cycles from an address to its first beat. rate : beats a cycle, at most 1. gaps : a
+    seed: both sides pause at random. fail_read, fail_write : the beat, counted from 1 over all
+    runs, that is answered with an error.
+    """
+
+    latency: int = 20
+    rate: float = 1.0
+    gaps: int | None = None
+    fail_read: int | None = None
+    fail_write: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.latency <= 10_000:
+            raise UserError(f"--mem-latency {self.latency}: give 1 to 10000 cycles")
+        if not 0.01 <= self.rate <= 1:
+            raise UserError(f"--mem-rate {self.rate:g}: give 0.01 to 1 beats a cycle")
+
+    def arguments(self) -> list[str]:
+        """For the bench."""
+        values = {
+            "--latency": self.latency,
+            "--rate": self.rate,
+            "--gaps": self.gaps,
+            "--fail-read": self.fail_read,
+            "--fail-write": self.fail_write,
+        }
+        return [str(a) for pair in values.items() if pair[1] is not None for a in pair]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Frames, as bytes (frames, bytes), through the program of a plan.
+
+    image : the text of image.hex; None: the plan's own.
+    """
+
+    plan: TiledPlan
+    frames: ByteArray
+    image: str | None = None
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """What a job gave.
+
+    output : bytes (frames, bytes). cycles, status, layer, read_beats, write_beats : registers after
+    each frame. tiles, loads, stores : the cycles in which they were finished in the first one.
+    read_bytes, written_bytes : of each region in all frames.
+    """
+
+    output: ByteArray
+    cycles: list[int]
+    status: list[int]
+    layer: list[int]
+    read_beats: list[int]
+    write_beats: list[int]
+    tiles: list[int]
+    loads: list[int]
+    stores: list[int]
+    read_bytes: dict[str, int]
+    written_bytes: dict[str, int]
+
+    def errors(self) -> list[ErrorCode]:
+        """How each run ended."""
+        return [ErrorCode(status >> 8 & 0xFF) for status in self.status]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Of several jobs. memory : external memory after the last run."""
+
+    jobs: list[JobRun]
+    memory: ByteArray
+    seconds: float
+
+
+def run(
+    package: Package, jobs: Sequence[Job], memory: Memory, wave: Path | None, say: Progress
+) -> Runs:
+    """Run jobs one after the other, without a reset between them, on a package's engine.
+
+    Raises UserError when a tool is missing, ToolError when one fails, DesignFault when the engine
+    hangs or breaks the rules of AXI.
+    """
+    binary = build(package, wave is not None, say)
+    with tempfile.TemporaryDirectory(prefix="hwgen-") as folder:
+        work = Path(folder)
+        files = [_write(work, n, given) for n, given in enumerate(jobs)]
+        command = [str(binary), str(work / "stats.json"), *map(str, files)]
+        command += [*memory.arguments(), "--dump", str(work / "dump.bin")]
+        if wave is not None:
+            command += ["--wave", str(wave.absolute())]
+        say(f"simulating {sum(len(given.frames) for given in jobs)} frames")
+        begin = time.monotonic()
+        call(command, work, work / "harness.log", "the simulation", DESIGN_FAULT)
+        seconds = time.monotonic() - begin
+        stats = json.loads((work / "stats.json").read_text())
+        done = [
+            _read(work / f"out{n}.bin", given, values)
+            for n, (given, values) in enumerate(zip(jobs, stats, strict=True))
+        ]
+        return Runs(done, np.fromfile(work / "dump.bin", np.uint8), seconds)
+
+
+def _write(work: Path, number: int, given: Job) -> Path:
+    plan = given.plan
+    image, inputs = work / f"image{number}.hex", work / f"in{number}.bin"
+    image.write_text(image_hex(plan.program, plan.shape) if given.image is None else given.image)
+    given.frames.tofile(inputs)
+    file = work / f"job{number}.txt"
+    outputs = str(work / f"out{number}.bin")
+    file.write_text(
+        job(plan, len(given.frames), image=str(image), inputs=str(inputs), outputs=outputs)
+    )
+    return file
+
+
+def _read(file: Path, given: Job, stats: dict[str, Any]) -> JobRun:
+    _, result = ends(given.plan.work)
+    output = np.fromfile(file, np.uint8).reshape(len(given.frames), result.bytes)
+    names = [*regions(given.plan.program), "(outside)"]
+    moved = {
+        key: dict(zip(names, stats[key], strict=True)) for key in ("read_bytes", "written_bytes")
+    }
+    values: dict[str, Any] = stats | moved
+    return JobRun(output=output, **values)

@@ -1,0 +1,150 @@
+"""Verification of a tiled package: the outputs, and where they differ every tensor between."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..descriptors import ErrorCode
+from ..emit.tiled_files import ends, from_bytes, to_bytes
+from ..errors import UserError
+from ..ir import execute
+from ..plan.tiled.plan import TiledPlan
+from ..plan.tiled.tasks import edges_of
+from . import tiled_sim
+from .comparison import (
+    Difference,
+    Verification,
+    common_results,
+    first_difference,
+    frames_of,
+)
+from .engine import DesignFault, Progress, SimulationRun
+from .package_files import Package
+from .tiled_sim import Job, JobRun, Memory
+
+SIMULATOR = "verilator"
+
+
+def verify(
+    package: Package,
+    simulator: str | None,
+    inputs: np.ndarray[Any, Any] | None,
+    random: int | None,
+    wave: bool,
+    memory: Memory,
+    say: Progress,
+) -> Verification:
+    """See flow.verify."""
+    if simulator not in (None, SIMULATOR):
+        raise UserError(
+            f"a tiled engine can not be simulated with {simulator}", hint="use --sim verilator"
+        )
+    graph, plan = package.graph, package.tiled
+    x, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
+    given = frames_of(package, x, inputs, random)
+    changed = tuple(package.changed())
+    source, stored = ends(plan.work)
+    image = (package.path / "mem" / "image.hex").read_text()
+    job = Job(plan, to_bytes(given, source), image)
+    file = _wave_file(package) if wave else None
+    try:
+        runs = tiled_sim.run(package, [job], memory, file, say)
+    except DesignFault as fault:
+        nothing = np.zeros((0, *result.shape), np.int64)
+        empty = SimulationRun(np.zeros((0, 0, 0), np.uint8), [], [], 0.0)
+        found = Verification(SIMULATOR, len(given), str(fault), empty, None, None, nothing, changed)
+        return _recorded(package, found, None, memory, None)
+    if file is not None and not file.is_file():
+        raise UserError("the waveform can not be written", file=file)
+    run = runs.jobs[0]
+    got = from_bytes(run.output, stored, result.type, result.shape)
+    say("comparing with the golden model")
+    golden = execute(graph, {x.name: given})[result.name]
+    difference: Difference | str | None = _stopped(plan, run)
+    if difference is None:
+        seen = first_difference(result.name, golden, got)
+        if seen is not None:
+            say(f"frame {seen.frame} differs: looking for the first wrong layer")
+            seen = _locate(package, job, given, seen, say)
+        difference = seen
+    cycles = None if isinstance(difference, str) else max(run.cycles)
+    simulation = SimulationRun(run.output[:, None], [], [], runs.seconds, wave=file)
+    verification = Verification(
+        SIMULATOR, len(given), difference, simulation, cycles, cycles, got, changed
+    )
+    return _recorded(package, verification, None if inputs is None else given, memory, run)
+
+
+def _wave_file(package: Package) -> Path:
+    file = package.path / "results" / "wave.vcd"
+    try:
+        file.parent.mkdir(exist_ok=True)
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"can not be written ({error.strerror})", file=file) from None
+    return file
+
+
+def _stopped(plan: TiledPlan, run: JobRun) -> str | None:
+    """How the first run that did not come to its end was stopped."""
+    for frame, (code, layer) in enumerate(zip(run.errors(), run.layer, strict=True)):
+        if code is not ErrorCode.NONE:
+            where = f" in layer {plan.tasks[layer].name!r}" if layer < len(plan.tasks) else ""
+            return f"frame {frame}: the engine stopped with error {code.name}{where}"
+    return None
+
+
+def _locate(
+    package: Package, job: Job, frames: np.ndarray[Any, Any], seen: Difference, say: Progress
+) -> Difference:
+    """The first wrong layer of the first wrong frame.
+
+    A program that stores every tensor shows all of them; where it does no wrong, because the
+    package's own image is at fault, the tensors which that one stores.
+    """
+    graph, frame = package.graph, seen.frame
+    golden = execute(graph, {graph.inputs[0].name: frames[frame : frame + 1]}, list(graph.tensors))
+    only = job.frames[frame : frame + 1]
+    for trial in (Job(package.tiled.outside(), only), Job(job.plan, only, job.image)):
+        memory = tiled_sim.run(package, [trial], Memory(), None, say).memory
+        program, work = trial.plan.program, trial.plan.work
+        for name in edges_of(work):
+            if name not in program.tensors:
+                continue
+            edge, stored, start = graph.tensors[name], work.stored[name], program.tensors[name]
+            raw = memory[None, start : start + stored.bytes]
+            got = from_bytes(raw, stored, edge.type, edge.shape)
+            found = first_difference(name, golden[name], got)
+            if found is not None:
+                return Difference(frame, name, found.index, found.expected, found.got)
+    return seen
+
+
+def _recorded(
+    package: Package,
+    verification: Verification,
+    given: np.ndarray[Any, Any] | None,
+    memory: Memory,
+    run: JobRun | None,
+) -> Verification:
+    """Write results/verify.json."""
+    value = common_results(package, verification, given)
+    value["memory"] = asdict(memory)
+    if run is not None and verification.interval is not None:
+        plan, frames = package.tiled, len(run.cycles)
+        cycles = plan.task_cycles(run.tiles)
+        value["bytes"] = {
+            name: {
+                "read": run.read_bytes[name] // frames,
+                "written": run.written_bytes[name] // frames,
+            }
+            for name in run.read_bytes
+        }
+        value["beats"] = {"read": run.read_beats[0], "written": run.write_beats[0]}
+        value["busy"] = {task.name: n for task, n in zip(plan.tasks, cycles, strict=True)}
+    package.write_result("verify", value)
+    return verification
