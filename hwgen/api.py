@@ -18,13 +18,16 @@ from .flow.c_engine import CEngine
 from .flow.fpga.synth import SEED, TARGET_MHZ
 from .flow.fpga.synth import synthesize as _synthesize
 from .flow.package_files import Package
-from .flow.verify import Verification
+from .flow.verify import Memory, Verification
 from .flow.verify import verify as _verify
 from .ir import Graph, execute
 from .numeric import QType, dequantize, quantize
 from .passes import legalize
 from .passes.tail import without_softmax
-from .plan.dataflow import DataflowPlan, plan_dataflow
+from .plan.architectures import ARCHITECTURES, Plan, plan_from_json
+from .plan.dataflow import plan_dataflow
+from .plan.tiled.options import TiledOptions
+from .plan.tiled.plan import plan_tiled
 from .report.summary import write_report
 
 Progress = Callable[[str], None]
@@ -42,18 +45,39 @@ def plan(
     plan_file: str | Path | None = None,
     tail: str | None = None,
     progress: Progress | None = None,
-) -> DataflowPlan:
-    """Plan the dataflow architecture of a graph.
+    arch: str | None = None,
+    **options: Any,
+) -> Plan:
+    """Plan an architecture for a graph: "dataflow", if nothing else is said, or "tiled".
 
-    At most one of ``multipliers`` (a budget), ``interval`` (cycles to reach) and ``plan_file``.
-    ``tail``: "host" leaves a last softmax to the host. Raises UserError when it can not be done.
+    At most one of ``multipliers`` (a budget), ``interval`` (cycles to reach, dataflow) and
+    ``plan_file``, which says its architecture itself. ``tail``: "host" leaves a last softmax to the
+    host. ``options``: those of the tiled architecture, see plan.tiled.options.TiledOptions. Raises
+    UserError when it can not be done.
     """
     if sum(option is not None for option in (multipliers, interval, plan_file)) > 1:
         raise UserError("give one of --multipliers, --interval and --plan")
     choices = None if plan_file is None else _read_plan(Path(plan_file))
+    asked = TiledOptions(**options)
+    name = arch or (choices or {}).get("arch") or ARCHITECTURES[0]
+    if name not in ARCHITECTURES:
+        raise UserError(f"architecture {name!r} is not one of {', '.join(ARCHITECTURES)}")
+    if asked.given and (name != "tiled" or choices is not None):
+        option = f"--{next(iter(asked.given)).replace('_', '-')}"
+        reason = f"{option} is for --arch tiled" if choices is None else f"--plan says {option}"
+        raise UserError(reason, hint="leave it out")
+    if name == "tiled" and interval is not None:
+        raise UserError("--interval: give the tiled architecture --array instead")
+    engine = asked.engine(multipliers) if name == "tiled" and choices is None else None
     legal = legalize(_without_tail(graph, tail))
+    if engine is not None:
+        return plan_tiled(legal, *engine, progress)
     try:
-        return plan_dataflow(legal, multipliers, interval, choices, progress)
+        if choices is None:
+            return plan_dataflow(legal, multipliers, interval, None, progress)
+        if choices.get("arch") != name:
+            raise UserError(f"is no plan of the {name} architecture")
+        return plan_from_json(legal, choices)
     except UserError as error:
         raise error if plan_file is None else error.within(plan_file) from None
 
@@ -85,14 +109,16 @@ def build(
     tail: str | None = None,
     progress: Progress | None = None,
     c: bool = False,
+    arch: str | None = None,
+    **tiled: Any,
 ) -> Package:
     """Model file to package at ``out``, with ``c`` also C code of the network.
 
-    Raises UserError; leaves nothing half-written.
+    The other options are those of ``plan``. Raises UserError; leaves nothing half-written.
     """
     say = progress or (lambda text: None)
     model, target = Path(model), Path(out)
-    options: dict[str, Any] = {"arch": "dataflow"}
+    options: dict[str, Any] = {"arch": arch or ARCHITECTURES[0]}
     if plan_file is not None:
         options["plan"] = Path(plan_file).name
     elif interval is not None:
@@ -107,19 +133,23 @@ def build(
         options["tail"] = tail
     if c:
         options["c"] = True
+    options |= TiledOptions(**tiled).given
     with replacing(target) as folder:
         say(f"reading {model.name}")
         graph = _without_tail(load(model, input_type, runtime), tail)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         say("planning")
         try:
-            made = plan(graph, multipliers, interval, plan_file, None, progress)
+            made = plan(
+                graph, multipliers, interval, plan_file, None, progress, arch, **tiled
+            )  # fmt: skip
         except UserError as error:
             raise error.within(model) from None
         try:
             files = design_files(graph, made, progress, c)
         except UserError as error:
             raise error.within(model) from None
+        options["arch"] = made.to_json()["arch"]
         say("writing the package")
         source = Source(model.name, digest, options)
         write_package(folder, files, manifest(files, source, made.graph.name))
@@ -134,10 +164,11 @@ def verify(
     random: int | None = None,
     wave: bool = False,
     progress: Progress | None = None,
+    memory: Memory | None = None,
 ) -> Verification:
     """Simulate a package's RTL against golden; updates its report. See flow.verify."""
     opened = package if isinstance(package, Package) else Package.open(Path(package))
-    result = _verify(opened, simulator, inputs, random, wave, progress)
+    result = _verify(opened, simulator, inputs, random, wave, progress, memory)
     write_report(opened)
     return result
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from .. import api
 from ..errors import UserError
 from ..importers import RUNTIMES
 from ..ir import Graph
 from ..numeric import QType, parse_type
+from ..plan.architectures import ARCHITECTURES
 from ..plan.dataflow import DEFAULT_MULTIPLIERS
+from ..plan.tiled.options import DEFAULT_RESIDENT, TiledOptions
 
 
 def add_model(sub: argparse.ArgumentParser, metavar: str = "MODEL") -> None:
@@ -36,6 +40,30 @@ def add_budget(sub: argparse.ArgumentParser, with_file: bool) -> None:
     if with_file:
         group.add_argument("--plan", type=Path, metavar="FILE", help="a plan.json")
     sub.add_argument("--tail", choices=["host"], help="leave a last softmax to the host")
+
+
+TILED = tuple(field.name for field in fields(TiledOptions))
+
+
+def add_architecture(sub: argparse.ArgumentParser) -> None:
+    """Which architecture, and the options of the tiled one."""
+    sub.add_argument("--arch", choices=ARCHITECTURES, help=f"default: {ARCHITECTURES[0]}")
+    group = sub.add_argument_group("tiled architecture")
+    group.add_argument("--array", metavar="PExSIMD", help="the array (default 16x16)")
+    group.add_argument("--tiles", type=int, metavar="N", help="engines side by side (1 for now)")
+    group.add_argument(
+        "--resident", type=int, metavar="N",
+        help=f"tiles held in each buffer (default {DEFAULT_RESIDENT})",
+    )  # fmt: skip
+    group.add_argument("--buffer-kib", type=int, metavar="N", help="of all buffers together")
+    group.add_argument(
+        "--mem-width", type=int, metavar="BITS", help="of external memory's port (default 64)"
+    )
+
+
+def architecture(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The same as arguments of the API."""
+    return {"arch": arguments.arch} | {name: getattr(arguments, name) for name in TILED}
 
 
 def input_type(arguments: argparse.Namespace) -> QType | None:

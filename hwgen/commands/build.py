@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import api
 from ..console import Output
 from ..report.summary import summary
-from .arguments import add_budget, add_model, input_type
+from .arguments import add_architecture, add_budget, add_model, architecture, input_type
 
 TEXT = "model file to package: Verilog, memory images, bench, report"
 
@@ -17,8 +17,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_model(sub)
     sub.add_argument("--out", required=True, type=Path, metavar="DIR")
-    sub.add_argument("--arch", choices=["dataflow"], default="dataflow")
     add_budget(sub, with_file=True)
+    add_architecture(sub)
     sub.add_argument("--c", action="store_true", help="also C99 code of the network")
 
 
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         package = api.build(
             arguments.model, arguments.out, arguments.multipliers, arguments.interval,
             arguments.plan, input_type(arguments), arguments.runtime,
-            arguments.tail, say, arguments.c,
+            arguments.tail, say, arguments.c, **architecture(arguments),
         )  # fmt: skip
     report = summary(package)
     cycles = report["cycles"]

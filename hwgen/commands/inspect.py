@@ -7,9 +7,12 @@ from typing import Any
 
 from .. import api
 from ..console import Output
+from ..errors import UserError
 from ..ir import Graph
 from ..plan.dataflow import DataflowPlan
-from .arguments import add_budget, add_model, load_model
+from ..plan.tiled.options import buffer_bytes
+from ..plan.tiled.plan import TiledPlan
+from .arguments import add_architecture, add_budget, add_model, architecture, load_model
 
 TEXT = "layers, types, MACs, parameters of a model"
 
@@ -19,6 +22,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     add_model(sub)
     sub.add_argument("--plan", action="store_true", help="also the hardware it would become")
     add_budget(sub, with_file=False)
+    add_architecture(sub)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -33,13 +37,17 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         for row in value["layers"]
     ]
     output.table("layers", ["layer", "op", "output", "type", "MACs"], rows)
-    if arguments.plan or arguments.multipliers is not None or arguments.interval is not None:
+    asked = architecture(arguments) | {
+        "multipliers": arguments.multipliers, "interval": arguments.interval,
+    }  # fmt: skip
+    if arguments.plan or any(option is not None for option in asked.values()):
         with output.steps() as say:
-            plan = api.plan(
-                graph, arguments.multipliers, arguments.interval,
-                tail=arguments.tail, progress=say,
-            )  # fmt: skip
-        value["plan"] = _describe_plan(plan, output)
+            try:
+                plan = api.plan(graph, tail=arguments.tail, progress=say, **asked)
+            except UserError as error:
+                raise error.within(arguments.model) from None
+        tiled = isinstance(plan, TiledPlan)
+        value["plan"] = _describe_tiled(plan, output) if tiled else _describe_plan(plan, output)
     output.json(value)
     return 0
 
@@ -91,4 +99,43 @@ def _describe_plan(plan: DataflowPlan, output: Output) -> dict[str, Any]:
         "latency_estimate": timing.latency,
         "starved": timing.starved,
         "blocked": timing.blocked,
+    }
+
+
+def _describe_tiled(plan: TiledPlan, output: Output) -> dict[str, Any]:
+    shape, estimate, program = plan.shape, plan.estimate(), plan.program
+    output.say(
+        f"tiled plan: an array of {shape.pe}x{shape.simd}, {plan.multipliers} multipliers; about "
+        f"{estimate.cycles:,} cycles a frame (bound {plan.interval_bound:,})"
+    )
+    output.say(
+        f"  buffers: {buffer_bytes(shape) / 1024:g} KiB: feature maps "
+        f"{shape.feature_bytes:,} bytes, weights {shape.weight_words} words, "
+        f"psums {shape.psum_words}, parameters {shape.parameter_words}; "
+        f"{plan.resident} tiles held in each"
+    )
+    output.say(
+        f"  external memory: {shape.mem_width} bits; {len(program.memory):,} bytes, of these "
+        f"{program.start:,} constants, {program.writable - program.start:,} program"
+    )
+    rows = []
+    for row in plan.layers():
+        tile, moved = row["tile"], row["bytes"]
+        places = ["chip" if row[way]["stays"] else "memory" for way in ("ifmap", "ofmap")]
+        rows.append(
+            [row["name"], " -> ".join(places),
+             f"{tile['rows']}x{tile['columns']}x{tile['outputs']}", row["tiles"], row["order"],
+             moved["weights"] + moved["parameters"], moved["ifmaps"], moved["ofmaps"],
+             row["interval_bound"], row["interval_estimate"]]
+        )  # fmt: skip
+    columns = [
+        "layer", "ifmap -> ofmap", "tile", "tiles", "order", "weight bytes", "ifmap bytes",
+        "ofmap bytes", "steps", "cycles",
+    ]  # fmt: skip
+    output.table("tiles (rows x columns x channels)", columns, rows)
+    return plan.to_json() | {
+        "multipliers": plan.multipliers,
+        "interval_bound": plan.interval_bound,
+        "interval_estimate": estimate.cycles,
+        "latency_estimate": estimate.cycles,
     }

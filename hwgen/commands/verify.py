@@ -11,7 +11,7 @@ from ..arrays import load_array
 from ..console import Output
 from ..errors import UserError
 from ..flow.package_files import Package
-from ..flow.verify import ENGINES, Verification, default_simulator
+from ..flow.verify import ENGINES, Memory, Verification, default_simulator
 
 TEXT = "RTL against golden, every bit"
 
@@ -26,19 +26,29 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--wave", action="store_true", help="write results/wave.vcd (Icarus: wave.fst)"
     )
+    tiled = sub.add_argument_group("tiled architecture")
+    tiled.add_argument(
+        "--mem-latency", type=int, metavar="CYCLES",
+        help=f"until external memory answers (default {Memory.latency})",
+    )  # fmt: skip
+    tiled.add_argument(
+        "--mem-rate", type=float, metavar="R",
+        help=f"beats of external memory a cycle (default {Memory.rate:g})",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     inputs = None if arguments.inputs is None else load_array(arguments.inputs)
     package = Package.open(arguments.package)
-    if arguments.sim is None and default_simulator() == "python":
+    if arguments.sim is None and package.arch != "tiled" and default_simulator() == "python":
         output.say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
     try:
         with output.steps() as say:
             result = api.verify(
-                package, arguments.sim, inputs, arguments.random, arguments.wave, say
-            )
+                package, arguments.sim, inputs, arguments.random, arguments.wave, say,
+                _memory(arguments),
+            )  # fmt: skip
     except UserError as error:
         raise (error if arguments.inputs is None else error.within(arguments.inputs)) from None
     for name in result.changed:
@@ -48,6 +58,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         output.say(f"waveform: {result.run.wave}")
     output.json(verification_json(result))
     return 0 if result.equal else 1
+
+
+def _memory(arguments: argparse.Namespace) -> Memory | None:
+    """How external memory answers; None where nothing was said."""
+    given = {"latency": arguments.mem_latency, "rate": arguments.mem_rate}
+    given = {name: value for name, value in given.items() if value is not None}
+    return Memory(**given) if given else None
 
 
 def verdict(result: Verification) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 from statistics import mean
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,13 @@ class _Slot:
     @property
     def width(self) -> int:
         return BOX[0] if self.texts else WAY
+
+
+def number(value: Any) -> str:
+    """A figure with thin spaces between its thousands."""
+    if value is None:
+        return "not measured"
+    return f"{value:,}".replace(",", "&#8239;") if isinstance(value, int) else escape(str(value))
 
 
 def network_svg(graph: Graph, plan: DataflowPlan) -> str:

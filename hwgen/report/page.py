@@ -9,8 +9,10 @@ import numpy as np
 
 from ..flow.fpga import DEVICES
 from ..flow.package_files import Package
+from ..plan.architectures import ARCHITECTURES
 from ..plan.events import FRAMES
-from .drawing import frame_png, network_svg
+from .drawing import frame_png, network_svg, number
+from .tiled_page import tiled_sections
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
@@ -47,13 +49,12 @@ pre { background: #f4f6f8; padding: .8rem; border-radius: 6px; overflow-x: auto;
 
 def page(report: dict[str, Any], package: Package) -> str:
     """The page of a report (see ``summary``)."""
+    tiled = package.arch == "tiled"
     parts = [
         _heading(report),
         _cards(report),
-        _network(package),
-        _layers(report, package),
+        *(tiled_sections(report) if tiled else _dataflow_sections(report, package)),
         _resources(report),
-        _buffers(report, package),
         _examples(package),
         _types(package),
         _requantizations(report),
@@ -65,6 +66,14 @@ def page(report: dict[str, Any], package: Package) -> str:
         f"<title>{escape(report['name'])}: hwgen report</title><style>{_STYLE}</style></head>"
         f"<body>{''.join(parts)}</body></html>\n"
     )
+
+
+def _dataflow_sections(report: dict[str, Any], package: Package) -> list[str]:
+    return [
+        _network(package),
+        _layers(report, package),
+        _buffers(report, package),
+    ]
 
 
 def _heading(report: dict[str, Any]) -> str:
@@ -85,35 +94,42 @@ def _heading(report: dict[str, Any]) -> str:
     )
 
 
-def _number(value: Any) -> str:
-    if value is None:
-        return "not measured"
-    return f"{value:,}".replace(",", "&#8239;") if isinstance(value, int) else escape(str(value))
-
-
 def _cards(report: dict[str, Any]) -> str:
-    cycles = report["cycles"]
     used = report["utilization"]
     cards = [
-        (_number(cycles["interval_measured"]), "cycles between frames, measured"),
-        (_number(cycles["interval_estimate"]), "estimated"),
-        (_number(cycles["interval_bound"]), "lower bound of this folding"),
-        (_number(cycles["latency_measured"]), "cycles of latency, measured"),
-        (_number(report["multipliers"]), "multipliers"),
+        *_times(report["cycles"], report["arch"] == "tiled"),
+        (number(report["multipliers"]), "multipliers"),
         ("not measured" if used is None else f"{100 * used:.1f} %", "multiplier utilization"),
-        (_number(report["macs"]), "MACs a frame"),
+        (number(report["macs"]), "MACs a frame"),
         (f"{report['memory_bits'] / 1024:.1f} Kibit", "memory on chip"),
     ]
     synthesis = report.get("synthesis")
     if synthesis:
         cards.append((f"{synthesis['fmax_mhz']:.0f} MHz", f"routed on {synthesis['device']}"))
-        cards.append((_number(synthesis["lut"]), "combinational cells"))
+        cards.append((number(synthesis["lut"]), "combinational cells"))
     accuracy = report.get("accuracy")
     if accuracy:
         text = f"{100 * accuracy['accuracy']:.2f} %"
         cards.append((text, f"accuracy on {accuracy['samples']} samples"))
     items = "".join(f'<div class="card"><b>{a}</b><span>{b}</span></div>' for a, b in cards)
     return f'<div class="cards">{items}</div>'
+
+
+def _times(cycles: dict[str, Any], tiled: bool) -> list[tuple[str, str]]:
+    measured, estimate = number(cycles["interval_measured"]), number(cycles["interval_estimate"])
+    bound = number(cycles["interval_bound"])
+    if tiled:  # one frame at a time: its latency is its interval
+        return [
+            (measured, "cycles a frame, measured"),
+            (estimate, "estimated"),
+            (bound, "steps of the array: the lower bound"),
+        ]
+    return [
+        (measured, "cycles between frames, measured"),
+        (estimate, "estimated"),
+        (bound, "lower bound of this folding"),
+        (number(cycles["latency_measured"]), "cycles of latency, measured"),
+    ]
 
 
 def _network(package: Package) -> str:
@@ -142,14 +158,14 @@ def _layers(report: dict[str, Any], package: Package) -> str:
         )
         rows.append(
             f'<tr><td>{escape(name)}</td><td class="text">{escape(layer["op"])}</td>'
-            f"<td>{fold}</td><td>{_number(layer['macs'])}</td><td>{_number(busy)}</td>"
-            f"<td>{_number(starved)}</td><td>{_number(blocked)}</td>"
+            f"<td>{fold}</td><td>{number(layer['macs'])}</td><td>{number(busy)}</td>"
+            f"<td>{number(starved)}</td><td>{number(blocked)}</td>"
             f'<td class="text"><span class="slot">{bars}</span></td></tr>'
         )
     return (
         "<h2>Units, and where the cycles go</h2><p>"
-        f"A frame takes {_number(interval)} cycles; the slowest unit needs "
-        f"{_number(cycles['interval_bound'])}. In the steady state a unit "
+        f"A frame takes {number(interval)} cycles; the slowest unit needs "
+        f"{number(cycles['interval_bound'])}. In the steady state a unit "
         '<span class="key work"></span>works, <span class="key starved"></span>waits for its '
         'input, or <span class="key blocked"></span>waits for room behind it.</p>'
         "<table><tr><th>unit</th><th class=text>kind</th><th>PE x SIMD</th><th>MACs</th>"
@@ -166,7 +182,7 @@ def _resources(report: dict[str, Any]) -> str:
     kinds = ("lut", "ff", "dsp", "bram")
     rows = "".join(
         f"<tr><td>{escape(name)}</td>"
-        + "".join(f"<td>{_number(used.get(kind))}</td>" for kind in kinds)
+        + "".join(f"<td>{number(used.get(kind))}</td>" for kind in kinds)
         + "</tr>"
         for name, used in synthesis["layers"].items()
     )
@@ -198,8 +214,8 @@ def _buffers(report: dict[str, Any], package: Package) -> str:
         share = 100 * estimate / depth if depth else 0
         bar = f'<span class="slot"><span class="bar work" style="width:{share:.0f}%"></span></span>'
         rows.append(
-            f"<tr><td>{escape(name)}</td><td>{_number(depth) if depth else ''}</td>"
-            f"<td>{_number(estimate)}</td><td>{_number(measured.get(name))}</td>"
+            f"<tr><td>{escape(name)}</td><td>{number(depth) if depth else ''}</td>"
+            f"<td>{number(estimate)}</td><td>{number(measured.get(name))}</td>"
             f"<td class=text>{bar if depth else ''}</td></tr>"
         )
     return (
@@ -244,16 +260,18 @@ def _examples(package: Package) -> str:
 def _requantizations(report: dict[str, Any]) -> str:
     forms = report["requantizations"]
     return (
-        f"<h2>Requantization</h2><p>{_number(forms['shift'])} channels by a shift, "
-        f"{_number(forms['multiply'])} by a multiplier, {_number(forms['staircase'])} by a table "
-        f"or a search; {_number(forms['proven'])} replace a batch norm or an average and were "
+        f"<h2>Requantization</h2><p>{number(forms['shift'])} channels by a shift, "
+        f"{number(forms['multiply'])} by a multiplier, {number(forms['staircase'])} by a table "
+        f"or a search; {number(forms['proven'])} replace a batch norm or an average and were "
         "proven equal on every input (<code>python3 check.py</code> does it again).</p>"
     )
 
 
 def _commands(package: Package) -> str:
     """What made the package and its results, to be run again."""
-    options = {k: v for k, v in package.manifest["options"].items() if k != "arch"}
+    options = dict(package.manifest["options"])
+    if options.get("arch") == ARCHITECTURES[0]:
+        del options["arch"]
     given = "".join(f" --{key.replace('_', '-')} {value}" for key, value in options.items())
     lines = [f"hwgen build {package.manifest['model']['file']} --out PACKAGE{given}"]
     verified = package.result("verify")

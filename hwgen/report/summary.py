@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from ..emit.package import dump_json
 from ..flow.fpga import DEVICES
 from ..flow.package_files import Package
 from ..ir import Graph
+from ..plan.tiled.plan import Traffic
 from ..plan.units import Unit
 
 SCHEMA = 1
@@ -15,17 +17,16 @@ SCHEMA = 1
 
 def summary(package: Package) -> dict[str, Any]:
     """Assemble the report from the plan and the results; ``*_measured`` is null until then."""
-    plan, graph = package.plan, package.graph
+    plan, graph = package.any_plan, package.graph
     estimate = package.plan_json["estimate"]
     verified = package.result("verify") or {}
     cycles = verified.get("cycles", {})
     interval = cycles.get("interval")
-    busy = verified.get("busy") or {}
     report: dict[str, Any] = {
         "schema": SCHEMA,
         "model": package.manifest["model"]["file"],
         "name": graph.name,
-        "arch": "dataflow",
+        "arch": package.arch,
         "design": package.design,
         "macs": graph.macs,
         "multipliers": plan.multipliers,
@@ -41,11 +42,9 @@ def summary(package: Package) -> dict[str, Any]:
             "latency_measured": cycles.get("latency"),
         },
         "utilization": utilization(graph.macs, interval, plan.multipliers),
-        "layers": [_layer(graph, unit, busy.get(unit.name), interval) for unit in plan.units],
-        "high_water_estimate": estimate["high_water"],
-        "high_water_measured": verified.get("high_water"),
-        "notes": list(graph.notes),
     }
+    report |= _tiled(package, verified) if package.arch == "tiled" else _units(package, verified)
+    report["notes"] = list(graph.notes)
     if verified:
         report["verification"] = {
             key: verified[key] for key in ("simulator", "frames", "equal", "difference", "changed")
@@ -67,6 +66,46 @@ def utilization(macs: int, interval: int | None, multipliers: int) -> float | No
     if interval is None or multipliers == 0:
         return None
     return round(macs / (interval * multipliers), 4)
+
+
+def _units(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
+    """What only a dataflow design has."""
+    busy = verified.get("busy") or {}
+    interval = verified.get("cycles", {}).get("interval")
+    units = package.plan.units
+    return {
+        "layers": [_layer(package.graph, u, busy.get(u.name), interval) for u in units],
+        "high_water_estimate": package.plan_json["estimate"]["high_water"],
+        "high_water_measured": verified.get("high_water"),
+    }
+
+
+def _tiled(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
+    """What only a tiled design has. A layer's cycles last from the end of the one before it."""
+    plan, graph = package.tiled, package.graph
+    busy = verified.get("busy") or {}
+    ops = {node.name: node.op.op_name for node in graph.nodes}
+    layers = []
+    for row in plan.layers():
+        cycles = busy.get(row["name"])
+        # A layer that takes no time of its own has no utilization.
+        used = utilization(row["macs"], cycles or None, plan.multipliers)
+        measured = {
+            "op": ops[row["layers"][0]],
+            "pe": plan.shape.pe,
+            "simd": plan.shape.simd,
+            "interval_measured": cycles,
+            "utilization": used,
+        }
+        layers.append(row | measured)
+    traffic = sum(plan.traffic, Traffic())
+    return {
+        "layers": layers,
+        "engine": asdict(plan.shape) | {"resident": plan.resident},
+        "bytes_estimate": asdict(traffic),
+        "bytes_measured": verified.get("bytes"),
+        "memory": verified.get("memory"),
+    }
 
 
 def _layer(graph: Graph, unit: Unit, busy: int | None, interval: int | None) -> dict[str, Any]:

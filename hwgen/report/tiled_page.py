@@ -1,0 +1,99 @@
+"""The sections of the page that only a tiled design has."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from .drawing import number
+
+
+def tiled_sections(report: dict[str, Any]) -> list[str]:
+    """Of a report (see ``summary``)."""
+    return [_engine(report), _layers(report), _traffic(report)]
+
+
+def _engine(report: dict[str, Any]) -> str:
+    engine = report["engine"]
+    rows = {
+        "array": f"{engine['pe']} output channels x {engine['simd']} ifmap values a cycle",
+        "feature maps": f"{number(engine['feature_bytes'])} bytes in 4 banks",
+        "weights": f"{number(engine['weight_words'])} words of "
+        f"{number(engine['pe'] * engine['simd'])} bytes",
+        "psums": f"{number(engine['psum_words'])} words of {engine['pe']} sums",
+        "parameters": f"{number(engine['parameter_words'])} words for {engine['pe']} channels each",
+        "tiles held in each buffer": number(engine["resident"]),
+        "external memory": f"{engine['mem_width']} bits a cycle",
+    }
+    if report["memory"]:
+        memory = report["memory"]
+        rows["memory in the simulation"] = (
+            f"answers after {number(memory['latency'])} cycles, {memory['rate']:g} beats a cycle"
+        )
+    cells = "".join(
+        f"<tr><td>{escape(k)}</td><td class=text>{v}</td></tr>" for k, v in rows.items()
+    )
+    return f"<h2>The engine</h2><table>{cells}</table>"
+
+
+def _layers(report: dict[str, Any]) -> str:
+    """Tasks with their tiles, where their tensors lie, and how much of their time is work."""
+    longest = max(
+        max(row["interval_measured"] or row["interval_estimate"], 1) for row in report["layers"]
+    )
+    rows = []
+    for row in report["layers"]:
+        tile, cycles = row["tile"], row["interval_measured"] or row["interval_estimate"]
+        work = min(row["interval_bound"], cycles)
+        bars = "".join(
+            f'<span class="bar {kind}" style="width:{100 * part / longest:.1f}%"></span>'
+            for kind, part in (("work", work), ("starved", cycles - work))
+        )
+        used = row["utilization"]
+        rows.append(
+            f"<tr><td>{escape(row['name'])}</td><td class=text>{escape(row['op'])}</td>"
+            f"<td>{tile['rows']} x {tile['columns']} x {tile['outputs']}</td>"
+            f"<td>{number(row['tiles'])}</td>"
+            f"<td class=text>{'chip' if row['ofmap']['stays'] else 'memory'}</td>"
+            f"<td>{number(row['macs'])}</td><td>{number(row['interval_bound'])}</td>"
+            f"<td>{number(row['interval_estimate'])}</td><td>{number(row['interval_measured'])}</td>"
+            f"<td>{'' if used is None else f'{100 * used:.0f} %'}</td>"
+            f'<td class="text"><span class="slot">{bars}</span></td></tr>'
+        )
+    return (
+        "<h2>Layers, and where the cycles go</h2><p>One layer after the other; its cycles are "
+        'those from the end of the layer before. The array <span class="key work"></span>takes '
+        'its steps, or <span class="key starved"></span>waits.</p>'
+        '<div class="scroll"><table><tr><th>layer</th>'
+        "<th class=text>kind</th><th>tile</th><th>tiles</th><th class=text>ofmap in</th>"
+        "<th>MACs</th><th>steps</th><th>estimate</th><th>RTL</th><th>lanes busy</th>"
+        f"<th class=text>cycles</th></tr>{''.join(rows)}</table></div>"
+    )
+
+
+def _traffic(report: dict[str, Any]) -> str:
+    kinds = ("weights", "parameters", "ifmaps", "ofmaps")
+    rows = "".join(
+        f"<tr><td>{escape(row['name'])}</td>"
+        + "".join(f"<td>{number(row['bytes'][kind])}</td>" for kind in kinds)
+        + "</tr>"
+        for row in report["layers"]
+    )
+    total = "".join(f"<td>{number(report['bytes_estimate'][kind])}</td>" for kind in kinds)
+    text = (
+        "<h2>Bytes from and to external memory</h2><table><tr><th>layer</th><th>weights</th>"
+        "<th>parameters</th><th>ifmaps read</th><th>ofmaps written</th></tr>"
+        f"{rows}<tr class=best><td>all</td>{total}</tr></table>"
+    )
+    if not report["bytes_measured"]:
+        return text
+    measured = "".join(
+        f"<tr><td>{escape(name)}</td><td>{number(moved['read'])}</td>"
+        f"<td>{number(moved['written'])}</td></tr>"
+        for name, moved in report["bytes_measured"].items()
+        if moved["read"] or moved["written"]
+    )
+    return (
+        f"{text}<h2>Bytes at the bus, measured</h2><p>Whole beats, a frame.</p><table>"
+        f"<tr><th>region</th><th>read</th><th>written</th></tr>{measured}</table>"
+    )
