@@ -1,0 +1,165 @@
+"""The plan of the tiled architecture: from options to an engine, from a plan file to the plan."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from math import prod
+
+import numpy as np
+import pytest
+
+import hwgen
+from hwgen.descriptors import EngineShape
+from hwgen.errors import UserError
+from hwgen.gateware.result_writer import TABLE_PARTS as GATEWARE_PARTS
+from hwgen.ir import execute
+from hwgen.plan.architectures import plan_from_json
+from hwgen.plan.tiled.machine import Machine
+from hwgen.plan.tiled.options import (
+    SHARES,
+    TiledOptions,
+    buffer_bytes,
+    buffer_sizes,
+    default_engine,
+    engine_with,
+)
+from hwgen.plan.tiled.plan import TABLE_PARTS, TiledPlan, Traffic
+from tests.helpers.tiled import MNIST, RESNET
+
+
+@pytest.fixture(scope="module")
+def plan() -> TiledPlan:
+    made = hwgen.plan(hwgen.load(RESNET), arch="tiled", array="8x8", buffer_kib=32)
+    assert isinstance(made, TiledPlan)
+    return made
+
+
+def test_without_options_it_is_the_default_engine() -> None:
+    assert TiledOptions().engine() == (EngineShape(), 2)
+    assert default_engine(16, 16) == EngineShape()
+    assert EngineShape().weight_words * EngineShape().weight_bytes == 64 << 10
+    assert TABLE_PARTS == GATEWARE_PARTS
+
+
+@pytest.mark.parametrize(
+    ("multipliers", "array"),
+    [(16, (4, 4)), (32, (4, 8)), (255, (8, 16)), (256, (16, 16)), (1 << 20, (64, 64))],
+)
+def test_a_budget_is_the_largest_array_within_it(multipliers: int, array: tuple[int, int]) -> None:
+    shape, _ = TiledOptions().engine(multipliers)
+    assert (shape.pe, shape.simd) == array
+
+
+@pytest.mark.parametrize("array", [(4, 4), (8, 16), (16, 16), (64, 64)])
+@pytest.mark.parametrize("kib", [32, 100, 156, 1024, 16384])
+def test_buffers_use_what_there_is_in_fixed_parts(array: tuple[int, int], kib: int) -> None:
+    try:
+        shape = engine_with(*array, 64, kib)
+    except UserError:
+        assert array == (64, 64) and kib < 156
+        return
+    assert kib << 9 < buffer_bytes(shape) <= kib << 10 or kib == 16384
+    sizes = buffer_sizes(shape)
+    parts = [sizes[name] / share for name, share in SHARES.items()]
+    least = 4096 * max(array) / 64
+    assert all(part <= 2 * min(parts) or part <= least for part in parts) or kib == 16384
+
+
+def test_as_much_as_the_default_engine_has_gives_it() -> None:
+    assert engine_with(16, 16, 64, buffer_bytes(EngineShape()) >> 10) == EngineShape()
+
+
+@pytest.mark.parametrize(
+    ("options", "multipliers", "said"),
+    [
+        ({"array": "5x8"}, None, "PExSIMD"),
+        ({"array": "8"}, None, "PExSIMD"),
+        ({"array": "128x128"}, None, "PExSIMD"),
+        ({"array": "8x8"}, 64, "one of"),
+        ({}, 8, "smallest array"),
+        ({"tiles": 2}, None, "one engine for now"),
+        ({"resident": 0}, None, "--resident 0"),
+        ({"mem_width": 48}, None, "--mem-width 48"),
+        ({"buffer_kib": 1}, None, "--buffer-kib 1"),
+        ({"buffer_kib": 1 << 20}, None, "--buffer-kib"),
+    ],
+)
+def test_wrong_options(options: dict, multipliers: int | None, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        TiledOptions(**options).engine(multipliers)
+
+
+def test_a_plan_file_gives_the_plan_again(plan: TiledPlan) -> None:
+    again = plan_from_json(plan.graph, json.loads(json.dumps(plan.to_json())))
+    assert isinstance(again, TiledPlan)
+    assert again.to_json() == plan.to_json()
+    assert np.array_equal(again.program.memory, plan.program.memory)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"arch": "systolic"}, {"schema": 0}, {"engine": {"pe": 5}}, {"engine": None}, {"resident": 0},
+     {"engine": asdict(EngineShape(tiles=2))}],
+)  # fmt: skip
+def test_wrong_plan_files(plan: TiledPlan, change: dict) -> None:
+    with pytest.raises(UserError):
+        plan_from_json(plan.graph, plan.to_json() | change)
+
+
+def test_numbers_agree_with_each_other(plan: TiledPlan) -> None:
+    layers = plan.layers()
+    assert plan.multipliers == 64
+    assert plan.requant_multipliers == 8 + 2
+    assert sum(row["macs"] for row in layers) == plan.graph.macs
+    assert sum(row["interval_bound"] for row in layers) == plan.interval_bound
+    assert plan.interval_bound * plan.multipliers >= plan.graph.macs
+    assert plan.estimate().cycles >= plan.interval_bound
+    for row, task in zip(layers, plan.tasks, strict=True):
+        if task.weights is not None:
+            height, width, _ = plan.work.stored[task.y].shape
+            taps = prod(task.kernel[:1]) * -(-prod(task.weights.shape[1:3]) // plan.shape.simd)
+            assert row["interval_bound"] == height * width * -(-task.outputs // 8) * taps
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_traffic_is_what_the_machine_moves(plan: TiledPlan, keep: bool) -> None:
+    tried = plan if keep else plan.outside()
+    machine = Machine(tried.shape, tried.program.memory.copy())
+    machine.run(tried.program.start)
+    total, moved = sum(tried.traffic, Traffic()), machine.traffic
+    assert total.weights == moved.loaded["weights"]
+    assert total.ifmaps == moved.loaded["features"]
+    assert total.parameters == moved.loaded["parameters"] + moved.loaded["tables"]
+    assert total.ofmaps == moved.stored
+
+
+def test_outside_every_tensor_can_be_seen(plan: TiledPlan) -> None:
+    outside = plan.outside()
+    assert plan.placement.stays
+    assert not outside.placement.stays
+    assert set(outside.program.tensors) == set(outside.work.stored)
+    edge = plan.graph.inputs[0]
+    x = np.random.default_rng(3).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
+    machine = Machine(outside.shape, outside.program.memory.copy())
+    start = outside.program.tensors[edge.name]
+    machine.memory[start : start + edge.size] = x.reshape(-1).astype(np.int8).view(np.uint8)
+    machine.run(outside.program.start)
+    for name, golden in execute(plan.graph, {edge.name: x}, list(plan.graph.tensors)).items():
+        if name in outside.program.tensors:
+            place = outside.program.tensors[name]
+            tensor = outside.work.stored[name]
+            got = machine.memory[place : place + tensor.bytes]
+            assert np.array_equal(got, golden.reshape(-1).astype(np.int8).view(np.uint8)), name
+
+
+def test_what_belongs_to_the_other_architecture_is_refused() -> None:
+    graph = hwgen.load(MNIST)
+    for options, said in (
+        ({"array": "8x8"}, "--array is for --arch tiled"),
+        ({"arch": "dataflow", "mem_width": 64}, "--mem-width is for"),
+        ({"arch": "tiled", "interval": 1000}, "--interval"),
+        ({"arch": "systolic"}, "not one of"),
+    ):
+        with pytest.raises(UserError, match=said):
+            hwgen.plan(graph, **options)  # pyright: ignore[reportArgumentType]
