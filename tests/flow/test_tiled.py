@@ -1,0 +1,186 @@
+"""Tiled packages in simulation: equal, found where they are wrong, one engine for many networks."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hwgen
+from hwgen.descriptors import ErrorCode
+from hwgen.emit.tiled_files import ends, from_bytes, to_bytes
+from hwgen.errors import UserError
+from hwgen.flow import tiled_sim
+from hwgen.flow.package_files import Package
+from hwgen.flow.tiled_sim import Job, Memory
+from hwgen.ir import execute
+from tests.helpers.tiled import MNIST, RESNET, need_verilator, tiled_package
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Package]:
+    folder = tmp_path_factory.mktemp("tiled")
+    return {"resnet": tiled_package(RESNET, folder), "mnist": tiled_package(MNIST, folder)}
+
+
+@pytest.fixture
+def package(built: dict[str, Package], tmp_path: Path) -> Package:
+    return Package.open(Path(shutil.copytree(built["resnet"].path, tmp_path / "copy")))
+
+
+def random_job(package: Package, frames: int, seed: int = 1) -> tuple[Job, np.ndarray]:
+    """Random frames, and what comes of them."""
+    x = package.graph.inputs[0]
+    rng = np.random.default_rng(seed)
+    values = rng.integers(x.range[0], x.range[1] + 1, (frames, *x.shape))
+    golden = execute(package.graph, {x.name: values})[package.graph.outputs[0]]
+    source, _ = ends(package.tiled.work)
+    return Job(package.tiled, to_bytes(values, source)), golden
+
+
+def outputs(package: Package, run: tiled_sim.JobRun) -> np.ndarray:
+    result = package.graph.tensors[package.graph.outputs[0]]
+    return from_bytes(run.output, ends(package.tiled.work)[1], result.type, result.shape)
+
+
+def say(text: str) -> None:
+    """Nobody listens."""
+
+
+@pytest.mark.parametrize("name", ["resnet", "mnist"])
+def test_outputs_are_golden_and_cycles_are_kept(built: dict[str, Package], name: str) -> None:
+    need_verilator()
+    package = built[name]
+    result = hwgen.verify(package, random=3, memory=Memory(latency=7, rate=0.5))
+    assert result.equal and result.frames == 3
+    kept = package.result("verify")
+    assert kept is not None
+    assert kept["memory"]["latency"] == 7 and kept["memory"]["rate"] == 0.5
+    assert kept["cycles"] == {"interval": result.interval, "latency": result.interval}
+    plan = package.tiled
+    assert result.interval is not None and result.interval >= plan.interval_bound
+    # Every task takes its steps at least; what is left is the end of the last store.
+    assert all(kept["busy"][t.name] >= n for t, n in zip(plan.tasks, plan.steps, strict=True))
+    assert 0 <= result.interval - sum(kept["busy"].values()) < 200
+    moved = kept["bytes"]
+    assert moved["(constants)"]["read"] >= sum(t.weights for t in plan.traffic)
+    result_name = plan.work.result
+    assert moved[result_name]["written"] == plan.work.stored[result_name].bytes
+    assert moved["(constants)"]["written"] == moved["(outside)"]["read"] == 0
+    report = json.loads((package.path / "report.json").read_text())
+    assert report["arch"] == "tiled"
+    assert report["cycles"]["latency_measured"] == result.interval
+    assert report["layers"][0]["interval_measured"] == kept["busy"][plan.tasks[0].name]
+    used = report["macs"] / (result.interval * report["multipliers"])
+    assert report["utilization"] == pytest.approx(used, abs=1e-4)
+
+
+def test_slow_memory_takes_longer_and_gaps_change_nothing(built: dict[str, Package]) -> None:
+    need_verilator()
+    package = built["mnist"]
+    job, golden = random_job(package, 1)
+    cycles = []
+    for memory in (Memory(1), Memory(200, 0.25), Memory(gaps=5)):
+        run = tiled_sim.run(package, [job], memory, None, say).jobs[0]
+        assert np.array_equal(outputs(package, run), golden)
+        cycles.append(run.cycles[0])
+    assert cycles[0] < cycles[1]
+
+
+def test_one_engine_runs_one_network_after_the_other(built: dict[str, Package]) -> None:
+    need_verilator()
+    first, second = built["resnet"], built["mnist"]
+    rtl = [
+        {file.name: file.read_bytes() for file in (p.path / "rtl").iterdir()}
+        for p in built.values()
+    ]
+    assert rtl[0] == rtl[1]
+    order = [first, second, first]
+    jobs, golden = zip(*(random_job(p, 2, seed) for seed, p in enumerate(order)), strict=True)
+    runs = tiled_sim.run(first, jobs, Memory(), None, say).jobs
+    for package, run, expected in zip(order, runs, golden, strict=True):
+        assert np.array_equal(outputs(package, run), expected)
+        assert run.errors() == [ErrorCode.NONE] * 2
+    assert runs[0].cycles == runs[2].cycles
+
+
+@pytest.mark.parametrize("way", ["fail_read", "fail_write"])
+def test_after_an_error_of_memory_the_next_run_is_right(
+    built: dict[str, Package], way: str
+) -> None:
+    need_verilator()
+    first, second = built["resnet"], built["mnist"]
+    job, _ = random_job(first, 1)
+    next_job, golden = random_job(second, 1)
+    seen = set()
+    for beat in (1, 150, 300, 450, 600) if way == "fail_read" else (1, 2):
+        memory = Memory(**{way: beat})
+        runs = tiled_sim.run(first, [job, next_job], memory, None, say).jobs
+        seen.update(runs[0].errors())
+        assert runs[1].errors() == [ErrorCode.NONE]
+        assert np.array_equal(outputs(second, runs[1]), golden)
+    expected = {ErrorCode.READ, ErrorCode.FETCH} if way == "fail_read" else {ErrorCode.WRITE}
+    assert seen == expected
+
+
+def test_an_error_of_the_engine_is_a_difference(package: Package) -> None:
+    need_verilator()
+    result = hwgen.verify(package, random=1, memory=Memory(fail_write=1))
+    assert not result.equal
+    assert "error WRITE" in str(result.difference)
+    assert result.interval is None
+
+
+def test_a_wrong_weight_is_found_in_its_layer(package: Package) -> None:
+    need_verilator()
+    plan = package.tiled
+    path = package.path / "mem" / "image.hex"
+    lines = path.read_text().split()
+    # The last constants loaded are those of the last task.
+    load = next(d for d in reversed(plan.program.descriptors) if d["op"] == 1 and d["target"] == 1)
+    for n in range(load["address"] // 8, (load["address"] + load["bytes"]) // 8):
+        lines[n] = f"{int(lines[n], 16) ^ 0x2121212121212121:016x}"
+    path.write_text("\n".join(lines) + "\n")
+    result = hwgen.verify(package)
+    assert not result.equal
+    assert f"layer {plan.tasks[load['layer']].y!r}" in str(result.difference)
+    assert result.changed == ("mem/image.hex",)
+
+
+def test_wrong_rtl_is_found_in_the_first_layer(package: Package) -> None:
+    need_verilator()
+    path = package.path / "rtl" / "hwgen_mul.v"
+    text = path.read_text()
+    broken, count = re.subn(r"assign p = ", "assign p = 1 ^ ", text)
+    if count == 0:
+        broken, count = re.subn(r"(<=|=) (a \* b|.* \* .*);", r"\1 1 ^ (\2);", text)
+    assert count
+    path.write_text(broken)
+    result = hwgen.verify(package)
+    assert not result.equal
+    plan = package.tiled
+    assert f"layer {plan.tasks[0].y!r}" in str(result.difference)
+    assert re.search(r"row \d+, column \d+, channel \d+", str(result.difference))
+
+
+def test_waveform(package: Package) -> None:
+    need_verilator()
+    result = hwgen.verify(package, random=1, wave=True)
+    assert result.run.wave is not None
+    assert "m_axi_araddr" in result.run.wave.read_text()[:1_000_000]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"simulator": "python"}, {"simulator": "icarus"}, {"simulator": "modelsim"}, {"random": 0}],
+)
+def test_refusals(package: Package, arguments: dict) -> None:
+    with pytest.raises(UserError):
+        hwgen.verify(package, **arguments)
+    for wrong in ({"latency": 0}, {"rate": 0}, {"rate": 2}):
+        with pytest.raises(UserError, match="--mem"):
+            Memory(**wrong)
