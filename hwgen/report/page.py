@@ -276,7 +276,11 @@ def _commands(package: Package) -> str:
     lines = [f"hwgen build {package.manifest['model']['file']} --out PACKAGE{given}"]
     verified = package.result("verify")
     if verified:
-        lines.append(f"hwgen verify PACKAGE --sim {verified['simulator']}")
+        memory = verified.get("memory")
+        answers = (
+            f" --mem-latency {memory['latency']} --mem-rate {memory['rate']:g}" if memory else ""
+        )
+        lines.append(f"hwgen verify PACKAGE --sim {verified['simulator']}{answers}")
     for name in DEVICES:
         if package.result(f"synth-{name}"):
             lines.append(f"hwgen synth PACKAGE --device {name}")
