@@ -41,7 +41,7 @@ svg.network { width: 100%; display: block; margin: auto; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; }
 figure img { width: 112px; image-rendering: pixelated; border: 1px solid #e3e8ed; }
 table.logits { width: auto; font-size: .75rem; } table.logits td { padding: 0 .3rem; border: 0; }
-tr.best { font-weight: 700; } .scroll { overflow-x: auto; }
+tr.best, tr.all { font-weight: 700; } .scroll { overflow-x: auto; }
 pre { background: #f4f6f8; padding: .8rem; border-radius: 6px; overflow-x: auto; }
 .good { color: #1a7f4b; } .bad { color: #b3261e; }
 """

@@ -1,0 +1,69 @@
+"""The report of a tiled package, before it is simulated and after."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hwgen
+from hwgen.cli import main
+from hwgen.flow.package_files import Package
+from tests.helpers.tiled import RESNET, need_verilator, tiled_package
+from tests.report.test_browser import BROWSER, probe
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    return tiled_package(RESNET, tmp_path_factory.mktemp("report"))
+
+
+def report_of(package: Package) -> dict:
+    return json.loads((package.path / "report.json").read_text())
+
+
+def test_what_is_known_before_a_simulation(package: Package) -> None:
+    report, plan = report_of(package), package.tiled
+    cycles = report["cycles"]
+    assert report["arch"] == "tiled"
+    assert report["multipliers"] == 64 and report["requant_multipliers"] == 10
+    assert report["macs"] == sum(layer["macs"] for layer in report["layers"])
+    assert cycles["interval_bound"] == plan.interval_bound <= cycles["interval_estimate"]
+    assert cycles["interval_estimate"] == cycles["latency_estimate"]
+    assert cycles["interval_measured"] is None and report["utilization"] is None
+    assert report["memory_bits"] == plan.memory_bits <= 8 * (32 + 2) * 1024
+    for layer in report["layers"]:
+        assert layer["interval_measured"] is None
+        assert {"name", "op", "pe", "simd", "interval_estimate", "utilization"} <= layer.keys()
+    for kind, total in report["bytes_estimate"].items():
+        assert total == sum(layer["bytes"][kind] for layer in report["layers"])
+
+
+def test_after_a_simulation(package: Package, capsys: pytest.CaptureFixture[str]) -> None:
+    need_verilator()
+    x = package.graph.inputs[0]
+    inputs = np.random.default_rng(2).integers(x.range[0], x.range[1] + 1, (2, *x.shape))
+    assert hwgen.verify(package, inputs=inputs).equal
+    before = report_of(package)
+    assert main(["report", str(package.path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == before == report_of(package)
+    assert before["memory"]["latency"] == 20
+    assert before["bytes_measured"]["(program)"]["read"] > 0
+    page = (package.path / "report.html").read_text()
+    for layer in before["layers"]:
+        assert layer["interval_measured"] >= layer["interval_bound"]
+        assert layer["utilization"] is None or layer["utilization"] <= 1
+        assert layer["name"] in page
+    assert "--mem-latency 20" in page
+
+
+@pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
+def test_the_page_is_drawn(package: Package, tmp_path: Path) -> None:
+    found = probe(package.path, tmp_path)
+    for part in ("The engine", "where the cycles go", "external memory", "Edges", "Made by"):
+        assert any(part in heading for heading in found["headings"]), found["headings"]
+    assert found["overflow"] <= 0
+    assert found["bars"] >= len(package.tiled.tasks)
+    assert found["fetched"] == []
