@@ -61,12 +61,12 @@ class Memory:
 class Job:
     """Frames, as bytes (frames, bytes), through the program of a plan.
 
-    image : the text of image.hex; None: the plan's own.
+    image : the file to take as external memory's beginning; None: the plan's own.
     """
 
     plan: TiledPlan
     frames: ByteArray
-    image: str | None = None
+    image: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -134,13 +134,21 @@ def run(
 
 def _write(work: Path, number: int, given: Job) -> Path:
     plan = given.plan
-    image, inputs = work / f"image{number}.hex", work / f"in{number}.bin"
-    image.write_text(image_hex(plan.program, plan.shape) if given.image is None else given.image)
+    image, inputs = given.image, work / f"in{number}.bin"
+    if image is None:
+        image = work / f"image{number}.hex"
+        image.write_text(image_hex(plan.program, plan.shape))
     given.frames.tofile(inputs)
     file = work / f"job{number}.txt"
     outputs = str(work / f"out{number}.bin")
     file.write_text(
-        job(plan, len(given.frames), image=str(image), inputs=str(inputs), outputs=outputs)
+        job(
+            plan,
+            len(given.frames),
+            image=str(image.absolute()),
+            inputs=str(inputs),
+            outputs=outputs,
+        )
     )
     return file
 

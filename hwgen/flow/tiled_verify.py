@@ -48,8 +48,7 @@ def verify(
     given = frames_of(package, x, inputs, random)
     changed = tuple(package.changed())
     source, stored = ends(plan.work)
-    image = (package.path / "mem" / "image.hex").read_text()
-    job = Job(plan, to_bytes(given, source), image)
+    job = Job(plan, to_bytes(given, source), package.path / "mem" / "image.hex")
     file = _wave_file(package) if wave else None
     try:
         runs = tiled_sim.run(package, [job], memory, file, say)
@@ -69,7 +68,7 @@ def verify(
         seen = first_difference(result.name, golden, got)
         if seen is not None:
             say(f"frame {seen.frame} differs: looking for the first wrong layer")
-            seen = _locate(package, job, given, seen, say)
+            seen = _locate(package, job, given, seen, memory, say)
         difference = seen
     cycles = None if isinstance(difference, str) else max(run.cycles)
     simulation = SimulationRun(run.output[:, None], [], [], runs.seconds, wave=file)
@@ -99,7 +98,12 @@ def _stopped(plan: TiledPlan, run: JobRun) -> str | None:
 
 
 def _locate(
-    package: Package, job: Job, frames: np.ndarray[Any, Any], seen: Difference, say: Progress
+    package: Package,
+    job: Job,
+    frames: np.ndarray[Any, Any],
+    seen: Difference,
+    memory: Memory,
+    say: Progress,
 ) -> Difference:
     """The first wrong layer of the first wrong frame.
 
@@ -110,13 +114,16 @@ def _locate(
     golden = execute(graph, {graph.inputs[0].name: frames[frame : frame + 1]}, list(graph.tensors))
     only = job.frames[frame : frame + 1]
     for trial in (Job(package.tiled.outside(), only), Job(job.plan, only, job.image)):
-        memory = tiled_sim.run(package, [trial], Memory(), None, say).memory
+        try:
+            stored_bytes = tiled_sim.run(package, [trial], memory, None, say).memory
+        except DesignFault:
+            continue
         program, work = trial.plan.program, trial.plan.work
         for name in edges_of(work):
             if name not in program.tensors:
                 continue
             edge, stored, start = graph.tensors[name], work.stored[name], program.tensors[name]
-            raw = memory[None, start : start + stored.bytes]
+            raw = stored_bytes[None, start : start + stored.bytes]
             got = from_bytes(raw, stored, edge.type, edge.shape)
             found = first_difference(name, golden[name], got)
             if found is not None:
