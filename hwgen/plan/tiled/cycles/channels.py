@@ -71,16 +71,55 @@ def bursts(address: int, beats: int, bus: int) -> list[int]:
     return found
 
 
+class Taken:
+    """The cycles in which what asked for a burst takes its beats.
+
+    written : in which the last one is where it belongs; the next one may be taken then.
+    """
+
+    def __init__(self, beats: Beats, free: int, waits: Callable[[int], bool] | None) -> None:
+        """``free`` : from when on beats can be taken. ``waits`` : whether one that was taken has
+        to wait in a cycle."""
+        self._beats = beats
+        self._cycles: list[int] = []
+        if waits is None and free <= beats.first + 1:
+            self.written = beats.last + 2
+            return
+        for n in range(beats.count):
+            cycle = max(beats.at(n) + 1, free)
+            self._cycles.append(cycle)
+            free = cycle + 1
+            while waits is not None and waits(free):
+                free += 1
+        self.written = free
+
+    def at(self, number: int) -> int:
+        """Of a beat: a cycle after it comes, or later."""
+        return self._cycles[number] if self._cycles else self._beats.at(number) + 1
+
+    @property
+    def count(self) -> int:
+        """Beats."""
+        return self._beats.count
+
+    @property
+    def last(self) -> int:
+        """The cycle of the last one."""
+        return self.at(self.count - 1)
+
+
 @dataclass
 class Burst:
-    """A burst that waits to begin: from which cycle on, its beats, what to tell then.
+    """A burst that waits to begin: from which cycle on, and its beats.
 
-    begun : is called with the cycle in which it begins, and its beats.
+    begun : is called with the cycle in which it begins, and with when its beats are taken.
+    waits : whether a beat has to wait in a cycle; None: none ever does.
     """
 
     available: int
     beats: int
-    begun: Callable[[int, Beats], None]
+    begun: Callable[[int, Taken], None]
+    waits: Callable[[int], bool] | None = None
 
 
 class ReadChannel:
@@ -90,28 +129,24 @@ class ReadChannel:
         self._memory, self._channel = memory, Channel(memory.rate)
         self.loads: deque[Burst] = deque()
         self.program: deque[Burst] = deque()
-        self._begun: list[tuple[int, Beats]] = []
+        self._begun: list[tuple[int, Beats, Taken]] = []
         self._ends: list[int] = []
         """Beats of all bursts so far, after each."""
 
-    def begin_next(self) -> bool:
-        """Begin the next burst; False where none waits."""
-        queues = [q for q in (self.program, self.loads) if q]
-        if not queues:
-            return False
-        free = self._free()
-        # The first of those that would begin earliest.
-        cycle, queue = min(
-            ((max(q[0].available, free), q) for q in queues), key=lambda pair: pair[0]
-        )
-        cycle = self._with_room(cycle)
-        queue = self.program if self.program and self.program[0].available <= cycle else queue
-        burst = queue.popleft()
+    def next(self) -> int | None:
+        """The cycle in which the next burst begins; None where none waits."""
+        waiting = [q[0].available for q in (self.program, self.loads) if q]
+        return self._with_room(max(min(waiting), self._free())) if waiting else None
+
+    def begin(self, cycle: int) -> None:
+        """Begin the next burst."""
+        first = self.program and self.program[0].available <= cycle
+        burst = (self.program if first else self.loads).popleft()
         beats = self._channel.pass_beats(cycle + 1 + self._memory.latency, burst.beats)
-        self._begun.append((cycle, beats))
+        taken = Taken(beats, self._begun[-1][2].written if self._begun else 0, burst.waits)
+        self._begun.append((cycle, beats, taken))
         self._ends.append(burst.beats + (self._ends[-1] if self._ends else 0))
-        burst.begun(cycle, beats)
-        return True
+        burst.begun(cycle, taken)
 
     def _free(self) -> int:
         """The cycle from which on a burst may begin, for all but the room in the buffer."""
@@ -123,8 +158,8 @@ class ReadChannel:
     def _with_room(self, cycle: int) -> int:
         """This cycle, or the first one in which the buffer was seen to have room.
 
-        Beats leave it a cycle after they come. What is free is a register, and so is that it is
-        enough: a burst that began in the cycle before is not seen.
+        What is free is a register, and so is that it is enough: a burst that began in the cycle
+        before is not seen.
         """
         while True:
             count = len(self._begun)
@@ -134,13 +169,13 @@ class ReadChannel:
             must_leave = held - (READ_BUFFER - 2 * MAX_BEATS)
             if must_leave <= 0:
                 return cycle
-            seen = self._beat(must_leave - 1) + 3
+            seen = self._left(must_leave - 1) + 2
             if seen <= cycle:
                 return cycle
             cycle = seen
 
-    def _beat(self, number: int) -> int:
-        """The cycle of a beat, counted from the first one of all."""
+    def _left(self, number: int) -> int:
+        """The cycle in which a beat is taken, counted from the first one of all."""
         n = bisect_left(self._ends, number + 1)
         before = self._ends[n - 1] if n else 0
-        return self._begun[n][1].at(number - before)
+        return self._begun[n][2].at(number - before)

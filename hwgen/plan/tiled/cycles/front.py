@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ....descriptors import SLOT, EngineShape, Op, slots
-from .channels import Beats, Burst, ReadChannel, bursts
+from .channels import Burst, ReadChannel, Taken, bursts
 from .pipeline import CHUNK, COUNTED, FETCHED, PREFETCH_START, QUEUES, SLOTS, SPLITTER
 
 Values = Mapping[str, int]
@@ -81,7 +81,7 @@ class Front:
         self._descriptors, self._address, self._channel = descriptors, start, channel
         self._slot_beats, self._bus = SLOT // bus, bus
         self._next, self._beat, self._passed = 0, 0, -1
-        self._arrived: list[int] = []
+        self._taken: list[int] = []
         self._left: list[int] = []
         self._asked, self._asks = 0, PREFETCH_START
         self.ended: int | None = None
@@ -108,8 +108,8 @@ class Front:
         self._asks += PREFETCH_START
         return True
 
-    def _came(self, cycle: int, beats: Beats) -> None:
-        self._arrived += [beats.at(n) for n in range(beats.count)]
+    def _came(self, cycle: int, taken: Taken) -> None:
+        self._taken += [taken.at(n) for n in range(taken.count)]
 
     def _descriptor(self) -> bool:
         """Pass the beats of the next descriptor on; False where its next one can not yet."""
@@ -146,14 +146,14 @@ class Front:
         queue.waits.pop()
 
     def _arrived_next(self) -> bool:
-        return len(self._left) * self._slot_beats + self._in_slot() < len(self._arrived)
+        return len(self._left) * self._slot_beats + self._in_slot() < len(self._taken)
 
     def _in_slot(self) -> int:
         return self._beat % self._slot_beats
 
     def _pass(self, room: int) -> None:
         beat = len(self._left) * self._slot_beats + self._in_slot()
-        self._passed = max(self._passed + 1, self._arrived[beat] + FETCHED, room)
+        self._passed = max(self._passed + 1, self._taken[beat] + FETCHED, room)
         if self._in_slot() == self._slot_beats - 1:
             self._left.append(self._passed)
 

@@ -20,6 +20,9 @@ from .transfers import Loads, Stores
 __all__ = ["Memory", "Times", "times"]
 
 
+NEVER = 1 << 62
+
+
 @dataclass(frozen=True)
 class Times:
     """Cycles from the start of a program.
@@ -35,16 +38,19 @@ def times(descriptors: Sequence[Values], start: int, shape: EngineShape, memory:
     """The cycles of a program that begins at the byte ``start`` of the memory's image."""
     channel = ReadChannel(memory)
     front = Front(list(descriptors), start, shape, channel)
-    units = (
-        Loads(shape, front.queues, channel),
-        Tiles(shape, front.queues),
-        Stores(shape, front.queues, memory),
-    )
+    tiles = Tiles(shape, front.queues)
+    loads = Loads(shape, front.queues, channel, tiles)
+    stores = Stores(shape, front.queues, memory, tiles)
     while True:
-        while any([front.advance(), *(unit.advance() for unit in units)]):
+        while any([front.advance(), loads.advance(), tiles.advance()]):
             pass
-        if _done(front) or not channel.begin_next():
+        following = channel.next()
+        # What is not known yet begins after the next burst.
+        if stores.advance(NEVER if following is None else following):
+            continue
+        if following is None:
             break
+        channel.begin(following)
     if not _done(front):
         raise AssertionError("a program that never ends")
     finished = {op: queue.finished for op, queue in front.queues.items()}

@@ -29,8 +29,6 @@ MASTER = SPLITTER + 1
 """From a request to its address on the bus."""
 VISIBLE = 2
 """From a write of the feature memory to reads that see it."""
-WRITTEN = 2 + VISIBLE
-"""From a load's last beat on the bus to its end."""
 STORE_READ = 5
 """From the read of a beat to the write master."""
 PREFETCH_START = 3
@@ -39,12 +37,14 @@ CHUNK = 4
 """Slots of a request of the program."""
 SLOTS = 16
 """Slots that are held or asked for."""
-FETCHED = 3
-"""From a beat of the program on the bus to the dispatcher."""
+FETCHED = 2
+"""From the cycle in which a beat of the program is taken to the dispatcher."""
 COUNTED = 2
 """From a descriptor's end to those offered that waited for it."""
 QUEUES = {Op.LOAD: 4, Op.COMPUTE: 2, Op.STORE: 4}
 """Descriptors that wait for each unit, that which is offered to it among them."""
+ADDRESS = 4
+"""From a step to the read of the feature memory."""
 TAP_FETCH = 8
 """From a step to its operands."""
 MULTIPLIER = 2

@@ -1,16 +1,19 @@
-"""The compute unit: steps of the array, words of sums, results."""
+"""The compute unit: steps of the array, words of sums, results, and the banks that they use."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from math import prod
 
 import numpy as np
 
-from ....descriptors import LEVELS, OUTPUT_LEVELS, EngineShape, Loop, Op, Operand, Reduction
+from ....descriptors import BANKS, LEVELS, OUTPUT_LEVELS, EngineShape, Loop, Op, Operand, Reduction
 from .front import Queue, Values
 from .pipeline import (
+    ADDRESS,
     RESULTS,
     SECOND,
     SUMS,
@@ -21,6 +24,48 @@ from .pipeline import (
     Pipeline,
 )
 
+WINDOW_ROWS = 3
+
+
+@dataclass(frozen=True)
+class _Taps:
+    """When the array reads which banks: in the cycle of a step, which is late from some steps on.
+
+    late : steps, and how many cycles later than one after the other they and those after them are.
+    """
+
+    descriptor: Values
+    first: int
+    steps: int
+    late: list[tuple[int, int]]
+
+    def read(self, bank: int, cycle: int) -> bool:
+        """Whether a bank is read in a cycle."""
+        step = cycle - ADDRESS - self.first
+        begun = 0
+        for start, late in self.late:
+            if step - begun < start:
+                break
+            if step - late < start:
+                return False  # the array waits
+            begun = late
+        step -= begun
+        if not 0 <= step < self.steps:
+            return False
+        d = self.descriptor
+        first = (d["x_first"] + self._row(step)) % d["x_ring"]
+        rows = WINDOW_ROWS if d["operand"] == Operand.WINDOW else 1
+        return (bank - first) % BANKS < rows
+
+    def _row(self, step: int) -> int:
+        """The row of a step, counted from the first one: what each loop has added by then."""
+        row = 0
+        for n in range(LEVELS):
+            row += step * self.descriptor[f"loop{n}_row"]
+            step //= self.descriptor[f"loop{n}_count"]
+            row -= step * self.descriptor[f"loop{n}_row"]
+        return row
+
 
 class Tiles:
     """Array and result stage."""
@@ -30,6 +75,19 @@ class Tiles:
         self._pipeline = Pipeline.of(shape)
         self._free = 0
         self._results_free = 0
+        self._taps: list[_Taps] = []
+        self._firsts: list[int] = []
+        self._written: dict[int, int] = {}
+        """The bank that results are written to in a cycle."""
+
+    def writes(self, bank: int, cycle: int) -> bool:
+        """Whether a result is written to a bank in a cycle."""
+        return self._written.get(cycle) == bank
+
+    def reads(self, bank: int, cycle: int) -> bool:
+        """Whether the array reads a bank in a cycle."""
+        number = bisect_right(self._firsts, cycle - ADDRESS) - 1
+        return number >= 0 and self._taps[number].read(bank, cycle)
 
     def advance(self) -> bool:
         """Carry out the next tile, if it is known when; whether it was."""
@@ -49,43 +107,60 @@ class Tiles:
         """The cycle in which a tile is finished."""
         first = accepted + 2
         steps = prod(d[f"loop{n}_count"] for n in range(LEVELS))
+        self._firsts.append(first)
         if d.get("hold"):
+            self._taps.append(_Taps(d, first, steps, []))
             held = first + steps + self._pipeline.sum + 1
             finished = max(held, self._results_free)
             self._free = finished + 1
             return finished
         told = max(first, self._results_free)
-        last_step, last_word = self._words(d, first, told)
-        tables = d.get("tables")
+        late, last_word = self._words(d, first, told)
+        self._taps.append(_Taps(d, first, steps, late))
+        last_step = first + steps - 1 + (late[-1][1] if late else 0)
         self._free = max(last_step + TAP_FETCH + 1, told + 2)
-        finished = last_word + (TABLE_RESULTS if tables else RESULTS) + VISIBLE
+        finished = last_word + (TABLE_RESULTS if d.get("tables") else RESULTS) + VISIBLE
         self._results_free = finished + 1
         return finished
 
-    def _words(self, d: Values, first: int, told: int) -> tuple[int, int]:
-        """The cycles of the last step, and in which the last part of the last word begins."""
+    def _words(self, d: Values, first: int, told: int) -> tuple[list[tuple[int, int]], int]:
+        """Where steps are late, and the cycle in which the last part of the last word begins."""
         pipeline = self._pipeline
         tables, largest = d.get("tables"), d.get("reduction") == Reduction.MAX
         parts = TABLE_PARTS if tables else pipeline.wide_parts if d.get("wide") else 1
         behind = (TAP_FETCH + 1 if largest else pipeline.sum) + 1
-        steps, fresh = _profile(*_key(d))
+        steps, fresh, rows = _profile(*_key(d))
         free = told + 1 + pipeline.turn
         if tables and d.get("second"):
             free = max(free, told + SECOND)
-        late, begun = 0, [0] * len(steps)
+        late, delays, begun, group = 0, [], [0] * len(steps), 0
         for n, (step, new) in enumerate(zip(steps, fresh, strict=True)):
-            cycle = first + step + late
-            if n >= SUMS and begun[n - SUMS] + parts > cycle:
-                late += begun[n - SUMS] + parts - cycle
-                cycle = first + step + late
-            begin = max(cycle + behind, free)
-            if new and n:
-                begin = max(begin, group + pipeline.turn)
+            if n >= SUMS and begun[n - SUMS] + parts > first + step + late:
+                late = begun[n - SUMS] + parts - first - step
+                delays.append((step, late))
+            begin = max(first + step + late + behind, free)
             if new:
+                begin = max(begin, group + pipeline.turn) if n else begin
                 group = begin
             begun[n] = begin
             free = begin + parts
-        return first + steps[-1] + late, begun[-1] + parts - 1
+        self._note(d, begun, rows, parts)
+        return delays, begun[-1] + parts - 1
+
+    def _note(self, d: Values, begun: list[int], rows: list[int], parts: int) -> None:
+        """Which banks results are written to, and when."""
+        first, ring = d["y_first"], d["y_ring"]
+        banks = [(first + row) % ring % BANKS for row in rows]
+        if d.get("tables"):
+            self._written.update(
+                (cycle + parts - 1 + TABLE_RESULTS, b)
+                for cycle, b in zip(begun, banks, strict=True)
+            )
+            return
+        for part in range(parts):
+            self._written.update(
+                (cycle + part + RESULTS, b) for cycle, b in zip(begun, banks, strict=True)
+            )
 
 
 def _key(d: Values) -> tuple:
@@ -93,35 +168,47 @@ def _key(d: Values) -> tuple:
     if d["operand"] == Operand.WINDOW:
         window = (d["window_first"], d["window_step"])
     loops = tuple((d[f"loop{n}_count"], d[f"loop{n}_kind"]) for n in range(LEVELS))
-    out = tuple((d[f"out{n}_count"], d[f"out{n}_group"]) for n in range(OUTPUT_LEVELS))
+    out = tuple(
+        (d[f"out{n}_count"], d[f"out{n}_group"], d[f"out{n}_row"]) for n in range(OUTPUT_LEVELS)
+    )
     return loops, window, out
 
 
 @cache
-def _profile(loops: tuple, window: tuple | None, out: tuple) -> tuple[list[int], list[bool]]:
-    """The steps that finish sums, and whether their words are of another group than the last."""
+def _profile(
+    loops: tuple, window: tuple | None, out: tuple
+) -> tuple[list[int], list[bool], list[int]]:
+    """Of each word of sums the step that finishes it, whether its group is another than that of
+    the word before, and its row from that of the first on."""
     counts = [count for count, _ in reversed(loops)]
     gives = np.ones(counts, bool)
     if window is None:
         for axis, (count, kind) in enumerate(reversed(loops)):
             if kind == Loop.TAP and count > 1:
-                shape = [1] * LEVELS
-                shape[axis] = count
-                gives &= (np.arange(count) == count - 1).reshape(shape)
+                gives &= _along(np.arange(count) == count - 1, axis, LEVELS)
     else:
         first, step = window
         columns = np.arange(counts[-1])
         gives &= (columns >= first) & ((columns - first) % step == 0)
     steps = np.flatnonzero(gives.reshape(-1))
-    group = np.zeros([count for count, _ in reversed(out)], np.int64)
-    weight = 1
-    for level, (count, of_groups) in enumerate(out):
+    words = [count for count, _, _ in reversed(out)]
+    group, row = np.zeros(words, np.int64), np.zeros(words, np.int64)
+    weight, inside = 1, 0
+    for level, (count, of_groups, step) in enumerate(out):
+        places = _along(np.arange(count), OUTPUT_LEVELS - 1 - level, OUTPUT_LEVELS)
         if of_groups:
-            shape = [1] * OUTPUT_LEVELS
-            shape[OUTPUT_LEVELS - 1 - level] = count
-            group += weight * np.arange(count).reshape(shape)
+            group += weight * places
             weight *= count
+        stride = step + inside if count > 1 else 0
+        row += places * stride
+        inside += (count - 1) * stride
     group = group.reshape(-1)
     fresh = np.ones(len(group), bool)
     fresh[1:] = group[1:] != group[:-1]
-    return steps.tolist(), fresh.tolist()
+    return steps.tolist(), fresh.tolist(), row.reshape(-1).tolist()
+
+
+def _along(values: np.ndarray, axis: int, axes: int) -> np.ndarray:
+    shape = [1] * axes
+    shape[axis] = len(values)
+    return values.reshape(shape)

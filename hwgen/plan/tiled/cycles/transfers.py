@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from ....descriptors import EngineShape, Op, Target
-from .channels import Beats, Burst, Channel, Memory, ReadChannel, bursts
+from ....descriptors import BANKS, EngineShape, Op, Target
+from .channels import Burst, Channel, Memory, ReadChannel, Taken, bursts
 from .front import Queue, Values
 from .pipeline import (
     OUTSTANDING,
@@ -14,53 +14,57 @@ from .pipeline import (
     SPLITTER,
     STORE_READ,
     STORE_REQUESTS,
+    VISIBLE,
     WALKER,
     WRITE_BUFFER,
-    WRITTEN,
 )
+from .tiles import Tiles
 
 
-def rows_of(d: Values, bus: int) -> list[tuple[int, int]]:
-    """The address and the beats of each row."""
+def rows_of(d: Values, bus: int) -> list[tuple[int, int, int]]:
+    """The address and the beats of each row, and its bank in the feature memory."""
     found = []
     for row in range(d["rows"]):
         start = d["address"] + row * d.get("pitch", 0)
         first = start // bus
-        found.append((first * bus, -(-(start + d["bytes"]) // bus) - first))
+        bank = (d.get("first", 0) + row) % d.get("ring", BANKS) % BANKS
+        found.append((first * bus, -(-(start + d["bytes"]) // bus) - first, bank))
     return found
 
 
 def _placing(d: Values) -> int:
     """Cycles in which the place of the first row is found."""
-    features = d["op"] == Op.STORE or d["target"] == Target.FEATURES
-    return (d.get("first", 0) // 4).bit_length() if features else 0
+    return (d["first"] // BANKS).bit_length() if _of_features(d) else 0
+
+
+def _of_features(d: Values) -> bool:
+    return d["op"] == Op.STORE or d["target"] == Target.FEATURES
 
 
 class Loads:
     """The load unit: rows are requests, and their beats are written as they come."""
 
     def __init__(
-        self, shape: EngineShape, queues: Mapping[Op, Queue], channel: ReadChannel
+        self,
+        shape: EngineShape,
+        queues: Mapping[Op, Queue],
+        channel: ReadChannel,
+        tiles: Tiles,
     ) -> None:
         self._queues, self._queue, self._channel = queues, queues[Op.LOAD], channel
-        self._bus = shape.bus_bytes
-        self._rows: deque[tuple[int, int]] = deque()
-        self._valid = 0
-        """The cycle in which the walker has the next row, at the earliest."""
-        self._free = 0
-        self._taken = -1
-        self._count = 0
+        self._bus, self._tiles = shape.bus_bytes, tiles
+        self._rows: deque[tuple[int, int, int]] = deque()
+        self._features = False
+        self._valid, self._free, self._requested, self._count = 0, 0, -1, 0
         self._begun: list[int] = []
         """Of each row, the cycle in which its last burst begins."""
-        self._ended: list[int] = []
-        """Of each row, the cycle in which its last beat comes."""
+        self._taken: list[int] = []
+        """Of each row, the cycle in which its last beat is taken."""
 
     def advance(self) -> bool:
         """Do what is known by now; whether something was."""
         moved = False
-        while self._rows or self._accept():
-            if not self._request():
-                break
+        while (self._rows or self._accept()) and self._request():
             moved = True
         return moved
 
@@ -75,41 +79,45 @@ class Loads:
         accepted = max(offered, self._free)
         queue.accepted.append(accepted)
         self._valid = accepted + WALKER + _placing(d)
+        self._features = _of_features(d)
         self._rows.extend(rows_of(d, self._bus))
         return True
 
     def _request(self) -> bool:
         """The next row's request; False where it is not known when that is."""
-        number = self._count
-        inside, ahead = number - SPLITTER, number - ROWS_AHEAD
-        if inside >= len(self._begun) or ahead >= len(self._ended):
+        inside, ahead = self._count - SPLITTER, self._count - ROWS_AHEAD
+        if inside >= len(self._begun) or ahead >= len(self._taken):
             return False
-        # The walker's output holds a row until it is taken.
-        valid = max(self._valid, self._taken + 1)
-        taken = valid
+        # The walker's output holds a row until it is requested.
+        valid = requested = max(self._valid, self._requested + 1)
         if inside >= 0:
-            taken = max(taken, self._begun[inside])
+            requested = max(requested, self._begun[inside])
         if ahead >= 0:
-            taken = max(taken, self._ended[ahead] + 2)
-        address, beats = self._rows.popleft()
+            requested = max(requested, self._taken[ahead] + 1)
+        address, beats, bank = self._rows.popleft()
         self._count += 1
         parts = bursts(address, beats, self._bus)
+        waits = self._waits(bank) if self._features else None
         for n, count in enumerate(parts):
             last = n == len(parts) - 1
-            final = last and not self._rows
-            self._channel.loads.append(Burst(taken + SPLITTER, count, self._came(last, final)))
-        self._taken, self._valid = taken, valid + 1
+            begun = self._came(last, last and not self._rows)
+            self._channel.loads.append(Burst(requested + SPLITTER, count, begun, waits))
+        self._requested, self._valid = requested, valid + 1
         if not self._rows:
             self._free = valid
         return True
 
-    def _came(self, last: bool, final: bool):
-        def came(cycle: int, beats: Beats) -> None:
+    def _waits(self, bank: int) -> Callable[[int], bool]:
+        """Whether what is before a beat has to wait when it is to be written."""
+        return lambda cycle: self._tiles.writes(bank, cycle)
+
+    def _came(self, last: bool, final: bool) -> Callable[[int, Taken], None]:
+        def came(cycle: int, taken: Taken) -> None:
             if last:
                 self._begun.append(cycle)
-                self._ended.append(beats.last)
+                self._taken.append(taken.last)
             if final:
-                self._queue.finished.append(beats.last + WRITTEN)
+                self._queue.finished.append(taken.written + VISIBLE)
 
         return came
 
@@ -117,51 +125,72 @@ class Loads:
 class Stores:
     """The store unit, write master and write channel."""
 
-    def __init__(self, shape: EngineShape, queues: Mapping[Op, Queue], memory: Memory) -> None:
+    def __init__(
+        self, shape: EngineShape, queues: Mapping[Op, Queue], memory: Memory, tiles: Tiles
+    ) -> None:
         self._queues, self._queue, self._memory = queues, queues[Op.STORE], memory
-        self._channel, self._bus = Channel(memory.rate), shape.bus_bytes
+        self._channel, self._bus, self._tiles = Channel(memory.rate), shape.bus_bytes, tiles
         self._free, self._read, self._issued = 0, -1, -1
-        self._valid = 0
         self._requested: deque[int] = deque(maxlen=STORE_REQUESTS + SPLITTER)
         self._answered: list[int] = []
         self._written: deque[int] = deque(maxlen=WRITE_BUFFER)
         """The cycles in which the last beats passed."""
+        self._known = 0
+        self._work: Iterator[None] | None = None
 
-    def advance(self) -> bool:
-        """Carry out the next store, if it is known when; whether it was."""
-        queue = self._queue
-        if len(queue.accepted) == len(queue.descriptors):
-            return False
-        offered = queue.offered(self._queues)
-        if offered is None:
-            return False
-        d = queue.descriptors[len(queue.accepted)]
-        accepted = max(offered, self._free)
-        queue.accepted.append(accepted)
-        valid = accepted + WALKER + _placing(d)
-        for address, beats in rows_of(d, self._bus):
-            if len(self._requested) == self._requested.maxlen:
-                valid = max(valid, self._requested[0] + 1)
-            self._row(valid, address, beats)
-            self._free = valid
-            valid += 1
-        queue.finished.append(self._answered[-1] + 1)
+    def advance(self, known: int) -> bool:
+        """Do what can be said while all tiles are known that begin by then; whether a store was
+        finished."""
+        self._known = known
+        if self._work is None:
+            queue = self._queue
+            if len(queue.accepted) == len(queue.descriptors):
+                return False
+            offered = queue.offered(self._queues)
+            if offered is None:
+                return False
+            accepted = max(offered, self._free)
+            queue.accepted.append(accepted)
+            self._work = self._store(queue.descriptors[len(queue.accepted) - 1], accepted)
+        for _ in self._work:
+            return False  # it waits for what is known later
+        self._work = None
+        self._queue.finished.append(self._answered[-1] + 1)
         return True
 
-    def _row(self, valid: int, address: int, beats: int) -> None:
-        self._read = max(self._read, valid)
-        for count in bursts(address, beats, self._bus):
-            for _ in range(count):
-                self._read += 1
-                if len(self._written) == WRITE_BUFFER:
-                    self._read = max(self._read, self._written[0] + 1 - STORE_READ)
-                self._written.append(1 << 60)
-            begin = max(valid + 1 + SPLITTER, self._read + STORE_READ + 1, self._issued + 1)
-            if len(self._answered) >= OUTSTANDING:
-                begin = max(begin, self._answered[-OUTSTANDING] + 1)
-            self._issued = begin
-            passed = self._channel.pass_beats(begin + 2, count)
-            for n in range(count):
-                self._written[n - count] = passed.at(n)
-            self._answered.append(passed.last + self._memory.latency)
-        self._requested.append(self._issued)
+    def _store(self, d: Values, accepted: int) -> Iterator[None]:
+        valid = accepted + WALKER + _placing(d)
+        for address, beats, bank in rows_of(d, self._bus):
+            if len(self._requested) == self._requested.maxlen:
+                valid = max(valid, self._requested[0] + 1)
+            self._read = max(self._read, valid)
+            for count in bursts(address, beats, self._bus):
+                for _ in range(count):
+                    yield from self._beat(bank)
+                self._burst(valid, count)
+            self._requested.append(self._issued)
+            self._free = valid
+            valid += 1
+
+    def _beat(self, bank: int) -> Iterator[None]:
+        """The next beat is read, in a cycle in which the array does not read its bank."""
+        self._read += 1
+        if len(self._written) == WRITE_BUFFER:
+            self._read = max(self._read, self._written[0] + 1 - STORE_READ)
+        while True:
+            while self._read + 1 > self._known:
+                yield
+            if not self._tiles.reads(bank, self._read + 1):
+                break
+            self._read += 1
+        self._written.append(0)
+
+    def _burst(self, valid: int, count: int) -> None:
+        begin = max(valid + 1 + SPLITTER, self._read + STORE_READ + 1, self._issued + 1)
+        if len(self._answered) >= OUTSTANDING:
+            begin = max(begin, self._answered[-OUTSTANDING] + 1)
+        self._issued = begin
+        passed = self._channel.pass_beats(begin + 2, count)
+        for n in range(count):
+            self._written[n - count] = passed.at(n)
+        self._answered.append(passed.last + self._memory.latency)
