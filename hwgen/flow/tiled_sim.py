@@ -45,6 +45,11 @@ class Memory:
         if not 0.01 <= self.rate <= 1:
             raise UserError(f"--mem-rate {self.rate:g}: give 0.01 to 1 beats a cycle")
 
+    @property
+    def regular(self) -> bool:
+        """Whether latency and rate alone say when it answers."""
+        return (self.gaps, self.fail_read, self.fail_write) == (None, None, None)
+
     def arguments(self) -> list[str]:
         """For the bench."""
         values = {

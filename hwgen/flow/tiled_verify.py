@@ -12,6 +12,7 @@ from ..descriptors import ErrorCode
 from ..emit.tiled_files import ends, from_bytes, to_bytes
 from ..errors import UserError
 from ..ir import execute
+from ..plan.tiled import cycles as cycles_of
 from ..plan.tiled.plan import TiledPlan
 from ..plan.tiled.tasks import edges_of
 from . import tiled_sim
@@ -153,5 +154,12 @@ def _recorded(
         }
         value["beats"] = {"read": run.read_beats[0], "written": run.write_beats[0]}
         value["busy"] = {task.name: n for task, n in zip(plan.tasks, cycles, strict=True)}
+        if memory.regular:
+            expected = plan.estimate(cycles_of.Memory(memory.latency, memory.rate))
+            names = [task.name for task in plan.tasks]
+            value["predicted"] = {
+                "interval": expected.cycles,
+                "busy": dict(zip(names, expected.tasks, strict=True)),
+            }
     package.write_result("verify", value)
     return verification

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import pairwise
@@ -12,6 +12,7 @@ from typing import Any
 from ...descriptors import LEVELS, TABLE_WORDS, EngineShape, Op, Target
 from ...errors import UserError
 from ...ir import Graph
+from .cycles import Memory, times
 from .options import buffer_bytes
 from .placement import Placement, place
 from .program import Program, Writer
@@ -120,12 +121,13 @@ class TiledPlan:
                 found[d["layer"]] += Traffic(**{kind: d["rows"] * d["bytes"]})
         return tuple(found)
 
-    def estimate(self) -> Estimate:
-        """The cycles that are expected. What a more exact model finds belongs here."""
-        tasks = tuple(round(tiling.cycles) for tiling in self.placement.tilings)
-        return Estimate(sum(tasks), tasks)
+    def estimate(self, memory: Memory | None = None) -> Estimate:
+        """The cycles with an external memory, by default a quick one (see cycles.Memory)."""
+        program = self.program
+        run = times(program.descriptors, program.start, self.shape, memory or Memory())
+        return Estimate(run.total, self.task_cycles(run.finished[Op.COMPUTE]))
 
-    def task_cycles(self, finished: list[int]) -> tuple[int, ...]:
+    def task_cycles(self, finished: Sequence[int]) -> tuple[int, ...]:
         """Cycles of each task, from the cycles in which all tiles of a run were finished."""
         computes = [d["layer"] for d in self.program.descriptors if d["op"] == Op.COMPUTE]
         ends = [0] * len(self.tasks)

@@ -1,0 +1,60 @@
+"""The cycle model against the RTL: every tile, load and store ends in the cycle that it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hwgen
+from hwgen.descriptors import Op
+from hwgen.emit.tiled_files import ends, to_bytes
+from hwgen.flow import tiled_sim
+from hwgen.flow.tiled_sim import Job, Memory
+from hwgen.plan.tiled import cycles
+from tests.helpers.tiled import MNIST, RESNET, need_verilator, tiled_package
+
+ENGINES: dict[str, dict[str, Any]] = {
+    "some": {},
+    "tight": {"buffer_kib": 24},
+    "single": {"buffer_kib": 24, "resident": 1},
+    "narrow": {"array": "4x8", "mem_width": 32, "buffer_kib": None},
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
+    need_verilator()
+    for model in (RESNET, MNIST):
+        package = tiled_package(model, tmp_path, **ENGINES[engine])
+        plan = package.tiled
+        x, program = package.graph.inputs[0], plan.program
+        frame = np.random.default_rng(1).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
+        job = Job(plan, to_bytes(frame, ends(plan.work)[0]))
+        for latency in (20, 100):
+            for rate in (1.0, 0.5):
+                memory = Memory(latency, rate)
+                (run,) = tiled_sim.run(package, [job], memory, None, lambda text: None).jobs
+                expected = cycles.times(
+                    program.descriptors, program.start, plan.shape, cycles.Memory(latency, rate)
+                )
+                case = f"{model.stem} on {engine} at {latency}, {rate}"
+                assert run.loads == list(expected.finished[Op.LOAD]), case
+                assert run.tiles == list(expected.finished[Op.COMPUTE]), case
+                assert run.stores == list(expected.finished[Op.STORE]), case
+                assert run.cycles == [expected.total], case
+
+
+def test_verify_says_what_was_predicted(tmp_path: Path) -> None:
+    need_verilator()
+    package = tiled_package(MNIST, tmp_path)
+    assert hwgen.verify(package, random=1, memory=Memory(latency=33, rate=0.75)).equal
+    kept = package.result("verify")
+    assert kept is not None
+    assert kept["predicted"]["interval"] == kept["cycles"]["interval"]
+    assert kept["predicted"]["busy"] == kept["busy"]
+    assert hwgen.verify(package, random=1, memory=Memory(gaps=1)).equal
+    kept = package.result("verify")
+    assert kept is not None and "predicted" not in kept

@@ -1,0 +1,89 @@
+"""The cycle model's latencies are those of the gateware. Its cycles: tests/flow/test_cycles.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from hwgen.descriptors import EngineShape, Op
+from hwgen.gateware import (
+    dispatcher,
+    fetcher,
+    prefetch,
+    result,
+    result_writer,
+    rows,
+    second_operand,
+)
+from hwgen.gateware.axi import BurstSplitter
+from hwgen.gateware.dma import Dma
+from hwgen.gateware.feature_ports import VISIBLE
+from hwgen.gateware.multiplier import Multiplier
+from hwgen.gateware.store import WAITING, StoreUnit
+from hwgen.gateware.tap_fetch import TapFetch
+from hwgen.gateware.tile_array import TileArray
+from hwgen.plan.tiled.cycles import Memory, channels, pipeline
+from hwgen.plan.tiled.cycles.channels import Channel
+
+SHAPES = [
+    EngineShape(pe=pe, simd=simd, mem_width=width)
+    for pe, simd, width in ((4, 4, 32), (4, 16, 256), (8, 8, 64), (16, 16, 64), (64, 64, 128))
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_latencies_of_a_shape_are_the_gatewares(shape: EngineShape) -> None:
+    known, stage = pipeline.Pipeline.of(shape), result.ResultStage(shape)
+    assert known.sum == TileArray.latency(shape)
+    assert known.turn == stage.turn == stage.start - 1
+    assert known.wide_parts == stage.parts(wide=True, tables=False)
+    assert stage.sums == pipeline.SUMS
+
+
+def test_latencies_of_all_shapes_are_the_gatewares() -> None:
+    dma = Dma(SHAPES[0])
+    for master in (dma.read, dma.write):
+        assert (master.outstanding, master.max_beats) == (pipeline.OUTSTANDING, pipeline.MAX_BEATS)
+        assert master.LATENCY == pipeline.SPLITTER + 1
+    assert dma.read.buffer == pipeline.READ_BUFFER
+    assert dma.write.buffer == pipeline.WRITE_BUFFER
+    assert BurstSplitter.LATENCY == pipeline.SPLITTER
+    assert (rows.RowWalker.LATENCY, rows.AHEAD) == (pipeline.WALKER, pipeline.ROWS_AHEAD)
+    assert (StoreUnit.READ - 1, WAITING) == (pipeline.STORE_READ, pipeline.STORE_REQUESTS)
+    assert (prefetch.CHUNK, prefetch.SLOTS) == (pipeline.CHUNK, pipeline.SLOTS)
+    assert prefetch.Prefetch.START == pipeline.PREFETCH_START
+    assert dispatcher.Dispatcher.OFFER == pipeline.COUNTED
+    assert {Op[n.upper()]: q for n, q in dispatcher.QUEUE.items()} == pipeline.QUEUES
+    assert fetcher.Fetcher.OFFER == pipeline.FETCHED + dispatcher.DescriptorQueue.WHOLE
+    assert fetcher.Fetcher.CLOSE + 1 == pipeline.CLOSE
+    assert (TapFetch.ADDRESS, TapFetch.LATENCY) == (pipeline.ADDRESS, pipeline.TAP_FETCH)
+    assert TileArray.GAP == pipeline.TAP_FETCH + 2
+    assert Multiplier.LATENCY == pipeline.MULTIPLIER
+    assert result.ResultStage.LATENCY == pipeline.RESULTS
+    assert result.ResultStage.TABLE_LATENCY == pipeline.TABLE_RESULTS
+    assert result.ResultStage.START_SECOND == pipeline.SECOND
+    assert second_operand.SecondOperand.LATENCY + 2 == pipeline.SECOND
+    assert result_writer.TABLE_PARTS == pipeline.TABLE_PARTS
+    assert VISIBLE == pipeline.VISIBLE
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.75, 0.5, 0.3])
+def test_a_channel_gives_beats_as_its_credit_grows(rate: float) -> None:
+    """Against a count in every cycle, as the bench's memory has it."""
+    channel, credit, cycle, got = Channel(rate), 1.0, -1, []
+    for ready, count in ((0, 5), (3, 4), (40, 7), (41, 1), (90, 30)):
+        expected = []
+        while len(expected) < count:
+            cycle += 1
+            credit = min(credit + rate, 1.0 + rate)
+            if cycle >= ready and credit >= 1.0 - 1e-9:
+                credit -= 1.0
+                expected.append(cycle)
+        beats = channel.pass_beats(ready, count)
+        got.append([beats.at(n) for n in range(count)] == expected)
+    assert all(got)
+
+
+def test_bursts_end_at_blocks() -> None:
+    assert channels.bursts(0, 64, 8) == [64]
+    assert channels.bursts(8 * 60, 70, 8) == [4, 64, 2]
+    assert Memory() == Memory(20, 1.0)
