@@ -12,6 +12,9 @@ from .pipeline import MAX_BEATS, OUTSTANDING, READ_BUFFER
 
 _TINY = 1e-9
 
+Write = Callable[[int], int]
+"""The cycle in which a beat is written that might be from a cycle on."""
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -77,20 +80,17 @@ class Taken:
     written : in which the last one is where it belongs; the next one may be taken then.
     """
 
-    def __init__(self, beats: Beats, free: int, waits: Callable[[int], bool] | None) -> None:
-        """``free`` : from when on beats can be taken. ``waits`` : whether one that was taken has
-        to wait in a cycle."""
+    def __init__(self, beats: Beats, free: int, write: Write | None) -> None:
+        """``free`` : from when on beats can be taken."""
         self._beats = beats
         self._cycles: list[int] = []
-        if waits is None and free <= beats.first + 1:
+        if write is None and free <= beats.first + 1:
             self.written = beats.last + 2
             return
         for n in range(beats.count):
             cycle = max(beats.at(n) + 1, free)
             self._cycles.append(cycle)
-            free = cycle + 1
-            while waits is not None and waits(free):
-                free += 1
+            free = write(cycle + 1) if write is not None else cycle + 1
         self.written = free
 
     def at(self, number: int) -> int:
@@ -113,13 +113,13 @@ class Burst:
     """A burst that waits to begin: from which cycle on, and its beats.
 
     begun : is called with the cycle in which it begins, and with when its beats are taken.
-    waits : whether a beat has to wait in a cycle; None: none ever does.
+    write : where a beat may have to wait before it is written.
     """
 
     available: int
     beats: int
     begun: Callable[[int, Taken], None]
-    waits: Callable[[int], bool] | None = None
+    write: Write | None = None
 
 
 class ReadChannel:
@@ -143,7 +143,7 @@ class ReadChannel:
         first = self.program and self.program[0].available <= cycle
         burst = (self.program if first else self.loads).popleft()
         beats = self._channel.pass_beats(cycle + 1 + self._memory.latency, burst.beats)
-        taken = Taken(beats, self._begun[-1][2].written if self._begun else 0, burst.waits)
+        taken = Taken(beats, self._begun[-1][2].written if self._begun else 0, burst.write)
         self._begun.append((cycle, beats, taken))
         self._ends.append(burst.beats + (self._ends[-1] if self._ends else 0))
         burst.begun(cycle, taken)

@@ -20,9 +20,10 @@ class Queue:
     the descriptors of each unit that must be finished.
     """
 
-    def __init__(self, op: Op, bus: int) -> None:
-        self._beats = slots(op) * SLOT // bus
-        self._room = (QUEUES[op] - 1) * self._beats
+    def __init__(self, op: Op, shape: EngineShape) -> None:
+        self._beats = slots(op) * SLOT // shape.bus_bytes
+        depth = QUEUES[op] * (shape.tiles if op is Op.COMPUTE else 1)
+        self._room = (depth - 1) * self._beats
         self._pushed: list[int] = []
         self._popped: list[int] = []
         self.descriptors: list[Values] = []
@@ -77,7 +78,7 @@ class Front:
         self, descriptors: list[Values], start: int, shape: EngineShape, channel: ReadChannel
     ) -> None:
         bus = shape.bus_bytes
-        self.queues = {op: Queue(op, bus) for op in UNITS}
+        self.queues = {op: Queue(op, shape) for op in UNITS}
         self._descriptors, self._address, self._channel = descriptors, start, channel
         self._slot_beats, self._bus = SLOT // bus, bus
         self._next, self._beat, self._passed = 0, 0, -1

@@ -51,6 +51,8 @@ MULTIPLIER = 2
 """From operands to a product."""
 CLOSE = 5
 """From the last descriptor's end to that of the program."""
+UNDER_WAY, MOST_UNDER_WAY = 4, 16
+"""Tiles for each of several tile units, and for all of them, that are not told of as finished."""
 SUMS = 16
 """Words of sums that may wait for the result stage."""
 RESULTS = 12

@@ -14,12 +14,14 @@ from ....descriptors import BANKS, LEVELS, OUTPUT_LEVELS, EngineShape, Loop, Op,
 from .front import Queue, Values
 from .pipeline import (
     ADDRESS,
+    MOST_UNDER_WAY,
     RESULTS,
     SECOND,
     SUMS,
     TABLE_PARTS,
     TABLE_RESULTS,
     TAP_FETCH,
+    UNDER_WAY,
     VISIBLE,
     Pipeline,
 )
@@ -68,26 +70,24 @@ class _Taps:
 
 
 class Tiles:
-    """Array and result stage."""
+    """The tile units; several of them get their tiles from one queue and end in its order."""
 
     def __init__(self, shape: EngineShape, queues: Mapping[Op, Queue]) -> None:
         self._queues, self._queue = queues, queues[Op.COMPUTE]
-        self._pipeline = Pipeline.of(shape)
-        self._free = 0
-        self._results_free = 0
-        self._taps: list[_Taps] = []
-        self._firsts: list[int] = []
-        self._written: dict[int, int] = {}
-        """The bank that results are written to in a cycle."""
+        self._units = [_Unit(shape) for _ in range(shape.tiles)]
+        self._waiting = [0] * shape.tiles
+        """From when on another tile may wait at a unit."""
+        self._depth = min(MOST_UNDER_WAY, UNDER_WAY * shape.tiles)
 
-    def writes(self, bank: int, cycle: int) -> bool:
-        """Whether a result is written to a bank in a cycle."""
-        return self._written.get(cycle) == bank
+    def free_to_write(self, units: int, bank: int, cycle: int) -> int:
+        """The cycle, from one on, by which a beat is written in a bank of all of some units."""
+        return max(
+            unit.free_to_write(bank, cycle) for n, unit in enumerate(self._units) if units >> n & 1
+        )
 
-    def reads(self, bank: int, cycle: int) -> bool:
-        """Whether the array reads a bank in a cycle."""
-        number = bisect_right(self._firsts, cycle - ADDRESS) - 1
-        return number >= 0 and self._taps[number].read(bank, cycle)
+    def reads(self, unit: int, bank: int, cycle: int) -> bool:
+        """Whether the array of a unit reads a bank in a cycle."""
+        return self._units[unit].reads(bank, cycle)
 
     def advance(self) -> bool:
         """Carry out the next tile, if it is known when; whether it was."""
@@ -98,13 +98,54 @@ class Tiles:
         if offered is None:
             return False
         d = queue.descriptors[len(queue.accepted)]
-        accepted = max(offered, self._free)
+        if len(self._units) == 1:
+            accepted, finished = self._units[0].carry_out(d, offered)
+        else:
+            accepted, finished = self._deal(d, offered)
         queue.accepted.append(accepted)
-        queue.finished.append(self._carry_out(d, accepted))
+        queue.finished.append(finished)
         return True
 
-    def _carry_out(self, d: Values, accepted: int) -> int:
-        """The cycle in which a tile is finished."""
+    def _deal(self, d: Values, offered: int) -> tuple[int, int]:
+        """A tile waits at its unit, a place for each, and is told of when all before it are."""
+        told, number = self._queue.finished, d["unit"]
+        accepted = max(offered, self._waiting[number])
+        if len(told) >= self._depth:
+            accepted = max(accepted, told[-self._depth] + 1)
+        begun, finished = self._units[number].carry_out(d, accepted + 1)
+        self._waiting[number] = begun + 1
+        return accepted, max(finished, told[-1] if told else 0) + 1
+
+
+class _Unit:
+    """Array and result stage of a tile unit."""
+
+    def __init__(self, shape: EngineShape) -> None:
+        self._pipeline = Pipeline.of(shape)
+        self._free = 0
+        self._results_free = 0
+        self._taps: list[_Taps] = []
+        self._firsts: list[int] = []
+        self._written: dict[int, int] = {}
+        """The bank that results are written to in a cycle."""
+
+    def free_to_write(self, bank: int, cycle: int) -> int:
+        """The first cycle, from one on, in which no result is written to a bank."""
+        while self._written.get(cycle) == bank:
+            cycle += 1
+        return cycle
+
+    def reads(self, bank: int, cycle: int) -> bool:
+        """Whether the array reads a bank in a cycle."""
+        number = bisect_right(self._firsts, cycle - ADDRESS) - 1
+        return number >= 0 and self._taps[number].read(bank, cycle)
+
+    def carry_out(self, d: Values, offered: int) -> tuple[int, int]:
+        """The cycles in which a tile is accepted and finished."""
+        accepted = max(offered, self._free)
+        return accepted, self._finish(d, accepted)
+
+    def _finish(self, d: Values, accepted: int) -> int:
         first = accepted + 2
         steps = prod(d[f"loop{n}_count"] for n in range(LEVELS))
         self._firsts.append(first)

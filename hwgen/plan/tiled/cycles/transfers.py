@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
 from ....descriptors import BANKS, EngineShape, Op, Target
-from .channels import Burst, Channel, Memory, ReadChannel, Taken, bursts
+from .channels import Burst, Channel, Memory, ReadChannel, Taken, Write, bursts
 from .front import Queue, Values
 from .pipeline import (
     OUTSTANDING,
@@ -54,7 +54,7 @@ class Loads:
         self._queues, self._queue, self._channel = queues, queues[Op.LOAD], channel
         self._bus, self._tiles = shape.bus_bytes, tiles
         self._rows: deque[tuple[int, int, int]] = deque()
-        self._features = False
+        self._features, self._units = False, 0
         self._valid, self._free, self._requested, self._count = 0, 0, -1, 0
         self._begun: list[int] = []
         """Of each row, the cycle in which its last burst begins."""
@@ -79,7 +79,7 @@ class Loads:
         accepted = max(offered, self._free)
         queue.accepted.append(accepted)
         self._valid = accepted + WALKER + _placing(d)
-        self._features = _of_features(d)
+        self._features, self._units = _of_features(d), d.get("units", 1)
         self._rows.extend(rows_of(d, self._bus))
         return True
 
@@ -97,19 +97,19 @@ class Loads:
         address, beats, bank = self._rows.popleft()
         self._count += 1
         parts = bursts(address, beats, self._bus)
-        waits = self._waits(bank) if self._features else None
+        write = self._write(bank) if self._features else None
         for n, count in enumerate(parts):
             last = n == len(parts) - 1
             begun = self._came(last, last and not self._rows)
-            self._channel.loads.append(Burst(requested + SPLITTER, count, begun, waits))
+            self._channel.loads.append(Burst(requested + SPLITTER, count, begun, write))
         self._requested, self._valid = requested, valid + 1
         if not self._rows:
             self._free = valid
         return True
 
-    def _waits(self, bank: int) -> Callable[[int], bool]:
-        """Whether what is before a beat has to wait when it is to be written."""
-        return lambda cycle: self._tiles.writes(bank, cycle)
+    def _write(self, bank: int) -> Write:
+        units = self._units
+        return lambda cycle: self._tiles.free_to_write(units, bank, cycle)
 
     def _came(self, last: bool, final: bool) -> Callable[[int, Taken], None]:
         def came(cycle: int, taken: Taken) -> None:
@@ -166,13 +166,13 @@ class Stores:
             self._read = max(self._read, valid)
             for count in bursts(address, beats, self._bus):
                 for _ in range(count):
-                    yield from self._beat(bank)
+                    yield from self._beat(d.get("unit", 0), bank)
                 self._burst(valid, count)
             self._requested.append(self._issued)
             self._free = valid
             valid += 1
 
-    def _beat(self, bank: int) -> Iterator[None]:
+    def _beat(self, unit: int, bank: int) -> Iterator[None]:
         """The next beat is read, in a cycle in which the array does not read its bank."""
         self._read += 1
         if len(self._written) == WRITE_BUFFER:
@@ -180,7 +180,7 @@ class Stores:
         while True:
             while self._read + 1 > self._known:
                 yield
-            if not self._tiles.reads(bank, self._read + 1):
+            if not self._tiles.reads(unit, bank, self._read + 1):
                 break
             self._read += 1
         self._written.append(0)
