@@ -66,7 +66,8 @@ class View:
     """Where rows of a tensor lie in the feature memory.
 
     base : of ring row 0, in its bank; pitch : bytes from row to row of a bank; ring : rows held;
-    first : the tensor's row that lies in ring row 0; columns : of the tensor, those that are there.
+    first : the tensor's row that lies in ring row 0; columns, channels : of the tensor, those that
+    are there.
     """
 
     base: int
@@ -74,6 +75,12 @@ class View:
     ring: int
     first: int
     columns: Range
+    channels: Range
+
+    @property
+    def depth(self) -> int:
+        """Channels that are there."""
+        return self.channels[1] - self.channels[0]
 
     def ring_row(self, row: int) -> int:
         """Of the tensor's row, which may lie outside it."""
@@ -109,7 +116,7 @@ def compute(
     """Fields of the descriptor. views : of ifmap, ofmap and second operand. places : words of
     weights, parameters and psums."""
     of_x, of_y, of_second = views
-    channels = x.shape[2]
+    channels = of_x.depth
     stride, ((top, _), (left, _)) = task.stride, task.pads
     rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
     (ky, _), (kx, _), (chunk, _) = tile.taps
@@ -135,7 +142,7 @@ def compute(
         "psum": places["psums"],
     }
     if task.operand is Operand.OWN or task.operand is Operand.WINDOW:
-        position += tile.groups[0] * shape.pe
+        position += tile.groups[0] * shape.pe - of_x.channels[0]
     loops = _loops(task, taps, tile, shape, channels)
     if task.operand is Operand.WINDOW:
         before = max(0, -column)

@@ -88,7 +88,7 @@ class _Search:
     def __init__(self, work: Work, shape: EngineShape, resident: int) -> None:
         self.work, self.shape, self.resident = work, shape, resident
         self.error = AssertionError("nothing was tried")
-        self._chosen: dict[tuple[int, bool, bool, bool, int], Tiling | None] = {}
+        self._chosen: dict[tuple, tuple[Situation, Tiling] | None] = {}
         self._lives = {}
         for name in work.stored:
             written = [n for n, task in enumerate(work.tasks) if task.y == name]
@@ -107,10 +107,11 @@ class _Search:
         for n, task in enumerate(work.tasks):
             kept = sum(r.size for r in tensors if r.begin <= n <= r.end)
             s = self._situation(task, stays)
-            tiling = self._choose(n, s, limit - kept)
-            if tiling is None:
+            chosen = self._choose(n, s, limit - kept)
+            if chosen is None:
                 self.error = refuse(s, limit - kept)
                 return None
+            s, tiling = chosen
             situations.append(s)
             tilings.append(tiling)
             used.append(kept + tiling.feature_bytes)
@@ -148,7 +149,7 @@ class _Search:
             second is None or second in stays, self.resident,
         )  # fmt: skip
 
-    def _choose(self, n: int, s: Situation, room: int) -> Tiling | None:
+    def _choose(self, n: int, s: Situation, room: int) -> tuple[Situation, Tiling] | None:
         key = (n, s.x_stays, s.y_stays, s.second_stays, room)
         if key not in self._chosen:
             self._chosen[key] = choose(s, room)

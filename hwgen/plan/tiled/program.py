@@ -122,7 +122,8 @@ class Writer:
         """Of a tensor that stays on chip."""
         region = self.placement.regions[tensor.name]
         ring = -(-tensor.shape[0] // BANKS) * BANKS
-        return View(region.start, tensor.row_bytes, ring, 0, (0, tensor.shape[1]))
+        _, width, channels = tensor.shape
+        return View(region.start, tensor.row_bytes, ring, 0, (0, width), (0, channels))
 
 
 class _Constants:
@@ -173,6 +174,8 @@ class _TaskSteps:
         self._counter, self._first, self._loaded = 0, 0, (0, 0)
         self._strip: tuple[Range, Range | None] | None = None
         self._tile_steps: list[int] = []
+        self._piece_steps: list[int] = []
+        self._piece_held: tuple[Range, Range] | None = None
 
     def steps(self) -> Iterator[Step]:
         """In their order."""
@@ -184,7 +187,7 @@ class _TaskSteps:
                 seen = (tile.rows, tile.columns)
                 self._tile_steps.append(self.first_step + n)
             loads: list[Load] = []
-            x = self._x(tile, spatial, new, loads)
+            x = self._x(tile, spatial, self.first_step + n, new, loads)
             second = self._second(tile, spatial, new, loads)
             y = self._y(tile, spatial)
             keys = self._constants(tile, spatial, loads)
@@ -198,70 +201,97 @@ class _TaskSteps:
     def _last_of_pixels(self, tile: Tile) -> bool:
         return not tile.hold and tile.groups[1] == self.s.groups
 
-    def _x(self, tile: Tile, spatial: int, new: bool, loads: list[Load]) -> View:
+    def _x(self, tile: Tile, spatial: int, step: int, new: bool, loads: list[Load]) -> View:
         """The view of the ifmap; rows that are not there yet are loaded."""
         s, t = self.s, self.tiling
         if s.x_stays:
             return self.writer.view(s.x)
+        if s.pieces:
+            return self._piece(tile, step, loads)
         height, width, channels = s.x.shape
-        (top, _), (left, _) = s.task.pads
-        rows = _needed(tile.rows, s.task.stride[0], top, s.reach[0], height)
-        columns = _needed(tile.columns, s.task.stride[1], left, s.reach[1], width)
+        rows, columns, all_channels = s.needs(tile)
         whole = t.x_ring >= height and columns == (0, width)
         strip = (columns, None if whole or not t.weights_outer else tile.groups)
         if strip != self._strip:
             self._strip = strip
             self._first, self._loaded = rows[0] - self._counter, (rows[0], rows[0])
         region = self.writer.placement.regions[f"x{self.number}"]
-        view = View(region.start, t.x_columns * channels, t.x_ring, self._first, columns)
+        view = View(
+            region.start, t.x_columns * channels, t.x_ring, self._first, columns, all_channels
+        )
         begin, end = max(rows[0], self._loaded[1]), rows[1]
         if new and end > begin:
-            after = self._after(s.x, spatial, region.begin)
-            loads.append(Load(Target.FEATURES, self._rows(s.x, view, (begin, end), columns), after))
+            after = self._after(s.x, self._tile_steps, region.begin)
+            values = self._rows(s.x, view, (begin, end), columns)
+            loads.append(Load(Target.FEATURES, values, after))
             self._counter = end - self._first  # rows between tiles are left out, not their places
             self._loaded = (self._loaded[0], end)
         return view
 
-    def _after(self, tensor: Stored, spatial: int, begin: int) -> int:
-        """The step after which what a tile of pixels needs of a tensor may be loaded.
+    def _piece(self, tile: Tile, step: int, loads: list[Load]) -> View:
+        """The view of a piece of the ifmap, which is loaded unless the tile before had it too."""
+        s = self.s
+        rows, columns, channels = s.needs(tile)
+        new = (rows, channels) != self._piece_held
+        if new:
+            self._piece_held = rows, channels
+            self._piece_steps.append(step)
+        number = len(self._piece_steps) - 1
+        region = self.writer.placement.regions[f"x{self.number}"]
+        (block, _, _), ring = self.tiling.taps, self.tiling.x_ring
+        span = -(-block // BANKS) * BANKS
+        depth = self.tiling.x_bytes // (ring // BANKS)
+        first = rows[0] - number % (ring // span) * span
+        view = View(region.start, depth, ring, first, columns, channels)
+        if new:
+            after = self._after(s.x, self._piece_steps, region.begin)
+            loads.append(Load(Target.FEATURES, self._rows(s.x, view, rows, columns), after))
+        return view
+
+    def _after(self, tensor: Stored, users: list[int], begin: int) -> int:
+        """The step after which what the last user needs of a tensor may be loaded.
 
         The tensor must be complete; its buffer exists from task ``begin`` on, and then is taken
-        over from an earlier tile.
+        over from an earlier user. users : the first step of each.
         """
         complete = self.writer.last_steps.get(tensor.name, -1)
-        if spatial >= self.s.resident:
-            return max(complete, self._tile_steps[spatial - self.s.resident + 1] - 1)
+        if len(users) > self.s.resident:
+            return max(complete, users[-self.s.resident] - 1)
         return max(complete, self.writer.first_steps[begin] - 1)
 
     def _rows(self, tensor: Stored, view: View, rows: Range, columns: Range) -> Values:
-        """A transfer of rows of a tensor that lies in external memory."""
-        pixel = tensor.shape[2] * tensor.size
+        """A transfer of rows of a tensor that lies in external memory.
+
+        Where the view has some channels only, a row is one pixel.
+        """
+        pixel, held = tensor.shape[2] * tensor.size, view.depth * tensor.size
         place = self.writer.tensors[tensor.name]
+        first = columns[0] * pixel + view.channels[0] * tensor.size
         return {
-            "address": place + rows[0] * tensor.row_bytes + columns[0] * pixel,
+            "address": place + rows[0] * tensor.row_bytes + first,
             "pitch": tensor.row_bytes,
             "rows": rows[1] - rows[0],
-            "bytes": (columns[1] - columns[0]) * pixel,
-            "base": view.base + (columns[0] - view.columns[0]) * pixel,
+            "bytes": (columns[1] - columns[0]) * held,
+            "base": view.base + (columns[0] - view.columns[0]) * held,
             "bank_pitch": view.pitch,
             "ring": view.ring,
             "first": view.ring_row(rows[0]),
             "external": 1,
         }
 
-    def _buffer(self, kind: str, tile: Tile, spatial: int, pixel: int) -> View:
+    def _buffer(self, kind: str, tile: Tile, spatial: int, tensor: Stored) -> View:
         """One of the buffers of tiles."""
         region = self.writer.placement.regions[f"{kind}{self.number}"]
         rows, resident = self.tiling.y_rows, self.s.resident
         return View(
-            region.start, self.tiling.columns * pixel, rows * resident,
-            tile.rows[0] - spatial % resident * rows, tile.columns,
+            region.start, self.tiling.columns * tensor.shape[2] * tensor.size, rows * resident,
+            tile.rows[0] - spatial % resident * rows, tile.columns, (0, tensor.shape[2]),
         )  # fmt: skip
 
     def _y(self, tile: Tile, spatial: int) -> View:
         if self.s.y_stays:
             return self.writer.view(self.s.y)
-        return self._buffer("y", tile, spatial, self.s.y.shape[2] * self.s.y.size)
+        return self._buffer("y", tile, spatial, self.s.y)
 
     def _second(self, tile: Tile, spatial: int, new: bool, loads: list[Load]) -> View | None:
         second = self.s.second
@@ -269,9 +299,9 @@ class _TaskSteps:
             return None
         if self.s.second_stays:
             return self.writer.view(second)
-        view = self._buffer("second", tile, spatial, second.shape[2])
+        view = self._buffer("second", tile, spatial, second)
         if new:
-            after = self._after(second, spatial, self.number)
+            after = self._after(second, self._tile_steps, self.number)
             values = self._rows(second, view, tile.rows, tile.columns)
             loads.append(Load(Target.FEATURES, values, after))
         return view
@@ -319,13 +349,6 @@ class _TaskSteps:
 
 def _linear(place: int, size: int) -> Values:
     return {"address": place, "rows": 1, "bytes": size}
-
-
-def _needed(out: Range, stride: int, before: int, reach: int, size: int) -> Range:
-    """Rows or columns of the ifmap that these of the ofmap read."""
-    begin = out[0] * stride - before
-    end = (out[1] - 1) * stride - before + reach
-    return max(0, min(size - 1, begin)), max(1, min(size, end))
 
 
 class _Blocks:
@@ -438,9 +461,7 @@ class _Emission:
 
     def _tile_spans(self, s: Situation, step: Step) -> Iterator[Span]:
         tile, (x, _, second) = step.tile, step.views
-        (top, _), (left, _) = s.task.pads
-        rows = _needed(tile.rows, s.task.stride[0], top, s.reach[0], s.x.shape[0])
-        columns = _needed(tile.columns, s.task.stride[1], left, s.reach[1], s.x.shape[1])
+        rows, columns, _ = s.needs(tile)
         yield from self._row_spans(x, s.x, rows, columns)
         if second is not None and s.second is not None and not tile.hold:
             yield from self._row_spans(second, s.second, tile.rows, tile.columns)
@@ -449,7 +470,7 @@ class _Emission:
         yield from self._row_spans(step.views[1], s.y, step.tile.rows, step.tile.columns)
 
     def _row_spans(self, view: View, tensor: Stored, rows: Range, columns: Range) -> Iterator[Span]:
-        pixel = tensor.shape[2] * tensor.size
+        pixel = view.depth * tensor.size
         start = view.base + (columns[0] - view.columns[0]) * pixel
         size = (columns[1] - columns[0]) * pixel
         for row in range(*rows):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,13 +17,16 @@ OVERHEAD = 12
 EARLY = 4
 """A block of weights of at most one part in so many of their memory usually finds a place while the
 task before is at work, so that nobody waits for it."""
+LARGEST_PIECE = 256
+"""Elements of a piece of a vector."""
 
 
 @dataclass(frozen=True)
 class Situation:
     """What a tiling is chosen for: a task, its tensors, and which of them stay on chip.
 
-    resident : tiles held in each buffer: with 2, one is filled while the other is used.
+    resident : tiles held in each buffer: with 2, one is filled while the other is used. pieces :
+    tiles hold a part of the ifmap's rows or channels, not all of what their windows span.
     """
 
     task: Task
@@ -35,6 +38,7 @@ class Situation:
     y_stays: bool
     second_stays: bool
     resident: int = 2
+    pieces: bool = False
 
     @property
     def taps(self) -> Taps:
@@ -57,6 +61,48 @@ class Situation:
         kernel, dilation = self.task.kernel, self.task.dilation
         rows, columns = ((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
         return rows, columns
+
+    def needs(self, tile: Tile) -> tuple[Range, Range, Range]:
+        """Rows, columns and channels of the ifmap that must be there for a tile."""
+        if self.pieces:
+            channels = 0, self.x.shape[2]
+            if self.task.operand is Operand.OWN:
+                first, last = (g * self.shape.pe for g in tile.groups)
+                channels = first, min(last, channels[1])
+            return tile.taps[0], (0, 1), channels
+        rows, columns = (
+            _spanned(out, stride, before, reach, size)
+            for out, stride, (before, _), reach, size in zip(
+                (tile.rows, tile.columns), self.task.stride, self.task.pads, self.reach,
+                self.x.shape[:2], strict=True,
+            )
+        )  # fmt: skip
+        return rows, columns, (0, self.x.shape[2])
+
+    def in_pieces(self) -> Situation | None:
+        """The same work with the ifmap as one column of pixels, of which each tile holds a piece.
+
+        That is for tasks that make one pixel of the whole ifmap, which may be larger than the
+        memory; None for others.
+        """
+        task, (rows, columns, channels) = self.task, self.x.shape
+        whole = self.size == (1, 1) and task.kernel == (rows, columns) and task.dilation == (1, 1)
+        if not whole or self.x_stays or any(max(pads) for pads in task.pads):
+            return None
+        pixels, depth = rows * columns, channels
+        if pixels == 1 and task.operand is Operand.SHARED:
+            depth = _piece(channels, self.shape.simd)
+            pixels = channels // depth
+        weights = task.weights
+        if weights is not None:
+            weights = weights.reshape(pixels, 1, -1, weights.shape[3])
+        operand = Operand.SHARED if task.operand is Operand.SHARED else Operand.OWN
+        return replace(
+            self,
+            task=replace(task, kernel=(pixels, 1), operand=operand, weights=weights),
+            x=replace(self.x, shape=(pixels, 1, depth)),
+            pieces=True,
+        )
 
 
 @dataclass(frozen=True)
@@ -88,11 +134,16 @@ class Tiling:
         return self.x_bytes + self.y_bytes + self.second_bytes
 
 
-def choose(situation: Situation, room: int) -> Tiling | None:
+def choose(situation: Situation, room: int) -> tuple[Situation, Tiling] | None:
     """The tiling of the fewest cycles, then of the least traffic, whose buffers fit ``room`` bytes
-    of a bank; None where there is none."""
-    found = [t for weights_outer in (False, True) for t in _best(situation, room, weights_outer)]
-    return min(found, key=lambda t: (t.cycles, t.read_bytes, t.feature_bytes), default=None)
+    of a bank, with the situation that it is for; None where there is none."""
+    found = [(situation, t) for outer in (False, True) for t in _best(situation, room, outer)]
+    pieces = situation.in_pieces()
+    if pieces is not None:
+        found += [(pieces, t) for t in _best(pieces, room, False)]
+    return min(
+        found, key=lambda f: (f[1].cycles, f[1].read_bytes, f[1].feature_bytes), default=None
+    )
 
 
 def tiles(situation: Situation, tiling: Tiling) -> Iterator[Tile]:
@@ -128,6 +179,19 @@ def tap_ranges(taps: Taps, block: tuple[int, int, int]) -> list[tuple[Range, Ran
 
 def _ranges(length: int, step: int) -> list[Range]:
     return [(start, min(length, start + step)) for start in range(0, length, step)]
+
+
+def _spanned(out: Range, stride: int, before: int, reach: int, size: int) -> Range:
+    """Rows or columns of the ifmap that these of the ofmap read, one at least."""
+    begin = out[0] * stride - before
+    end = (out[1] - 1) * stride - before + reach
+    return max(0, min(size - 1, begin)), max(1, min(size, end))
+
+
+def _piece(length: int, lanes: int) -> int:
+    """Elements of equal pieces of a vector: a multiple of the lanes that divides it."""
+    sizes = [n for n in range(lanes, LARGEST_PIECE + 1, lanes) if length % n == 0]
+    return max(sizes, default=length)
 
 
 def _splits(length: int, most: int = 64) -> list[int]:
@@ -167,13 +231,17 @@ def _best(s: Situation, room: int, weights_outer: bool) -> Iterator[Tiling]:
     fits &= (tap_parts == 1) | (rows * columns * groups <= shape.psum_words)
     fits &= (tap_parts == 1) | (task.operand is not Operand.WINDOW)
 
-    buffers = _buffers(s, rows, columns)
+    buffers = _buffers(s, rows, columns) | (_pieces(s, groups, blocks) if s.pieces else {})
     need = sum(buffers[name] for name in ("x_bytes", "y_bytes", "second_bytes"))
     fits &= need <= room
     if not fits.any():
         return
     spatial = -(-height // rows) * -(-width // columns)
-    cycles, read = _cost(s, rows, columns, spatial, parts, weights_outer, buffers)
+    if s.pieces:
+        ifmap = _pieces_read(s, groups, blocks, group_parts)
+    else:
+        ifmap = _ifmap_read(s, rows, columns, parts if weights_outer else 1, buffers)
+    cycles, read = _cost(s, rows, columns, spatial, parts, weights_outer, ifmap)
     if has_weights:
         late = np.maximum(0, groups * words - shape.weight_words // EARLY)
         cycles = cycles + late * shape.weight_bytes / shape.bus_bytes
@@ -213,40 +281,73 @@ def _buffers(s: Situation, rows: np.ndarray, columns: np.ndarray) -> dict[str, n
     }
 
 
+def _pieces(s: Situation, groups: np.ndarray, blocks: np.ndarray) -> dict[str, np.ndarray]:
+    """The ifmap's buffers where it is held in pieces: those of some rows and channels."""
+    depth = _depth(s, groups)
+    several = (blocks[:, 0] < s.taps.counts[0]) | (depth < s.x.shape[2])
+    ring = _whole(blocks[:, 0]) * np.where(several, s.resident, 1)
+    return {"x_ring": ring, "x_bytes": ring // BANKS * depth}
+
+
+def _depth(s: Situation, groups: np.ndarray) -> np.ndarray:
+    """Channels of a piece."""
+    channels = s.x.shape[2]
+    if s.task.operand is Operand.OWN:
+        return np.minimum(groups * s.shape.pe, channels)
+    return np.full_like(groups, channels)
+
+
+def _pieces_read(
+    s: Situation, groups: np.ndarray, blocks: np.ndarray, group_parts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """As _ifmap_read: where all channels are summed, each block of weights takes every piece."""
+    again = (blocks[:, 0] < s.taps.counts[0]) & (s.task.operand is Operand.SHARED)
+    return s.x.bytes * np.where(again, group_parts, 1), blocks[:, 0] * _depth(s, groups)
+
+
+def _ifmap_read(
+    s: Situation, rows: np.ndarray, columns: np.ndarray, times: np.ndarray | int,
+    buffers: dict[str, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Bytes of the ifmap read in all, and before the first tile; ``times`` : how often."""
+    if s.x_stays:
+        return np.zeros_like(rows), np.zeros_like(rows)
+    height = s.x.shape[0]
+    strips = -(-s.size[1] // columns)
+    row_bytes = buffers["x_columns"] * s.x.shape[2]
+    span = (rows - 1) * s.task.stride[0] + s.reach[0]
+    whole = (buffers["x_ring"] >= height) & (buffers["x_columns"] == s.x.shape[1])
+    read = strips * row_bytes * height * np.where(whole, 1, times)
+    return read, np.minimum(span, height) * row_bytes
+
+
 def _whole(rows: np.ndarray) -> np.ndarray:
     return -(-rows // BANKS) * BANKS
 
 
 def _cost(
     s: Situation, rows: np.ndarray, columns: np.ndarray, spatial: np.ndarray, parts: np.ndarray,
-    weights_outer: bool, buffers: dict[str, np.ndarray],
+    weights_outer: bool, ifmap: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Cycles, roughly, and bytes read from external memory."""
+    """Cycles, roughly, and bytes read from external memory; ifmap : see _ifmap_read."""
     shape, task = s.shape, s.task
     height, width = s.size
-    down, across = task.stride
     strips = -(-width // columns)
     if task.operand is Operand.WINDOW:
-        work = height * s.groups * (width * across + strips * 2)
+        work = height * s.groups * (width * task.stride[1] + strips * 2)
     else:
         work = np.full_like(rows, height * width * s.groups * s.taps.words)
     if task.tables is not None:
         work = np.maximum(work, height * width * s.groups * min(shape.pe, 4))
     work = work + spatial * parts * OVERHEAD
-    row_bytes = strips * buffers["x_columns"] * s.x.shape[2]
-    x = 0 if s.x_stays else row_bytes * s.x.shape[0] * np.where(strips > 1, 1, 1)
-    if weights_outer:
-        x = x * parts
     weights = s.groups * s.taps.words * shape.weight_bytes if task.weights is not None else 0
     again = np.where((parts > 1) & (not weights_outer), spatial, 1)
     second = 0 if s.second is None or s.second_stays else s.second.bytes
-    read = x + weights * again + second + 0 * rows
-    span = (rows - 1) * down + s.reach[0]
-    begin = 0 if s.x_stays else np.minimum(span, s.x.shape[0]) * buffers["x_columns"] * s.x.shape[2]
+    read = ifmap[0] + weights * again + second
     end = 0 if s.y_stays else rows * columns * s.y.shape[2] * s.y.size
     bus = shape.bus_bytes
     written = 0 if s.y_stays else s.y.bytes
-    cycles = np.maximum(np.maximum(work, read / bus), written / bus) + (begin + end) / bus
+    cycles = np.maximum(np.maximum(work, read / bus), written / bus) + (ifmap[1] + end) / bus
     return cycles.astype(np.float64), np.asarray(read, np.float64)
 
 
