@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from .comparison import (
     first_difference,
     frames_of,
 )
-from .engine import DesignFault, Progress, SimulationRun
+from .engine import ByteArray, DesignFault, Progress, SimulationRun
 from .package_files import Package
 from .tiled_sim import Job, JobRun, Memory
 
@@ -119,17 +120,27 @@ def _locate(
             stored_bytes = tiled_sim.run(package, [trial], memory, None, say).memory
         except DesignFault:
             continue
-        program, work = trial.plan.program, trial.plan.work
-        for name in edges_of(work):
-            if name not in program.tensors:
-                continue
-            edge, stored, start = graph.tensors[name], work.stored[name], program.tensors[name]
-            raw = stored_bytes[None, start : start + stored.bytes]
-            got = from_bytes(raw, stored, edge.type, edge.shape)
-            found = first_difference(name, golden[name], got)
+        for name, found in stored_differences(trial.plan, stored_bytes, golden):
             if found is not None:
-                return Difference(frame, name, found.index, found.expected, found.got)
+                return replace(found, frame=frame)
     return seen
+
+
+def stored_differences(
+    plan: TiledPlan, memory: ByteArray, golden: Mapping[str, np.ndarray[Any, Any]]
+) -> Iterator[tuple[str, Difference | None]]:
+    """The first difference of each tensor in external memory, in the order of the layers.
+
+    memory : external memory after a run. golden : integers (1, *shape) of every edge.
+    """
+    program, work = plan.program, plan.work
+    for name in edges_of(work):
+        if name not in program.tensors:
+            continue
+        edge, stored, start = plan.graph.tensors[name], work.stored[name], program.tensors[name]
+        raw = memory[None, start : start + stored.bytes]
+        got = from_bytes(raw, stored, edge.type, edge.shape)
+        yield name, first_difference(name, golden[name], got)
 
 
 def _recorded(

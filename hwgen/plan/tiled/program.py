@@ -18,7 +18,7 @@ from .loops import Range, Tile, Values, View, compute, taps_of
 from .placement import Placement
 from .scoreboard import Scoreboard, Span
 from .tasks import Stored, Work
-from .tiling import Situation, Tiling, tiles
+from .tiling import Situation, Tiling, tiles, weights_stay
 
 AHEAD = 2
 """Tiles ahead of which their operands are loaded."""
@@ -163,8 +163,9 @@ class _TaskSteps:
         # Blocks that are used again for the next tile of pixels stay where that is possible.
         whole = tiling.taps == self.taps.counts
         once = whole and (tiling.weights_outer or tiling.groups == situation.groups)
-        all_words = situation.groups * self.taps.words
-        self._weights_stay = once or all_words <= shape.weight_words // 2
+        self._weights_stay = weights_stay(
+            situation, whole, tiling.groups == situation.groups, tiling.weights_outer
+        )
         self._parameters_stay = (
             once or tiling.weights_outer or tiling.groups == situation.groups
             or situation.groups <= shape.parameter_words // 2

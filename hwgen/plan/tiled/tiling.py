@@ -194,6 +194,17 @@ def _piece(length: int, lanes: int) -> int:
     return max(sizes, default=length)
 
 
+def weights_stay(
+    s: Situation, all_taps: np.ndarray | bool, all_groups: np.ndarray | bool, weights_outer: bool
+) -> np.ndarray:
+    """Whether a block of weights stays until no tile of pixels needs it any more.
+
+    all_taps, all_groups : a tile has them.
+    """
+    once = np.asarray(all_taps) & (np.asarray(all_groups) | weights_outer)
+    return once | (s.groups * s.taps.words <= s.shape.weight_words // 2)
+
+
 def _splits(length: int, most: int = 64) -> list[int]:
     """Sizes of equal parts, each number of parts once: the largest first."""
     sizes = {beats(length, parts) for parts in range(1, min(length, most) + 1)}
@@ -241,7 +252,9 @@ def _best(s: Situation, room: int, weights_outer: bool) -> Iterator[Tiling]:
         ifmap = _pieces_read(s, groups, blocks, group_parts)
     else:
         ifmap = _ifmap_read(s, rows, columns, parts if weights_outer else 1, buffers)
-    cycles, read = _cost(s, rows, columns, spatial, parts, weights_outer, ifmap)
+    kept = weights_stay(s, tap_parts == 1, group_parts == 1, weights_outer)
+    weights_read = np.where(kept, 1, spatial)
+    cycles, read = _cost(s, rows, columns, spatial, parts, weights_read, ifmap)
     if has_weights:
         late = np.maximum(0, groups * words - shape.weight_words // EARLY)
         cycles = cycles + late * shape.weight_bytes / shape.bus_bytes
@@ -327,9 +340,12 @@ def _whole(rows: np.ndarray) -> np.ndarray:
 
 def _cost(
     s: Situation, rows: np.ndarray, columns: np.ndarray, spatial: np.ndarray, parts: np.ndarray,
-    weights_outer: bool, ifmap: tuple[np.ndarray, np.ndarray],
+    weights_read: np.ndarray, ifmap: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Cycles, roughly, and bytes read from external memory; ifmap : see _ifmap_read."""
+    """Cycles, roughly, and bytes read from external memory.
+
+    weights_read : how often all weights are read; ifmap : see _ifmap_read.
+    """
     shape, task = s.shape, s.task
     height, width = s.size
     strips = -(-width // columns)
@@ -341,9 +357,8 @@ def _cost(
         work = np.maximum(work, height * width * s.groups * min(shape.pe, 4))
     work = work + spatial * parts * OVERHEAD
     weights = s.groups * s.taps.words * shape.weight_bytes if task.weights is not None else 0
-    again = np.where((parts > 1) & (not weights_outer), spatial, 1)
     second = 0 if s.second is None or s.second_stays else s.second.bytes
-    read = ifmap[0] + weights * again + second
+    read = ifmap[0] + weights * weights_read + second
     end = 0 if s.y_stays else rows * columns * s.y.shape[2] * s.y.size
     bus = shape.bus_bytes
     written = 0 if s.y_stays else s.y.bytes
