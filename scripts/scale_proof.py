@@ -65,7 +65,7 @@ def packaged(plan: TiledPlan, graph: hwgen.ir.Graph, folder: Path) -> Package:
 
 
 def simulated(package: Package, memory: Memory) -> tuple[dict[str, bool], tuple[int, ...]]:
-    """Whether each stored tensor is golden, and the cycles of each task of the package's program."""
+    """Whether each stored tensor is golden, and each task's cycles in the package's program."""
     graph, plan = package.graph, package.tiled
     x = graph.inputs[0]
     frame = np.random.default_rng(1).integers(x.type.min, x.type.max + 1, (1, *x.shape))

@@ -120,7 +120,7 @@ def _locate(
             stored_bytes = tiled_sim.run(package, [trial], memory, None, say).memory
         except DesignFault:
             continue
-        for name, found in stored_differences(trial.plan, stored_bytes, golden):
+        for _, found in stored_differences(trial.plan, stored_bytes, golden):
             if found is not None:
                 return replace(found, frame=frame)
     return seen
