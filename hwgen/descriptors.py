@@ -200,6 +200,10 @@ class Record:
         if sum(field.width for field in self.fields) > self.size:
             raise AssertionError(f"fields of {self.name} do not fit {self.size} bits")
 
+    def most(self, name: str) -> int:
+        """The largest value of a field."""
+        return next(field.range[1] for field in self.fields if field.name == name)
+
     def pack(self, values: Mapping[str, int]) -> bytes:
         """Little endian; fields that are not given are 0. Raises ValueError for wrong values."""
         unknown = set(values) - {field.name for field in self.fields}

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import BANKS, EngineShape, Op
+from hwgen.descriptors import BANKS, COUNTER_BITS, EngineShape, Op
 from hwgen.errors import UserError
-from hwgen.ir import Graph, execute
+from hwgen.ir import Graph, Node, Tensor, execute, ops
+from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
 from hwgen.passes.tail import without_softmax
-from hwgen.plan.tiled.machine import Machine, ProgramError
+from hwgen.plan.tiled.machine import Machine, ProgramError, may
 from hwgen.plan.tiled.placement import Placement, place
 from hwgen.plan.tiled.program import Program, Writer
+from hwgen.plan.tiled.scoreboard import Scoreboard, Span
 from hwgen.plan.tiled.tasks import Work, work_of
 
 MODELS = Path(hwgen.__file__).parent / "models"
@@ -181,3 +183,27 @@ def test_descriptors_say_their_layer() -> None:
     _, work, _, program = planned(MODELS / "mnist_cnn.h5", EngineShape(), 2)
     layers = [d["layer"] for d in program.descriptors if d["op"] == Op.COMPUTE]
     assert layers == sorted(layers) and set(layers) == set(range(len(work.tasks)))
+
+
+def test_counters_that_wrapped_keep_nothing_waiting() -> None:
+    """What is older than half the range of a counter is not waited for by its number."""
+    board = Scoreboard({"features": 4}, {"features": 1})
+    issued = 3 << COUNTER_BITS - 2
+    for _ in range(issued):
+        board.issue(Op.COMPUTE, [], [Span("features", 0, 1)])
+    old = board.issue(Op.LOAD, [], [Span("features", 1, 1)])
+    for name, value in old.items():
+        old[name] = value % (1 << COUNTER_BITS)
+    assert may(old, {Op.LOAD: 0, Op.COMPUTE: issued, Op.STORE: 0})
+    new = board.issue(Op.LOAD, [], [Span("features", 0, 1)])
+    assert not may(new, {Op.LOAD: 1, Op.COMPUTE: issued - 1, Op.STORE: 0})
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"), [((3000, 2, 1), "3000 rows"), ((2, 1 << 24, 1), "16777216 bytes in a row")]
+)
+def test_what_descriptors_can_not_say_is_refused_by_name(shape: tuple, said: str) -> None:
+    pool = Node("pool", ops.MaxPool((1, 1), (1, 1)), ("x",))
+    edge = Tensor("x", shape, QType(True, 8, 0, Rounding.FLOOR, Overflow.SATURATE))
+    with pytest.raises(UserError, match=f"'x' has {said}"):
+        program_of(Graph("large", (edge,), (pool,), ("pool",)), EngineShape(), 2)

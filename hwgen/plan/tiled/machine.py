@@ -83,7 +83,7 @@ class Machine:
             ready = sorted(
                 queue[0]
                 for queue in waiting.values()
-                if queue and _may(descriptors[queue[0]], finished)
+                if queue and may(descriptors[queue[0]], finished)
             )
             if not ready:
                 raise ProgramError("every descriptor waits for another one")
@@ -298,7 +298,7 @@ class _Steps:
         )
 
 
-def _may(d: Values, finished: dict[Op, int]) -> bool:
+def may(d: Values, finished: dict[Op, int]) -> bool:
     """Whether all that a descriptor waits for is finished; counters wrap."""
     half = 1 << COUNTER_BITS - 1
     return all(

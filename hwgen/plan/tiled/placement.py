@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ...descriptors import BANKS, EngineShape, Operand
+from ...descriptors import BANKS, COMPUTE, EngineShape, Operand
 from .loops import suits_window
 from .tasks import Stored, Task, Work
 from .tiling import Situation, Tiling, choose, refuse
@@ -68,7 +68,11 @@ def place(
     if best is None:
         raise search.error
     cycles = _cycles(best)
-    candidates = [t for t in work.stored.values() if t.name not in (work.source, work.result)]
+    candidates = [
+        t for t in work.stored.values()
+        if t.name not in (work.source, work.result) and bank_bytes(t) <= shape.bank_bytes
+        and t.row_bytes <= COMPUTE.most("x_pitch")
+    ]  # fmt: skip
     if not keep:
         return best
     candidates.sort(key=lambda t: -t.bytes)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...descriptors import Op
+from ...descriptors import COUNTER_BITS, Op
 
 UNITS = (Op.LOAD, Op.COMPUTE, Op.STORE)
+REACH = 1 << COUNTER_BITS - 2
+"""Descriptors of a unit, counted back from the newest, that are waited for by their number."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Scoreboard:
     A descriptor waits for the last writers of what it reads, and for the last readers and writers
     of what it writes. A unit's own descriptors follow each other, so that it need not wait for
     itself, but for a tile that reads what a tile before it gives: results come late.
+
+    Counters wrap: one that is half their range beyond a number seems not to have reached it. What
+    is older than REACH, or nothing at all, is therefore waited for as REACH descriptors ago.
 
     pieces : bytes or words that are told apart, for each memory (some, for they cost time).
     """
@@ -52,6 +57,7 @@ class Scoreboard:
             for kind in ("written", "read"):
                 waits = np.maximum(waits, self._of(span, kind))
         waits[own] = late if unit is Op.COMPUTE else 0
+        waits = np.maximum(waits, [self.count[u] - REACH for u in UNITS])
         self.count[unit] += 1
         for kind, spans in (("read", reads), ("written", writes)):
             for span in spans:

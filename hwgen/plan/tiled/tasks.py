@@ -11,7 +11,13 @@ from functools import singledispatchmethod
 
 import numpy as np
 
-from ...descriptors import TABLE_WORDS, Operand, Reduction
+from ...descriptors import (
+    COMPUTE,
+    TABLE_WORDS,
+    TRANSFER,
+    Operand,
+    Reduction,
+)
 from ...errors import UserError
 from ...ir import Graph, Node, Op, Tensor, ops
 from .requant import Requant
@@ -106,6 +112,9 @@ def work_of(graph: Graph) -> Work:
             cut.visit(node.op, node)
     if not cut.tasks:
         raise UserError("the network has no layer to build hardware for")
+    most = COMPUTE.most("layer") + 1
+    if len(cut.tasks) > most:
+        raise UserError(f"{len(cut.tasks)} layers, the tiled architecture takes {most}")
     result = cut.names[graph.outputs[0]]
     return Work(cut.tasks, cut.stored, graph.inputs[0].name, result)
 
@@ -432,7 +441,16 @@ class _Cut:
                 layer=edge.name,
             )
         size = 1 if edge.type.width <= 8 else 4
-        self.stored[edge.name] = Stored(edge.name, edge.hwc, size, edge.type.signed)
+        stored = Stored(edge.name, edge.hwc, size, edge.type.signed)
+        limits = {"rows": (stored.shape[0], COMPUTE.most("x_row")),
+                  "bytes in a row": (stored.row_bytes, TRANSFER.most("pitch"))}  # fmt: skip
+        for what, (number, most) in limits.items():
+            if number > most:
+                raise UserError(
+                    f"{edge.name!r} has {number} {what}, the tiled architecture takes {most}",
+                    layer=edge.name,
+                )
+        self.stored[edge.name] = stored
         self.names[edge.name] = edge.name
 
 

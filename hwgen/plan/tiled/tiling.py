@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...descriptors import BANKS, EngineShape, Operand
+from ...descriptors import BANKS, COMPUTE, EngineShape, Operand
 from ...errors import UserError
 from .loops import Range, Taps, Tile, beats, taps_of
 from .tasks import Stored, Task
@@ -245,6 +245,7 @@ def _best(s: Situation, room: int, weights_outer: bool) -> Iterator[Tiling]:
     buffers = _buffers(s, rows, columns) | (_pieces(s, groups, blocks) if s.pieces else {})
     need = sum(buffers[name] for name in ("x_bytes", "y_bytes", "second_bytes"))
     fits &= need <= room
+    fits &= _describable(s, rows, columns, groups, blocks, buffers)
     if not fits.any():
         return
     spatial = -(-height // rows) * -(-width // columns)
@@ -332,6 +333,25 @@ def _ifmap_read(
     whole = (buffers["x_ring"] >= height) & (buffers["x_columns"] == s.x.shape[1])
     read = strips * row_bytes * height * np.where(whole, 1, times)
     return read, np.minimum(span, height) * row_bytes
+
+
+def _describable(
+    s: Situation, rows: np.ndarray, columns: np.ndarray, groups: np.ndarray, blocks: np.ndarray,
+    buffers: dict[str, np.ndarray],
+) -> np.ndarray:  # fmt: skip
+    """Whether the fields of descriptors hold counts, steps back, rings and pitches."""
+    (down, across), (reach_rows, reach_columns) = s.task.stride, s.reach
+    window = s.task.operand is Operand.WINDOW
+    across_steps = (columns - 1) * across + reach_columns if window else columns
+    counts = np.max([rows, across_steps, groups, blocks.max(axis=1)], axis=0)
+    back = (rows - 1) * down + reach_rows
+    rings = np.maximum(buffers["x_ring"], s.resident * buffers["y_rows"])
+    pitch = buffers["x_columns"] * s.x.shape[2] * (not s.x_stays)
+    pitch = np.maximum(pitch, columns * s.y.shape[2] * s.y.size * (not s.y_stays))
+    return (
+        (counts <= COMPUTE.most("loop0_count")) & (back <= COMPUTE.most("loop0_row"))
+        & (rings <= COMPUTE.most("x_ring")) & (pitch <= COMPUTE.most("x_pitch"))
+    )  # fmt: skip
 
 
 def _whole(rows: np.ndarray) -> np.ndarray:
