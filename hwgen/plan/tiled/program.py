@@ -18,7 +18,7 @@ from .loops import Range, Tile, Values, View, compute, taps_of
 from .placement import Placement
 from .scoreboard import Scoreboard, Span
 from .tasks import Stored, Work
-from .tiling import Situation, Tiling, tiles, weights_stay
+from .tiling import Situation, Tiling, parameters_stay, tiles, weights_stay
 
 AHEAD = 2
 """Tiles ahead of which their operands are loaded."""
@@ -162,14 +162,9 @@ class _TaskSteps:
         self._parameters = image.parameter_words(task.requant, task.outputs, shape)
         # Blocks that are used again for the next tile of pixels stay where that is possible.
         whole = tiling.taps == self.taps.counts
-        once = whole and (tiling.weights_outer or tiling.groups == situation.groups)
-        self._weights_stay = weights_stay(
-            situation, whole, tiling.groups == situation.groups, tiling.weights_outer
-        )
-        self._parameters_stay = (
-            once or tiling.weights_outer or tiling.groups == situation.groups
-            or situation.groups <= shape.parameter_words // 2
-        )  # fmt: skip
+        all_groups = tiling.groups == situation.groups
+        self._weights_stay = weights_stay(situation, whole, all_groups, tiling.weights_outer)
+        self._parameters_stay = parameters_stay(situation, all_groups, tiling.weights_outer)
         self._parameter_place: dict[Range, int] = {}
         # Ring positions are taken one after the other, whatever strip or pass rows belong to.
         self._counter, self._first, self._loaded = 0, 0, (0, 0)

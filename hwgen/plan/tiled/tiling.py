@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...descriptors import BANKS, COMPUTE, EngineShape, Operand
+from ...descriptors import BANKS, COMPUTE, TRANSFER, EngineShape, Operand
 from ...errors import UserError
 from .loops import Range, Taps, Tile, beats, taps_of
 from .tasks import Stored, Task
 
 OVERHEAD = 12
 """Cycles about a tile in which nothing is multiplied."""
+TURN = 100
+"""Cycles about a tile from a load to its first tap, and from its last result to the end of its
+store."""
 EARLY = 4
 """A block of weights of at most one part in so many of their memory usually finds a place while the
 task before is at work, so that nobody waits for it."""
@@ -194,6 +197,24 @@ def _piece(length: int, lanes: int) -> int:
     return max(sizes, default=length)
 
 
+def _constants_read(
+    s: Situation, tap_parts: np.ndarray, group_parts: np.ndarray, spatial: np.ndarray,
+    weights_outer: bool,
+) -> np.ndarray:  # fmt: skip
+    """Bytes of weights and parameters, those that do not stay again for each tile of pixels."""
+    weights = s.groups * s.taps.words * s.shape.weight_bytes * (s.task.weights is not None)
+    stay = weights_stay(s, tap_parts == 1, group_parts == 1, weights_outer)
+    read = weights * np.where(stay, 1, spatial)
+    stay = parameters_stay(s, group_parts == 1, weights_outer)
+    return read + s.groups * s.shape.parameter_bytes * np.where(stay, 1, spatial)
+
+
+def parameters_stay(s: Situation, all_groups: np.ndarray | bool, weights_outer: bool) -> np.ndarray:
+    """The same of parameters."""
+    stay = weights_outer or s.groups <= s.shape.parameter_words // 2
+    return np.asarray(all_groups) | stay
+
+
 def weights_stay(
     s: Situation, all_taps: np.ndarray | bool, all_groups: np.ndarray | bool, weights_outer: bool
 ) -> np.ndarray:
@@ -253,9 +274,8 @@ def _best(s: Situation, room: int, weights_outer: bool) -> Iterator[Tiling]:
         ifmap = _pieces_read(s, groups, blocks, group_parts)
     else:
         ifmap = _ifmap_read(s, rows, columns, parts if weights_outer else 1, buffers)
-    kept = weights_stay(s, tap_parts == 1, group_parts == 1, weights_outer)
-    weights_read = np.where(kept, 1, spatial)
-    cycles, read = _cost(s, rows, columns, spatial, parts, weights_read, ifmap)
+    constants = _constants_read(s, tap_parts, group_parts, spatial, weights_outer)
+    cycles, read = _cost(s, rows, columns, spatial, parts, constants, ifmap)
     if has_weights:
         late = np.maximum(0, groups * words - shape.weight_words // EARLY)
         cycles = cycles + late * shape.weight_bytes / shape.bus_bytes
@@ -360,11 +380,11 @@ def _whole(rows: np.ndarray) -> np.ndarray:
 
 def _cost(
     s: Situation, rows: np.ndarray, columns: np.ndarray, spatial: np.ndarray, parts: np.ndarray,
-    weights_read: np.ndarray, ifmap: tuple[np.ndarray, np.ndarray],
+    constants: np.ndarray, ifmap: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Cycles, roughly, and bytes read from external memory.
 
-    weights_read : how often all weights are read; ifmap : see _ifmap_read.
+    constants : bytes of weights and parameters that are read; ifmap : see _ifmap_read.
     """
     shape, task = s.shape, s.task
     height, width = s.size
@@ -376,13 +396,17 @@ def _cost(
     if task.tables is not None:
         work = np.maximum(work, height * width * s.groups * min(shape.pe, 4))
     work = work + spatial * parts * OVERHEAD
-    weights = s.groups * s.taps.words * shape.weight_bytes if task.weights is not None else 0
     second = 0 if s.second is None or s.second_stays else s.second.bytes
-    read = ifmap[0] + weights * weights_read + second
+    program = spatial * parts * ((COMPUTE.size + 2 * TRANSFER.size) // 8)
+    read = ifmap[0] + constants + second + program
     end = 0 if s.y_stays else rows * columns * s.y.shape[2] * s.y.size
     bus = shape.bus_bytes
     written = 0 if s.y_stays else s.y.bytes
-    cycles = np.maximum(np.maximum(work, read / bus), written / bus) + (ifmap[1] + end) / bus
+    # A buffer is free for another tile when it has been filled, used and, an ofmap's, stored.
+    moved = np.maximum(ifmap[0] / spatial, end) / bus
+    turn = (work + spatial * (TURN + moved)) * (not (s.x_stays and s.y_stays))
+    cycles = np.maximum(np.maximum(work, turn / s.resident), np.maximum(read, written) / bus)
+    cycles = cycles + (ifmap[1] + end) / bus
     return cycles.astype(np.float64), np.asarray(read, np.float64)
 
 
