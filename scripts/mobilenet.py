@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -103,9 +104,10 @@ class _Builder:
         self._requantize(name, SIGNED)
 
     def average(self, name: str) -> None:
-        """Of all pixels."""
+        """Of all pixels, ties up."""
         size = self.edge.shape[0], self.edge.shape[1]
-        self._add(name, ops.AvgPool(size, size, type=self.edge.type), self.edge.name)
+        rounded = replace(self.edge.type, rounding=Rounding.HALF_UP)
+        self._add(name, ops.AvgPool(size, size, type=rounded), self.edge.name)
 
     def _weights(self, shape: tuple[int, ...]) -> Array:
         return self.rng.integers(-127, 128, shape)

@@ -51,7 +51,7 @@ def test_a_layer_that_does_not_fit_names_it_and_says_what_to_do(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     text = refused(
-        capsys, "build", MNIST, "--out", tmp_path / "out", "--arch", "tiled",
+        capsys, "build", RESNET, "--out", tmp_path / "out", "--arch", "tiled",
         "--array", "4x4", "--buffer-kib", 2,
     )  # fmt: skip
     assert "--buffer-kib" in text

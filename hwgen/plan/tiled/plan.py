@@ -123,9 +123,17 @@ class TiledPlan:
 
     def estimate(self, memory: Memory | None = None) -> Estimate:
         """The cycles with an external memory, by default a quick one (see cycles.Memory)."""
-        program = self.program
-        run = times(program.descriptors, program.start, self.shape, memory or Memory())
-        return Estimate(run.total, self.task_cycles(run.finished[Op.COMPUTE]))
+        given, program = memory or Memory(), self.program
+        if given not in self._estimates:
+            run = times(program.descriptors, program.start, self.shape, given)
+            finished = self.task_cycles(run.finished[Op.COMPUTE])
+            self._estimates[given] = Estimate(run.total, finished)
+        return self._estimates[given]
+
+    @cached_property
+    def _estimates(self) -> dict[Memory, Estimate]:
+        """Those that were asked for: the model takes seconds for a large network."""
+        return {}
 
     def task_cycles(self, finished: Sequence[int]) -> tuple[int, ...]:
         """Cycles of each task, from the cycles in which all tiles of a run were finished."""

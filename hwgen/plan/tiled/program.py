@@ -14,7 +14,7 @@ import numpy as np
 
 from ...descriptors import BANKS, COMPUTE, TABLE_WORDS, TRANSFER, EngineShape, Op, Target
 from . import image
-from .loops import Range, Tile, Values, View, compute, taps_of
+from .loops import Range, Tile, Values, View, beats, compute, taps_of
 from .placement import Placement
 from .scoreboard import Scoreboard, Span
 from .tasks import Stored, Work
@@ -278,7 +278,9 @@ class _TaskSteps:
     def _buffer(self, kind: str, tile: Tile, spatial: int, tensor: Stored) -> View:
         """One of the buffers of tiles."""
         region = self.writer.placement.regions[f"{kind}{self.number}"]
-        rows, resident = self.tiling.y_rows, self.s.resident
+        rows, (height, width) = self.tiling.y_rows, self.s.size
+        tiles_of_pixels = beats(height, self.tiling.rows) * beats(width, self.tiling.columns)
+        resident = min(self.s.resident, tiles_of_pixels)
         return View(
             region.start, self.tiling.columns * tensor.shape[2] * tensor.size, rows * resident,
             tile.rows[0] - spatial % resident * rows, tile.columns, (0, tensor.shape[2]),

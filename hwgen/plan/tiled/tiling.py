@@ -303,7 +303,8 @@ def _buffers(s: Situation, rows: np.ndarray, columns: np.ndarray) -> dict[str, n
     y_rows = _whole(rows)
     pixel = s.y.shape[2] * s.y.size
     zero = np.zeros_like(rows)
-    kept = s.resident * y_rows // BANKS * columns
+    held = np.minimum(s.resident, -(-s.size[0] // rows) * strips)
+    kept = held * y_rows // BANKS * columns
     second = kept * s.second.shape[2] if s.second is not None and not s.second_stays else zero
     return {
         "x_ring": ring,
