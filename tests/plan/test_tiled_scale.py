@@ -17,9 +17,8 @@ from hwgen.flow.tiled_verify import stored_differences
 from hwgen.ir import Graph, Node, Tensor, execute, graph_to_json, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
-from hwgen.plan.tiled.machine import Machine
-from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
-from tests.helpers.tiled import need_verilator, tiled_package
+from hwgen.plan.tiled.plan import plan_tiled
+from tests.helpers.tiled import check_machine, need_verilator, tiled_package
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -29,20 +28,6 @@ from mobilenet import mobilenet_v2  # noqa: E402
 BYTE = QType(True, 8, 0, Rounding.HALF_UP, Overflow.SATURATE)
 SMALL = EngineShape(8, 8, 16 << 10, 64, 64, 8, 64)
 BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 64, 1, 2), (6, 64, 2, 1))
-
-
-def check(plan: TiledPlan) -> Machine:
-    """Every stored tensor is golden in the machine."""
-    edge = plan.graph.inputs[0]
-    x = np.random.default_rng(2).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
-    golden = execute(plan.graph, {edge.name: x}, list(plan.graph.tensors))
-    machine = Machine(plan.shape, plan.program.memory.copy())
-    start = plan.program.tensors[edge.name]
-    machine.memory[start : start + edge.size] = x.astype(np.uint8).reshape(-1)
-    machine.run(plan.program.start)
-    found = dict(stored_differences(plan, machine.memory, golden))
-    assert found and not any(found.values())
-    return machine
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +56,7 @@ def test_mobilenet_in_small_is_golden(mobilenet: Graph, shape: EngineShape, keep
     plan = plan_tiled(mobilenet, shape, 2)
     residuals = [node for node in mobilenet.nodes if isinstance(node.op, ops.Add)]
     assert len([t for t in plan.tasks if t.tables is not None]) == len(residuals) > 2
-    check(plan if keep else plan.outside())
+    check_machine(plan if keep else plan.outside())
 
 
 @pytest.mark.parametrize("resident", [1, 2, 3])
@@ -101,7 +86,7 @@ def test_an_ifmap_larger_than_the_memory_comes_in_pieces(
     assert x.size > engine.feature_bytes
     (situation,) = plan.placement.situations
     assert situation.pieces and situation.task.operand.name.lower() == operand
-    check(plan)
+    check_machine(plan)
 
 
 def test_mobilenet_in_small_on_the_rtl(mobilenet: Graph, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...descriptors import LEVELS, OUTPUT_LEVELS, EngineShape, Loop, Operand, Reduction
 from .tasks import Stored, Task
@@ -121,8 +121,11 @@ def compute(
     rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
     (ky, _), (kx, _), (chunk, _) = tile.taps
     taps = taps_of(task, x, shape)
-    row = tile.rows[0] * stride[0] - top + ky * task.dilation[0]
-    column = tile.columns[0] * stride[1] - left - of_x.columns[0]
+    first_row, first_column = (
+        out[0] // times for out, times in zip((tile.rows, tile.columns), task.repeat, strict=True)
+    )
+    row = first_row * stride[0] - top + ky * task.dilation[0]
+    column = first_column * stride[1] - left - of_x.columns[0]
     position = column * channels + kx * taps.across + chunk * shape.simd
     values: Values = {
         "operand": task.operand,
@@ -192,6 +195,11 @@ def _loops(task: Task, taps: Taps, tile: Tile, shape: EngineShape, channels: int
     down = _Loop(Loop.PIXEL, rows, row=task.stride[0], psum=columns if sums else 0)
     if task.operand is Operand.WINDOW:
         return [across, down, group]
+    if task.repeat != (1, 1):
+        again_down, again_across = (_Loop(Loop.PIXEL, times) for times in task.repeat)
+        across = replace(across, count=columns // task.repeat[1])
+        down = replace(down, count=rows // task.repeat[0])
+        return [again_across, across, again_down, down, group]
     inner = [
         _Loop(Loop.TAP, counts[2], position=shape.simd, weight=1),
         _Loop(Loop.TAP, counts[1], position=taps.across, weight=counts[2]),

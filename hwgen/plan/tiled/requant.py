@@ -18,6 +18,8 @@ from ...numeric import Overflow, Rounding
 Ints = np.ndarray
 SHIFTS = 63
 """Largest shift of the engine."""
+LARGEST_RANGE = 1 << 24
+"""Integers on which two requantizations are tried."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,31 @@ class Requant:
         made._check(layer, x)
         return made
 
+    @classmethod
+    def of_two(cls, layer: str, first: Op, second: Op, x: Tensor) -> Requant:
+        """One that equals two of them, each the same for all channels, on every integer of ``x``.
+
+        Raises UserError where none does, or where there are too many integers to try.
+        """
+        assert isinstance(first, ops.Requantize) and isinstance(second, ops.Requantize)
+        low, high = x.range
+        if high - low >= LARGEST_RANGE:
+            raise UserError(f"two requantizations of {x.type.width} bits", layer=layer)
+        sums = np.arange(low, high + 1)
+        one = replace(x, shape=(1,))
+        middle = first.infer("middle", [one])
+        results = second.golden([first.golden([sums[:, None]], [one])], [middle])[:, 0]
+        found = lines_of(sums, results)
+        if found is None:
+            raise UserError(
+                f"the tiled engine has no division that rounds {second.type.rounding} here",
+                layer=layer,
+            )
+        values = (np.full(x.channels, v, object) for v in found[:4])
+        made = cls(*values, found[4], False, int(results.min()), int(results.max()))
+        made._check(layer, x)
+        return made
+
     def of_sums_less(self, offset: int) -> Requant:
         """The same for sums that ``offset`` is missing from."""
         move = self.mult * offset
@@ -78,6 +105,44 @@ class Requant:
             raise UserError(f"a shift by {self.shift}, at most {SHIFTS}", layer=layer)
         if x.range[0] < -(1 << 31) or x.range[1] >= 1 << 31:
             raise UserError(f"sums of {x.type.width} bits, the engine has 32", layer=layer)
+
+
+def lines_of(sums: Ints, results: Ints) -> tuple[int, int, int, int, int] | None:
+    """mult, bias, pivot, below and shift that give a result for each of consecutive sums.
+
+    Results never fall, and are clipped to the smallest and the largest one. One line is tried, and
+    one on each side of zero with the same slope. None where there are none.
+    """
+    rises = np.flatnonzero(np.diff(results))
+    first, last = (int(rises[0]), int(rises[-1])) if len(rises) else (0, 0)
+    distance = max(1, last - first)
+    height = max(1, int(results[last]) - int(results[first]))
+    shift = min(SHIFTS, 30 + max(0, (distance // height).bit_length() - 1))
+    for mult in (height << shift) // distance, (height << shift) // distance + 1:
+        for pivot in (-(1 << 31), 0):
+            upper = sums >= pivot
+            bias = _bias_of(sums[upper], results[upper], results, mult, shift)
+            below = _bias_of(sums[~upper], results[~upper], results, mult, shift)
+            if bias is not None and below is not None and mult < 1 << 31:
+                return mult, bias, pivot, below, shift
+    return None
+
+
+def _bias_of(sums: Ints, results: Ints, every: Ints, mult: int, shift: int) -> int | None:
+    """One with which the line gives all of the results."""
+    if not len(sums):
+        return 0
+    rises = np.flatnonzero(np.diff(results))
+    starts, ends = [0, *(rises + 1)], [*rises, len(sums) - 1]
+    low, high = int(every.min()), int(every.max())
+    at_least = [
+        (int(results[n]) << shift) - mult * int(sums[n]) for n in starts if results[n] > low
+    ]
+    at_most = [
+        (int(results[n]) + 1 << shift) - 1 - mult * int(sums[n]) for n in ends if results[n] < high
+    ]
+    least = max(at_least, default=min(at_most, default=0))
+    return least if least <= min(at_most, default=least) else None
 
 
 def _channels(values: Ints, channels: int) -> Ints:

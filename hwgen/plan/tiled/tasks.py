@@ -20,6 +20,7 @@ from ...descriptors import (
 )
 from ...errors import UserError
 from ...ir import Graph, Node, Op, Tensor, ops
+from .moves import of_image, selection, with_zeros
 from .requant import Requant
 
 Pair = tuple[int, int]
@@ -64,7 +65,8 @@ class Task:
 
     weights : (kernel rows, kernel columns, channels in, channels out), the channels in 1 where each
     output channel reads its own; None: all are 1. channel : of ``y`` at which the outputs begin.
-    pad : the byte of padded positions.
+    pad : the byte of padded positions; pads below 0 leave rows and columns out. repeat : how often
+    each row and column of the result comes, one after the other.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Task:
     tables: Tables | None = None
     channel: int = 0
     macs: int = 0
+    repeat: Pair = (1, 1)
 
 
 @dataclass
@@ -142,16 +145,10 @@ class _Cut:
     @visit.register
     def _(self, op: ops.Conv2D, node: Node) -> None:
         (x,) = self.graph.operands(node)
-        depthwise = op.groups > 1
-        if depthwise and (op.groups != x.channels or op.weights.shape[3] != x.channels):
-            raise UserError(
-                f"the tiled architecture has no convolution of {op.groups} groups for "
-                f"{x.channels} channels, only depthwise ones",
-                layer=node.name,
-            )
+        depthwise = 1 < op.groups == x.channels == op.weights.shape[3]
         self._multiply(
-            node, op, op.weights, op.stride, op.pads(x), op.dilation,
-            Operand.OWN if depthwise else Operand.SHARED,
+            node, op, op.weights if depthwise else with_zeros(op.weights, op.groups), op.stride,
+            op.pads(x), op.dilation, Operand.OWN if depthwise else Operand.SHARED,
         )  # fmt: skip
 
     @visit.register
@@ -169,8 +166,15 @@ class _Cut:
 
     @visit.register
     def _(self, op: ops.SumPool, node: Node) -> None:
-        last = self._requantization(node)
-        requant = Requant.of(last.name, last.op, self.graph.tensors[node.name])
+        sums, last = self.graph.tensors[node.name], self._requantization(node)
+        following = self._only_reader(last)
+        if following is not None and isinstance(following.op, ops.Requantize):
+            # An average whose ties need a quotient of more bits first.
+            requant = Requant.of_two(following.name, last.op, following.op, sums)
+            self.done.add(following.name)
+            last = following
+        else:
+            requant = Requant.of(last.name, last.op, sums)
         missing = self._offsets.get(node.inputs[0], 0)
         if missing and any(max(pads) for pads in op.pads(self.graph.operands(node)[0])):
             raise UserError("an average of values less a zero point, padded", layer=node.name)
@@ -223,6 +227,32 @@ class _Cut:
                 requant = Requant.identity(tensor.channels, tensor.type.min, tensor.type.max)
                 self._add(self._plain(node, tensor, requant, node.name, channel=start))
             start += tensor.channels
+
+    @visit.register
+    def _(self, op: ops.Slice, node: Node) -> None:
+        (x,) = self.graph.operands(node)
+        start, size, step = of_image(op)
+        weights = selection(x.channels, start[2], size[2], step[2])
+        task = replace(
+            self._same(node, x),
+            outputs=size[2],
+            requant=Requant.identity(size[2], x.type.min, x.type.max),
+            stride=(step[0], step[1]),
+            pads=((-start[0], 0), (-start[1], 0)),
+            operand=Operand.OWN if weights is None else Operand.SHARED,
+            weights=weights,
+        )
+        self._finish(task, node)
+
+    @visit.register
+    def _(self, op: ops.Pad, node: Node) -> None:
+        (x,) = self.graph.operands(node)
+        self._finish(replace(self._same(node, x), pads=op.pads, pad=op.value), node)
+
+    @visit.register
+    def _(self, op: ops.Upsample, node: Node) -> None:
+        (x,) = self.graph.operands(node)
+        self._finish(replace(self._same(node, x), repeat=op.factor), node)
 
     @visit.register(ops.Flatten)
     @visit.register(ops.Reshape)
@@ -289,17 +319,32 @@ class _Cut:
         )  # fmt: skip
         self._finish(task, self._nodes[result])
 
+    def _same(self, node: Node, x: Tensor) -> Task:
+        """Every element as it is."""
+        requant = Requant.identity(x.channels, x.type.min, x.type.max)
+        return self._plain(node, x, requant, node.name)
+
     def _plain(
         self, node: Node, x: Tensor, requant: Requant, y: str, tables: Tables | None = None,
         channel: int = 0,
     ) -> Task:  # fmt: skip
         """Every element by itself."""
         none = ((0, 0), (0, 0))
+        self._check_pixels(node, x)
         return Task(
             f"{node.name}_{channel}" if channel else node.name, (y,), self.names[x.name], y,
             x.channels, (1, 1), (1, 1), none, (1, 1), Operand.OWN, None, requant, tables=tables,
             channel=channel,
         )  # fmt: skip
+
+    def _check_pixels(self, node: Node, x: Tensor) -> None:
+        """Raises UserError for a vector that is stored as pixels."""
+        stored = self.stored[self.names[x.name]].shape
+        if stored != x.hwc:
+            raise UserError(
+                f"the tiled architecture takes {stored} as a vector into dense layers only",
+                layer=node.name,
+            )
 
     def _identity(
         self, node: Node, x: Tensor, requant: Requant, last: str, tables: Tables | None = None

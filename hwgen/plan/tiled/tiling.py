@@ -74,10 +74,10 @@ class Situation:
                 channels = first, min(last, channels[1])
             return tile.taps[0], (0, 1), channels
         rows, columns = (
-            _spanned(out, stride, before, reach, size)
-            for out, stride, (before, _), reach, size in zip(
-                (tile.rows, tile.columns), self.task.stride, self.task.pads, self.reach,
-                self.x.shape[:2], strict=True,
+            _spanned((out[0] // times, beats(out[1], times)), stride, before, reach, size)
+            for out, times, stride, (before, _), reach, size in zip(
+                (tile.rows, tile.columns), self.task.repeat, self.task.stride, self.task.pads,
+                self.reach, self.x.shape[:2], strict=True,
             )
         )  # fmt: skip
         return rows, columns, (0, self.x.shape[2])
@@ -90,7 +90,7 @@ class Situation:
         """
         task, (rows, columns, channels) = self.task, self.x.shape
         whole = self.size == (1, 1) and task.kernel == (rows, columns) and task.dilation == (1, 1)
-        if not whole or self.x_stays or any(max(pads) for pads in task.pads):
+        if not whole or self.x_stays or any(any(pads) for pads in task.pads):
             return None
         pixels, depth = rows * columns, channels
         if pixels == 1 and task.operand is Operand.SHARED:
@@ -246,9 +246,11 @@ def _best(s: Situation, room: int, weights_outer: bool) -> Iterator[Tiling]:
     height, width = s.size
     if weights_outer and not s.y_stays and s.groups > 1:
         return  # channels of a pixel leave together
-    options = [
-        _splits(height), _splits(width), _splits(s.groups), range(len(_tap_blocks(s.taps)))
-    ]  # fmt: skip
+    spatial_options = (
+        [times * n for n in _splits(size // times)]
+        for size, times in zip(s.size, task.repeat, strict=True)
+    )
+    options = [*spatial_options, _splits(s.groups), range(len(_tap_blocks(s.taps)))]
     axes = np.meshgrid(*(np.array(o, np.int64) for o in options), indexing="ij")
     rows, columns, groups, part = (a.ravel() for a in axes)
     blocks = np.array(_tap_blocks(s.taps))[part]
@@ -294,10 +296,11 @@ def _buffers(s: Situation, rows: np.ndarray, columns: np.ndarray) -> dict[str, n
     height, width, channels = s.x.shape
     down, across = s.task.stride
     strips = -(-s.size[1] // columns)
-    x_columns = np.minimum(width, (columns - 1) * across + s.reach[1])
-    span = (rows - 1) * down + s.reach[0]
+    steps_down, steps_across = rows // s.task.repeat[0], columns // s.task.repeat[1]
+    x_columns = np.minimum(width, (steps_across - 1) * across + s.reach[1])
+    span = (steps_down - 1) * down + s.reach[0]
     # With one strip a tile shares rows with the one above; behind a strip comes the next one.
-    fresh = np.where(strips > 1, span, rows * down)
+    fresh = np.where(strips > 1, span, steps_down * down)
     ring = _whole(span + (s.resident - 1) * fresh)
     ring = np.where(strips > 1, ring, np.minimum(ring, _whole(np.array(height))))
     y_rows = _whole(rows)
@@ -350,7 +353,7 @@ def _ifmap_read(
     height = s.x.shape[0]
     strips = -(-s.size[1] // columns)
     row_bytes = buffers["x_columns"] * s.x.shape[2]
-    span = (rows - 1) * s.task.stride[0] + s.reach[0]
+    span = (rows // s.task.repeat[0] - 1) * s.task.stride[0] + s.reach[0]
     whole = (buffers["x_ring"] >= height) & (buffers["x_columns"] == s.x.shape[1])
     read = strips * row_bytes * height * np.where(whole, 1, times)
     return read, np.minimum(span, height) * row_bytes

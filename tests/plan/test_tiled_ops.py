@@ -1,0 +1,131 @@
+"""Layers that the tiled engine carries out as convolutions and pools: golden in the machine."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from hwgen.descriptors import EngineShape
+from hwgen.errors import UserError
+from hwgen.ir import Graph, Node, Op, Tensor, ops
+from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.passes import legalize
+from hwgen.plan.tiled.plan import plan_tiled
+from hwgen.plan.tiled.requant import lines_of
+from tests.helpers.tiled import check_machine
+from tests.helpers.tiled_graphs import random_tiled_graph
+
+SMALL = EngineShape(4, 8, 4 << 10, 32, 64, 8, 32)
+ENGINES = {"small": SMALL, "default": EngineShape()}
+
+
+def byte(signed: bool = True, rounding: Rounding = Rounding.HALF_UP) -> QType:
+    return QType(signed, 8, 0, rounding, Overflow.SATURATE)
+
+
+def checked(shape: tuple[int, ...], steps: list[Op], signed: bool = True) -> None:
+    """A chain is golden on every engine, whether tensors stay on chip or not."""
+    x = Tensor("x", shape, byte(signed))
+    names = ["x", *(f"layer{n}" for n in range(len(steps)))]
+    nodes = tuple(
+        Node(name, op, (before,)) for before, name, op in zip(names, names[1:], steps, strict=False)
+    )
+    graph = legalize(Graph("chain", (x,), nodes, (names[-1],)))
+    for engine in ENGINES.values():
+        for resident in (1, 2):
+            plan = plan_tiled(graph, engine, resident)
+            check_machine(plan)
+            check_machine(plan.outside())
+
+
+def convolution(channels: int, outputs: int, groups: int, **more) -> list[Op]:
+    rng = np.random.default_rng(5)
+    weights = rng.integers(-128, 128, (3, 3, channels // groups, outputs))
+    return [
+        ops.Conv2D(weights, byte(), padding="same", groups=groups, **more),
+        ops.Requantize.scaled(byte(), rng.integers(1, 9, outputs), 0, 12),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("channels", "outputs", "groups"), [(12, 8, 4), (10, 10, 2), (6, 18, 6), (5, 10, 5), (1, 7, 1)]
+)
+@pytest.mark.parametrize("more", [{}, {"stride": (2, 1)}, {"dilation": (1, 2)}])
+def test_groups_and_depth_multipliers(channels: int, outputs: int, groups: int, more: dict) -> None:
+    checked((9, 7, channels), convolution(channels, outputs, groups, **more))
+
+
+@pytest.mark.parametrize(
+    ("start", "size", "step"),
+    [((0, 0, 3), (9, 7, 5), (1, 1, 1)), ((2, 1, 0), (5, 3, 11), (1, 2, 1)),
+     ((1, 0, 1), (4, 7, 5), (2, 1, 2)), ((8, 6, 10), (1, 1, 1), (1, 1, 1))],
+)  # fmt: skip
+def test_slices(start: tuple, size: tuple, step: tuple) -> None:
+    for before in ([], convolution(11, 11, 11)):
+        checked((9, 7, 11), [*before, ops.Slice(start, size, step)])
+
+
+def test_slices_of_vectors() -> None:
+    checked((40,), [ops.Slice((3,), (17,), (2,))])
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("pads", [((1, 2), (3, 0)), ((0, 0), (0, 9)), ((6, 0), (0, 0))])
+def test_borders(pads: tuple, signed: bool) -> None:
+    pool = ops.MaxPool((2, 2), (1, 1))
+    checked((5, 4, 6), [ops.Pad(pads, 77), pool], signed)
+
+
+@pytest.mark.parametrize("factor", [(2, 2), (3, 1), (1, 4)])
+def test_repeated_pixels(factor: tuple[int, int]) -> None:
+    checked((7, 5, 9), [ops.Upsample(factor)])
+    checked((7, 5, 9), [*convolution(9, 9, 1), ops.Upsample(factor), *convolution(9, 4, 1)])
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize(
+    "rounding",
+    [Rounding.HALF_AWAY, Rounding.HALF_TO_ZERO, Rounding.TO_ZERO, Rounding.FROM_ZERO,
+     Rounding.HALF_UP, Rounding.CEIL],
+)  # fmt: skip
+@pytest.mark.parametrize("kernel", [(7, 7), (6, 6), (3, 2), (5, 4)])
+def test_averages(kernel: tuple[int, int], rounding: Rounding, signed: bool) -> None:
+    pool = ops.AvgPool(kernel, kernel, type=byte(signed, rounding))
+    checked((kernel[0], 2 * kernel[1], 5), [pool], signed)
+
+
+def test_ties_to_even_are_refused_where_the_divisor_is_even() -> None:
+    checked((7, 7, 5), [ops.AvgPool((7, 7), (7, 7), type=byte(True, Rounding.HALF_EVEN))])
+    with pytest.raises(UserError, match="no division that rounds half_even"):
+        checked((6, 6, 5), [ops.AvgPool((6, 6), (6, 6), type=byte(True, Rounding.HALF_EVEN))])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lines_give_what_they_were_made_of(seed: int) -> None:
+    """Also where most is clipped, or one side of zero is flat."""
+    rng = Random(seed)
+    sums = np.arange(rng.choice([-3000, 0, -2]), rng.choice([3000, 1, 40]))
+    divisor, added = rng.randint(1, 60), rng.randint(0, 59)
+    quotient = (np.abs(sums) + added) // divisor * np.sign(sums)
+    quotient = np.clip(quotient, rng.choice([-128, -3, 0]), rng.choice([127, 2]))
+    found = lines_of(sums, quotient)
+    assert found is not None
+    mult, bias, pivot, below, shift = found
+    got = [(int(s) * mult + (below if s < pivot else bias)) >> shift for s in sums]
+    assert np.array_equal(np.clip(got, quotient.min(), quotient.max()), quotient)
+
+
+def test_a_vector_of_pixels_is_not_taken_for_one_pixel() -> None:
+    with pytest.raises(UserError, match="as a vector into dense layers only"):
+        checked((3, 3, 2), [ops.Flatten(), ops.Slice((1,), (9,), (1,))])
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_networks(seed: int) -> None:
+    graph = random_tiled_graph(Random(seed))
+    engine = ENGINES["small" if seed % 3 else "default"]
+    plan = plan_tiled(graph, engine, 1 + seed % 3)
+    check_machine(plan)
+    check_machine(plan.outside())
