@@ -45,5 +45,6 @@ def check_machine(plan: TiledPlan) -> Machine:
     machine.run(plan.program.start)
     found = dict(stored_differences(plan, machine.memory, golden))
     assert plan.work.result in found
-    assert not any(found.values()), [str(d) for d in found.values() if d is not None][0]
+    wrong = [str(difference) for difference in found.values() if difference is not None]
+    assert not wrong, wrong
     return machine

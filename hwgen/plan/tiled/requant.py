@@ -8,6 +8,7 @@ product changes its sign.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import frexp, inf
 
 import numpy as np
 
@@ -20,6 +21,8 @@ SHIFTS = 63
 """Largest shift of the engine."""
 LARGEST_RANGE = 1 << 24
 """Integers on which two requantizations are tried."""
+MULT_BITS = 30
+"""Bits of a multiplier that is found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +73,12 @@ class Requant:
         """
         assert isinstance(first, ops.Requantize) and isinstance(second, ops.Requantize)
         low, high = x.range
-        if high - low >= LARGEST_RANGE:
-            raise UserError(f"two requantizations of {x.type.width} bits", layer=layer)
+        single = all(a.size == 1 for op in (first, second) for a in (op.mult, op.bias, op.shift))
+        if high - low >= LARGEST_RANGE or not single:
+            raise UserError(
+                f"{x.type.width} bits are requantized twice; the tiled engine does it once",
+                layer=layer,
+            )
         sums = np.arange(low, high + 1)
         one = replace(x, shape=(1,))
         middle = first.infer("middle", [one])
@@ -82,8 +89,9 @@ class Requant:
                 f"the tiled engine has no division that rounds {second.type.rounding} here",
                 layer=layer,
             )
-        values = (np.full(x.channels, v, object) for v in found[:4])
-        made = cls(*values, found[4], False, int(results.min()), int(results.max()))
+        mult, bias, pivot, below = (np.full(x.channels, v, object) for v in found[:4])
+        ends = int(results.min()), int(results.max())
+        made = cls(mult, bias, pivot, below, found[4], False, *ends)
         made._check(layer, x)
         return made
 
@@ -113,36 +121,56 @@ def lines_of(sums: Ints, results: Ints) -> tuple[int, int, int, int, int] | None
     Results never fall, and are clipped to the smallest and the largest one. One line is tried, and
     one on each side of zero with the same slope. None where there are none.
     """
-    rises = np.flatnonzero(np.diff(results))
-    first, last = (int(rises[0]), int(rises[-1])) if len(rises) else (0, 0)
-    distance = max(1, last - first)
-    height = max(1, int(results[last]) - int(results[first]))
-    shift = min(SHIFTS, 30 + max(0, (distance // height).bit_length() - 1))
-    for mult in (height << shift) // distance, (height << shift) // distance + 1:
-        for pivot in (-(1 << 31), 0):
-            upper = sums >= pivot
-            bias = _bias_of(sums[upper], results[upper], results, mult, shift)
-            below = _bias_of(sums[~upper], results[~upper], results, mult, shift)
-            if bias is not None and below is not None and mult < 1 << 31:
-                return mult, bias, pivot, below, shift
+    ends = int(results.min()), int(results.max())
+    for pivot in (-(1 << 31), 0):
+        sides = [_Side.of(sums[s], results[s], ends) for s in (sums >= pivot, sums < pivot)]
+        flattest = max(side.slopes()[0] for side in sides)
+        steepest = min(side.slopes()[1] for side in sides)
+        if flattest >= steepest:
+            continue
+        slope = flattest + 1 if steepest == inf else (flattest + steepest) / 2
+        shift = min(SHIFTS, max(0, MULT_BITS - frexp(slope)[1]))
+        mult = round(slope * (1 << shift))
+        bias, below = (side.bias(mult, shift) for side in sides)
+        if bias is not None and below is not None:
+            return mult, bias, pivot, below, shift
     return None
 
 
-def _bias_of(sums: Ints, results: Ints, every: Ints, mult: int, shift: int) -> int | None:
-    """One with which the line gives all of the results."""
-    if not len(sums):
-        return 0
-    rises = np.flatnonzero(np.diff(results))
-    starts, ends = [0, *(rises + 1)], [*rises, len(sums) - 1]
-    low, high = int(every.min()), int(every.max())
-    at_least = [
-        (int(results[n]) << shift) - mult * int(sums[n]) for n in starts if results[n] > low
-    ]
-    at_most = [
-        (int(results[n]) + 1 << shift) - 1 - mult * int(sums[n]) for n in ends if results[n] < high
-    ]
-    least = max(at_least, default=min(at_most, default=0))
-    return least if least <= min(at_most, default=least) else None
+@dataclass(frozen=True)
+class _Side:
+    """What a line must do, (sum, value) each: reach a value at the first sum that has it, stay
+    below one at the last sum before it."""
+
+    reached: list[tuple[int, int]]
+    below: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, sums: Ints, results: Ints, ends: tuple[int, int]) -> _Side:
+        if not len(sums):
+            return cls([], [])
+        rises = np.flatnonzero(np.diff(results))
+        pairs = [(int(sums[n]), int(results[n])) for n in (0, *(rises + 1))]
+        lasts = [(int(sums[n]), int(results[n])) for n in (*rises, len(sums) - 1)]
+        return cls([p for p in pairs if p[1] > ends[0]],
+                   [(s, r + 1) for s, r in lasts if r < ends[1]])  # fmt: skip
+
+    def slopes(self) -> tuple[float, float]:
+        """Between which the slope must be."""
+        flattest, steepest = 0.0, inf
+        for at, value in self.reached:
+            for other, limit in self.below:
+                if at > other:
+                    flattest = max(flattest, (value - limit) / (at - other))
+                elif at < other:
+                    steepest = min(steepest, (limit - value) / (other - at))
+        return flattest, steepest
+
+    def bias(self, mult: int, shift: int) -> int | None:
+        """One with which the line of this slope does all that; None where there is none."""
+        most = min(((v << shift) - 1 - mult * at for at, v in self.below), default=None)
+        least = max(((v << shift) - mult * at for at, v in self.reached), default=most or 0)
+        return least if most is None or least <= most else None
 
 
 def _channels(values: Ints, channels: int) -> Ints:

@@ -166,15 +166,7 @@ class _Cut:
 
     @visit.register
     def _(self, op: ops.SumPool, node: Node) -> None:
-        sums, last = self.graph.tensors[node.name], self._requantization(node)
-        following = self._only_reader(last)
-        if following is not None and isinstance(following.op, ops.Requantize):
-            # An average whose ties need a quotient of more bits first.
-            requant = Requant.of_two(following.name, last.op, following.op, sums)
-            self.done.add(following.name)
-            last = following
-        else:
-            requant = Requant.of(last.name, last.op, sums)
+        requant, last = self._requant_of_sums(node)
         missing = self._offsets.get(node.inputs[0], 0)
         if missing and any(max(pads) for pads in op.pads(self.graph.operands(node)[0])):
             raise UserError("an average of values less a zero point, padded", layer=node.name)
@@ -469,6 +461,20 @@ class _Cut:
         if behind is not None and isinstance(behind.op, ops.Rescale):
             self.visit(behind.op, behind)  # says why not
         return following
+
+    def _requant_of_sums(self, node: Node) -> tuple[Requant, Node]:
+        """What follows sums of a pool, and the last node of it: nothing, or it is done then."""
+        sums, following = self.graph.tensors[node.name], self._only_reader(node)
+        if following is None or not isinstance(following.op, ops.Requantize):
+            return Requant.identity(sums.channels, sums.type.min, sums.type.max), node
+        last = self._requantization(node)
+        second = self._only_reader(last)
+        wide = self.graph.tensors[last.name].type.width > 8
+        if not wide or second is None or not isinstance(second.op, ops.Requantize):
+            return Requant.of(last.name, last.op, sums), last
+        # An average whose ties need a quotient of more bits first.
+        self.done.add(second.name)
+        return Requant.of_two(second.name, last.op, second.op, sums), second
 
     def _only_reader(self, node: Node) -> Node | None:
         readers = self.graph.consumers[node.name]

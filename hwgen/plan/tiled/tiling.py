@@ -418,8 +418,8 @@ def refuse(situation: Situation, room: int) -> UserError:
     """The error where no tiling fits."""
     shape = situation.shape
     return UserError(
-        f"not even its smallest tile fits the buffers ({room * BANKS} bytes of feature maps, "
-        f"{shape.weight_words} words of weights, {shape.psum_words} of psums)",
+        f"not even its smallest tile fits the buffers ({max(0, room) * BANKS} bytes of feature "
+        f"maps, {shape.weight_words} words of weights, {shape.psum_words} of psums)",
         layer=situation.task.name,
         hint="give more with --buffer-kib",
     )
