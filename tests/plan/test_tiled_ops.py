@@ -131,3 +131,13 @@ def test_random_networks(seed: int) -> None:
     plan = plan_tiled(graph, engine, 1 + seed % 3)
     check_machine(plan)
     check_machine(plan.outside())
+
+
+def test_a_last_concatenation_is_taken_out() -> None:
+    x = Tensor("x", (6, 5, 20), byte())
+    pool = Node("pool", ops.MaxPool((3, 3), (1, 1), "same"), ("x",))
+    both = Node("both", ops.Concat(), ("x", "pool"))
+    plan = plan_tiled(Graph("joined", (x,), (pool, both), ("both",)), SMALL, 2)
+    assert plan.placement.stays == {"both_parts"}
+    check_machine(plan)
+    check_machine(plan.outside())
