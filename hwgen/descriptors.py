@@ -128,7 +128,7 @@ class ErrorCode(IntEnum):
     STORE_OUTSIDE = 9
     """A store writes outside the memory image, or where nothing may be written."""
     FETCH_OUTSIDE = 10
-    """The program goes on outside the memory image."""
+    """The program goes on outside the memory image or beyond its own end."""
     STALL = 11
     """All descriptors wait for some that never come."""
 

@@ -116,7 +116,7 @@ def _describe_tiled(plan: TiledPlan, output: Output) -> dict[str, Any]:
     )
     output.say(
         f"  external memory: {shape.mem_width} bits; {len(program.memory):,} bytes, of these "
-        f"{program.start:,} constants, {program.writable - program.start:,} program"
+        f"{program.start:,} constants, {program.end - program.start:,} program"
     )
     rows = []
     for row in plan.layers():

@@ -20,7 +20,7 @@ ERRORS = {
     ErrorCode.FETCH: "external memory answered the reading of a descriptor with an error",
     ErrorCode.LOAD_OUTSIDE: "a load reads outside the memory image",
     ErrorCode.STORE_OUTSIDE: "a store writes outside the image, or below WRITE_FROM",
-    ErrorCode.FETCH_OUTSIDE: "the program goes on outside the memory image",
+    ErrorCode.FETCH_OUTSIDE: "the program goes on outside the memory image, or at PROGRAM_END",
     ErrorCode.STALL: "all descriptors wait for some that never come",
 }
 """ErrorCode for a reader of the guide."""
@@ -34,6 +34,7 @@ def places(plan: TiledPlan) -> dict[str, tuple[int, str]]:
         "IMAGE_BYTES": (program.writable, "bytes of mem/image.hex"),
         "MEMORY_BYTES": (len(program.memory), "bytes of external memory: MEM_LIMIT"),
         "PROGRAM_AT": (program.start, "where the program begins: PROGRAM"),
+        "PROGRAM_END_AT": (program.end, "where it ends: PROGRAM_END"),
         "WRITABLE_AT": (program.writable, "where the engine begins to write: WRITE_FROM"),
         "INPUT_AT": (program.tensors[work.source], "where the ifmap goes"),
         "INPUT_BYTES": (source.bytes, "its bytes"),
@@ -124,7 +125,8 @@ One clock `clk`; reset `rst` is synchronous and active high, one cycle is enough
 
 ## Running a frame
 1. Once: write the words of `mem/image.hex` to external memory from an address that is a multiple of
-   32 on; write that address to MEM_BASE, and MEM_LIMIT, WRITE_FROM and PROGRAM as below.
+   32 on; write that address to MEM_BASE, and MEM_LIMIT, WRITE_FROM, PROGRAM and PROGRAM_END as
+   below.
 2. Write the ifmap to INPUT_AT.
 3. Write 7 to CONTROL: START, CLEAR, IRQ_ENABLE.
 4. Wait for `irq`, or for DONE in STATUS. Where ERROR is 0 the ofmap is at OUTPUT_AT. CYCLES,

@@ -116,6 +116,7 @@ def job(plan: TiledPlan, frames: int, **files: str) -> str:
     values = {
         "memory": len(program.memory),
         "program": program.start,
+        "program_end": program.end,
         "writable": program.writable,
         "frames": frames,
         "input_at": program.tensors[work.source],

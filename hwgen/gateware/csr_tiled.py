@@ -21,10 +21,11 @@ from .axilite import (
 from .counter import delayed
 from .fetcher import CODE_BITS
 
-VERSION = 0x1_0001
+VERSION = 0x1_0002
 """Of this register map: 1 in the upper half says that it is a tiled engine's."""
 ALIGNMENT = 32
 """Bytes that addresses of the memory image and of programs are multiples of."""
+_EVERYWHERE = (1 << BUS_ADDRESS_BITS) - ALIGNMENT
 
 REGISTERS = (
     *identity(VERSION, "engine"),
@@ -73,6 +74,11 @@ REGISTERS = (
     Register("WEIGHT_WORDS", 0x40, "ro", 0, "Words of weights, PE * SIMD bytes each."),
     Register("PSUM_WORDS", 0x44, "ro", 0, "Words of psums, PE sums each."),
     Register("PARAMETER_WORDS", 0x48, "ro", 0, "Words of parameters, PE records each."),
+    Register(
+        "PROGRAM_END", 0x4C, "rw", _EVERYWHERE,
+        "Byte of the image behind the program, of 32: nothing from there on is read as program. "
+        "After reset the program ends with the image. Keeps its value while a program runs.",
+    ),
 )  # fmt: skip
 
 ADDRESS_BITS = 7
@@ -100,8 +106,9 @@ class TiledControl(wiring.Component):
     Members
     -------
     AXI4-Lite as flat signals. start (out), for one cycle, never while a program runs. base, limit,
-    lowest, program (out): MEM_BASE, MEM_LIMIT, WRITE_FROM, PROGRAM. done (in), for one cycle;
-    error, layer (in): as they are then. read_beat, write_beat (in): events. irq (out).
+    lowest, program, program_end (out): MEM_BASE, MEM_LIMIT, WRITE_FROM, PROGRAM, PROGRAM_END. done
+    (in), for one cycle; error, layer (in): as they are then. read_beat, write_beat (in): events.
+    irq (out).
 
     Latencies are those of RegisterPort; ``start`` comes a cycle after its write. CYCLES counts
     from ``start`` to ``done``, the latter's cycle included.
@@ -117,6 +124,7 @@ class TiledControl(wiring.Component):
                 "start": Out(1), "done": In(1), "error": In(CODE_BITS), "layer": In(LAYER_BITS),
                 "base": Out(BUS_ADDRESS_BITS), "limit": Out(BUS_ADDRESS_BITS),
                 "lowest": Out(BUS_ADDRESS_BITS), "program": Out(BUS_ADDRESS_BITS),
+                "program_end": Out(BUS_ADDRESS_BITS, init=_EVERYWHERE),
                 "read_beat": In(1), "write_beat": In(1), "irq": Out(1),
             }
         )  # fmt: skip
@@ -160,13 +168,13 @@ class TiledControl(wiring.Component):
     def _region(self, m: Module, port: RegisterPort, running: Value) -> dict:
         outputs = {
             "MEM_BASE": self.base, "MEM_LIMIT": self.limit, "WRITE_FROM": self.lowest,
-            "PROGRAM": self.program,
+            "PROGRAM": self.program, "PROGRAM_END": self.program_end,
         }  # fmt: skip
         low = (ALIGNMENT - 1).bit_length()
         for name, output in outputs.items():
             with m.If(getattr(port, f"write_{name}") & ~running):
                 m.d.sync += output.eq(port.written(output))
-                if name in ("MEM_BASE", "PROGRAM"):
+                if name in ("MEM_BASE", "PROGRAM", "PROGRAM_END"):
                     m.d.sync += output[:low].eq(0)
         return dict(outputs)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, ResetInserter
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,7 +41,8 @@ class Dma(wiring.Component):
     -------
     ar*, r*, aw*, w*, b* : AXI4, flat. base, limit, lowest (in): address of the memory image, its
     bytes, the offset below which nothing is written; they stay as they are while busy. start,
-    program (in), busy, done, error, layer (out): see Fetcher. flush (out): the compute unit and
+    program (in), busy, done, error, layer (out): see Fetcher. program_end (in): offset behind the
+    program, nothing from there on is read as one; it stays too. flush (out): the compute unit and
     all behind it are to be reset, for one cycle (ResetInserter). compute (out stream of COMPUTE),
     finished_compute (in), fault_compute, fault_compute_layer (in): of the compute unit.
     load_features, store_features : clients of the feature-map memory. weight_write,
@@ -65,7 +66,7 @@ class Dma(wiring.Component):
         self.loads, self.stores, self.fetcher = LoadUnit(shape), StoreUnit(shape), Fetcher(bus)
         members = {
             "base": In(ADDRESS_BITS), "limit": In(ADDRESS_BITS), "lowest": In(ADDRESS_BITS),
-            "start": In(1), "program": In(ADDRESS_BITS),
+            "start": In(1), "program": In(ADDRESS_BITS), "program_end": In(ADDRESS_BITS),
             "busy": Out(1), "done": Out(1), "error": Out(CODE_BITS), "layer": Out(LAYER_BITS),
             "flush": Out(1),
             "compute": Out(stream.Signature(layout(COMPUTE))),
@@ -121,9 +122,12 @@ class Dma(wiring.Component):
                 master.limit.eq(self.limit),
                 master.stop.eq(fetcher.stop),
             ]
+        program_limit = Signal(ADDRESS_BITS, name="program_limit")
+        ends_early = self.program_end < self.limit
+        m.d.sync += program_limit.eq(Mux(ends_early, self.program_end, self.limit))
         m.d.comb += [
             write.lowest.eq(self.lowest),
-            fetcher.limit.eq(self.limit),
+            fetcher.limit.eq(program_limit),
             fetcher.program.eq(self.program),
             fetcher.start.eq(self.start),
             fetcher.masters_idle.eq(read.idle & write.idle),

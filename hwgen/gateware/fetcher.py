@@ -40,7 +40,8 @@ class Fetcher(wiring.Component):
 
     Members
     -------
-    start (in), for one cycle, ignored while busy; program, limit (in): see Prefetch. request (out
+    start (in), for one cycle, ignored while busy; program, limit (in): see Prefetch;
+    limit may come a cycle later. request (out
     stream of REQUEST), data (in stream of read_beat): of a ReadMaster. load, compute, store (out
     streams), finished_load, finished_compute, finished_store (in): of the units, see Dispatcher.
     fault_*, fault_*_layer (in): a unit or a master found an error of FAULTS, for one cycle.

@@ -19,7 +19,8 @@ OFFSET = {register.name: register.offset for register in REGISTERS}
 HASH = 0xFEDCBA9876543210
 SHAPE = EngineShape(8, 16, 8 << 10, 32, 16, 8, 64)
 IDLE, DONE, REFUSED = 1, 2, 4
-REGION = ("MEM_BASE", "MEM_LIMIT", "WRITE_FROM", "PROGRAM")
+REGION = ("MEM_BASE", "MEM_LIMIT", "WRITE_FROM", "PROGRAM", "PROGRAM_END")
+ROUNDED = ("MEM_BASE", "PROGRAM", "PROGRAM_END")
 
 
 def test_the_map_is_sound() -> None:
@@ -57,19 +58,19 @@ def test_the_region_is_written_by_bytes_and_only_while_idle() -> None:
     rng = Random(1)
 
     async def process(ctx: Any) -> None:
-        held = dict.fromkeys(REGION, 0)
+        held = {r.name: r.reset for r in REGISTERS if r.name in REGION}
         for _ in range(60):
             name, value, strobe = rng.choice(REGION), rng.getrandbits(32), rng.getrandbits(4)
             await lite.write(ctx, OFFSET[name], value, strobe)
             mask = sum(0xFF << (8 * n) for n in range(4) if strobe >> n & 1)
             held[name] = held[name] & ~mask | value & mask
-            if name in ("MEM_BASE", "PROGRAM"):
+            if name in ROUNDED:
                 held[name] &= ~31
             assert await lite.read(ctx, OFFSET[name]) == held[name]
         await lite.write(ctx, OFFSET["CONTROL"], 1)
         for name in REGION:
             await lite.write(ctx, OFFSET[name], 0)
-        outputs = (csr.base, csr.limit, csr.lowest, csr.program)
+        outputs = (csr.base, csr.limit, csr.lowest, csr.program, csr.program_end)
         assert [ctx.get(output) for output in outputs] == list(held.values())
         assert await lite.read(ctx, OFFSET["STATUS"]) & IDLE == 0
         for register in REGISTERS:
@@ -86,10 +87,10 @@ class Engine:
     def __init__(self, program: bytes) -> None:
         self.csr = TiledControl(SHAPE, HASH)
         self.lite = Lite(self.csr)
-        self.machine = Machine(SHAPE, program)
+        self.machine, self.program = Machine(SHAPE, program), program
 
     async def begin(self, ctx: Any) -> None:
-        values = (BASE, SIZE, LOWEST, PROGRAM)
+        values = (BASE, SIZE, LOWEST, PROGRAM, PROGRAM + len(self.program))
         for name, value in zip(REGION, values, strict=True):
             await self.lite.write(ctx, OFFSET[name], value)
 
@@ -108,7 +109,7 @@ class Engine:
         csr, dut, machine = self.csr, self.machine.dut, self.machine
         m = Module()
         m.submodules.csr, m.submodules.dut = csr, dut
-        for name in ("start", "base", "limit", "lowest", "program"):
+        for name in ("start", "base", "limit", "lowest", "program", "program_end"):
             m.d.comb += getattr(dut, name).eq(getattr(csr, name))
         for name in ("done", "error", "layer", "read_beat", "write_beat"):
             m.d.comb += getattr(csr, name).eq(getattr(dut, name))

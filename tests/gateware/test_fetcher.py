@@ -175,13 +175,16 @@ class Machine:
                 counts = dict.fromkeys(counts, 0)
             self.cycle += 1
 
-    async def start(self, ctx: Any, program: int = PROGRAM, limit: int = 20_000) -> tuple[int, int]:
+    async def start(
+        self, ctx: Any, program: int = PROGRAM, limit: int = 20_000, end: int = 0xFFFF_FFE0
+    ) -> tuple[int, int]:
         """Run the program; returns the error and its layer."""
         dut = self.dut
         ctx.set(dut.base, BASE)
         ctx.set(dut.limit, SIZE)
         ctx.set(dut.lowest, LOWEST)
         ctx.set(dut.program, program)
+        ctx.set(dut.program_end, end)
         ctx.set(dut.start, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)
@@ -373,6 +376,34 @@ def test_a_program_at_the_end_of_the_image() -> None:
     machine.run(process)
 
 
+@pytest.mark.parametrize("size", SHAPES)
+def test_nothing_beyond_the_program_is_read(size: str) -> None:
+    """Not a beat from its end on; without END it ends there with an error."""
+    program = packed(GOOD)
+    machine = Machine(SHAPES[size], program)
+    end, bus = PROGRAM + len(program), machine.shape.bus_bytes
+
+    def fetched() -> list[int]:
+        bursts = [(b.address - BASE, b.beats) for b in machine.memory.reads]
+        return [
+            place
+            for start, beats in bursts
+            for place in range(start, start + beats * bus, bus)
+            if start >= PROGRAM
+        ]
+
+    async def process(ctx: Any) -> None:
+        assert await machine.start(ctx, end=end) == (ErrorCode.NONE, 0)
+        assert fetched() == list(range(PROGRAM, end, bus))
+        for wrong in (end - SLOT, end - 3 * SLOT, PROGRAM + SLOT, PROGRAM, PROGRAM - SLOT, 0):
+            machine.memory.reads.clear()
+            error, _ = await machine.start(ctx, limit=1000, end=wrong)
+            assert error == ErrorCode.FETCH_OUTSIDE
+            assert all(place < wrong for place in fetched())
+
+    machine.run(process)
+
+
 @pytest.mark.parametrize("channel", ("ar", "r", "aw", "w", "b"))
 def test_a_slow_memory_is_no_error(channel: str) -> None:
     """2,000 cycles without ready or valid on each channel, in the middle of a program."""
@@ -433,6 +464,7 @@ def test_a_reset_in_the_middle() -> None:
             ctx.set(dut.limit, SIZE)
             ctx.set(dut.lowest, LOWEST)
             ctx.set(dut.program, PROGRAM)
+            ctx.set(dut.program_end, SIZE)
             await ctx.tick()
             ctx.set(dut.start, 0)
             await ctx.tick().repeat(cycles)

@@ -54,7 +54,7 @@ class TiledTop(wiring.Component):
         m.d.comb += [
             self.irq.eq(control.irq),
             *(getattr(dma, name).eq(getattr(control, name))
-              for name in ("base", "limit", "lowest", "program", "start")),
+              for name in ("base", "limit", "lowest", "program", "program_end", "start")),
             *(getattr(control, name).eq(getattr(dma, name))
               for name in ("done", "error", "layer", "read_beat", "write_beat")),
             dma.finished_compute.eq(unit.finished),

@@ -58,12 +58,14 @@ class Program:
     """A program and its memory.
 
     memory : image of external memory, inputs and everything that is computed zero. start : of the
-    program in it. writable : from there on the engine writes. tensors : offsets of tensors that lie
-    in external memory. descriptors : as they stand in the program, op by name ``op``.
+    program in it; end : behind the program. writable : from there on the engine writes. tensors :
+    offsets of tensors that lie in external memory. descriptors : as they stand in the program, op
+    by name ``op``.
     """
 
     memory: np.ndarray
     start: int
+    end: int
     writable: int
     tensors: dict[str, int]
     descriptors: list[Values]
@@ -106,7 +108,7 @@ class Writer:
         memory[:start] = constants
         memory[start : start + len(code)] = np.frombuffer(code, np.uint8)
         tensors = {name: place + writable for name, place in self.tensors.items()}
-        return Program(memory, start, writable, tensors, descriptors)
+        return Program(memory, start, end, writable, tensors, descriptors)
 
     def _steps(self) -> list[Step]:
         steps: list[Step] = []
