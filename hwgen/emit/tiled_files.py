@@ -60,6 +60,7 @@ def tiled_parts(
         "INTEGRATE.md": tiled_documents.integration_guide(plan, engine_hash(shape), top_ports(top)),
         "tb/Makefile": template("tiled_Makefile"),
         "tb/harness.cpp": template("tiled_harness.cpp"),
+        "tb/memory.h": template("tiled_memory.h"),
         "tb/waivers.vlt": _WAIVERS,
         "tb/design.h": f"#include <cstdint>\nconstexpr uint64_t BUS_BYTES = {shape.bus_bytes};\n",
         "tb/probe.v": _probe(top),
@@ -123,6 +124,8 @@ def job(plan: TiledPlan, frames: int, **files: str) -> str:
         "input_bytes": source.bytes,
         "output_at": program.tensors[work.result],
         "output_bytes": result.bytes,
+        "cycles": plan.estimate().cycles,
+        "beats": sum(plan.beats),
     }
     lines = [f"{key} {value}\n" for key, value in (files | values).items()]
     return "".join(lines + [f"region {end}\n" for end in regions(program).values()])

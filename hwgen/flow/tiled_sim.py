@@ -23,21 +23,20 @@ from .engine import ByteArray, Progress
 from .package_files import Package
 from .verilator_sim import DESIGN_FAULT, build, call
 
+FAULTS = ("read_error", "write_error", "ar", "r", "aw", "w", "b", "reset", "start")
+
 
 @dataclass(frozen=True)
 class Memory:
     """How external memory answers.
 
     latency : cycles from an address to its first beat. rate : beats a cycle, at most 1. gaps : a
-    seed: both sides pause at random. fail_read, fail_write : the beat, counted from 1 over all
-    runs, that is answered with an error.
+    seed: both sides pause at random.
     """
 
     latency: int = 20
     rate: float = 1.0
     gaps: int | None = None
-    fail_read: int | None = None
-    fail_write: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.latency <= 10_000:
@@ -52,14 +51,29 @@ class Memory:
 
     def arguments(self) -> list[str]:
         """For the bench."""
-        values = {
-            "--latency": self.latency,
-            "--rate": self.rate,
-            "--gaps": self.gaps,
-            "--fail-read": self.fail_read,
-            "--fail-write": self.fail_write,
-        }
+        values = {"--latency": self.latency, "--rate": self.rate, "--gaps": self.gaps}
         return [str(a) for pair in values.items() if pair[1] is not None for a in pair]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong in each run of a job.
+
+    kind : "read_error", "write_error": from beat ``at`` on, counted from 1, ``cycles`` beats are
+    answered with an error. "ar", "r", "aw", "w", "b": memory withholds its READY or VALID from
+    cycle ``at`` after the start on. "reset": the engine is reset in cycle ``at``, which ends the
+    run. "start": START is written in it.
+    """
+
+    kind: str
+    at: int
+    cycles: int = 1
+
+    def __post_init__(self) -> None:
+        if self.kind not in FAULTS:
+            raise ValueError(f"a fault {self.kind!r} is none of {', '.join(FAULTS)}")
+        if self.at < 0 or self.cycles < 1:
+            raise ValueError(f"a fault at {self.at} for {self.cycles}")
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,7 @@ class Job:
     plan: TiledPlan
     frames: ByteArray
     image: Path | None = None
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,16 +160,14 @@ def _write(work: Path, number: int, given: Job) -> Path:
         image.write_text(image_hex(plan.program, plan.shape))
     given.frames.tofile(inputs)
     file = work / f"job{number}.txt"
-    outputs = str(work / f"out{number}.bin")
-    file.write_text(
-        job(
-            plan,
-            len(given.frames),
-            image=str(image.absolute()),
-            inputs=str(inputs),
-            outputs=outputs,
-        )
+    text = job(
+        plan,
+        len(given.frames),
+        image=str(image.absolute()),
+        inputs=str(inputs),
+        outputs=str(work / f"out{number}.bin"),
     )
+    file.write_text(text + "".join(f"fault {f.kind} {f.at} {f.cycles}\n" for f in given.faults))
     return file
 
 

@@ -86,7 +86,7 @@ def build(package: Package, wave: bool, say: Progress) -> Path:
     for tool in (tools.compiler, tools.make, tools.perl):
         tool().require()
     key = hashlib.sha256()
-    headers = [package.file("tb/design.h")]
+    headers = sorted({package.file("tb/design.h"), *package.path.glob("tb/*.h")})
     for file in [*sources, *bench, *headers]:
         key.update(file.read_bytes())
     key.update(" ".join([tools.verilator().version, *command[1:]]).encode())

@@ -110,7 +110,7 @@ def test_what_the_engine_has_no_unit_for_is_refused_by_name() -> None:
 
 def test_what_fits_is_moved_once() -> None:
     machine = check(MODELS / "resnet_tiny_int8.tflite", EngineShape(), 2)
-    assert machine.traffic.loaded["features"] == 28 * 28
+    assert machine.traffic.loaded["features"] == 28 * 32  # rows of 28 bytes in beats of 8
     assert machine.traffic.stored == 10
 
 

@@ -1,61 +1,51 @@
 // Batch bench for a tiled engine under Verilator: external memory behind AXI4, runs of programs.
 //
-//   harness STATS JOB [JOB ...] [--latency N] [--rate R] [--gaps SEED] [--dump FILE]
-//           [--fail-read N] [--fail-write N] [--wave FILE]
+//   harness STATS JOB [JOB ...] [--latency N] [--rate R] [--gaps SEED] [--dump FILE] [--wave FILE]
 //
 // Jobs run one after the other, without a reset between them. A JOB is a text file of lines "KEY
 // VALUE": image, the file of external memory's beginning; memory, its bytes, zero behind the image;
-// program, writable, the values of the registers PROGRAM and WRITE_FROM; inputs, the file of frames
-// one after the other; frames, their number; input_at, input_bytes, output_at, output_bytes, where
-// each frame goes and its results come from; outputs, the file that they are written to; expected,
-// a file that they are compared with; region, once for each, the byte at which a region of memory
-// ends. Files named .hex hold words as hexadecimal digits, lowest byte last; others hold bytes.
+// program, program_end, writable, the values of the registers PROGRAM, PROGRAM_END and WRITE_FROM;
+// inputs, the file of frames one after the other; frames, their number; input_at, input_bytes,
+// output_at, output_bytes, where each frame goes and its results come from; outputs, the file that
+// they are written to; expected, a file that they are compared with; cycles, beats, what a run is
+// expected to take of both: one that takes several times as long hangs; region, once for each, the
+// byte at which a region of memory ends. Files named .hex hold words as hexadecimal digits, lowest
+// byte last; others hold bytes.
+//
+// A line "fault KIND AT CYCLES" lets something go wrong in each run of a job: read_error,
+// write_error, from beat AT on, counted from 1, so many beats are answered with an error; ar, r, aw,
+// w, b, from cycle AT after the start on, memory withholds its READY or VALID; reset, the engine is
+// reset in cycle AT, which ends the run; start, START is written then.
 //
 // STATS is JSON. For each job: cycles and beats of each run as the registers say, the cycles in
 // which tiles, loads and stores were finished in its first one, and the bytes read and written in
 // each region. Reads answer N cycles after their address, a beat every 1/R cycles, writes likewise;
-// --gaps makes both sides random. --fail-* answers the Nth beat of all with an error. --dump keeps
-// the memory after the last run. Exit codes: 1 for wrong files and outputs that differ, 3 where the
-// engine hangs or breaks AXI.
+// --gaps makes both sides random. --dump keeps the memory after the last run. Exit codes: 1 for
+// wrong files and outputs that differ, 3 where the engine hangs or breaks AXI.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <deque>
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "Vprobe.h"
+#include "memory.h"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
-#include "design.h"  // BUS_BYTES
 
 namespace {
 
 constexpr uint64_t QUIET_LIMIT = 100000;  // cycles in which nothing moves
-
-template <typename Port>
-uint8_t* bytes_of(Port& port) { return reinterpret_cast<uint8_t*>(&port); }
-
-uint64_t random_state = 1;
-bool coin() {  // xorshift64*
-    random_state ^= random_state >> 12;
-    random_state ^= random_state << 25;
-    random_state ^= random_state >> 27;
-    return (random_state * 2685821657736338717ULL >> 60) & 1;
-}
-
-[[noreturn]] void fail(const std::string& message, int code = 1) {
-    std::fprintf(stderr, "harness: %s\n", message.c_str());
-    std::exit(code);
-}
+constexpr uint64_t PATIENCE = 4;          // a run may last so many times what is expected
+constexpr uint64_t ANSWER_LIMIT = 1000;   // cycles until a register access is answered
 
 uint8_t digit(char c) {
     if (c >= '0' && c <= '9') return static_cast<uint8_t>(c - '0');
@@ -88,15 +78,12 @@ void write_all(const std::string& path, const std::vector<uint8_t>& data) {
     std::fclose(file);
 }
 
-constexpr uint32_t BASE = 0x40000000;
 enum Registers : uint32_t {  // see INTEGRATE.md
     CONTROL = 0x10, STATUS = 0x14, ERROR_LAYER = 0x18, MEM_BASE = 0x1C, MEM_LIMIT = 0x20,
     WRITE_FROM = 0x24, PROGRAM = 0x28, CYCLES = 0x2C, READ_BEATS = 0x30, WRITE_BEATS = 0x34,
+    PROGRAM_END = 0x4C,
 };
-
-struct Burst {
-    uint64_t address, left, ready;
-};
+enum Control : uint32_t { START = 1, CLEAR = 2, IRQ_ENABLE = 4 };
 
 struct Run {
     uint32_t cycles, status, layer, read_beats, write_beats;
@@ -105,6 +92,7 @@ struct Run {
 struct Job {
     std::map<std::string, std::string> texts;
     std::vector<uint64_t> regions;
+    std::vector<Fault> faults;
 
     explicit Job(const std::string& path) {
         std::ifstream file(path);
@@ -114,6 +102,7 @@ struct Job {
             if (space == std::string::npos) continue;
             const std::string key = line.substr(0, space), value = line.substr(space + 1);
             if (key == "region") regions.push_back(std::stoull(value));
+            else if (key == "fault") add_fault(value);
             else texts[key] = value;
         }
     }
@@ -124,30 +113,26 @@ struct Job {
         return texts.at(key);
     }
     uint64_t number(const char* key) const { return std::stoull(text(key)); }
+    uint32_t word(const char* key) const { return static_cast<uint32_t>(number(key)); }
+
+   private:
+    void add_fault(const std::string& value) {
+        Fault fault;
+        if (!(std::istringstream(value) >> fault.kind >> fault.at >> fault.cycles))
+            fail("a fault is not KIND AT CYCLES");
+        faults.push_back(fault);
+    }
 };
 
-// What is seen while a job runs; the times are those of its first run.
-struct Seen {
-    bool first = true;
-    std::vector<uint64_t> regions, read_bytes, written_bytes, tiles, loads, stores;
-
-    explicit Seen(const std::vector<uint64_t>& ends)
-        : regions(ends), read_bytes(ends.size() + 1), written_bytes(ends.size() + 1) {}
-
-    size_t region_of(uint64_t offset) const {
-        size_t n = 0;
-        while (n < regions.size() && offset >= regions[n]) n++;
-        return n;
-    }
+// When things were finished in a run.
+struct Times {
+    std::vector<uint64_t> tiles, loads, stores;
 };
 
 class Bench {
    public:
-    std::vector<uint8_t> memory;
-    uint64_t latency = 20, fail_read = 0, fail_write = 0;
-    double rate = 1.0;
-    bool gaps = false;
-    Seen seen{{}};
+    Vprobe top;
+    Memory memory{top};
 
     explicit Bench(VerilatedContext& context) : top(&context) {}
 
@@ -172,40 +157,62 @@ class Bench {
 
     void reset() {
         top.rst = 1;
-        for (int i = 0; i < 4; i++) half(i & 1);
+        half(0);
+        half(1);
         top.rst = 0;
+        now++;
+        memory.begin();
     }
 
-    Run run(uint32_t program, uint32_t writable) {
+    // times: where to keep when things were finished; may be none.
+    Run run(const Job& job, Times* times) {
         write(MEM_BASE, BASE);
-        write(MEM_LIMIT, static_cast<uint32_t>(memory.size()));
-        write(WRITE_FROM, writable);
-        write(PROGRAM, program);
-        started = 0;
-        write(CONTROL, 1 | 2 | 4);
-        uint64_t quiet = 0;
-        while (!top.irq) {
-            const uint64_t before = moved;
-            cycle();
-            quiet = moved == before && !top.probe_issue ? quiet + 1 : 0;
-            if (quiet > QUIET_LIMIT) fail("nothing moves any more: the engine hangs", 3);
-        }
+        write(MEM_LIMIT, static_cast<uint32_t>(memory.data.size()));
+        write(WRITE_FROM, job.word("writable"));
+        write(PROGRAM, job.word("program"));
+        write(PROGRAM_END, job.word("program_end"));
+        kept = times;
+        memory.begin();
+        memory.faults = job.faults;
+        started = now;
+        write(CONTROL, START | CLEAR | IRQ_ENABLE);
+        wait(limit_of(job));
+        memory.faults.clear();
         const Run result{read(CYCLES), read(STATUS), read(ERROR_LAYER), read(READ_BEATS),
                          read(WRITE_BEATS)};
-        write(CONTROL, 2);
+        write(CONTROL, CLEAR);
         return result;
     }
 
    private:
-    Vprobe top;
 #if VM_TRACE
     VerilatedVcdC trace;
     bool tracing = false;
 #endif
-    std::deque<Burst> reads, writes, answers;
-    uint64_t now = 0, halves = 0, started = 0, moved = 0, beats_read = 0, beats_written = 0;
-    double read_credit = 1.0, write_credit = 1.0;
-    bool offered = false, answered = false, failed = false;
+    uint64_t now = 0, halves = 0, started = 0;
+    Times* kept = nullptr;
+
+    // Cycles that no run of a job takes. That something moves does not say that it comes to its
+    // end. Expected are those of the engine, and as if memory had a beat at a time.
+    uint64_t limit_of(const Job& job) const {
+        const double beat = static_cast<double>(memory.latency) + 1 / memory.rate;
+        const double wait = static_cast<double>(job.number("beats")) * beat;
+        return QUIET_LIMIT + PATIENCE * (job.number("cycles") + static_cast<uint64_t>(wait));
+    }
+
+    // Until the run ends.
+    void wait(uint64_t limit) {
+        for (uint64_t quiet = 0; !top.irq;) {
+            const uint64_t moved = memory.moved, run = now - started;
+            if (memory.acts("reset", run)) return reset();
+            if (memory.acts("start", run)) write(CONTROL, START | IRQ_ENABLE);
+            else cycle();
+            quiet = moved == memory.moved && !top.probe_issue ? quiet + 1 : 0;
+            if (quiet > QUIET_LIMIT) fail("nothing moves any more: the engine hangs", 3);
+            if (run > limit)
+                fail("no end after " + std::to_string(run) + " cycles: the engine hangs", 3);
+        }
+    }
 
     void half(int clock) {
         top.clk = clock;
@@ -216,93 +223,23 @@ class Bench {
         halves++;
     }
 
-    uint64_t offset_of(uint32_t address, uint64_t bytes) {
-        const uint64_t offset = static_cast<uint64_t>(address) - BASE;
-        if (address < BASE || offset + bytes > memory.size()) fail("a burst leaves the memory", 3);
-        return offset;
-    }
-
-    Burst burst(uint32_t address, uint32_t length, uint32_t size, uint32_t kind) {
-        const uint64_t beats = length + 1, bytes = beats * BUS_BYTES;
-        if (kind != 1 || (1u << size) != BUS_BYTES) fail("a burst is not INCR of whole beats", 3);
-        if (address / 4096 != (address + bytes - 1) / 4096) fail("a burst crosses 4 KiB", 3);
-        return {offset_of(address, bytes), beats, now + latency};
-    }
-
     // One clock cycle: memory's answers are set before the rising edge and taken with it.
     void cycle() {
-        read_credit = std::min(read_credit + rate, 1.0 + rate);
-        write_credit = std::min(write_credit + rate, 1.0 + rate);
-        top.m_axi_arready = !gaps || coin();
-        top.m_axi_awready = !gaps || coin();
-        // What is offered stays until it is taken.
-        if (!offered && !reads.empty() && now >= reads.front().ready && read_credit >= 1.0)
-            offered = !gaps || coin();
-        top.m_axi_rvalid = offered;
-        if (offered) {
-            const Burst& first = reads.front();
-            std::memcpy(bytes_of(top.m_axi_rdata), &memory[first.address], BUS_BYTES);
-            top.m_axi_rlast = first.left == 1;
-            top.m_axi_rresp = fail_read && beats_read + 1 == fail_read ? 2 : 0;
-        }
-        top.m_axi_wready = write_credit >= 1.0 && !writes.empty() && (!gaps || coin());
-        if (!answered && !answers.empty() && now >= answers.front().ready)
-            answered = !gaps || coin();
-        top.m_axi_bvalid = answered;
-        top.m_axi_bresp = answered ? static_cast<uint8_t>(answers.front().left) : 0;
+        memory.drive(now, now - started);
         half(0);
-        const bool ar = top.m_axi_arvalid && top.m_axi_arready;
-        const bool aw = top.m_axi_awvalid && top.m_axi_awready;
-        const bool r = offered && top.m_axi_rready, b = answered && top.m_axi_bready;
-        const bool w = top.m_axi_wvalid && top.m_axi_wready;
-        if (ar)
-            reads.push_back(burst(top.m_axi_araddr, top.m_axi_arlen, top.m_axi_arsize,
-                                  top.m_axi_arburst));
-        if (aw)
-            writes.push_back(burst(top.m_axi_awaddr, top.m_axi_awlen, top.m_axi_awsize,
-                                   top.m_axi_awburst));
-        if (r) take_read();
-        if (w) take_write();
-        if (b) {
-            answers.pop_front();
-            answered = false;
-        }
+        memory.take();
         if (top.probe_start) started = now;
-        if (seen.first && top.probe_tile) seen.tiles.push_back(now - started);
-        if (seen.first && top.probe_load) seen.loads.push_back(now - started);
-        if (seen.first && top.probe_store) seen.stores.push_back(now - started);
-        moved += ar + aw + r + w + b;
+        if (kept && top.probe_tile) kept->tiles.push_back(now - started);
+        if (kept && top.probe_load) kept->loads.push_back(now - started);
+        if (kept && top.probe_store) kept->stores.push_back(now - started);
         half(1);
         now++;
     }
 
-    void take_read() {
-        Burst& first = reads.front();
-        seen.read_bytes[seen.region_of(first.address)] += BUS_BYTES;
-        first.address += BUS_BYTES;
-        beats_read++;
-        read_credit -= 1.0;
-        if (--first.left == 0) reads.pop_front();
-        offered = false;
-    }
-
-    void take_write() {
-        Burst& first = writes.front();
-        for (uint64_t i = 0; i < BUS_BYTES; i++)
-            if (top.m_axi_wstrb >> i & 1) {
-                memory[first.address + i] = bytes_of(top.m_axi_wdata)[i];
-                seen.written_bytes[seen.region_of(first.address + i)]++;
-            }
-        first.address += BUS_BYTES;
-        beats_written++;
-        write_credit -= 1.0;
-        failed |= fail_write && beats_written == fail_write;
-        if (static_cast<bool>(top.m_axi_wlast) != (first.left == 1)) fail("WLAST is wrong", 3);
-        if (--first.left == 0) {
-            answers.push_back({0, failed ? 2u : 0u, now + latency});
-            failed = false;
-            writes.pop_front();
-        }
+    // A cycle of a register access that began then.
+    void answer_cycle(uint64_t begin) {
+        if (now - begin > ANSWER_LIMIT) fail("a register does not answer: the engine hangs", 3);
+        cycle();
     }
 
     void write(uint32_t address, uint32_t value) {
@@ -311,10 +248,11 @@ class Bench {
         top.s_axi_wstrb = 15;
         top.s_axi_awvalid = top.s_axi_wvalid = 1;
         top.s_axi_bready = 1;
+        const uint64_t begin = now;
         for (bool taken = false; !taken;) {
             top.eval();
             taken = top.s_axi_awready && top.s_axi_wready;
-            cycle();
+            answer_cycle(begin);
         }
         top.s_axi_awvalid = top.s_axi_wvalid = 0;
         cycle();
@@ -324,13 +262,14 @@ class Bench {
         top.s_axi_araddr = address;
         top.s_axi_arvalid = 1;
         top.s_axi_rready = 1;
+        const uint64_t begin = now;
         for (bool taken = false; !taken;) {
             top.eval();
             taken = top.s_axi_arready;
-            cycle();
+            answer_cycle(begin);
         }
         top.s_axi_arvalid = 0;
-        while (!top.s_axi_rvalid) cycle();
+        while (!top.s_axi_rvalid) answer_cycle(begin);
         const uint32_t value = top.s_axi_rdata;
         cycle();
         return value;
@@ -345,26 +284,23 @@ void print_list(std::FILE* file, const char* name, const Values& values, Get get
     std::fprintf(file, "]");
 }
 
-void print_job(std::FILE* file, const std::vector<Run>& runs, const Seen& seen) {
+void print_job(std::FILE* file, const std::vector<Run>& runs, const Times& times,
+               const Traffic& traffic) {
     std::fprintf(file, "{");
-    const auto of_runs = [&](const char* name, uint32_t Run::*member) {
-        print_list(file, name, runs, [member](const Run& run) { return run.*member; });
-        std::fprintf(file, ", ");
-    };
-    of_runs("cycles", &Run::cycles);
-    of_runs("status", &Run::status);
-    of_runs("layer", &Run::layer);
-    of_runs("read_beats", &Run::read_beats);
-    of_runs("write_beats", &Run::write_beats);
-    const auto of_seen = [&](const char* name, const std::vector<uint64_t>& values) {
-        print_list(file, name, values, [](uint64_t value) { return value; });
-    };
-    for (auto [name, values] : {std::pair{"tiles", &seen.tiles}, {"loads", &seen.loads},
-                                {"stores", &seen.stores}, {"read_bytes", &seen.read_bytes}}) {
-        of_seen(name, *values);
+    for (auto [name, member] : {std::pair{"cycles", &Run::cycles}, {"status", &Run::status},
+                                {"layer", &Run::layer}, {"read_beats", &Run::read_beats},
+                                {"write_beats", &Run::write_beats}}) {
+        print_list(file, name, runs, [member = member](const Run& run) { return run.*member; });
         std::fprintf(file, ", ");
     }
-    of_seen("written_bytes", seen.written_bytes);
+    const char* separator = "";
+    for (auto [name, values] :
+         {std::pair{"tiles", &times.tiles}, {"loads", &times.loads}, {"stores", &times.stores},
+          {"read_bytes", &traffic.read}, {"written_bytes", &traffic.written}}) {
+        std::fprintf(file, "%s", separator);
+        print_list(file, name, *values, [](uint64_t value) { return value; });
+        separator = ", ";
+    }
     std::fprintf(file, "}");
 }
 
@@ -384,6 +320,35 @@ bool as_expected(const Job& job, const std::vector<Run>& runs, const std::vector
     return true;
 }
 
+// All frames of a job, and what is to be said of them. Whether the outputs are as expected.
+bool run_job(Bench& bench, const Job& job, std::FILE* stats) {
+    std::vector<uint8_t> image = read_all(job.text("image"));
+    const std::vector<uint8_t> inputs = read_all(job.text("inputs"));
+    const uint64_t frames = job.number("frames"), size = job.number("input_bytes"),
+                   from = job.number("output_at"), result = job.number("output_bytes"),
+                   to = job.number("input_at");
+    image.resize(job.number("memory"));
+    if (!frames || inputs.size() != frames * size) fail("the inputs have another size");
+    if (to + size > image.size() || from + result > image.size()) fail("outside the memory");
+    std::vector<uint8_t> outputs;
+    std::vector<Run> runs;
+    Times times;
+    bench.memory.traffic = Traffic(job.regions);
+    bench.memory.writable = job.number("writable");
+    for (uint64_t frame = 0; frame < frames; frame++) {
+        std::vector<uint8_t>& memory = bench.memory.data;
+        memory = image;
+        std::copy_n(inputs.begin() + static_cast<std::ptrdiff_t>(frame * size), size,
+                    memory.begin() + static_cast<std::ptrdiff_t>(to));
+        runs.push_back(bench.run(job, frame ? nullptr : &times));
+        const auto begin = memory.begin() + static_cast<std::ptrdiff_t>(from);
+        outputs.insert(outputs.end(), begin, begin + static_cast<std::ptrdiff_t>(result));
+    }
+    if (job.has("outputs")) write_all(job.text("outputs"), outputs);
+    print_job(stats, runs, times, bench.memory.traffic);
+    return as_expected(job, runs, outputs);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -399,54 +364,25 @@ int main(int argc, char** argv) {
             continue;
         }
         if (++i == argc) fail(option + " has no value");
-        if (option == "--latency") bench.latency = std::strtoull(argv[i], nullptr, 10);
-        else if (option == "--rate") bench.rate = std::strtod(argv[i], nullptr);
+        if (option == "--latency") bench.memory.latency = std::strtoull(argv[i], nullptr, 10);
+        else if (option == "--rate") bench.memory.rate = std::strtod(argv[i], nullptr);
+        else if (option == "--gaps") bench.memory.pause_at_random(std::strtoull(argv[i], nullptr, 10));
         else if (option == "--wave") wave = argv[i];
         else if (option == "--dump") dump = argv[i];
-        else if (option == "--fail-read") bench.fail_read = std::strtoull(argv[i], nullptr, 10);
-        else if (option == "--fail-write") bench.fail_write = std::strtoull(argv[i], nullptr, 10);
-        else if (option == "--gaps") {
-            bench.gaps = true;
-            random_state = std::strtoull(argv[i], nullptr, 10) * 2 + 1;
-        } else fail(option + " is no option");
+        else fail(option + " is no option");
     }
     std::FILE* stats = std::fopen(argv[1], "w");
     if (!stats) fail("can not write the statistics");
-    std::fprintf(stats, "[");
     bench.open_wave(context, wave);
     bench.reset();
     bool good = true;
     for (size_t n = 0; n < jobs.size(); n++) {
-        const Job& job = jobs[n];
-        std::vector<uint8_t> image = read_all(job.text("image"));
-        const std::vector<uint8_t> inputs = read_all(job.text("inputs"));
-        const uint64_t frames = job.number("frames"), size = job.number("input_bytes"),
-                       from = job.number("output_at"), result = job.number("output_bytes"),
-                       to = job.number("input_at");
-        image.resize(job.number("memory"));
-        if (!frames || inputs.size() != frames * size) fail("the inputs have another size");
-        if (to + size > image.size() || from + result > image.size()) fail("outside the memory");
-        std::vector<uint8_t> outputs;
-        std::vector<Run> runs;
-        bench.seen = Seen(job.regions);
-        for (uint64_t frame = 0; frame < frames; frame++) {
-            bench.memory = image;
-            std::copy_n(inputs.begin() + static_cast<std::ptrdiff_t>(frame * size), size,
-                        bench.memory.begin() + static_cast<std::ptrdiff_t>(to));
-            runs.push_back(bench.run(static_cast<uint32_t>(job.number("program")),
-                                     static_cast<uint32_t>(job.number("writable"))));
-            const auto begin = bench.memory.begin() + static_cast<std::ptrdiff_t>(from);
-            outputs.insert(outputs.end(), begin, begin + static_cast<std::ptrdiff_t>(result));
-            bench.seen.first = false;
-        }
-        if (job.has("outputs")) write_all(job.text("outputs"), outputs);
-        good &= as_expected(job, runs, outputs);
-        if (n) std::fprintf(stats, ", ");
-        print_job(stats, runs, bench.seen);
+        std::fprintf(stats, "%s", n ? ", " : "[");
+        good &= run_job(bench, jobs[n], stats);
     }
     std::fprintf(stats, "]\n");
     std::fclose(stats);
     bench.close_wave();
-    if (!dump.empty()) write_all(dump, bench.memory);
+    if (!dump.empty()) write_all(dump, bench.memory.data);
     return good ? 0 : 1;
 }

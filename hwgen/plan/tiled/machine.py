@@ -46,7 +46,10 @@ class ProgramError(Exception):
 
 @dataclass
 class Traffic:
-    """Bytes moved to and from external memory, by what they belong to."""
+    """Bytes moved to and from external memory, by what they belong to.
+
+    What is loaded are whole beats of memory's port.
+    """
 
     loaded: Counter[str]
     stored: int = 0
@@ -105,14 +108,13 @@ class Machine:
     def load(self, d: Values) -> None:
         """External memory to a buffer."""
         target = Target(d["target"])
-        self.traffic.loaded[target.name.lower()] += d["rows"] * d["bytes"]
         if target is Target.FEATURES:
             for row in range(d["rows"]):
                 start = d["address"] + row * d["pitch"]
-                data = self.memory[start : start + d["bytes"]]
+                data = self._read_memory(target, start, d["bytes"])
                 self._row(d, row, d["base"], d["bank_pitch"])[:] = data
             return
-        data = self.memory[d["address"] : d["address"] + d["bytes"]]
+        data = self._read_memory(target, d["address"], d["bytes"])
         if target is Target.WEIGHTS:
             words = data.view(np.int8).reshape(-1, self.shape.pe, self.shape.simd)
             self.weights[d["base"] : d["base"] + len(words)] = words
@@ -126,6 +128,12 @@ class Machine:
             entries = data.view("<i4").astype(np.int64)
             first = d["base"] * (self.shape.bus_bytes // 4)
             self.tables.reshape(-1)[first : first + len(entries)] = entries
+
+    def _read_memory(self, target: Target, start: int, size: int) -> Bytes:
+        bus = self.shape.bus_bytes
+        beats = (start + size - 1) // bus - start // bus + 1
+        self.traffic.loaded[target.name.lower()] += beats * bus
+        return self.memory[start : start + size]
 
     def store(self, d: Values) -> None:
         """Feature maps to external memory."""

@@ -9,6 +9,8 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from ...descriptors import LEVELS, TABLE_WORDS, EngineShape, Op, Target
 from ...errors import UserError
 from ...ir import Graph
@@ -36,7 +38,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Bytes between external memory and the buffers, for one task or all of them."""
+    """Bytes between external memory and the buffers, for one task or all of them.
+
+    What is read are whole beats, those that a row only begins or ends in included; what is written
+    are the bytes of ofmaps, though they take whole beats of time.
+    """
 
     weights: int = 0
     parameters: int = 0
@@ -117,8 +123,10 @@ class TiledPlan:
         found = [Traffic() for _ in self.tasks]
         for d in self.program.descriptors:
             if d["op"] != Op.COMPUTE:
-                kind = kinds[Target(d["target"])] if d["op"] == Op.LOAD else "ofmaps"
-                found[d["layer"]] += Traffic(**{kind: d["rows"] * d["bytes"]})
+                loads = d["op"] == Op.LOAD
+                kind = kinds[Target(d["target"])] if loads else "ofmaps"
+                moved = self._beats(d) * self.shape.bus_bytes if loads else d["rows"] * d["bytes"]
+                found[d["layer"]] += Traffic(**{kind: moved})
         return tuple(found)
 
     def estimate(self, memory: Memory | None = None) -> Estimate:
@@ -129,6 +137,25 @@ class TiledPlan:
             finished = self.task_cycles(run.finished[Op.COMPUTE])
             self._estimates[given] = Estimate(run.total, finished)
         return self._estimates[given]
+
+    @property
+    def program_bytes(self) -> int:
+        """Of all descriptors, which a run reads once."""
+        return self.program.end - self.program.start
+
+    @cached_property
+    def beats(self) -> tuple[int, int]:
+        """Beats of external memory that a run reads, those of the program too, and writes."""
+        moved = sum(self.traffic, Traffic())
+        read = moved.weights + moved.parameters + moved.ifmaps + self.program_bytes
+        stores = (d for d in self.program.descriptors if d["op"] == Op.STORE)
+        return read // self.shape.bus_bytes, sum(self._beats(d) for d in stores)
+
+    def _beats(self, transfer: dict[str, int]) -> int:
+        """Beats of all rows of a transfer, each of which is moved on its own."""
+        bus = self.shape.bus_bytes
+        rows = transfer["address"] + np.arange(transfer["rows"]) * transfer.get("pitch", 0)
+        return int((-(-(rows % bus + transfer["bytes"]) // bus)).sum())
 
     @cached_property
     def _estimates(self) -> dict[Memory, Estimate]:
