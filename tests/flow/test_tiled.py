@@ -12,13 +12,20 @@ import pytest
 
 import hwgen
 from hwgen.descriptors import ErrorCode
-from hwgen.emit.tiled_files import ends, from_bytes, to_bytes
 from hwgen.errors import ToolError, UserError
 from hwgen.flow import tiled_sim
 from hwgen.flow.package_files import Package
-from hwgen.flow.tiled_sim import Job, Memory
-from hwgen.ir import execute
-from tests.helpers.tiled import MNIST, RESNET, need_verilator, tiled_package
+from hwgen.flow.tiled_sim import Memory
+from tests.helpers.tiled import (
+    MNIST,
+    RESNET,
+    need_verilator,
+    outputs,
+    random_job,
+    say,
+    tiled_package,
+    traffic_is_as_planned,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,25 +37,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Package]:
 @pytest.fixture
 def package(built: dict[str, Package], tmp_path: Path) -> Package:
     return Package.open(Path(shutil.copytree(built["resnet"].path, tmp_path / "copy")))
-
-
-def random_job(package: Package, frames: int, seed: int = 1) -> tuple[Job, np.ndarray]:
-    """Random frames, and what comes of them."""
-    x = package.graph.inputs[0]
-    rng = np.random.default_rng(seed)
-    values = rng.integers(x.range[0], x.range[1] + 1, (frames, *x.shape))
-    golden = execute(package.graph, {x.name: values})[package.graph.outputs[0]]
-    source, _ = ends(package.tiled.work)
-    return Job(package.tiled, to_bytes(values, source)), golden
-
-
-def outputs(package: Package, run: tiled_sim.JobRun) -> np.ndarray:
-    result = package.graph.tensors[package.graph.outputs[0]]
-    return from_bytes(run.output, ends(package.tiled.work)[1], result.type, result.shape)
-
-
-def say(text: str) -> None:
-    """Nobody listens."""
 
 
 @pytest.mark.parametrize("name", ["resnet", "mnist"])
@@ -66,11 +54,7 @@ def test_outputs_are_golden_and_cycles_are_kept(built: dict[str, Package], name:
     # Every task takes its steps at least; what is left is the end of the last store.
     assert all(kept["busy"][t.name] >= n for t, n in zip(plan.tasks, plan.steps, strict=True))
     assert 0 <= result.interval - sum(kept["busy"].values()) < 200
-    moved = kept["bytes"]
-    assert moved["(constants)"]["read"] >= sum(t.weights for t in plan.traffic)
-    result_name = plan.work.result
-    assert moved[result_name]["written"] == plan.work.stored[result_name].bytes
-    assert moved["(constants)"]["written"] == moved["(outside)"]["read"] == 0
+    traffic_is_as_planned(package)
     report = json.loads((package.path / "report.json").read_text())
     assert report["arch"] == "tiled"
     assert report["cycles"]["latency_measured"] == result.interval

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.emit.tiled_files import to_bytes
+from hwgen.emit.tiled_files import ends, from_bytes, to_bytes
 from hwgen.flow import tools
 from hwgen.flow.package_files import Package
+from hwgen.flow.tiled_sim import Job, JobRun
 from hwgen.flow.tiled_verify import stored_differences
 from hwgen.ir import execute
 from hwgen.plan.tiled.machine import Machine
-from hwgen.plan.tiled.plan import TiledPlan
+from hwgen.plan.tiled.plan import TiledPlan, Traffic
 
 MODELS = Path(hwgen.__file__).parent / "models"
 RESNET, MNIST = MODELS / "resnet_tiny_int8.tflite", MODELS / "mnist_cnn.h5"
@@ -25,6 +26,45 @@ SMALL: dict[str, Any] = {"arch": "tiled", "array": "8x8", "buffer_kib": 32}
 def tiled_package(model: Path, folder: Path, **options: Any) -> Package:
     """Build it as ``folder``/NAME on the small engine."""
     return hwgen.build(model, folder / model.stem, **(SMALL | options))
+
+
+def random_job(package: Package, frames: int, seed: int = 1) -> tuple[Job, np.ndarray]:
+    """Random frames, and what comes of them."""
+    x = package.graph.inputs[0]
+    rng = np.random.default_rng(seed)
+    values = rng.integers(x.range[0], x.range[1] + 1, (frames, *x.shape))
+    golden = execute(package.graph, {x.name: values})[package.graph.outputs[0]]
+    source, _ = ends(package.tiled.work)
+    return Job(package.tiled, to_bytes(values, source)), golden
+
+
+def outputs(package: Package, run: JobRun) -> np.ndarray:
+    """The integers that a run gave."""
+    result = package.graph.tensors[package.graph.outputs[0]]
+    return from_bytes(run.output, ends(package.tiled.work)[1], result.type, result.shape)
+
+
+def traffic_is_as_planned(package: Package) -> None:
+    """Every byte that the last verification moved, in every region of external memory."""
+    plan, kept = package.tiled, package.result("verify")
+    assert kept is not None
+    moved, planned = kept["bytes"], sum(plan.traffic, Traffic())
+    tensors = plan.program.tensors
+    assert moved.keys() == {"(constants)", "(program)", *tensors, "(outside)"}
+    nothing = {"read": 0, "written": 0}
+    assert moved["(outside)"] == nothing
+    assert moved["(constants)"] == nothing | {"read": planned.weights + planned.parameters}
+    assert moved["(program)"] == nothing | {"read": plan.program_bytes}
+    assert sum(moved[name]["read"] for name in tensors) == planned.ifmaps
+    assert sum(moved[name]["written"] for name in tensors) == planned.ofmaps
+    for name in tensors:
+        bytes_ = plan.work.stored[name].bytes
+        assert moved[name]["written"] == (0 if name == plan.work.source else bytes_), name
+    assert (kept["beats"]["read"], kept["beats"]["written"]) == plan.beats
+
+
+def say(text: str) -> None:
+    """Nobody listens."""
 
 
 def need_verilator() -> None:

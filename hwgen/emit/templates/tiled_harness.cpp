@@ -204,8 +204,8 @@ class Bench {
     void wait(uint64_t limit) {
         for (uint64_t quiet = 0; !top.irq;) {
             const uint64_t moved = memory.moved, run = now - started;
-            if (memory.acts("reset", run)) return reset();
-            if (memory.acts("start", run)) write(CONTROL, START | IRQ_ENABLE);
+            if (memory.due("reset", run)) return reset();
+            if (memory.due("start", run)) write(CONTROL, START | IRQ_ENABLE);
             else cycle();
             quiet = moved == memory.moved && !top.probe_issue ? quiet + 1 : 0;
             if (quiet > QUIET_LIMIT) fail("nothing moves any more: the engine hangs", 3);

@@ -76,6 +76,16 @@ class Memory {
         return false;
     }
 
+    // Whether a fault that happens once is due; it is over then.
+    bool due(const char* kind, uint64_t cycle) {
+        for (auto fault = faults.begin(); fault != faults.end(); ++fault)
+            if (cycle >= fault->at && fault->kind == kind) {
+                faults.erase(fault);
+                return true;
+            }
+        return false;
+    }
+
     // What memory offers and takes in a cycle, before its rising edge. cycle: of the run.
     void drive(uint64_t time, uint64_t cycle) {
         now = time;
