@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Shows that tiled engines equal golden: networks x engines x external memories, a line each.
+
+Every network is planned for every engine asked for and simulated with Verilator on random frames;
+the beats that pass must be exactly those of the plan. With ``--buffers small`` an engine has the
+smallest buffers for which the network can be planned, so that every loop is tiled. A last softmax
+is left to the host where the engine has no unit for it. Refusals and differences are lines of the
+table too; differences give exit code 1.
+
+    scripts/verify_tiled.py ../shared/models
+    scripts/verify_tiled.py ../shared/models --only resnet8 --array 8x8 --buffers small \\
+        --resident 1 --mem-width 32 --memory 100:0.25
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from verify_models import MODELS  # noqa: E402
+
+import hwgen  # noqa: E402
+from hwgen.errors import UserError  # noqa: E402
+from hwgen.flow.package_files import Package  # noqa: E402
+from hwgen.flow.tiled_sim import Memory  # noqa: E402
+from hwgen.ir import Graph  # noqa: E402
+from hwgen.plan.tiled.options import buffer_bytes  # noqa: E402
+
+OWN = {"mnist_cnn": ROOT / "hwgen" / "models" / "mnist_cnn.h5"}
+NETWORKS = ("mnist_cnn", "resnet8", "dscnn", "vww", "rn07")
+KIB = [k << n for n in range(14) for k in (2, 3)]
+"""Buffers that are tried, from the smallest on."""
+COLUMNS = (
+    "network", "array", "KiB", "resident", "width", "latency", "rate", "cycles", "bound",
+    "utilization", "bytes", "build s", "verify s", "result",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine, as options of a build. small : its buffers are the smallest."""
+
+    array: str
+    resident: int
+    mem_width: int
+    small: bool
+
+
+def loaded(name: str, folder: Path) -> tuple[Graph, str | None]:
+    """A network, and what is done with its tail so that it can be planned."""
+    graph = hwgen.load(OWN[name] if name in OWN else folder / MODELS[name].file)
+    try:
+        hwgen.plan(graph, arch="tiled")
+    except UserError as error:
+        if "softmax" in str(error):
+            return graph, "host"
+    return graph, None
+
+
+def smallest(graph: Graph, tail: str | None, options: dict[str, Any]) -> int:
+    """KiB of the smallest buffers with which a network can be planned. Raises UserError."""
+    refused: UserError | None = None
+    for kib in KIB:
+        try:
+            hwgen.plan(graph, tail=tail, arch="tiled", buffer_kib=kib, **options)
+        except UserError as error:
+            refused = error
+            continue
+        return kib
+    assert refused is not None
+    raise refused
+
+
+def lines(
+    name: str, folder: Path, engine: Engine, memories: list[Memory], frames: int
+) -> Iterator[tuple[bool, list[str]]]:
+    """For each memory whether nothing differs, and the cells of the line."""
+    options = {"array": engine.array, "resident": engine.resident, "mem_width": engine.mem_width}
+    head = [name, engine.array, "small" if engine.small else "default"]
+    head += [str(engine.resident), str(engine.mem_width)]
+    try:
+        graph, tail = loaded(name, folder)
+        if engine.small:
+            options["buffer_kib"] = smallest(graph, tail, options)
+        with tempfile.TemporaryDirectory(prefix="hwgen-") as out:
+            start = time.monotonic()
+            path = OWN[name] if name in OWN else folder / MODELS[name].file
+            package = hwgen.build(path, Path(out) / name, tail=tail, arch="tiled", **options)
+            built = f"{time.monotonic() - start:.0f}"
+            head[2] = f"{buffer_bytes(package.tiled.shape) / 1024:g}"
+            for memory in memories:
+                good, cells = verified(package, memory, frames)
+                cells[-2:-2] = [built]
+                yield good, [*head, f"{memory.latency}", f"{memory.rate:g}", *cells]
+    except UserError as error:
+        yield True, [*head, *[""] * 8, f"refused: {error}"]
+
+
+def verified(package: Package, memory: Memory, frames: int) -> tuple[bool, list[str]]:
+    """Whether RTL, golden and plan agree, and the cells from the cycles on."""
+    plan, start = package.tiled, time.monotonic()
+    result = hwgen.verify(package, random=frames, memory=memory)
+    seconds = f"{time.monotonic() - start:.0f}"
+    kept = package.result("verify")
+    if result.difference is not None or kept is None or result.interval is None:
+        return False, ["", f"{plan.interval_bound:,}", "", "", seconds, str(result.difference)]
+    beats = kept["beats"]["read"], kept["beats"]["written"]
+    moved = sum(sum(region.values()) for region in kept["bytes"].values())
+    used = plan.graph.macs / (result.interval * plan.multipliers)
+    good = beats == plan.beats
+    said = f"{frames} equal" if good else f"beats {beats}, planned {plan.beats}"
+    return good, [
+        f"{result.interval:,}", f"{plan.interval_bound:,}", f"{used:.3f}", f"{moved:,}", seconds,
+        said,
+    ]  # fmt: skip
+
+
+def memory_of(text: str) -> Memory:
+    """LATENCY:RATE."""
+    latency, _, rate = text.partition(":")
+    return Memory(int(latency), float(rate or 1))
+
+
+def main() -> None:
+    """The table, a line as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("folder", type=Path, help="of the models, as for verify_models.py")
+    add("--only", action="append", choices=sorted({*OWN, *MODELS}), help="one of the networks")
+    add("--array", nargs="+", default=["8x8", "16x16"])
+    add("--buffers", nargs="+", choices=("default", "small"), default=["default", "small"])
+    add("--resident", nargs="+", type=int, default=[1, 2])
+    add("--mem-width", nargs="+", type=int, default=[32, 64, 128, 256])
+    add("--memory", nargs="+", type=memory_of, default=[Memory(), Memory(100, 0.25)])
+    add("--frames", type=int, default=1)
+    given = parser.parse_args()
+    print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|", flush=True)
+    sizes = [size == "small" for size in given.buffers]
+    engines = product(given.array, given.resident, given.mem_width, sizes)
+    wrong = 0
+    for (array, resident, width, small), name in product(engines, given.only or NETWORKS):
+        engine = Engine(array, resident, width, small)
+        for good, cells in lines(name, given.folder, engine, given.memory, given.frames):
+            print("| " + " | ".join(cells) + " |", flush=True)
+            wrong += not good
+    if wrong:
+        sys.exit(f"{wrong} differ")
+
+
+if __name__ == "__main__":
+    main()
