@@ -59,6 +59,10 @@ class EngineShape:
             raise ValueError(f"an array of {self.pe}x{self.simd} is outside 4x4..64x64")
         if self.mem_width not in (32, 64, 128, 256):
             raise ValueError(f"a memory port of {self.mem_width} bits: 32, 64, 128 or 256")
+        if self.weight_bytes < self.bus_bytes:
+            raise ValueError(
+                f"a word of weights has {self.weight_bytes} bytes, a beat {self.bus_bytes}"
+            )
         bank = self.bank_bytes
         if bank < 4 * self.word or bank & (bank - 1) or self.feature_bytes > MAX_FEATURE_BYTES:
             raise ValueError(f"a feature-map memory of {self.feature_bytes} bytes")

@@ -66,11 +66,11 @@ def test_outputs_are_golden_and_cycles_are_kept(built: dict[str, Package], name:
 def test_slow_memory_takes_longer_and_gaps_change_nothing(built: dict[str, Package]) -> None:
     need_verilator()
     package = built["mnist"]
-    job, golden = random_job(package, 1)
+    job, golden = random_job(package.tiled, 1)
     cycles = []
     for memory in (Memory(1), Memory(200, 0.25), Memory(gaps=5)):
         run = tiled_sim.run(package, [job], memory, None, say).jobs[0]
-        assert np.array_equal(outputs(package, run), golden)
+        assert np.array_equal(outputs(package.tiled, run), golden)
         cycles.append(run.cycles[0])
     assert cycles[0] < cycles[1]
 
@@ -84,10 +84,10 @@ def test_one_engine_runs_one_network_after_the_other(built: dict[str, Package]) 
     ]
     assert rtl[0] == rtl[1]
     order = [first, second, first]
-    jobs, golden = zip(*(random_job(p, 2, seed) for seed, p in enumerate(order)), strict=True)
+    jobs, golden = zip(*(random_job(p.tiled, 2, seed) for seed, p in enumerate(order)), strict=True)
     runs = tiled_sim.run(first, jobs, Memory(), None, say).jobs
     for package, run, expected in zip(order, runs, golden, strict=True):
-        assert np.array_equal(outputs(package, run), expected)
+        assert np.array_equal(outputs(package.tiled, run), expected)
         assert run.errors() == [ErrorCode.NONE] * 2
     assert runs[0].cycles == runs[2].cycles
 

@@ -38,12 +38,12 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
 
 def after_each(package: Package, wrong: Sequence[Job], memory: Memory = IDEAL) -> list[JobRun]:
     """Runs of wrong jobs, after each of which a right one ran, and was right."""
-    right, golden = random_job(package, 1)
+    right, golden = random_job(package.tiled, 1)
     jobs = [job for given in wrong for job in (given, right)]
     runs = tiled_sim.run(package, jobs, memory, None, say).jobs
     for run in runs[1::2]:
         assert run.errors() == [ErrorCode.NONE] and run.status == [IDLE | DONE]
-        assert np.array_equal(outputs(package, run), golden)
+        assert np.array_equal(outputs(package.tiled, run), golden)
         assert memory.gaps is not None or run.cycles == runs[1].cycles
     return runs[::2]
 
@@ -54,7 +54,7 @@ def spread(count: int, most: int, seed: int) -> list[int]:
 
 
 def test_an_error_in_any_beat_read(package: Package) -> None:
-    job, golden = random_job(package, 1, 2)
+    job, golden = random_job(package.tiled, 1, 2)
     read, _ = package.tiled.beats
     beats = spread(36, read, 1)
     jobs = [replace(job, faults=(Fault("read_error", beat),)) for beat in beats]
@@ -65,7 +65,7 @@ def test_an_error_in_any_beat_read(package: Package) -> None:
         assert run.layer[0] < len(package.tiled.tasks)
         if seen[-1] is ErrorCode.NONE:
             # Nothing depends on the rest of END.
-            assert np.array_equal(outputs(package, run), golden)
+            assert np.array_equal(outputs(package.tiled, run), golden)
     assert set(seen) <= {ErrorCode.READ, ErrorCode.FETCH, ErrorCode.NONE}
     assert seen.count(ErrorCode.READ) > 20 and seen.count(ErrorCode.NONE) < 4
     assert ErrorCode.FETCH in seen
@@ -74,7 +74,7 @@ def test_an_error_in_any_beat_read(package: Package) -> None:
 def test_an_error_in_any_beat_written(package: Package) -> None:
     """With every tensor in external memory, so that there are many."""
     outside = package.tiled.outside()
-    job = replace(random_job(package, 1, 3)[0], plan=outside)
+    job = replace(random_job(package.tiled, 1, 3)[0], plan=outside)
     _, written = outside.beats
     beats = spread(12, written, 2)
     jobs = [replace(job, faults=(Fault("write_error", beat),)) for beat in beats]
@@ -89,19 +89,19 @@ def test_a_memory_that_withholds_its_answer_makes_a_run_late(
     package: Package, channel: str
 ) -> None:
     outside = package.tiled.outside()
-    given, golden = random_job(package, 1, 4)
+    given, golden = random_job(package.tiled, 1, 4)
     times = (0, 100, 2_000, 9_000)
     jobs = [replace(given, plan=outside, faults=(Fault(channel, at, 10_000),)) for at in times]
     late = 0
     for run, at in zip(after_each(package, jobs), times, strict=True):
         assert run.errors() == [ErrorCode.NONE]
-        assert np.array_equal(outputs(package, run), golden)
+        assert np.array_equal(outputs(package.tiled, run), golden)
         late += run.cycles[0] > at + 10_000
     assert late == len(times)
 
 
 def test_a_reset_in_the_middle(package: Package) -> None:
-    job, _ = random_job(package, 1, 5)
+    job, _ = random_job(package.tiled, 1, 5)
     last = after_each(package, [job])[0].cycles[0]
     jobs = [
         replace(job, faults=(Fault("reset", at),)) for at in [0, 1, 2, *spread(20, last - 10, 3)]
@@ -112,14 +112,14 @@ def test_a_reset_in_the_middle(package: Package) -> None:
 
 
 def test_a_start_while_busy_is_refused_and_changes_nothing(package: Package) -> None:
-    job, golden = random_job(package, 1, 6)
+    job, golden = random_job(package.tiled, 1, 6)
     undisturbed = after_each(package, [job])[0].cycles
     times = [1, *spread(20, undisturbed[0] - 20, 4)]
     jobs = [replace(job, faults=(Fault("start", at),)) for at in times]
     for run in after_each(package, jobs):
         assert run.status == [IDLE | DONE | REFUSED]
         assert run.cycles == undisturbed
-        assert np.array_equal(outputs(package, run), golden)
+        assert np.array_equal(outputs(package.tiled, run), golden)
 
 
 def image(program: Program, number: int, changes: dict[str, int], folder: Path) -> Path:
@@ -182,7 +182,7 @@ IMPOSSIBLE = [
 
 def test_impossible_descriptors_are_named(package: Package, tmp_path: Path) -> None:
     program = package.tiled.program
-    given, _ = random_job(package, 1, 7)
+    given, _ = random_job(package.tiled, 1, 7)
     jobs, layers = [], []
     for op, target, changes, _ in IMPOSSIBLE:
         number = numbers(program, op, target)[0]
@@ -197,7 +197,7 @@ def test_impossible_descriptors_are_named(package: Package, tmp_path: Path) -> N
 def test_any_field_may_be_wrong(package: Package, tmp_path: Path) -> None:
     """Whatever a program says: the run ends or is late, and nothing else is harmed by it."""
     program, rng = package.tiled.program, Random(8)
-    given, _ = random_job(package, 1, 8)
+    given, _ = random_job(package.tiled, 1, 8)
     jobs = []
     for op, record, count in (
         (Op.LOAD, TRANSFER, 30),
@@ -220,7 +220,7 @@ def test_any_field_may_be_wrong(package: Package, tmp_path: Path) -> None:
 
 
 def test_a_memory_that_never_answers_is_a_hang(package: Package) -> None:
-    job, _ = random_job(package, 1)
+    job, _ = random_job(package.tiled, 1)
     forever = replace(job, faults=(Fault("ar", 500, 10**9),))
     with pytest.raises(DesignFault, match="nothing moves any more: the engine hangs"):
         tiled_sim.run(package, [forever], Memory(), None, say)

@@ -28,20 +28,20 @@ def tiled_package(model: Path, folder: Path, **options: Any) -> Package:
     return hwgen.build(model, folder / model.stem, **(SMALL | options))
 
 
-def random_job(package: Package, frames: int, seed: int = 1) -> tuple[Job, np.ndarray]:
+def random_job(plan: TiledPlan, frames: int, seed: int = 1) -> tuple[Job, np.ndarray]:
     """Random frames, and what comes of them."""
-    x = package.graph.inputs[0]
+    x = plan.graph.inputs[0]
     rng = np.random.default_rng(seed)
     values = rng.integers(x.range[0], x.range[1] + 1, (frames, *x.shape))
-    golden = execute(package.graph, {x.name: values})[package.graph.outputs[0]]
-    source, _ = ends(package.tiled.work)
-    return Job(package.tiled, to_bytes(values, source)), golden
+    golden = execute(plan.graph, {x.name: values})[plan.graph.outputs[0]]
+    source, _ = ends(plan.work)
+    return Job(plan, to_bytes(values, source)), golden
 
 
-def outputs(package: Package, run: JobRun) -> np.ndarray:
+def outputs(plan: TiledPlan, run: JobRun) -> np.ndarray:
     """The integers that a run gave."""
-    result = package.graph.tensors[package.graph.outputs[0]]
-    return from_bytes(run.output, ends(package.tiled.work)[1], result.type, result.shape)
+    result = plan.graph.tensors[plan.graph.outputs[0]]
+    return from_bytes(run.output, ends(plan.work)[1], result.type, result.shape)
 
 
 def traffic_is_as_planned(package: Package) -> None:

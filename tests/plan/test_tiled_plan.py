@@ -81,6 +81,7 @@ def test_as_much_as_the_default_engine_has_gives_it() -> None:
         ({"tiles": 2}, None, "one engine for now"),
         ({"resident": 0}, None, "--resident 0"),
         ({"mem_width": 48}, None, "--mem-width 48"),
+        ({"array": "4x4", "mem_width": 256}, None, "--mem-width 256.*at most 128"),
         ({"buffer_kib": 1}, None, "--buffer-kib 1"),
         ({"buffer_kib": 1 << 20}, None, "--buffer-kib"),
     ],
@@ -100,7 +101,8 @@ def test_a_plan_file_gives_the_plan_again(plan: TiledPlan) -> None:
 @pytest.mark.parametrize(
     "change",
     [{"arch": "systolic"}, {"schema": 0}, {"engine": {"pe": 5}}, {"engine": None}, {"resident": 0},
-     {"engine": asdict(EngineShape(tiles=2))}],
+     {"engine": asdict(EngineShape(tiles=2))},
+     {"engine": asdict(EngineShape(4, 4)) | {"mem_width": 256}}],
 )  # fmt: skip
 def test_wrong_plan_files(plan: TiledPlan, change: dict) -> None:
     with pytest.raises(UserError):

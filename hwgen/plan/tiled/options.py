@@ -54,6 +54,10 @@ class TiledOptions:
         width = EngineShape.mem_width if self.mem_width is None else self.mem_width
         if width not in (32, 64, 128, 256):
             raise UserError(f"--mem-width {width}: give 32, 64, 128 or 256")
+        if width > 8 * pe * simd:
+            raise UserError(
+                f"--mem-width {width}: an array of {pe}x{simd} takes at most {8 * pe * simd} bits"
+            )
         if self.buffer_kib is None:
             return default_engine(pe, simd, width), resident
         return engine_with(pe, simd, width, self.buffer_kib), resident
