@@ -84,6 +84,7 @@ class Front:
         self._next, self._beat, self._passed = 0, 0, -1
         self._taken: list[int] = []
         self._left: list[int] = []
+        self._slots = sum(slots(Op(d["op"])) for d in descriptors) + slots(Op.END)
         self._asked, self._asks = 0, PREFETCH_START
         self.ended: int | None = None
 
@@ -96,16 +97,18 @@ class Front:
         return asked or moved
 
     def _ask(self) -> bool:
-        """Ask for the next slots."""
-        must_leave = CHUNK * (self._asked + 1) - SLOTS
-        if must_leave > len(self._left):
+        """Ask for the next slots: some of them, or one where the program ends sooner."""
+        left = self._slots - self._asked
+        count = CHUNK if left >= CHUNK else min(1, left)
+        must_leave = self._asked + count - SLOTS
+        if not count or must_leave > len(self._left):
             return False
         if must_leave > 0:
             self._asks = max(self._asks, self._left[must_leave - 1] + 1)
-        address = self._address + CHUNK * SLOT * self._asked
-        for beats in bursts(address, CHUNK * self._slot_beats, self._bus):
+        address = self._address + SLOT * self._asked
+        for beats in bursts(address, count * self._slot_beats, self._bus):
             self._channel.program.append(Burst(self._asks + SPLITTER, beats, self._came))
-        self._asked += 1
+        self._asked += count
         self._asks += PREFETCH_START
         return True
 
