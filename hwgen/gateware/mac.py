@@ -68,6 +68,16 @@ class MacParameters:
         """Cycles from operands to accumulator: multiplier, adder tree, accumulation."""
         return dot_latency(self.simd) + 1
 
+    @property
+    def psum_read_latency(self) -> int:
+        """Cycles from operands to a psum's being read: a cycle before they are added to it."""
+        return self.latency - 2
+
+    @property
+    def psum_write_latency(self) -> int:
+        """Cycles from operands to a psum's being written: a cycle after they are added to it."""
+        return self.latency
+
 
 class ProcessingElement(wiring.Component):
     """A dot product of ``simd`` operands, and ``psums`` accumulators taken in turn.
@@ -176,8 +186,8 @@ class MacArray(wiring.Component):
     done (out): all accumulators hold a result that was marked ``last``; acc (out): pixel-major,
     pixel * pe + element. psum_read, psum_write (out): a word of the psum memory is.
 
-    Latency ``parameters.latency`` cycles from operands to done, ``read_latency`` and
-    ``write_latency`` to psum_read and psum_write; initiation interval 1. A slot that was saved may
+    Latency ``parameters.latency`` cycles from operands to done, those of its psum_read_latency and
+    psum_write_latency to psum_read and psum_write; initiation interval 1. A slot that was saved may
     be resumed by any operands behind the next ones.
     """
 
@@ -209,16 +219,6 @@ class MacArray(wiring.Component):
             }
         )
 
-    @property
-    def read_latency(self) -> int:
-        """Cycles from operands to the psums' being read: a cycle before they are added to."""
-        return self.parameters.latency - 2
-
-    @property
-    def write_latency(self) -> int:
-        """Cycles from operands to the psums' being written: a cycle after they are added to."""
-        return self.parameters.latency
-
     def elaborate(self, platform):
         m = Module()
         ahead = self.parameters.latency - 1
@@ -248,17 +248,17 @@ class MacArray(wiring.Component):
 
     def _psums(self, m: Module) -> dict[str, Value]:
         """What the psum memories of all elements are told."""
-        read = delayed(m, self.enable & self.resumes, self.read_latency, "resumes")
-        write = delayed(m, self.enable & self.saves, self.write_latency, "saves")
-        read_slot = delayed(m, self.slot, self.read_latency, "slot", data=True)
-        span = self.write_latency - self.read_latency
+        before, after = self.parameters.psum_read_latency, self.parameters.psum_write_latency
+        read = delayed(m, self.enable & self.resumes, before, "resumes")
+        write = delayed(m, self.enable & self.saves, after, "saves")
+        read_slot = delayed(m, self.slot, before, "slot", data=True)
         m.d.comb += [self.psum_read.eq(read), self.psum_write.eq(write)]
         return {
             "read": read,
             "read_slot": read_slot,
             "resumes": delayed(m, read, 1, "resumed"),
             "write": write,
-            "write_slot": delayed(m, read_slot, span, "saved_slot", data=True),
+            "write_slot": delayed(m, read_slot, after - before, "saved_slot", data=True),
         }
 
     def _counts(self, m: Module) -> list[Value]:

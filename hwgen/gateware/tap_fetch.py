@@ -28,7 +28,8 @@ class TapFetch(wiring.Component):
     -------
     command (in): COMPUTE record; steady from a step until its operands are out. step (in): there is
     one in this cycle, with position, row, ring (in): of its first value; fresh (in): these are not
-    those of the step before; begins (in): the first column of a row (WINDOW). taps_en, taps_addr (out), taps_data (in): of the feature memory.
+    those of the step before; begins (in): the first column of a row (WINDOW). taps_en, taps_addr
+    (out), taps_data (in): of the feature memory.
     shared (out): ``simd`` values for all channels; own (out): one value for each; window (out): 9
     for each. All are 9 bits with sign.
 

@@ -10,6 +10,7 @@ from ..descriptors import (
     BANKS,
     COMPUTE,
     LEVELS,
+    SKIPPING,
     EngineShape,
     Loop,
     Operand,
@@ -41,10 +42,6 @@ EVENTS = data.StructLayout(
 _MARKS = data.StructLayout({"works": 1, "first": 1, "gives": 1, "resumes": 1, "saves": 1})
 """Of a step: it is work of the array; as MacArray's first, last, resumes, saves."""
 _CHANGE = data.StructLayout({"before": 1, "behind": 1})
-
-
-def _array(shape: EngineShape) -> MacArray:
-    return MacArray(mac_parameters(shape), shape.pe, psums=shape.psum_words, shared=False)
 
 
 class TileArray(wiring.Component):
@@ -107,12 +104,12 @@ class TileArray(wiring.Component):
     @classmethod
     def delays(cls, shape: EngineShape) -> dict[str, int]:
         """Cycles from a step to its events."""
-        array = _array(shape)
+        array = mac_parameters(shape)
         return {
             "ifmaps": TapFetch.ADDRESS,
             "weights": TapFetch.LATENCY - WeightMemory.LATENCY,
-            "psums_read": TapFetch.LATENCY + array.read_latency,
-            "psums_written": TapFetch.LATENCY + array.write_latency,
+            "psums_read": TapFetch.LATENCY + array.psum_read_latency,
+            "psums_written": TapFetch.LATENCY + array.psum_write_latency,
         }
 
     def elaborate(self, platform):
@@ -120,6 +117,7 @@ class TileArray(wiring.Component):
         command = datum(layout(COMPUTE), "held_command")
         m.submodules.nest = nest = LoopNest(LEVELS, command.loop0_count.shape())
         m.d.comb += [nest.counts[n].eq(command[f"loop{n}_count"]) for n in range(LEVELS)]
+        m.d.comb += [nest.skips[n].eq(command[f"loop{n}_skip"]) for n in SKIPPING]
         load, step, done = Signal(name="load"), Signal(name="step"), Signal(name="done")
         m.d.comb += [nest.load.eq(load), nest.step.eq(step), done.eq(step & nest.done)]
         self._sequence(m, command, load, done)
@@ -129,10 +127,10 @@ class TileArray(wiring.Component):
         complete = Signal(name="complete")
         self._windows(m, command, nest, load, step, complete)
         mark = Signal(_MARKS, name="mark")
-        finishes, gives = Signal(name="finishes"), Signal(name="gives")
+        ends, gives = Signal(name="ends"), Signal(name="gives")
         m.d.comb += [
-            finishes.eq(Mux(window, complete, (nest.at_last | ~taps).all())),
-            gives.eq(finishes & ~command.hold),
+            ends.eq(Mux(window, complete, (nest.at_last | ~taps).all()) & ~command.hold),
+            gives.eq(ends & ~nest.early.any()),
             step.eq(self._running & (~gives | self.room)),
             self.take.eq(step & gives),
             self.issue.eq(step),
@@ -144,7 +142,7 @@ class TileArray(wiring.Component):
         changes = self._changes(m, command, nest, load, step)
         m.d.comb += [
             mark.resumes.eq(~mark.first & changes["psum"].before),
-            mark.saves.eq(~gives & (changes["psum"].behind | window)),
+            mark.saves.eq(~ends & (changes["psum"].behind | window)),
         ]
         places = self._places(m, command, nest, load, step)
         self._feed(m, command, places, step, nest.at_first[0], changes, mark)
@@ -278,7 +276,9 @@ class TileArray(wiring.Component):
         ]
         arrived = Signal.like(mark, name="arrived")
         m.d.comb += arrived.eq(delayed(m, mark.as_value(), ahead, "mark"))
-        m.submodules.array = array = _array(shape)
+        m.submodules.array = array = MacArray(
+            self.mac, shape.pe, psums=shape.psum_words, shared=False
+        )
         m.d.comb += [
             array.enable.eq(arrived.works & ~largest),
             array.first.eq(arrived.first),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -119,7 +120,7 @@ class Schedule:
         """Of each step: its sum comes from the psum memory, it goes there."""
         enabled = [n for n, s in enumerate(self.steps) if s.enable]
         before = dict(zip(enabled[1:], enabled, strict=False))
-        behind = dict(zip(enabled, enabled[1:], strict=False))
+        behind = dict(pairwise(enabled))
         found = []
         for n, s in enumerate(self.steps):
             others = [
@@ -166,9 +167,9 @@ def check(schedule: Schedule) -> None:
                 ctx.set(array.saves, moves[cycle][1])
             ctx.set(array.enable, cycle < len(schedule.steps) and schedule.steps[cycle].enable)
             if ctx.get(array.psum_read):
-                read.append(cycle - array.read_latency)
+                read.append(cycle - p.psum_read_latency)
             if ctx.get(array.psum_write):
-                written.append(cycle - array.write_latency)
+                written.append(cycle - p.psum_write_latency)
             await ctx.tick()
             of = cycle + 1 - p.latency
             assert ctx.get(array.done) == (of in want), f"done of step {of}"

@@ -123,7 +123,7 @@ def test_small_buffers_tile_every_loop() -> None:
             ("rows", s.size[0], t.rows),
             ("columns", s.size[1], t.columns),
             ("groups", s.groups, t.groups),
-            ("taps", s.taps.words, int(np.prod(t.taps))),
+            ("taps", s.taps_in(t.order).words, int(np.prod(t.taps))),
         ):
             cut |= {name} if part < whole else set()
             uneven |= {name} if whole % part else set()

@@ -12,8 +12,8 @@
 // ends. Files named .hex hold words as hexadecimal digits, lowest byte last; others hold bytes.
 //
 // STATS is JSON. For each job: cycles and beats of each run as the registers say, the cycles in
-// which tiles, loads and stores were finished in its first one, and the bytes read and written in
-// each region. Reads answer N cycles after their address, a beat every 1/R cycles, writes likewise;
+// which tiles, loads and stores were finished in its first one, the words that each of its tiles
+// moved between buffers and array, and the bytes read and written in each region. Reads answer N cycles after their address, a beat every 1/R cycles, writes likewise;
 // --gaps makes both sides random. --fail-* answers the Nth beat of all with an error. --dump keeps
 // the memory after the last run. Exit codes: 1 for wrong files and outputs that differ, 3 where the
 // engine hangs or breaks AXI.
@@ -35,7 +35,7 @@
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
-#include "design.h"  // BUS_BYTES
+#include "design.h"  // BUS_BYTES, MOVES
 
 namespace {
 
@@ -129,10 +129,32 @@ struct Job {
 // What is seen while a job runs; the times are those of its first run.
 struct Seen {
     bool first = true;
+    std::vector<uint64_t> begun;  // when the steps of each tile began
+    struct Words {
+        std::vector<uint64_t> of_tiles;
+        size_t tile = 0;
+    };
+    std::vector<Words> words = std::vector<Words>(std::size(MOVES));
     std::vector<uint64_t> regions, read_bytes, written_bytes, tiles, loads, stores;
 
     explicit Seen(const std::vector<uint64_t>& ends)
         : regions(ends), read_bytes(ends.size() + 1), written_bytes(ends.size() + 1) {}
+
+    // Words move a fixed time after their step, when the next tile may have begun.
+    void count(uint64_t now, bool begins, uint64_t buffers) {
+        for (size_t n = 0; n < std::size(MOVES); n++) {
+            const Move& move = MOVES[n];
+            Words& seen = words[n];
+            while (seen.tile < begun.size() && begun[seen.tile] + move.delay < now) {
+                seen.tile++;
+                seen.of_tiles.push_back(0);
+            }
+            const uint64_t moved = buffers >> move.low & ((1u << move.bits) - 1);
+            if (moved && !seen.tile) fail("words move before there is a tile", 3);
+            if (moved) seen.of_tiles.back() += moved;
+        }
+        if (begins) begun.push_back(now);
+    }
 
     size_t region_of(uint64_t offset) const {
         size_t n = 0;
@@ -268,6 +290,7 @@ class Bench {
             answered = false;
         }
         if (top.probe_start) started = now;
+        if (seen.first) seen.count(now - started, top.probe_begin, top.probe_buffers);
         if (seen.first && top.probe_tile) seen.tiles.push_back(now - started);
         if (seen.first && top.probe_load) seen.loads.push_back(now - started);
         if (seen.first && top.probe_store) seen.stores.push_back(now - started);
@@ -365,6 +388,12 @@ void print_job(std::FILE* file, const std::vector<Run>& runs, const Seen& seen) 
         std::fprintf(file, ", ");
     }
     of_seen("written_bytes", seen.written_bytes);
+    std::fprintf(file, ", \"words\": {");
+    for (size_t n = 0; n < std::size(MOVES); n++) {
+        if (n) std::fprintf(file, ", ");
+        of_seen(MOVES[n].name, seen.words[n].of_tiles);
+    }
+    std::fprintf(file, "}");
     std::fprintf(file, "}");
 }
 
