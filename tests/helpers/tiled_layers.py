@@ -51,3 +51,13 @@ def random_layers(seed: int, most: int = 12, wide: int = 20) -> Graph:
         QType(True, 20, 9, **_KIND),
     )
     return Graph("layers", (source,), tuple(nodes), (before,))
+
+
+def square(channels: int, outputs: int, size: int = 6) -> Graph:
+    """A 3x3 convolution of ``size`` x ``size`` pixels."""
+    given = np.random.default_rng(channels).integers(-32, 32, (3, 3, channels, outputs))
+    nodes = (
+        Node("conv", ops.Conv2D(given, WEIGHT, (1, 1), "same"), ("x",)),
+        Node("out", ops.Requantize.scaled(BYTE, shift=9), ("conv",)),
+    )
+    return Graph("square", (Tensor("x", (size, size, channels), BYTE),), nodes, ("out",))

@@ -295,6 +295,8 @@ def _best(s: Situation, room: int, weights_outer: bool, order: Order) -> Iterato
         rows, columns, groups, strips, tap_parts, group_parts,
     )  # fmt: skip
     fits &= psums_needed(order, candidates) <= shape.psum_words
+    if order is Order.INPUT:
+        fits &= group_parts == 1  # else ifmap words came again for the other groups
     fits &= (tap_parts == 1) | (task.operand is not Operand.WINDOW)
 
     buffers = _buffers(s, rows, columns) | (_pieces(s, groups, blocks) if s.pieces else {})
