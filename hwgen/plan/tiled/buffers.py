@@ -14,10 +14,9 @@ from math import prod
 import numpy as np
 
 from ...descriptors import LEVELS, EngineShape, Loop, Operand, Reduction
+from .loops import WINDOW_TAPS
 
 Values = Mapping[str, int]
-WINDOW_ROWS = 3
-"""Rows of the ifmap that a step of Operand.WINDOW reads."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _inside(d: Values, shape: EngineShape, steps: list[range]) -> int:
         else:
             rest *= len(index)
     some = (position > -shape.word) & (position < d["x_bytes"])
-    rows = WINDOW_ROWS if d["operand"] == Operand.WINDOW else 1
+    rows = WINDOW_TAPS if d["operand"] == Operand.WINDOW else 1
     return rest * sum(
         int(np.count_nonzero((row + k >= 0) & (row + k < d["x_rows"]) & some)) for k in range(rows)
     )

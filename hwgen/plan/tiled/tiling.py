@@ -400,11 +400,12 @@ def _describable(
     """Whether the fields of descriptors hold counts, steps back, rings and pitches."""
     (down, across), (reach_rows, reach_columns) = s.task.stride, s.reach
     rows, columns = c.rows, c.columns
-    scans = s.task.operand is Operand.WINDOW or scatters(order, s.size)
-    across_steps = (columns - 1) * across + reach_columns if scans else columns
-    down_steps = (rows - 1) * down + reach_rows if scans else rows
-    counts = np.max([down_steps, across_steps, c.groups, blocks.max(axis=1)], axis=0)
     back = (rows - 1) * down + reach_rows
+    scattered = scatters(order, s.size)
+    window = s.task.operand is Operand.WINDOW or scattered
+    across_steps = (columns - 1) * across + reach_columns if window else columns
+    down_steps = back if scattered else rows
+    counts = np.max([down_steps, across_steps, c.groups, blocks.max(axis=1)], axis=0)
     rings = np.maximum(buffers["x_ring"], s.resident * buffers["y_rows"])
     pitch = buffers["x_columns"] * s.x.shape[2] * (not s.x_stays)
     pitch = np.maximum(pitch, columns * s.y.shape[2] * s.y.size * (not s.y_stays))
