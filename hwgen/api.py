@@ -69,9 +69,10 @@ def plan(
     if name == "tiled" and interval is not None:
         raise UserError("--interval: give the tiled architecture --array instead")
     engine = asked.engine(multipliers) if name == "tiled" and choices is None else None
+    preferred = asked.preferred
     legal = legalize(_without_tail(graph, tail))
     if engine is not None:
-        return plan_tiled(legal, *engine, progress)
+        return plan_tiled(legal, *engine, progress, preferred)
     try:
         if choices is None:
             return plan_dataflow(legal, multipliers, interval, None, progress)

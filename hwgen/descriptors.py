@@ -22,6 +22,8 @@ BANKS = 4
 """Banks of the feature-map memory: row r of a tensor lies in bank r modulo BANKS."""
 LEVELS = 6
 """Loops of a tile's work."""
+SKIPPING = (3, 4)
+"""Those of them in whose first steps sums may be finished without giving a result."""
 OUTPUT_LEVELS = 3
 """Loops of a tile's results."""
 COUNTER_BITS = 16
@@ -349,6 +351,10 @@ COMPUTE = Record(
         Field("second_half_even", 1, "ties go to the even integer"),
         Field("second_low", 9, "smallest result", True),
         Field("second_high", 9, "largest result", True),
+        *(
+            Field(f"loop{n}_skip", _ROWS, "first steps in which sums give no results")
+            for n in SKIPPING
+        ),
     ),
     8 * 6 * SLOT,
 )
@@ -360,7 +366,13 @@ step, what the loops inside it went back included. Row and position say which if
 takes: those at ``x_base + ring row // BANKS * x_pitch + position`` of bank ``ring row % BANKS``,
 one byte each; the pad byte stands for those whose row is not in ``0 .. x_rows - 1`` or whose
 position is not in ``0 .. x_bytes - 1``. Results come in the order in which sums are finished; their
-places are stepped by loops of their own, and those of the second operand beside them.
+places are stepped by loops of their own, and those of the second operand beside them. Sums that are
+finished while a loop of SKIPPING is at its first ``skip`` steps give none.
+
+Where the increments of psums make a sum that of many steps of loops that are no taps, its psum says
+which it is: psums' addresses wrap at the size of their memory, and a sum goes on with the next step
+of the same psum. Where all sums of a tile are finished and none is held, one psum is enough, if the
+loops over taps are the innermost.
 
 With Operand.WINDOW the innermost loop reads columns (x_position is that of the first one, which is
 never left of the ifmap: what is left of it is padding); from column ``window_first`` on, every

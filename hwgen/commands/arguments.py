@@ -14,7 +14,7 @@ from ..ir import Graph
 from ..numeric import QType, parse_type
 from ..plan.architectures import ARCHITECTURES
 from ..plan.dataflow import DEFAULT_MULTIPLIERS
-from ..plan.tiled.options import DEFAULT_RESIDENT, TiledOptions
+from ..plan.tiled.options import DEFAULT_RESIDENT, ORDERS, TiledOptions
 
 
 def add_model(sub: argparse.ArgumentParser, metavar: str = "MODEL") -> None:
@@ -58,6 +58,9 @@ def add_architecture(sub: argparse.ArgumentParser) -> None:
     group.add_argument("--buffer-kib", type=int, metavar="N", help="of all buffers together")
     group.add_argument(
         "--mem-width", type=int, metavar="BITS", help="of external memory's port (default 64)"
+    )
+    group.add_argument(
+        "--order", choices=ORDERS, help="what stays at the array (default: the best for each layer)"
     )
 
 

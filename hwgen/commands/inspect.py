@@ -133,9 +133,21 @@ def _describe_tiled(plan: TiledPlan, output: Output) -> dict[str, Any]:
         "ofmap bytes", "steps", "cycles",
     ]  # fmt: skip
     output.table("tiles (rows x columns x channels)", columns, rows)
+    _describe_buffers(plan, output)
     return plan.to_json() | {
         "multipliers": plan.multipliers,
         "interval_bound": plan.interval_bound,
         "interval_estimate": estimate.cycles,
         "latency_estimate": estimate.cycles,
     }
+
+
+def _describe_buffers(plan: TiledPlan, output: Output) -> None:
+    rows = [
+        [row["name"], row["stationary"], *row["buffer_bytes"].values()] for row in plan.layers()
+    ]
+    totals = [sum(column) for column in zip(*(row[2:] for row in rows), strict=True)]
+    columns = [
+        "layer", "stationary", "ifmap bytes", "weight bytes", "psum bytes read", "written",
+    ]  # fmt: skip
+    output.table("between buffers and array", columns, [*rows, ["all", "", *totals]])

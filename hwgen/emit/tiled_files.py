@@ -12,6 +12,7 @@ import numpy as np
 
 from ..archs.tiled import TiledTop
 from ..descriptors import EngineShape
+from ..gateware.tile_array import EVENTS, TileArray
 from ..numeric import QType
 from ..plan.tiled.plan import TiledPlan
 from ..plan.tiled.program import Program
@@ -24,8 +25,17 @@ from .verilog import to_verilog
 
 Array = np.ndarray[Any, Any]
 ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
-PROBES = ("issue", "tile", "load", "store", "start", "done")
-"""Events that the bench watches, see TiledTop."""
+PROBES = {
+    "issue": 1,
+    "begin": 1,
+    "buffers": EVENTS.size,
+    "tile": 1,
+    "load": 1,
+    "store": 1,
+    "start": 1,
+    "done": 1,
+}
+"""Events that the bench watches and their bits, see TiledTop."""
 
 
 _WAIVERS = (
@@ -62,7 +72,7 @@ def tiled_parts(
         "tb/harness.cpp": template("tiled_harness.cpp"),
         "tb/memory.h": template("tiled_memory.h"),
         "tb/waivers.vlt": _WAIVERS,
-        "tb/design.h": f"#include <cstdint>\nconstexpr uint64_t BUS_BYTES = {shape.bus_bytes};\n",
+        "tb/design.h": _design(shape),
         "tb/probe.v": _probe(top),
         "tb/job.txt": job(
             plan,
@@ -131,10 +141,31 @@ def job(plan: TiledPlan, frames: int, **files: str) -> str:
     return "".join(lines + [f"region {end}\n" for end in regions(program).values()])
 
 
+def _design(shape: EngineShape) -> str:
+    """What the bench must know of the engine."""
+    delays = TileArray.delays(shape)
+    fields = dict(iter(EVENTS))
+    moves = "".join(
+        f'    {{"{name}", {fields[name].offset}, {fields[name].width}, {delay}}},\n'
+        for name, delay in delays.items()
+    )
+    return (
+        "#include <cstdint>\n"
+        f"constexpr uint64_t BUS_BYTES = {shape.bus_bytes};\n"
+        "// What probe_buffers says: words moved, bits of their number, cycles since the step.\n"
+        "struct Move { const char* name; uint32_t low, bits; uint64_t delay; };\n"
+        f"constexpr Move MOVES[] = {{\n{moves}}};\n"
+    )
+
+
 def _probe(top: TiledTop) -> str:
     """Wrapper that gives the bench the engine's events."""
     ports = top_ports(top)
-    declared = [*port_list(ports), *(f"    output probe_{name}" for name in PROBES)]
+    declared = [
+        *port_list(ports),
+        *(f"    output {f'[{bits - 1}:0] ' if bits > 1 else ''}probe_{name}"
+          for name, bits in PROBES.items()),
+    ]  # fmt: skip
     lines = [
         "// The engine with what its bench watches.",
         "module probe (",

@@ -47,7 +47,7 @@ class Memory:
     @property
     def regular(self) -> bool:
         """Whether latency and rate alone say when it answers."""
-        return (self.gaps, self.fail_read, self.fail_write) == (None, None, None)
+        return self.gaps is None
 
     def arguments(self) -> list[str]:
         """For the bench."""
@@ -95,7 +95,8 @@ class JobRun:
 
     output : bytes (frames, bytes). cycles, status, layer, read_beats, write_beats : registers after
     each frame. tiles, loads, stores : the cycles in which they were finished in the first one.
-    read_bytes, written_bytes : of each region in all frames.
+    read_bytes, written_bytes : of each region in all frames. words : of each tile of the first one,
+    moved between buffers and array, by what they are (see plan.tiled.buffers).
     """
 
     output: ByteArray
@@ -109,6 +110,7 @@ class JobRun:
     stores: list[int]
     read_bytes: dict[str, int]
     written_bytes: dict[str, int]
+    words: dict[str, list[int]]
 
     def errors(self) -> list[ErrorCode]:
         """How each run ended."""

@@ -164,6 +164,10 @@ def _recorded(
             for name in run.read_bytes
         }
         value["beats"] = {"read": run.read_beats[0], "written": run.write_beats[0]}
+        value["buffer_bytes"] = {
+            task.name: words.bytes(plan.shape)
+            for task, words in zip(plan.tasks, plan.task_words(run.words), strict=True)
+        }
         value["busy"] = {task.name: n for task, n in zip(plan.tasks, cycles, strict=True)}
         if memory.regular:
             expected = plan.estimate(cycles_of.Memory(memory.latency, memory.rate))

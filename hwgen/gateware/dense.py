@@ -94,13 +94,18 @@ class Dense(wiring.Component):
             f"{self.name}_weights", self.pe * self.mac.simd * self.mac.stored.width, words
         )
         operands = self._operands(in_beat.last)
+        first = delayed(m, in_beat.value == 0, rom.latency, "first", data=True)
+        last = delayed(m, in_beat.last, rom.latency, "last")
         m.d.comb += [
             rom.addr.eq(fold.value),
             array.w.eq(rom.data),
             array.x.eq(delayed(m, operands, rom.latency, "x", data=True)),
             array.enable.eq(delayed(m, issue, rom.latency, "enable")),
-            array.first.eq(delayed(m, in_beat.value == 0, rom.latency, "first", data=True)),
-            array.last.eq(delayed(m, in_beat.last, rom.latency, "last")),
+            array.first.eq(first),
+            array.last.eq(last),
+            # Outputs take their turns: a sum is never that of the step before.
+            array.resumes.eq(~first),
+            array.saves.eq(~last),
             array.slot.eq(delayed(m, out_fold.value, rom.latency, "slot", data=True)),
         ]
         return m

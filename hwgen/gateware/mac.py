@@ -68,20 +68,30 @@ class MacParameters:
         """Cycles from operands to accumulator: multiplier, adder tree, accumulation."""
         return dot_latency(self.simd) + 1
 
+    @property
+    def psum_read_latency(self) -> int:
+        """Cycles from operands to a psum's being read: a cycle before they are added to it."""
+        return self.latency - 2
+
+    @property
+    def psum_write_latency(self) -> int:
+        """Cycles from operands to a psum's being written: a cycle after they are added to it."""
+        return self.latency
+
 
 class ProcessingElement(wiring.Component):
     """A dot product of ``simd`` operands, and ``psums`` accumulators taken in turn.
 
     Members
     -------
-    x, w (in, simd each): operands. slot (in): which accumulator; first (in): it starts at zero;
-    enable (in): these three belong to a dot product that is finished in this cycle. count (in,
-    with ``signs``): how many of its x are not 0. acc (out): the accumulator written in the cycle
-    before.
+    x, w (in, simd each): operands. enable (in): a dot product is finished in this cycle. first
+    (in): its sum starts at zero; resumes (in): it goes on from the psum memory; neither: from the
+    dot product before. read, read_slot (in): a cycle before ``resumes``; write, write_slot (in): a
+    cycle after ``enable``. count (in, with ``signs``): how many of its x are not 0. acc (out): the
+    accumulator written in the cycle before.
 
-    Latency as MacParameters says; ``slot``, ``first`` and ``enable`` are given ``latency - 1``
-    cycles after their operands. Initiation interval 1; the same slot at most every second cycle
-    unless psums is 1.
+    Latency as MacParameters says; ``first`` and ``enable`` are given ``latency - 1`` cycles after
+    their operands. Initiation interval 1.
     """
 
     def __init__(self, parameters: MacParameters, psums: int) -> None:
@@ -90,10 +100,13 @@ class ProcessingElement(wiring.Component):
         members: dict[str, Any] = {
             "x": In(data.ArrayLayout(parameters.x, simd)),
             "w": In(data.ArrayLayout(parameters.stored, simd)),
-            "slot": In(index_shape(psums)),
-            "next_slot": In(index_shape(psums)),
-            "first": In(1),
             "enable": In(1),
+            "first": In(1),
+            "resumes": In(1),
+            "read": In(1),
+            "read_slot": In(index_shape(psums)),
+            "write": In(1),
+            "write_slot": In(index_shape(psums)),
             "acc": Out(parameters.acc_shape),
         }
         if parameters.signs:
@@ -141,28 +154,22 @@ class ProcessingElement(wiring.Component):
         return overflowed(rounded, p.acc)
 
     def _psum_memory(self, m: Module) -> Value:
-        """Partial sums of all slots: read one cycle ahead, written one cycle behind.
+        """Partial sums of all slots; returns where a sum goes on from.
 
-        Two slots in turn read a slot while it is written; one that comes again at once is still
-        in the accumulator.
+        A slot that comes again after two dot products is read while it is written.
         """
         shape = self.parameters.acc_shape
         m.submodules.psum = psum = SimpleDualPort(shape.width, self.psums, forwards=True)
-        written_slot = Signal(index_shape(self.psums), name="written_slot")
-        written = Signal(name="written")
-        m.d.sync += [written_slot.eq(self.slot), written.eq(self.enable)]
         m.d.comb += [
-            psum.w_en.eq(written),
-            psum.w_addr.eq(written_slot),
+            psum.w_en.eq(self.write),
+            psum.w_addr.eq(self.write_slot),
             psum.w_data.eq(self.acc),
-            psum.r_en.eq(1),
-            psum.r_addr.eq(self.next_slot),
+            psum.r_en.eq(self.read),
+            psum.r_addr.eq(self.read_slot),
         ]
-        again = Signal(name="again")
-        m.d.sync += again.eq(self.enable & (self.slot == self.next_slot))
         stored = Signal(shape, name="stored")
         m.d.comb += stored.eq(psum.r_data)
-        return Mux(again, self.acc, stored)
+        return Mux(self.resumes, stored, self.acc)
 
 
 class MacArray(wiring.Component):
@@ -173,11 +180,15 @@ class MacArray(wiring.Component):
     Members
     -------
     x (in): simd values for each pixel (or each PE of each pixel, pixel-major); w (in): simd
-    weights for each PE; enable, first, last,
-    slot (in): with the operands; done (out): all accumulators hold a result that was marked
-    ``last``; acc (out): pixel-major, pixel * pe + element.
+    weights for each PE; enable, first, last, and with psums > 1 resumes, saves, slot (in): with the
+    operands. A sum starts at zero (``first``), goes on from the psum memory (``resumes``), or, with
+    neither, from the operands before; it goes to the psum memory (``saves``) or not, to ``slot``.
+    done (out): all accumulators hold a result that was marked ``last``; acc (out): pixel-major,
+    pixel * pe + element. psum_read, psum_write (out): a word of the psum memory is.
 
-    Latency ``parameters.latency`` cycles from operands to done, initiation interval 1.
+    Latency ``parameters.latency`` cycles from operands to done, those of its psum_read_latency and
+    psum_write_latency to psum_read and psum_write; initiation interval 1. A slot that was saved may
+    be resumed by any operands behind the next ones.
     """
 
     def __init__(
@@ -198,9 +209,13 @@ class MacArray(wiring.Component):
                 "enable": In(1),
                 "first": In(1),
                 "last": In(1),
+                "resumes": In(1),
+                "saves": In(1),
                 "slot": In(index_shape(psums)),
                 "acc": Out(data.ArrayLayout(parameters.acc_shape, pixels * pe)),
                 "done": Out(1),
+                "psum_read": Out(1),
+                "psum_write": Out(1),
             }
         )
 
@@ -209,12 +224,10 @@ class MacArray(wiring.Component):
         ahead = self.parameters.latency - 1
         enable = delayed(m, self.enable, ahead, "enable")
         first = delayed(m, self.first, ahead, "first", data=True)
-        next_slot = delayed(m, self.slot, ahead - 1, "slot", data=True)
-        slot = Signal(index_shape(self.psums), name="slot_now")
-        m.d.sync += slot.eq(next_slot)
         m.d.comb += self.done.eq(
             delayed(m, self.enable & self.last, self.parameters.latency, "last")
         )
+        psums = self._psums(m) if self.psums > 1 else {}
         counts = self._counts(m)
         for pixel in range(self.pixels):
             for pe in range(self.pe):
@@ -226,13 +239,27 @@ class MacArray(wiring.Component):
                 m.d.comb += [
                     element.x.eq(self.x[mine]),
                     element.w.eq(self.w[pe]),
-                    element.slot.eq(slot),
-                    element.next_slot.eq(next_slot),
                     element.first.eq(first),
                     element.enable.eq(enable),
+                    *(getattr(element, name).eq(value) for name, value in psums.items()),
                     self.acc[pixel * self.pe + pe].eq(element.acc),
                 ]
         return m
+
+    def _psums(self, m: Module) -> dict[str, Value]:
+        """What the psum memories of all elements are told."""
+        before, after = self.parameters.psum_read_latency, self.parameters.psum_write_latency
+        read = delayed(m, self.enable & self.resumes, before, "resumes")
+        write = delayed(m, self.enable & self.saves, after, "saves")
+        read_slot = delayed(m, self.slot, before, "slot", data=True)
+        m.d.comb += [self.psum_read.eq(read), self.psum_write.eq(write)]
+        return {
+            "read": read,
+            "read_slot": read_slot,
+            "resumes": delayed(m, read, 1, "resumed"),
+            "write": write,
+            "write_slot": delayed(m, read_slot, after - before, "saved_slot", data=True),
+        }
 
     def _counts(self, m: Module) -> list[Value]:
         """With ``signs``, how many operands of each set are not 0: all its PEs share that."""

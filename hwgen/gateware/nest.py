@@ -18,10 +18,11 @@ class LoopNest(wiring.Component):
 
     Members
     -------
-    counts (in): steady from ``load`` to the last step. load (in): begin; step (in): go on.
+    counts, skips (in): steady from ``load`` to the last step. load (in): begin; step (in): go on.
     at_first, at_last (out, a bit for each loop): it is at its first, at its last step. done (out):
     all are at their last. moves (out, a bit for each loop): the one whose increments a step takes:
-    the innermost that is not at its end; none at the very end. inner (out): step of loop 0.
+    the innermost that is not at its end; none at the very end. early (out, a bit for each loop): it
+    is at one of its first ``skips`` steps.
     """
 
     def __init__(self, levels: int, count: Shape) -> None:
@@ -30,13 +31,14 @@ class LoopNest(wiring.Component):
         super().__init__(
             {
                 "counts": In(data.ArrayLayout(count, levels)),
+                "skips": In(data.ArrayLayout(count, levels)),
                 "load": In(1),
                 "step": In(1),
                 "at_first": Out(levels),
                 "at_last": Out(levels),
                 "done": Out(1),
                 "moves": Out(levels),
-                "inner": Out(count),
+                "early": Out(levels),
             }
         )
 
@@ -46,18 +48,22 @@ class LoopNest(wiring.Component):
         for n in range(self.levels):
             value = Signal(self.count, name=f"value{n}")
             count, single = self.counts[n], self.counts[n] == 1
-            at_last = self.at_last[n]
+            at_last, early, skip = self.at_last[n], self.early[n], self.skips[n]
             m.d.comb += self.moves[n].eq(inside & ~at_last)
             with m.If(self.load):
-                m.d.sync += [value.eq(0), self.at_first[n].eq(1), at_last.eq(single)]
+                m.d.sync += [
+                    value.eq(0),
+                    self.at_first[n].eq(1),
+                    at_last.eq(single),
+                    early.eq(skip.any()),
+                ]
             with m.Elif(self.step & inside):
                 m.d.sync += [
                     value.eq(Mux(at_last, 0, value + 1)),
                     self.at_first[n].eq(at_last),
                     at_last.eq(Mux(at_last, single, value == (count - 2)[: len(value)])),
+                    early.eq(Mux(at_last, skip.any(), early & (value != (skip - 1)[: len(value)]))),
                 ]
-            if n == 0:
-                m.d.comb += self.inner.eq(value)
             inside = inside & at_last
         m.d.comb += self.done.eq(self.at_last.all())
         return m

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,13 +19,17 @@ WINDOW = 3
 class TapFetch(wiring.Component):
     """Reads ifmap values of one step a cycle, pads them, spreads them over the array.
 
+    The feature memory is read only where a step takes other values than the one before, and only
+    for rows and positions that hold some; the operands stay.
+
     Parameters: the engine's shape.
 
     Members
     -------
     command (in): COMPUTE record; steady from a step until its operands are out. step (in): there is
-    one in this cycle, with position, row, ring (in): of its first value; begins (in): the first
-    column of a row (WINDOW). taps_en, taps_addr (out), taps_data (in): of the feature memory.
+    one in this cycle, with position, row, ring (in): of its first value; fresh (in): these are not
+    those of the step before; begins (in): the first column of a row (WINDOW). taps_en, taps_addr
+    (out), taps_data (in): of the feature memory.
     shared (out): ``simd`` values for all channels; own (out): one value for each; window (out): 9
     for each. All are 9 bits with sign.
 
@@ -46,6 +50,7 @@ class TapFetch(wiring.Component):
             {
                 "command": In(layout(COMPUTE)),
                 "step": In(1),
+                "fresh": In(1),
                 "begins": In(1),
                 "position": In(signed(fields["x_position"].width)),
                 "row": In(signed(fields["x_row"].width)),
@@ -61,16 +66,19 @@ class TapFetch(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        self._address(m)
-        rows = self._read(m)
+        rows = self._read(m, self._address(m))
         values = [self._value(lane) for lane in rows[0]]
         m.d.comb += [out.eq(value) for out, value in zip(self.shared, values, strict=False)]
         m.d.comb += [out.eq(value) for out, value in zip(self.own, values, strict=False)]
         self._shift(m, rows)
         return m
 
-    def _address(self, m: Module) -> None:
-        """Each bank's address: that of the row among the three which lies in it."""
+    def _address(self, m: Module) -> tuple[list[Value], Value]:
+        """Each bank's address: that of the row among the three which lies in it.
+
+        Returns whether the row of each of the three exists, a cycle after the step, and which bytes
+        of a word are inside the row, two cycles after it.
+        """
         c, in_bank = self.command, (BANKS - 1).bit_length()
         m.submodules.row_place = place = Multiplier(self.ring[in_bank:].shape(), c.x_pitch.shape())
         m.d.comb += [place.a.eq(self.ring[in_bank:]), place.b.eq(c.x_pitch)]
@@ -80,7 +88,12 @@ class TapFetch(wiring.Component):
         start = datum(self.address, "row_start")
         position = delayed(m, self.position, 2, "position", data=True)
         first = delayed(m, ring[:in_bank], 1, "first_bank", data=True)
-        step = delayed(m, self.step, 3, "step")
+        within, inside = self._within(m), self._inside(m)
+        reads = delayed(m, self.step & self.fresh, 3, "reads")
+        exists = [delayed(m, row, 2, f"exists{n}", data=True) for n, row in enumerate(within)]
+        exists = Cat(*exists, Const(0))
+        some = datum(1, "some_inside")
+        m.d.sync += some.eq(inside.any())
         m.d.sync += [
             here.eq(place.p),
             below.eq(Mux(last, 0, place.p + c.x_pitch)),
@@ -91,19 +104,27 @@ class TapFetch(wiring.Component):
             behind = Signal(in_bank, name=f"behind{bank}")  # rows below the first of the three
             m.d.comb += behind.eq(bank - first)
             place = Mux(first > bank, below, here)
-            enable = Mux(window, behind < WINDOW, behind == 0)
+            row = Mux(window | (behind == 0), exists.bit_select(behind, 1), 0)
             m.d.sync += [
                 self.taps_addr[bank].eq(start + place),
-                self.taps_en[bank].eq(step & enable),
+                self.taps_en[bank].eq(reads & some & row),
             ]
+        return within, inside
 
-    def _read(self, m: Module) -> list[list[Value]]:
-        """Bytes of the three rows, the pad byte where there is no value; LATENCY after step."""
+    def _within(self, m: Module) -> list[Value]:
+        """Whether each of the three rows exists, a cycle after the step."""
+        rows = []
+        for n in range(WINDOW):
+            within = datum(1, f"within{n}")
+            row = self.row + n
+            m.d.sync += within.eq((row >= 0) & (row < self.command.x_rows))
+            rows.append(within)
+        return rows
+
+    def _inside(self, m: Module) -> Value:
+        """Which bytes of a word are inside the row, two cycles after the step."""
         c, word = self.command, self.shape.word
-        ahead = self.LATENCY - 1
-        in_bank = (BANKS - 1).bit_length()
-        first = delayed(m, self.ring[:in_bank], ahead, "read_bank", data=True)
-        # Lanes from ``low`` on and below ``high`` are inside the row, compared in two steps.
+        # Lanes from ``low`` on and below ``high`` are, compared in two steps.
         limit = index_shape(word + 1)
         low, high = datum(limit, "low"), datum(limit, "high")
         room = Signal(signed(len(c.x_bytes) + 3), name="room")
@@ -114,21 +135,27 @@ class TapFetch(wiring.Component):
         ]
         inside = datum(word, "inside")
         m.d.sync += inside.eq(Cat((low <= n) & (high > n) for n in range(word)))
-        inside = delayed(m, inside, ahead - 2, "inside", data=True)
+        return inside
+
+    def _read(self, m: Module, real: tuple[list[Value], Value]) -> list[list[Value]]:
+        """Bytes of the three rows, the pad byte where there is no value; LATENCY after step."""
+        ahead = self.LATENCY - 1
+        in_bank = (BANKS - 1).bit_length()
+        first = delayed(m, self.ring[:in_bank], ahead, "read_bank", data=True)
+        fresh = delayed(m, self.step & self.fresh, ahead, "fresh")
+        inside = delayed(m, real[1], ahead - 2, "inside", data=True)
         rows = []
         for n in range(WINDOW):
-            within = datum(1, f"within{n}")
-            row = self.row + n
-            m.d.sync += within.eq((row >= 0) & (row < c.x_rows))
-            within = delayed(m, within, ahead - 1, f"within{n}", data=True)
+            within = delayed(m, real[0][n], ahead - 1, f"within{n}", data=True)
             bank = Signal(in_bank, name=f"bank{n}")
             m.d.comb += bank.eq(first + n)
             read = Array(self.taps_data[k] for k in range(BANKS))[bank]
             lanes = []
-            for lane in range(word if n == 0 else self.shape.pe):
+            for lane in range(self.shape.word if n == 0 else self.shape.pe):
                 value = datum(8, f"row{n}_lane{lane}")
-                real = within & inside[lane]
-                m.d.sync += value.eq(Mux(real, read.word_select(lane, 8), c.pad))
+                byte = Mux(within & inside[lane], read.word_select(lane, 8), self.command.pad)
+                with m.If(fresh):
+                    m.d.sync += value.eq(byte)
                 lanes.append(value)
             rows.append(lanes)
         return rows

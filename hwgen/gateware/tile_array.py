@@ -10,6 +10,7 @@ from ..descriptors import (
     BANKS,
     COMPUTE,
     LEVELS,
+    SKIPPING,
     EngineShape,
     Loop,
     Operand,
@@ -32,6 +33,17 @@ def mac_parameters(shape: EngineShape) -> MacParameters:
     return MacParameters(signed(9), signed(8), ACC, shape.simd)
 
 
+EVENTS = data.StructLayout(
+    {"ifmaps": unsigned(2), "weights": 1, "psums_read": 1, "psums_written": 1}
+)
+"""Words that are read or written in a cycle, for the bench."""
+
+
+_MARKS = data.StructLayout({"works": 1, "first": 1, "gives": 1, "resumes": 1, "saves": 1})
+"""Of a step: it is work of the array; as MacArray's first, last, resumes, saves."""
+_CHANGE = data.StructLayout({"before": 1, "behind": 1})
+
+
 class TileArray(wiring.Component):
     """Carries out the sums of COMPUTE descriptors, a step of their loops a cycle.
 
@@ -44,6 +56,11 @@ class TileArray(wiring.Component):
     results_idle (in): it has finished all it was given. held (out): a descriptor that leaves its
     sums in the psum memory is finished, for a cycle. taps_* : of the feature memory. weight_write
     (in): see weight_port. issue (out): a step in this cycle. idle (out): no descriptor is here.
+    begins (out): the steps of a descriptor follow; events (out): words that are moved in this cycle
+    (see EVENTS), those of a step so many cycles after it as ``delays`` says.
+
+    What is there already is not read again: ifmap values and weights stay as long as steps take the
+    same, a sum stays in the accumulator as long as steps add to it.
 
     From a step to the sum that it finishes: ``LATENCY`` for the shape (see ``latency``); between
     the last step of a descriptor and the first of the next one ``GAP`` cycles.
@@ -74,6 +91,8 @@ class TileArray(wiring.Component):
                 "weight_write": In(weight_port(shape)),
                 "issue": Out(1),
                 "idle": Out(1),
+                "begins": Out(1),
+                "events": Out(EVENTS),
             }
         )
 
@@ -82,11 +101,23 @@ class TileArray(wiring.Component):
         """Cycles from a step to the sum that it finishes at ``acc``."""
         return TapFetch.LATENCY + mac_parameters(shape).latency
 
+    @classmethod
+    def delays(cls, shape: EngineShape) -> dict[str, int]:
+        """Cycles from a step to its events."""
+        array = mac_parameters(shape)
+        return {
+            "ifmaps": TapFetch.ADDRESS,
+            "weights": TapFetch.LATENCY - WeightMemory.LATENCY,
+            "psums_read": TapFetch.LATENCY + array.psum_read_latency,
+            "psums_written": TapFetch.LATENCY + array.psum_write_latency,
+        }
+
     def elaborate(self, platform):
         m = Module()
         command = datum(layout(COMPUTE), "held_command")
         m.submodules.nest = nest = LoopNest(LEVELS, command.loop0_count.shape())
         m.d.comb += [nest.counts[n].eq(command[f"loop{n}_count"]) for n in range(LEVELS)]
+        m.d.comb += [nest.skips[n].eq(command[f"loop{n}_skip"]) for n in SKIPPING]
         load, step, done = Signal(name="load"), Signal(name="step"), Signal(name="done")
         m.d.comb += [nest.load.eq(load), nest.step.eq(step), done.eq(step & nest.done)]
         self._sequence(m, command, load, done)
@@ -95,19 +126,52 @@ class TileArray(wiring.Component):
         window = command.operand == Operand.WINDOW
         complete = Signal(name="complete")
         self._windows(m, command, nest, load, step, complete)
-        first = Signal(name="first")
-        finishes, gives = Signal(name="finishes"), Signal(name="gives")
+        mark = Signal(_MARKS, name="mark")
+        ends, gives = Signal(name="ends"), Signal(name="gives")
         m.d.comb += [
-            first.eq((nest.at_first | ~taps).all() & ~command.keep),
-            finishes.eq(Mux(window, complete, (nest.at_last | ~taps).all())),
-            gives.eq(finishes & ~command.hold),
+            ends.eq(Mux(window, complete, (nest.at_last | ~taps).all()) & ~command.hold),
+            gives.eq(ends & ~nest.early.any()),
             step.eq(self._running & (~gives | self.room)),
             self.take.eq(step & gives),
             self.issue.eq(step),
+            self.begins.eq(load),
+            mark.works.eq(step & (~window | complete)),
+            mark.first.eq(window | ((nest.at_first | ~taps).all() & ~command.keep)),
+            mark.gives.eq(gives),
+        ]
+        changes = self._changes(m, command, nest, load, step)
+        m.d.comb += [
+            mark.resumes.eq(~mark.first & changes["psum"].before),
+            mark.saves.eq(~ends & (changes["psum"].behind | window)),
         ]
         places = self._places(m, command, nest, load, step)
-        self._feed(m, command, places, step, nest.at_first[0], window, complete, first, gives)
+        self._feed(m, command, places, step, nest.at_first[0], changes, mark)
         return m
+
+    def _changes(self, m: Module, command, nest: LoopNest, load: Value, step: Value) -> dict:
+        """Whether ifmap place, weight and psum are others than in the step before, and behind it.
+
+        ``before`` and ``behind``; the first step has none before it, the last one none behind it.
+        """
+        found = {}
+        for what, names in (
+            ("ifmap", ("position", "row", "ring")), ("weight", ("weight",)), ("psum", ("psum",)),
+        ):  # fmt: skip
+            change = Signal(_CHANGE, name=f"{what}_change")
+            moved = datum(LEVELS, f"{what}_moved")  # from the descriptor, a cycle after it came
+            m.d.sync += moved.eq(
+                Cat(
+                    Cat(command[f"loop{n}_{name}"].any() for name in names).any()
+                    for n in range(LEVELS)
+                )
+            )
+            m.d.comb += change.behind.eq((nest.moves & moved).any() | nest.done)
+            with m.If(load):
+                m.d.sync += change.before.eq(1)
+            with m.Elif(step):
+                m.d.sync += change.before.eq(change.behind)
+            found[what] = change
+        return found
 
     def _sequence(self, m: Module, command, load: Value, done: Value) -> None:
         """Accepts a descriptor, runs it, waits until nothing under way needs it any more."""
@@ -186,37 +250,46 @@ class TileArray(wiring.Component):
         return places
 
     def _feed(
-        self, m: Module, command, places: dict, step: Value, begins: Value, window: Value,
-        complete: Value, first: Value, gives: Value,
-    ) -> None:  # fmt: skip
+        self, m: Module, command, places: dict, step: Value, begins: Value, changes: dict, mark
+    ) -> None:
         """Operands and their marks, TapFetch.LATENCY after a step."""
         shape, ahead = self.shape, TapFetch.LATENCY
         m.submodules.fetch = fetch = TapFetch(shape)
         m.d.comb += [
             fetch.command.eq(command),
             fetch.step.eq(step),
+            fetch.fresh.eq(changes["ifmap"].before),
             fetch.begins.eq(begins),
             *(getattr(fetch, name).eq(places[name]) for name in ("position", "row", "ring")),
             self.taps_en.eq(fetch.taps_en),
             self.taps_addr.eq(fetch.taps_addr),
             fetch.taps_data.eq(self.taps_data),
         ]
-        m.submodules.weights = weights = WeightMemory(shape)
-        word = delayed(m, places["weight"], ahead - WeightMemory.LATENCY, "word", data=True)
-        wiring.connect(m, wiring.flipped(self.weight_write), weights.write)
-        m.d.comb += weights.word.eq(word)
         largest = command.reduction == Reduction.MAX
-        works = delayed(m, step & (~window | complete), ahead, "works")
-        first, gives = (delayed(m, v, ahead, n) for v, n in ((first, "first"), (gives, "gives")))
-        psum = delayed(m, places["psum"], ahead, "psum", data=True)
+        m.submodules.weights = weights = WeightMemory(shape)
+        wiring.connect(m, wiring.flipped(self.weight_write), weights.write)
+        fresh = step & changes["weight"].before & ~command.ones & ~largest
+        early = ahead - WeightMemory.LATENCY
+        m.d.comb += [
+            weights.en.eq(delayed(m, fresh, early, "fresh_word")),
+            weights.word.eq(delayed(m, places["weight"], early, "word", data=True)),
+        ]
+        arrived = Signal.like(mark, name="arrived")
+        m.d.comb += arrived.eq(delayed(m, mark.as_value(), ahead, "mark"))
         m.submodules.array = array = MacArray(
             self.mac, shape.pe, psums=shape.psum_words, shared=False
         )
         m.d.comb += [
-            array.enable.eq(works & ~largest),
-            array.first.eq(first | window),
-            array.last.eq(gives),
-            array.slot.eq(psum),
+            array.enable.eq(arrived.works & ~largest),
+            array.first.eq(arrived.first),
+            array.last.eq(arrived.gives),
+            array.resumes.eq(arrived.resumes),
+            array.saves.eq(arrived.saves),
+            array.slot.eq(delayed(m, places["psum"], ahead, "psum", data=True)),
+            self.events.ifmaps.eq(sum(fetch.taps_en[bank] for bank in range(BANKS))),
+            self.events.weights.eq(weights.en),
+            self.events.psums_read.eq(array.psum_read),
+            self.events.psums_written.eq(array.psum_write),
         ]
         one = Mux(command.ones, 1, 0)
         stored = data.View(array.w.shape(), weights.data)
@@ -225,7 +298,7 @@ class TileArray(wiring.Component):
                 m.d.comb += array.x[pe][lane].eq(self._operand(command, fetch, pe, lane))
                 held = stored[pe][lane]
                 m.d.comb += array.w[pe][lane].eq(Mux(command.ones, one if lane == 0 else 0, held))
-        self._collect(m, fetch, array, works & largest, first, gives)
+        self._collect(m, fetch, array, arrived.works & largest, arrived.first, arrived.gives)
 
     def _operand(self, command, fetch: TapFetch, pe: int, lane: int) -> Value:
         """What a lane multiplies. Lanes that an operand does not use have weights of 0."""

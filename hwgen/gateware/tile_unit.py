@@ -15,7 +15,7 @@ from .feature_ports import read_port, write_port
 from .parameters import parameter_port
 from .result import ResultStage
 from .streams import connect
-from .tile_array import TileArray
+from .tile_array import EVENTS, TileArray
 from .weights import weight_port
 
 QUIET = 1 << 12
@@ -33,7 +33,7 @@ class TileUnit(wiring.Component):
     one can not be carried out: loops of no steps, rings that are none, or a number of results that
     its sums do not have; fault_layer (out): its layer. After a fault the unit is to be reset.
     load, store : clients of the feature memory. weight_write, parameter_write, table_write (in).
-    issue (out): the array is given work in this cycle.
+    issue (out): the array is given work in this cycle. begins, events (out): see TileArray.
 
     Latencies are those of TileArray and ResultStage.
     """
@@ -54,6 +54,8 @@ class TileUnit(wiring.Component):
                 "parameter_write": In(parameter_port(shape)),
                 "table_write": In(table_port(shape)),
                 "issue": Out(1),
+                "begins": Out(1),
+                "events": Out(EVENTS),
             }
         )
 
@@ -81,6 +83,8 @@ class TileUnit(wiring.Component):
             array.results_idle.eq(results.command.ready),
             self.finished.eq(results.finished | array.held),
             self.issue.eq(array.issue),
+            self.begins.eq(array.begins),
+            self.events.eq(array.events),
         ]
         self._guard(m)
         return m

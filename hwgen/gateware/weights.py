@@ -26,7 +26,8 @@ def weight_port(shape: EngineShape) -> wiring.Signature:
 class WeightMemory(wiring.Component):
     """Words of pe x simd weights, written a beat of external memory at a time.
 
-    Members: write (in), see weight_port; word (in), data (out).
+    Members: write (in), see weight_port; en (in): word (in) is read; data (out): it stays until
+    another word is read.
 
     Latency 2 cycles from word to data, initiation interval 1.
     """
@@ -40,6 +41,7 @@ class WeightMemory(wiring.Component):
         super().__init__(
             {
                 "write": In(weight_port(shape)),
+                "en": In(1),
                 "word": In(word),
                 "data": Out(8 * shape.weight_bytes),
             }
@@ -59,6 +61,7 @@ class WeightMemory(wiring.Component):
                 write.en.eq(self.write.en & (self.write.slice == n)),
                 write.addr.eq(self.write.word),
                 write.data.eq(self.write.data),
+                read.en.eq(self.en),
                 read.addr.eq(self.word),
             ]
             parts.append(read.data)

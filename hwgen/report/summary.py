@@ -83,7 +83,7 @@ def _units(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
 def _tiled(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
     """What only a tiled design has. A layer's cycles last from the end of the one before it."""
     plan, graph = package.tiled, package.graph
-    busy = verified.get("busy") or {}
+    busy, moved = verified.get("busy") or {}, verified.get("buffer_bytes") or {}
     ops = {node.name: node.op.op_name for node in graph.nodes}
     layers = []
     for row in plan.layers():
@@ -96,6 +96,7 @@ def _tiled(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
             "simd": plan.shape.simd,
             "interval_measured": cycles,
             "utilization": used,
+            "buffer_bytes_measured": moved.get(row["name"]),
         }
         layers.append(row | measured)
     traffic = sum(plan.traffic, Traffic())

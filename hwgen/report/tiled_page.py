@@ -10,7 +10,7 @@ from .drawing import number
 
 def tiled_sections(report: dict[str, Any]) -> list[str]:
     """Of a report (see ``summary``)."""
-    return [_engine(report), _layers(report), _traffic(report)]
+    return [_engine(report), _layers(report), _traffic(report), _buffers(report)]
 
 
 def _engine(report: dict[str, Any]) -> str:
@@ -96,4 +96,30 @@ def _traffic(report: dict[str, Any]) -> str:
     return (
         f"{text}<h2>Bytes at the bus, measured</h2><p>Whole beats, a frame.</p><table>"
         f"<tr><th>region</th><th>read</th><th>written</th></tr>{measured}</table>"
+    )
+
+
+def _buffers(report: dict[str, Any]) -> str:
+    """What passes between the buffers and the array, and what stays there meanwhile."""
+    kinds = ("ifmaps", "weights", "psums_read", "psums_written")
+    rows, totals, measured = "", dict.fromkeys(kinds, 0), []
+    for row in report["layers"]:
+        moved = row["buffer_bytes"]
+        cells = "".join(f"<td>{number(moved[kind])}</td>" for kind in kinds)
+        rows += (
+            f"<tr><td>{escape(row['name'])}</td><td class=text>{escape(row['stationary'])}</td>"
+            f"{cells}</tr>"
+        )
+        totals = {kind: totals[kind] + moved[kind] for kind in kinds}
+        measured.append(row["buffer_bytes_measured"] in (None, moved))
+    cells = "".join(f"<td>{number(totals[kind])}</td>" for kind in kinds)
+    said = ""
+    if any(row["buffer_bytes_measured"] for row in report["layers"]):
+        said = " The RTL counted the same." if all(measured) else " The RTL counted others."
+    return (
+        f"<h2>Bytes between buffers and array</h2><p>Predicted.{said} A buffer is read where a "
+        "step of the array takes something new.</p><table><tr><th>layer</th>"
+        "<th class=text>stays at the array</th><th>ifmaps read</th><th>weights read</th>"
+        "<th>psums read</th><th>psums written</th></tr>"
+        f"{rows}<tr class=all><td>all</td><td></td>{cells}</tr></table>"
     )

@@ -24,6 +24,8 @@ def test_inspect_explains_every_layer(capsys: pytest.CaptureFixture[str]) -> Non
         tile = layer["tile"]
         assert f"{tile['rows']}x{tile['columns']}x{tile['outputs']}" in shown
         assert str(layer["bytes"]["weights"] + layer["bytes"]["parameters"]) in shown
+        assert layer["stationary"] in shown
+        assert all(str(moved) in shown for moved in layer["buffer_bytes"].values())
     assert plan["interval_estimate"] >= plan["interval_bound"]
 
 
@@ -39,6 +41,7 @@ def test_refusals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (("--buffer-kib", 2), "--buffer-kib 2"),
         (("--mem-width", 65), "--mem-width 65"),
         (("--multipliers", 3), "smallest array"),
+        (("--order", "row"), "--order"),
         (("--buffer-kib", "many"), "many"),
     ):
         assert said in refused(capsys, *build, *options)

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import ErrorCode
+from hwgen.descriptors import ErrorCode, Op
+from hwgen.emit.tiled_files import ends, from_bytes, to_bytes
 from hwgen.errors import ToolError, UserError
 from hwgen.flow import tiled_sim
 from hwgen.flow.package_files import Package
-from hwgen.flow.tiled_sim import Memory
+from hwgen.flow.tiled_sim import Job, Memory
+from hwgen.ir import execute
+from hwgen.passes import legalize
+from hwgen.plan.tiled.buffers import traffic_of
+from hwgen.plan.tiled.orders import Order
+from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
 from tests.helpers.tiled import (
     MNIST,
     RESNET,
@@ -26,6 +33,7 @@ from tests.helpers.tiled import (
     tiled_package,
     traffic_is_as_planned,
 )
+from tests.helpers.tiled_layers import random_layers, square
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +69,63 @@ def test_outputs_are_golden_and_cycles_are_kept(built: dict[str, Package], name:
     assert report["layers"][0]["interval_measured"] == kept["busy"][plan.tasks[0].name]
     used = report["macs"] / (result.interval * report["multipliers"])
     assert report["utilization"] == pytest.approx(used, abs=1e-4)
+
+
+def predicted(plan: TiledPlan) -> dict[str, list[int]]:
+    """Words that each tile moves between buffers and array."""
+    computes = [d for d in plan.program.descriptors if d["op"] == Op.COMPUTE]
+    tiles = [asdict(traffic_of(d, plan.shape)) for d in computes]
+    return {name: [tile[name] for tile in tiles] for name in tiles[0]}
+
+
+@pytest.mark.parametrize("name", ["resnet", "mnist"])
+def test_words_between_buffers_and_array_are_the_predicted_ones(
+    built: dict[str, Package], name: str
+) -> None:
+    need_verilator()
+    package = built[name]
+    plan = package.tiled
+    job, golden = random_job(package.tiled, 2)
+    for memory in (Memory(), Memory(60, 0.4, gaps=3)):
+        run = tiled_sim.run(package, [job], memory, None, say).jobs[0]
+        assert np.array_equal(outputs(package.tiled, run), golden)
+        assert run.words == predicted(plan)
+        assert plan.task_words(run.words) == plan.buffer_traffic
+    assert hwgen.verify(package).equal
+    kept = package.result("verify")
+    assert kept is not None
+    for row in plan.layers():
+        assert kept["buffer_bytes"][row["name"]] == row["buffer_bytes"]
+
+
+def test_every_order_of_loops_is_golden_and_moves_what_is_predicted(
+    built: dict[str, Package],
+) -> None:
+    need_verilator()
+    package = built["resnet"]
+    shape = package.tiled.shape
+    graphs = [random_layers(seed) for seed in range(4)] + [square(8, 16), square(16, 8)]
+    jobs, golden = [], []
+    for n, graph in enumerate(map(legalize, graphs)):
+        x = graph.inputs[0]
+        values = np.random.default_rng(n).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
+        for order in (None, *Order):
+            plan = plan_tiled(graph, shape, 2, preferred=order)
+            assert order is None or order in {t.order for t in plan.placement.tilings}
+            jobs.append(Job(plan, to_bytes(values, ends(plan.work)[0])))
+            golden.append(execute(graph, {x.name: values})[graph.outputs[0]])
+    runs = tiled_sim.run(package, jobs, Memory(), None, say).jobs
+    for job, run, expected in zip(jobs, runs, golden, strict=True):
+        plan, graph = job.plan, job.plan.graph
+        result = graph.tensors[graph.outputs[0]]
+        stored = ends(plan.work)[1]
+        assert run.errors() == [ErrorCode.NONE]
+        assert np.array_equal(from_bytes(run.output, stored, result.type, result.shape), expected)
+        assert run.words == predicted(plan)
+        if graph.name == "square" and plan.preferred is Order.INPUT:
+            # The ifmap is one tile: each of its words is read once for each block of outputs.
+            words = 6 * 6 * graph.inputs[0].channels // shape.simd
+            assert run.words["ifmaps"] == [words] * len(run.words["ifmaps"])
 
 
 def test_slow_memory_takes_longer_and_gaps_change_nothing(built: dict[str, Package]) -> None:

@@ -39,7 +39,8 @@ def plans(options: dict[str, Any]) -> list[TiledPlan]:
     found: list[TiledPlan] = []
     for model, resident in product((MNIST, RESNET, ADDS), (1, 2, 3)):
         graph = hwgen.load(model)
-        plan = hwgen.plan(graph, arch="tiled", **(options | {"resident": resident}))
+        chosen: dict[str, Any] = options | {"resident": resident}
+        plan = hwgen.plan(graph, arch="tiled", **chosen)
         assert isinstance(plan, TiledPlan)
         found += [plan, plan.outside()] if resident == 2 else [plan]
     return found
@@ -71,7 +72,7 @@ def test_these_engines_tile_every_loop() -> None:
                         ("rows", s.size[0], t.rows),
                         ("columns", s.size[1], t.columns),
                         ("groups", s.groups, t.groups),
-                        ("taps", s.taps.words, int(np.prod(t.taps))),
+                        ("taps", s.taps_in(t.order).words, int(np.prod(t.taps))),
                     )
                     if part < whole
                 }

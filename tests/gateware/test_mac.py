@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -103,6 +104,31 @@ class Schedule:
         values = [sign << n for n in range(code.low, code.high + 1) for sign in (-1, 1)]
         return rng.choice([*values, 0] if code.zero else values)
 
+    def scatter(self, rng: Random, length: int, gaps: float) -> None:
+        """Sums that go on in any order: a slot again at once, or after 1, 2, 3, ... others."""
+        left = dict.fromkeys(range(self.psums), 0)
+        for _ in range(length):
+            while rng.random() < gaps:
+                self._step(rng, False, rng.random() < 0.5, True, rng.randrange(self.psums))
+            slot = rng.randrange(self.psums)
+            begins = not left[slot]
+            left[slot] = rng.randint(1, 6) if begins else left[slot]
+            left[slot] -= 1
+            self._step(rng, True, begins, not left[slot], slot)
+
+    def moves(self) -> list[tuple[bool, bool]]:
+        """Of each step: its sum comes from the psum memory, it goes there."""
+        enabled = [n for n, s in enumerate(self.steps) if s.enable]
+        before = dict(zip(enabled[1:], enabled, strict=False))
+        behind = dict(pairwise(enabled))
+        found = []
+        for n, s in enumerate(self.steps):
+            others = [
+                m is None or self.steps[m].slot != s.slot for m in (before.get(n), behind.get(n))
+            ]
+            found.append((not s.first and others[0], not s.last and others[1]))
+        return found
+
     def results(self) -> dict[int, list[int]]:
         """The step of each finished sum and its accumulators, pixel-major."""
         accs = [[0] * (self.pixels * self.pe) for _ in range(self.psums)]
@@ -124,7 +150,8 @@ def check(schedule: Schedule) -> None:
     p = schedule.p
     array = MacArray(p, schedule.pe, schedule.pixels, schedule.psums)
     assert p.latency == latency.mac(p.simd)
-    want = schedule.results()
+    want, moves = schedule.results(), schedule.moves()
+    read, written = [], []
 
     async def process(ctx: Any) -> None:
         for cycle in range(len(schedule.steps) + p.latency):
@@ -136,13 +163,23 @@ def check(schedule: Schedule) -> None:
                 ctx.set(array.first, s.first)
                 ctx.set(array.last, s.last)
                 ctx.set(array.slot, s.slot)
+                ctx.set(array.resumes, moves[cycle][0])
+                ctx.set(array.saves, moves[cycle][1])
             ctx.set(array.enable, cycle < len(schedule.steps) and schedule.steps[cycle].enable)
+            if ctx.get(array.psum_read):
+                read.append(cycle - p.psum_read_latency)
+            if ctx.get(array.psum_write):
+                written.append(cycle - p.psum_write_latency)
             await ctx.tick()
             of = cycle + 1 - p.latency
             assert ctx.get(array.done) == (of in want), f"done of step {of}"
             if of in want:
                 got = split(ctx.get(array.acc.as_value()), p.acc_shape, len(want[of]))
                 assert got == want[of], f"sum that ends at step {of}"
+        if schedule.psums > 1:
+            enabled = [(n, m) for n, m in enumerate(moves) if schedule.steps[n].enable]
+            assert read == [n for n, (resumes, _) in enabled if resumes]
+            assert written == [n for n, (_, saves) in enabled if saves]
 
     run(array, process)
 
@@ -210,6 +247,23 @@ def test_interleaved_partial_sums(psums: int, gaps: float) -> None:
     p = MacParameters(signed(8), signed(6), exact_accumulator(signed(8), signed(6), 15), 3)
     schedule = Schedule(p, 2, 1, psums)
     schedule.fill(rng, 8, gaps)
+    check(schedule)
+
+
+@pytest.mark.parametrize("psums", [2, 3, 4, 8])
+@pytest.mark.parametrize("gaps", [0.0, 0.3])
+def test_scattered_partial_sums(psums: int, gaps: float) -> None:
+    """The same psum again after any number of steps; none is moved that is in the accumulator."""
+    rng = Random(psums)
+    p = MacParameters(signed(8), signed(6), exact_accumulator(signed(8), signed(6), 18), 3)
+    schedule = Schedule(p, 2, 1, psums)
+    schedule.scatter(rng, 150, gaps)
+    slots = [s.slot for s in schedule.steps if s.enable]
+    distances = {
+        next((k for k in range(1, n + 1) if slots[n - k] == slot), 0)
+        for n, slot in enumerate(slots)
+    }
+    assert distances >= {1, 2, 3}
     check(schedule)
 
 

@@ -13,6 +13,8 @@ from hwgen.gateware.tile_unit import TileUnit
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.tiled.machine import Machine
+from hwgen.plan.tiled.orders import Order
+from tests.helpers.tiled_layers import random_layers
 from tests.plan.test_tiled import FIXTURES, as_bytes, program_of
 
 
@@ -89,9 +91,11 @@ class Driver:
         return np.frombuffer(data, np.uint8)
 
 
-def carried_out(graph: Graph, shape: EngineShape, resident: int = 2) -> set[str]:
+def carried_out(
+    graph: Graph, shape: EngineShape, resident: int = 2, order: Order | None = None
+) -> set[str]:
     """Carry out a network's program; returns what its tiles made use of."""
-    graph, work, _, program = program_of(graph, shape, resident)
+    graph, work, placement, program = program_of(graph, shape, resident, order=order)
     edge = graph.inputs[0]
     x = np.random.default_rng(1).integers(edge.range[0], edge.range[1] + 1, edge.shape)
     memory = program.memory.copy()
@@ -145,7 +149,7 @@ def carried_out(graph: Graph, shape: EngineShape, resident: int = 2) -> set[str]
     simulator.add_testbench(watch, background=True)
     simulator.run()
 
-    return used(machine.descriptors(program.start))
+    return used(machine.descriptors(program.start)) | {t.order.value for t in placement.tilings}
 
 
 def used(descriptors: list[dict[str, int]]) -> set[str]:
@@ -232,6 +236,18 @@ def test_a_ring_no_larger_than_the_ifmap() -> None:
         before = f"q{n}"
         nodes.append(Node(before, ops.Requantize.scaled(byte, shift=8), (f"conv{n}",)))
     carried_out(Graph("g", (Tensor("x", (4, 3, 8), byte),), tuple(nodes), ("q1",)), SMALL["4x4"])
+
+
+@pytest.mark.parametrize("order", [Order.WEIGHT, Order.INPUT])
+@pytest.mark.parametrize("seed", range(3))
+def test_orders_of_loops(seed: int, order: Order) -> None:
+    print(f"seed {seed}")
+    shape = (
+        EngineShape(4, 4, 8 << 10, 64, 128, 16, 32),
+        EngineShape(8, 4, 8 << 10, 32, 64, 8, 64),
+        EngineShape(4, 8, 8 << 10, 16, 128, 16, 32),
+    )[seed]
+    assert order.value in carried_out(random_layers(seed, most=6, wide=10), shape, order=order)
 
 
 def test_sums_are_kept_between_tiles() -> None:

@@ -16,6 +16,7 @@ from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
 from hwgen.passes.tail import without_softmax
 from hwgen.plan.tiled.machine import Machine, ProgramError, may
+from hwgen.plan.tiled.orders import Order
 from hwgen.plan.tiled.placement import Placement, place
 from hwgen.plan.tiled.program import Program, Writer
 from hwgen.plan.tiled.scoreboard import Scoreboard, Span
@@ -40,13 +41,13 @@ def planned(
 
 
 def program_of(
-    graph: Graph, shape: EngineShape, resident: int, keep: bool = True
+    graph: Graph, shape: EngineShape, resident: int, keep: bool = True, order: Order | None = None
 ) -> tuple[Graph, Work, Placement, Program]:
     if any(node.op.op_name == "softmax" for node in graph.nodes):
         graph = without_softmax(graph)
     graph = legalize(graph)
     work = work_of(graph)
-    placement = place(work, shape, resident, keep=keep)
+    placement = place(work, shape, resident, keep=keep, order=order)
     return graph, work, placement, Writer(work, placement, shape).program()
 
 
@@ -123,7 +124,7 @@ def test_small_buffers_tile_every_loop() -> None:
             ("rows", s.size[0], t.rows),
             ("columns", s.size[1], t.columns),
             ("groups", s.groups, t.groups),
-            ("taps", s.taps.words, int(np.prod(t.taps))),
+            ("taps", s.taps_in(t.order).words, int(np.prod(t.taps))),
         ):
             cut |= {name} if part < whole else set()
             uneven |= {name} if whole % part else set()

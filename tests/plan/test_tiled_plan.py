@@ -82,6 +82,7 @@ def test_as_much_as_the_default_engine_has_gives_it() -> None:
         ({"resident": 0}, None, "--resident 0"),
         ({"mem_width": 48}, None, "--mem-width 48"),
         ({"array": "4x4", "mem_width": 256}, None, "--mem-width 256.*at most 128"),
+        ({"order": "row"}, None, "--order row"),
         ({"buffer_kib": 1}, None, "--buffer-kib 1"),
         ({"buffer_kib": 1 << 20}, None, "--buffer-kib"),
     ],
@@ -89,6 +90,7 @@ def test_as_much_as_the_default_engine_has_gives_it() -> None:
 def test_wrong_options(options: dict, multipliers: int | None, said: str) -> None:
     with pytest.raises(UserError, match=said):
         TiledOptions(**options).engine(multipliers)
+        assert TiledOptions(**options).preferred
 
 
 def test_a_plan_file_gives_the_plan_again(plan: TiledPlan) -> None:
@@ -98,9 +100,23 @@ def test_a_plan_file_gives_the_plan_again(plan: TiledPlan) -> None:
     assert np.array_equal(again.program.memory, plan.program.memory)
 
 
+def test_a_plan_file_keeps_the_order_of_loops(plan: TiledPlan) -> None:
+    assert plan.to_json()["order"] == "auto"
+    asked = hwgen.plan(plan.graph, arch="tiled", array="8x8", order="input")
+    assert isinstance(asked, TiledPlan)
+    again = plan_from_json(plan.graph, json.loads(json.dumps(asked.to_json())))
+    assert isinstance(again, TiledPlan)
+    assert again.to_json() == asked.to_json()
+    assert "input" in {row["stationary"] for row in again.layers()}
+    # Files from before there was a choice.
+    older = {key: value for key, value in plan.to_json().items() if key != "order"}
+    assert plan_from_json(plan.graph, older).to_json() == plan.to_json()
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"arch": "systolic"}, {"schema": 0}, {"engine": {"pe": 5}}, {"engine": None}, {"resident": 0},
+    [{"arch": "systolic"}, {"schema": 0}, {"order": "row"}, {"order": 3},
+     {"engine": {"pe": 5}}, {"engine": None}, {"resident": 0},
      {"engine": asdict(EngineShape(tiles=2))},
      {"engine": asdict(EngineShape(4, 4)) | {"mem_width": 256}}],
 )  # fmt: skip

@@ -35,7 +35,7 @@ def test_what_is_known_before_a_simulation(package: Package) -> None:
     assert cycles["interval_measured"] is None and report["utilization"] is None
     assert report["memory_bits"] == plan.memory_bits <= 8 * (32 + 2) * 1024
     for layer in report["layers"]:
-        assert layer["interval_measured"] is None
+        assert layer["interval_measured"] is None and layer["buffer_bytes_measured"] is None
         assert {"name", "op", "pe", "simd", "interval_estimate", "utilization"} <= layer.keys()
     for kind, total in report["bytes_estimate"].items():
         assert total == sum(layer["bytes"][kind] for layer in report["layers"])
@@ -56,6 +56,8 @@ def test_after_a_simulation(package: Package, capsys: pytest.CaptureFixture[str]
         assert layer["interval_measured"] >= layer["interval_bound"]
         assert layer["utilization"] is None or layer["utilization"] <= 1
         assert layer["name"] in page
+        assert layer["buffer_bytes_measured"] == layer["buffer_bytes"]
+    assert "The RTL counted the same" in page
     assert "--mem-latency 20" in page
 
 

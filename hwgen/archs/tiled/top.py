@@ -63,6 +63,8 @@ class TiledTop(wiring.Component):
         ]  # fmt: skip
         observed = {
             "probe_issue": unit.issue,
+            "probe_begin": unit.begins,
+            "probe_buffers": unit.events.as_value(),
             "probe_tile": unit.finished,
             "probe_load": dma.loads.finished,
             "probe_store": dma.write.finished,
@@ -70,6 +72,6 @@ class TiledTop(wiring.Component):
             "probe_done": dma.done,
         }
         for name, value in observed.items():
-            probe = Signal(name=name)
+            probe = Signal(len(value), name=name)
             m.d.comb += probe.eq(value)
         return m

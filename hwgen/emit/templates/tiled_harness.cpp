@@ -18,10 +18,11 @@
 // reset in cycle AT, which ends the run; start, START is written then.
 //
 // STATS is JSON. For each job: cycles and beats of each run as the registers say, the cycles in
-// which tiles, loads and stores were finished in its first one, and the bytes read and written in
-// each region. Reads answer N cycles after their address, a beat every 1/R cycles, writes likewise;
-// --gaps makes both sides random. --dump keeps the memory after the last run. Exit codes: 1 for
-// wrong files and outputs that differ, 3 where the engine hangs or breaks AXI.
+// which tiles, loads and stores were finished in its first one, the words that each of its tiles
+// moved between buffers and array, and the bytes read and written in each region. Reads answer N
+// cycles after their address, a beat every 1/R cycles, writes likewise; --gaps makes both sides
+// random. --dump keeps the memory after the last run. Exit codes: 1 for wrong files and outputs that
+// differ, 3 where the engine hangs or breaks AXI.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -124,9 +125,31 @@ struct Job {
     }
 };
 
-// When things were finished in a run.
-struct Times {
+// When things were finished in a run, and the words that its tiles moved.
+struct Seen {
+    struct Words {
+        std::vector<uint64_t> of_tiles;
+        size_t tile = 0;
+    };
     std::vector<uint64_t> tiles, loads, stores;
+    std::vector<uint64_t> begun;  // when the steps of each tile began
+    std::vector<Words> words = std::vector<Words>(std::size(MOVES));
+
+    // Words move a fixed time after their step, when the next tile may have begun.
+    void count(uint64_t now, bool begins, uint64_t buffers) {
+        for (size_t n = 0; n < std::size(MOVES); n++) {
+            const Move& move = MOVES[n];
+            Words& moving = words[n];
+            while (moving.tile < begun.size() && begun[moving.tile] + move.delay < now) {
+                moving.tile++;
+                moving.of_tiles.push_back(0);
+            }
+            const uint64_t moved = buffers >> move.low & ((1u << move.bits) - 1);
+            if (moved && !moving.tile) fail("words move before there is a tile", 3);
+            if (moved) moving.of_tiles.back() += moved;
+        }
+        if (begins) begun.push_back(now);
+    }
 };
 
 class Bench {
@@ -164,14 +187,14 @@ class Bench {
         memory.begin();
     }
 
-    // times: where to keep when things were finished; may be none.
-    Run run(const Job& job, Times* times) {
+    // seen: where to keep what happens in it; may be none.
+    Run run(const Job& job, Seen* seen) {
         write(MEM_BASE, BASE);
         write(MEM_LIMIT, static_cast<uint32_t>(memory.data.size()));
         write(WRITE_FROM, job.word("writable"));
         write(PROGRAM, job.word("program"));
         write(PROGRAM_END, job.word("program_end"));
-        kept = times;
+        kept = seen;
         memory.begin();
         memory.faults = job.faults;
         started = now;
@@ -190,7 +213,7 @@ class Bench {
     bool tracing = false;
 #endif
     uint64_t now = 0, halves = 0, started = 0;
-    Times* kept = nullptr;
+    Seen* kept = nullptr;
 
     // Cycles that no run of a job takes. That something moves does not say that it comes to its
     // end. Expected are those of the engine, and as if memory had a beat at a time.
@@ -229,6 +252,7 @@ class Bench {
         half(0);
         memory.take();
         if (top.probe_start) started = now;
+        if (kept) kept->count(now - started, top.probe_begin, top.probe_buffers);
         if (kept && top.probe_tile) kept->tiles.push_back(now - started);
         if (kept && top.probe_load) kept->loads.push_back(now - started);
         if (kept && top.probe_store) kept->stores.push_back(now - started);
@@ -284,7 +308,7 @@ void print_list(std::FILE* file, const char* name, const Values& values, Get get
     std::fprintf(file, "]");
 }
 
-void print_job(std::FILE* file, const std::vector<Run>& runs, const Times& times,
+void print_job(std::FILE* file, const std::vector<Run>& runs, const Seen& seen,
                const Traffic& traffic) {
     std::fprintf(file, "{");
     for (auto [name, member] : {std::pair{"cycles", &Run::cycles}, {"status", &Run::status},
@@ -295,12 +319,19 @@ void print_job(std::FILE* file, const std::vector<Run>& runs, const Times& times
     }
     const char* separator = "";
     for (auto [name, values] :
-         {std::pair{"tiles", &times.tiles}, {"loads", &times.loads}, {"stores", &times.stores},
+         {std::pair{"tiles", &seen.tiles}, {"loads", &seen.loads}, {"stores", &seen.stores},
           {"read_bytes", &traffic.read}, {"written_bytes", &traffic.written}}) {
         std::fprintf(file, "%s", separator);
         print_list(file, name, *values, [](uint64_t value) { return value; });
         separator = ", ";
     }
+    std::fprintf(file, ", \"words\": {");
+    for (size_t n = 0; n < std::size(MOVES); n++) {
+        if (n) std::fprintf(file, ", ");
+        print_list(file, MOVES[n].name, seen.words[n].of_tiles,
+                   [](uint64_t value) { return value; });
+    }
+    std::fprintf(file, "}");
     std::fprintf(file, "}");
 }
 
@@ -332,7 +363,7 @@ bool run_job(Bench& bench, const Job& job, std::FILE* stats) {
     if (to + size > image.size() || from + result > image.size()) fail("outside the memory");
     std::vector<uint8_t> outputs;
     std::vector<Run> runs;
-    Times times;
+    Seen seen;
     bench.memory.traffic = Traffic(job.regions);
     bench.memory.writable = job.number("writable");
     for (uint64_t frame = 0; frame < frames; frame++) {
@@ -340,12 +371,12 @@ bool run_job(Bench& bench, const Job& job, std::FILE* stats) {
         memory = image;
         std::copy_n(inputs.begin() + static_cast<std::ptrdiff_t>(frame * size), size,
                     memory.begin() + static_cast<std::ptrdiff_t>(to));
-        runs.push_back(bench.run(job, frame ? nullptr : &times));
+        runs.push_back(bench.run(job, frame ? nullptr : &seen));
         const auto begin = memory.begin() + static_cast<std::ptrdiff_t>(from);
         outputs.insert(outputs.end(), begin, begin + static_cast<std::ptrdiff_t>(result));
     }
     if (job.has("outputs")) write_all(job.text("outputs"), outputs);
-    print_job(stats, runs, times, bench.memory.traffic);
+    print_job(stats, runs, seen, bench.memory.traffic);
     return as_expected(job, runs, outputs);
 }
 

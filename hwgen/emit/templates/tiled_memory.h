@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "Vprobe.h"
-#include "design.h"  // BUS_BYTES
+#include "design.h"  // BUS_BYTES, MOVES
 
 constexpr uint32_t BASE = 0x40000000;  // address of its first byte
 

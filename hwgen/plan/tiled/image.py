@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from ...descriptors import RECORD, EngineShape, Operand
-from .loops import WINDOW_TAPS, Range, Taps, beats, taps_of
+from .loops import WINDOW_TAPS, Range, Taps, beats
 from .requant import Requant
-from .tasks import Stored, Tables, Task
+from .tasks import Tables, Task
 
 
-def weight_words(task: Task, x: Stored, shape: EngineShape) -> np.ndarray:
+def weight_words(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
     """All words of a task: (groups, kernel rows, kernel columns, chunks, pe, simd) int8."""
     assert task.weights is not None
-    taps = taps_of(task, x, shape)
     lanes = _lanes(task, taps, shape)  # (rows, columns, chunks, simd, outputs)
     groups = beats(task.outputs, shape.pe)
     full = np.zeros((*lanes.shape[:-1], groups * shape.pe), np.int8)

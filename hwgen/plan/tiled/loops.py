@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ...descriptors import LEVELS, OUTPUT_LEVELS, EngineShape, Loop, Operand, Reduction
+from ...descriptors import (
+    LEVELS,
+    OUTPUT_LEVELS,
+    SKIPPING,
+    EngineShape,
+    Loop,
+    Operand,
+    Reduction,
+)
+from .orders import Order, margins, scatters
 from .tasks import Stored, Task
 
 Range = tuple[int, int]
@@ -36,15 +45,18 @@ class Taps:
         return self.counts[0] * self.counts[1] * self.counts[2]
 
 
-def taps_of(task: Task, x: Stored, shape: EngineShape) -> Taps:
-    """How a task's taps are folded on the array."""
+def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> Taps:
+    """How a task's taps are folded on the array.
+
+    ``apart`` : words of weights are those of one column of the kernel, always.
+    """
     rows, columns = task.kernel
     if task.operand is Operand.WINDOW:
         return Taps((1, 1, 1), 0)
     across = task.dilation[1] * x.shape[2]
     if task.operand is Operand.OWN:
         return Taps((rows, columns, 1), across)
-    if task.dilation[1] == 1 or columns == 1:
+    if columns == 1 or (task.dilation[1] == 1 and not apart):
         return Taps((rows, 1, beats(columns * x.shape[2], shape.simd)), 0)
     return Taps((rows, columns, beats(x.shape[2], shape.simd)), across)
 
@@ -92,7 +104,7 @@ class Tile:
     """A part of a task: output rows and columns, groups of output channels, taps.
 
     taps : ranges of kernel rows, kernel columns and chunks. keep, hold : sums begin with those of
-    the tile before, and are left to the one behind.
+    the tile before, and are left to the one behind. order : of the loops.
     """
 
     rows: Range
@@ -101,6 +113,7 @@ class Tile:
     taps: tuple[Range, Range, Range]
     keep: bool = False
     hold: bool = False
+    order: Order = Order.OUTPUT
 
 
 def compute(
@@ -120,7 +133,8 @@ def compute(
     stride, ((top, _), (left, _)) = task.stride, task.pads
     rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
     (ky, _), (kx, _), (chunk, _) = tile.taps
-    taps = taps_of(task, x, shape)
+    scattered = scatters(tile.order, y.shape[:2])
+    taps = taps_of(task, x, shape, scattered)
     first_row, first_column = (
         out[0] // times for out, times in zip((tile.rows, tile.columns), task.repeat, strict=True)
     )
@@ -146,7 +160,7 @@ def compute(
     }
     if task.operand is Operand.OWN or task.operand is Operand.WINDOW:
         position += tile.groups[0] * shape.pe - of_x.channels[0]
-    loops = _loops(task, taps, tile, shape, channels)
+    loops = _loops(task, taps, tile, shape, channels, scattered)
     if task.operand is Operand.WINDOW:
         before = max(0, -column)
         position += before * channels
@@ -164,6 +178,10 @@ def compute(
     if not tile.hold:
         values |= _results(task, tile, shape, y, of_y, second, of_second, groups, rows, columns)
         values["parameter"] = places["parameters"]
+    if scattered:
+        # Above and left of the tile's first outputs sums are finished too: they miss taps.
+        for n, steps in zip(SKIPPING, reversed(margins(task)), strict=True):
+            values[f"loop{n}_skip"] = steps
     return values
 
 
@@ -178,21 +196,30 @@ class _Loop:
     second: int = 0
 
 
-def _loops(task: Task, taps: Taps, tile: Tile, shape: EngineShape, channels: int) -> list[_Loop]:
-    """Innermost first: taps, then pixels and groups in the order of the results.
+def _loops(
+    task: Task, taps: Taps, tile: Tile, shape: EngineShape, channels: int, scattered: bool
+) -> list[_Loop]:
+    """Innermost first.
 
-    Groups are the outermost, so that their parameters are seldom changed.
+    Groups are outside of pixels, so that their parameters are seldom changed, unless an ifmap word
+    stays for all of them.
     """
     rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
     counts = [b - a for a, b in tile.taps]
     words = counts[0] * counts[1] * counts[2]
-    sums = tile.keep or tile.hold
+    if scattered:
+        down, across = margins(task)
+        rows, columns = rows + down, columns + across
+    shared, held = task.operand is Operand.SHARED, tile.keep or tile.hold
+    # Where a sum is finished before the next one begins, it needs no place.
+    many = held or (tile.order is not Order.OUTPUT and words > 1)
+    apart = held or tile.order is Order.INPUT
     group = _Loop(
-        Loop.GROUP, groups, weight=words, psum=rows * columns if sums else 0,
-        position=0 if task.operand is Operand.SHARED else shape.pe,
+        Loop.GROUP, groups, weight=words, psum=rows * columns if many and apart else 0,
+        position=0 if shared else shape.pe,
     )  # fmt: skip
-    across = _Loop(Loop.PIXEL, columns, position=task.stride[1] * channels, psum=int(sums))
-    down = _Loop(Loop.PIXEL, rows, row=task.stride[0], psum=columns if sums else 0)
+    across = _Loop(Loop.PIXEL, columns, position=task.stride[1] * channels, psum=int(many))
+    down = _Loop(Loop.PIXEL, rows, row=task.stride[0], psum=columns if many else 0)
     if task.operand is Operand.WINDOW:
         return [across, down, group]
     if task.repeat != (1, 1):
@@ -200,11 +227,22 @@ def _loops(task: Task, taps: Taps, tile: Tile, shape: EngineShape, channels: int
         across = replace(across, count=columns // task.repeat[1])
         down = replace(down, count=rows // task.repeat[0])
         return [again_across, across, again_down, down, group]
+    chunk = _Loop(Loop.TAP, counts[2], position=shape.simd, weight=1)
+    if scattered:
+        # The ifmap pixel stays where it is: a tap further on is a pixel of the ofmap back.
+        steps = (columns * task.dilation[0], task.dilation[1])
+        tap_row = _Loop(Loop.TAP, counts[0], weight=counts[1] * counts[2], psum=-steps[0])
+        tap_column = _Loop(Loop.TAP, counts[1], weight=counts[2], psum=-steps[1])
+        return [tap_column, tap_row, group, across, down, chunk]
     inner = [
-        _Loop(Loop.TAP, counts[2], position=shape.simd, weight=1),
+        chunk,
         _Loop(Loop.TAP, counts[1], position=taps.across, weight=counts[2]),
         _Loop(Loop.TAP, counts[0], row=task.dilation[0], weight=counts[1] * counts[2]),
     ]
+    if tile.order is Order.WEIGHT:
+        return [across, down, *inner, group]
+    if tile.order is Order.INPUT:
+        return [group, across, down, *inner]
     return [*inner, across, down, group]
 
 
@@ -233,7 +271,7 @@ def _results(
     group = _Loop(Loop.GROUP, groups, position=shape.pe * size, second=shape.pe if other else 0)
     across = _Loop(Loop.PIXEL, columns, position=pixel, second=other)
     down = _Loop(Loop.PIXEL, rows, row=1)
-    order = [across, down, group]
+    order = [group, across, down] if tile.order is Order.INPUT else [across, down, group]
     values |= _fields("out", order, OUTPUT_LEVELS, ("position", "row", "second"))
     for n, loop in enumerate(order):
         values[f"out{n}_group"] = int(loop.kind is Loop.GROUP)

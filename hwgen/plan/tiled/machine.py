@@ -20,6 +20,7 @@ from ...descriptors import (
     OUTPUT_LEVELS,
     RECORD,
     RECORDS,
+    SKIPPING,
     SLOT,
     TABLE_WORDS,
     EngineShape,
@@ -151,14 +152,14 @@ class Machine:
 
     def compute(self, d: Values) -> None:
         """One tile of a layer."""
-        steps = _Steps.of(d)
+        steps = _Steps.of(d, self.shape.psum_words)
         if d["operand"] == Operand.WINDOW:
             steps = steps.windows(d)
         sums = np.zeros((steps.count, self.shape.pe), np.int64)
         if d["reduction"] == Reduction.MAX:
             sums[:] = -(1 << 31)
-        if d["keep"]:
-            sums[steps.sum] = self.psums[steps.psum]
+        goes_on = ~steps.begins[steps.sum]
+        sums[steps.sum[goes_on]] = self.psums[steps.psum[goes_on]]
         for start in range(0, len(steps.position), STEPS):
             part = slice(start, start + STEPS)
             x = self._taps(d, steps.row[part], steps.position[part])
@@ -253,7 +254,8 @@ class Machine:
 class _Steps:
     """Steps of a tile in order: what each reads, and which sum it belongs to.
 
-    finished : the sums, as they are finished.
+    begins : of each sum, whether it does here; else it goes on from the psum memory. finished : the
+    sums that give results, as they are finished.
     """
 
     row: Bytes
@@ -261,11 +263,16 @@ class _Steps:
     weight: Bytes
     psum: Bytes
     sum: Bytes
-    count: int
+    begins: Bytes
     finished: Bytes
 
+    @property
+    def count(self) -> int:
+        """Of the sums."""
+        return len(self.begins)
+
     @classmethod
-    def of(cls, d: Values) -> _Steps:
+    def of(cls, d: Values, psum_words: int) -> _Steps:
         counts = [d[f"loop{n}_count"] for n in range(LEVELS)]
         if min(counts) < 1:
             raise ProgramError("a loop of no steps")
@@ -273,19 +280,18 @@ class _Steps:
         places = {}
         for what in ("position", "row", "weight", "psum"):
             places[what] = np.tensordot(_strides(d, "loop", what, counts), index, 1)
-        kinds = [Loop(d[f"loop{n}_kind"]) for n in range(LEVELS)]
-        number, last = np.zeros(index.shape[1], np.int64), np.ones(index.shape[1], bool)
-        total = 1
-        for n, kind in enumerate(kinds):
-            if kind is Loop.TAP:
+        first, last = np.full((2, index.shape[1]), [[not d["keep"]], [True]])
+        for n in range(LEVELS):
+            if Loop(d[f"loop{n}_kind"]) is Loop.TAP:
+                first &= index[n] == 0
                 last &= index[n] == counts[n] - 1
-            else:
-                number += total * index[n]
-                total *= counts[n]
+        for n in SKIPPING:
+            last &= index[n] >= d[f"loop{n}_skip"]
+        psum = (places["psum"] + d["psum"]) % psum_words
+        number, begins = _sums(psum, first)
         return cls(
             places["row"] + d["x_row"], places["position"] + d["x_position"],
-            places["weight"] + d["weight"], places["psum"] + d["psum"], number, total,
-            number[last],
+            places["weight"] + d["weight"], psum, number, begins, number[last],
         )  # fmt: skip
 
     def windows(self, d: Values) -> _Steps:
@@ -301,9 +307,22 @@ class _Steps:
         # What is left of the row's first column is padding, whatever lies there.
         position = np.where(column[done][:, None] >= back, position, -(1 << 20))
         number = np.arange(len(row))
-        return _Steps(
-            row, position, self.weight[done], self.psum[done], number, len(number), number
-        )
+        begins = np.ones(len(row), bool)
+        return _Steps(row, position, self.weight[done], self.psum[done], number, begins, number)
+
+
+def _sums(psum: Bytes, first: Bytes) -> tuple[Bytes, Bytes]:
+    """Which sum each step belongs to, and which sums begin with their first step.
+
+    A sum is the steps of one psum from one that is ``first`` to before the next that is.
+    """
+    order = np.argsort(psum, kind="stable")
+    other = np.ones(len(psum), bool)
+    other[1:] = psum[order][1:] != psum[order][:-1]
+    starts = other | first[order]
+    number = np.empty(len(psum), np.int64)
+    number[order] = np.cumsum(starts) - 1
+    return number, first[order][starts]
 
 
 def may(d: Values, finished: dict[Op, int]) -> bool:

@@ -8,9 +8,12 @@ from typing import Any
 
 from ...descriptors import BANKS, MAX_FEATURE_BYTES, EngineShape
 from ...errors import UserError
+from .orders import Order
 
 DEFAULT_ARRAY = (16, 16)
 DEFAULT_RESIDENT = 2
+AUTO = "auto"
+ORDERS = (AUTO, *(order.value for order in Order))
 _SMALLEST, _LARGEST = 4, 64
 """Of PE and SIMD."""
 _MOST_RESIDENT = 8
@@ -26,7 +29,8 @@ class TiledOptions:
     """Options of the command line under the same names; None: not given.
 
     array : PExSIMD. tiles : engines side by side. resident : tiles held in each buffer.
-    buffer_kib : of all buffers together. mem_width : bits of the external memory's port.
+    buffer_kib : of all buffers together. mem_width : bits of the external memory's port. order :
+    of the loops of tiles, AUTO or one of plan.tiled.orders.Order.
     """
 
     array: str | None = None
@@ -34,6 +38,7 @@ class TiledOptions:
     resident: int | None = None
     buffer_kib: int | None = None
     mem_width: int | None = None
+    order: str | None = None
 
     @property
     def given(self) -> dict[str, Any]:
@@ -61,6 +66,15 @@ class TiledOptions:
         if self.buffer_kib is None:
             return default_engine(pe, simd, width), resident
         return engine_with(pe, simd, width, self.buffer_kib), resident
+
+    @property
+    def preferred(self) -> Order | None:
+        """The order of loops that was asked for; None: the best one. Raises UserError."""
+        if self.order in (None, AUTO):
+            return None
+        if self.order not in ORDERS:
+            raise UserError(f"--order {self.order}: give one of {', '.join(ORDERS)}")
+        return Order(self.order)
 
     def _array(self, multipliers: int | None) -> tuple[int, int]:
         if self.array is not None and multipliers is not None:

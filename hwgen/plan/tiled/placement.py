@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ...descriptors import BANKS, COMPUTE, EngineShape, Operand
 from .loops import suits_window
+from .orders import Order
 from .tasks import Stored, Task, Work
 from .tiling import Situation, Tiling, choose, refuse
 
@@ -53,14 +54,16 @@ def place(
     resident: int,
     progress: Progress | None = None,
     keep: bool = True,
+    order: Order | None = None,
 ) -> Placement:
     """The placement: tensors stay on chip one after the other, as long as that saves time.
 
-    Without ``keep`` none stays but where it must: every tensor can then be seen outside.
+    Without ``keep`` none stays but where it must: every tensor can then be seen outside. order : of
+    the tiles' loops, for all tasks that can have it; None: the best one for each.
     Raises UserError where a task does not fit at all.
     """
     say = progress or (lambda text: None)
-    search = _Search(work, shape, resident)
+    search = _Search(work, shape, resident, order)
     needed = frozenset(
         task.y for task in work.tasks if task.outputs != work.stored[task.y].shape[2]
     )
@@ -89,8 +92,8 @@ def _cycles(placement: Placement) -> float:
 
 
 class _Search:
-    def __init__(self, work: Work, shape: EngineShape, resident: int) -> None:
-        self.work, self.shape, self.resident = work, shape, resident
+    def __init__(self, work: Work, shape: EngineShape, resident: int, order: Order | None) -> None:
+        self.work, self.shape, self.resident, self.order = work, shape, resident, order
         self.error = AssertionError("nothing was tried")
         self._chosen: dict[tuple, tuple[Situation, Tiling] | None] = {}
         self._lives = {}
@@ -150,7 +153,7 @@ class _Search:
         return Situation(
             task, self.shape, stored[task.x], stored[task.y],
             None if second is None else stored[second], task.x in stays, task.y in stays,
-            second is None or second in stays, self.resident,
+            second is None or second in stays, self.resident, order=self.order,
         )  # fmt: skip
 
     def _choose(self, n: int, s: Situation, room: int) -> tuple[Situation, Tiling] | None:

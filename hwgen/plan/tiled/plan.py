@@ -14,17 +14,17 @@ import numpy as np
 from ...descriptors import LEVELS, TABLE_WORDS, EngineShape, Op, Target
 from ...errors import UserError
 from ...ir import Graph
+from .buffers import BufferTraffic, traffic_of
 from .cycles import Memory, times
-from .options import buffer_bytes
+from .cycles.pipeline import TABLE_PARTS
+from .options import AUTO, buffer_bytes
+from .orders import Order
 from .placement import Placement, place
 from .program import Program, Writer
 from .tasks import Task, Work, work_of
 from .tiling import Tiling, tiles
 
 SCHEMA = 1
-TABLE_PARTS = 4
-"""Cycles that results with tables take a word: a quarter of the lanes has a second requantizer."""
-
 Progress = Callable[[str], None]
 
 
@@ -58,7 +58,7 @@ class TiledPlan:
     """A network on an engine.
 
     resident : tiles held in each buffer. keep : False: every tensor goes to external memory, where
-    it can be seen.
+    it can be seen. preferred : order of the tiles' loops where a task can have it; None: the best.
     """
 
     graph: Graph
@@ -67,6 +67,7 @@ class TiledPlan:
     work: Work
     placement: Placement
     keep: bool = True
+    preferred: Order | None = None
 
     @cached_property
     def program(self) -> Program:
@@ -75,7 +76,7 @@ class TiledPlan:
 
     def outside(self) -> TiledPlan:
         """The same network on the same engine, with every tensor in external memory."""
-        return _planned(self.graph, self.shape, self.resident, keep=False)
+        return _planned(self.graph, self.shape, self.resident, keep=False, preferred=self.preferred)
 
     @property
     def tasks(self) -> list[Task]:
@@ -127,6 +128,23 @@ class TiledPlan:
                 kind = kinds[Target(d["target"])] if loads else "ofmaps"
                 moved = self._beats(d) * self.shape.bus_bytes if loads else d["rows"] * d["bytes"]
                 found[d["layer"]] += Traffic(**{kind: moved})
+        return tuple(found)
+
+    @cached_property
+    def buffer_traffic(self) -> tuple[BufferTraffic, ...]:
+        """Words between the buffers and the array, of each task: what the hardware counts."""
+        found = [BufferTraffic() for _ in self.tasks]
+        for d in self.program.descriptors:
+            if d["op"] == Op.COMPUTE:
+                found[d["layer"]] += traffic_of(d, self.shape)
+        return tuple(found)
+
+    def task_words(self, words: dict[str, list[int]]) -> tuple[BufferTraffic, ...]:
+        """The same, from the words that all tiles of a run moved, in their order."""
+        computes = [d["layer"] for d in self.program.descriptors if d["op"] == Op.COMPUTE]
+        found = [BufferTraffic() for _ in self.tasks]
+        for n, layer in enumerate(computes):
+            found[layer] += BufferTraffic(**{name: counts[n] for name, counts in words.items()})
         return tuple(found)
 
     def estimate(self, memory: Memory | None = None) -> Estimate:
@@ -193,7 +211,9 @@ class TiledPlan:
                     },
                     "tiles": sum(1 for _ in tiles(s, t)),
                     "order": order(t),
+                    "stationary": t.order.value,
                     "bytes": asdict(self.traffic[n]),
+                    "buffer_bytes": self.buffer_traffic[n].bytes(self.shape),
                     "interval_bound": self.steps[n],
                     "interval_estimate": estimate.tasks[n],
                 }
@@ -207,6 +227,7 @@ class TiledPlan:
             "arch": "tiled",
             "engine": asdict(self.shape),
             "resident": self.resident,
+            "order": AUTO if self.preferred is None else self.preferred.value,
             "stays": sorted(self.placement.stays),
             "layers": self.layers(),
         }
@@ -218,10 +239,14 @@ def order(tiling: Tiling) -> str:
 
 
 def plan_tiled(
-    graph: Graph, shape: EngineShape, resident: int, progress: Progress | None = None
+    graph: Graph,
+    shape: EngineShape,
+    resident: int,
+    progress: Progress | None = None,
+    preferred: Order | None = None,
 ) -> TiledPlan:
     """Plan a legal graph on an engine. Raises UserError for what it can not carry out."""
-    return _planned(graph, shape, resident, progress)
+    return _planned(graph, shape, resident, progress, preferred=preferred)
 
 
 def _planned(
@@ -230,10 +255,11 @@ def _planned(
     resident: int,
     progress: Progress | None = None,
     keep: bool = True,
+    preferred: Order | None = None,
 ) -> TiledPlan:
     work = work_of(graph)
-    placement = place(work, shape, resident, progress, keep)
-    return TiledPlan(graph, shape, resident, work, placement, keep)
+    placement = place(work, shape, resident, progress, keep, preferred)
+    return TiledPlan(graph, shape, resident, work, placement, keep, preferred)
 
 
 def tiled_from_json(
@@ -247,8 +273,10 @@ def tiled_from_json(
         shape = EngineShape(**{k: int(v) for k, v in choices["engine"].items()})
         if not isinstance(resident, int) or resident < 1:
             raise ValueError(f"resident {resident!r}")
+        asked = choices.get("order", AUTO)
+        preferred = None if asked == AUTO else Order(asked)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"the plan's engine is not usable ({error})") from None
     if shape.tiles != 1:
         raise UserError(f"the plan has {shape.tiles} engines: one engine for now")
-    return plan_tiled(graph, shape, resident, progress)
+    return plan_tiled(graph, shape, resident, progress, preferred)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...descriptors import BANKS, COMPUTE, TABLE_WORDS, TRANSFER, EngineShape, Op, Target
 from . import image
-from .loops import Range, Tile, Values, View, beats, compute, taps_of
+from .loops import Range, Tile, Values, View, beats, compute
 from .placement import Placement
 from .scoreboard import Scoreboard, Span
 from .tasks import Stored, Work
@@ -156,16 +156,18 @@ class _TaskSteps:
     ) -> None:
         self.writer, self.number, self.s, self.tiling = writer, number, situation, tiling
         self.first_step = first_step
-        self.taps = taps_of(situation.task, situation.x, situation.shape)
+        self.taps = situation.taps_in(tiling.order)
         self._blocks: dict[tuple[Range, tuple], tuple[int, int]] = {}
         task, shape = situation.task, situation.shape
         if task.weights is not None:
-            self._words = image.weight_words(task, situation.x, shape)
+            self._words = image.weight_words(task, self.taps, shape)
         self._parameters = image.parameter_words(task.requant, task.outputs, shape)
         # Blocks that are used again for the next tile of pixels stay where that is possible.
         whole = tiling.taps == self.taps.counts
         all_groups = tiling.groups == situation.groups
-        self._weights_stay = weights_stay(situation, whole, all_groups, tiling.weights_outer)
+        self._weights_stay = weights_stay(
+            situation, situation.groups * self.taps.words, whole, all_groups, tiling.weights_outer
+        )
         self._parameters_stay = parameters_stay(situation, all_groups, tiling.weights_outer)
         self._parameter_place: dict[Range, int] = {}
         # Ring positions are taken one after the other, whatever strip or pass rows belong to.

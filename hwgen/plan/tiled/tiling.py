@@ -10,6 +10,15 @@ import numpy as np
 from ...descriptors import BANKS, COMPUTE, TRANSFER, EngineShape, Operand
 from ...errors import UserError
 from .loops import Range, Taps, Tile, beats, taps_of
+from .orders import (
+    Candidates,
+    Order,
+    bytes_needed,
+    cycles_needed,
+    psums_needed,
+    scatters,
+    suits,
+)
 from .tasks import Stored, Task
 
 OVERHEAD = 12
@@ -29,7 +38,8 @@ class Situation:
     """What a tiling is chosen for: a task, its tensors, and which of them stay on chip.
 
     resident : tiles held in each buffer: with 2, one is filled while the other is used. pieces :
-    tiles hold a part of the ifmap's rows or channels, not all of what their windows span.
+    tiles hold a part of the ifmap's rows or channels, not all of what their windows span. order :
+    of loops to take, where the task can have it; None: the best one.
     """
 
     task: Task
@@ -42,11 +52,11 @@ class Situation:
     second_stays: bool
     resident: int = 2
     pieces: bool = False
+    order: Order | None = None
 
-    @property
-    def taps(self) -> Taps:
+    def taps_in(self, order: Order) -> Taps:
         """How the taps are folded."""
-        return taps_of(self.task, self.x, self.shape)
+        return taps_of(self.task, self.x, self.shape, scatters(order, self.size))
 
     @property
     def groups(self) -> int:
@@ -114,7 +124,8 @@ class Tiling:
 
     weights_outer : all pixels for one block of weights, then the next block; else all blocks for
     one tile of pixels. x_ring, y_rows : rows of the ifmap's ring, and of a tile's ofmap buffer, a
-    multiple of the banks. feature_bytes : of a bank that the task's own buffers take.
+    multiple of the banks. feature_bytes : of a bank that the task's own buffers take. order :
+    of the loops of a tile. buffer_bytes : between buffers and array, about.
     """
 
     rows: int
@@ -130,23 +141,32 @@ class Tiling:
     second_bytes: int
     cycles: float
     read_bytes: float
+    order: Order
+    buffer_bytes: float
 
     @property
     def feature_bytes(self) -> int:
         """Bytes of a bank."""
         return self.x_bytes + self.y_bytes + self.second_bytes
 
+    @property
+    def costs(self) -> tuple[float, float, float, int]:
+        """What tilings are compared by, the most important first."""
+        return self.cycles, self.read_bytes, self.buffer_bytes, self.feature_bytes
+
 
 def choose(situation: Situation, room: int) -> tuple[Situation, Tiling] | None:
-    """The tiling of the fewest cycles, then of the least traffic, whose buffers fit ``room`` bytes
-    of a bank, with the situation that it is for; None where there is none."""
-    found = [(situation, t) for outer in (False, True) for t in _best(situation, room, outer)]
-    pieces = situation.in_pieces()
-    if pieces is not None:
-        found += [(pieces, t) for t in _best(pieces, room, False)]
-    return min(
-        found, key=lambda f: (f[1].cycles, f[1].read_bytes, f[1].feature_bytes), default=None
-    )
+    """The tiling of the fewest cycles, then of the least traffic, outside and inside, whose buffers
+    fit ``room`` bytes of a bank, with the situation that it is for; None where there is none."""
+    s, pieces = situation, situation.in_pieces()
+    possible = [order for order in Order if suits(order, s.task, s.size)]
+    for orders in ([o for o in possible if o is s.order], possible):
+        found = [(s, t) for o in orders for out in (False, True) for t in _best(s, room, out, o)]
+        if pieces is not None:
+            found += [(pieces, t) for o in orders for t in _best(pieces, room, False, o)]
+        if found:
+            return min(found, key=lambda f: f[1].costs)
+    return None
 
 
 def tiles(situation: Situation, tiling: Tiling) -> Iterator[Tile]:
@@ -158,11 +178,12 @@ def tiles(situation: Situation, tiling: Tiling) -> Iterator[Tile]:
         for rows in _ranges(height, tiling.rows)
     ]
     blocks = _ranges(situation.groups, tiling.groups)
-    parts = tap_ranges(situation.taps, tiling.taps)
+    parts = tap_ranges(situation.taps_in(tiling.order), tiling.taps)
 
     def of(rows: Range, columns: Range, groups: Range) -> Iterator[Tile]:
         for n, taps in enumerate(parts):
-            yield Tile(rows, columns, groups, taps, keep=n > 0, hold=n < len(parts) - 1)
+            keep, hold = n > 0, n < len(parts) - 1
+            yield Tile(rows, columns, groups, taps, keep, hold, tiling.order)
 
     if tiling.weights_outer:
         for groups in blocks:
@@ -197,16 +218,14 @@ def _piece(length: int, lanes: int) -> int:
     return max(sizes, default=length)
 
 
-def _constants_read(
-    s: Situation, tap_parts: np.ndarray, group_parts: np.ndarray, spatial: np.ndarray,
-    weights_outer: bool,
-) -> np.ndarray:  # fmt: skip
+def _constants_read(s: Situation, c: Candidates, weights_outer: bool) -> np.ndarray:
     """Bytes of weights and parameters, those that do not stay again for each tile of pixels."""
-    weights = s.groups * s.taps.words * s.shape.weight_bytes * (s.task.weights is not None)
-    stay = weights_stay(s, tap_parts == 1, group_parts == 1, weights_outer)
-    read = weights * np.where(stay, 1, spatial)
-    stay = parameters_stay(s, group_parts == 1, weights_outer)
-    return read + s.groups * s.shape.parameter_bytes * np.where(stay, 1, spatial)
+    words = s.groups * c.words
+    weights = words * s.shape.weight_bytes * (s.task.weights is not None)
+    stay = weights_stay(s, words, c.blocks == 1, c.of_groups == 1, weights_outer)
+    read = weights * np.where(stay, 1, c.tiles)
+    stay = parameters_stay(s, c.of_groups == 1, weights_outer)
+    return read + s.groups * s.shape.parameter_bytes * np.where(stay, 1, c.tiles)
 
 
 def parameters_stay(s: Situation, all_groups: np.ndarray | bool, weights_outer: bool) -> np.ndarray:
@@ -216,14 +235,15 @@ def parameters_stay(s: Situation, all_groups: np.ndarray | bool, weights_outer: 
 
 
 def weights_stay(
-    s: Situation, all_taps: np.ndarray | bool, all_groups: np.ndarray | bool, weights_outer: bool
-) -> np.ndarray:
+    s: Situation, words: int, all_taps: np.ndarray | bool, all_groups: np.ndarray | bool,
+    weights_outer: bool,
+) -> np.ndarray:  # fmt: skip
     """Whether a block of weights stays until no tile of pixels needs it any more.
 
-    all_taps, all_groups : a tile has them.
+    words : of weights, of the whole task. all_taps, all_groups : a tile has them.
     """
     once = np.asarray(all_taps) & (np.asarray(all_groups) | weights_outer)
-    return once | (s.groups * s.taps.words <= s.shape.weight_words // 2)
+    return once | (words <= s.shape.weight_words // 2)
 
 
 def _splits(length: int, most: int = 64) -> list[int]:
@@ -232,62 +252,77 @@ def _splits(length: int, most: int = 64) -> list[int]:
     return sorted(sizes | {1}, reverse=True)
 
 
-def _tap_blocks(taps: Taps) -> list[tuple[int, int, int]]:
-    """All taps, then fewer rows, columns, chunks: inner ones are cut only where outer ones are."""
+def _tap_blocks(taps: Taps, whole_kernel: bool) -> list[tuple[int, int, int]]:
+    """All taps, then fewer rows, columns, chunks: inner ones are cut only where outer ones are.
+
+    ``whole_kernel`` : only chunks are cut.
+    """
     rows, columns, chunks = taps.counts
+    if whole_kernel:
+        return [(rows, columns, k) for k in _splits(chunks)]
     blocks = [(r, columns, chunks) for r in _splits(rows)]
     blocks += [(1, c, chunks) for c in _splits(columns)[1:]]
     return blocks + [(1, 1, k) for k in _splits(chunks)[1:]]
 
 
-def _best(s: Situation, room: int, weights_outer: bool) -> Iterator[Tiling]:
+def _best(s: Situation, room: int, weights_outer: bool, order: Order) -> Iterator[Tiling]:
     """The best tiling of one order, if there is one. All candidates at once, as arrays."""
     shape, task = s.shape, s.task
     height, width = s.size
     if weights_outer and not s.y_stays and s.groups > 1:
         return  # channels of a pixel leave together
+    taps = s.taps_in(order)
+    tap_blocks = _tap_blocks(taps, scatters(order, s.size))
     spatial_options = (
         [times * n for n in _splits(size // times)]
         for size, times in zip(s.size, task.repeat, strict=True)
     )
-    options = [*spatial_options, _splits(s.groups), range(len(_tap_blocks(s.taps)))]
+    options = [*spatial_options, _splits(s.groups), range(len(tap_blocks))]
     axes = np.meshgrid(*(np.array(o, np.int64) for o in options), indexing="ij")
     rows, columns, groups, part = (a.ravel() for a in axes)
-    blocks = np.array(_tap_blocks(s.taps))[part]
+    blocks = np.array(tap_blocks)[part]
     words = blocks.prod(axis=1)
-    tap_parts = np.prod([-(-n // blocks[:, k]) for k, n in enumerate(s.taps.counts)], axis=0)
+    tap_parts = np.prod([-(-n // blocks[:, k]) for k, n in enumerate(taps.counts)], axis=0)
     group_parts = -(-s.groups // groups)
     parts = tap_parts * group_parts
     has_weights = task.weights is not None
     held = np.minimum(parts, s.resident)
     fits = (groups * words * held <= shape.weight_words) | (not has_weights)
     fits &= groups * np.minimum(group_parts, 2) <= shape.parameter_words
-    fits &= (tap_parts == 1) | (rows * columns * groups <= shape.psum_words)
+    strips = (-(-height // rows), -(-width // columns))
+    candidates = Candidates(
+        task, shape, s.y, s.groups, taps.words, taps.counts[2],
+        rows, columns, groups, strips, tap_parts, group_parts,
+    )  # fmt: skip
+    fits &= psums_needed(order, candidates) <= shape.psum_words
+    if order is Order.INPUT:
+        fits &= group_parts == 1  # else ifmap words came again for the other groups
     fits &= (tap_parts == 1) | (task.operand is not Operand.WINDOW)
 
     buffers = _buffers(s, rows, columns) | (_pieces(s, groups, blocks) if s.pieces else {})
     need = sum(buffers[name] for name in ("x_bytes", "y_bytes", "second_bytes"))
     fits &= need <= room
-    fits &= _describable(s, rows, columns, groups, blocks, buffers)
+    fits &= _describable(s, order, candidates, blocks, buffers)
     if not fits.any():
         return
-    spatial = -(-height // rows) * -(-width // columns)
     if s.pieces:
         ifmap = _pieces_read(s, groups, blocks, group_parts)
     else:
         ifmap = _ifmap_read(s, rows, columns, parts if weights_outer else 1, buffers)
-    constants = _constants_read(s, tap_parts, group_parts, spatial, weights_outer)
-    cycles, read = _cost(s, rows, columns, spatial, parts, constants, ifmap)
+    constants = _constants_read(s, candidates, weights_outer)
+    cycles, read = _cost(s, order, candidates, constants, ifmap)
+    moved = bytes_needed(order, candidates)
     if has_weights:
         late = np.maximum(0, groups * words - shape.weight_words // EARLY)
         cycles = cycles + late * shape.weight_bytes / shape.bus_bytes
     cycles, read = np.where(fits, cycles, np.inf), np.where(fits, read, np.inf)
-    n = np.lexsort((np.asarray(need), read, cycles))[0]
+    n = np.lexsort((np.asarray(need), moved, read, cycles))[0]
     size = {name: int(values[n]) for name, values in buffers.items()}
     part_rows, part_columns, chunks = (int(b) for b in blocks[n])
     yield Tiling(
         int(rows[n]), int(columns[n]), int(groups[n]), (part_rows, part_columns, chunks),
         weights_outer, **size, cycles=float(cycles[n]), read_bytes=float(read[n]),
+        order=order, buffer_bytes=float(moved[n]),
     )  # fmt: skip
 
 
@@ -322,7 +357,7 @@ def _buffers(s: Situation, rows: np.ndarray, columns: np.ndarray) -> dict[str, n
 def _pieces(s: Situation, groups: np.ndarray, blocks: np.ndarray) -> dict[str, np.ndarray]:
     """The ifmap's buffers where it is held in pieces: those of some rows and channels."""
     depth = _depth(s, groups)
-    several = (blocks[:, 0] < s.taps.counts[0]) | (depth < s.x.shape[2])
+    several = (blocks[:, 0] < s.task.kernel[0]) | (depth < s.x.shape[2])
     ring = _whole(blocks[:, 0]) * np.where(several, s.resident, 1)
     return {"x_ring": ring, "x_bytes": ring // BANKS * depth}
 
@@ -339,7 +374,7 @@ def _pieces_read(
     s: Situation, groups: np.ndarray, blocks: np.ndarray, group_parts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """As _ifmap_read: where all channels are summed, each block of weights takes every piece."""
-    again = (blocks[:, 0] < s.taps.counts[0]) & (s.task.operand is Operand.SHARED)
+    again = (blocks[:, 0] < s.task.kernel[0]) & (s.task.operand is Operand.SHARED)
     return s.x.bytes * np.where(again, group_parts, 1), blocks[:, 0] * _depth(s, groups)
 
 
@@ -360,15 +395,17 @@ def _ifmap_read(
 
 
 def _describable(
-    s: Situation, rows: np.ndarray, columns: np.ndarray, groups: np.ndarray, blocks: np.ndarray,
-    buffers: dict[str, np.ndarray],
-) -> np.ndarray:  # fmt: skip
+    s: Situation, order: Order, c: Candidates, blocks: np.ndarray, buffers: dict[str, np.ndarray]
+) -> np.ndarray:
     """Whether the fields of descriptors hold counts, steps back, rings and pitches."""
     (down, across), (reach_rows, reach_columns) = s.task.stride, s.reach
-    window = s.task.operand is Operand.WINDOW
-    across_steps = (columns - 1) * across + reach_columns if window else columns
-    counts = np.max([rows, across_steps, groups, blocks.max(axis=1)], axis=0)
+    rows, columns = c.rows, c.columns
     back = (rows - 1) * down + reach_rows
+    scattered = scatters(order, s.size)
+    window = s.task.operand is Operand.WINDOW or scattered
+    across_steps = (columns - 1) * across + reach_columns if window else columns
+    down_steps = back if scattered else rows
+    counts = np.max([down_steps, across_steps, c.groups, blocks.max(axis=1)], axis=0)
     rings = np.maximum(buffers["x_ring"], s.resident * buffers["y_rows"])
     pitch = buffers["x_columns"] * s.x.shape[2] * (not s.x_stays)
     pitch = np.maximum(pitch, columns * s.y.shape[2] * s.y.size * (not s.y_stays))
@@ -383,8 +420,8 @@ def _whole(rows: np.ndarray) -> np.ndarray:
 
 
 def _cost(
-    s: Situation, rows: np.ndarray, columns: np.ndarray, spatial: np.ndarray, parts: np.ndarray,
-    constants: np.ndarray, ifmap: tuple[np.ndarray, np.ndarray],
+    s: Situation, order: Order, c: Candidates, constants: np.ndarray,
+    ifmap: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Cycles, roughly, and bytes read from external memory.
 
@@ -392,13 +429,14 @@ def _cost(
     """
     shape, task = s.shape, s.task
     height, width = s.size
-    strips = -(-width // columns)
+    rows, columns, (_, strips) = c.rows, c.columns, c.spatial
+    spatial, parts = c.tiles, c.blocks * c.of_groups
     if task.operand is Operand.WINDOW:
         work = height * s.groups * (width * task.stride[1] + strips * 2)
+        if task.tables is not None:
+            work = np.maximum(work, height * width * s.groups * c.rate)
     else:
-        work = np.full_like(rows, height * width * s.groups * s.taps.words)
-    if task.tables is not None:
-        work = np.maximum(work, height * width * s.groups * min(shape.pe, 4))
+        work = cycles_needed(order, c)
     work = work + spatial * parts * OVERHEAD
     second = 0 if s.second is None or s.second_stays else s.second.bytes
     program = spatial * parts * ((COMPUTE.size + 2 * TRANSFER.size) // 8)

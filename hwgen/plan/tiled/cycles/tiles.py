@@ -34,9 +34,11 @@ class _Taps:
     """When the array reads which banks: in the cycle of a step, which is late from some steps on.
 
     late : steps, and how many cycles later than one after the other they and those after them are.
+    word : bytes of a word of a bank.
     """
 
     descriptor: Values
+    word: int
     first: int
     steps: int
     late: list[tuple[int, int]]
@@ -55,18 +57,34 @@ class _Taps:
         if not 0 <= step < self.steps:
             return False
         d = self.descriptor
-        first = (d["x_first"] + self._row(step)) % d["x_ring"]
+        row, position = self._place(step, "row"), self._place(step, "position")
+        below = (bank - (d["x_first"] + row) % d["x_ring"]) % BANKS
         rows = WINDOW_ROWS if d["operand"] == Operand.WINDOW else 1
-        return (bank - first) % BANKS < rows
+        position += d["x_position"]
+        return (
+            below < rows
+            and 0 <= d["x_row"] + row + below < d["x_rows"]
+            and -self.word < position < d["x_bytes"]
+            and self._moved(step)
+        )
 
-    def _row(self, step: int) -> int:
-        """The row of a step, counted from the first one: what each loop has added by then."""
-        row = 0
+    def _place(self, step: int, name: str) -> int:
+        """Row or position of a step, from those of the first one on: what each loop has added."""
+        place = 0
         for n in range(LEVELS):
-            row += step * self.descriptor[f"loop{n}_row"]
+            place += step * self.descriptor[f"loop{n}_{name}"]
             step //= self.descriptor[f"loop{n}_count"]
-            row -= step * self.descriptor[f"loop{n}_row"]
-        return row
+            place -= step * self.descriptor[f"loop{n}_{name}"]
+        return place
+
+    def _moved(self, step: int) -> bool:
+        """Whether the loop that led to a step changed its place; what stays is not read again."""
+        d = self.descriptor
+        for n in range(LEVELS):
+            step, index = divmod(step, d[f"loop{n}_count"])
+            if index:
+                return any(d[f"loop{n}_{name}"] for name in ("position", "row", "ring"))
+        return True
 
 
 class Tiles:
@@ -121,7 +139,7 @@ class _Unit:
     """Array and result stage of a tile unit."""
 
     def __init__(self, shape: EngineShape) -> None:
-        self._pipeline = Pipeline.of(shape)
+        self._pipeline, self._word = Pipeline.of(shape), shape.word
         self._free = 0
         self._results_free = 0
         self._taps: list[_Taps] = []
@@ -150,14 +168,14 @@ class _Unit:
         steps = prod(d[f"loop{n}_count"] for n in range(LEVELS))
         self._firsts.append(first)
         if d.get("hold"):
-            self._taps.append(_Taps(d, first, steps, []))
+            self._taps.append(_Taps(d, self._word, first, steps, []))
             held = first + steps + self._pipeline.sum + 1
             finished = max(held, self._results_free)
             self._free = finished + 1
             return finished
         told = max(first, self._results_free)
         late, last_word = self._words(d, first, told)
-        self._taps.append(_Taps(d, first, steps, late))
+        self._taps.append(_Taps(d, self._word, first, steps, late))
         last_step = first + steps - 1 + (late[-1][1] if late else 0)
         self._free = max(last_step + TAP_FETCH + 1, told + 2)
         finished = last_word + (TABLE_RESULTS if d.get("tables") else RESULTS) + VISIBLE
@@ -208,7 +226,9 @@ def _key(d: Values) -> tuple:
     window = None
     if d["operand"] == Operand.WINDOW:
         window = (d["window_first"], d["window_step"])
-    loops = tuple((d[f"loop{n}_count"], d[f"loop{n}_kind"]) for n in range(LEVELS))
+    loops = tuple(
+        (d[f"loop{n}_count"], d[f"loop{n}_kind"], d.get(f"loop{n}_skip", 0)) for n in range(LEVELS)
+    )
     out = tuple(
         (d[f"out{n}_count"], d[f"out{n}_group"], d[f"out{n}_row"]) for n in range(OUTPUT_LEVELS)
     )
@@ -221,12 +241,15 @@ def _profile(
 ) -> tuple[list[int], list[bool], list[int]]:
     """Of each word of sums the step that finishes it, whether its group is another than that of
     the word before, and its row from that of the first on."""
-    counts = [count for count, _ in reversed(loops)]
+    counts = [count for count, _, _ in reversed(loops)]
     gives = np.ones(counts, bool)
     if window is None:
-        for axis, (count, kind) in enumerate(reversed(loops)):
+        for axis, (count, kind, skip) in enumerate(reversed(loops)):
+            steps = np.arange(count)
             if kind == Loop.TAP and count > 1:
-                gives &= _along(np.arange(count) == count - 1, axis, LEVELS)
+                gives &= _along(steps == count - 1, axis, LEVELS)
+            if skip:
+                gives &= _along(steps >= skip, axis, LEVELS)
     else:
         first, step = window
         columns = np.arange(counts[-1])

@@ -1,0 +1,63 @@
+"""Random layers for the tiled engine."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwgen.ir import Graph, Node, Tensor, ops
+from hwgen.numeric import Overflow, QType, Rounding
+
+_KIND = {"overflow": Overflow.SATURATE, "rounding": Rounding.HALF_EVEN}
+BYTE, WEIGHT = QType(True, 8, 4, **_KIND), QType(True, 6, 5, **_KIND)
+
+
+def random_layers(seed: int, most: int = 12, wide: int = 20) -> Graph:
+    """Convolutions of random kernels, steps and dilations, a depthwise one, a dense layer.
+
+    most : rows and columns of the input; wide : channels.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = (int(n) for n in rng.integers(5, most + 1, 2))
+    channels = int(rng.integers(1, 6))
+    source = Tensor("x", (height, width, channels), BYTE)
+    nodes: list[Node] = []
+    before = "x"
+
+    def weights(*shape: int) -> np.ndarray:
+        return rng.integers(-32, 32, shape)
+
+    def add(name: str, op: ops.Conv2D | ops.Dense, type_: QType = BYTE) -> None:
+        nonlocal before
+        nodes.append(Node(name, op, (before,)))
+        before = f"{name}_q"
+        nodes.append(Node(before, ops.Requantize.scaled(type_, shift=9), (name,)))
+
+    for n in range(3):
+        outputs = int(rng.integers(1, wide + 1))
+        kernel = tuple(int(k) for k in rng.integers(1, 4, 2))
+        steps = (1, 1) if n != 1 else tuple(int(s) for s in rng.integers(1, 3, 2))
+        dilation = tuple(int(d) for d in rng.integers(1, 3, 2)) if steps == (1, 1) else (1, 1)
+        given = weights(*kernel, channels, outputs)
+        add(f"conv{n}", ops.Conv2D(given, WEIGHT, steps, "same", dilation=dilation))
+        channels = outputs
+        height, width = (-(-a // s) for a, s in zip((height, width), steps, strict=True))
+    given = weights(3, 2, 1, channels)
+    add("deep", ops.Conv2D(given, WEIGHT, (1, 1), "same", groups=channels))
+    nodes.append(Node("flat", ops.Flatten(), (before,)))
+    before = "flat"
+    add(
+        "dense",
+        ops.Dense(weights(height * width * channels, 7), WEIGHT),
+        QType(True, 20, 9, **_KIND),
+    )
+    return Graph("layers", (source,), tuple(nodes), (before,))
+
+
+def square(channels: int, outputs: int, size: int = 6) -> Graph:
+    """A 3x3 convolution of ``size`` x ``size`` pixels."""
+    given = np.random.default_rng(channels).integers(-32, 32, (3, 3, channels, outputs))
+    nodes = (
+        Node("conv", ops.Conv2D(given, WEIGHT, (1, 1), "same"), ("x",)),
+        Node("out", ops.Requantize.scaled(BYTE, shift=9), ("conv",)),
+    )
+    return Graph("square", (Tensor("x", (size, size, channels), BYTE),), nodes, ("out",))
