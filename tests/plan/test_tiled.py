@@ -14,7 +14,6 @@ from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
-from hwgen.passes.tail import without_softmax
 from hwgen.plan.tiled.machine import Machine, ProgramError, may
 from hwgen.plan.tiled.placement import Placement, place
 from hwgen.plan.tiled.program import Program, Writer
@@ -42,8 +41,6 @@ def planned(
 def program_of(
     graph: Graph, shape: EngineShape, resident: int, keep: bool = True
 ) -> tuple[Graph, Work, Placement, Program]:
-    if any(node.op.op_name == "softmax" for node in graph.nodes):
-        graph = without_softmax(graph)
     graph = legalize(graph)
     work = work_of(graph)
     placement = place(work, shape, resident, keep=keep)

@@ -116,6 +116,8 @@ def compute(
     """Fields of the descriptor. views : of ifmap, ofmap and second operand. places : words of
     weights, parameters and psums."""
     of_x, of_y, of_second = views
+    if task.softmax is not None:
+        return _softmax(task, tile, shape, x, y, of_x, of_y)
     channels = of_x.depth
     stride, ((top, _), (left, _)) = task.stride, task.pads
     rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
@@ -165,6 +167,17 @@ def compute(
         values |= _results(task, tile, shape, y, of_y, second, of_second, groups, rows, columns)
         values["parameter"] = places["parameters"]
     return values
+
+
+def _softmax(
+    task: Task, tile: Tile, shape: EngineShape, x: Stored, y: Stored, of_x: View, of_y: View
+) -> Values:
+    """Fields of a softmax, which reads the ifmap as the second operand."""
+    rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
+    values: Values = {"softmax": 1, "x_signed": int(x.signed)}
+    values |= {f"loop{n}_count": 1 for n in range(LEVELS)}
+    values |= _results(task, tile, shape, y, of_y, x, of_x, groups, rows, columns)
+    return values | {"second": 0}
 
 
 @dataclass(frozen=True)
@@ -233,7 +246,8 @@ def _results(
     group = _Loop(Loop.GROUP, groups, position=shape.pe * size, second=shape.pe if other else 0)
     across = _Loop(Loop.PIXEL, columns, position=pixel, second=other)
     down = _Loop(Loop.PIXEL, rows, row=1)
-    order = [across, down, group]
+    # All words of a vector are one behind the other.
+    order = [across, down, group] if task.softmax is None else [group, across, down]
     values |= _fields("out", order, OUTPUT_LEVELS, ("position", "row", "second"))
     for n, loop in enumerate(order):
         values[f"out{n}_group"] = int(loop.kind is Loop.GROUP)

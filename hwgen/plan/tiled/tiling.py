@@ -10,6 +10,7 @@ import numpy as np
 from ...descriptors import BANKS, COMPUTE, TRANSFER, EngineShape, Operand
 from ...errors import UserError
 from .loops import Range, Taps, Tile, beats, taps_of
+from .softmax import softmax_cycles
 from .tasks import Stored, Task
 
 OVERHEAD = 12
@@ -261,7 +262,10 @@ def _best(s: Situation, room: int, weights_outer: bool) -> Iterator[Tiling]:
     has_weights = task.weights is not None
     held = np.minimum(parts, s.resident)
     fits = (groups * words * held <= shape.weight_words) | (not has_weights)
-    fits &= groups * np.minimum(group_parts, 2) <= shape.parameter_words
+    if task.softmax is None:
+        fits &= groups * np.minimum(group_parts, 2) <= shape.parameter_words
+    else:
+        fits &= group_parts == 1
     fits &= (tap_parts == 1) | (rows * columns * groups <= shape.psum_words)
     fits &= (tap_parts == 1) | (task.operand is not Operand.WINDOW)
 
@@ -395,6 +399,8 @@ def _cost(
     strips = -(-width // columns)
     if task.operand is Operand.WINDOW:
         work = height * s.groups * (width * task.stride[1] + strips * 2)
+    elif task.softmax is not None:
+        work = np.full_like(rows, softmax_cycles([height, width], 1, task.outputs))
     else:
         work = np.full_like(rows, height * width * s.groups * s.taps.words)
     if task.tables is not None:
