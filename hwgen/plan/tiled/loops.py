@@ -174,8 +174,9 @@ def _softmax(
 ) -> Values:
     """Fields of a softmax, which reads the ifmap as the second operand."""
     rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
-    values: Values = {"softmax": 1, "x_signed": int(x.signed)}
-    values |= {f"loop{n}_count": 1 for n in range(LEVELS)}
+    values: Values = {"softmax": 1, "operand": Operand.OWN, "x_signed": int(x.signed)}
+    values |= _fields("loop", [], LEVELS, ())
+    values |= {f"loop{n}_kind": Loop.PIXEL for n in range(LEVELS)}
     values |= _results(task, tile, shape, y, of_y, x, of_x, groups, rows, columns)
     return values | {"second": 0}
 
