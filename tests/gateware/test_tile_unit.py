@@ -135,8 +135,8 @@ def carried_out(graph: Graph, shape: EngineShape, resident: int = 2) -> set[str]
         await ctx.tick().repeat(4)
         for n in range(BANKS):
             got = await driver.bank(ctx, n)
-            wrong = np.flatnonzero(got != machine.features[n])
-            assert not len(wrong), (n, wrong[:8], got[wrong[:8]], machine.features[n][wrong[:8]])
+            wrong = np.flatnonzero(got != machine.units[0].features[n])
+            assert not len(wrong), (n, wrong[:8], got[wrong[:8]], machine.units[0].features[n][wrong[:8]])
         done = True
 
     simulator = Simulator(dut)

@@ -56,20 +56,23 @@ def place(
 ) -> Placement:
     """The placement: tensors stay on chip one after the other, as long as that saves time.
 
-    Without ``keep`` none stays but where it must: every tensor can then be seen outside.
+    Without ``keep`` none stays but where it must: every tensor can then be seen outside. With
+    several tile units none stays either: what one computes others need.
     Raises UserError where a task does not fit at all.
     """
     say = progress or (lambda text: None)
     search = _Search(work, shape, resident)
     needed = frozenset(
-        task.y for task in work.tasks if task.outputs != work.stored[task.y].shape[2]
+        task.y
+        for task in work.tasks
+        if shape.tiles == 1 and task.outputs != work.stored[task.y].shape[2]
     )
     best = search.placement(needed)
     if best is None:
         raise search.error
     cycles = _cycles(best)
     candidates = [t for t in work.stored.values() if t.name not in (work.source, work.result)]
-    if not keep:
+    if not keep or shape.tiles > 1:
         return best
     candidates.sort(key=lambda t: -t.bytes)
     for tensor in candidates:

@@ -9,6 +9,8 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from ...descriptors import LEVELS, TABLE_WORDS, EngineShape, Op, Target
 from ...errors import UserError
 from ...ir import Graph
@@ -17,7 +19,7 @@ from .options import buffer_bytes
 from .placement import Placement, place
 from .program import Program, Writer
 from .tasks import Task, Work, work_of
-from .tiling import Tiling, tiles
+from .tiling import Tiling, turns
 
 SCHEMA = 1
 TABLE_PARTS = 4
@@ -92,18 +94,23 @@ class TiledPlan:
         return 8 * (buffer_bytes(self.shape) + 2 * TABLE_WORDS * 4) * self.shape.tiles
 
     @cached_property
-    def steps(self) -> tuple[int, ...]:
-        """Steps of the array that each task takes: a step is a cycle where nothing waits."""
-        counts = [0] * len(self.tasks)
+    def unit_steps(self) -> np.ndarray[Any, Any]:
+        """Steps (tasks, tile units) of the arrays: a step is a cycle where nothing waits."""
+        counts = np.zeros((len(self.tasks), self.shape.tiles), np.int64)
         for d in self.program.descriptors:
             if d["op"] == Op.COMPUTE:
-                counts[d["layer"]] += prod(d[f"loop{n}_count"] for n in range(LEVELS))
-        return tuple(counts)
+                counts[d["layer"], d["unit"]] += prod(d[f"loop{n}_count"] for n in range(LEVELS))
+        return counts
+
+    @cached_property
+    def steps(self) -> tuple[int, ...]:
+        """Steps that each task takes in the tile unit that has most of them."""
+        return tuple(self.unit_steps.max(axis=1).tolist())
 
     @property
     def interval_bound(self) -> int:
-        """Steps of the array for all tasks."""
-        return sum(self.steps)
+        """Steps of all tasks in the tile unit that has most of them."""
+        return int(self.unit_steps.sum(axis=0).max())
 
     @cached_property
     def traffic(self) -> tuple[Traffic, ...]:
@@ -156,7 +163,9 @@ class TiledPlan:
                         "outputs": min(task.outputs, t.groups * self.shape.pe),
                         "taps": list(t.taps),
                     },
-                    "tiles": sum(1 for _ in tiles(s, t)),
+                    "split": str(t.split),
+                    "units": len(s.shares(t.split)),
+                    "tiles": sum(1 for _ in turns(s, t)),
                     "order": order(t),
                     "bytes": asdict(self.traffic[n]),
                     "interval_bound": self.steps[n],
@@ -214,6 +223,4 @@ def tiled_from_json(
             raise ValueError(f"resident {resident!r}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"the plan's engine is not usable ({error})") from None
-    if shape.tiles != 1:
-        raise UserError(f"the plan has {shape.tiles} engines: one engine for now")
     return plan_tiled(graph, shape, resident, progress)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 
-from ...descriptors import BANKS, EngineShape, Operand
+from ...descriptors import BANKS, COMPUTE, TRANSFER, EngineShape, Operand
 from ...errors import UserError
 from .loops import Range, Taps, Tile, beats, taps_of
 from .tasks import Stored, Task
@@ -17,6 +19,15 @@ OVERHEAD = 12
 EARLY = 4
 """A block of weights of at most one part in so many of their memory usually finds a place while the
 task before is at work, so that nobody waits for it."""
+
+
+class Split(StrEnum):
+    """What of a task is dealt out to the tile units, a contiguous range for each."""
+
+    ROWS = "rows"
+    """Rows of the ofmap; each unit loads the rows of the ifmap that it needs."""
+    OUTPUTS = "outputs"
+    """Groups of output channels; all units are given the same rows of the ifmap."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +69,30 @@ class Situation:
         rows, columns = ((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
         return rows, columns
 
+    def shares(self, split: Split) -> list[tuple[Range, Range]]:
+        """Rows of the ofmap and groups of each unit that has work: no more units than parts."""
+        rows, groups = (0, self.size[0]), (0, self.groups)
+        if split is Split.ROWS:
+            return [(part, groups) for part in parts_of(rows[1], self.shape.tiles)]
+        return [(rows, part) for part in parts_of(groups[1], self.shape.tiles)]
+
+    def part(self, split: Split) -> tuple[int, int]:
+        """Rows and groups of the unit that has most work, which is the first."""
+        (first, last), (begin, end) = self.shares(split)[0]
+        return last - first, end - begin
+
 
 @dataclass(frozen=True)
 class Tiling:
-    """rows, columns, groups : of a tile. taps : (kernel rows, kernel columns, chunks) of a tile.
+    """split : what is dealt out to the units. rows, columns, groups : of a tile. taps : (kernel
+    rows, kernel columns, chunks) of a tile.
 
     weights_outer : all pixels for one block of weights, then the next block; else all blocks for
     one tile of pixels. x_ring, y_rows : rows of the ifmap's ring, and of a tile's ofmap buffer, a
     multiple of the banks. feature_bytes : of a bank that the task's own buffers take.
     """
 
+    split: Split
     rows: int
     columns: int
     groups: int
@@ -88,36 +113,74 @@ class Tiling:
         return self.x_bytes + self.y_bytes + self.second_bytes
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A tile of a unit. Units have one in each round, at most, for each block of groups and taps.
+
+    round : tiles of pixels before it, those of earlier blocks where weights are the outer loop
+    among them. block : number of the block of groups among those of the unit. last : the last
+    tile of its pixels.
+    """
+
+    unit: int
+    round: int
+    block: int
+    tile: Tile
+    last: bool
+
+
 def choose(situation: Situation, room: int) -> Tiling | None:
     """The tiling of the fewest cycles, then of the least traffic, whose buffers fit ``room`` bytes
     of a bank; None where there is none."""
-    found = [t for weights_outer in (False, True) for t in _best(situation, room, weights_outer)]
+    splits = (Split.ROWS,) if situation.shape.tiles == 1 else tuple(Split)
+    found = [
+        tiling
+        for split in splits
+        for weights_outer in (False, True)
+        for tiling in _best(situation, room, split, weights_outer)
+    ]
     return min(found, key=lambda t: (t.cycles, t.read_bytes, t.feature_bytes), default=None)
 
 
-def tiles(situation: Situation, tiling: Tiling) -> Iterator[Tile]:
-    """The tiles of a task in their order."""
-    height, width = situation.size
+def turns(situation: Situation, tiling: Tiling) -> Iterator[Turn]:
+    """The tiles of a task in their order: those of a round one unit after the other."""
+    shares = situation.shares(tiling.split)
     spatial = [
-        (rows, columns)
-        for columns in _ranges(width, tiling.columns)
-        for rows in _ranges(height, tiling.rows)
+        [
+            ((rows[0] + a, rows[0] + b), columns)
+            for columns in _ranges(situation.size[1], tiling.columns)
+            for a, b in _ranges(rows[1] - rows[0], tiling.rows)
+        ]
+        for rows, _ in shares
     ]
-    blocks = _ranges(situation.groups, tiling.groups)
+    blocks = [
+        [(first + a, first + b) for a, b in _ranges(last - first, tiling.groups)]
+        for _, (first, last) in shares
+    ]
     parts = tap_ranges(situation.taps, tiling.taps)
+    rounds, most = max(map(len, spatial)), max(map(len, blocks))
+    again = rounds if rounds > 1 else 0  # one round's pixels stay for the next block
+    order = (
+        ((block * again + n, n, block) for block in range(most) for n in range(rounds))
+        if tiling.weights_outer
+        else ((n, n, block) for n in range(rounds) for block in range(most))
+    )
+    for number, n, block in order:
+        for k, taps in enumerate(parts):
+            hold = k < len(parts) - 1
+            for unit, (pixels, groups) in enumerate(zip(spatial, blocks, strict=True)):
+                if n < len(pixels) and block < len(groups):
+                    tile = Tile(*pixels[n], groups[block], taps, keep=k > 0, hold=hold)
+                    yield Turn(unit, number, block, tile, not hold and block == len(groups) - 1)
 
-    def of(rows: Range, columns: Range, groups: Range) -> Iterator[Tile]:
-        for n, taps in enumerate(parts):
-            yield Tile(rows, columns, groups, taps, keep=n > 0, hold=n < len(parts) - 1)
 
-    if tiling.weights_outer:
-        for groups in blocks:
-            for rows, columns in spatial:
-                yield from of(rows, columns, groups)
-    else:
-        for rows, columns in spatial:
-            for groups in blocks:
-                yield from of(rows, columns, groups)
+def parts_of(length: int, most: int) -> list[Range]:
+    """Contiguous parts whose sizes differ by one at most, the larger first: ``most`` of them, but
+    none that is empty."""
+    parts = min(length, most)
+    small, more = divmod(length, parts)
+    ends = [n * small + min(n, more) for n in range(parts + 1)]
+    return list(pairwise(ends))
 
 
 def tap_ranges(taps: Taps, block: tuple[int, int, int]) -> list[tuple[Range, Range, Range]]:
@@ -144,21 +207,22 @@ def _tap_blocks(taps: Taps) -> list[tuple[int, int, int]]:
     return blocks + [(1, 1, k) for k in _splits(chunks)[1:]]
 
 
-def _best(s: Situation, room: int, weights_outer: bool) -> Iterator[Tiling]:
+def _best(s: Situation, room: int, split: Split, weights_outer: bool) -> Iterator[Tiling]:
     """The best tiling of one order, if there is one. All candidates at once, as arrays."""
     shape, task = s.shape, s.task
-    height, width = s.size
-    if weights_outer and not s.y_stays and s.groups > 1:
+    height, most = s.part(split)
+    width = s.size[1]
+    if weights_outer and not s.y_stays and most > 1:
         return  # channels of a pixel leave together
     options = [
-        _splits(height), _splits(width), _splits(s.groups), range(len(_tap_blocks(s.taps)))
+        _splits(height), _splits(width), _splits(most), range(len(_tap_blocks(s.taps)))
     ]  # fmt: skip
     axes = np.meshgrid(*(np.array(o, np.int64) for o in options), indexing="ij")
     rows, columns, groups, part = (a.ravel() for a in axes)
     blocks = np.array(_tap_blocks(s.taps))[part]
     words = blocks.prod(axis=1)
     tap_parts = np.prod([-(-n // blocks[:, k]) for k, n in enumerate(s.taps.counts)], axis=0)
-    group_parts = -(-s.groups // groups)
+    group_parts = -(-most // groups)
     parts = tap_parts * group_parts
     has_weights = task.weights is not None
     held = np.minimum(parts, s.resident)
@@ -167,28 +231,31 @@ def _best(s: Situation, room: int, weights_outer: bool) -> Iterator[Tiling]:
     fits &= (tap_parts == 1) | (rows * columns * groups <= shape.psum_words)
     fits &= (tap_parts == 1) | (task.operand is not Operand.WINDOW)
 
-    buffers = _buffers(s, rows, columns)
+    buffers = _buffers(s, split, rows, columns)
     need = sum(buffers[name] for name in ("x_bytes", "y_bytes", "second_bytes"))
     fits &= need <= room
     if not fits.any():
         return
     spatial = -(-height // rows) * -(-width // columns)
-    cycles, read = _cost(s, rows, columns, spatial, parts, weights_outer, buffers)
+    cycles, read = _cost(s, split, rows, columns, spatial, parts, weights_outer, buffers)
     if has_weights:
-        late = np.maximum(0, groups * words - shape.weight_words // EARLY)
+        own = len(s.shares(split)) if split is Split.OUTPUTS else 1
+        late = np.maximum(0, groups * words - shape.weight_words // EARLY) * own
         cycles = cycles + late * shape.weight_bytes / shape.bus_bytes
     cycles, read = np.where(fits, cycles, np.inf), np.where(fits, read, np.inf)
     n = np.lexsort((np.asarray(need), read, cycles))[0]
     size = {name: int(values[n]) for name, values in buffers.items()}
     part_rows, part_columns, chunks = (int(b) for b in blocks[n])
     yield Tiling(
-        int(rows[n]), int(columns[n]), int(groups[n]), (part_rows, part_columns, chunks),
+        split, int(rows[n]), int(columns[n]), int(groups[n]), (part_rows, part_columns, chunks),
         weights_outer, **size, cycles=float(cycles[n]), read_bytes=float(read[n]),
     )  # fmt: skip
 
 
-def _buffers(s: Situation, rows: np.ndarray, columns: np.ndarray) -> dict[str, np.ndarray]:
-    """Rings and buffers of tensors that do not stay; bytes of a bank."""
+def _buffers(
+    s: Situation, split: Split, rows: np.ndarray, columns: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Rings and buffers, in each unit, of tensors that do not stay; bytes of a bank."""
     height, width, channels = s.x.shape
     down, across = s.task.stride
     strips = -(-s.size[1] // columns)
@@ -197,7 +264,7 @@ def _buffers(s: Situation, rows: np.ndarray, columns: np.ndarray) -> dict[str, n
     # With one strip a tile shares rows with the one above; behind a strip comes the next one.
     fresh = np.where(strips > 1, span, rows * down)
     ring = _whole(span + (s.resident - 1) * fresh)
-    ring = np.where(strips > 1, ring, np.minimum(ring, _whole(np.array(height))))
+    ring = np.where(strips > 1, ring, np.minimum(ring, _whole(np.array(x_rows(s, split)))))
     y_rows = _whole(rows)
     pixel = s.y.shape[2] * s.y.size
     zero = np.zeros_like(rows)
@@ -213,28 +280,40 @@ def _buffers(s: Situation, rows: np.ndarray, columns: np.ndarray) -> dict[str, n
     }
 
 
+def x_rows(s: Situation, split: Split) -> int:
+    """Rows of the ifmap that a unit needs, at most."""
+    return min(s.x.shape[0], (s.part(split)[0] - 1) * s.task.stride[0] + s.reach[0])
+
+
 def _whole(rows: np.ndarray) -> np.ndarray:
     return -(-rows // BANKS) * BANKS
 
 
 def _cost(
-    s: Situation, rows: np.ndarray, columns: np.ndarray, spatial: np.ndarray, parts: np.ndarray,
-    weights_outer: bool, buffers: dict[str, np.ndarray],
+    s: Situation, split: Split, rows: np.ndarray, columns: np.ndarray, spatial: np.ndarray,
+    parts: np.ndarray, weights_outer: bool, buffers: dict[str, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Cycles, roughly, and bytes read from external memory."""
+    """Cycles, roughly, and bytes read from external memory.
+
+    The steps are those of the unit that has most; all units' bytes go over the one port.
+    """
     shape, task = s.shape, s.task
-    height, width = s.size
+    height, groups = s.part(split)
+    units, width = len(s.shares(split)), s.size[1]
+    by_rows = units if split is Split.ROWS else 1
     down, across = task.stride
     strips = -(-width // columns)
     if task.operand is Operand.WINDOW:
-        work = height * s.groups * (width * across + strips * 2)
+        work = height * groups * (width * across + strips * 2)
     else:
-        work = np.full_like(rows, height * width * s.groups * s.taps.words)
+        work = np.full_like(rows, height * width * groups * s.taps.words)
     if task.tables is not None:
-        work = np.maximum(work, height * width * s.groups * min(shape.pe, 4))
+        work = np.maximum(work, height * width * groups * min(shape.pe, 4))
     work = work + spatial * parts * OVERHEAD
     row_bytes = strips * buffers["x_columns"] * s.x.shape[2]
-    x = 0 if s.x_stays else row_bytes * s.x.shape[0] * np.where(strips > 1, 1, 1)
+    # Rows at the border of two units' parts are read by both.
+    twice = (by_rows - 1) * max(0, s.reach[0] - down)
+    x = 0 if s.x_stays else row_bytes * (s.x.shape[0] + twice)
     if weights_outer:
         x = x * parts
     weights = s.groups * s.taps.words * shape.weight_bytes if task.weights is not None else 0
@@ -246,7 +325,18 @@ def _cost(
     end = 0 if s.y_stays else rows * columns * s.y.shape[2] * s.y.size
     bus = shape.bus_bytes
     written = 0 if s.y_stays else s.y.bytes
-    cycles = np.maximum(np.maximum(work, read / bus), written / bus) + (begin + end) / bus
+    if split is Split.OUTPUTS:
+        # Each unit's channels of a pixel are a row of their own in external memory.
+        part = beats(groups * shape.pe * s.y.size, bus) + 1
+        written = max(written, height * width * units * part * bus)
+    read_too = 0
+    if shape.tiles > 1:
+        # The program of one unit comes while it works; that of several is as long for each.
+        transfers = 3 if split is Split.ROWS else 2 + columns
+        tile = parts * COMPUTE.size // 8 + transfers * TRANSFER.size // 8
+        read_too = spatial * units * tile
+    moved = np.maximum(read + read_too, written) / bus
+    cycles = np.maximum(work, moved) + (begin + end) * by_rows / bus
     return cycles.astype(np.float64), np.asarray(read, np.float64)
 
 
