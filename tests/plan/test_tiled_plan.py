@@ -78,7 +78,7 @@ def test_as_much_as_the_default_engine_has_gives_it() -> None:
         ({"array": "128x128"}, None, "PExSIMD"),
         ({"array": "8x8"}, 64, "one of"),
         ({}, 8, "smallest array"),
-        ({"tiles": 2}, None, "one engine for now"),
+        ({"tiles": 3}, None, "--tiles 3: give 1, 2, 4, 8"),
         ({"resident": 0}, None, "--resident 0"),
         ({"mem_width": 48}, None, "--mem-width 48"),
         ({"buffer_kib": 1}, None, "--buffer-kib 1"),
@@ -100,7 +100,7 @@ def test_a_plan_file_gives_the_plan_again(plan: TiledPlan) -> None:
 @pytest.mark.parametrize(
     "change",
     [{"arch": "systolic"}, {"schema": 0}, {"engine": {"pe": 5}}, {"engine": None}, {"resident": 0},
-     {"engine": asdict(EngineShape(tiles=2))}],
+     {"engine": asdict(EngineShape()) | {"tiles": 3}}],
 )  # fmt: skip
 def test_wrong_plan_files(plan: TiledPlan, change: dict) -> None:
     with pytest.raises(UserError):
