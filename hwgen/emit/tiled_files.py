@@ -61,7 +61,9 @@ def tiled_parts(
         "tb/Makefile": template("tiled_Makefile"),
         "tb/harness.cpp": template("tiled_harness.cpp"),
         "tb/waivers.vlt": _WAIVERS,
-        "tb/design.h": f"#include <cstdint>\nconstexpr uint64_t BUS_BYTES = {shape.bus_bytes};\n",
+        "tb/design.h": "#include <cstdint>\n"
+        f"constexpr uint64_t BUS_BYTES = {shape.bus_bytes};\n"
+        f"constexpr unsigned TILES = {shape.tiles};\n",
         "tb/probe.v": _probe(top),
         "tb/job.txt": job(
             plan,
@@ -130,7 +132,11 @@ def job(plan: TiledPlan, frames: int, **files: str) -> str:
 def _probe(top: TiledTop) -> str:
     """Wrapper that gives the bench the engine's events."""
     ports = top_ports(top)
-    declared = [*port_list(ports), *(f"    output probe_{name}" for name in PROBES)]
+    widths = {name: 1 for name in PROBES} | {"issue": top.shape.tiles}
+    declared = [
+        *port_list(ports),
+        *(f"    output [{bits - 1}:0] probe_{name}" for name, bits in widths.items()),
+    ]
     lines = [
         "// The engine with what its bench watches.",
         "module probe (",

@@ -80,6 +80,7 @@ class JobRun:
 
     output : bytes (frames, bytes). cycles, status, layer, read_beats, write_beats : registers after
     each frame. tiles, loads, stores : the cycles in which they were finished in the first one.
+    steps : of the array of each tile unit in the first one.
     read_bytes, written_bytes : of each region in all frames.
     """
 
@@ -92,6 +93,7 @@ class JobRun:
     tiles: list[int]
     loads: list[int]
     stores: list[int]
+    steps: list[int]
     read_bytes: dict[str, int]
     written_bytes: dict[str, int]
 

@@ -153,6 +153,7 @@ def _recorded(
             for name in run.read_bytes
         }
         value["beats"] = {"read": run.read_beats[0], "written": run.write_beats[0]}
+        value["steps"] = run.steps
         value["busy"] = {task.name: n for task, n in zip(plan.tasks, cycles, strict=True)}
         if memory.regular:
             expected = plan.estimate(cycles_of.Memory(memory.latency, memory.rate))

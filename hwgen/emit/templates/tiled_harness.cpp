@@ -12,8 +12,8 @@
 // ends. Files named .hex hold words as hexadecimal digits, lowest byte last; others hold bytes.
 //
 // STATS is JSON. For each job: cycles and beats of each run as the registers say, the cycles in
-// which tiles, loads and stores were finished in its first one, and the bytes read and written in
-// each region. Reads answer N cycles after their address, a beat every 1/R cycles, writes likewise;
+// which tiles, loads and stores were finished in its first one, the steps that the array of each
+// tile unit took in it, and the bytes read and written in each region. Reads answer N cycles after their address, a beat every 1/R cycles, writes likewise;
 // --gaps makes both sides random. --fail-* answers the Nth beat of all with an error. --dump keeps
 // the memory after the last run. Exit codes: 1 for wrong files and outputs that differ, 3 where the
 // engine hangs or breaks AXI.
@@ -35,7 +35,7 @@
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
-#include "design.h"  // BUS_BYTES
+#include "design.h"  // BUS_BYTES, TILES
 
 namespace {
 
@@ -129,10 +129,11 @@ struct Job {
 // What is seen while a job runs; the times are those of its first run.
 struct Seen {
     bool first = true;
-    std::vector<uint64_t> regions, read_bytes, written_bytes, tiles, loads, stores;
+    std::vector<uint64_t> regions, read_bytes, written_bytes, tiles, loads, stores, steps;
 
     explicit Seen(const std::vector<uint64_t>& ends)
-        : regions(ends), read_bytes(ends.size() + 1), written_bytes(ends.size() + 1) {}
+        : regions(ends), read_bytes(ends.size() + 1), written_bytes(ends.size() + 1),
+          steps(TILES) {}
 
     size_t region_of(uint64_t offset) const {
         size_t n = 0;
@@ -271,6 +272,8 @@ class Bench {
         if (seen.first && top.probe_tile) seen.tiles.push_back(now - started);
         if (seen.first && top.probe_load) seen.loads.push_back(now - started);
         if (seen.first && top.probe_store) seen.stores.push_back(now - started);
+        for (unsigned unit = 0; unit < TILES; unit++)
+            seen.steps[unit] += seen.first && (top.probe_issue >> unit & 1);
         moved += ar + aw + r + w + b;
         half(1);
         now++;
@@ -360,7 +363,7 @@ void print_job(std::FILE* file, const std::vector<Run>& runs, const Seen& seen) 
         print_list(file, name, values, [](uint64_t value) { return value; });
     };
     for (auto [name, values] : {std::pair{"tiles", &seen.tiles}, {"loads", &seen.loads},
-                                {"stores", &seen.stores}, {"read_bytes", &seen.read_bytes}}) {
+                                {"stores", &seen.stores}, {"steps", &seen.steps}, {"read_bytes", &seen.read_bytes}}) {
         of_seen(name, *values);
         std::fprintf(file, ", ");
     }
