@@ -14,13 +14,13 @@ from hwgen.flow import tiled_sim
 from hwgen.flow.package_files import Package
 from hwgen.flow.tiled_sim import Job, Memory
 from tests.flow.test_tiled import outputs, random_job, say
-from tests.helpers.tiled import MNIST, need_verilator, tiled_package
+from tests.helpers.tiled import RESNET, need_verilator, tiled_package
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     folder = tmp_path_factory.mktemp("units")
-    return tiled_package(MNIST, folder, array="4x4", tiles=4, buffer_kib=48)
+    return tiled_package(RESNET, folder, array="4x4", tiles=4, buffer_kib=48)
 
 
 def test_outputs_are_golden_and_every_unit_works(package: Package) -> None:

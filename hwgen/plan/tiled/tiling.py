@@ -16,6 +16,9 @@ from .tasks import Stored, Task
 
 OVERHEAD = 12
 """Cycles about a tile in which nothing is multiplied."""
+STORE_OVERHEAD = 8
+"""Cycles in which a store that moves one column holds up the descriptors behind it: there are more
+of them than their queue holds."""
 EARLY = 4
 """A block of weights of at most one part in so many of their memory usually finds a place while the
 task before is at work, so that nobody waits for it."""
@@ -329,6 +332,7 @@ def _cost(
         # Each unit's channels of a pixel are a row of their own in external memory.
         part = beats(groups * shape.pe * s.y.size, bus) + 1
         written = max(written, height * width * units * part * bus)
+        work = work + spatial * columns * units * STORE_OVERHEAD
     read_too = 0
     if shape.tiles > 1:
         # The program of one unit comes while it works; that of several is as long for each.
