@@ -6,7 +6,7 @@ tile needs is loaded a few tiles ahead of it, as far as buffers are free.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,6 +22,9 @@ from .tiling import Situation
 
 AHEAD = 2
 """Tiles of a unit ahead of which their operands are loaded."""
+PART_BEATS = 128
+"""With several units blocks of constants come as early as the port has time for them, since all
+units wait for them; large blocks of weights in parts of so many beats."""
 EXTERNAL_PIECE = 64
 
 
@@ -150,23 +153,58 @@ class _Emission:
         # Rows follow each other at any byte: larger pieces would belong to two of them.
         pieces = dict.fromkeys(sizes, 1) | {"external": EXTERNAL_PIECE}
         self.board = Scoreboard(sizes, pieces)
+        self.queues = self._queues()
+        self.parts: dict[tuple, int] = {}  # words written of blocks that are not complete
+        self.free = 0.0
         self.written = -1
         self.out: list[Values] = []
 
     def descriptors(self) -> list[Values]:
         """All of them in order."""
-        queue = deque((n, load) for n, step in enumerate(self.steps) for load in step.loads)
+        time = self._time()
         for n, step in enumerate(self.steps):
-            while queue and queue[0][0] <= n + AHEAD * self.shape.tiles:
-                if not self._load(queue[0][1], must=queue[0][0] <= n):
-                    break
-                queue.popleft()
+            self.free = min(PART_BEATS, self.free + time[n])
+            for queue in self.queues:
+                while queue and (queue[0][0] <= n + AHEAD * self.shape.tiles or self.free > 0):
+                    first, load = queue[0]
+                    if not self._load(load, must=first <= n):
+                        break
+                    if load.key not in self.parts:
+                        queue.popleft()
             self._compute(n, step)
             for values in step.stores:
                 spans = list(self._feature_spans(values, 1 << step.unit))
                 external = list(_external_spans(values))
                 self._write(Op.STORE, values | {"unit": step.unit}, step.task, spans, external)
         return self.out
+
+    def _queues(self) -> list[deque[tuple[int, Load]]]:
+        """Loads with the first step that needs them, in the order in which they are written."""
+        loads, seen = [], set()
+        for n, step in enumerate(self.steps):
+            for load in step.loads:
+                if (load.target, load.key) not in seen:
+                    loads.append((n, load))
+                if load.key:
+                    seen.add((load.target, load.key))
+        if self.shape.tiles == 1:
+            return [deque(loads)]
+        return [deque(item for item in loads if item[1].target is target) for target in Target]
+
+    def _time(self) -> list[float]:
+        """Beats that the port has time for beside features and descriptors, for each step."""
+        if self.shape.tiles == 1:
+            return [0.0] * len(self.steps)
+        steps = Counter(step.task for step in self.steps)
+        time = []
+        for step in self.steps:
+            moved = sum(v["rows"] * v["bytes"] for v in (
+                load.values for load in step.loads if load.target is Target.FEATURES
+            ))  # fmt: skip
+            moved += (COMPUTE.size + (len(step.stores) + len(step.loads)) * TRANSFER.size) // 8
+            cycles = self.placement.tilings[step.task].cycles / steps[step.task]
+            time.append(max(0.0, cycles - moved / self.shape.bus_bytes))
+        return time
 
     def _load(self, load: Load, must: bool) -> bool:
         """Emit a load; False where it has to wait for tiles that come first."""
@@ -180,16 +218,27 @@ class _Emission:
             self._write(Op.LOAD, values, task, list(_external_spans(values)), spans)
             return True
         blocks = self.blocks[load.target]
-        if load.key in blocks.used:
-            return True
-        place = blocks.take(load.key, load.words, load.units)
+        if load.key in self.parts:
+            place = blocks.used[load.key].start
+        else:
+            place = blocks.take(load.key, load.words, load.units)
         if place is None:
             if must:
                 raise AssertionError(f"no place for {load.words} words of {load.target.name}")
             return False
-        values["base"] = place if load.target is not Target.TABLES else 0
+        # Other loads come between the parts of a large block.
+        word, done = values["bytes"] // load.words, self.parts.pop(load.key, 0)
+        count = load.words - done
+        if self.shape.tiles > 1 and load.target is Target.WEIGHTS:
+            count = min(count, max(1, PART_BEATS * self.shape.bus_bytes // word))
+        if done + count < load.words:
+            self.parts[load.key] = done + count
+        values["address"] += done * word
+        values["bytes"] = count * word
+        values["base"] = place + done if load.target is not Target.TABLES else 0
+        self.free -= count * word / self.shape.bus_bytes
         names = [_of(n, load.target.name) for n in self._units(load.units)]
-        self._write(Op.LOAD, values, task, [], [Span(name, place, load.words) for name in names])
+        self._write(Op.LOAD, values, task, [], [Span(name, place + done, count) for name in names])
         return True
 
     def _units(self, units: int) -> list[int]:
