@@ -66,7 +66,7 @@ REGISTERS = (
             Field("PE", 0, 8, "Output channels at a time."),
             Field("SIMD", 8, 8, "Ifmap values that each takes a cycle."),
             Field("BUS", 16, 4, "Logarithm of the bytes of a beat of memory."),
-            Field("TILES", 24, 8, "Tile units side by side, with an array and all of the memories below each."),
+            Field("TILES", 24, 8, "Tile units: arrays, each with all of the memories below."),
         ),
     ),
     Register("FEATURE_BYTES", 0x3C, "ro", 0, "Bytes of the feature-map memory."),

@@ -119,11 +119,11 @@ class Dispatcher(wiring.Component):
     -------
     i (in stream of program_beat). load, compute, store (out streams of the records' layouts).
     finished_load, finished_compute, finished_store (in): a unit, or all tile units together, has
-    finished its oldest descriptor, for one cycle. starved (in): nothing more comes at ``i``. moving (in): something is
-    under way that units do not show. layer (out): of the last descriptor that came. stalled_layer
-    (out): that which waits, first of all among loads. finished (out): END came, all is done.
-    unknown, broken, runs_out, stalled (out): no such op; a beat could not be read; the program has
-    no END; nothing that is waited for ever comes. They stay until the reset.
+    finished its oldest descriptor, for one cycle. starved (in): nothing more comes at ``i``. moving
+    (in): something is under way that units do not show. layer (out): of the last descriptor that
+    came. stalled_layer (out): that which waits, first of all among loads. finished (out): END came,
+    all is done. unknown, broken, runs_out, stalled (out): no such op; a beat could not be read; the
+    program has no END; nothing that is waited for ever comes. They stay until the reset.
 
     Descriptors leave in the program's order for their queues: one behind a full queue waits. A
     beat at ``i`` in t is in its queue in t+1, see DescriptorQueue; a finished descriptor in t

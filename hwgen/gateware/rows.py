@@ -20,10 +20,10 @@ AHEAD = 16
 def row_layout(shape: EngineShape) -> data.StructLayout:
     """What a unit knows of a row that it moves.
 
-    target, bank. units : that it goes to or, one of them, comes from. start : of its first beat's first byte in its bank, which for a row that begins
-    within a beat is before the row; or the first word. beats : of the row. skip : bytes of the
-    first beat before the row. end : byte of the last beat with which the row ends. layer. final :
-    of its command.
+    target, bank. units : tile units that it goes to, or the one that it comes from, a bit for each.
+    start : of its first beat's first byte in its bank, which for a row that begins within a beat is
+    before the row; or the first word. beats : of the row. skip : bytes of the first beat before the
+    row. end : byte of the last beat with which the row ends. layer. final : of its command.
     """
     lanes = index_shape(shape.bus_bytes)
     return data.StructLayout(

@@ -259,7 +259,7 @@ def _buffers(
     s: Situation, split: Split, rows: np.ndarray, columns: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Rings and buffers, in each unit, of tensors that do not stay; bytes of a bank."""
-    height, width, channels = s.x.shape
+    _, width, channels = s.x.shape
     down, across = s.task.stride
     strips = -(-s.size[1] // columns)
     x_columns = np.minimum(width, (columns - 1) * across + s.reach[1])
