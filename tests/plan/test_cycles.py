@@ -8,6 +8,7 @@ from hwgen.descriptors import EngineShape, Op
 from hwgen.gateware import (
     dispatcher,
     fetcher,
+    parameters,
     prefetch,
     result,
     result_writer,
@@ -21,7 +22,7 @@ from hwgen.gateware.multiplier import Multiplier
 from hwgen.gateware.store import WAITING, StoreUnit
 from hwgen.gateware.tap_fetch import TapFetch
 from hwgen.gateware.tile_array import TileArray
-from hwgen.plan.tiled.cycles import Memory, channels, pipeline
+from hwgen.plan.tiled.cycles import channels, pipeline
 from hwgen.plan.tiled.cycles.channels import Channel
 
 SHAPES = [
@@ -63,6 +64,7 @@ def test_latencies_of_all_shapes_are_the_gatewares() -> None:
     assert result.ResultStage.START_SECOND == pipeline.SECOND
     assert second_operand.SecondOperand.LATENCY + 2 == pipeline.SECOND
     assert result_writer.TABLE_PARTS == pipeline.TABLE_PARTS
+    assert parameters.MOST_READS == pipeline.MOST_READS
     assert VISIBLE == pipeline.VISIBLE
 
 
@@ -86,4 +88,3 @@ def test_a_channel_gives_beats_as_its_credit_grows(rate: float) -> None:
 def test_bursts_end_at_blocks() -> None:
     assert channels.bursts(0, 64, 8) == [64]
     assert channels.bursts(8 * 60, 70, 8) == [4, 64, 2]
-    assert Memory() == Memory(20, 1.0)

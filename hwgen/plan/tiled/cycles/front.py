@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ....descriptors import SLOT, EngineShape, Op, slots
 from .channels import Burst, ReadChannel, Taken, bursts
@@ -54,9 +54,24 @@ class Queue:
             before = self._popped[-1] + 1 if self._popped else 0
             self._popped.append(max(self._pushed[number] + 1, before, free))
 
-    def offered(self, queues: Mapping[Op, Queue]) -> int | None:
-        """From when on the next descriptor is offered to its unit; None: not known yet."""
+    def accept(self, queues: Mapping[Op, Queue], ready: Callable[[Values], int]) -> Values | None:
+        """Give the next descriptor to its unit; None where none is there, or it is not known when.
+
+        ready : from which cycle on the unit takes a descriptor. The last of ``accepted`` is then
+        the cycle in which it does.
+        """
         number = len(self.accepted)
+        if number == len(self.descriptors):
+            return None
+        offered = self._offered(number, queues)
+        if offered is None:
+            return None
+        d = self.descriptors[number]
+        self.accepted.append(max(offered, ready(d)))
+        return d
+
+    def _offered(self, number: int, queues: Mapping[Op, Queue]) -> int | None:
+        """From when on a descriptor is offered to its unit; None: not known yet."""
         self._settle()
         last = (number + 1) * self._beats - 1
         if last >= len(self._popped):

@@ -6,6 +6,7 @@ Each is stated by the gateware too; a test compares them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import lcm
 
 from ....descriptors import RECORD, EngineShape, Op
 
@@ -47,6 +48,8 @@ ADDRESS = 4
 """From a step to the read of the feature memory."""
 TAP_FETCH = 8
 """From a step to its operands."""
+MOST_READS = 8
+"""Cycles in which a word of parameters is read, at most."""
 MULTIPLIER = 2
 """From operands to a product."""
 CLOSE = 5
@@ -83,14 +86,8 @@ class Pipeline:
         levels, lanes, arity = 0, shape.simd, 2
         while lanes > 1:
             lanes, levels, arity = -(-lanes // arity), levels + 1, 4
-        record = RECORD.size // 8
-        reads = min(8, shape.pe, shape.parameter_bytes // max(record, _lcm(record, shape)))
+        row = lcm(RECORD.size // 8, shape.bus_bytes)
+        reads = min(MOST_READS, shape.pe, shape.parameter_bytes // row)
         return cls(
             TAP_FETCH + MULTIPLIER + levels + 1, 2 + reads, max(1, 4 * shape.pe // shape.word)
         )
-
-
-def _lcm(record: int, shape: EngineShape) -> int:
-    from math import lcm
-
-    return lcm(record, shape.bus_bytes)

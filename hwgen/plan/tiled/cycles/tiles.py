@@ -110,29 +110,26 @@ class Tiles:
     def advance(self) -> bool:
         """Carry out the next tile, if it is known when; whether it was."""
         queue = self._queue
-        if len(queue.accepted) == len(queue.descriptors):
+        d = queue.accept(self._queues, self._ready)
+        if d is None:
             return False
-        offered = queue.offered(self._queues)
-        if offered is None:
-            return False
-        d = queue.descriptors[len(queue.accepted)]
+        unit, accepted = self._units[d.get("unit", 0)], queue.accepted[-1]
         if len(self._units) == 1:
-            accepted, finished = self._units[0].carry_out(d, offered)
-        else:
-            accepted, finished = self._deal(d, offered)
-        queue.accepted.append(accepted)
-        queue.finished.append(finished)
+            queue.finished.append(unit.carry_out(d, accepted))
+            return True
+        # A tile waits at its unit, a place for each, and is told of when all before it are.
+        begun = max(accepted + 1, unit.free)
+        finished = unit.carry_out(d, begun)
+        self._waiting[d["unit"]] = begun + 1
+        queue.finished.append(max(finished, queue.finished[-1] if queue.finished else 0) + 1)
         return True
 
-    def _deal(self, d: Values, offered: int) -> tuple[int, int]:
-        """A tile waits at its unit, a place for each, and is told of when all before it are."""
-        told, number = self._queue.finished, d["unit"]
-        accepted = max(offered, self._waiting[number])
-        if len(told) >= self._depth:
-            accepted = max(accepted, told[-self._depth] + 1)
-        begun, finished = self._units[number].carry_out(d, accepted + 1)
-        self._waiting[number] = begun + 1
-        return accepted, max(finished, told[-1] if told else 0) + 1
+    def _ready(self, d: Values) -> int:
+        """From when on a tile is taken."""
+        if len(self._units) == 1:
+            return self._units[0].free
+        told, ready = self._queue.finished, self._waiting[d["unit"]]
+        return max(ready, told[-self._depth] + 1) if len(told) >= self._depth else ready
 
 
 class _Unit:
@@ -140,7 +137,8 @@ class _Unit:
 
     def __init__(self, shape: EngineShape) -> None:
         self._pipeline, self._word = Pipeline.of(shape), shape.word
-        self._free = 0
+        self.free = 0
+        """From when on another tile is taken."""
         self._results_free = 0
         self._taps: list[_Taps] = []
         self._firsts: list[int] = []
@@ -158,12 +156,8 @@ class _Unit:
         number = bisect_right(self._firsts, cycle - ADDRESS) - 1
         return number >= 0 and self._taps[number].read(bank, cycle)
 
-    def carry_out(self, d: Values, offered: int) -> tuple[int, int]:
-        """The cycles in which a tile is accepted and finished."""
-        accepted = max(offered, self._free)
-        return accepted, self._finish(d, accepted)
-
-    def _finish(self, d: Values, accepted: int) -> int:
+    def carry_out(self, d: Values, accepted: int) -> int:
+        """The cycle in which a tile is finished."""
         first = accepted + 2
         steps = prod(d[f"loop{n}_count"] for n in range(LEVELS))
         self._firsts.append(first)
@@ -171,13 +165,13 @@ class _Unit:
             self._taps.append(_Taps(d, self._word, first, steps, []))
             held = first + steps + self._pipeline.sum + 1
             finished = max(held, self._results_free)
-            self._free = finished + 1
+            self.free = finished + 1
             return finished
         told = max(first, self._results_free)
         late, last_word = self._words(d, first, told)
         self._taps.append(_Taps(d, self._word, first, steps, late))
         last_step = first + steps - 1 + (late[-1][1] if late else 0)
-        self._free = max(last_step + TAP_FETCH + 1, told + 2)
+        self.free = max(last_step + TAP_FETCH + 1, told + 2)
         finished = last_word + (TABLE_RESULTS if d.get("tables") else RESULTS) + VISIBLE
         self._results_free = finished + 1
         return finished

@@ -69,16 +69,10 @@ class Loads:
         return moved
 
     def _accept(self) -> bool:
-        queue = self._queue
-        if len(queue.accepted) == len(queue.descriptors):
+        d = self._queue.accept(self._queues, lambda d: self._free)
+        if d is None:
             return False
-        offered = queue.offered(self._queues)
-        if offered is None:
-            return False
-        d = queue.descriptors[len(queue.accepted)]
-        accepted = max(offered, self._free)
-        queue.accepted.append(accepted)
-        self._valid = accepted + WALKER + _placing(d)
+        self._valid = self._queue.accepted[-1] + WALKER + _placing(d)
         self._features, self._units = _of_features(d), d.get("units", 1)
         self._rows.extend(rows_of(d, self._bus))
         return True
@@ -143,15 +137,10 @@ class Stores:
         finished."""
         self._known = known
         if self._work is None:
-            queue = self._queue
-            if len(queue.accepted) == len(queue.descriptors):
+            d = self._queue.accept(self._queues, lambda d: self._free)
+            if d is None:
                 return False
-            offered = queue.offered(self._queues)
-            if offered is None:
-                return False
-            accepted = max(offered, self._free)
-            queue.accepted.append(accepted)
-            self._work = self._store(queue.descriptors[len(queue.accepted) - 1], accepted)
+            self._work = self._store(d, self._queue.accepted[-1])
         for _ in self._work:
             return False  # it waits for what is known later
         self._work = None
