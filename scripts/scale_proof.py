@@ -32,6 +32,7 @@ from mobilenet import mobilenet_v2  # noqa: E402
 import hwgen  # noqa: E402
 from hwgen.emit.package import Source, design_files, manifest, write_package  # noqa: E402
 from hwgen.emit.tiled_files import ends, to_bytes  # noqa: E402
+from hwgen.errors import UserError  # noqa: E402
 from hwgen.flow import tiled_sim  # noqa: E402
 from hwgen.flow.package_files import Package  # noqa: E402
 from hwgen.flow.tiled_sim import Job, Memory  # noqa: E402
@@ -150,4 +151,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
