@@ -40,10 +40,10 @@ class Fetcher(wiring.Component):
 
     Members
     -------
-    start (in), for one cycle, ignored while busy; program, limit (in): see Prefetch;
-    limit may come a cycle later. request (out
-    stream of REQUEST), data (in stream of read_beat): of a ReadMaster. load, compute, store (out
-    streams), finished_load, finished_compute, finished_store (in): of the units, see Dispatcher.
+    start (in), for one cycle, ignored while busy; program, limit (in): see Prefetch; limit may come
+    a cycle later. request (out stream of REQUEST), data (in stream of read_beat): of a ReadMaster.
+    load, compute, store (out streams), finished_load, finished_compute, finished_store (in): of the
+    units, see Dispatcher.
     fault_*, fault_*_layer (in): a unit or a master found an error of FAULTS, for one cycle.
     masters_idle (in). busy (out). stop (out): masters are to begin nothing. flush (out), for one
     cycle: all units and masters are to be reset (ResetInserter). done (out), for one cycle: the run
