@@ -66,6 +66,9 @@ class Beats(wiring.Component):
             unit.first.eq(beat.first),
             unit.last.eq(beat.last),
             unit.slot.eq(beat.slot),
+            # Slots take their turns: of several, none is that of the beat before.
+            unit.resumes.eq(~beat.first),
+            unit.saves.eq(~beat.last),
             self.o.valid.eq(unit.done),
             self.o.payload.eq(unit.acc),
         ]
