@@ -30,6 +30,8 @@ COUNTER_BITS = 16
 """Of the counters of finished descriptors, which wrap: at most 2**15 may be in flight."""
 TABLE_WORDS = 256
 """Words of each of the two tables behind the requantizers."""
+SOFTMAX_CHANNELS = 1 << 11
+"""Most channels of a softmax."""
 
 
 @dataclass(frozen=True)
@@ -355,6 +357,7 @@ COMPUTE = Record(
             Field(f"loop{n}_skip", _ROWS, "first steps in which sums give no results")
             for n in SKIPPING
         ),
+        Field("softmax", 1, "no sums: results are the softmax of the second operand's vectors"),
     ),
     8 * 6 * SLOT,
 )
@@ -377,6 +380,13 @@ loops over taps are the innermost.
 With Operand.WINDOW the innermost loop reads columns (x_position is that of the first one, which is
 never left of the ifmap: what is left of it is padding); from column ``window_first`` on, every
 ``window_step`` columns, a window is complete and gives a sum. Its newest column is tap column 2.
+
+With softmax the array does nothing, whatever its loops are. Vectors of ``groups`` words, the last
+one of ``lanes`` bytes, at most SOFTMAX_CHANNELS bytes in all, are read where the second operand's
+words lie, as bytes that are signed if ``x_signed`` is set; the innermost loop of the results goes
+over the words of a vector. Entry d of table 0 is the exponential, as Q0.31, of a byte that is less
+by d than the largest one of its vector, 2**31 - 1 for no difference. A result of n 256th parts is
+the byte ``low + n``, n at most 255; ``hold``, ``tables`` and ``wide`` are 0.
 """
 
 RECORDS = {Op.LOAD: TRANSFER, Op.STORE: TRANSFER, Op.COMPUTE: COMPUTE}

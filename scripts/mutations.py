@@ -76,7 +76,7 @@ MUTATIONS = (
     ),
     Mutation(
         "softmax counts a difference too many",
-        "hwgen/archs/exponentials.py",
+        "hwgen/plan/exponentials.py",
         "if difference <= counted else 0",
         "if difference <= counted + 1 else 0",
         SOFTMAX,

@@ -33,7 +33,8 @@ class TableCombine(wiring.Component):
     -------
     write (in): see table_port. codes, seconds (in): a byte for each lane. with_second (in): else
     table 1 counts for nothing. descriptor (in): with the fields ``second_mult`` and so on; both
-    stay while something is under way. o (out).
+    stay while something is under way. o (out). difference (in), power (out): with ``softmax``, an
+    index of table 0 and its entry, Lookup.LATENCY cycles later; nothing else then counts.
 
     Latency ``LATENCY`` cycles: table, sum, requantizer; initiation interval 1, never stalls.
     """
@@ -51,6 +52,8 @@ class TableCombine(wiring.Component):
                 "with_second": In(1),
                 "descriptor": In(RESULT),
                 "o": Out(data.ArrayLayout(signed(RESULT_BITS), lanes)),
+                "difference": In(8),
+                "power": Out(ENTRY - 1),
             }
         )
 
@@ -63,7 +66,10 @@ class TableCombine(wiring.Component):
         )  # fmt: skip
         for n in range(self.lanes):
             entries = []
-            for number, index in enumerate((self.codes[n], self.seconds[n])):
+            code = self.codes[n]
+            if n == 0:
+                code = Mux(given.softmax, self.difference, code)
+            for number, index in enumerate((code, self.seconds[n])):
                 m.submodules[f"table{number}_{n}"] = table = Lookup(self.shape.bus_bytes)
                 m.d.comb += [
                     table.en.eq(self.write.en & (word[-1] == number)),
@@ -72,6 +78,8 @@ class TableCombine(wiring.Component):
                     table.index.eq(index),
                 ]
                 entries.append(table.o)
+            if n == 0:
+                m.d.comb += self.power.eq(entries[0])
             total = datum(signed(ENTRY + 1), f"total{n}")
             m.d.sync += total.eq(entries[0] + Mux(self.with_second, entries[1], 0))
             m.submodules[f"lane{n}"] = lane = RequantLane(total.shape())

@@ -44,6 +44,7 @@ RESULT = layout(
         *("tables", "second"),
         *(f"second_{field}" for field in ("base", "pitch", "ring", "first")),
         *(f"second_{field}" for field in ("mult", "bias", "shift", "half_even", "low", "high")),
+        *("softmax", "x_signed"),
     ),
 )
 """What a COMPUTE descriptor says of the results of its sums."""

@@ -2,7 +2,8 @@
 
 From the moment when a word of sums leaves their queue everything happens a fixed number of cycles
 later: nothing behind it can be held up. Wide results and tables take a word in several parts, for
-which it stays at the head of the queue and is requantized again each time.
+which it stays at the head of the queue and is requantized again each time. A softmax takes words of
+the second operand instead and gives its results byte by byte.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .parameters import ParameterMemory, parameter_port, reads_of
 from .result_writer import BYTE, TABLE_PARTS, TOKEN, ResultWriter, wide_parts
 from .runtime_requantizer import RequantLane, rounding_of
 from .second_operand import SecondOperand
+from .softmax_lane import SoftmaxLane
 from .streams import positive
 
 SECONDS = 8
@@ -31,6 +33,8 @@ _RESULTS = ParameterMemory.TAKE + RequantLane.LATENCY
 """Cycles from the begin of a part to the results of its first requantizers."""
 _COMBINED = _RESULTS + TableCombine.LATENCY
 """The same for the second ones."""
+_SOFTMAX = RingPlace.LATENCY + 1
+"""From a byte of a softmax to the writer: its word's place."""
 
 
 class ResultStage(wiring.Component):
@@ -46,7 +50,7 @@ class ResultStage(wiring.Component):
     take, room, push, acc : the queue of sums, see CreditFifo; sums may come before their command.
     second, result : clients of FeatureMemory. finished (out): for one cycle, what a command wrote
     can be read. parameter_write, table_write (in): see parameter_port, table_port; not for words
-    and tables of the command that is here.
+    and tables of the command that is here. issue (out): a softmax is at work.
 
     A command stays until it is finished; the next one is accepted in the cycle after. Its first
     word begins ``start`` cycles after it was accepted, or later: a word begins in the cycle after
@@ -56,11 +60,16 @@ class ResultStage(wiring.Component):
     command was accepted, unless the taps keep its bank.
     The last part of a word is written ``LATENCY`` cycles after it began, or ``TABLE_LATENCY`` with
     tables; after the last one the command is finished VISIBLE cycles later.
+
+    With softmax no sums are taken. The first vector begins START_SECOND cycles after the command
+    was accepted, or when its second operand comes; a byte that SoftmaxLane gives is written
+    SOFTMAX_LATENCY cycles later.
     """
 
     LATENCY = _RESULTS + ResultWriter.LATENCY
     TABLE_LATENCY = _COMBINED + ResultWriter.LATENCY
     START_SECOND = 2 + SecondOperand.LATENCY
+    SOFTMAX_LATENCY = _SOFTMAX + ResultWriter.LATENCY
 
     def __init__(self, shape: EngineShape, sums: int = 16) -> None:
         positive(sums=sums)
@@ -78,6 +87,7 @@ class ResultStage(wiring.Component):
                 "second": Out(read_port(shape)),
                 "result": Out(write_port(shape, stalls=False)),
                 "finished": Out(1),
+                "issue": Out(1),
                 "parameter_write": In(parameter_port(shape)),
                 "table_write": In(table_port(shape)),
             }
@@ -94,14 +104,29 @@ class ResultStage(wiring.Component):
         m.submodules.operand = operand = SecondOperand(self.shape, SECONDS)
         m.submodules.parameters = parameters = ParameterMemory(self.shape)
         with_second = kept.tables & kept.second
-        m.d.comb += [operand.load.eq(begin & with_second), operand.descriptor.eq(kept)]
+        m.d.comb += [
+            operand.load.eq(begin & (with_second | kept.softmax)),
+            operand.descriptor.eq(kept),
+        ]
         wiring.connect(m, operand.port, wiring.flipped(self.second))
-        issued, acc = self._issue(m, kept, begin, parameters, operand)
+        m.submodules.softmax = softmax = SoftmaxLane(self.shape)
+        issued, acc = self._issue(m, kept, begin, parameters, operand, softmax)
         tokens = self._tokens(m, kept, issued)
         results = self._requantize(m, kept, begin, parameters, acc)
-        m.d.comb += operand.o.ready.eq(tokens[_RESULTS].word & with_second)
-        combined = self._combine(m, kept, with_second, tokens[_RESULTS].part, results, operand)
-        self._write(m, kept, begin, tokens, results, combined)
+        m.d.comb += [
+            softmax.descriptor.eq(kept),
+            softmax.i.payload.eq(operand.o.payload),
+            softmax.i.valid.eq(operand.o.valid & kept.softmax),
+            operand.o.ready.eq(
+                Mux(kept.softmax, softmax.i.ready, tokens[_RESULTS].word & with_second)
+            ),
+            self.issue.eq(softmax.issue),
+        ]
+        combined = self._combine(
+            m, kept, with_second, tokens[_RESULTS].part, results, operand, softmax
+        )
+        byte = delayed(m, softmax.o.payload.byte, _SOFTMAX, "byte", data=True)
+        self._write(m, kept, begin, tokens, results, combined, byte)
         return m
 
     def _command(self, m: Module, kept) -> Value:
@@ -118,8 +143,9 @@ class ResultStage(wiring.Component):
         return begin
 
     def _issue(
-        self, m: Module, kept, begin: Value, parameters: ParameterMemory, operand: SecondOperand
-    ):
+        self, m: Module, kept, begin: Value, parameters: ParameterMemory, operand: SecondOperand,
+        softmax: SoftmaxLane,
+    ):  # fmt: skip
         """Begin parts of words of sums; returns the token and the sums of this cycle."""
         with_second = kept.tables & kept.second
         m.submodules.sums = sums = CreditFifo(self.word, self.sums)
@@ -127,7 +153,8 @@ class ResultStage(wiring.Component):
         set_counts(m, loops, kept)
         working, fresh = Signal(name="working"), Signal(name="fresh")
         part, first = datum(2, "part"), Signal(name="first_part")
-        issue, last = Signal(name="issue"), Signal(name="last_part")
+        issue, last = Signal(name="sum_issue"), Signal(name="last_part")
+        given, ends = Signal(name="softmax_given"), Signal(name="word_ends")
         lengths = (TABLE_PARTS - 1, wide_parts(self.shape) - 1)
         m.d.comb += [
             sums.take.eq(self.take),
@@ -143,34 +170,42 @@ class ResultStage(wiring.Component):
                 & (~first | ~with_second | operand.available)
             ),
             parameters.take.eq(issue & fresh),
-            operand.claim.eq(issue & first & with_second),
+            operand.claim.eq(
+                Mux(kept.softmax, softmax.i.valid & softmax.i.ready, issue & first & with_second)
+            ),
             sums.o.ready.eq(issue & last),
+            softmax.o.ready.eq(1),
+            given.eq(softmax.o.valid),
+            ends.eq(Mux(given, softmax.o.payload.last, issue & last)),
             loops.load.eq(begin),
-            loops.step.eq(issue & last),
+            loops.step.eq(ends),
         ]
         with m.If(begin):
-            m.d.sync += [working.eq(1), fresh.eq(1), part.eq(0)]
+            m.d.sync += [working.eq(~kept.softmax), fresh.eq(1), part.eq(0)]
         with m.Elif(issue):
             m.d.sync += [fresh.eq(loops.turns), part.eq(Mux(last, 0, part + 1))]
             with m.If(last & loops.last):
                 m.d.sync += working.eq(0)
         issued = Signal(TOKEN, name="token0")
         m.d.comb += [
-            issued.valid.eq(issue),
-            issued.word.eq(issue & last),
-            issued.all.eq(issue & last & loops.last),
+            issued.valid.eq(issue | given),
+            issued.word.eq(ends),
+            issued.all.eq(ends & loops.last),
             issued.part.eq(part),
         ]
         return issued, sums.o.payload
 
     def _tokens(self, m: Module, kept, issued) -> list:
-        """The token that was issued so many cycles ago; from the first results on with tables."""
+        """The token that was issued so many cycles ago; behind the writer's there are none."""
         tokens = [issued]
         for n in range(1, _COMBINED + 1):
             tokens.append(Signal(TOKEN, name=f"token{n}"))
             m.d.sync += tokens[n].eq(tokens[n - 1])
             if n == _RESULTS + 1:
                 with m.If(~kept.tables):
+                    m.d.sync += tokens[n].eq(0)
+            if n == _SOFTMAX + 1:
+                with m.If(kept.softmax):
                     m.d.sync += tokens[n].eq(0)
         return tokens
 
@@ -199,8 +234,9 @@ class ResultStage(wiring.Component):
         return results
 
     def _combine(
-        self, m: Module, kept, with_second: Value, part: Value, results, operand: SecondOperand
-    ) -> Value:
+        self, m: Module, kept, with_second: Value, part: Value, results, operand: SecondOperand,
+        softmax: SoftmaxLane,
+    ) -> Value:  # fmt: skip
         """The results of a part's lanes with tables, _COMBINED cycles after it began."""
         lanes = self.shape.pe // TABLE_PARTS
         m.submodules.combine = combine = TableCombine(self.shape, lanes)
@@ -212,17 +248,26 @@ class ResultStage(wiring.Component):
         ):
             of_part = Array(value[bits * n : bits * (n + 1)] for n in range(TABLE_PARTS))[part]
             m.d.comb += port.as_value().eq(of_part)
-        m.d.comb += [combine.with_second.eq(with_second), combine.descriptor.eq(kept)]
+        m.d.comb += [
+            combine.with_second.eq(with_second),
+            combine.descriptor.eq(kept),
+            combine.difference.eq(softmax.difference),
+            softmax.power.eq(combine.power),
+        ]
         return combine.o
 
-    def _write(self, m: Module, kept, begin: Value, tokens, results, combined) -> None:
+    def _write(self, m: Module, kept, begin: Value, tokens, results, combined, byte: Value) -> None:
         m.submodules.writer = writer = ResultWriter(self.shape)
         wiring.connect(m, writer.port, wiring.flipped(self.result))
         token, coming = Signal(TOKEN, name="here"), Signal(TOKEN, name="coming")
         for chosen, ahead in ((token, 0), (coming, RingPlace.LATENCY)):
             # Chosen a cycle before, by one of two registers.
-            with_tables, without = (tokens[end - ahead - 1] for end in (_COMBINED, _RESULTS))
-            m.d.sync += chosen.eq(Mux(kept.tables, with_tables, without))
+            with_tables, without, of_softmax = (
+                tokens[end - ahead - 1] for end in (_COMBINED, _RESULTS, _SOFTMAX)
+            )
+            m.d.sync += chosen.eq(
+                Mux(kept.tables, with_tables, Mux(kept.softmax, of_softmax, without))
+            )
         m.d.comb += [
             writer.load.eq(begin),
             writer.descriptor.eq(kept),
@@ -230,6 +275,7 @@ class ResultStage(wiring.Component):
             writer.next_word.eq(coming.word),
             writer.results.as_value().eq(Cat(results)),
             writer.combined.eq(combined),
+            writer.byte.eq(byte),
         ]
         settled = ResultWriter.LATENCY + VISIBLE
         m.d.comb += self.finished.eq(delayed(m, token.all, settled, "finish"))

@@ -41,7 +41,8 @@ class ResultWriter(wiring.Component):
     -------
     load (in): begin. descriptor (in): it stays from ``load`` on. token (in): of the part that is
     here; next_word (in): the last part of a word will be here RingPlace.LATENCY cycles later.
-    results (in): of all lanes. combined (in): with tables, those of the part's lanes.
+    results (in): of all lanes. combined (in): with tables, those of the part's lanes. byte (in):
+    with softmax, that of the next lane: a part is a byte.
     port : write client of the feature memory.
 
     Latency 1 cycle. Words with tables are put together from their parts, and written with the
@@ -61,6 +62,7 @@ class ResultWriter(wiring.Component):
                 "token": In(TOKEN),
                 "results": In(data.ArrayLayout(signed(RESULT_BITS), shape.pe)),
                 "combined": In(data.ArrayLayout(signed(RESULT_BITS), self.table_lanes)),
+                "byte": In(BYTE),
                 "port": Out(write_port(shape, stalls=False)),
             }
         )
@@ -102,8 +104,12 @@ class ResultWriter(wiring.Component):
         last = delayed(
             m, loops.group == self.descriptor.groups - 1, RingPlace.LATENCY, "last", data=True
         )
+        # With softmax one after the other.
+        single = Signal(self.shape.pe, name="single", init=1)
+        with m.If(self.token.valid & self.descriptor.softmax):
+            m.d.sync += single.eq(Mux(self.token.word, 1, single << 1))
         lanes = Signal(self.shape.pe, name="lanes")
-        m.d.comb += lanes.eq(Mux(last, inside, -1))
+        m.d.comb += lanes.eq(Mux(self.descriptor.softmax, single, Mux(last, inside, -1)))
         return lanes
 
     def _slices(self, value: Value, width: int) -> Value:
@@ -119,6 +125,8 @@ class ResultWriter(wiring.Component):
         some = Cat(lane[:BYTE] for lane in self.combined)
         with m.If(self.descriptor.wide):
             m.d.sync += word.eq(wide)
+        with m.Elif(self.descriptor.softmax):
+            m.d.sync += word.eq(self.byte.replicate(self.shape.word))
         with m.Elif(~self.descriptor.tables):
             m.d.sync += word.eq(whole)
         with m.Else():

@@ -32,70 +32,71 @@ _MINUS_32_OVER_17 = -1010580540  # Q2.29
 PRODUCTS = 7
 """Of the reciprocal: the first estimate, and two for each of three Newton steps."""
 
-READ = 2 + rom_latency(1 << MAX_WIDTH)
-"""From asking for an element to its exponential: memory, difference, ROM."""
+POWER = rom_latency(1 << MAX_WIDTH)
+"""From a difference to its exponential, which every table keeps to."""
+READ = 2 + POWER
+"""From asking for an element to its exponential: memory, difference, table."""
 SUMMED = READ + 2
 """From asking for the last element to the sum: rounded part, sum."""
 PRODUCT = WideMultiplier.LATENCY + 2
 """Of one number of the reciprocal: product, rounded product, sum."""
 
 
-class Softmax(wiring.Component):
+def _checked(shape: Shape, most: int, out: Shape, fifo: int) -> tuple[Shape, Shape]:
+    """Shapes of elements and results. Raises ValueError for parameters out of range."""
+    positive(channels=most, fifo=fifo)
+    shape, out = Shape.cast(shape), Shape.cast(out)
+    if most > MAX_CHANNELS:
+        raise ValueError(f"a softmax takes at most {MAX_CHANNELS} channels, got {most}")
+    if not 1 <= shape.width <= MAX_WIDTH:
+        raise ValueError(f"a softmax takes 1 to {MAX_WIDTH} bits, got {shape.width}")
+    if out.width not in (8, 16):
+        raise ValueError(f"a softmax gives 8 or 16 bits, not {out.width}")
+    return shape, out
+
+
+class SoftmaxCore(wiring.Component):
     """``exp(x) / sum of exp(x)`` of each vector, with one multiplier.
 
     A vector is taken and stored while its largest element is found; the exponentials of all
-    differences to it, which a ROM holds, are summed; the sum's reciprocal is found by three Newton
-    steps; each exponential times the reciprocal is a result. A sure winner has 2**width of the
-    2**width that are 1: it is limited to the largest integer.
+    differences to it, which a table beside it holds, are summed; the sum's reciprocal is found by
+    three Newton steps; each exponential times the reciprocal is a result. A sure winner has
+    2**width of the 2**width that are 1: it is limited to the largest integer.
 
     Parameters
     ----------
-    name : prefix of image names.
     shape : of an element, at most 8 bits.
-    channels : elements of a vector, at most 2048.
-    powers : the exponential of each difference to the largest element, 0, 1, ..., as Q0.31; the
-    first is ONE. 0 where a difference is too large to count.
+    most : elements of a vector, at most 2048.
     out : shape of a result, 8 or 16 bits; a signed one begins at its smallest integer.
     fifo : beats at the output.
 
     Members
     -------
-    i, o streams of one lane; issue (out): it works, and waits neither for an element nor for room;
-    level (out).
+    i, o streams of one lane; channels (in): elements of the vectors, 1 to ``most``, there at least
+    two cycles before the first element of a vector, until its last result was asked for (all
+    vectors from a reset on may have ``most``). difference (out), power (in): an
+    exponential as Q0.31, ONE for no difference, POWER cycles after it was asked for. issue (out):
+    it works, and waits neither for an element nor for room; level (out).
 
-    The first result is asked for ``gap`` = channels + 46 cycles after the last element is taken,
-    and is in the output FIFO LATENCY cycles later; the others follow, one a cycle. The next vector
-    begins in the cycle after the last one was asked for: ``interval`` = 3 * channels + 45 cycles a
-    vector.
+    The first result is asked for channels + PAUSE cycles after the last element is taken, and is in
+    the output FIFO LATENCY cycles later; the others follow, one a cycle. The next vector begins in
+    the cycle after the last one was asked for: 3 * channels + PAUSE - 1 cycles a vector.
     """
 
     LATENCY = READ + WideMultiplier.LATENCY + 3
     PAUSE = SUMMED + len(SHIFTS) + PRODUCTS * PRODUCT + 1
     """From asking for the last element of a sum to asking for the first of the results."""
 
-    def __init__(
-        self, name: str, shape: Shape, channels: int, powers: Sequence[int], out: Shape, fifo: int
-    ) -> None:
-        positive(channels=channels, fifo=fifo)
-        shape, out = Shape.cast(shape), Shape.cast(out)
-        if channels > MAX_CHANNELS:
-            raise ValueError(f"a softmax takes at most {MAX_CHANNELS} channels, got {channels}")
-        if not 1 <= shape.width <= MAX_WIDTH:
-            raise ValueError(f"a softmax takes 1 to {MAX_WIDTH} bits, got {shape.width}")
-        if out.width not in (8, 16):
-            raise ValueError(f"a softmax gives 8 or 16 bits, not {out.width}")
-        if len(powers) != 1 << shape.width:
-            raise ValueError(f"{1 << shape.width} exponentials are needed, got {len(powers)}")
-        if powers[0] != ONE or not all(0 <= power <= ONE for power in powers):
-            raise ValueError(f"exponentials must be from 0 to {ONE}, the first one {ONE}")
-        self.image, self.shape, self.channels, self.powers = name, shape, channels, list(powers)
-        self.out, self.fifo = out, fifo
-        self.gap = channels + self.PAUSE
-        self.interval = 2 * channels - 1 + self.gap
+    def __init__(self, shape: Shape, most: int, out: Shape, fifo: int) -> None:
+        shape, out = _checked(shape, most, out, fifo)
+        self.shape, self.most, self.out, self.fifo = shape, most, out, fifo
         super().__init__(
             {
                 "i": In(stream_of(shape, 1)),
                 "o": Out(stream_of(out, 1)),
+                "channels": In(index_shape(most + 1)),
+                "difference": Out(shape.width),
+                "power": In(31),
                 "issue": Out(1),
                 "level": Out(index_shape(fifo + 1)),
             }
@@ -105,7 +106,7 @@ class Softmax(wiring.Component):
         m = Module()
         m.submodules.fifo = fifo = CreditFifo(self.o.payload.shape(), self.fifo)
         connect(m, fifo.o, wiring.flipped(self.o))
-        element = Counter(self.channels, "element")
+        element = _Elements(m, self.most, self.channels)
         take, add, give = Signal(name="taking"), Signal(name="adding"), Signal(name="giving")
         normalize, divide = Signal(name="normalizing"), Signal(name="dividing")
         finish, waits = Signal(name="finishing"), Signal(name="waits")
@@ -142,8 +143,7 @@ class Softmax(wiring.Component):
                 m.d.comb += [give.eq(fifo.room), waits.eq(~give)]
                 with m.If(give & element.last):
                     m.next = "TAKE"
-        with m.If(take | add | give):
-            element.step(m)
+        element.step(m, take | add | give)
         m.d.comb += [self.issue.eq(~waits), self.level.eq(fifo.level), fifo.take.eq(give)]
 
         power = self._exponentials(m, element, take, add | give)
@@ -167,9 +167,9 @@ class Softmax(wiring.Component):
         ]
         return m
 
-    def _exponentials(self, m: Module, element: Counter, take: Value, ask: Value) -> Value:
+    def _exponentials(self, m: Module, element: _Elements, take: Value, ask: Value) -> Value:
         """The exponential of the element that is asked for, READ cycles later."""
-        m.submodules.vector = vector = SimpleDualPort(self.shape.width, self.channels)
+        m.submodules.vector = vector = SimpleDualPort(self.shape.width, self.most)
         largest = datum(self.shape, "largest")
         first = Signal(name="first", init=1)
         x = self.i.payload[0]
@@ -184,12 +184,10 @@ class Softmax(wiring.Component):
             vector.r_en.eq(ask),
             vector.r_addr.eq(element.value),
         ]
-        difference = datum(unsigned(self.shape.width), "difference")
+        difference = datum(unsigned(self.shape.width), "difference_now")
         m.d.sync += difference.eq(Value.cast(largest).as_unsigned() - vector.r_data)
-        m.submodules.powers = rom = Rom(f"{self.image}_powers", 31, self.powers)
-        m.d.comb += rom.addr.eq(difference)
-        # Small ROMs are as quick as large ones: READ holds for every width.
-        return rom.data
+        m.d.comb += self.difference.eq(difference)
+        return self.power
 
     def _sum(
         self, m: Module, power: Value, take: Value, add: Value, normalize: Value, shift: Counter
@@ -262,3 +260,75 @@ class Softmax(wiring.Component):
             result.eq(Mux(rounded[-1], Const((1 << width) - 1, width), rounded[:-1])),
         ]
         return Cat(result[:-1], ~result[-1]) if self.out.signed else result
+
+
+class _Elements:
+    """Counts the elements of a vector, whose number is a value. A plain helper, see Counter."""
+
+    def __init__(self, m: Module, most: int, channels: Value) -> None:
+        self.channels = channels
+        self.value = Signal(index_shape(most), name="element")
+        self.last = Signal(name="element_last", init=most == 1)
+
+    def step(self, m: Module, on: Value) -> None:
+        """Add the statements; ``on`` : it counts."""
+        m.d.sync += self.last.eq(self.value + 1 == self.channels)
+        with m.If(on):
+            m.d.sync += [
+                self.value.eq(Mux(self.last, 0, self.value + 1)),
+                self.last.eq(Mux(self.last, self.channels == 1, self.value + 2 == self.channels)),
+            ]
+
+
+class Softmax(wiring.Component):
+    """SoftmaxCore with vectors of one length, and a ROM of exponentials.
+
+    Parameters
+    ----------
+    name : prefix of image names.
+    channels : elements of a vector, at most 2048.
+    powers : the exponential of each difference to the largest element, 0, 1, ..., as Q0.31; the
+    first is ONE. 0 where a difference is too large to count.
+    shape, out, fifo : of SoftmaxCore.
+
+    Members
+    -------
+    i, o, issue, level : those of SoftmaxCore.
+
+    Latency and interval are its own too: ``gap`` = channels + 46 cycles from the last element taken
+    to the first result asked for, ``interval`` = 3 * channels + 45 cycles a vector.
+    """
+
+    LATENCY = SoftmaxCore.LATENCY
+
+    def __init__(
+        self, name: str, shape: Shape, channels: int, powers: Sequence[int], out: Shape, fifo: int
+    ) -> None:
+        shape, out = _checked(shape, channels, out, fifo)
+        width = shape.width
+        if len(powers) != 1 << width:
+            raise ValueError(f"{1 << width} exponentials are needed, got {len(powers)}")
+        if powers[0] != ONE or not all(0 <= power <= ONE for power in powers):
+            raise ValueError(f"exponentials must be from 0 to {ONE}, the first one {ONE}")
+        self.core = SoftmaxCore(shape, channels, out, fifo)
+        self.image, self.channels, self.powers = name, channels, list(powers)
+        self.gap = channels + SoftmaxCore.PAUSE
+        self.interval = 2 * channels - 1 + self.gap
+        same = ("i", "o", "issue", "level")
+        super().__init__({name: self.core.signature.members[name] for name in same})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.core = core = self.core
+        # Small ROMs are as quick as large ones: POWER holds for every width.
+        m.submodules.powers = rom = Rom(f"{self.image}_powers", 31, self.powers)
+        connect(m, wiring.flipped(self.i), core.i)
+        connect(m, core.o, wiring.flipped(self.o))
+        m.d.comb += [
+            core.channels.eq(self.channels),
+            rom.addr.eq(core.difference),
+            core.power.eq(rom.data),
+            self.issue.eq(core.issue),
+            self.level.eq(core.level),
+        ]
+        return m

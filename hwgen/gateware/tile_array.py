@@ -192,8 +192,11 @@ class TileArray(wiring.Component):
                     m.next = "LOAD"
             with m.State("LOAD"):
                 m.d.comb += load.eq(1)
-                m.d.sync += [running.eq(1), told.eq(command.hold)]
+                m.d.sync += [running.eq(~command.softmax), told.eq(command.hold), waited.eq(0)]
+                # A softmax is for the result stage alone.
                 m.next = "RUN"
+                with m.If(command.softmax):
+                    m.next = "DRAIN"
             with m.State("RUN"), m.If(done):
                 # A result stage that is still busy is told before anything else begins.
                 m.d.sync += [running.eq(0), waited.eq(0)]

@@ -6,7 +6,14 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..descriptors import BANKS, COMPUTE, LEVELS, OUTPUT_LEVELS, EngineShape
+from ..descriptors import (
+    BANKS,
+    COMPUTE,
+    LEVELS,
+    OUTPUT_LEVELS,
+    SOFTMAX_CHANNELS,
+    EngineShape,
+)
 from .axi import LAYER_BITS
 from .banked import FeatureMemory
 from .combine import table_port
@@ -19,7 +26,8 @@ from .tile_array import EVENTS, TileArray
 from .weights import weight_port
 
 QUIET = 1 << 12
-"""Cycles without a step or a result after which a tile can not end: nothing here waits longer."""
+"""Cycles without a step, a result or work of a softmax after which a tile can not end: nothing here
+waits longer."""
 
 
 class TileUnit(wiring.Component):
@@ -30,8 +38,9 @@ class TileUnit(wiring.Component):
     Members
     -------
     command (in stream): COMPUTE records. finished (out): one is finished, for a cycle. fault (out):
-    one can not be carried out: loops of no steps, rings that are none, or a number of results that
-    its sums do not have; fault_layer (out): its layer. After a fault the unit is to be reset.
+    one can not be carried out: loops of no steps, rings that are none, a softmax of more bytes than
+    there can be, or a number of results that its sums do not have; fault_layer (out): its layer.
+    After a fault the unit is to be reset.
     load, store : clients of the feature memory. weight_write, parameter_write, table_write (in).
     issue (out): the array is given work in this cycle. begins, events (out): see TileArray.
 
@@ -94,7 +103,7 @@ class TileUnit(wiring.Component):
         array, results, given = self.array, self.results, self.command.payload
         good = Signal(name="good")
         m.d.comb += [
-            good.eq(_possible(given)),
+            good.eq(_possible(given, self.shape)),
             array.command.payload.eq(given),
             array.command.valid.eq(self.command.valid & good),
             self.command.ready.eq(array.command.ready & good),
@@ -103,7 +112,7 @@ class TileUnit(wiring.Component):
             m.d.sync += self.fault_layer.eq(given.layer)
         quiet = Signal(range(QUIET + 1), name="quiet")
         working = ~array.idle | ~results.command.ready
-        moving = array.issue | results.result.en | ~working
+        moving = array.issue | results.result.en | results.issue | ~working
         m.d.sync += quiet.eq(quiet + 1)
         with m.If(moving):
             m.d.sync += quiet.eq(0)
@@ -113,15 +122,16 @@ class TileUnit(wiring.Component):
         m.d.sync += self.fault.eq(refused | (quiet == QUIET))
 
 
-def _possible(given) -> Value:
-    """Whether loops have steps and rings are some: whole banks' worth, and begun inside."""
+def _possible(given, shape: EngineShape) -> Value:
+    """Whether loops have steps and rings are some: whole banks' worth, and begun inside; and
+    whether a softmax has vectors that its lane can take."""
     counts = [given[f"loop{n}_count"] for n in range(LEVELS)]
     results = [given[f"out{n}_count"] for n in range(OUTPUT_LEVELS)]
     with_results = ~given.hold
     rings = {
-        "x": 1,
+        "x": ~given.softmax,
         "y": with_results,
-        "second": with_results & given.tables & given.second,
+        "second": with_results & (given.softmax | (given.tables & given.second)),
     }
     wrong = [~Cat(count.any() for count in counts).all()]
     wrong.append(with_results & ~Cat(count.any() for count in results).all())
@@ -129,4 +139,12 @@ def _possible(given) -> Value:
         ring, first = given[f"{name}_ring"], given[f"{name}_first"]
         low = (BANKS - 1).bit_length()
         wrong.append(used & (ring[:low].any() | (first >= ring)))
+    vector = [
+        given.out0_group & (given.out0_count == given.groups),
+        ~given.out1_group & ~given.out2_group,
+        (given.groups != 0) & (given.groups <= SOFTMAX_CHANNELS // shape.pe),
+        (given.lanes != 0) & (given.lanes <= shape.pe),
+        ~given.hold & ~given.tables & ~given.wide,
+    ]
+    wrong.append(given.softmax & ~Cat(vector).all())
     return ~Cat(wrong).any()

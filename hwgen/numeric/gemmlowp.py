@@ -143,9 +143,12 @@ def softmax(x: IntArray, mult: int, left_shift: int, width: int) -> IntArray:
     difference = x - x.max(axis=-1, keepdims=True)
     counts = difference >= -input_radius(SOFTMAX_DIFFERENCE_BITS, left_shift)
     scaled = high_product(np.where(counts, difference, 0) << left_shift, mult)
-    powers = exp_of_negative(scaled, SOFTMAX_DIFFERENCE_BITS)
-    parts = np.where(counts, rounding_divide(powers, _SOFTMAX_SUM_BITS), 0)
+    return normalized(np.where(counts, exp_of_negative(scaled, SOFTMAX_DIFFERENCE_BITS), 0), width)
+
+
+def normalized(powers: IntArray, width: int) -> IntArray:
+    """Exponentials (Q0.31) over their sum, along the last axis: the results of ``softmax``."""
+    parts = rounding_divide(powers, _SOFTMAX_SUM_BITS)
     total = parts.sum(axis=-1, keepdims=True)
     scale, over_unit = reciprocal(total, _SOFTMAX_SUM_BITS)
-    out = rounding_divide(high_product(scale, powers), over_unit + (31 - width))
-    return np.where(counts, out, 0)
+    return rounding_divide(high_product(scale, powers), over_unit + (31 - width))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from hwgen.descriptors import Op
 from hwgen.emit.tiled_files import ends, to_bytes
 from hwgen.flow import tiled_sim
 from hwgen.flow.tiled_sim import Job, Memory
+from hwgen.ir.json_format import graph_to_json
 from hwgen.plan.tiled import cycles
-from tests.helpers.tiled import MNIST, RESNET, need_verilator, tiled_package
+from tests.helpers.tiled import MNIST, RESNET, need_verilator, softmax_network, tiled_package
 
 ENGINES: dict[str, dict[str, Any]] = {
     "some": {},
@@ -27,7 +29,9 @@ ENGINES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("engine", ENGINES)
 def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
     need_verilator()
-    for model in (RESNET, MNIST):
+    softmaxes = tmp_path / "softmaxes.json"
+    softmaxes.write_text(json.dumps(graph_to_json(softmax_network(9))))
+    for model in (RESNET, MNIST, softmaxes):
         package = tiled_package(model, tmp_path, **ENGINES[engine])
         plan = package.tiled
         x, program = package.graph.inputs[0], plan.program

@@ -19,6 +19,7 @@ from hwgen.flow import tiled_sim
 from hwgen.flow.package_files import Package
 from hwgen.flow.tiled_sim import Job, Memory
 from hwgen.ir import execute
+from hwgen.ir.json_format import graph_to_json
 from hwgen.passes import legalize
 from hwgen.plan.tiled.buffers import traffic_of
 from hwgen.plan.tiled.orders import Order
@@ -30,6 +31,7 @@ from tests.helpers.tiled import (
     outputs,
     random_job,
     say,
+    softmax_network,
     tiled_package,
     traffic_is_as_planned,
 )
@@ -39,7 +41,10 @@ from tests.helpers.tiled_layers import random_layers, square
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Package]:
     folder = tmp_path_factory.mktemp("tiled")
-    return {"resnet": tiled_package(RESNET, folder), "mnist": tiled_package(MNIST, folder)}
+    softmax = folder / "softmaxes.json"
+    softmax.write_text(json.dumps(graph_to_json(softmax_network(9))))
+    models = {"resnet": RESNET, "mnist": MNIST, "softmax": softmax}
+    return {name: tiled_package(model, folder) for name, model in models.items()}
 
 
 @pytest.fixture
@@ -128,6 +133,24 @@ def test_every_order_of_loops_is_golden_and_moves_what_is_predicted(
             assert run.words["ifmaps"] == [words] * len(run.words["ifmaps"])
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_softmaxes_in_the_midst_and_at_the_end(built: dict[str, Package], keep: bool) -> None:
+    """On the same compiled engine, with all tensors on chip and with none."""
+    need_verilator()
+    package = built["softmax"]
+    assert [row["operand"] for row in package.tiled.layers()].count("softmax") == 2
+    plan = package.tiled if keep else package.tiled.outside()
+    job, golden = random_job(plan, 3)
+    assert len({*golden.reshape(-1).tolist()}) > 10, "probabilities of all sizes"
+    run = tiled_sim.run(package, [job], Memory(), None, say).jobs[0]
+    assert run.errors() == [ErrorCode.NONE] * 3
+    assert np.array_equal(outputs(plan, run), golden)
+    result = hwgen.verify(package, random=2)
+    assert result.equal and result.interval is not None
+    busy = package.result("verify")
+    assert busy is not None and busy["busy"]["probabilities"] >= 3 * 19 + 45
+
+
 def test_slow_memory_takes_longer_and_gaps_change_nothing(built: dict[str, Package]) -> None:
     need_verilator()
     package = built["mnist"]
@@ -147,7 +170,7 @@ def test_one_engine_runs_one_network_after_the_other(built: dict[str, Package]) 
         {file.name: file.read_bytes() for file in (p.path / "rtl").iterdir()}
         for p in built.values()
     ]
-    assert rtl[0] == rtl[1]
+    assert rtl[0] == rtl[1] == rtl[2]
     order = [first, second, first]
     jobs, golden = zip(*(random_job(p.tiled, 2, seed) for seed, p in enumerate(order)), strict=True)
     runs = tiled_sim.run(first, jobs, Memory(), None, say).jobs

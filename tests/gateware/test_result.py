@@ -93,8 +93,14 @@ class Bench:
         offers: str = "always",
         banks: str = "always",
         latency: int = 3,
+        limit: int = 400,
+        watch: tuple[Value, list[int]] | None = None,
     ) -> Seen:
-        """Carry out commands; sums are pushed as early as there is room for them."""
+        """Carry out commands; sums are pushed as early as there is room for them.
+
+        ``limit`` : cycles that are given beside those of the sums. ``watch`` : a signal, and where
+        its value of each cycle goes.
+        """
         stage, seen = self.stage, Seen()
         words = deque(word for command in commands for word in command.sums)
         waiting = deque(commands)
@@ -132,9 +138,11 @@ class Bench:
                 seen.times.append(cycle)
             if ctx.get(stage.finished):
                 seen.finished.append(cycle)
+            if watch is not None:
+                watch[1].append(ctx.get(watch[0]))
             await ctx.tick()
             cycle += 1
-            assert cycle < 400 + 60 * sum(len(c.sums) + 9 for c in commands), "stuck"
+            assert cycle < limit + 60 * sum(len(c.sums) + 9 for c in commands), "stuck"
         assert not words
         return seen
 

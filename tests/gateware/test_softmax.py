@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
-from hwgen.archs.exponentials import softmax_powers
 from hwgen.gateware.softmax import MAX_CHANNELS, ONE, Softmax
 from hwgen.ir import Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding, gemmlowp
 from hwgen.plan import latency
+from hwgen.plan.exponentials import softmax_powers
 from tests.helpers.pysim import pattern
 from tests.helpers.streams import Trace, beats, drive, pixels
 

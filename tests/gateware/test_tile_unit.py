@@ -7,13 +7,25 @@ import pytest
 from amaranth.sim import Simulator
 
 import hwgen
-from hwgen.descriptors import BANKS, COMPUTE, EngineShape, Op, Operand, Reduction, Target
+from hwgen.descriptors import (
+    BANKS,
+    COMPUTE,
+    LEVELS,
+    OUTPUT_LEVELS,
+    EngineShape,
+    Op,
+    Operand,
+    Reduction,
+    Target,
+)
+from hwgen.gateware import tile_unit
 from hwgen.gateware.banked import FeatureMemory
 from hwgen.gateware.tile_unit import TileUnit
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.tiled.machine import Machine
 from hwgen.plan.tiled.orders import Order
+from tests.helpers.tiled import softmax_network
 from tests.helpers.tiled_layers import random_layers
 from tests.plan.test_tiled import FIXTURES, as_bytes, program_of
 
@@ -158,7 +170,7 @@ def used(descriptors: list[dict[str, int]]) -> set[str]:
     for d in descriptors:
         if d["op"] == Op.COMPUTE:
             found |= {Operand(d["operand"]).name, Reduction(d["reduction"]).name}
-            flags = ("keep", "hold", "ones", "wide", "tables", "second", "half_even")
+            flags = ("keep", "hold", "ones", "wide", "tables", "second", "half_even", "softmax")
             found |= {flag for flag in flags if d[flag]}
     return found
 
@@ -253,3 +265,63 @@ def test_orders_of_loops(seed: int, order: Order) -> None:
 def test_sums_are_kept_between_tiles() -> None:
     shape = EngineShape(4, 4, 4 << 10, 8, 64, 4, 32)
     assert carried_out(small_network(1), shape) >= {"keep", "hold"}
+
+
+@pytest.mark.parametrize("channels", [3, 4, 9])
+def test_softmax_of_maps_and_vectors(channels: int) -> None:
+    """Between convolutions and at the end, where the array is at work before and after it."""
+    found = carried_out(softmax_network(channels), SMALL["4x4"])
+    assert found >= {"SHARED", "softmax", "tables"}
+
+
+def softmax_command(**changed: int) -> dict[str, int]:
+    """A vector of 200 bytes on an array of 4 outputs."""
+    counts = {f"loop{n}_count": 1 for n in range(LEVELS)}
+    counts |= {f"out{n}_count": 1 for n in range(OUTPUT_LEVELS)}
+    fields = {
+        "op": Op.COMPUTE, "layer": 5, "softmax": 1, "groups": 50, "lanes": 4, "out0_count": 50,
+        "out0_group": 1, "out0_position": 4, "out0_second": 4, "y_ring": 4, "second_ring": 4,
+        "y_base": 256, "low": -128,
+    }  # fmt: skip
+    return counts | fields | changed
+
+
+def answer_to(command: dict[str, int], cycles: int) -> tuple[bool, bool, int]:
+    """Whether a descriptor was finished, whether it was refused, and the layer that is named."""
+    dut = TileUnit(EngineShape(4, 4, 4 << 10, 16, 16, 4, 32))
+    seen = []
+
+    async def drive(ctx) -> None:
+        ctx.set(dut.command.payload, {f.name: command.get(f.name, 0) for f in COMPUTE.fields})
+        ctx.set(dut.command.valid, 1)
+        for _ in range(cycles):
+            if ctx.get(dut.command.ready):
+                await ctx.tick()
+                ctx.set(dut.command.valid, 0)
+            await ctx.tick()
+            if ctx.get(dut.finished) or ctx.get(dut.fault):
+                seen.append((ctx.get(dut.finished), ctx.get(dut.fault), ctx.get(dut.fault_layer)))
+                return
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.run()
+    (answer,) = seen
+    return bool(answer[0]), bool(answer[1]), answer[2]
+
+
+def test_a_long_softmax_is_not_taken_for_a_stalled_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tile_unit, "QUIET", 64)
+    assert answer_to(softmax_command(), 800) == (True, False, 5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"lanes": 0}, {"lanes": 5}, {"groups": 49}, {"out0_group": 0}, {"out1_group": 1},
+     {"groups": 513, "out0_count": 513}, {"groups": 0, "out0_count": 0}, {"hold": 1}, {"wide": 1},
+     {"tables": 1}, {"second_ring": 0}, {"second_first": 4}, {"y_ring": 3}, {"out2_count": 0}],
+    ids=lambda wrong: " ".join(f"{k}={v}" for k, v in wrong.items()),
+)  # fmt: skip
+def test_a_softmax_that_can_not_be_is_refused(wrong: dict[str, int]) -> None:
+    assert answer_to(softmax_command(**wrong), 20) == (False, True, 5)

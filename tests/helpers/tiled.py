@@ -14,7 +14,8 @@ from hwgen.flow import tools
 from hwgen.flow.package_files import Package
 from hwgen.flow.tiled_sim import Job, JobRun
 from hwgen.flow.tiled_verify import stored_differences
-from hwgen.ir import execute
+from hwgen.ir import Graph, Node, Tensor, execute, ops
+from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.tiled.machine import Machine
 from hwgen.plan.tiled.plan import TiledPlan, Traffic
 
@@ -88,3 +89,30 @@ def check_machine(plan: TiledPlan) -> Machine:
     wrong = [str(difference) for difference in found.values() if difference is not None]
     assert not wrong, wrong
     return machine
+
+
+def softmax_network(channels: int, seed: int = 1) -> Graph:
+    """A convolution, a softmax of each pixel, a sum with what it normalized, a dense layer, and a
+    softmax at the end."""
+    rng = np.random.default_rng(seed)
+    kind = {"rounding": Rounding.HALF_EVEN, "overflow": Overflow.SATURATE}
+    byte, weight = QType(True, 8, 4, **kind), QType(True, 6, 5, **kind)
+    parts = QType(False, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-8, 0)
+    signed_parts = QType(True, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-8, -128)
+
+    def weights(*shape: int) -> np.ndarray:
+        return rng.integers(-32, 32, shape)
+
+    nodes = [
+        Node("conv", ops.Conv2D(weights(3, 3, 2, channels), weight, (1, 1), "same"), ("x",)),
+        Node("conv_q", ops.Requantize.scaled(byte, shift=6), ("conv",)),
+        Node("pixels", ops.Softmax(1_500_000_000, 22, parts), ("conv_q",)),
+        Node("whole", ops.Requantize.scaled(byte, shift=4), ("pixels",)),
+        Node("sum", ops.Add(), ("conv_q", "whole")),
+        Node("sum_q", ops.Requantize.scaled(byte), ("sum",)),
+        Node("flat", ops.Flatten(), ("sum_q",)),
+        Node("dense", ops.Dense(weights(5 * 6 * channels, 2 * channels + 1), weight), ("flat",)),
+        Node("dense_q", ops.Requantize.scaled(byte, shift=8), ("dense",)),
+        Node("probabilities", ops.Softmax(1_200_000_000, 22, signed_parts), ("dense_q",)),
+    ]
+    return Graph("softmaxes", (Tensor("x", (5, 6, 2), byte),), tuple(nodes), ("probabilities",))

@@ -19,9 +19,11 @@ from hwgen.gateware.axi import BurstSplitter
 from hwgen.gateware.dma import Dma
 from hwgen.gateware.feature_ports import VISIBLE
 from hwgen.gateware.multiplier import Multiplier
+from hwgen.gateware.softmax_lane import SoftmaxLane
 from hwgen.gateware.store import WAITING, StoreUnit
 from hwgen.gateware.tap_fetch import TapFetch
 from hwgen.gateware.tile_array import TileArray
+from hwgen.plan import latency
 from hwgen.plan.tiled.cycles import channels, pipeline
 from hwgen.plan.tiled.cycles.channels import Channel
 
@@ -62,6 +64,8 @@ def test_latencies_of_all_shapes_are_the_gatewares() -> None:
     assert result.ResultStage.LATENCY == pipeline.RESULTS
     assert result.ResultStage.TABLE_LATENCY == pipeline.TABLE_RESULTS
     assert result.ResultStage.START_SECOND == pipeline.SECOND
+    assert result.ResultStage.SOFTMAX_LATENCY == pipeline.SOFTMAX_RESULT
+    assert SoftmaxLane.PAUSE == latency.SOFTMAX_PAUSE and SoftmaxLane.LATENCY == latency.SOFTMAX
     assert second_operand.SecondOperand.LATENCY + 2 == pipeline.SECOND
     assert result_writer.TABLE_PARTS == pipeline.TABLE_PARTS
     assert parameters.MOST_READS == pipeline.MOST_READS

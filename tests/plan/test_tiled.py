@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import BANKS, COUNTER_BITS, EngineShape, Op
+from hwgen.descriptors import BANKS, COUNTER_BITS, SOFTMAX_CHANNELS, EngineShape, Op
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, execute, ops
+from hwgen.ir.ops.softmax import MAX_CHANNELS
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
-from hwgen.passes.tail import without_softmax
 from hwgen.plan.tiled.machine import Machine, ProgramError, may
 from hwgen.plan.tiled.orders import Order
 from hwgen.plan.tiled.placement import Placement, place
 from hwgen.plan.tiled.program import Program, Writer
 from hwgen.plan.tiled.scoreboard import Scoreboard, Span
 from hwgen.plan.tiled.tasks import Work, work_of
+from tests.helpers.tiled import softmax_network
 
 MODELS = Path(hwgen.__file__).parent / "models"
 FIXTURES = Path(__file__).parents[1] / "importers" / "fixtures"
@@ -43,8 +44,6 @@ def planned(
 def program_of(
     graph: Graph, shape: EngineShape, resident: int, keep: bool = True, order: Order | None = None
 ) -> tuple[Graph, Work, Placement, Program]:
-    if any(node.op.op_name == "softmax" for node in graph.nodes):
-        graph = without_softmax(graph)
     graph = legalize(graph)
     work = work_of(graph)
     placement = place(work, shape, resident, keep=keep, order=order)
@@ -58,8 +57,13 @@ def as_bytes(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def check(path: Path, shape: EngineShape, resident: int, keep: bool = True) -> Machine:
+    """See check_graph."""
+    return check_graph(hwgen.load(path), shape, resident, keep)
+
+
+def check_graph(graph: Graph, shape: EngineShape, resident: int, keep: bool = True) -> Machine:
     """Every tensor that lies in external memory is golden, in program order and in any other."""
-    graph, work, _, program = planned(path, shape, resident, keep)
+    graph, work, _, program = program_of(graph, shape, resident, keep)
     seed = 1
     edge = graph.inputs[0]
     x = np.random.default_rng(seed).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
@@ -107,6 +111,58 @@ def test_what_the_engine_has_no_unit_for_is_refused_by_name() -> None:
         planned(MODELS / "cnn_qdq.onnx", EngineShape(), 2)
     with pytest.raises(UserError, match="takes one input and one output"):
         planned(FIXTURES / "tflite_two_heads.tflite", EngineShape(), 2)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_softmax_of_maps_and_vectors(shape: EngineShape) -> None:
+    for channels, keep in ((1, True), (11, True), (33, False)):
+        check_graph(softmax_network(channels), shape, 2, keep)
+
+
+def classifier(channels: int, out: QType, pixels: int = 1) -> Graph:
+    """A softmax of so many values, which were pixels of a map before."""
+    byte = QType(True, 8, 4, Rounding.HALF_EVEN, Overflow.SATURATE)
+    shape = (1, pixels, channels // pixels)
+    nodes = [
+        Node("same", ops.Requantize.scaled(byte), ("x",)),
+        Node("flat", ops.Flatten(), ("same",)),
+        Node("soft", ops.Softmax(1_300_000_000, 21, out), ("flat",)),
+    ]
+    return Graph("classifier", (Tensor("x", shape, byte),), tuple(nodes), ("soft",))
+
+
+def parts_of(width: int) -> QType:
+    return QType(
+        True, width, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-width, -1 << width - 1
+    )
+
+
+def test_softmax_of_as_many_channels_as_there_can_be() -> None:
+    """Many more words than parameters have: it takes none of them."""
+    shape = EngineShape(8, 8, 64 << 10, 64, 64, 8, 64)
+    assert SOFTMAX_CHANNELS == MAX_CHANNELS > shape.pe * shape.parameter_words
+    check_graph(classifier(SOFTMAX_CHANNELS, parts_of(8)), shape, 2)
+
+
+def test_softmaxes_that_there_is_no_unit_for() -> None:
+    hint = "--tail host"
+    with pytest.raises(UserError, match=r"soft.*softmax of 8 bits, this one gives 16") as error:
+        program_of(classifier(12, parts_of(16)), EngineShape(), 2)
+    assert hint in str(error.value.hint)
+    with pytest.raises(UserError, match=r"soft.*12 channels lies .* as \(1, 3, 4\)") as error:
+        program_of(classifier(12, parts_of(8), pixels=3), EngineShape(), 2)
+    assert hint in str(error.value.hint)
+    graph = hwgen.load(FIXTURES / "tflite_residual.tflite", runtime="xnnpack")
+    float_graph = Graph(
+        "floats", (Tensor("x", (4,), parts_of(8)),),
+        (Node("same", ops.Requantize.scaled(parts_of(8)), ("x",)),
+         Node("soft", next(n.op for n in graph.nodes if isinstance(n.op, ops.SoftmaxTable)),
+              ("same",))),
+        ("soft",),
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"soft.*no unit for a softmax in float32") as error:
+        program_of(float_graph, EngineShape(), 2)
+    assert hint in str(error.value.hint) and "--runtime tflm" in str(error.value.hint)
 
 
 def test_what_fits_is_moved_once() -> None:

@@ -25,7 +25,7 @@ from hwgen.plan.tiled.options import (
     engine_with,
 )
 from hwgen.plan.tiled.plan import TABLE_PARTS, TiledPlan, Traffic
-from tests.helpers.tiled import MNIST, RESNET
+from tests.helpers.tiled import MNIST, RESNET, softmax_network
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +138,19 @@ def test_numbers_agree_with_each_other(plan: TiledPlan) -> None:
             height, width, _ = plan.work.stored[task.y].shape
             taps = prod(task.kernel[:1]) * -(-prod(task.weights.shape[1:3]) // plan.shape.simd)
             assert row["interval_bound"] == height * width * -(-task.outputs // 8) * taps
+
+
+def test_a_softmax_takes_its_unit_s_cycles() -> None:
+    made = hwgen.plan(softmax_network(9), arch="tiled", array="8x8", buffer_kib=32)
+    assert isinstance(made, TiledPlan)
+    rows = {row["name"]: row for row in made.layers()}
+    assert rows["pixels"]["operand"] == rows["probabilities"]["operand"] == "softmax"
+    assert rows["pixels"]["interval_bound"] == 5 * 6 * (3 * 9 + 45)
+    assert rows["probabilities"]["interval_bound"] == 3 * 19 + 45
+    # One table, and no parameters.
+    assert rows["probabilities"]["bytes"]["parameters"] == 256 * 4
+    for row in (rows["pixels"], rows["probabilities"]):
+        assert row["interval_bound"] <= row["interval_estimate"] <= row["interval_bound"] + 100
 
 
 @pytest.mark.parametrize("keep", [True, False])

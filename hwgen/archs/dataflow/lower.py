@@ -27,7 +27,7 @@ from ...gateware.window_conv import WindowConv
 from ...ir import Accumulator, Graph, Tensor, ops
 from ...numeric import PowerCode
 from ...plan import units
-from ..exponentials import softmax_powers
+from ...plan.exponentials import softmax_powers
 
 
 @singledispatch

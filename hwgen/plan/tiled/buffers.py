@@ -51,7 +51,9 @@ def word_bytes(shape: EngineShape) -> dict[str, int]:
 
 
 def traffic_of(d: Values, shape: EngineShape) -> BufferTraffic:
-    """Of a COMPUTE descriptor."""
+    """Of a COMPUTE descriptor. A softmax does not use the array."""
+    if d.get("softmax"):
+        return BufferTraffic()
     largest = d["reduction"] == Reduction.MAX
     weights = 0 if largest or d["ones"] else 1 + _moves(d, ("weight",))
     if largest:

@@ -7,7 +7,7 @@ import numpy as np
 from ...descriptors import RECORD, EngineShape, Operand
 from .loops import WINDOW_TAPS, Range, Taps, beats
 from .requant import Requant
-from .tasks import Tables, Task
+from .tasks import Task
 
 
 def weight_words(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
@@ -59,7 +59,12 @@ def parameter_words(requant: Requant, outputs: int, shape: EngineShape) -> np.nd
     return np.frombuffer(b"".join(records), np.uint8).reshape(groups, -1)
 
 
-def table_bytes(tables: Tables) -> np.ndarray:
-    """Both tables, 32 bits an entry."""
-    other = tables.other if tables.other is not None else np.zeros_like(tables.first)
-    return np.concatenate([tables.first, other]).astype("<i4").view(np.uint8)
+def table_bytes(task: Task) -> np.ndarray | None:
+    """The tables of a task, 32 bits an entry: the first one, or both; None: it has none."""
+    if task.softmax is not None:
+        tables = [task.softmax]
+    elif task.tables is not None:
+        tables = [t for t in (task.tables.first, task.tables.other) if t is not None]
+    else:
+        return None
+    return np.concatenate(tables).astype("<i4").view(np.uint8)

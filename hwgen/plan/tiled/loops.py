@@ -129,6 +129,8 @@ def compute(
     """Fields of the descriptor. views : of ifmap, ofmap and second operand. places : words of
     weights, parameters and psums."""
     of_x, of_y, of_second = views
+    if task.softmax is not None:
+        return _softmax(task, tile, shape, x, y, of_x, of_y)
     channels = of_x.depth
     stride, ((top, _), (left, _)) = task.stride, task.pads
     rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
@@ -183,6 +185,18 @@ def compute(
         for n, steps in zip(SKIPPING, reversed(margins(task)), strict=True):
             values[f"loop{n}_skip"] = steps
     return values
+
+
+def _softmax(
+    task: Task, tile: Tile, shape: EngineShape, x: Stored, y: Stored, of_x: View, of_y: View
+) -> Values:
+    """Fields of a softmax, which reads the ifmap as the second operand."""
+    rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
+    values: Values = {"softmax": 1, "operand": Operand.OWN, "x_signed": int(x.signed)}
+    values |= _fields("loop", [], LEVELS, ())
+    values |= {f"loop{n}_kind": Loop.PIXEL for n in range(LEVELS)}
+    values |= _results(task, tile, shape, y, of_y, x, of_x, groups, rows, columns)
+    return values | {"second": 0}
 
 
 @dataclass(frozen=True)
@@ -271,7 +285,9 @@ def _results(
     group = _Loop(Loop.GROUP, groups, position=shape.pe * size, second=shape.pe if other else 0)
     across = _Loop(Loop.PIXEL, columns, position=pixel, second=other)
     down = _Loop(Loop.PIXEL, rows, row=1)
-    order = [group, across, down] if tile.order is Order.INPUT else [across, down, group]
+    # All words of a vector are one behind the other.
+    groups_first = task.softmax is not None or tile.order is Order.INPUT
+    order = [group, across, down] if groups_first else [across, down, group]
     values |= _fields("out", order, OUTPUT_LEVELS, ("position", "row", "second"))
     for n, loop in enumerate(order):
         values[f"out{n}_group"] = int(loop.kind is Loop.GROUP)

@@ -22,6 +22,7 @@ from ...descriptors import (
     RECORDS,
     SKIPPING,
     SLOT,
+    SOFTMAX_CHANNELS,
     TABLE_WORDS,
     EngineShape,
     Loop,
@@ -31,6 +32,7 @@ from ...descriptors import (
     Target,
     slots,
 )
+from ...numeric import gemmlowp
 
 Values = dict[str, int]
 Bytes = np.ndarray
@@ -152,6 +154,8 @@ class Machine:
 
     def compute(self, d: Values) -> None:
         """One tile of a layer."""
+        if d["softmax"]:
+            return self._softmax(d)
         steps = _Steps.of(d, self.shape.psum_words)
         if d["operand"] == Operand.WINDOW:
             steps = steps.windows(d)
@@ -224,17 +228,33 @@ class Machine:
         if d["tables"]:
             total = self.tables[0][(value & 255).astype(np.int64)].astype(object)
             if d["second"]:
-                total = total + self._second(d, row, second)
+                total = total + self.tables[1][self._second(d, row, second)].astype(object)
             value = total * d["second_mult"] + d["second_bias"]
             value = _shifted(value, d["second_shift"], d["second_half_even"])
             value = np.clip(value, d["second_low"], d["second_high"])
         self._write(d, value.astype(np.int64), row, position, group)
 
     def _second(self, d: Values, row: Bytes, position: Bytes) -> Bytes:
+        """Bytes of the second operand (results, pe)."""
         ring = (d["second_first"] + row) % d["second_ring"]
         place = d["second_base"] + ring // BANKS * d["second_pitch"] + position
         at = (place[:, None] + np.arange(self.shape.pe)) % self.shape.bank_bytes
-        return self.tables[1][self.features[(ring % BANKS)[:, None], at]].astype(object)
+        return self.features[(ring % BANKS)[:, None], at]
+
+    def _softmax(self, d: Values) -> None:
+        """Vectors of the second operand to their softmax."""
+        groups, pe = d["groups"], self.shape.pe
+        channels = (groups - 1) * pe + d["lanes"]
+        over_words = d["out0_group"] and d["out0_count"] == groups
+        if not over_words or d["hold"] or not 0 < channels <= SOFTMAX_CHANNELS:
+            raise ProgramError(f"a softmax of {channels} bytes in {groups} words")
+        row, position, second, group = _places(d)
+        x = self._second(d, row, second).view(np.int8 if d["x_signed"] else np.uint8)
+        vectors = x.reshape(-1, groups * pe)[:, :channels].astype(np.int64)
+        difference = vectors.max(axis=1, keepdims=True) - vectors
+        out = np.minimum(gemmlowp.normalized(self.tables[0][difference], 8), 255) + d["low"]
+        out = np.pad(out, ((0, 0), (0, groups * pe - channels)))
+        self._write(d, out.reshape(-1, pe), row, position, group)
 
     def _write(self, d: Values, value: Bytes, row: Bytes, position: Bytes, group: Bytes) -> None:
         ring = (d["y_first"] + row) % d["y_ring"]

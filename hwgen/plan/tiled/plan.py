@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ...descriptors import LEVELS, TABLE_WORDS, EngineShape, Op, Target
+from ...descriptors import (
+    LEVELS,
+    OUTPUT_LEVELS,
+    SOFTMAX_CHANNELS,
+    TABLE_WORDS,
+    EngineShape,
+    Op,
+    Target,
+)
 from ...errors import UserError
 from ...ir import Graph
 from .buffers import BufferTraffic, traffic_of
@@ -21,6 +29,7 @@ from .options import AUTO, buffer_bytes
 from .orders import Order
 from .placement import Placement, place
 from .program import Program, Writer
+from .softmax import softmax_cycles
 from .tasks import Task, Work, work_of
 from .tiling import Tiling, tiles
 
@@ -96,14 +105,20 @@ class TiledPlan:
     @property
     def memory_bits(self) -> int:
         """Of all buffers."""
-        return 8 * (buffer_bytes(self.shape) + 2 * TABLE_WORDS * 4) * self.shape.tiles
+        beside = 2 * TABLE_WORDS * 4 + SOFTMAX_CHANNELS
+        return 8 * (buffer_bytes(self.shape) + beside) * self.shape.tiles
 
     @cached_property
     def steps(self) -> tuple[int, ...]:
-        """Steps of the array that each task takes: a step is a cycle where nothing waits."""
+        """Steps of the array that each task takes: a step is a cycle where nothing waits. Of a
+        softmax the cycles of its unit."""
         counts = [0] * len(self.tasks)
         for d in self.program.descriptors:
-            if d["op"] == Op.COMPUTE:
+            if d["op"] == Op.COMPUTE and "softmax" in d:
+                words = [d[f"out{n}_count"] for n in range(OUTPUT_LEVELS)]
+                outputs = self.tasks[d["layer"]].outputs
+                counts[d["layer"]] += softmax_cycles(words, d["groups"], outputs)
+            elif d["op"] == Op.COMPUTE:
                 counts[d["layer"]] += prod(d[f"loop{n}_count"] for n in range(LEVELS))
         return tuple(counts)
 
@@ -200,7 +215,7 @@ class TiledPlan:
                     "name": task.name,
                     "layers": list(task.layers),
                     "macs": task.macs,
-                    "operand": s.task.operand.name.lower(),
+                    "operand": _operand(s.task),
                     "ifmap": {"name": task.x, "stays": s.x_stays},
                     "ofmap": {"name": task.y, "stays": s.y_stays},
                     "tile": {
@@ -231,6 +246,10 @@ class TiledPlan:
             "stays": sorted(self.placement.stays),
             "layers": self.layers(),
         }
+
+
+def _operand(task: Task) -> str:
+    return task.operand.name.lower() if task.softmax is None else "softmax"
 
 
 def order(tiling: Tiling) -> str:

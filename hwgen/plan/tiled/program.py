@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...descriptors import BANKS, COMPUTE, TABLE_WORDS, TRANSFER, EngineShape, Op, Target
+from ...descriptors import BANKS, COMPUTE, TRANSFER, EngineShape, Op, Target
 from . import image
 from .loops import Range, Tile, Values, View, beats, compute
 from .placement import Placement
@@ -162,6 +162,7 @@ class _TaskSteps:
         if task.weights is not None:
             self._words = image.weight_words(task, self.taps, shape)
         self._parameters = image.parameter_words(task.requant, task.outputs, shape)
+        self._tables = image.table_bytes(task)
         # Blocks that are used again for the next tile of pixels stay where that is possible.
         whole = tiling.taps == self.taps.counts
         all_groups = tiling.groups == situation.groups
@@ -170,6 +171,7 @@ class _TaskSteps:
         )
         self._parameters_stay = parameters_stay(situation, all_groups, tiling.weights_outer)
         self._parameter_place: dict[Range, int] = {}
+        self._table_place: int | None = None
         # Ring positions are taken one after the other, whatever strip or pass rows belong to.
         self._counter, self._first, self._loaded = 0, 0, (0, 0)
         self._strip: tuple[Range, Range | None] | None = None
@@ -324,7 +326,7 @@ class _TaskSteps:
             loads.append(
                 Load(Target.WEIGHTS, _linear(place, words * shape.weight_bytes), -1, key, words)
             )
-        if not tile.hold:
+        if not tile.hold and task.softmax is None:
             key = (self.number, groups, 0 if self._parameters_stay else spatial)
             count = groups[1] - groups[0]
             keys[Target.PARAMETERS] = key
@@ -333,12 +335,12 @@ class _TaskSteps:
                 self._parameter_place[groups] = self.writer.constants.add(data)
             values = _linear(self._parameter_place[groups], count * shape.parameter_bytes)
             loads.append(Load(Target.PARAMETERS, values, -1, key, count))
-        if task.tables is not None:
+        if self._tables is not None:
             key = (self.number,)
             keys[Target.TABLES] = key
-            if "tables" not in self.__dict__:
-                self.tables = self.writer.constants.add(image.table_bytes(task.tables))
-            values = _linear(self.tables, 2 * TABLE_WORDS * 4)
+            if self._table_place is None:
+                self._table_place = self.writer.constants.add(self._tables)
+            values = _linear(self._table_place, len(self._tables))
             loads.append(Load(Target.TABLES, values, -1, key, 2))
         return keys
 

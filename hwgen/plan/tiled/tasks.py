@@ -22,6 +22,7 @@ from ...errors import UserError
 from ...ir import Graph, Node, Op, Tensor, ops
 from .moves import of_image, selection, with_zeros
 from .requant import Requant
+from .softmax import exponentials_of
 
 Pair = tuple[int, int]
 
@@ -61,12 +62,13 @@ class Tables:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A convolution or a pool, from a stored tensor to a stored tensor.
+    """A convolution, a pool or a softmax, from a stored tensor to a stored tensor.
 
     weights : (kernel rows, kernel columns, channels in, channels out), the channels in 1 where each
     output channel reads its own; None: all are 1. channel : of ``y`` at which the outputs begin.
     pad : the byte of padded positions; pads below 0 leave rows and columns out. repeat : how often
-    each row and column of the result comes, one after the other.
+    each row and column of the result comes, one after the other. softmax : its 256 exponentials;
+    what belongs to products and sums then means nothing.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Task:
     channel: int = 0
     macs: int = 0
     repeat: Pair = (1, 1)
+    softmax: np.ndarray | None = None
 
 
 @dataclass
@@ -263,11 +266,12 @@ class _Cut:
     @visit.register(ops.Softmax)
     @visit.register(ops.SoftmaxTable)
     def _(self, op: Op, node: Node) -> None:
-        raise UserError(
-            "the tiled architecture has no unit for softmax",
-            layer=node.name,
-            hint="leave it to the host with --tail host, where it is the last layer",
-        )
+        (x,) = self.graph.operands(node)
+        powers = exponentials_of(node.name, op, x, self.stored[self.names[x.name]].shape)
+        y = self.graph.tensors[node.name]
+        requant = Requant.identity(x.channels, y.type.min, y.type.max)
+        self._add(replace(self._plain(node, x, requant, node.name), softmax=powers))
+        self._keep(y)
 
     @visit.register
     def _(self, op: ops.Rescale, node: Node) -> None:

@@ -19,6 +19,7 @@ from .orders import (
     scatters,
     suits,
 )
+from .softmax import softmax_cycles
 from .tasks import Stored, Task
 
 OVERHEAD = 12
@@ -288,7 +289,10 @@ def _best(s: Situation, room: int, weights_outer: bool, order: Order) -> Iterato
     has_weights = task.weights is not None
     held = np.minimum(parts, s.resident)
     fits = (groups * words * held <= shape.weight_words) | (not has_weights)
-    fits &= groups * np.minimum(group_parts, 2) <= shape.parameter_words
+    if task.softmax is None:
+        fits &= groups * np.minimum(group_parts, 2) <= shape.parameter_words
+    else:
+        fits &= group_parts == 1
     strips = (-(-height // rows), -(-width // columns))
     candidates = Candidates(
         task, shape, s.y, s.groups, taps.words, taps.counts[2],
@@ -435,6 +439,8 @@ def _cost(
         work = height * s.groups * (width * task.stride[1] + strips * 2)
         if task.tables is not None:
             work = np.maximum(work, height * width * s.groups * c.rate)
+    elif task.softmax is not None:
+        work = np.full_like(rows, softmax_cycles([height, width], 1, task.outputs))
     else:
         work = cycles_needed(order, c)
     work = work + spatial * parts * OVERHEAD

@@ -64,6 +64,8 @@ TABLE_RESULTS = 24
 """The same with tables."""
 SECOND = 10
 """From a command to the first word of its second operand."""
+SOFTMAX_RESULT = 5
+"""From a byte that a softmax gives to its write."""
 TABLE_PARTS = 4
 """Cycles that a word takes with tables: a quarter of the lanes has a second requantizer."""
 
@@ -73,12 +75,14 @@ class Pipeline:
     """What depends on the engine's shape.
 
     sum : from a step to the sum that it finishes. turn : from the first word of a group to that of
-    the next one, at least. wide_parts : cycles that a word of wide results takes.
+    the next one, at least. wide_parts : cycles that a word of wide results takes. lanes : results
+    of a word.
     """
 
     sum: int
     turn: int
     wide_parts: int
+    lanes: int
 
     @classmethod
     def of(cls, shape: EngineShape) -> Pipeline:
@@ -89,5 +93,8 @@ class Pipeline:
         row = lcm(RECORD.size // 8, shape.bus_bytes)
         reads = min(MOST_READS, shape.pe, shape.parameter_bytes // row)
         return cls(
-            TAP_FETCH + MULTIPLIER + levels + 1, 2 + reads, max(1, 4 * shape.pe // shape.word)
+            TAP_FETCH + MULTIPLIER + levels + 1,
+            2 + reads,
+            max(1, 4 * shape.pe // shape.word),
+            shape.pe,
         )

@@ -11,12 +11,14 @@ from math import prod
 import numpy as np
 
 from ....descriptors import BANKS, LEVELS, OUTPUT_LEVELS, EngineShape, Loop, Op, Operand, Reduction
+from ... import latency
 from .front import Queue, Values
 from .pipeline import (
     ADDRESS,
     MOST_UNDER_WAY,
     RESULTS,
     SECOND,
+    SOFTMAX_RESULT,
     SUMS,
     TABLE_PARTS,
     TABLE_RESULTS,
@@ -159,6 +161,8 @@ class _Unit:
     def carry_out(self, d: Values, accepted: int) -> int:
         """The cycle in which a tile is finished."""
         first = accepted + 2
+        if d.get("softmax"):
+            return self._softmax(d, first)
         steps = prod(d[f"loop{n}_count"] for n in range(LEVELS))
         self._firsts.append(first)
         if d.get("hold"):
@@ -173,6 +177,23 @@ class _Unit:
         last_step = first + steps - 1 + (late[-1][1] if late else 0)
         self.free = max(last_step + TAP_FETCH + 1, told + 2)
         finished = last_word + (TABLE_RESULTS if d.get("tables") else RESULTS) + VISIBLE
+        self._results_free = finished + 1
+        return finished
+
+    def _softmax(self, d: Values, first: int) -> int:
+        """The array does nothing but pass the command on; a byte is written after the other."""
+        told = max(first, self._results_free)
+        self._free = max(first + TAP_FETCH, told + 2)
+        _, _, rows = _profile(*_key(d))
+        groups = d["groups"]
+        channels = (groups - 1) * self._pipeline.lanes + d["lanes"]
+        gap, interval = latency.softmax(channels)
+        written = told + SECOND + channels - 1 + gap + latency.SOFTMAX + 1 + SOFTMAX_RESULT
+        for row in rows[::groups]:
+            bank = (d["y_first"] + row) % d["y_ring"] % BANKS
+            self._written.update((written + n, bank) for n in range(channels))
+            written += interval
+        finished = written - interval + channels - 1 + VISIBLE
         self._results_free = finished + 1
         return finished
 

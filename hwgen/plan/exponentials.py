@@ -1,4 +1,4 @@
-"""The exponentials of a softmax unit's ROM, in exact integers.
+"""The exponentials of a softmax unit's table, in exact integers.
 
 They are gemmlowp's (the rules of its public fixedpoint.h; Jacob and Warden, Apache-2.0), written
 anew here: golden has code of its own, so that a fault in one of them shows.
