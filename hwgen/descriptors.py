@@ -7,6 +7,10 @@ has finished; a descriptor begins when the counters of all three have reached wh
 That is all the synchronization there is: double buffering, loop orders and which tiles stay are the
 planner's choices.
 
+An engine may have several tile units, with an array and all buffers each, which carry out tiles at
+the same time; a descriptor says which of them it is about. The tiles of one unit follow each other,
+and all count as finished in the order of the program, whichever unit has them.
+
 Addresses are bytes. Those in external memory count from the base that the host sets.
 """
 
@@ -26,6 +30,8 @@ SKIPPING = (3, 4)
 """Those of them in whose first steps sums may be finished without giving a result."""
 OUTPUT_LEVELS = 3
 """Loops of a tile's results."""
+MOST_TILES = 8
+"""Tile units of the largest engine, which fields of descriptors can name."""
 COUNTER_BITS = 16
 """Of the counters of finished descriptors, which wrap: at most 2**15 may be in flight."""
 TABLE_WORDS = 256
@@ -41,8 +47,8 @@ class EngineShape:
     pe : output channels at a time; simd : ifmap values that each takes a cycle. feature_bytes :
     of the feature-map memory, all banks. weight_words : of the weight memory, pe * simd bytes each.
     psum_words : of the psum memory, pe sums of 32 bits each. parameter_words : of the parameter
-    memory, pe records each. mem_width : bits of the external memory's data port. tiles : engines
-    side by side.
+    memory, pe records each. mem_width : bits of the external memory's data port. tiles : tile units
+    side by side, each with an array and all of these memories.
     """
 
     pe: int = 16
@@ -70,8 +76,8 @@ class EngineShape:
         bank = self.bank_bytes
         if bank < 4 * self.word or bank & (bank - 1) or self.feature_bytes > MAX_FEATURE_BYTES:
             raise ValueError(f"a feature-map memory of {self.feature_bytes} bytes")
-        if self.tiles < 1:
-            raise ValueError(f"{self.tiles} engines")
+        if self.tiles not in TILES:
+            raise ValueError(f"{self.tiles} tile units: 1, 2, 4 or 8")
 
     @property
     def word(self) -> int:
@@ -100,6 +106,8 @@ class EngineShape:
 
 
 MAX_FEATURE_BYTES = 1 << 22
+TILES = (1, 2, 4, MOST_TILES)
+"""Numbers of tile units that an engine can have."""
 
 
 class Op(IntEnum):
@@ -120,7 +128,8 @@ class ErrorCode(IntEnum):
     UNKNOWN_OP = 1
     """A descriptor asks for nothing that there is."""
     LOAD = 2
-    """A LOAD can not be carried out: no rows or bytes, a ring that is none; parts of words."""
+    """A LOAD can not be carried out: no rows or bytes, a ring that is none; parts of words; no
+    tile unit that it goes to, or one that there is not."""
     STORE = 3
     """A STORE can not be carried out."""
     COMPUTE = 4
@@ -263,6 +272,7 @@ _ADDRESS = 20
 """Bits of a byte's place in a bank."""
 _PITCH = 18
 _ROWS = 12
+_UNIT = (MOST_TILES - 1).bit_length()
 
 TRANSFER = Record(
     "LOAD, STORE",
@@ -277,6 +287,8 @@ TRANSFER = Record(
         Field("bank_pitch", _PITCH, "bytes from row to row of a bank"),
         Field("ring", _ROWS, "rows that the ring holds, a multiple of the banks"),
         Field("first", _ROWS, "ring row of the first row"),
+        Field("units", MOST_TILES, "tile units that a load goes to: bit n is that of unit n"),
+        Field("unit", _UNIT, "tile unit whose feature maps are stored"),
     ),
     8 * SLOT,
 )
@@ -358,6 +370,7 @@ COMPUTE = Record(
             for n in SKIPPING
         ),
         Field("softmax", 1, "no sums: results are the softmax of the second operand's vectors"),
+        Field("unit", _UNIT, "tile unit that carries it out"),
     ),
     8 * 6 * SLOT,
 )

@@ -49,8 +49,11 @@ def add_architecture(sub: argparse.ArgumentParser) -> None:
     """Which architecture, and the options of the tiled one."""
     sub.add_argument("--arch", choices=ARCHITECTURES, help=f"default: {ARCHITECTURES[0]}")
     group = sub.add_argument_group("tiled architecture")
-    group.add_argument("--array", metavar="PExSIMD", help="the array (default 16x16)")
-    group.add_argument("--tiles", type=int, metavar="N", help="engines side by side (1 for now)")
+    group.add_argument("--array", metavar="PExSIMD", help="an array (default 16x16)")
+    group.add_argument(
+        "--tiles", type=int, metavar="N",
+        help="tile units side by side, an array each: 1, 2, 4 or 8 (default 1)",
+    )  # fmt: skip
     group.add_argument(
         "--resident", type=int, metavar="N",
         help=f"tiles held in each buffer (default {DEFAULT_RESIDENT})",

@@ -104,12 +104,14 @@ def _describe_plan(plan: DataflowPlan, output: Output) -> dict[str, Any]:
 
 def _describe_tiled(plan: TiledPlan, output: Output) -> dict[str, Any]:
     shape, estimate, program = plan.shape, plan.estimate(), plan.program
+    arrays = "an array" if shape.tiles == 1 else f"{shape.tiles} tile units, each an array"
+    each = "" if shape.tiles == 1 else " of each unit"
     output.say(
-        f"tiled plan: an array of {shape.pe}x{shape.simd}, {plan.multipliers} multipliers; about "
+        f"tiled plan: {arrays} of {shape.pe}x{shape.simd}, {plan.multipliers} multipliers; about "
         f"{estimate.cycles:,} cycles a frame (bound {plan.interval_bound:,})"
     )
     output.say(
-        f"  buffers: {buffer_bytes(shape) / 1024:g} KiB: feature maps "
+        f"  buffers{each}: {buffer_bytes(shape) / 1024:g} KiB: feature maps "
         f"{shape.feature_bytes:,} bytes, weights {shape.weight_words} words, "
         f"psums {shape.psum_words}, parameters {shape.parameter_words}; "
         f"{plan.resident} tiles held in each"
@@ -123,15 +125,18 @@ def _describe_tiled(plan: TiledPlan, output: Output) -> dict[str, Any]:
         tile, moved = row["tile"], row["bytes"]
         places = ["chip" if row[way]["stays"] else "memory" for way in ("ifmap", "ofmap")]
         rows.append(
-            [row["name"], " -> ".join(places),
+            [row["name"], " -> ".join(places), f"{row['units']} by {row['split']}",
              f"{tile['rows']}x{tile['columns']}x{tile['outputs']}", row["tiles"], row["order"],
              moved["weights"] + moved["parameters"], moved["ifmaps"], moved["ofmaps"],
              row["interval_bound"], row["interval_estimate"]]
         )  # fmt: skip
     columns = [
-        "layer", "ifmap -> ofmap", "tile", "tiles", "order", "weight bytes", "ifmap bytes",
+        "layer", "ifmap -> ofmap", "units", "tile", "tiles", "order", "weight bytes", "ifmap bytes",
         "ofmap bytes", "steps", "cycles",
     ]  # fmt: skip
+    if shape.tiles == 1:
+        columns.remove("units")
+        rows = [row[:2] + row[3:] for row in rows]
     output.table("tiles (rows x columns x channels)", columns, rows)
     _describe_buffers(plan, output)
     return plan.to_json() | {

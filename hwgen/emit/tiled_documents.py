@@ -90,6 +90,8 @@ def _instance(ports: dict[str, tuple[str, int]]) -> str:
 
 def _engine(shape: EngineShape) -> str:
     rows = {
+        "tile units": f"{shape.tiles}, each with an array, memories of feature maps, weights, "
+        "psums and parameters",
         "array": f"{shape.pe} output channels x {shape.simd} ifmap values",
         "feature maps": f"{shape.feature_bytes} bytes",
         "weights": f"{shape.weight_words} words of {shape.weight_bytes} bytes",

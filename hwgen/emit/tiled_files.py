@@ -25,19 +25,6 @@ from .verilog import to_verilog
 
 Array = np.ndarray[Any, Any]
 ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
-PROBES = {
-    "issue": 1,
-    "begin": 1,
-    "buffers": EVENTS.size,
-    "tile": 1,
-    "load": 1,
-    "store": 1,
-    "start": 1,
-    "done": 1,
-}
-"""Events that the bench watches and their bits, see TiledTop."""
-
-
 _WAIVERS = (
     WAIVERS
     + """\
@@ -151,11 +138,20 @@ def _design(shape: EngineShape) -> str:
     )
     return (
         "#include <cstdint>\n"
-        f"constexpr uint64_t BUS_BYTES = {shape.bus_bytes};\n"
-        "// What probe_buffers says: words moved, bits of their number, cycles since the step.\n"
+        f"constexpr uint64_t BUS_BYTES = {shape.bus_bytes}, TILES = {shape.tiles};\n"
+        "// What probe_buffers says of each tile unit: words moved, bits of their number, cycles\n"
+        "// since the step.\n"
+        f"constexpr uint64_t MOVE_BITS = {EVENTS.size};\n"
         "struct Move { const char* name; uint32_t low, bits; uint64_t delay; };\n"
         f"constexpr Move MOVES[] = {{\n{moves}}};\n"
     )
+
+
+def _probes(shape: EngineShape) -> dict[str, int]:
+    """Events that the bench watches and their bits, see TiledTop."""
+    of_units = {"issue": 1, "begin": 1, "buffers": EVENTS.size}
+    bits = {name: size * shape.tiles for name, size in of_units.items()}
+    return bits | dict.fromkeys(("tile", "load", "store", "start", "done"), 1)
 
 
 def _probe(top: TiledTop) -> str:
@@ -164,7 +160,7 @@ def _probe(top: TiledTop) -> str:
     declared = [
         *port_list(ports),
         *(f"    output {f'[{bits - 1}:0] ' if bits > 1 else ''}probe_{name}"
-          for name, bits in PROBES.items()),
+          for name, bits in _probes(top.shape).items()),
     ]  # fmt: skip
     lines = [
         "// The engine with what its bench watches.",
@@ -177,6 +173,6 @@ def _probe(top: TiledTop) -> str:
         "        .clk(clk), .rst(rst),",
         ",\n".join(f"        .{name}({name})" for name in ports),
         "    );",
-        *(f"    assign probe_{name} = dut.probe_{name};" for name in PROBES),
+        *(f"    assign probe_{name} = dut.probe_{name};" for name in _probes(top.shape)),
     ]
     return "\n".join([*lines, "endmodule", ""])

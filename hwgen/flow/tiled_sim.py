@@ -95,8 +95,9 @@ class JobRun:
 
     output : bytes (frames, bytes). cycles, status, layer, read_beats, write_beats : registers after
     each frame. tiles, loads, stores : the cycles in which they were finished in the first one.
-    read_bytes, written_bytes : of each region in all frames. words : of each tile of the first one,
-    moved between buffers and array, by what they are (see plan.tiled.buffers).
+    steps : of the array of each tile unit in the first one. read_bytes, written_bytes : of each
+    region in all frames. words : of each tile of each unit in the first one, moved between buffers
+    and array, by what they are (see plan.tiled.buffers).
     """
 
     output: ByteArray
@@ -108,9 +109,10 @@ class JobRun:
     tiles: list[int]
     loads: list[int]
     stores: list[int]
+    steps: list[int]
     read_bytes: dict[str, int]
     written_bytes: dict[str, int]
-    words: dict[str, list[int]]
+    words: list[dict[str, list[int]]]
 
     def errors(self) -> list[ErrorCode]:
         """How each run ended."""

@@ -168,6 +168,7 @@ def _recorded(
             task.name: words.bytes(plan.shape)
             for task, words in zip(plan.tasks, plan.task_words(run.words), strict=True)
         }
+        value["steps"] = run.steps
         value["busy"] = {task.name: n for task, n in zip(plan.tasks, cycles, strict=True)}
         if memory.regular:
             expected = plan.estimate(cycles_of.Memory(memory.latency, memory.rate))

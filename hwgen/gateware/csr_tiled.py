@@ -67,7 +67,7 @@ REGISTERS = (
             Field("PE", 0, 8, "Output channels at a time."),
             Field("SIMD", 8, 8, "Ifmap values that each takes a cycle."),
             Field("BUS", 16, 4, "Logarithm of the bytes of a beat of memory."),
-            Field("TILES", 24, 8, "Engines side by side."),
+            Field("TILES", 24, 8, "Tile units: arrays, each with all of the memories below."),
         ),
     ),
     Register("FEATURE_BYTES", 0x3C, "ro", 0, "Bytes of the feature-map memory."),
@@ -115,8 +115,6 @@ class TiledControl(wiring.Component):
     """
 
     def __init__(self, shape: EngineShape, model_hash: int) -> None:
-        if shape.tiles > 255:
-            raise ValueError(f"{shape.tiles} engines: at most 255 have one set of registers")
         self.shape, self.model_hash = shape, model_hash
         super().__init__(
             lite_members(ADDRESS_BITS)

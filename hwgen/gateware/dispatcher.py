@@ -16,7 +16,8 @@ from .prefetch import program_beat
 UNITS = {"load": Op.LOAD, "compute": Op.COMPUTE, "store": Op.STORE}
 """The order in which units are asked for the layer that a stalled program waits in."""
 QUEUE = {"load": 4, "compute": 2, "store": 4}
-"""Descriptors that wait for each unit, that which is offered to it among them."""
+"""Descriptors that wait for each unit, that which is offered to it among them: so many for each
+tile unit, all of which a full queue would keep from work."""
 COUNTS = data.ArrayLayout(COUNTER_BITS, len(UNITS))
 QUIET_CYCLES = 16
 """Cycles without any sign of life after which a program is stalled."""
@@ -112,17 +113,17 @@ class Dispatcher(wiring.Component):
 
     Parameters
     ----------
-    bus_bytes : of a beat.
+    bus_bytes : of a beat. tiles : tile units that share the compute queue.
 
     Members
     -------
     i (in stream of program_beat). load, compute, store (out streams of the records' layouts).
-    finished_load, finished_compute, finished_store (in): a unit has finished its oldest
-    descriptor, for one cycle. starved (in): nothing more comes at ``i``. moving (in): something is
-    under way that units do not show. layer (out): of the last descriptor that came. stalled_layer
-    (out): that which waits, first of all among loads. finished (out): END came, all is done.
-    unknown, broken, runs_out, stalled (out): no such op; a beat could not be read; the program has
-    no END; nothing that is waited for ever comes. They stay until the reset.
+    finished_load, finished_compute, finished_store (in): a unit, or all tile units together, has
+    finished its oldest descriptor, for one cycle. starved (in): nothing more comes at ``i``. moving
+    (in): something is under way that units do not show. layer (out): of the last descriptor that
+    came. stalled_layer (out): that which waits, first of all among loads. finished (out): END came,
+    all is done. unknown, broken, runs_out, stalled (out): no such op; a beat could not be read; the
+    program has no END; nothing that is waited for ever comes. They stay until the reset.
 
     Descriptors leave in the program's order for their queues: one behind a full queue waits. A
     beat at ``i`` in t is in its queue in t+1, see DescriptorQueue; a finished descriptor in t
@@ -131,8 +132,8 @@ class Dispatcher(wiring.Component):
 
     OFFER = 1 + DescriptorQueue.OFFER
 
-    def __init__(self, bus_bytes: int) -> None:
-        self.bus_bytes = bus_bytes
+    def __init__(self, bus_bytes: int, tiles: int = 1) -> None:
+        self.bus_bytes, self.tiles = bus_bytes, tiles
         super().__init__(
             {
                 "i": In(stream.Signature(program_beat(bus_bytes))),
@@ -154,7 +155,7 @@ class Dispatcher(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         queues = {
-            unit: DescriptorQueue(RECORDS[op], self.bus_bytes, QUEUE[unit])
+            unit: DescriptorQueue(RECORDS[op], self.bus_bytes, self.tiles * QUEUE[unit])
             for unit, op in UNITS.items()
         }
         counts = Signal(COUNTS, name="counts")

@@ -46,7 +46,8 @@ class Dma(wiring.Component):
     all behind it are to be reset, for one cycle (ResetInserter). compute (out stream of COMPUTE),
     finished_compute (in), fault_compute, fault_compute_layer (in): of the compute unit.
     load_features, store_features : clients of the feature-map memory. weight_write,
-    parameter_write, table_write : see LoadUnit. read_beat, write_beat (out): a beat passes.
+    parameter_write, table_write : see LoadUnit. load_units, store_units (out): whose memories
+    these are about, see LoadUnit and StoreUnit. read_beat, write_beat (out): a beat passes.
 
     Latencies are those of the parts.
     """
@@ -63,7 +64,8 @@ class Dma(wiring.Component):
         bus = shape.bus_bytes
         self.read = ReadMaster(bus, outstanding, max_beats, read_buffer)
         self.write = WriteMaster(bus, outstanding, max_beats, write_buffer)
-        self.loads, self.stores, self.fetcher = LoadUnit(shape), StoreUnit(shape), Fetcher(bus)
+        self.loads, self.stores = LoadUnit(shape), StoreUnit(shape)
+        self.fetcher = Fetcher(bus, shape.tiles)
         members = {
             "base": In(ADDRESS_BITS), "limit": In(ADDRESS_BITS), "lowest": In(ADDRESS_BITS),
             "start": In(1), "program": In(ADDRESS_BITS), "program_end": In(ADDRESS_BITS),
@@ -74,6 +76,7 @@ class Dma(wiring.Component):
             "fault_compute": In(1), "fault_compute_layer": In(LAYER_BITS),
             "load_features": Out(write_port(shape, stalls=True)),
             "store_features": Out(read_port(shape)),
+            "load_units": Out(shape.tiles), "store_units": Out(shape.tiles),
             "read_beat": Out(1), "write_beat": Out(1),
         }  # fmt: skip
         for name in ("weight_write", "parameter_write", "table_write"):
@@ -134,6 +137,8 @@ class Dma(wiring.Component):
             fetcher.finished_load.eq(self.loads.finished),
             fetcher.finished_compute.eq(self.finished_compute),
             fetcher.finished_store.eq(write.finished),
+            self.load_units.eq(self.loads.units),
+            self.store_units.eq(self.stores.units),
             self.read_beat.eq(read.beat),
             self.write_beat.eq(write.beat),
         ]

@@ -36,7 +36,7 @@ class Fetcher(wiring.Component):
 
     Parameters
     ----------
-    bus_bytes : of a beat.
+    bus_bytes : of a beat. tiles : tile units that share the descriptors of tiles.
 
     Members
     -------
@@ -59,8 +59,8 @@ class Fetcher(wiring.Component):
     OFFER = 5
     CLOSE = 4
 
-    def __init__(self, bus_bytes: int) -> None:
-        self.bus_bytes = bus_bytes
+    def __init__(self, bus_bytes: int, tiles: int = 1) -> None:
+        self.bus_bytes, self.tiles = bus_bytes, tiles
         super().__init__(
             {
                 "start": In(1), "program": In(ADDRESS_BITS), "limit": In(ADDRESS_BITS),
@@ -78,7 +78,8 @@ class Fetcher(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        prefetch, dispatcher = Prefetch(self.bus_bytes), Dispatcher(self.bus_bytes)
+        prefetch = Prefetch(self.bus_bytes)
+        dispatcher = Dispatcher(self.bus_bytes, self.tiles)
         m.submodules.prefetch = ResetInserter(self.flush)(prefetch)
         m.submodules.dispatcher = ResetInserter(self.flush)(dispatcher)
         connect(m, prefetch.request, wiring.flipped(self.request))

@@ -37,8 +37,9 @@ class LoadUnit(wiring.Component):
     command (in stream of TRANSFER). request (out stream of REQUEST), data (in stream of
     read_beat): of a ReadMaster. features : write client of the feature-map memory, which may let
     wait. weight_write, parameter_write, table_write : {en, word, slice, data}, tables without
-    slice. finished (out): a command's last beat is written and seen by reads from now on. bad,
-    bad_layer : see RowWalker. failed, failed_layer (out): a beat that was read is wrong.
+    slice. units (out): the tile units in which all of these write, a bit for each. finished (out):
+    a command's last beat is written and seen by reads from now on. bad, bad_layer : see RowWalker.
+    failed, failed_layer (out): a beat that was read is wrong.
 
     Each row is a request; requests go up to AHEAD rows ahead of the data, over several commands. A
     row's beats go to the feature-map memory at any byte address, the bytes that are not the row's
@@ -68,6 +69,7 @@ class LoadUnit(wiring.Component):
                 "request": Out(stream.Signature(REQUEST)),
                 "data": In(stream.Signature(read_beat(bus))),
                 "features": Out(write_port(shape, stalls=True)),
+                "units": Out(shape.tiles),
                 "finished": Out(1),
                 "bad": Out(1), "bad_layer": Out(LAYER_BITS),
                 "failed": Out(1), "failed_layer": Out(LAYER_BITS),
@@ -111,6 +113,7 @@ class LoadUnit(wiring.Component):
         ]
         word = datum(8 * self.shape.bus_bytes, "beat")
         layer = datum(LAYER_BITS, "beat_layer")
+        units = datum(len(self.units), "beat_units")
         with m.If(~stalls):
             m.d.sync += [
                 to_features.eq(take & (row.target == Target.FEATURES)),
@@ -118,8 +121,13 @@ class LoadUnit(wiring.Component):
                 self.failed.eq(take & beat.error),
             ]
         with m.If(take):
-            m.d.sync += [first.eq(beat.last), word.eq(beat.data), layer.eq(row.layer)]
-        m.d.comb += self.failed_layer.eq(layer)
+            m.d.sync += [
+                first.eq(beat.last),
+                word.eq(beat.data),
+                layer.eq(row.layer),
+                units.eq(row.units),
+            ]
+        m.d.comb += [self.failed_layer.eq(layer), self.units.eq(units)]
         self._features(m, row, beat.last, take, first, to_features, word)
         self._words(m, row, take, first, word)
         written = Signal(name="final_written")

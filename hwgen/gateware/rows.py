@@ -20,15 +20,16 @@ AHEAD = 16
 def row_layout(shape: EngineShape) -> data.StructLayout:
     """What a unit knows of a row that it moves.
 
-    target, bank. start : of its first beat's first byte in its bank, which for a row that begins
-    within a beat is before the row; or the first word. beats : of the row. skip : bytes of the
-    first beat before the row. end : byte of the last beat with which the row ends. layer. final :
-    of its command.
+    target, bank. units : tile units that it goes to, or the one that it comes from, a bit for each.
+    start : of its first beat's first byte in its bank, which for a row that begins within a beat is
+    before the row; or the first word. beats : of the row. skip : bytes of the first beat before the
+    row. end : byte of the last beat with which the row ends. layer. final : of its command.
     """
     lanes = index_shape(shape.bus_bytes)
     return data.StructLayout(
         {
             "target": 2,
+            "units": shape.tiles,
             "bank": index_shape(BANKS),
             "start": max(index_shape(shape.bank_bytes).width, WORD_BITS),
             "beats": 24,
@@ -52,7 +53,8 @@ class RowWalker(wiring.Component):
     command (in stream of TRANSFER). request (out stream of REQUEST), row (out): what the request
     is for; both at the same time. bad, bad_layer (out): a descriptor can not be carried out, for
     one cycle: no rows, no bytes, a ring that is none of whole banks or shorter than its first
-    row; for weights, parameters and tables, more than one row or no whole beats.
+    row; no tile unit, or one that there is not; for weights, parameters and tables, more than one
+    row or no whole beats.
 
     The first row is there LATENCY cycles after the command is accepted, and one more for each bit
     of the number of the first row in its bank (first // BANKS); then one a cycle. A command is
@@ -78,9 +80,8 @@ class RowWalker(wiring.Component):
         self._lane_bits = (self.shape.bus_bytes - 1).bit_length()
         bits = {field.name: field.width for field in TRANSFER.fields}
         kept = ("layer", "target", "address", "pitch", "rows", "bytes", "base", "bank_pitch")
+        kept += ("ring", "first", "unit" if self.store else "units")
         self._now = now = {name: datum(unsigned(bits[name]), name) for name in kept}
-        now["ring"] = datum(bits["ring"], "ring")
-        now["first"] = datum(bits["first"], "first")
         place_bits = len(self.row.start)
         place = {
             "place": datum(place_bits, "place"),
@@ -136,10 +137,18 @@ class RowWalker(wiring.Component):
         ring = now["ring"]
         rows_bad = (ring == 0) | (ring[:2] != 0) | (now["first"] >= ring)
         if self.store:
-            return empty | rows_bad | (now["target"] != Target.FEATURES)
+            no_unit = now["unit"] >= self.shape.tiles
+            return empty | rows_bad | no_unit | (now["target"] != Target.FEATURES)
+        no_unit = ~now["units"].any() | now["units"][self.shape.tiles :].any()
         parts = (now["address"][:lanes] != 0) | (now["bytes"][:lanes] != 0)
         words_bad = parts | (now["rows"] != 1)
-        return empty | Mux(now["target"] == Target.FEATURES, rows_bad, words_bad)
+        return empty | no_unit | Mux(now["target"] == Target.FEATURES, rows_bad, words_bad)
+
+    def _units(self) -> Value:
+        tiles, now = self.shape.tiles, self._now
+        if self.store:
+            return Cat(now["unit"] == n for n in range(tiles))
+        return now["units"][:tiles]
 
     def _emit(self, m: Module, emit: Signal, place: dict) -> None:
         """The present row into the output registers."""
@@ -156,6 +165,7 @@ class RowWalker(wiring.Component):
             },
             "row": {
                 "target": now["target"],
+                "units": self._units(),
                 "bank": place["bank"],
                 "start": place["place"] - skip,
                 "beats": whole[lanes:],

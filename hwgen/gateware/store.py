@@ -30,7 +30,8 @@ class StoreUnit(wiring.Component):
     -------
     command (in stream of TRANSFER). request (out stream of REQUEST), data (out stream of
     write_beat): of a WriteMaster, whose ``finished`` says that a command is. features : read
-    client of the feature-map memory, which may let wait. bad, bad_layer : see RowWalker.
+    client of the feature-map memory, which may let wait; units (out): the tile unit whose it is,
+    one bit of them. bad, bad_layer : see RowWalker.
 
     Each row is a request; a row's beats are read at any byte address, so that its bytes are where
     external memory wants them, and the bytes that are not the row's have no strobe. A command
@@ -49,6 +50,7 @@ class StoreUnit(wiring.Component):
                 "request": Out(stream.Signature(REQUEST)),
                 "data": Out(stream.Signature(write_beat(shape.bus_bytes))),
                 "features": Out(read_port(shape)),
+                "units": Out(shape.tiles),
                 "bad": Out(1),
                 "bad_layer": Out(LAYER_BITS),
             }
@@ -89,6 +91,7 @@ class StoreUnit(wiring.Component):
         addr, following = datum(port.addr.shape(), "addr"), datum(port.addr.shape(), "next_addr")
         place, last = Signal.like(addr, name="place"), Signal(name="last_beat")
         en, bank, strb = Signal(name="en"), datum(port.bank.shape(), "bank"), datum(bus, "strb")
+        units = datum(len(self.units), "units_now")
         from_skip = Cat(Const(n, row.skip.shape()) >= row.skip for n in range(bus))
         to_end = Cat(Const(n, row.end.shape()) <= row.end for n in range(bus))
         m.d.comb += [
@@ -101,6 +104,7 @@ class StoreUnit(wiring.Component):
             port.en.eq(en),
             port.bank.eq(bank),
             port.addr.eq(addr),
+            self.units.eq(units),
         ]
         with m.If(port.ready):
             m.d.sync += en.eq(0)
@@ -112,6 +116,7 @@ class StoreUnit(wiring.Component):
                 addr.eq(place),
                 following.eq(place + bus),
                 bank.eq(row.bank),
+                units.eq(row.units),
                 strb.eq(Mux(first, from_skip, ~0) & Mux(last, to_end, ~0)),
             ]
         m.d.comb += [

@@ -16,6 +16,7 @@ def tiled_sections(report: dict[str, Any]) -> list[str]:
 def _engine(report: dict[str, Any]) -> str:
     engine = report["engine"]
     rows = {
+        "tile units": f"{engine['tiles']}, with an array and the memories below each",
         "array": f"{engine['pe']} output channels x {engine['simd']} ifmap values a cycle",
         "feature maps": f"{number(engine['feature_bytes'])} bytes in 4 banks",
         "weights": f"{number(engine['weight_words'])} words of "

@@ -36,7 +36,7 @@ def test_refusals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (("--array", "5x5"), "PExSIMD"),
         (("--array", "8x8", "--multipliers", 64), "one of"),
         (("--interval", 100), "--interval"),
-        (("--tiles", 2), "one engine for now"),
+        (("--tiles", 3), "--tiles 3: give 1, 2, 4, 8"),
         (("--resident", 0), "--resident 0"),
         (("--buffer-kib", 2), "--buffer-kib 2"),
         (("--mem-width", 65), "--mem-width 65"),

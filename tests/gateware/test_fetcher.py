@@ -39,7 +39,8 @@ def packed(program: list[Descriptor]) -> bytes:
     parts = []
     for op, fields in program:
         record = RECORDS.get(op, TRANSFER)
-        parts.append(record.pack({"op": op} | fields)[: record.size // 8 if op else SLOT])
+        units = {"units": 1} if op in (Op.LOAD, Op.STORE) else {}
+        parts.append(record.pack({"op": op} | units | fields)[: record.size // 8 if op else SLOT])
     return b"".join(parts)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
@@ -21,6 +23,7 @@ from hwgen.descriptors import (
 from hwgen.gateware import tile_unit
 from hwgen.gateware.banked import FeatureMemory
 from hwgen.gateware.tile_unit import TileUnit
+from hwgen.gateware.tile_units import TileUnits
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.tiled.machine import Machine
@@ -33,11 +36,12 @@ from tests.plan.test_tiled import FIXTURES, as_bytes, program_of
 class Driver:
     """Loads by the test's hand, descriptors to the hardware, both beside the machine."""
 
-    def __init__(self, shape: EngineShape, machine: Machine, dut: TileUnit) -> None:
+    def __init__(self, shape: EngineShape, machine: Machine, dut: TileUnit | TileUnits) -> None:
         self.shape, self.machine, self.dut = shape, machine, dut
 
     async def load(self, ctx, d: dict[str, int]) -> None:
         self.machine.load(d)
+        self.choose(ctx, "load_units", d["units"])
         target, b = Target(d["target"]), self.shape.bus_bytes
         if target is Target.FEATURES:
             return await self.features(ctx, d)
@@ -63,6 +67,11 @@ class Driver:
             await ctx.tick()
             ctx.set(port.en, 0)
 
+    def choose(self, ctx, name: str, units: int) -> None:
+        """Which units the next accesses are about, where there are several."""
+        if isinstance(self.dut, TileUnits):
+            ctx.set(getattr(self.dut, name), units)
+
     async def features(self, ctx, d: dict[str, int]) -> None:
         port, word = self.dut.load, self.shape.word
         for row in range(d["rows"]):
@@ -77,7 +86,7 @@ class Driver:
                 ctx.set(port.addr, place + n)
                 ctx.set(port.mask, (1 << len(part)) - 1)
                 ctx.set(port.data, int.from_bytes(part, "little"))
-                await ctx.tick()
+                await ctx.tick().until(port.ready)
         ctx.set(port.en, 0)
 
     async def compute(self, ctx, d: dict[str, int]) -> None:
@@ -89,9 +98,10 @@ class Driver:
         await ctx.tick().until(port.ready)
         ctx.set(port.valid, 0)
 
-    async def bank(self, ctx, n: int) -> np.ndarray:
-        """All bytes of a bank."""
+    async def bank(self, ctx, unit: int, n: int) -> np.ndarray:
+        """All bytes of a bank of a unit."""
         port, word, data = self.dut.store, self.shape.word, b""
+        self.choose(ctx, "store_units", 1 << unit)
         for start in range(0, self.shape.bank_bytes, word):
             ctx.set(port.en, 1)
             ctx.set(port.bank, n)
@@ -113,7 +123,8 @@ def carried_out(
     memory = program.memory.copy()
     start = program.tensors[work.source]
     memory[start : start + edge.size] = as_bytes(x, 1)
-    machine, dut = Machine(shape, memory), TileUnit(shape)
+    machine = Machine(shape, memory)
+    dut = TileUnit(shape) if shape.tiles == 1 else TileUnits(shape)
     driver = Driver(shape, machine, dut)
     finished = 0
     done = False
@@ -149,10 +160,10 @@ def carried_out(
             await ctx.tick()
         assert finished == issued
         await ctx.tick().repeat(4)
-        for n in range(BANKS):
-            got = await driver.bank(ctx, n)
-            wrong = np.flatnonzero(got != machine.features[n])
-            assert not len(wrong), (n, wrong[:8], got[wrong[:8]], machine.features[n][wrong[:8]])
+        for unit, n in product(range(shape.tiles), range(BANKS)):
+            got, want = await driver.bank(ctx, unit, n), machine.units[unit].features[n]
+            wrong = np.flatnonzero(got != want)
+            assert not len(wrong), (unit, n, wrong[:8], got[wrong[:8]], want[wrong[:8]])
         done = True
 
     simulator = Simulator(dut)

@@ -105,7 +105,7 @@ def commander(unit: Any, commands: list[Transfer], gaps: str = "always") -> Any:
         for command in commands:
             while not next(willing):
                 await ctx.tick()
-            await offer(ctx, unit.command, command)
+            await offer(ctx, unit.command, {"units": 1} | command)
 
     return process
 
@@ -275,6 +275,8 @@ BAD: dict[str, Transfer] = {
     "parts of a beat": GOOD | {"target": 2, "rows": 1, "bytes": 12},
     "astride": GOOD | {"target": 3, "rows": 1, "bytes": 16, "address": 4},
     "no table": GOOD | {"target": 3, "rows": 1, "bytes": 0},
+    "no unit that there is": GOOD | {"units": 0b10, "unit": 1},
+    "a unit too many": GOOD | {"units": 0b11, "unit": 7},
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,15 +57,24 @@ def as_bytes(values: np.ndarray, size: int) -> np.ndarray:
     )[..., :size].reshape(-1)  # fmt: skip
 
 
-def check(path: Path, shape: EngineShape, resident: int, keep: bool = True) -> Machine:
+def check(path: Path, shape: EngineShape, resident: int, keep: bool = True, **how: Any) -> Machine:
     """See check_graph."""
-    return check_graph(hwgen.load(path), shape, resident, keep)
+    return check_graph(hwgen.load(path), shape, resident, keep, **how)
 
 
-def check_graph(graph: Graph, shape: EngineShape, resident: int, keep: bool = True) -> Machine:
-    """Every tensor that lies in external memory is golden, in program order and in any other."""
+def check_graph(
+    graph: Graph,
+    shape: EngineShape,
+    resident: int,
+    keep: bool = True,
+    seed: int = 1,
+    change: dict[str, int] | None = None,
+) -> Machine:
+    """Every tensor that lies in external memory is golden, in program order and in any other.
+
+    change : of fields of all descriptors, first.
+    """
     graph, work, _, program = program_of(graph, shape, resident, keep)
-    seed = 1
     edge = graph.inputs[0]
     x = np.random.default_rng(seed).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(graph, {edge.name: x}, list(graph.tensors))
@@ -75,6 +85,9 @@ def check_graph(graph: Graph, shape: EngineShape, resident: int, keep: bool = Tr
         start = program.tensors[work.source]
         memory[start : start + edge.size] = as_bytes(x, 1)
         machine = Machine(shape, memory)
+        if change is not None:
+            found = [d | change for d in machine.descriptors(program.start)]
+            machine.descriptors = lambda _, found=found: found
         machine.run(program.start, pick)
         for name, start in program.tensors.items():
             tensor = work.stored[name]

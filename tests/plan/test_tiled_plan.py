@@ -78,7 +78,7 @@ def test_as_much_as_the_default_engine_has_gives_it() -> None:
         ({"array": "128x128"}, None, "PExSIMD"),
         ({"array": "8x8"}, 64, "one of"),
         ({}, 8, "smallest array"),
-        ({"tiles": 2}, None, "one engine for now"),
+        ({"tiles": 3}, None, "--tiles 3: give 1, 2, 4, 8"),
         ({"resident": 0}, None, "--resident 0"),
         ({"mem_width": 48}, None, "--mem-width 48"),
         ({"array": "4x4", "mem_width": 256}, None, "--mem-width 256.*at most 128"),
@@ -117,7 +117,7 @@ def test_a_plan_file_keeps_the_order_of_loops(plan: TiledPlan) -> None:
     "change",
     [{"arch": "systolic"}, {"schema": 0}, {"order": "row"}, {"order": 3},
      {"engine": {"pe": 5}}, {"engine": None}, {"resident": 0},
-     {"engine": asdict(EngineShape(tiles=2))},
+     {"engine": asdict(EngineShape()) | {"tiles": 3}},
      {"engine": asdict(EngineShape(4, 4)) | {"mem_width": 256}}],
 )  # fmt: skip
 def test_wrong_plan_files(plan: TiledPlan, change: dict) -> None:

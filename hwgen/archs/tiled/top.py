@@ -1,4 +1,4 @@
-"""The tiled engine as a whole: registers, DMA, compute unit."""
+"""The tiled engine as a whole: registers, DMA, tile units."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...descriptors import EngineShape
 from ...gateware.csr_tiled import TiledControl
 from ...gateware.dma import READ_CHANNELS, WRITE_CHANNELS, Dma
 from ...gateware.streams import connect
-from ...gateware.tile_unit import TileUnit
+from ...gateware.tile_units import TileUnits
 from ..ports import AXI_LITE
 
 
@@ -23,11 +23,9 @@ class TiledTop(wiring.Component):
     """
 
     def __init__(self, shape: EngineShape, model_hash: int) -> None:
-        if shape.tiles != 1:
-            raise ValueError(f"{shape.tiles} engines in one top")
         self.shape = shape
         self.control = TiledControl(shape, model_hash)
-        self.dma, self.unit = Dma(shape), TileUnit(shape)
+        self.dma, self.units = Dma(shape), TileUnits(shape)
         members = {"irq": Out(1)}
         for name in AXI_LITE:
             members[f"s_axi_{name}"] = self.control.signature.members[name]
@@ -38,34 +36,36 @@ class TiledTop(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.control, m.submodules.dma = self.control, self.dma
-        control, dma, unit = self.control, self.dma, self.unit
-        m.submodules.unit = ResetInserter(dma.flush)(unit)
+        control, dma, units = self.control, self.dma, self.units
+        m.submodules.units = ResetInserter(dma.flush)(units)
         for prefix, part in (("s_axi_", control), ("m_axi_", dma)):
             for name, member in self.signature.members.items():
                 if name.startswith(prefix):
                     ours, theirs = getattr(self, name), getattr(part, name.removeprefix(prefix))
                     pair = (theirs, ours) if member.flow == In else (ours, theirs)
                     m.d.comb += pair[0].eq(pair[1])
-        connect(m, dma.compute, unit.command)
-        wiring.connect(m, dma.load_features, unit.load)
-        wiring.connect(m, dma.store_features, unit.store)
+        connect(m, dma.compute, units.command)
+        wiring.connect(m, dma.load_features, units.load)
+        wiring.connect(m, dma.store_features, units.store)
         for name in ("weight_write", "parameter_write", "table_write"):
-            wiring.connect(m, getattr(dma, name), getattr(unit, name))
+            wiring.connect(m, getattr(dma, name), getattr(units, name))
         m.d.comb += [
             self.irq.eq(control.irq),
             *(getattr(dma, name).eq(getattr(control, name))
               for name in ("base", "limit", "lowest", "program", "program_end", "start")),
             *(getattr(control, name).eq(getattr(dma, name))
               for name in ("done", "error", "layer", "read_beat", "write_beat")),
-            dma.finished_compute.eq(unit.finished),
-            dma.fault_compute.eq(unit.fault),
-            dma.fault_compute_layer.eq(unit.fault_layer),
+            units.load_units.eq(dma.load_units),
+            units.store_units.eq(dma.store_units),
+            dma.finished_compute.eq(units.finished),
+            dma.fault_compute.eq(units.fault),
+            dma.fault_compute_layer.eq(units.fault_layer),
         ]  # fmt: skip
         observed = {
-            "probe_issue": unit.issue,
-            "probe_begin": unit.begins,
-            "probe_buffers": unit.events.as_value(),
-            "probe_tile": unit.finished,
+            "probe_issue": units.issue,
+            "probe_begin": units.begins,
+            "probe_buffers": units.events,
+            "probe_tile": units.finished,
             "probe_load": dma.loads.finished,
             "probe_store": dma.write.finished,
             "probe_start": control.start,

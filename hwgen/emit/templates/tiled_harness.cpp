@@ -18,11 +18,11 @@
 // reset in cycle AT, which ends the run; start, START is written then.
 //
 // STATS is JSON. For each job: cycles and beats of each run as the registers say, the cycles in
-// which tiles, loads and stores were finished in its first one, the words that each of its tiles
-// moved between buffers and array, and the bytes read and written in each region. Reads answer N
-// cycles after their address, a beat every 1/R cycles, writes likewise; --gaps makes both sides
-// random. --dump keeps the memory after the last run. Exit codes: 1 for wrong files and outputs that
-// differ, 3 where the engine hangs or breaks AXI.
+// which tiles, loads and stores were finished in its first one, the steps that the array of each
+// tile unit took in it, the words that each tile of each unit moved between buffers and array, and
+// the bytes read and written in each region. Reads answer N cycles after their address, a beat every
+// 1/R cycles, writes likewise; --gaps makes both sides random. --dump keeps the memory after the last
+// run. Exit codes: 1 for wrong files and outputs that differ, 3 where the engine hangs or breaks AXI.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -131,24 +131,31 @@ struct Seen {
         std::vector<uint64_t> of_tiles;
         size_t tile = 0;
     };
+    struct Unit {
+        uint64_t steps = 0;
+        std::vector<uint64_t> begun;  // when the steps of each tile began
+        std::vector<Words> words = std::vector<Words>(std::size(MOVES));
+    };
     std::vector<uint64_t> tiles, loads, stores;
-    std::vector<uint64_t> begun;  // when the steps of each tile began
-    std::vector<Words> words = std::vector<Words>(std::size(MOVES));
+    std::vector<Unit> units = std::vector<Unit>(TILES);
 
     // Words move a fixed time after their step, when the next tile may have begun.
-    void count(uint64_t now, bool begins, uint64_t buffers) {
-        for (size_t n = 0; n < std::size(MOVES); n++) {
-            const Move& move = MOVES[n];
-            Words& moving = words[n];
-            while (moving.tile < begun.size() && begun[moving.tile] + move.delay < now) {
+    void count(uint64_t now, uint64_t n, bool begins, const uint8_t* buffers) {
+        Unit& unit = units[n];
+        for (size_t k = 0; k < std::size(MOVES); k++) {
+            const Move& move = MOVES[k];
+            Words& moving = unit.words[k];
+            while (moving.tile < unit.begun.size() && unit.begun[moving.tile] + move.delay < now) {
                 moving.tile++;
                 moving.of_tiles.push_back(0);
             }
-            const uint64_t moved = buffers >> move.low & ((1u << move.bits) - 1);
+            uint64_t moved = 0;
+            for (uint64_t i = 0, low = n * MOVE_BITS + move.low; i < move.bits; i++)
+                moved |= (buffers[(low + i) / 8] >> (low + i) % 8 & 1ull) << i;
             if (moved && !moving.tile) fail("words move before there is a tile", 3);
             if (moved) moving.of_tiles.back() += moved;
         }
-        if (begins) begun.push_back(now);
+        if (begins) unit.begun.push_back(now);
     }
 };
 
@@ -252,7 +259,10 @@ class Bench {
         half(0);
         memory.take();
         if (top.probe_start) started = now;
-        if (kept) kept->count(now - started, top.probe_begin, top.probe_buffers);
+        for (unsigned n = 0; kept && n < TILES; n++) {
+            kept->units[n].steps += top.probe_issue >> n & 1;
+            kept->count(now - started, n, top.probe_begin >> n & 1, bytes_of(top.probe_buffers));
+        }
         if (kept && top.probe_tile) kept->tiles.push_back(now - started);
         if (kept && top.probe_load) kept->loads.push_back(now - started);
         if (kept && top.probe_store) kept->stores.push_back(now - started);
@@ -325,14 +335,19 @@ void print_job(std::FILE* file, const std::vector<Run>& runs, const Seen& seen,
         print_list(file, name, *values, [](uint64_t value) { return value; });
         separator = ", ";
     }
-    std::fprintf(file, ", \"words\": {");
-    for (size_t n = 0; n < std::size(MOVES); n++) {
-        if (n) std::fprintf(file, ", ");
-        print_list(file, MOVES[n].name, seen.words[n].of_tiles,
-                   [](uint64_t value) { return value; });
+    std::fprintf(file, ", ");
+    print_list(file, "steps", seen.units, [](const Seen::Unit& unit) { return unit.steps; });
+    std::fprintf(file, ", \"words\": [");
+    for (size_t unit = 0; unit < seen.units.size(); unit++) {
+        std::fprintf(file, unit ? ", {" : "{");
+        for (size_t n = 0; n < std::size(MOVES); n++) {
+            if (n) std::fprintf(file, ", ");
+            print_list(file, MOVES[n].name, seen.units[unit].words[n].of_tiles,
+                       [](uint64_t value) { return value; });
+        }
+        std::fprintf(file, "}");
     }
-    std::fprintf(file, "}");
-    std::fprintf(file, "}");
+    std::fprintf(file, "]}");
 }
 
 // Whether the outputs are those that the job expects; says so where it has any.

@@ -1,8 +1,8 @@
 """What a program of descriptors means: the tiled engine's memories and units in NumPy.
 
 The machine carries out descriptors one after the other, in any order that their waits allow. It
-knows nothing of networks and of cycles. Plans are tried on it
-before there is hardware, and hardware is held against it.
+knows nothing of networks and of cycles. Plans are tried on it before there is hardware, and
+hardware is held against it.
 """
 
 from __future__ import annotations
@@ -59,18 +59,15 @@ class Traffic:
 
 
 class Machine:
-    """An engine's memories.
+    """An engine: external memory and tile units.
 
-    memory : external memory as uint8, which programs change. traffic : what has been moved.
+    memory : external memory as uint8, which programs change. units : the tile units. traffic : what
+    has been moved.
     """
 
     def __init__(self, shape: EngineShape, memory: Bytes) -> None:
         self.shape, self.memory = shape, memory
-        self.features = np.zeros((BANKS, shape.bank_bytes), np.uint8)
-        self.weights = np.zeros((shape.weight_words, shape.pe, shape.simd), np.int8)
-        self.psums = np.zeros((shape.psum_words, shape.pe), np.int64)
-        self.parameters: dict[int, list[Values]] = {}
-        self.tables = np.zeros((2, TABLE_WORDS), np.int64)
+        self.units = [Unit(shape) for _ in range(shape.tiles)]
         self.traffic = Traffic(Counter())
 
     def run(self, program: int, pick: Pick | None = None) -> None:
@@ -85,19 +82,33 @@ class Machine:
         }
         work = {Op.LOAD: self.load, Op.STORE: self.store, Op.COMPUTE: self.compute}
         finished = dict.fromkeys(RECORDS, 0)
-        while any(waiting.values()):
-            ready = sorted(
-                queue[0]
-                for queue in waiting.values()
-                if queue and may(descriptors[queue[0]], finished)
-            )
+        tiles = list(waiting[Op.COMPUTE])
+        given: list[deque[int]] = [deque() for _ in self.units]
+        done: set[int] = set()
+        while any((*waiting.values(), *given)):
+            # Tiles are given out in order, each when what it waits for is finished.
+            queue = waiting[Op.COMPUTE]
+            while queue and may(descriptors[queue[0]], finished):
+                d = descriptors[queue[0]]
+                given[self._number(d)].append(queue.popleft())
+            ready = [queue[0] for queue in given if queue]
+            for op in (Op.LOAD, Op.STORE):
+                if waiting[op] and may(descriptors[waiting[op][0]], finished):
+                    ready.append(waiting[op][0])
             if not ready:
                 raise ProgramError("every descriptor waits for another one")
-            number = ready[0] if pick is None else pick(ready)
-            op = Op(descriptors[number]["op"])
-            waiting[op].popleft()
-            work[op](descriptors[number])
-            finished[op] += 1
+            number = min(ready) if pick is None else pick(sorted(ready))
+            d = descriptors[number]
+            op = Op(d["op"])
+            (given[d["unit"]] if op is Op.COMPUTE else waiting[op]).popleft()
+            work[op](d)
+            if op is not Op.COMPUTE:
+                finished[op] += 1
+                continue
+            # They count in the program's order, whichever unit is the faster.
+            done.add(number)
+            while finished[op] < len(tiles) and tiles[finished[op]] in done:
+                finished[op] += 1
 
     def descriptors(self, program: int) -> list[Values]:
         """All descriptors of a program."""
@@ -109,15 +120,58 @@ class Machine:
         return found
 
     def load(self, d: Values) -> None:
+        """External memory to a buffer of one unit or several."""
+        units = d["units"]
+        if not 0 < units < 1 << len(self.units):
+            raise ProgramError(f"a load to the units {units:#b}")
+        target = Target(d["target"]).name.lower()
+        self.traffic.loaded[target] += self._beats(d) * self.shape.bus_bytes
+        for n, unit in enumerate(self.units):
+            if units >> n & 1:
+                unit.load(d, self.memory)
+
+    def store(self, d: Values) -> None:
+        """Feature maps of a unit to external memory."""
+        self.traffic.stored += d["rows"] * d["bytes"]
+        self.units[self._number(d)].store(d, self.memory)
+
+    def compute(self, d: Values) -> None:
+        """One tile of a layer."""
+        self.units[self._number(d)].compute(d)
+
+    def _beats(self, d: Values) -> int:
+        """Beats of external memory that a load reads: rows begin and end inside of some."""
+        bus = self.shape.bus_bytes
+        starts = [d["address"] + row * d["pitch"] for row in range(d["rows"])]
+        return sum((start + d["bytes"] - 1) // bus - start // bus + 1 for start in starts)
+
+    def _number(self, d: Values) -> int:
+        if d["unit"] >= len(self.units):
+            raise ProgramError(f"unit {d['unit']} of {len(self.units)}")
+        return d["unit"]
+
+
+class Unit:
+    """A tile unit: its memories, and what is done with them."""
+
+    def __init__(self, shape: EngineShape) -> None:
+        self.shape = shape
+        self.features = np.zeros((BANKS, shape.bank_bytes), np.uint8)
+        self.weights = np.zeros((shape.weight_words, shape.pe, shape.simd), np.int8)
+        self.psums = np.zeros((shape.psum_words, shape.pe), np.int64)
+        self.parameters: dict[int, list[Values]] = {}
+        self.tables = np.zeros((2, TABLE_WORDS), np.int64)
+
+    def load(self, d: Values, memory: Bytes) -> None:
         """External memory to a buffer."""
         target = Target(d["target"])
         if target is Target.FEATURES:
             for row in range(d["rows"]):
                 start = d["address"] + row * d["pitch"]
-                data = self._read_memory(target, start, d["bytes"])
+                data = memory[start : start + d["bytes"]]
                 self._row(d, row, d["base"], d["bank_pitch"])[:] = data
             return
-        data = self._read_memory(target, d["address"], d["bytes"])
+        data = memory[d["address"] : d["address"] + d["bytes"]]
         if target is Target.WEIGHTS:
             words = data.view(np.int8).reshape(-1, self.shape.pe, self.shape.simd)
             self.weights[d["base"] : d["base"] + len(words)] = words
@@ -132,18 +186,11 @@ class Machine:
             first = d["base"] * (self.shape.bus_bytes // 4)
             self.tables.reshape(-1)[first : first + len(entries)] = entries
 
-    def _read_memory(self, target: Target, start: int, size: int) -> Bytes:
-        bus = self.shape.bus_bytes
-        beats = (start + size - 1) // bus - start // bus + 1
-        self.traffic.loaded[target.name.lower()] += beats * bus
-        return self.memory[start : start + size]
-
-    def store(self, d: Values) -> None:
+    def store(self, d: Values, memory: Bytes) -> None:
         """Feature maps to external memory."""
-        self.traffic.stored += d["rows"] * d["bytes"]
         for row in range(d["rows"]):
             start = d["address"] + row * d["pitch"]
-            self.memory[start : start + d["bytes"]] = self._row(d, row, d["base"], d["bank_pitch"])
+            memory[start : start + d["bytes"]] = self._row(d, row, d["base"], d["bank_pitch"])
 
     def _row(self, d: Values, row: int, base: int, pitch: int) -> Bytes:
         ring = (d["first"] + row) % d["ring"]

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ...descriptors import BANKS, MAX_FEATURE_BYTES, EngineShape
+from ...descriptors import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
 from ...errors import UserError
 from .orders import Order
 
@@ -28,9 +28,9 @@ _LARGEST_BUFFERS = 16 << 10
 class TiledOptions:
     """Options of the command line under the same names; None: not given.
 
-    array : PExSIMD. tiles : engines side by side. resident : tiles held in each buffer.
-    buffer_kib : of all buffers together. mem_width : bits of the external memory's port. order :
-    of the loops of tiles, AUTO or one of plan.tiled.orders.Order.
+    array : PExSIMD, of each tile unit. tiles : tile units side by side. resident : tiles held in
+    each buffer. buffer_kib : of all buffers of all units together. mem_width : bits of the external
+    memory's port. order : of the loops of tiles, AUTO or one of plan.tiled.orders.Order.
     """
 
     array: str | None = None
@@ -48,14 +48,16 @@ class TiledOptions:
     def engine(self, multipliers: int | None = None) -> tuple[EngineShape, int]:
         """The engine, and the tiles held in each of its buffers.
 
+        multipliers : of all tile units together.
         Raises UserError that names the option which is wrong.
         """
-        if self.tiles is not None and self.tiles != 1:
-            raise UserError(f"--tiles {self.tiles}: one engine for now", hint="leave it out")
+        tiles = 1 if self.tiles is None else self.tiles
+        if tiles not in TILES:
+            raise UserError(f"--tiles {tiles}: give {', '.join(map(str, TILES))}")
         resident = DEFAULT_RESIDENT if self.resident is None else self.resident
         if not 1 <= resident <= _MOST_RESIDENT:
             raise UserError(f"--resident {resident}: give 1 to {_MOST_RESIDENT}")
-        pe, simd = self._array(multipliers)
+        pe, simd = self._array(multipliers, tiles)
         width = EngineShape.mem_width if self.mem_width is None else self.mem_width
         if width not in (32, 64, 128, 256):
             raise UserError(f"--mem-width {width}: give 32, 64, 128 or 256")
@@ -64,8 +66,8 @@ class TiledOptions:
                 f"--mem-width {width}: an array of {pe}x{simd} takes at most {8 * pe * simd} bits"
             )
         if self.buffer_kib is None:
-            return default_engine(pe, simd, width), resident
-        return engine_with(pe, simd, width, self.buffer_kib), resident
+            return replace(default_engine(pe, simd, width), tiles=tiles), resident
+        return engine_with(pe, simd, width, self.buffer_kib, tiles), resident
 
     @property
     def preferred(self) -> Order | None:
@@ -76,7 +78,7 @@ class TiledOptions:
             raise UserError(f"--order {self.order}: give one of {', '.join(ORDERS)}")
         return Order(self.order)
 
-    def _array(self, multipliers: int | None) -> tuple[int, int]:
+    def _array(self, multipliers: int | None, tiles: int) -> tuple[int, int]:
         if self.array is not None and multipliers is not None:
             raise UserError("give one of --multipliers and --array")
         if self.array is not None:
@@ -90,14 +92,15 @@ class TiledOptions:
             return sizes
         if multipliers is None:
             return DEFAULT_ARRAY
-        if multipliers < _SMALLEST**2:
+        if multipliers < tiles * _SMALLEST**2:
+            each = f" each of {tiles} tile units has" if tiles > 1 else " the smallest array has"
             raise UserError(
-                f"--multipliers {multipliers}: the smallest array has {_SMALLEST**2}",
+                f"--multipliers {multipliers}:{each} {_SMALLEST**2}",
                 hint="the dataflow architecture does with fewer",
             )
         # The largest array within the budget, as square as it can be.
         pe = simd = _SMALLEST
-        while pe * simd * 2 <= multipliers and pe < _LARGEST:
+        while tiles * pe * simd * 2 <= multipliers and pe < _LARGEST:
             pe, simd = (pe, 2 * simd) if pe == simd else (2 * pe, simd)
         return pe, simd
 
@@ -117,8 +120,8 @@ SHARES = {"feature_bytes": 16, "weight_words": 16, "psum_words": 4, "parameter_w
 _LEAST_WORDS = {"weight_words": 16, "psum_words": 16, "parameter_words": 4}
 
 
-def engine_with(pe: int, simd: int, mem_width: int, kib: int) -> EngineShape:
-    """The engine whose buffers take at most so many KiB together.
+def engine_with(pe: int, simd: int, mem_width: int, kib: int, tiles: int = 1) -> EngineShape:
+    """The engine whose buffers take at most so many KiB together, those of all tile units.
 
     All sizes are powers of two. Beginning with the smallest buffers there are, the one that is
     smallest for its share (``SHARES``) is doubled, as long as all fit. Raises UserError where not
@@ -126,13 +129,14 @@ def engine_with(pe: int, simd: int, mem_width: int, kib: int) -> EngineShape:
     """
     word = max(pe, simd, mem_width // 8)
     shape = EngineShape(
-        pe, simd, feature_bytes=4 * BANKS * word, mem_width=mem_width, **_LEAST_WORDS
+        pe, simd, feature_bytes=4 * BANKS * word, mem_width=mem_width, tiles=tiles, **_LEAST_WORDS
     )
-    limit = kib << 10
-    if not buffer_bytes(shape) <= limit <= _LARGEST_BUFFERS << 10:
-        least = -(-buffer_bytes(shape) // 1024)
+    limit = (kib << 10) // tiles
+    if buffer_bytes(shape) > limit or kib > _LARGEST_BUFFERS:
+        least = -(-tiles * buffer_bytes(shape) // 1024)
+        arrays = "an array" if tiles == 1 else f"{tiles} arrays"
         raise UserError(
-            f"--buffer-kib {kib}: give {least} to {_LARGEST_BUFFERS} for an array of {pe}x{simd}"
+            f"--buffer-kib {kib}: give {least} to {_LARGEST_BUFFERS} for {arrays} of {pe}x{simd}"
         )
     growing = list(SHARES)
     while growing:
@@ -149,7 +153,7 @@ def engine_with(pe: int, simd: int, mem_width: int, kib: int) -> EngineShape:
 
 
 def buffer_sizes(shape: EngineShape) -> dict[str, int]:
-    """Bytes of each buffer, by the name of its size in EngineShape."""
+    """Bytes of each buffer of a tile unit, by the name of its size in EngineShape."""
     return {
         "feature_bytes": shape.feature_bytes,
         "weight_words": shape.weight_words * shape.weight_bytes,
@@ -159,5 +163,5 @@ def buffer_sizes(shape: EngineShape) -> dict[str, int]:
 
 
 def buffer_bytes(shape: EngineShape) -> int:
-    """Of all buffers."""
+    """Of all buffers of a tile unit."""
     return sum(buffer_sizes(shape).values())

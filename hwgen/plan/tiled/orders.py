@@ -58,15 +58,16 @@ def margins(task: Task) -> tuple[int, int]:
 class Candidates:
     """Tilings of one task, as arrays of their numbers.
 
-    pixels : of the ofmap. all_groups, words : groups of outputs, and words of weights of one, of
-    the whole task. rows, columns, groups : of a tile. spatial : rows and columns of tiles. blocks :
-    into how many tiles the taps are cut; of_groups : the groups. chunks : words of weights of a
-    place of the kernel.
+    y, size : the ofmap, and the rows and columns of it that a tile unit makes. all_groups, words :
+    groups of outputs that it makes, and words of weights of one. rows, columns, groups : of a tile.
+    spatial : rows and columns of tiles. blocks : into how many tiles the taps are cut; of_groups :
+    the groups. chunks : words of weights of a place of the kernel.
     """
 
     task: Task
     shape: EngineShape
     y: Stored
+    size: tuple[int, int]
     all_groups: int
     words: int
     chunks: int
@@ -79,8 +80,8 @@ class Candidates:
 
     @property
     def pixels(self) -> int:
-        """Of the ofmap."""
-        return self.y.shape[0] * self.y.shape[1]
+        """Of the ofmap that a tile unit makes."""
+        return self.size[0] * self.size[1]
 
     @property
     def tiles(self) -> Array:
@@ -102,7 +103,7 @@ class Candidates:
     @property
     def scanned(self) -> Array:
         """Pixels of the ifmaps of all tiles."""
-        (height, width, _), (down, across) = self.y.shape, margins(self.task)
+        (height, width), (down, across) = self.size, margins(self.task)
         return (height + self.spatial[0] * down) * (width + self.spatial[1] * across)
 
 

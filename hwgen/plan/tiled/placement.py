@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from ...descriptors import BANKS, COMPUTE, EngineShape, Operand
 from .loops import suits_window
 from .orders import Order
+from .situation import Situation
 from .tasks import Stored, Task, Work
-from .tiling import Situation, Tiling, choose, refuse
+from .tiling import Tiling, choose, refuse
 
 Progress = Callable[[str], None]
 
@@ -58,26 +59,29 @@ def place(
 ) -> Placement:
     """The placement: tensors stay on chip one after the other, as long as that saves time.
 
-    Without ``keep`` none stays but where it must: every tensor can then be seen outside. order : of
-    the tiles' loops, for all tasks that can have it; None: the best one for each.
+    Without ``keep`` none stays but where it must: every tensor can then be seen outside. With
+    several tile units none stays either: what one computes others need. order : of the tiles'
+    loops, for all tasks that can have it; None: the best one for each.
     Raises UserError where a task does not fit at all.
     """
     say = progress or (lambda text: None)
     search = _Search(work, shape, resident, order)
     needed = frozenset(
-        task.y for task in work.tasks if task.outputs != work.stored[task.y].shape[2]
+        task.y
+        for task in work.tasks
+        if shape.tiles == 1 and task.outputs != work.stored[task.y].shape[2]
     )
     best = search.placement(needed)
     if best is None:
         raise search.error
     cycles = _cycles(best)
+    if not keep or shape.tiles > 1:
+        return best
     candidates = [
         t for t in work.stored.values()
         if t.name not in (work.source, work.result) and bank_bytes(t) <= shape.bank_bytes
         and t.row_bytes <= COMPUTE.most("x_pitch")
     ]  # fmt: skip
-    if not keep:
-        return best
     candidates.sort(key=lambda t: -t.bytes)
     for tensor in candidates:
         trial = search.placement(best.stays | {tensor.name})

@@ -31,7 +31,8 @@ from .placement import Placement, place
 from .program import Program, Writer
 from .softmax import softmax_cycles
 from .tasks import Task, Work, work_of
-from .tiling import Tiling, tiles
+from .tiling import Tiling
+from .turns import turns
 
 SCHEMA = 1
 Progress = Callable[[str], None]
@@ -109,23 +110,30 @@ class TiledPlan:
         return 8 * (buffer_bytes(self.shape) + beside) * self.shape.tiles
 
     @cached_property
-    def steps(self) -> tuple[int, ...]:
-        """Steps of the array that each task takes: a step is a cycle where nothing waits. Of a
-        softmax the cycles of its unit."""
-        counts = [0] * len(self.tasks)
+    def unit_steps(self) -> np.ndarray[Any, Any]:
+        """Steps (tasks, tile units) of the arrays: a step is a cycle where nothing waits. Of a
+        softmax the cycles of its lane."""
+        counts = np.zeros((len(self.tasks), self.shape.tiles), np.int64)
         for d in self.program.descriptors:
-            if d["op"] == Op.COMPUTE and "softmax" in d:
-                words = [d[f"out{n}_count"] for n in range(OUTPUT_LEVELS)]
-                outputs = self.tasks[d["layer"]].outputs
-                counts[d["layer"]] += softmax_cycles(words, d["groups"], outputs)
-            elif d["op"] == Op.COMPUTE:
-                counts[d["layer"]] += prod(d[f"loop{n}_count"] for n in range(LEVELS))
-        return tuple(counts)
+            if d["op"] == Op.COMPUTE:
+                counts[d["layer"], d["unit"]] += self._steps_of(d)
+        return counts
+
+    def _steps_of(self, d: dict[str, int]) -> int:
+        if not d.get("softmax"):
+            return prod(d[f"loop{n}_count"] for n in range(LEVELS))
+        words = [d[f"out{n}_count"] for n in range(OUTPUT_LEVELS)]
+        return softmax_cycles(words, d["groups"], self.tasks[d["layer"]].outputs)
+
+    @cached_property
+    def steps(self) -> tuple[int, ...]:
+        """Steps that each task takes in the tile unit that has most of them."""
+        return tuple(self.unit_steps.max(axis=1).tolist())
 
     @property
     def interval_bound(self) -> int:
-        """Steps of the array for all tasks."""
-        return sum(self.steps)
+        """Steps of all tasks in the tile unit that has most of them."""
+        return int(self.unit_steps.sum(axis=0).max())
 
     @cached_property
     def traffic(self) -> tuple[Traffic, ...]:
@@ -154,12 +162,16 @@ class TiledPlan:
                 found[d["layer"]] += traffic_of(d, self.shape)
         return tuple(found)
 
-    def task_words(self, words: dict[str, list[int]]) -> tuple[BufferTraffic, ...]:
-        """The same, from the words that all tiles of a run moved, in their order."""
-        computes = [d["layer"] for d in self.program.descriptors if d["op"] == Op.COMPUTE]
+    def task_words(self, words: list[dict[str, list[int]]]) -> tuple[BufferTraffic, ...]:
+        """The same, from the words that the tiles of each unit moved in a run, in their order."""
         found = [BufferTraffic() for _ in self.tasks]
-        for n, layer in enumerate(computes):
-            found[layer] += BufferTraffic(**{name: counts[n] for name, counts in words.items()})
+        tile = [0] * self.shape.tiles
+        for d in self.program.descriptors:
+            if d["op"] == Op.COMPUTE:
+                unit = d["unit"]
+                moved = {name: counts[tile[unit]] for name, counts in words[unit].items()}
+                found[d["layer"]] += BufferTraffic(**moved)
+                tile[unit] += 1
         return tuple(found)
 
     def estimate(self, memory: Memory | None = None) -> Estimate:
@@ -224,7 +236,9 @@ class TiledPlan:
                         "outputs": min(task.outputs, t.groups * self.shape.pe),
                         "taps": list(t.taps),
                     },
-                    "tiles": sum(1 for _ in tiles(s, t)),
+                    "split": str(t.split),
+                    "units": len(s.shares(t.split)),
+                    "tiles": sum(1 for _ in turns(s, t)),
                     "order": order(t),
                     "stationary": t.order.value,
                     "bytes": asdict(self.traffic[n]),
@@ -296,6 +310,4 @@ def tiled_from_json(
         preferred = None if asked == AUTO else Order(asked)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"the plan's engine is not usable ({error})") from None
-    if shape.tiles != 1:
-        raise UserError(f"the plan has {shape.tiles} engines: one engine for now")
     return plan_tiled(graph, shape, resident, progress, preferred)

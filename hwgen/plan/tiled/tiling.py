@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
-from ...descriptors import BANKS, COMPUTE, TRANSFER, EngineShape, Operand
+from ...descriptors import BANKS, COMPUTE, TRANSFER, Operand
 from ...errors import UserError
-from .loops import Range, Taps, Tile, beats, taps_of
+from .loops import Taps, beats
 from .orders import (
     Candidates,
     Order,
@@ -19,109 +20,26 @@ from .orders import (
     scatters,
     suits,
 )
+from .situation import Situation, Split
 from .softmax import softmax_cycles
-from .tasks import Stored, Task
 
 OVERHEAD = 12
 """Cycles about a tile in which nothing is multiplied."""
 TURN = 100
 """Cycles about a tile from a load to its first tap, and from its last result to the end of its
 store."""
+STORE_OVERHEAD = 8
+"""Cycles in which a store that moves one column holds up the descriptors behind it: there are more
+of them than their queue holds."""
 EARLY = 4
 """A block of weights of at most one part in so many of their memory usually finds a place while the
 task before is at work, so that nobody waits for it."""
-LARGEST_PIECE = 256
-"""Elements of a piece of a vector."""
-
-
-@dataclass(frozen=True)
-class Situation:
-    """What a tiling is chosen for: a task, its tensors, and which of them stay on chip.
-
-    resident : tiles held in each buffer: with 2, one is filled while the other is used. pieces :
-    tiles hold a part of the ifmap's rows or channels, not all of what their windows span. order :
-    of loops to take, where the task can have it; None: the best one.
-    """
-
-    task: Task
-    shape: EngineShape
-    x: Stored
-    y: Stored
-    second: Stored | None
-    x_stays: bool
-    y_stays: bool
-    second_stays: bool
-    resident: int = 2
-    pieces: bool = False
-    order: Order | None = None
-
-    def taps_in(self, order: Order) -> Taps:
-        """How the taps are folded."""
-        return taps_of(self.task, self.x, self.shape, scatters(order, self.size))
-
-    @property
-    def groups(self) -> int:
-        """Groups of output channels."""
-        return beats(self.task.outputs, self.shape.pe)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Rows and columns of the ofmap."""
-        return self.y.shape[0], self.y.shape[1]
-
-    @property
-    def reach(self) -> tuple[int, int]:
-        """Rows and columns that a window spans."""
-        kernel, dilation = self.task.kernel, self.task.dilation
-        rows, columns = ((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
-        return rows, columns
-
-    def needs(self, tile: Tile) -> tuple[Range, Range, Range]:
-        """Rows, columns and channels of the ifmap that must be there for a tile."""
-        if self.pieces:
-            channels = 0, self.x.shape[2]
-            if self.task.operand is Operand.OWN:
-                first, last = (g * self.shape.pe for g in tile.groups)
-                channels = first, min(last, channels[1])
-            return tile.taps[0], (0, 1), channels
-        rows, columns = (
-            _spanned((out[0] // times, beats(out[1], times)), stride, before, reach, size)
-            for out, times, stride, (before, _), reach, size in zip(
-                (tile.rows, tile.columns), self.task.repeat, self.task.stride, self.task.pads,
-                self.reach, self.x.shape[:2], strict=True,
-            )
-        )  # fmt: skip
-        return rows, columns, (0, self.x.shape[2])
-
-    def in_pieces(self) -> Situation | None:
-        """The same work with the ifmap as one column of pixels, of which each tile holds a piece.
-
-        That is for tasks that make one pixel of the whole ifmap, which may be larger than the
-        memory; None for others.
-        """
-        task, (rows, columns, channels) = self.task, self.x.shape
-        whole = self.size == (1, 1) and task.kernel == (rows, columns) and task.dilation == (1, 1)
-        if not whole or self.x_stays or any(any(pads) for pads in task.pads):
-            return None
-        pixels, depth = rows * columns, channels
-        if pixels == 1 and task.operand is Operand.SHARED:
-            depth = _piece(channels, self.shape.simd)
-            pixels = channels // depth
-        weights = task.weights
-        if weights is not None:
-            weights = weights.reshape(pixels, 1, -1, weights.shape[3])
-        operand = Operand.SHARED if task.operand is Operand.SHARED else Operand.OWN
-        return replace(
-            self,
-            task=replace(task, kernel=(pixels, 1), operand=operand, weights=weights),
-            x=replace(self.x, shape=(pixels, 1, depth)),
-            pieces=True,
-        )
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """rows, columns, groups : of a tile. taps : (kernel rows, kernel columns, chunks) of a tile.
+    """split : what is dealt out to the units. rows, columns, groups : of a tile. taps : (kernel
+    rows, kernel columns, chunks) of a tile.
 
     weights_outer : all pixels for one block of weights, then the next block; else all blocks for
     one tile of pixels. x_ring, y_rows : rows of the ifmap's ring, and of a tile's ofmap buffer, a
@@ -129,6 +47,7 @@ class Tiling:
     of the loops of a tile. buffer_bytes : between buffers and array, about.
     """
 
+    split: Split
     rows: int
     columns: int
     groups: int
@@ -162,76 +81,33 @@ def choose(situation: Situation, room: int) -> tuple[Situation, Tiling] | None:
     s, pieces = situation, situation.in_pieces()
     possible = [order for order in Order if suits(order, s.task, s.size)]
     for orders in ([o for o in possible if o is s.order], possible):
-        found = [(s, t) for o in orders for out in (False, True) for t in _best(s, room, out, o)]
-        if pieces is not None:
-            found += [(pieces, t) for o in orders for t in _best(pieces, room, False, o)]
+        found = [
+            (of, tiling)
+            for of, outer in ((s, False), (s, True), (pieces, False))
+            if of is not None
+            for split, order in product(of.splits, orders)
+            for tiling in _best(of, room, split, outer, order)
+        ]
         if found:
             return min(found, key=lambda f: f[1].costs)
     return None
 
 
-def tiles(situation: Situation, tiling: Tiling) -> Iterator[Tile]:
-    """The tiles of a task in their order."""
-    height, width = situation.size
-    spatial = [
-        (rows, columns)
-        for columns in _ranges(width, tiling.columns)
-        for rows in _ranges(height, tiling.rows)
-    ]
-    blocks = _ranges(situation.groups, tiling.groups)
-    parts = tap_ranges(situation.taps_in(tiling.order), tiling.taps)
-
-    def of(rows: Range, columns: Range, groups: Range) -> Iterator[Tile]:
-        for n, taps in enumerate(parts):
-            keep, hold = n > 0, n < len(parts) - 1
-            yield Tile(rows, columns, groups, taps, keep, hold, tiling.order)
-
-    if tiling.weights_outer:
-        for groups in blocks:
-            for rows, columns in spatial:
-                yield from of(rows, columns, groups)
-    else:
-        for rows, columns in spatial:
-            for groups in blocks:
-                yield from of(rows, columns, groups)
-
-
-def tap_ranges(taps: Taps, block: tuple[int, int, int]) -> list[tuple[Range, Range, Range]]:
-    """The parts of the taps, in order."""
-    rows, columns, chunks = (_ranges(n, b) for n, b in zip(taps.counts, block, strict=True))
-    return [(r, c, k) for r in rows for c in columns for k in chunks]
-
-
-def _ranges(length: int, step: int) -> list[Range]:
-    return [(start, min(length, start + step)) for start in range(0, length, step)]
-
-
-def _spanned(out: Range, stride: int, before: int, reach: int, size: int) -> Range:
-    """Rows or columns of the ifmap that these of the ofmap read, one at least."""
-    begin = out[0] * stride - before
-    end = (out[1] - 1) * stride - before + reach
-    return max(0, min(size - 1, begin)), max(1, min(size, end))
-
-
-def _piece(length: int, lanes: int) -> int:
-    """Elements of equal pieces of a vector: a multiple of the lanes that divides it."""
-    sizes = [n for n in range(lanes, LARGEST_PIECE + 1, lanes) if length % n == 0]
-    return max(sizes, default=length)
-
-
 def _constants_read(s: Situation, c: Candidates, weights_outer: bool) -> np.ndarray:
-    """Bytes of weights and parameters, those that do not stay again for each tile of pixels."""
-    words = s.groups * c.words
-    weights = words * s.shape.weight_bytes * (s.task.weights is not None)
-    stay = weights_stay(s, words, c.blocks == 1, c.of_groups == 1, weights_outer)
+    """Bytes of weights and parameters, those that do not stay again for each round of tiles."""
+    groups = c.all_groups
+    weights = s.groups * c.words * s.shape.weight_bytes * (s.task.weights is not None)
+    stay = weights_stay(s, groups * c.words, c.blocks == 1, c.of_groups == 1, weights_outer)
     read = weights * np.where(stay, 1, c.tiles)
-    stay = parameters_stay(s, c.of_groups == 1, weights_outer)
+    stay = parameters_stay(s, groups, c.of_groups == 1, weights_outer)
     return read + s.groups * s.shape.parameter_bytes * np.where(stay, 1, c.tiles)
 
 
-def parameters_stay(s: Situation, all_groups: np.ndarray | bool, weights_outer: bool) -> np.ndarray:
-    """The same of parameters."""
-    stay = weights_outer or s.groups <= s.shape.parameter_words // 2
+def parameters_stay(
+    s: Situation, groups: int, all_groups: np.ndarray | bool, weights_outer: bool
+) -> np.ndarray:
+    """The same of parameters. groups : of a unit."""
+    stay = weights_outer or groups <= s.shape.parameter_words // 2
     return np.asarray(all_groups) | stay
 
 
@@ -241,7 +117,7 @@ def weights_stay(
 ) -> np.ndarray:  # fmt: skip
     """Whether a block of weights stays until no tile of pixels needs it any more.
 
-    words : of weights, of the whole task. all_taps, all_groups : a tile has them.
+    words : of weights, of all tiles of a unit. all_taps, all_groups : a tile has them.
     """
     once = np.asarray(all_taps) & (np.asarray(all_groups) | weights_outer)
     return once | (words <= s.shape.weight_words // 2)
@@ -266,25 +142,28 @@ def _tap_blocks(taps: Taps, whole_kernel: bool) -> list[tuple[int, int, int]]:
     return blocks + [(1, 1, k) for k in _splits(chunks)[1:]]
 
 
-def _best(s: Situation, room: int, weights_outer: bool, order: Order) -> Iterator[Tiling]:
+def _best(
+    s: Situation, room: int, split: Split, weights_outer: bool, order: Order
+) -> Iterator[Tiling]:
     """The best tiling of one order, if there is one. All candidates at once, as arrays."""
     shape, task = s.shape, s.task
-    height, width = s.size
-    if weights_outer and not s.y_stays and s.groups > 1:
+    height, most = s.part(split)
+    width = s.size[1]
+    if weights_outer and not s.y_stays and most > 1:
         return  # channels of a pixel leave together
     taps = s.taps_in(order)
     tap_blocks = _tap_blocks(taps, scatters(order, s.size))
     spatial_options = (
         [times * n for n in _splits(size // times)]
-        for size, times in zip(s.size, task.repeat, strict=True)
+        for size, times in zip((height, width), task.repeat, strict=True)
     )
-    options = [*spatial_options, _splits(s.groups), range(len(tap_blocks))]
+    options = [*spatial_options, _splits(most), range(len(tap_blocks))]
     axes = np.meshgrid(*(np.array(o, np.int64) for o in options), indexing="ij")
     rows, columns, groups, part = (a.ravel() for a in axes)
     blocks = np.array(tap_blocks)[part]
     words = blocks.prod(axis=1)
     tap_parts = np.prod([-(-n // blocks[:, k]) for k, n in enumerate(taps.counts)], axis=0)
-    group_parts = -(-s.groups // groups)
+    group_parts = -(-most // groups)
     parts = tap_parts * group_parts
     has_weights = task.weights is not None
     held = np.minimum(parts, s.resident)
@@ -295,7 +174,7 @@ def _best(s: Situation, room: int, weights_outer: bool, order: Order) -> Iterato
         fits &= group_parts == 1
     strips = (-(-height // rows), -(-width // columns))
     candidates = Candidates(
-        task, shape, s.y, s.groups, taps.words, taps.counts[2],
+        task, shape, s.y, (height, width), most, taps.words, taps.counts[2],
         rows, columns, groups, strips, tap_parts, group_parts,
     )  # fmt: skip
     fits &= psums_needed(order, candidates) <= shape.psum_words
@@ -303,7 +182,7 @@ def _best(s: Situation, room: int, weights_outer: bool, order: Order) -> Iterato
         fits &= group_parts == 1  # else ifmap words came again for the other groups
     fits &= (tap_parts == 1) | (task.operand is not Operand.WINDOW)
 
-    buffers = _buffers(s, rows, columns) | (_pieces(s, groups, blocks) if s.pieces else {})
+    buffers = _buffers(s, split, rows, columns) | (_pieces(s, groups, blocks) if s.pieces else {})
     need = sum(buffers[name] for name in ("x_bytes", "y_bytes", "second_bytes"))
     fits &= need <= room
     fits &= _describable(s, order, candidates, blocks, buffers)
@@ -312,27 +191,30 @@ def _best(s: Situation, room: int, weights_outer: bool, order: Order) -> Iterato
     if s.pieces:
         ifmap = _pieces_read(s, groups, blocks, group_parts)
     else:
-        ifmap = _ifmap_read(s, rows, columns, parts if weights_outer else 1, buffers)
+        ifmap = _ifmap_read(s, split, rows, columns, parts if weights_outer else 1, buffers)
     constants = _constants_read(s, candidates, weights_outer)
-    cycles, read = _cost(s, order, candidates, constants, ifmap)
+    cycles, read = _cost(s, split, order, candidates, constants, ifmap)
     moved = bytes_needed(order, candidates)
     if has_weights:
-        late = np.maximum(0, groups * words - shape.weight_words // EARLY)
+        own = len(s.shares(split)) if split is Split.OUTPUTS else 1
+        late = np.maximum(0, groups * words - shape.weight_words // EARLY) * own
         cycles = cycles + late * shape.weight_bytes / shape.bus_bytes
     cycles, read = np.where(fits, cycles, np.inf), np.where(fits, read, np.inf)
     n = np.lexsort((np.asarray(need), moved, read, cycles))[0]
     size = {name: int(values[n]) for name, values in buffers.items()}
     part_rows, part_columns, chunks = (int(b) for b in blocks[n])
     yield Tiling(
-        int(rows[n]), int(columns[n]), int(groups[n]), (part_rows, part_columns, chunks),
+        split, int(rows[n]), int(columns[n]), int(groups[n]), (part_rows, part_columns, chunks),
         weights_outer, **size, cycles=float(cycles[n]), read_bytes=float(read[n]),
         order=order, buffer_bytes=float(moved[n]),
     )  # fmt: skip
 
 
-def _buffers(s: Situation, rows: np.ndarray, columns: np.ndarray) -> dict[str, np.ndarray]:
-    """Rings and buffers of tensors that do not stay; bytes of a bank."""
-    height, width, channels = s.x.shape
+def _buffers(
+    s: Situation, split: Split, rows: np.ndarray, columns: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Rings and buffers, in each unit, of tensors that do not stay; bytes of a bank."""
+    _, width, channels = s.x.shape
     down, across = s.task.stride
     strips = -(-s.size[1] // columns)
     steps_down, steps_across = rows // s.task.repeat[0], columns // s.task.repeat[1]
@@ -341,11 +223,11 @@ def _buffers(s: Situation, rows: np.ndarray, columns: np.ndarray) -> dict[str, n
     # With one strip a tile shares rows with the one above; behind a strip comes the next one.
     fresh = np.where(strips > 1, span, steps_down * down)
     ring = _whole(span + (s.resident - 1) * fresh)
-    ring = np.where(strips > 1, ring, np.minimum(ring, _whole(np.array(height))))
+    ring = np.where(strips > 1, ring, np.minimum(ring, _whole(np.array(s.x_rows(split)))))
     y_rows = _whole(rows)
     pixel = s.y.shape[2] * s.y.size
     zero = np.zeros_like(rows)
-    held = np.minimum(s.resident, -(-s.size[0] // rows) * strips)
+    held = np.minimum(s.resident, -(-s.part(split)[0] // rows) * strips)
     kept = held * y_rows // BANKS * columns
     second = kept * s.second.shape[2] if s.second is not None and not s.second_stays else zero
     return {
@@ -383,19 +265,20 @@ def _pieces_read(
 
 
 def _ifmap_read(
-    s: Situation, rows: np.ndarray, columns: np.ndarray, times: np.ndarray | int,
+    s: Situation, split: Split, rows: np.ndarray, columns: np.ndarray, times: np.ndarray | int,
     buffers: dict[str, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Bytes of the ifmap read in all, and before the first tile; ``times`` : how often."""
     if s.x_stays:
         return np.zeros_like(rows), np.zeros_like(rows)
-    height = s.x.shape[0]
+    borders = len(s.shares(split)) - 1 if split is Split.ROWS else 0
+    height = s.x.shape[0] + borders * max(0, s.reach[0] - s.task.stride[0])  # read by both there
     strips = -(-s.size[1] // columns)
     row_bytes = buffers["x_columns"] * s.x.shape[2]
     span = (rows // s.task.repeat[0] - 1) * s.task.stride[0] + s.reach[0]
-    whole = (buffers["x_ring"] >= height) & (buffers["x_columns"] == s.x.shape[1])
+    whole = (buffers["x_ring"] >= s.x_rows(split)) & (buffers["x_columns"] == s.x.shape[1])
     read = strips * row_bytes * height * np.where(whole, 1, times)
-    return read, np.minimum(span, height) * row_bytes
+    return read, np.minimum(span, s.x.shape[0]) * row_bytes
 
 
 def _describable(
@@ -424,37 +307,45 @@ def _whole(rows: np.ndarray) -> np.ndarray:
 
 
 def _cost(
-    s: Situation, order: Order, c: Candidates, constants: np.ndarray,
+    s: Situation, split: Split, order: Order, c: Candidates, constants: np.ndarray,
     ifmap: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Cycles, roughly, and bytes read from external memory.
 
-    constants : bytes of weights and parameters that are read; ifmap : see _ifmap_read.
+    constants : bytes of weights and parameters that are read; ifmap : see _ifmap_read. The steps
+    are those of the unit that has most; all units' bytes go over the one port.
     """
     shape, task = s.shape, s.task
-    height, width = s.size
+    units, (height, width), groups = len(s.shares(split)), c.size, c.all_groups
+    at_once = units if split is Split.ROWS else 1
     rows, columns, (_, strips) = c.rows, c.columns, c.spatial
     spatial, parts = c.tiles, c.blocks * c.of_groups
     if task.operand is Operand.WINDOW:
-        work = height * s.groups * (width * task.stride[1] + strips * 2)
+        work = height * groups * (width * task.stride[1] + strips * 2)
         if task.tables is not None:
-            work = np.maximum(work, height * width * s.groups * c.rate)
+            work = np.maximum(work, height * width * groups * c.rate)
     elif task.softmax is not None:
         work = np.full_like(rows, softmax_cycles([height, width], 1, task.outputs))
     else:
         work = cycles_needed(order, c)
     work = work + spatial * parts * OVERHEAD
     second = 0 if s.second is None or s.second_stays else s.second.bytes
-    program = spatial * parts * ((COMPUTE.size + 2 * TRANSFER.size) // 8)
-    read = ifmap[0] + constants + second + program
+    program = units * spatial * parts * ((COMPUTE.size + 2 * TRANSFER.size) // 8)
     end = 0 if s.y_stays else rows * columns * s.y.shape[2] * s.y.size
     bus = shape.bus_bytes
     written = 0 if s.y_stays else s.y.bytes
+    if s.by_columns(split):
+        # A unit's channels of a pixel are a row of their own in external memory.
+        part = beats(groups * shape.pe * s.y.size, bus) + 1
+        written = max(written, height * width * units * part * bus)
+        work = work + spatial * columns * units * STORE_OVERHEAD
+        program = program + units * spatial * (columns - 1) * (TRANSFER.size // 8)
+    read = ifmap[0] + constants + second + program
     # A buffer is free for another tile when it has been filled, used and, an ofmap's, stored.
-    moved = np.maximum(ifmap[0] / spatial, end) / bus
+    moved = np.maximum(ifmap[0] / spatial, end * at_once) / bus
     turn = (work + spatial * (TURN + moved)) * (not (s.x_stays and s.y_stays))
     cycles = np.maximum(np.maximum(work, turn / s.resident), np.maximum(read, written) / bus)
-    cycles = cycles + (ifmap[1] + end) / bus
+    cycles = cycles + (ifmap[1] + end) * at_once / bus
     return cycles.astype(np.float64), np.asarray(read, np.float64)
 
 

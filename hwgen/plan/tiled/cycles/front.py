@@ -22,7 +22,7 @@ class Queue:
 
     def __init__(self, op: Op, shape: EngineShape) -> None:
         self._beats = slots(op) * SLOT // shape.bus_bytes
-        depth = QUEUES[op] * (shape.tiles if op is Op.COMPUTE else 1)
+        depth = QUEUES[op] * shape.tiles
         self._room = (depth - 1) * self._beats
         self._pushed: list[int] = []
         self._popped: list[int] = []
