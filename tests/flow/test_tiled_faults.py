@@ -15,14 +15,13 @@ import numpy as np
 import pytest
 
 from hwgen.cli import main
-from hwgen.descriptors import COMPUTE, RECORDS, SLOT, TRANSFER, ErrorCode, Op, Target, slots
-from hwgen.emit.packing import to_hex
+from hwgen.descriptors import COMPUTE, TRANSFER, ErrorCode, Op, Target
 from hwgen.flow import tiled_sim
 from hwgen.flow.engine import DesignFault
 from hwgen.flow.package_files import Package
 from hwgen.flow.tiled_sim import Fault, Job, JobRun, Memory
-from hwgen.plan.tiled.program import Program
 from tests.helpers.tiled import MNIST, need_verilator, outputs, random_job, say, tiled_package
+from tests.helpers.tiled_programs import image, numbers
 
 IDLE, DONE, REFUSED = 1, 2, 4
 IDEAL = Memory()
@@ -120,29 +119,6 @@ def test_a_start_while_busy_is_refused_and_changes_nothing(package: Package) -> 
         assert run.status == [IDLE | DONE | REFUSED]
         assert run.cycles == undisturbed
         assert np.array_equal(outputs(package.tiled, run), golden)
-
-
-def image(program: Program, number: int, changes: dict[str, int], folder: Path) -> Path:
-    """The image of a program, with other fields in one of its descriptors."""
-    memory = program.memory[: program.writable].copy()
-    before = program.descriptors[:number]
-    place = program.start + sum(slots(Op(d["op"])) for d in before) * SLOT
-    record = RECORDS[Op(program.descriptors[number]["op"])]
-    size = record.size // 8
-    values = record.unpack(memory[place : place + size].tobytes()) | changes
-    memory[place : place + size] = np.frombuffer(record.pack(values), np.uint8)
-    path = folder / f"{number}{''.join(f'-{k}-{v}' for k, v in changes.items())}.hex"
-    path.write_text(to_hex(memory.reshape(-1, 8)))
-    return path
-
-
-def numbers(program: Program, op: Op, target: Target | None = None) -> list[int]:
-    """Descriptors of a kind, by their number in the program."""
-    return [
-        n
-        for n, d in enumerate(program.descriptors)
-        if d["op"] == op and (target is None or d["target"] == target)
-    ]
 
 
 IMPOSSIBLE = [

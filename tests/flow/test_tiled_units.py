@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import COMPUTE, RECORDS, TRANSFER, ErrorCode, Op, slots
-from hwgen.emit.packing import to_hex
+from hwgen.descriptors import COMPUTE, TRANSFER, ErrorCode, Op
 from hwgen.flow import tiled_sim
 from hwgen.flow.package_files import Package
-from hwgen.flow.tiled_sim import Job, Memory
-from tests.flow.test_tiled import outputs, random_job, say
-from tests.helpers.tiled import RESNET, need_verilator, tiled_package
+from hwgen.flow.tiled_sim import Fault, Memory
+from tests.helpers.tiled import (
+    RESNET,
+    need_verilator,
+    outputs,
+    random_job,
+    say,
+    tile_words,
+    tiled_package,
+)
+from tests.helpers.tiled_programs import image, numbers
 
 
 @pytest.fixture(scope="module")
@@ -39,29 +47,10 @@ def test_outputs_are_golden_and_every_unit_works(package: Package) -> None:
 )
 def test_any_memory_gives_golden(package: Package, memory: Memory) -> None:
     need_verilator()
-    job, golden = random_job(package, 2)
+    job, golden = random_job(package.tiled, 2)
     run = tiled_sim.run(package, [job], memory, None, say).jobs[0]
     assert run.errors() == [ErrorCode.NONE] * 2
-    assert np.array_equal(outputs(package, run), golden)
-
-
-def wrong_job(package: Package, folder: Path, op: Op, number: int, fields: dict[str, int]) -> Job:
-    """The package's program with other fields in one of its descriptors."""
-    plan = package.tiled
-    memory, place = plan.program.memory.copy(), plan.program.start
-    seen = 0
-    for d in plan.program.descriptors:
-        if d["op"] == op:
-            if seen == number:
-                data = RECORDS[op].pack(d | fields)
-                memory[place : place + len(data)] = np.frombuffer(data, np.uint8)
-            seen += 1
-        place += 32 * slots(Op(d["op"]))
-    assert seen > number
-    image = folder / f"{op.name}{number}.hex"
-    image.write_text(to_hex(memory[: plan.program.writable].reshape(-1, plan.shape.bus_bytes)))
-    job, _ = random_job(package, 1)
-    return Job(plan, job.frames, image)
+    assert np.array_equal(outputs(package.tiled, run), golden)
 
 
 @pytest.mark.parametrize(
@@ -81,25 +70,37 @@ def test_errors_are_named_and_the_next_run_is_right(
     package: Package, tmp_path: Path, op: Op, fields: dict[str, int], code: ErrorCode
 ) -> None:
     need_verilator()
-    good, golden = random_job(package, 1)
-    for number in (0, 3, 6):
-        wrong = wrong_job(package, tmp_path, op, number, fields)
+    program = package.tiled.program
+    good, golden = random_job(package.tiled, 1)
+    for number in [numbers(program, op)[n] for n in (0, 3, 6)]:
+        wrong = replace(good, image=image(program, number, fields, tmp_path))
         runs = tiled_sim.run(package, [wrong, good], Memory(), None, say).jobs
         assert runs[0].errors() == [code]
-        found = [d for d in package.tiled.program.descriptors if d["op"] == op]
-        assert code is ErrorCode.STALL or runs[0].layer == [found[number]["layer"]]
+        layer = program.descriptors[number]["layer"]
+        assert code is ErrorCode.STALL or runs[0].layer == [layer]
         assert runs[1].errors() == [ErrorCode.NONE]
-        assert np.array_equal(outputs(package, runs[1]), golden)
+        assert np.array_equal(outputs(package.tiled, runs[1]), golden)
 
 
 def test_an_error_of_memory_ends_the_run(package: Package) -> None:
     need_verilator()
-    good, golden = random_job(package, 1)
-    for memory in (Memory(fail_read=700), Memory(fail_write=9)):
-        runs = tiled_sim.run(package, [good, good], memory, None, say).jobs
+    good, golden = random_job(package.tiled, 1)
+    for kind, beat in (("read_error", 700), ("write_error", 9)):
+        wrong = replace(good, faults=(Fault(kind, beat),))
+        runs = tiled_sim.run(package, [wrong, good], Memory(), None, say).jobs
         assert runs[0].errors()[0] in (ErrorCode.READ, ErrorCode.FETCH, ErrorCode.WRITE)
         assert runs[1].errors() == [ErrorCode.NONE]
-        assert np.array_equal(outputs(package, runs[1]), golden)
+        assert np.array_equal(outputs(package.tiled, runs[1]), golden)
+
+
+def test_words_between_buffers_and_arrays_are_the_predicted_ones(package: Package) -> None:
+    need_verilator()
+    plan = package.tiled
+    job, _ = random_job(plan, 1)
+    for memory in (Memory(), Memory(60, 0.4, gaps=3)):
+        (run,) = tiled_sim.run(package, [job], memory, None, say).jobs
+        assert run.words == tile_words(plan)
+        assert plan.task_words(run.words) == plan.buffer_traffic
 
 
 def test_records_have_room_for_the_units() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.descriptors import Op
 from hwgen.emit.tiled_files import ends, from_bytes, to_bytes
 from hwgen.flow import tools
 from hwgen.flow.package_files import Package
@@ -16,6 +18,7 @@ from hwgen.flow.tiled_sim import Job, JobRun
 from hwgen.flow.tiled_verify import stored_differences
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.plan.tiled.buffers import traffic_of
 from hwgen.plan.tiled.machine import Machine
 from hwgen.plan.tiled.plan import TiledPlan, Traffic
 
@@ -62,6 +65,16 @@ def traffic_is_as_planned(package: Package) -> None:
         bytes_ = plan.work.stored[name].bytes
         assert moved[name]["written"] == (0 if name == plan.work.source else bytes_), name
     assert (kept["beats"]["read"], kept["beats"]["written"]) == plan.beats
+
+
+def tile_words(plan: TiledPlan) -> list[dict[str, list[int]]]:
+    """Words that each tile of each unit moves between buffers and array, as planned."""
+    computes = [d for d in plan.program.descriptors if d["op"] == Op.COMPUTE]
+    of_units = []
+    for unit in range(plan.shape.tiles):
+        tiles = [asdict(traffic_of(d, plan.shape)) for d in computes if d["unit"] == unit]
+        of_units.append({name: [tile[name] for tile in tiles] for name in tiles[0]})
+    return of_units
 
 
 def say(text: str) -> None:
