@@ -102,9 +102,12 @@ def from_bytes(raw: ByteArray, tensor: Stored, qtype: QType, shape: tuple[int, .
 def regions(program: Program) -> dict[str, int]:
     """Where the regions of external memory end, by name, in their order."""
     starts = sorted(program.tensors.items(), key=lambda item: item[1])
-    ends = [*(place for _, place in starts[1:]), len(program.memory)]
+    ends = [*(place for _, place in starts[1:]), program.borders]
     tensors = {name: end for (name, _), end in zip(starts, ends, strict=True)}
-    return {"(constants)": program.start, "(program)": program.writable} | tensors
+    found = {"(constants)": program.start, "(program)": program.writable} | tensors
+    if program.borders < len(program.memory):
+        found["(borders)"] = len(program.memory)
+    return found
 
 
 def job(plan: TiledPlan, frames: int, **files: str) -> str:

@@ -54,13 +54,14 @@ def traffic_is_as_planned(package: Package) -> None:
     assert kept is not None
     moved, planned = kept["bytes"], sum(plan.traffic, Traffic())
     tensors = plan.program.tensors
-    assert moved.keys() == {"(constants)", "(program)", *tensors, "(outside)"}
+    borders = {"(borders)"} & moved.keys()
+    assert moved.keys() == {"(constants)", "(program)", *tensors, *borders, "(outside)"}
     nothing = {"read": 0, "written": 0}
     assert moved["(outside)"] == nothing
     assert moved["(constants)"] == nothing | {"read": planned.weights + planned.parameters}
     assert moved["(program)"] == nothing | {"read": plan.program_bytes}
-    assert sum(moved[name]["read"] for name in tensors) == planned.ifmaps
-    assert sum(moved[name]["written"] for name in tensors) == planned.ofmaps
+    assert sum(moved[name]["read"] for name in (*tensors, *borders)) == planned.ifmaps
+    assert sum(moved[name]["written"] for name in (*tensors, *borders)) == planned.ofmaps
     for name in tensors:
         bytes_ = plan.work.stored[name].bytes
         assert moved[name]["written"] == (0 if name == plan.work.source else bytes_), name

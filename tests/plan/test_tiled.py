@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -128,8 +129,8 @@ def test_what_the_engine_has_no_unit_for_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_softmax_of_maps_and_vectors(shape: EngineShape) -> None:
-    for channels, keep in ((1, True), (11, True), (33, False)):
-        check_graph(softmax_network(channels), shape, 2, keep)
+    for channels, keep, tiles in ((1, True, 1), (11, True, 1), (33, False, 1), (11, True, 4)):
+        check_graph(softmax_network(channels), replace(shape, tiles=tiles), 2, keep)
 
 
 def classifier(channels: int, out: QType, pixels: int = 1) -> Graph:

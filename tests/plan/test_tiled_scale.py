@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,9 @@ def test_its_values_use_their_bits(mobilenet: Graph) -> None:
 
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize(
-    "shape", [SMALL, EngineShape(4, 4, 8 << 10, 64, 64, 8, 32), EngineShape()],
-    ids=["small", "smaller", "default"],
+    "shape",
+    [SMALL, EngineShape(4, 4, 8 << 10, 64, 64, 8, 32), EngineShape(), replace(SMALL, tiles=4)],
+    ids=["small", "smaller", "default", "four units"],
 )  # fmt: skip
 def test_mobilenet_in_small_is_golden(mobilenet: Graph, shape: EngineShape, keep: bool) -> None:
     plan = plan_tiled(mobilenet, shape, 2)
@@ -82,11 +84,13 @@ def test_an_ifmap_larger_than_the_memory_comes_in_pieces(
         nodes.append(Node("sums", ops.Dense(weights, BYTE), (nodes[-1].name if nodes else "x",)))
         nodes.append(Node("y", ops.Requantize.scaled(BYTE, 1, 0, 13), ("sums",)))
     engine = EngineShape(8, 8, 8 << 10, 64, 64, 8, 64)
-    plan = plan_tiled(legalize(Graph("large", (x,), tuple(nodes), ("y",))), engine, resident)
-    assert x.size > engine.feature_bytes
-    (situation,) = plan.placement.situations
-    assert situation.pieces and situation.task.operand.name.lower() == operand
-    check_machine(plan)
+    graph = legalize(Graph("large", (x,), tuple(nodes), ("y",)))
+    for tiles in (1, 2):
+        plan = plan_tiled(graph, replace(engine, tiles=tiles), resident)
+        assert x.size > engine.feature_bytes
+        (situation,) = plan.placement.situations
+        assert situation.pieces and situation.task.operand.name.lower() == operand
+        check_machine(plan)
 
 
 def test_mobilenet_in_small_on_the_rtl(mobilenet: Graph, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from hwgen.descriptors import EngineShape, Op, Target
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.passes import legalize
 from hwgen.plan.tiled.machine import Machine, ProgramError
 from hwgen.plan.tiled.options import TiledOptions, buffer_bytes
-from hwgen.plan.tiled.plan import TiledPlan
+from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
 from hwgen.plan.tiled.situation import Split, parts_of
 from hwgen.plan.tiled.turns import turns
 from tests.plan.test_tiled import FIXTURES, MODELS, SHAPES, check, check_graph, planned
@@ -93,6 +94,48 @@ def test_parts_cover_all_and_differ_by_one() -> None:
             assert [n for a, b in parts for n in range(a, b)] == list(range(length))
             assert len(parts) == min(length, most) and max(sizes) - min(sizes) <= 1
             assert sizes == sorted(sizes, reverse=True)
+
+
+def test_units_hold_their_rows_and_what_they_read_of_others() -> None:
+    rng = np.random.default_rng(1)
+    byte = QType(True, 8, 4, Rounding.HALF_UP, Overflow.SATURATE)
+    weights = rng.integers(-8, 8, (3, 3, 16, 16))
+    nodes = []
+    for n, stride in enumerate((1, 1, 2)):
+        conv = ops.Conv2D(weights, byte, (stride, stride), "same")
+        nodes += [Node(f"conv{n}", conv, (nodes[-1].name if n else "x",)),
+                  Node(f"y{n}", ops.Requantize.scaled(byte, shift=5), (f"conv{n}",))]  # fmt: skip
+    graph = Graph("chain", (Tensor("x", (40, 32, 16), byte),), tuple(nodes), ("y2",))
+    plan = plan_tiled(legalize(graph), EngineShape(tiles=4), 2)
+    stays = plan.placement.stays
+    assert set(stays) == {"y0", "y1"}
+    assert all(r.own == ((0, 10), (10, 20), (20, 30), (30, 40)) for r in stays.values())
+    assert stays["y0"].held == ((0, 11), (9, 21), (19, 31), (29, 40))
+    # Each of 5 rows reads 3, from the even ones on.
+    assert stays["y1"].held == ((0, 11), (10, 21), (20, 31), (30, 40))
+    assert stays["y1"].of_others(0, (8, 11)) == [(10, 11)]
+    assert stays["y0"].for_others(1, (10, 20)) == [(10, 11), (19, 20)]
+    assert stays["y1"].for_others(1, (15, 20)) == [] == stays["y1"].of_others(1, (10, 20))
+    assert stays["y1"].ring == 12
+    check_graph(graph, EngineShape(tiles=4), 2)
+
+
+def test_only_rows_that_others_read_leave_the_chip() -> None:
+    _, work, placement, program = planned(RESNET, EngineShape(tiles=2), 2)
+    assert placement.stays and program.borders < len(program.memory)
+    moved = {Op.LOAD: 0, Op.STORE: 0}
+    for d in program.descriptors:
+        if d["op"] in moved and d["address"] >= program.borders:
+            moved[Op(d["op"])] += d["rows"] * d["bytes"]
+    some = {Op.LOAD: 0, Op.STORE: 0}
+    for name, stays in placement.stays.items():
+        for unit, own in enumerate(stays.own):
+            for op, runs in ((Op.STORE, stays.for_others(unit, own)),
+                             (Op.LOAD, stays.of_others(unit, stays.held[unit]))):  # fmt: skip
+                some[op] += sum(b - a for a, b in runs) * work.stored[name].row_bytes
+    assert moved == some
+    whole = sum(work.stored[name].bytes for name in placement.stays)
+    assert 0 < moved[Op.STORE] < whole / 2
 
 
 def test_every_result_is_one_units() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ...descriptors import BANKS, COMPUTE, EngineShape, Operand
 from .loops import suits_window
 from .orders import Order
+from .residence import Residence, can_stay, residence
 from .situation import Situation
 from .tasks import Stored, Task, Work
 from .tiling import Tiling, choose, refuse
@@ -34,19 +35,14 @@ class Region:
 class Placement:
     """The decisions for all tasks.
 
-    stays : tensors that stay on chip. regions : by name: that of a tensor that stays, or
+    stays : tensors that stay on chip, and how. regions : by name: that of a tensor that stays, or
     ``x``, ``y``, ``second`` with the number of the task.
     """
 
     situations: tuple[Situation, ...]
     tilings: tuple[Tiling, ...]
-    stays: frozenset[str]
+    stays: dict[str, Residence]
     regions: dict[str, Region]
-
-
-def bank_bytes(tensor: Stored) -> int:
-    """Bytes of a bank that a whole tensor takes."""
-    return -(-tensor.shape[0] // BANKS) * tensor.row_bytes
 
 
 def place(
@@ -59,9 +55,8 @@ def place(
 ) -> Placement:
     """The placement: tensors stay on chip one after the other, as long as that saves time.
 
-    Without ``keep`` none stays but where it must: every tensor can then be seen outside. With
-    several tile units none stays either: what one computes others need. order : of the tiles'
-    loops, for all tasks that can have it; None: the best one for each.
+    Without ``keep`` none stays but where it must: every tensor can then be seen outside. order : of
+    the tiles' loops, for all tasks that can have it; None: the best one for each.
     Raises UserError where a task does not fit at all.
     """
     say = progress or (lambda text: None)
@@ -75,16 +70,16 @@ def place(
     if best is None:
         raise search.error
     cycles = _cycles(best)
-    if not keep or shape.tiles > 1:
+    if not keep:
         return best
     candidates = [
         t for t in work.stored.values()
-        if t.name not in (work.source, work.result) and bank_bytes(t) <= shape.bank_bytes
-        and t.row_bytes <= COMPUTE.most("x_pitch")
+        if t.name not in (work.source, work.result) and search.bank_bytes(t) <= shape.bank_bytes
+        and t.row_bytes <= COMPUTE.most("x_pitch") and can_stay(t, work, shape.tiles)
     ]  # fmt: skip
     candidates.sort(key=lambda t: -t.bytes)
     for tensor in candidates:
-        trial = search.placement(best.stays | {tensor.name})
+        trial = search.placement(frozenset(best.stays) | {tensor.name})
         if trial is not None and _cycles(trial) <= cycles:
             best, cycles = trial, _cycles(trial)
             say(f"{tensor.name} stays on chip")
@@ -100,6 +95,7 @@ class _Search:
         self.work, self.shape, self.resident, self.order = work, shape, resident, order
         self.error = AssertionError("nothing was tried")
         self._chosen: dict[tuple, tuple[Situation, Tiling] | None] = {}
+        self._residences: dict[str, Residence] = {}
         self._lives = {}
         for name in work.stored:
             written = [n for n, task in enumerate(work.tasks) if task.y == name]
@@ -107,11 +103,22 @@ class _Search:
             if written or read:
                 self._lives[name] = (min(written + read), max(written + read))
 
+    def residence(self, name: str) -> Residence:
+        """How a tensor lies on chip."""
+        if name not in self._residences:
+            tensor = self.work.stored[name]
+            self._residences[name] = residence(tensor, self.work, self.shape.tiles)
+        return self._residences[name]
+
+    def bank_bytes(self, tensor: Stored) -> int:
+        """Bytes of a bank that a tensor takes that stays."""
+        return self.residence(tensor.name).ring // BANKS * tensor.row_bytes
+
     def placement(self, stays: frozenset[str]) -> Placement | None:
         """With these tensors on chip; None where something does not fit."""
         work, limit = self.work, self.shape.bank_bytes
         tensors = [
-            Region(name, bank_bytes(work.stored[name]), *self._lives[name]) for name in stays
+            Region(name, self.bank_bytes(work.stored[name]), *self._lives[name]) for name in stays
         ]
         situations, tilings, regions = [], [], list(tensors)
         used = []
@@ -147,7 +154,8 @@ class _Search:
             packed = pack([r for r in regions if r.size], limit)
         if packed is None:
             return None
-        return Placement(tuple(situations), tuple(tilings), stays, packed)
+        kept = {name: self.residence(name) for name in stays}
+        return Placement(tuple(situations), tuple(tilings), kept, packed)
 
     def _situation(self, task: Task, stays: frozenset[str]) -> Situation:
         stored = self.work.stored

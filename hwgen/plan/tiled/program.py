@@ -34,8 +34,9 @@ class Program:
 
     memory : image of external memory, inputs and everything that is computed zero. start : of the
     program in it; end : behind the program. writable : from there on the engine writes. tensors :
-    offsets of tensors that lie in external memory. descriptors : as they stand in the program, op
-    by name ``op``.
+    offsets of tensors that lie in external memory. borders : from there on it has rows of tensors
+    that stay on chip, which tile units read of others. descriptors : as they stand in the program,
+    op by name ``op``.
     """
 
     memory: np.ndarray
@@ -43,6 +44,7 @@ class Program:
     end: int
     writable: int
     tensors: dict[str, int]
+    borders: int
     descriptors: list[Values]
 
 
@@ -52,12 +54,10 @@ class Writer:
     def __init__(self, work: Work, placement: Placement, shape: EngineShape) -> None:
         self.work, self.placement, self.shape = work, placement, shape
         external = [t for t in work.stored.values() if t.name not in placement.stays]
-        self.tensors, size = {}, 0
-        for tensor in external:
-            self.tensors[tensor.name] = size
-            size += -(-tensor.bytes // EXTERNAL_PIECE) * EXTERNAL_PIECE
-        self._data_bytes = size
-        self.layout = Layout(placement, Constants(shape), self.tensors)
+        self.tensors, self._borders = _places(external, 0)
+        staying = [t for t in work.stored.values() if t.name in placement.stays]
+        shared, self._data_bytes = _places(staying if shape.tiles > 1 else [], self._borders)
+        self.layout = Layout(placement, Constants(shape), self.tensors | shared)
 
     def program(self) -> Program:
         """All descriptors and the memory."""
@@ -82,7 +82,8 @@ class Writer:
         memory[:start] = constants
         memory[start : start + len(code)] = np.frombuffer(code, np.uint8)
         tensors = {name: place + writable for name, place in self.tensors.items()}
-        return Program(memory, start, end, writable, tensors, descriptors)
+        borders = self._borders + writable
+        return Program(memory, start, end, writable, tensors, borders, descriptors)
 
     def _steps(self) -> list[Step]:
         steps: list[Step] = []
@@ -91,6 +92,15 @@ class Writer:
             steps += TaskSteps(self.layout, n, len(steps)).steps()
             self.layout.last_steps[situation.y.name] = len(steps) - 1
         return steps
+
+
+def _places(tensors: list[Stored], start: int) -> tuple[dict[str, int], int]:
+    """Offsets of tensors one after the other, by name, and the end."""
+    found, end = {}, start
+    for tensor in tensors:
+        found[tensor.name] = end
+        end += -(-tensor.bytes // EXTERNAL_PIECE) * EXTERNAL_PIECE
+    return found, end
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,7 @@ class Situation:
     @property
     def reach(self) -> tuple[int, int]:
         """Rows and columns that a window spans."""
-        kernel, dilation = self.task.kernel, self.task.dilation
-        rows, columns = ((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
-        return rows, columns
+        return _reach(self.task, 0), _reach(self.task, 1)
 
     def needs(self, tile: Tile) -> tuple[Range, Range, Range]:
         """Rows, columns and channels of the ifmap that must be there for a tile."""
@@ -74,21 +72,37 @@ class Situation:
                 first, last = (g * self.shape.pe for g in tile.groups)
                 channels = first, min(last, channels[1])
             return tile.taps[0], (0, 1), channels
-        rows, columns = (
-            _spanned((out[0] // times, beats(out[1], times)), stride, before, reach, size)
-            for out, times, stride, (before, _), reach, size in zip(
-                (tile.rows, tile.columns), self.task.repeat, self.task.stride, self.task.pads,
-                self.reach, self.x.shape[:2], strict=True,
-            )
-        )  # fmt: skip
+        rows = _spanned(self.task, 0, tile.rows, self.x.shape[0])
+        columns = _spanned(self.task, 1, tile.columns, self.x.shape[1])
         return rows, columns, (0, self.x.shape[2])
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """What can be dealt out. A softmax takes all channels of a pixel."""
-        if self.shape.tiles == 1 or self.task.softmax is not None:
+        """What can be dealt out. A softmax takes all channels of a pixel, and of tensors that stay
+        each unit has rows."""
+        stays = self.x_stays or self.y_stays or (self.second is not None and self.second_stays)
+        if self.shape.tiles == 1 or self.task.softmax is not None or stays:
             return (Split.ROWS,)
         return tuple(Split)
+
+    @property
+    def borders(self) -> int:
+        """Bytes of staying tensors that units read, but others compute."""
+        if self.shape.tiles == 1:
+            return 0
+        found = 0
+        for tensor, stays, of_x in (
+            (self.x, self.x_stays, True),
+            (self.second, self.second_stays, False),
+        ):
+            if tensor is None or not stays:
+                continue
+            own = parts_of(tensor.shape[0], self.shape.tiles)
+            for n, (rows, _) in enumerate(self.shares(Split.ROWS)):
+                a, b = rows_needed(self.task, rows, tensor.shape[0]) if of_x else rows
+                c, d = own[n] if n < len(own) else (a, a)
+                found += (b - a - max(0, min(b, d) - max(a, c))) * tensor.row_bytes
+        return found
 
     def shares(self, split: Split) -> list[tuple[Range, Range]]:
         """Rows of the ofmap and groups of each unit that has work: no more units than parts."""
@@ -149,10 +163,20 @@ def parts_of(length: int, most: int) -> list[Range]:
     return list(pairwise(ends))
 
 
-def _spanned(out: Range, stride: int, before: int, reach: int, size: int) -> Range:
+def rows_needed(task: Task, rows: Range, height: int) -> Range:
+    """Rows of the ifmap, which has ``height``, that these of the ofmap read, one at least."""
+    return _spanned(task, 0, rows, height)
+
+
+def _reach(task: Task, axis: int) -> int:
+    return (task.kernel[axis] - 1) * task.dilation[axis] + 1
+
+
+def _spanned(task: Task, axis: int, out: Range, size: int) -> Range:
     """Rows or columns of the ifmap that these of the ofmap read, one at least."""
-    begin = out[0] * stride - before
-    end = (out[1] - 1) * stride - before + reach
+    times, stride, before = task.repeat[axis], task.stride[axis], task.pads[axis][0]
+    begin = out[0] // times * stride - before
+    end = (beats(out[1], times) - 1) * stride - before + _reach(task, axis)
     return max(0, min(size - 1, begin)), max(1, min(size, end))
 
 

@@ -11,6 +11,7 @@ from ...descriptors import BANKS, EngineShape, Operand, Target
 from . import image
 from .loops import Range, Tile, Values, View, beats
 from .placement import Placement
+from .residence import runs
 from .situation import Split
 from .tasks import Stored
 from .tiling import parameters_stay, weights_stay
@@ -74,8 +75,9 @@ class Constants:
 class Layout:
     """Where everything lies, as far as the program is made.
 
-    tensors : offsets of those in external memory. first_steps : of each task. last_steps : of the
-    task that makes a tensor.
+    tensors : offsets in external memory, of tensors and of rows that units read of others.
+    first_steps : of each task. last_steps : of the task that makes a tensor. came : rows of
+    others that a unit has got, by the tensor that stays and the unit.
     """
 
     placement: Placement
@@ -83,13 +85,16 @@ class Layout:
     tensors: Mapping[str, int]
     first_steps: list[int] = field(default_factory=list)
     last_steps: dict[str, int] = field(default_factory=dict)
+    came: dict[tuple[str, int], set[int]] = field(default_factory=dict)
 
-    def view(self, tensor: Stored) -> View:
+    def view(self, tensor: Stored, unit: int) -> View:
         """Of a tensor that stays on chip."""
-        region = self.placement.regions[tensor.name]
-        ring = -(-tensor.shape[0] // BANKS) * BANKS
+        region, stays = self.placement.regions[tensor.name], self.placement.stays[tensor.name]
         _, width, channels = tensor.shape
-        return View(region.start, tensor.row_bytes, ring, 0, (0, width), (0, channels))
+        return View(
+            region.start, tensor.row_bytes, stays.ring, stays.held[unit][0], (0, width),
+            (0, channels),
+        )  # fmt: skip
 
 
 @dataclass
@@ -164,7 +169,7 @@ class TaskSteps:
             for load in loads:
                 load.task = self.number
             step = Step(self.number, turn.unit, turn.tile, (x, y, second), loads, mine)
-            if not self.s.y_stays and turn.last:
+            if turn.last:
                 step.stores += self._stores(turn, y)
             yield step
 
@@ -176,7 +181,7 @@ class TaskSteps:
         """The view of the ifmap; rows that are not there yet are loaded."""
         s, t, tile = self.s, self.tiling, turn.tile
         if s.x_stays:
-            return self.layout.view(s.x)
+            return self._staying(s.x, turn, s.needs(tile)[0], loads)
         if s.pieces:
             return self._piece(turn, ring, step, loads)
         _, width, channels = s.x.shape
@@ -196,6 +201,19 @@ class TaskSteps:
             loads.append(Load(Target.FEATURES, values, self._receivers(turn), after))
             # Rows between tiles are left out, not their places.
             ring.counter, ring.loaded = end - ring.first, end
+        return view
+
+    def _staying(self, tensor: Stored, turn: Turn, rows: Range, loads: list[Load]) -> View:
+        """The view of a tensor that stays; rows that another unit computed are loaded."""
+        layout, unit = self.layout, turn.unit
+        view = layout.view(tensor, unit)
+        came = layout.came.setdefault((tensor.name, unit), set())
+        for run in layout.placement.stays[tensor.name].of_others(unit, rows):
+            for new in runs(row for row in range(*run) if row not in came):
+                came.update(range(*new))
+                values = self._rows(tensor, view, new, view.columns)
+                after = layout.last_steps[tensor.name]
+                loads.append(Load(Target.FEATURES, values, 1 << unit, after))
         return view
 
     def _piece(self, turn: Turn, ring: _Ring, step: int, loads: list[Load]) -> View:
@@ -268,7 +286,7 @@ class TaskSteps:
 
     def _y(self, turn: Turn) -> View:
         if self.s.y_stays:
-            return self.layout.view(self.s.y)
+            return self.layout.view(self.s.y, turn.unit)
         return self._buffer("y", turn, self.s.y)
 
     def _second(self, turn: Turn, new: bool, loads: list[Load]) -> View | None:
@@ -276,7 +294,7 @@ class TaskSteps:
         if second is None:
             return None
         if self.s.second_stays:
-            return self.layout.view(second)
+            return self._staying(second, turn, turn.tile.rows, loads)
         view = self._buffer("second", turn, second)
         if new:
             after = self._after(second, self._round_steps, turn.round, self.number)
@@ -286,8 +304,12 @@ class TaskSteps:
 
     def _stores(self, turn: Turn, view: View) -> list[Values]:
         """Of a tile's pixels with all channels of the unit: whole pixels leave by rows, others each
-        column by itself."""
+        column by itself; of a tensor that stays the rows that other units need."""
         task, y, tile = self.s.task, self.s.y, turn.tile
+        if self.s.y_stays:
+            stays = self.layout.placement.stays[y.name]
+            runs = stays.for_others(turn.unit, tile.rows)
+            return [self._rows(y, view, run, tile.columns) for run in runs]
         if not self.s.by_columns(self.tiling.split):
             return [self._rows(y, view, tile.rows, tile.columns)]
         pe = self.s.shape.pe

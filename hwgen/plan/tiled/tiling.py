@@ -340,12 +340,14 @@ def _cost(
         written = max(written, height * width * units * part * bus)
         work = work + spatial * columns * units * STORE_OVERHEAD
         program = program + units * spatial * (columns - 1) * (TRANSFER.size // 8)
-    read = ifmap[0] + constants + second + program
+    read = ifmap[0] + constants + second + program + s.borders
     # A buffer is free for another tile when it has been filled, used and, an ofmap's, stored.
     moved = np.maximum(ifmap[0] / spatial, end * at_once) / bus
     turn = (work + spatial * (TURN + moved)) * (not (s.x_stays and s.y_stays))
     cycles = np.maximum(np.maximum(work, turn / s.resident), np.maximum(read, written) / bus)
-    cycles = cycles + (ifmap[1] + end) * at_once / bus
+    # Rows at borders are stored by one unit, then loaded by another one.
+    exchange = 2 * s.borders / bus + TURN * (s.borders > 0)
+    cycles = cycles + (ifmap[1] + end) * at_once / bus + exchange
     return cycles.astype(np.float64), np.asarray(read, np.float64)
 
 
