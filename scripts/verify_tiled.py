@@ -8,6 +8,7 @@ is left to the host where the engine has no unit for it. Refusals and difference
 table too; differences give exit code 1.
 
     scripts/verify_tiled.py ../shared/models
+    scripts/verify_tiled.py ../shared/models --array 8x8 --tiles 4 --resident 2 --mem-width 64
     scripts/verify_tiled.py ../shared/models --only resnet8 --array 8x8 --buffers small \\
         --resident 1 --mem-width 32 --memory 100:0.25
 """
@@ -41,7 +42,7 @@ NETWORKS = ("mnist_cnn", "resnet8", "dscnn", "vww", "rn07")
 KIB = [k << n for n in range(14) for k in (2, 3)]
 """Buffers that are tried, from the smallest on."""
 COLUMNS = (
-    "network", "array", "KiB", "resident", "width", "latency", "rate", "cycles", "bound",
+    "network", "array", "tiles", "KiB", "resident", "width", "latency", "rate", "cycles", "bound",
     "utilization", "bytes", "build s", "verify s", "result",
 )  # fmt: skip
 
@@ -51,6 +52,7 @@ class Engine:
     """One engine, as options of a build. small : its buffers are the smallest."""
 
     array: str
+    tiles: int
     resident: int
     mem_width: int
     small: bool
@@ -85,8 +87,9 @@ def lines(
     name: str, folder: Path, engine: Engine, memories: list[Memory], frames: int
 ) -> Iterator[tuple[bool, list[str]]]:
     """For each memory whether nothing differs, and the cells of the line."""
-    options = {"array": engine.array, "resident": engine.resident, "mem_width": engine.mem_width}
-    head = [name, engine.array, "small" if engine.small else "default"]
+    options = {"array": engine.array, "tiles": engine.tiles, "resident": engine.resident}
+    options["mem_width"] = engine.mem_width
+    head = [name, engine.array, str(engine.tiles), "small" if engine.small else "default"]
     head += [str(engine.resident), str(engine.mem_width)]
     try:
         graph, tail = loaded(name, folder)
@@ -97,7 +100,7 @@ def lines(
             path = OWN[name] if name in OWN else folder / MODELS[name].file
             package = hwgen.build(path, Path(out) / name, tail=tail, arch="tiled", **options)
             built = f"{time.monotonic() - start:.0f}"
-            head[2] = f"{buffer_bytes(package.tiled.shape) / 1024:g}"
+            head[3] = f"{engine.tiles * buffer_bytes(package.tiled.shape) / 1024:g}"
             for memory in memories:
                 good, cells = verified(package, memory, frames)
                 cells[-2:-2] = [built]
@@ -138,6 +141,7 @@ def main() -> None:
     add("folder", type=Path, help="of the models, as for verify_models.py")
     add("--only", action="append", choices=sorted({*OWN, *MODELS}), help="one of the networks")
     add("--array", nargs="+", default=["8x8", "16x16"])
+    add("--tiles", nargs="+", type=int, default=[1], help="tile units side by side")
     add("--buffers", nargs="+", choices=("default", "small"), default=["default", "small"])
     add("--resident", nargs="+", type=int, default=[1, 2])
     add("--mem-width", nargs="+", type=int, default=[32, 64, 128, 256])
@@ -146,10 +150,10 @@ def main() -> None:
     given = parser.parse_args()
     print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|", flush=True)
     sizes = [size == "small" for size in given.buffers]
-    engines = product(given.array, given.resident, given.mem_width, sizes)
+    engines = product(given.array, given.tiles, given.resident, given.mem_width, sizes)
     wrong = 0
-    for (array, resident, width, small), name in product(engines, given.only or NETWORKS):
-        engine = Engine(array, resident, width, small)
+    for options, name in product(engines, given.only or NETWORKS):
+        engine = Engine(*options)
         for good, cells in lines(name, given.folder, engine, given.memory, given.frames):
             print("| " + " | ".join(cells) + " |", flush=True)
             wrong += not good
