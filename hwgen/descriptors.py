@@ -16,9 +16,11 @@ Addresses are bytes. Those in external memory count from the base that the host 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import groupby
 
 SLOT = 32
 """Bytes that descriptors are made of."""
@@ -410,17 +412,29 @@ def slots(op: Op) -> int:
     return RECORDS[op].size // (8 * SLOT) if op in RECORDS else 1
 
 
+_LATER_LOOP = re.compile(r"(loop|out)[1-9]_(?!skip)")
+"""Fields that are those of the first loop of their kind again."""
+
+
 def describe() -> str:
-    """The tables of the documentation, in Markdown."""
+    """The tables of the documentation, in Markdown: of loops the fields of the first one alone."""
     parts = []
     for record in (TRANSFER, COMPUTE, RECORD):
-        rows = ["| bits | field | meaning |", "|---|---|---|"]
-        place = 0
-        for field in record.fields:
-            last = place + field.width - 1
-            bits = f"{last}..{place}" if field.width > 1 else f"{place}"
-            sign = " (signed)" if field.signed else ""
-            rows.append(f"| {bits} | `{field.name}` | {field.doc}{sign} |")
-            place += field.width
+        rows, place = ["| bits | field | meaning |", "|---|---|---|"], 0
+        for later, group in groupby(record.fields, lambda f: bool(_LATER_LOOP.match(f.name))):
+            fields = list(group)
+            if later:
+                first, last = (fields[n].name.partition("_")[0] for n in (0, -1))
+                width = sum(field.width for field in fields)
+                names = f"`{first}_...`" if first == last else f"`{first}_...` to `{last}_...`"
+                rows.append(f"| {place + width - 1}..{place} | {names} | the same |")
+                place += width
+                continue
+            for field in fields:
+                last = place + field.width - 1
+                bits = f"{last}..{place}" if field.width > 1 else f"{place}"
+                sign = " (signed)" if field.signed else ""
+                rows.append(f"| {bits} | `{field.name}` | {field.doc}{sign} |")
+                place += field.width
         parts.append(f"### {record.name}: {record.size // 8} bytes\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)

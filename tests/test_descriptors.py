@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,24 @@ def test_wrong_values_are_refused() -> None:
 def test_every_descriptor_is_whole_slots() -> None:
     assert [slots(op) for op in Op] == [1, 1, 1, 6]
     assert set(RECORDS) == {Op.LOAD, Op.STORE, Op.COMPUTE}
-    assert all(field.name in describe() for field in COMPUTE.fields)
+
+
+def test_the_documents_tables_are_those_of_the_code() -> None:
+    document = Path(__file__).parents[1] / "docs" / "tiled.md"
+    assert describe() in document.read_text(), "run scripts/tiled_knobs.py --descriptors --write"
+    bits = [
+        [int(n) for n in row.split("|")[1].split("..")]
+        for table in describe().split("###")[1:]
+        for row in table.splitlines()[3:]
+        if row
+    ]
+    # Every bit of a record up to its last field has one row.
+    ends = [b[0] for b in bits]
+    starts = [b[-1] for b in bits]
+    for n, start in enumerate(starts):
+        assert start == 0 or start == ends[n - 1] + 1
+    for record in (TRANSFER, COMPUTE):
+        assert sum(field.width for field in record.fields) - 1 in ends
 
 
 @pytest.mark.parametrize(
