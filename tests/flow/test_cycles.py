@@ -64,13 +64,13 @@ def test_verify_says_what_was_predicted(tmp_path: Path) -> None:
     assert kept is not None and "predicted" not in kept
 
 
-def test_several_tile_units_take_about_as_many_cycles(tmp_path: Path) -> None:
-    """Within one in a thousand: single loads and stores may end in other cycles."""
+def test_layers_on_several_tile_units_take_as_many_cycles(tmp_path: Path) -> None:
+    """Single stores may end in other cycles."""
     need_verilator()
     package = tiled_package(RESNET, tmp_path, array="4x4", tiles=4, buffer_kib=48)
     for memory in (Memory(), Memory(100, 0.5)):
         assert hwgen.verify(package, random=1, memory=memory).equal
         kept = package.result("verify")
         assert kept is not None
-        expected, interval = kept["predicted"]["interval"], kept["cycles"]["interval"]
-        assert abs(expected - interval) <= interval / 1000
+        assert kept["predicted"]["interval"] == kept["cycles"]["interval"]
+        assert kept["predicted"]["busy"] == kept["busy"]

@@ -130,6 +130,8 @@ class ReadChannel:
         self.loads: deque[Burst] = deque()
         self.program: deque[Burst] = deque()
         self._begun: list[tuple[int, Beats, Taken]] = []
+        self._written = 0
+        """The cycle in which the last beat of a load is written."""
         self._ends: list[int] = []
         """Beats of all bursts so far, after each."""
 
@@ -143,7 +145,11 @@ class ReadChannel:
         first = self.program and self.program[0].available <= cycle
         burst = (self.program if first else self.loads).popleft()
         beats = self._channel.pass_beats(cycle + 1 + self._memory.latency, burst.beats)
-        taken = Taken(beats, self._begun[-1][2].written if self._begun else 0, burst.write)
+        # A load's beat that waits to be written holds up those of loads alone.
+        free = self._begun[-1][2].last + 1 if self._begun else 0
+        taken = Taken(beats, free if first else max(free, self._written), burst.write)
+        if not first:
+            self._written = taken.written
         self._begun.append((cycle, beats, taken))
         self._ends.append(burst.beats + (self._ends[-1] if self._ends else 0))
         burst.begun(cycle, taken)

@@ -183,7 +183,7 @@ class _Unit:
     def _softmax(self, d: Values, first: int) -> int:
         """The array does nothing but pass the command on; a byte is written after the other."""
         told = max(first, self._results_free)
-        self._free = max(first + TAP_FETCH, told + 2)
+        self.free = max(first + TAP_FETCH, told + 2)
         _, _, rows = _profile(*_key(d))
         groups = d["groups"]
         channels = (groups - 1) * self._pipeline.lanes + d["lanes"]

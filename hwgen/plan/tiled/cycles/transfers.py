@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from ....descriptors import BANKS, EngineShape, Op, Target
 from .channels import Burst, Channel, Memory, ReadChannel, Taken, Write, bursts
@@ -41,6 +42,22 @@ def _of_features(d: Values) -> bool:
     return d["op"] == Op.STORE or d["target"] == Target.FEATURES
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A row at the walker's output, from the cycle ``valid`` on.
+
+    features, units : where it goes. final : the last one of its load.
+    """
+
+    valid: int
+    address: int
+    beats: int
+    bank: int
+    features: bool
+    units: int
+    final: bool
+
+
 class Loads:
     """The load unit: rows are requests, and their beats are written as they come."""
 
@@ -56,6 +73,7 @@ class Loads:
         self._rows: deque[tuple[int, int, int]] = deque()
         self._features, self._units = False, 0
         self._valid, self._free, self._requested, self._count = 0, 0, -1, 0
+        self._row: _Row | None = None
         self._begun: list[int] = []
         """Of each row, the cycle in which its last burst begins."""
         self._taken: list[int] = []
@@ -64,11 +82,14 @@ class Loads:
     def advance(self) -> bool:
         """Do what is known by now; whether something was."""
         moved = False
-        while (self._rows or self._accept()) and self._request():
+        while self._request() or self._emit() or self._accept():
             moved = True
         return moved
 
     def _accept(self) -> bool:
+        """Take the next load; a row that waits at the output is no reason not to."""
+        if self._rows:
+            return False
         d = self._queue.accept(self._queues, lambda d: self._free)
         if d is None:
             return False
@@ -77,33 +98,40 @@ class Loads:
         self._rows.extend(rows_of(d, self._bus))
         return True
 
-    def _request(self) -> bool:
-        """The next row's request; False where it is not known when that is."""
-        inside, ahead = self._count - SPLITTER, self._count - ROWS_AHEAD
-        if inside >= len(self._begun) or ahead >= len(self._taken):
+    def _emit(self) -> bool:
+        """The next row to the walker's output, which holds one until it is requested."""
+        if self._row is not None or not self._rows:
             return False
-        # The walker's output holds a row until it is requested.
-        valid = requested = max(self._valid, self._requested + 1)
+        valid = max(self._valid, self._requested + 1)
+        row, self._valid = self._rows.popleft(), valid + 1
+        final = not self._rows
+        self._row = _Row(valid, *row, self._features, self._units, final)
+        if final:
+            self._free = valid
+        return True
+
+    def _request(self) -> bool:
+        """The row at the output is requested; False where it is not known when that is."""
+        row, inside, ahead = self._row, self._count - SPLITTER, self._count - ROWS_AHEAD
+        if row is None or inside >= len(self._begun) or ahead >= len(self._taken):
+            return False
+        requested = row.valid
         if inside >= 0:
             requested = max(requested, self._begun[inside])
         if ahead >= 0:
             requested = max(requested, self._taken[ahead] + 1)
-        address, beats, bank = self._rows.popleft()
         self._count += 1
-        parts = bursts(address, beats, self._bus)
-        write = self._write(bank) if self._features else None
+        parts = bursts(row.address, row.beats, self._bus)
+        write = self._write(row) if row.features else None
         for n, count in enumerate(parts):
             last = n == len(parts) - 1
-            begun = self._came(last, last and not self._rows)
+            begun = self._came(last, last and row.final)
             self._channel.loads.append(Burst(requested + SPLITTER, count, begun, write))
-        self._requested, self._valid = requested, valid + 1
-        if not self._rows:
-            self._free = valid
+        self._requested, self._row = requested, None
         return True
 
-    def _write(self, bank: int) -> Write:
-        units = self._units
-        return lambda cycle: self._tiles.free_to_write(units, bank, cycle)
+    def _write(self, row: _Row) -> Write:
+        return lambda cycle: self._tiles.free_to_write(row.units, row.bank, cycle)
 
     def _came(self, last: bool, final: bool) -> Callable[[int, Taken], None]:
         def came(cycle: int, taken: Taken) -> None:
