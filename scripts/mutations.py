@@ -514,10 +514,10 @@ MUTATIONS = (
         ("tests/gateware/test_axi.py", "tests/formal/test_axi.py"),
     ),
     Mutation(
-        "a row's last beat is stored whole",
-        GATES + "store.py",
-        "strb.eq(Mux(first, from_skip, ~0) & Mux(last, to_end, ~0))",
-        "strb.eq(Mux(first, from_skip, ~0))",
+        "a row's last beat is moved whole",
+        GATES + "rows.py",
+        "return Mux(first, from_skip, ~0) & Mux(last, to_end, ~0)",
+        "return Mux(first, from_skip, ~0)",
         ("tests/gateware/test_transfer.py",),
     ),
     Mutation(
