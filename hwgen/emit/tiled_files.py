@@ -25,16 +25,6 @@ from .verilog import to_verilog
 
 Array = np.ndarray[Any, Any]
 ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
-_WAIVERS = (
-    WAIVERS
-    + """\
-// What is compared with the limits of a size is always so in engines that use the whole size.
-lint_off -rule CMPCONST
-lint_off -rule UNSIGNED
-// An instance and a signal inside it may have one name.
-lint_off -rule VARHIDDEN
-"""
-)
 
 
 def tiled_parts(
@@ -58,7 +48,7 @@ def tiled_parts(
         "tb/Makefile": template("tiled_Makefile"),
         "tb/harness.cpp": template("tiled_harness.cpp"),
         "tb/memory.h": template("tiled_memory.h"),
-        "tb/waivers.vlt": _WAIVERS,
+        "tb/waivers.vlt": WAIVERS,
         "tb/design.h": _design(shape),
         "tb/probe.v": _probe(top),
         "tb/job.txt": job(

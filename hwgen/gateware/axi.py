@@ -68,7 +68,7 @@ class BurstSplitter(wiring.Component):
     Parameters
     ----------
     bus_bytes : of a beat. max_beats : of the longest burst, a power of two; bursts end at
-    multiples of it.
+    multiples of it. lowest : there is a lowest address; else that is 0.
 
     Members
     -------
@@ -83,21 +83,21 @@ class BurstSplitter(wiring.Component):
 
     LATENCY = 3
 
-    def __init__(self, bus_bytes: int, max_beats: int) -> None:
+    def __init__(self, bus_bytes: int, max_beats: int, lowest: bool) -> None:
         checked_bus(bus_bytes, max_beats)
-        self.bus_bytes, self.max_beats = bus_bytes, max_beats
+        self.bus_bytes, self.max_beats, self.has_lowest = bus_bytes, max_beats, lowest
         super().__init__(
             {
                 "request": In(stream.Signature(REQUEST)),
                 "o": Out(stream.Signature(burst_layout(max_beats))),
                 "base": In(ADDRESS_BITS),
                 "limit": In(ADDRESS_BITS),
-                "lowest": In(ADDRESS_BITS),
                 "outside": Out(1),
                 "outside_layer": Out(LAYER_BITS),
                 "stop": In(1),
                 "busy": Out(1),
             }
+            | ({"lowest": In(ADDRESS_BITS)} if lowest else {})
         )
 
     def elaborate(self, platform):
@@ -133,7 +133,7 @@ class BurstSplitter(wiring.Component):
                 placed.eq(self.request.valid & self.request.ready),
                 self._start.eq(self.base + request.address),
                 self._end.eq(request.address + request.beats.shift_left(lane_bits)),
-                self._below.eq(request.address < self.lowest),
+                self._below.eq(request.address < self.lowest if self.has_lowest else 0),
                 self._beats.eq(request.beats),
                 self._tag1.eq(Cat(request.layer, request.mark)),
             ]

@@ -12,7 +12,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..descriptors import BANKS, EngineShape
-from .counter import datum, delayed, index_shape
+from .counter import datum, delayed, from_on, index_shape
 from .feature_ports import READ_LATENCY, VISIBLE, read_port, write_port
 from .memory import SimpleDualPort
 
@@ -40,7 +40,7 @@ class _Place:
         self.odd = line[1:]
         self.even = (line[1:] + line[0])[: len(line) - 1]
         # Bytes below the first one belong to the word after it, which is in the other memory.
-        self.odd_bytes = Cat(line[0] == (self.shift <= byte) for byte in range(word))
+        self.odd_bytes = Cat(line[0] == here for here in from_on(self.shift, word))
 
 
 def _rotated(m: Module, value: Value, by: Value, unit: int, right: bool, name: str) -> Value:

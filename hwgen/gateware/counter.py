@@ -10,6 +10,17 @@ def index_shape(count: int) -> Shape:
     return unsigned(max(1, (count - 1).bit_length()))
 
 
+def from_on(first: Value, count: int) -> Value:
+    """A bit for each of ``0 .. count - 1``, those from ``first`` on. ``first`` is less than
+    ``count``, so that the last bit is always 1 and no comparison is made for it."""
+    return Cat(*(first <= n for n in range(count - 1)), Const(1))
+
+
+def up_to(last: Value, count: int) -> Value:
+    """The bits of those that are at most ``last``; the first one is always 1."""
+    return Cat(Const(1), *(last >= n for n in range(1, count)))
+
+
 class Counter:
     """Counts 0..length-1 and wraps, on ``step``, from ``start``. A plain helper, not a component.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ from .descriptor_layout import layout
 from .feature_ports import VISIBLE, write_port
 from .fifo import CreditFifo
 from .parameters import parameter_port
-from .rows import AHEAD, RowWalker, row_layout
+from .rows import AHEAD, RowWalker, row_bytes, row_layout
 from .weights import weight_port
 
 
@@ -139,16 +139,13 @@ class LoadUnit(wiring.Component):
         addr, following = datum(port.addr.shape(), "addr"), datum(port.addr.shape(), "next_addr")
         place = Signal.like(addr, name="place")
         bank, mask = datum(port.bank.shape(), "bank"), datum(bus, "mask")
-        lanes = range(bus)
-        from_skip = Cat(Const(lane, row.skip.shape()) >= row.skip for lane in lanes)
-        to_end = Cat(Const(lane, row.end.shape()) <= row.end for lane in lanes)
         m.d.comb += place.eq(Mux(first, row.start, following))
         with m.If(take):
             m.d.sync += [
                 addr.eq(place),
                 following.eq(place + bus),
                 bank.eq(row.bank),
-                mask.eq(Mux(first, from_skip, ~0) & Mux(last, to_end, ~0)),
+                mask.eq(row_bytes(row, first, last, bus)),
             ]
         m.d.comb += [
             port.en.eq(en),

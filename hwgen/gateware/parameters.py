@@ -128,7 +128,8 @@ class ParameterMemory(wiring.Component):
         ]
 
     def _address(self, row: Value, word: Value) -> Value:
-        return Cat(row[: (self.reads - 1).bit_length()], word)
+        # Verilog has no vectors of no bits.
+        return Cat(row[: (self.reads - 1).bit_length()], word) if self.reads > 1 else word
 
     def _ask(self, m: Module, memory: SimpleDualPort):
         """Ask for the rows of a group, from ``load`` or ``take`` on; returns which it is now."""

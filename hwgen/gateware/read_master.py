@@ -78,7 +78,7 @@ class ReadMaster(wiring.Component):
         m = Module()
         splitters = []
         for owner in range(OWNERS):
-            splitter = BurstSplitter(self.bus_bytes, self.max_beats)
+            splitter = BurstSplitter(self.bus_bytes, self.max_beats, lowest=False)
             m.submodules[f"splitter{owner}"] = splitter
             connect(m, wiring.flipped(self.request[owner]), splitter.request)
             m.d.comb += [

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..descriptors import BANKS, TRANSFER, EngineShape, Target
 from .axi import ADDRESS_BITS, LAYER_BITS, REQUEST
-from .counter import datum, index_shape
+from .counter import datum, from_on, index_shape, up_to
 from .descriptor_layout import layout
 
 WORD_BITS = 16
@@ -39,6 +39,15 @@ def row_layout(shape: EngineShape) -> data.StructLayout:
             "final": 1,
         }
     )
+
+
+def row_bytes(row, first: Value, last: Value, bus_bytes: int) -> Value:
+    """Which bytes of a beat are the row's: its first beat may begin, its last one end with others.
+
+    row : as of row_layout. first, last : the beat is the first, the last one of the row.
+    """
+    from_skip, to_end = from_on(row.skip, bus_bytes), up_to(row.end, bus_bytes)
+    return Mux(first, from_skip, ~0) & Mux(last, to_end, ~0)
 
 
 class RowWalker(wiring.Component):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from .counter import datum, delayed
 from .descriptor_layout import layout
 from .feature_ports import READ_LATENCY, read_port
 from .fifo import CreditFifo
-from .rows import AHEAD, RowWalker, row_layout
+from .rows import AHEAD, RowWalker, row_bytes, row_layout
 from .streams import connect
 
 WAITING = 8
@@ -92,8 +92,6 @@ class StoreUnit(wiring.Component):
         place, last = Signal.like(addr, name="place"), Signal(name="last_beat")
         en, bank, strb = Signal(name="en"), datum(port.bank.shape(), "bank"), datum(bus, "strb")
         units = datum(len(self.units), "units_now")
-        from_skip = Cat(Const(n, row.skip.shape()) >= row.skip for n in range(bus))
-        to_end = Cat(Const(n, row.end.shape()) <= row.end for n in range(bus))
         m.d.comb += [
             take.eq(rows.o.valid & beats.room & (~en | port.ready)),
             left_now.eq(Mux(first, row.beats, left)),
@@ -117,7 +115,7 @@ class StoreUnit(wiring.Component):
                 following.eq(place + bus),
                 bank.eq(row.bank),
                 units.eq(row.units),
-                strb.eq(Mux(first, from_skip, ~0) & Mux(last, to_end, ~0)),
+                strb.eq(row_bytes(row, first, last, bus)),
             ]
         m.d.comb += [
             beats.push.eq(delayed(m, en & port.ready, READ_LATENCY, "read")),

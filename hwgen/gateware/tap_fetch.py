@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..descriptors import BANKS, COMPUTE, EngineShape, Operand
 from .banked import FeatureMemory
-from .counter import datum, delayed, index_shape
+from .counter import datum, delayed, from_on, index_shape
 from .descriptor_layout import layout
 from .multiplier import Multiplier
 
@@ -100,10 +100,11 @@ class TapFetch(wiring.Component):
             start.eq(c.x_base + position),
         ]
         window = c.operand == Operand.WINDOW
+        from_first = from_on(first, BANKS)
         for bank in range(BANKS):
             behind = Signal(in_bank, name=f"behind{bank}")  # rows below the first of the three
             m.d.comb += behind.eq(bank - first)
-            place = Mux(first > bank, below, here)
+            place = Mux(from_first[bank], here, below)
             row = Mux(window | (behind == 0), exists.bit_select(behind, 1), 0)
             m.d.sync += [
                 self.taps_addr[bank].eq(start + place),

@@ -71,7 +71,7 @@ class TileUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.memory, m.submodules.array = self.memory, self.array
-        m.submodules.results = self.results
+        m.submodules.result_stage = self.results
         memory, array, results = self.memory, self.array, self.results
         connect(m, array.result_command, results.command)
         wiring.connect(m, results.second, memory.second)

@@ -76,7 +76,8 @@ class WriteMaster(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.splitter = splitter = BurstSplitter(self.bus_bytes, self.max_beats)
+        splitter = BurstSplitter(self.bus_bytes, self.max_beats, lowest=True)
+        m.submodules.splitter = splitter
         connect(m, wiring.flipped(self.request), splitter.request)
         # Two entries, so that AWREADY ends here.
         m.submodules.addresses = addresses = CreditFifo(burst_layout(self.max_beats), 2)

@@ -120,7 +120,7 @@ class SplitterProof(Elaboratable):
 
     def elaborate(self, platform):
         m = Module()
-        dut = BurstSplitter(BUS, BURST)
+        dut = BurstSplitter(BUS, BURST, lowest=True)
         m.submodules.dut = fragment = Fragment.get(dut, None)
         state = signals_of(fragment)
         base, limit, low = where = region(m, dut, self.ports, lowest=True)

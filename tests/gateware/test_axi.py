@@ -494,7 +494,7 @@ def test_stopped_writing_ends_what_it_began() -> None:
 def test_parameters_are_checked() -> None:
     for bus, longest in ((2, 16), (12, 16), (64, 16), (8, 1), (8, 48), (32, 256), (4, 512)):
         with pytest.raises(ValueError):
-            BurstSplitter(bus, longest)
+            BurstSplitter(bus, longest, lowest=True)
     with pytest.raises(ValueError, match="two bursts"):
         ReadMaster(8, max_beats=64, buffer=100)
     with pytest.raises(ValueError, match="less than a burst"):

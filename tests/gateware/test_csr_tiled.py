@@ -169,6 +169,30 @@ def test_cycles_are_those_from_start_to_done() -> None:
     run(csr, process)
 
 
+def test_a_start_while_a_program_runs_is_none() -> None:
+    csr = TiledControl(SHAPE, HASH)
+    lite = Lite(csr)
+    starts = 0
+
+    async def watch(ctx: Any) -> None:
+        nonlocal starts
+        while True:
+            _, _, start = await ctx.tick().sample(csr.start)
+            starts += start
+
+    async def process(ctx: Any) -> None:
+        for run_number in (1, 2):
+            for _ in range(3):
+                await lite.write(ctx, OFFSET["CONTROL"], 1)
+                await ctx.tick().repeat(4)
+                assert starts == run_number
+            ctx.set(csr.done, 1)
+            await ctx.tick()
+            ctx.set(csr.done, 0)
+
+    run(csr, process, watch)
+
+
 @pytest.mark.parametrize(
     ("number", "fields", "code"),
     ((3, {"rows": 0}, ErrorCode.LOAD), (8, {"wait_load": 9}, ErrorCode.STALL)),

@@ -531,11 +531,13 @@ def test_latencies() -> None:
     assert done == [machine.finished["store"][0] + Fetcher.CLOSE]
 
 
-def test_queues_hold_what_they_say() -> None:
-    """So many loads wait at a unit that takes none; then the program is blocked."""
+@pytest.mark.parametrize("tiles", (1, 4))
+def test_queues_hold_what_they_say(tiles: int) -> None:
+    """So many loads wait at a unit that takes none, for each tile unit; then the program is
+    blocked."""
     assert QUEUE == {"load": 4, "compute": 2, "store": 4}
     for op, unit in ((Op.LOAD, "load"), (Op.COMPUTE, "compute"), (Op.STORE, "store")):
-        dut = Dispatcher(8)
+        dut = Dispatcher(8, tiles)
         taken: list[int] = []
         word = RECORDS[op].pack({"op": op})
         beats = [int.from_bytes(word[n : n + 8], "little") for n in range(0, len(word), 8)]
@@ -552,6 +554,6 @@ def test_queues_hold_what_they_say() -> None:
 
         async def process(ctx: Any, taken: Any = taken, count: int = len(beats)) -> None:
             await ctx.tick().repeat(400)
-            assert len(taken) // count == QUEUE[unit]  # noqa: B023
+            assert len(taken) // count == tiles * QUEUE[unit]  # noqa: B023
 
         run(dut, process, feed)

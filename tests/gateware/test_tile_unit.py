@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,7 +133,8 @@ def carried_out(
     async def watch(ctx) -> None:
         nonlocal finished
         while not done:
-            _, _, done_now = await ctx.tick().sample(dut.finished)
+            _, _, done_now, fault = await ctx.tick().sample(dut.finished, dut.fault)
+            assert not fault, "a tile was refused, or did not end"
             finished += done_now
 
     async def drive(ctx) -> None:
@@ -197,6 +199,21 @@ SMALL = {
 def test_convolutions_and_sums(shape: EngineShape) -> None:
     graph = hwgen.load(FIXTURES / "tflite_adds.tflite")
     assert carried_out(graph, shape) >= {"SHARED", "tables", "second"}
+
+
+@pytest.mark.parametrize("pads", [((2, 0), (2, 0)), ((0, 2), (0, 2))])
+def test_windows_at_borders(pads: Any) -> None:
+    """A row's first window has one column that is no padding, or three."""
+    rng = np.random.default_rng(1)
+    kind = {"overflow": Overflow.SATURATE, "rounding": Rounding.HALF_EVEN}
+    byte, weight = QType(True, 8, 4, **kind), QType(True, 6, 5, **kind)
+    weights = rng.integers(-32, 32, (3, 3, 1, 5))
+    nodes = (
+        Node("deep", ops.Conv2D(weights, weight, (1, 1), pads, groups=5, raw=True), ("x",)),
+        Node("out", ops.Requantize.scaled(byte, shift=6), ("deep",)),
+    )
+    graph = Graph("borders", (Tensor("x", (5, 6, 5), byte),), nodes, ("out",))
+    assert "WINDOW" in carried_out(graph, EngineShape(4, 16, 4 << 10, 16, 32, 4, 32))
 
 
 def small_network(seed: int) -> Graph:
@@ -306,12 +323,13 @@ def answer_to(command: dict[str, int], cycles: int) -> tuple[bool, bool, int]:
         ctx.set(dut.command.payload, {f.name: command.get(f.name, 0) for f in COMPUTE.fields})
         ctx.set(dut.command.valid, 1)
         for _ in range(cycles):
-            if ctx.get(dut.command.ready):
-                await ctx.tick()
+            _, _, accepted, finished, fault, layer = await ctx.tick().sample(
+                dut.command.ready, dut.finished, dut.fault, dut.fault_layer
+            )
+            if accepted:
                 ctx.set(dut.command.valid, 0)
-            await ctx.tick()
-            if ctx.get(dut.finished) or ctx.get(dut.fault):
-                seen.append((ctx.get(dut.finished), ctx.get(dut.fault), ctx.get(dut.fault_layer)))
+            if finished or fault:
+                seen.append((bool(finished), bool(fault), layer))
                 return
 
     simulator = Simulator(dut)
@@ -319,7 +337,7 @@ def answer_to(command: dict[str, int], cycles: int) -> tuple[bool, bool, int]:
     simulator.add_testbench(drive)
     simulator.run()
     (answer,) = seen
-    return bool(answer[0]), bool(answer[1]), answer[2]
+    return answer
 
 
 def test_a_long_softmax_is_not_taken_for_a_stalled_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,3 +354,23 @@ def test_a_long_softmax_is_not_taken_for_a_stalled_one(monkeypatch: pytest.Monke
 )  # fmt: skip
 def test_a_softmax_that_can_not_be_is_refused(wrong: dict[str, int]) -> None:
     assert answer_to(softmax_command(**wrong), 20) == (False, True, 5)
+
+
+def sum_command(**changed: int) -> dict[str, int]:
+    """A sum of one tap, for each of 4 outputs."""
+    fields = {"softmax": 0, "groups": 1, "out0_count": 1, "x_ring": 4}
+    return softmax_command(**(fields | changed))
+
+
+def test_the_least_tile_is_carried_out() -> None:
+    assert answer_to(sum_command(), 200) == (True, False, 5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"loop0_count": 0}, {"loop5_count": 0}, {"out0_count": 0}, {"out2_count": 0}, {"x_ring": 0},
+     {"x_ring": 6}, {"x_first": 4}, {"y_ring": 2}, {"y_first": 9}],
+    ids=lambda wrong: " ".join(f"{k}={v}" for k, v in wrong.items()),
+)  # fmt: skip
+def test_a_tile_that_can_not_be_is_refused(wrong: dict[str, int]) -> None:
+    assert answer_to(sum_command(**wrong), 20) == (False, True, 5)

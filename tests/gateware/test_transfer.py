@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain, repeat
+from dataclasses import replace
+from itertools import chain, groupby, repeat
 from random import Random
 from typing import Any
 
@@ -170,6 +171,72 @@ def test_stores(name: str, gaps: str) -> None:
     )  # fmt: skip
     assert memory.data == before
     assert dut.bad == []
+
+
+UNITS = (0b0001, 0b1000, 0b0110, 0b1111, 0b0010, 0b0100)
+
+
+def followed(seen: list[int]) -> list[int]:
+    """Units one after the other, without how often."""
+    return [units for units, _ in groupby(seen)]
+
+
+@pytest.mark.parametrize("gaps", ("always", "bursty"))
+def test_a_load_names_the_units_that_it_goes_to(gaps: str) -> None:
+    """With each write, of feature maps and of weights in turn."""
+    shape = replace(SMALL, tiles=4)
+    dut = Loading(shape)
+    buffers = Buffers(shape, Random(1))
+    memory = AxiMemory(dut.master, bytearray(SIZE), 8, BASE, 9)
+    words = rows_of(1, 2 * shape.weight_bytes) | {"target": Target.WEIGHTS}
+    commands = [
+        (rows_of(3, 40) if n % 2 else words) | {"units": units} for n, units in enumerate(UNITS)
+    ]
+    seen: list[int] = []
+
+    async def watch(ctx: Any) -> None:
+        features, weights = dut.unit.features, dut.unit.weight_write
+        while True:
+            _, _, en, ready, word, units = await ctx.tick().sample(
+                features.en, features.ready, weights.en, dut.unit.units
+            )
+            seen.extend([units] if word or (en and ready) else [])
+
+    async def process(ctx: Any) -> None:
+        await until(ctx, lambda: len(dut.finished) == len(commands))
+
+    run(
+        dut, process, memory.process, dut.watch, watch,
+        FeatureModel(buffers, gaps).write_process(dut.unit.features),
+        commander(dut.unit, commands),
+    )  # fmt: skip
+    assert followed(seen) == list(UNITS)
+
+
+@pytest.mark.parametrize("gaps", ("always", "bursty"))
+def test_a_store_names_the_unit_that_it_reads(gaps: str) -> None:
+    shape = replace(SMALL, tiles=4)
+    dut = Storing(shape)
+    memory = AxiMemory(dut.master, bytearray(SIZE), 8, BASE, 9, lowest=SIZE // 2)
+    order = (0, 3, 1, 2, 0)
+    commands = [rows_of(3, 40) | {"unit": unit} for unit in order]
+    seen: list[int] = []
+
+    async def watch(ctx: Any) -> None:
+        port = dut.unit.features
+        while True:
+            _, _, en, ready, units = await ctx.tick().sample(port.en, port.ready, dut.unit.units)
+            seen.extend([units] if en and ready else [])
+
+    async def process(ctx: Any) -> None:
+        await until(ctx, lambda: len(dut.finished) == len(commands))
+
+    run(
+        dut, process, memory.process, dut.watch, watch,
+        FeatureModel(Buffers(shape, Random(1)), gaps).read_process(dut.unit.features),
+        commander(dut.unit, commands),
+    )  # fmt: skip
+    assert followed(seen) == [1 << unit for unit in order]
 
 
 def rows_of(count: int, size: int, skip: int = 0, first: int = 0) -> Transfer:

@@ -37,7 +37,7 @@ class TiledTop(wiring.Component):
         m = Module()
         m.submodules.control, m.submodules.dma = self.control, self.dma
         control, dma, units = self.control, self.dma, self.units
-        m.submodules.units = ResetInserter(dma.flush)(units)
+        m.submodules.tile_units = ResetInserter(dma.flush)(units)
         for prefix, part in (("s_axi_", control), ("m_axi_", dma)):
             for name, member in self.signature.members.items():
                 if name.startswith(prefix):
