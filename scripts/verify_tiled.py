@@ -3,10 +3,10 @@
 
 Every network is planned for every engine asked for and simulated with Verilator on random frames;
 the beats that pass must be exactly those of the plan, and the cycles of no layer may be off those
-that the plan predicts by more than 3 % (``model off`` : of the layer that is off most). With ``--buffers small`` an engine has the
-smallest buffers for which the network can be planned, so that every loop is tiled. A last softmax
-is left to the host where the engine has no unit for it. Refusals and differences are lines of the
-table too; differences give exit code 1.
+that the plan predicts by more than 3 % (``model off`` : of the layer that is off most). With
+``--buffers small`` an engine has the smallest buffers for which the network can be planned, so that
+every loop is tiled. A last softmax is left to the host where the engine has no unit for it.
+Refusals and differences are lines of the table too; differences give exit code 1.
 
     scripts/verify_tiled.py ../shared/models
     scripts/verify_tiled.py ../shared/models --array 8x8 --tiles 4 --resident 2 --mem-width 64
@@ -124,7 +124,7 @@ def verified(package: Package, memory: Memory, frames: int) -> tuple[bool, list[
     moved = sum(sum(region.values()) for region in kept["bytes"].values())
     used = plan.graph.macs / (result.interval * plan.multipliers)
     expected, busy = kept["predicted"]["busy"], kept["busy"]
-    off = max(abs(expected[name] - n) / n for name, n in busy.items())
+    off = max(abs(expected[name] - n) / max(n, 1) for name, n in busy.items())
     said = f"{frames} equal" if beats == plan.beats else f"beats {beats}, planned {plan.beats}"
     return beats == plan.beats and off <= MOST_OFF, [
         f"{result.interval:,}", f"{plan.interval_bound:,}", f"{used:.3f}", f"{moved:,}",
