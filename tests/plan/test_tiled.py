@@ -17,12 +17,13 @@ from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.ir.ops.softmax import MAX_CHANNELS
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
+from hwgen.plan.tiled.lower import work_of
 from hwgen.plan.tiled.machine import Machine, ProgramError, may
 from hwgen.plan.tiled.orders import Order
 from hwgen.plan.tiled.placement import Placement, place
 from hwgen.plan.tiled.program import Program, Writer
 from hwgen.plan.tiled.scoreboard import Scoreboard, Span
-from hwgen.plan.tiled.tasks import Work, work_of
+from hwgen.plan.tiled.tasks import Work
 from tests.helpers.tiled import softmax_network
 
 MODELS = Path(hwgen.__file__).parent / "models"

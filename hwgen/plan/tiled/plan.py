@@ -25,12 +25,13 @@ from ...ir import Graph
 from .buffers import BufferTraffic, traffic_of
 from .cycles import Memory, times
 from .cycles.pipeline import TABLE_PARTS
+from .lower import work_of
 from .options import AUTO, buffer_bytes
 from .orders import Order
 from .placement import Placement, place
 from .program import Program, Writer
 from .softmax import softmax_cycles
-from .tasks import Task, Work, work_of
+from .tasks import Task, Work
 from .tiling import Tiling
 from .turns import turns
 
