@@ -107,7 +107,7 @@ def row(options: Options, found: dict[str, Any]) -> str:
 
 def chart(points: dict[str, list[tuple[int, int]]]) -> str:
     """Cycles over multipliers of several series, both axes logarithmic, as SVG."""
-    width, height, left, top = 640, 360, 70, 20
+    width, height, left, top = 660, 360, 90, 20
     every = [p for series in points.values() for p in series]
     spans = [(min(values), max(values)) for values in zip(*every, strict=True)]
 
@@ -120,7 +120,7 @@ def chart(points: dict[str, list[tuple[int, int]]]) -> str:
     for x in sorted({x for x, _ in every}):
         at = place(x, spans[1][0])[0]
         parts.append(f'<path class="grid" d="M{at:.0f} {top}V{height - 60}"/>')
-        parts.append(f'<text x="{at:.0f}" y="{height - 42}" text-anchor="middle">{x}</text>')
+        parts.append(f'<text x="{at:.0f}" y="{height - 42}" text-anchor="middle">{x:,}</text>')
     y = 10.0 ** int(log(spans[1][0]) / log(10))
     for tick in (k * y * 10**n for n in range(4) for k in (1, 2, 5)):
         if spans[1][0] <= tick <= spans[1][1]:
