@@ -36,7 +36,7 @@ def checked(shape: tuple[int, ...], steps: list[Op], signed: bool = True) -> Non
     graph = legalize(Graph("chain", (x,), nodes, (names[-1],)))
     for engine in ENGINES.values():
         for resident in (1, 2):
-            plan = plan_tiled(graph, engine, resident)
+            plan = plan_tiled(graph, engine, resident, units=engine.tiles)
             check_machine(plan)
             check_machine(plan.outside())
 
@@ -129,7 +129,7 @@ def test_random_networks(seed: int) -> None:
     graph = random_tiled_graph(Random(seed))
     engine = replace(SMALL, feature_bytes=32 << 10) if seed % 3 else EngineShape()
     for tiles in (1, 2 << seed % 3):
-        plan = plan_tiled(graph, replace(engine, tiles=tiles), 1 + seed % 3)
+        plan = plan_tiled(graph, replace(engine, tiles=tiles), 1 + seed % 3, units=tiles)
         check_machine(plan)
         check_machine(plan.outside())
 

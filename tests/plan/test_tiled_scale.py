@@ -55,7 +55,7 @@ def test_its_values_use_their_bits(mobilenet: Graph) -> None:
     ids=["small", "smaller", "default", "four units"],
 )  # fmt: skip
 def test_mobilenet_in_small_is_golden(mobilenet: Graph, shape: EngineShape, keep: bool) -> None:
-    plan = plan_tiled(mobilenet, shape, 2)
+    plan = plan_tiled(mobilenet, shape, 2, units=shape.tiles)
     residuals = [node for node in mobilenet.nodes if isinstance(node.op, ops.Add)]
     assert len([t for t in plan.tasks if t.tables is not None]) == len(residuals) > 2
     check_machine(plan if keep else plan.outside())
@@ -86,7 +86,7 @@ def test_an_ifmap_larger_than_the_memory_comes_in_pieces(
     engine = EngineShape(8, 8, 8 << 10, 64, 64, 8, 64)
     graph = legalize(Graph("large", (x,), tuple(nodes), ("y",)))
     for tiles in (1, 2):
-        plan = plan_tiled(graph, replace(engine, tiles=tiles), resident)
+        plan = plan_tiled(graph, replace(engine, tiles=tiles), resident, units=tiles)
         assert x.size > engine.feature_bytes
         (situation,) = plan.placement.situations
         assert situation.pieces and situation.task.operand.name.lower() == operand

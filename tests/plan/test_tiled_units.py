@@ -138,6 +138,18 @@ def test_only_rows_that_others_read_leave_the_chip() -> None:
     assert 0 < moved[Op.STORE] < whole / 2
 
 
+def test_no_more_units_are_given_work_than_make_it_quicker() -> None:
+    graph = legalize(hwgen.load(MNIST))
+    plans = {n: plan_tiled(graph, EngineShape(tiles=2), 2, units=n) for n in (1, 2)}
+    cycles = {n: plan.estimate().cycles for n, plan in plans.items()}
+    assert cycles[1] < cycles[2]
+    best = plan_tiled(graph, EngineShape(tiles=2), 2)
+    assert best.used == best.to_json()["units"] == 1 and best.estimate().cycles == cycles[1]
+    assert {d.get("unit", 0) for d in best.program.descriptors} == {0}
+    many = plan_tiled(graph, EngineShape(8, 8, tiles=2), 2)
+    assert many.used == many.outside().used == 2
+
+
 def test_every_result_is_one_units() -> None:
     """Tiles of a task cover its ofmap and all taps once; units keep to their shares."""
     splits = set()

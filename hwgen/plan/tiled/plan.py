@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from math import prod
@@ -16,6 +16,7 @@ from ...descriptors import (
     OUTPUT_LEVELS,
     SOFTMAX_CHANNELS,
     TABLE_WORDS,
+    TILES,
     EngineShape,
     Op,
     Target,
@@ -70,6 +71,7 @@ class TiledPlan:
 
     resident : tiles held in each buffer. keep : False: every tensor goes to external memory, where
     it can be seen. preferred : order of the tiles' loops where a task can have it; None: the best.
+    used : tile units that have work, the first ones.
     """
 
     graph: Graph
@@ -79,15 +81,19 @@ class TiledPlan:
     placement: Placement
     keep: bool = True
     preferred: Order | None = None
+    used: int = 1
 
     @cached_property
     def program(self) -> Program:
         """Descriptors and the image of external memory."""
-        return Writer(self.work, self.placement, self.shape).program()
+        return Writer(self.work, self.placement, replace(self.shape, tiles=self.used)).program()
 
     def outside(self) -> TiledPlan:
         """The same network on the same engine, with every tensor in external memory."""
-        return _planned(self.graph, self.shape, self.resident, keep=False, preferred=self.preferred)
+        return _planned(
+            self.graph, self.shape, self.resident, keep=False, preferred=self.preferred,
+            units=self.used,
+        )  # fmt: skip
 
     @property
     def tasks(self) -> list[Task]:
@@ -257,6 +263,7 @@ class TiledPlan:
             "arch": "tiled",
             "engine": asdict(self.shape),
             "resident": self.resident,
+            "units": self.used,
             "order": AUTO if self.preferred is None else self.preferred.value,
             "stays": sorted(self.placement.stays),
             "layers": self.layers(),
@@ -278,9 +285,11 @@ def plan_tiled(
     resident: int,
     progress: Progress | None = None,
     preferred: Order | None = None,
+    units: int | None = None,
 ) -> TiledPlan:
-    """Plan a legal graph on an engine. Raises UserError for what it can not carry out."""
-    return _planned(graph, shape, resident, progress, preferred=preferred)
+    """Plan a legal graph on an engine. units : tile units that are given work; None: as many as
+    make it the quickest. Raises UserError for what the engine can not carry out."""
+    return _planned(graph, shape, resident, progress, preferred=preferred, units=units)
 
 
 def _planned(
@@ -290,10 +299,22 @@ def _planned(
     progress: Progress | None = None,
     keep: bool = True,
     preferred: Order | None = None,
+    units: int | None = None,
 ) -> TiledPlan:
-    work = work_of(graph)
-    placement = place(work, shape, resident, progress, keep, preferred)
-    return TiledPlan(graph, shape, resident, work, placement, keep, preferred)
+    work, plans, refused = work_of(graph), [], None
+    for used in [n for n in TILES if n <= shape.tiles] if units is None else [units]:
+        try:
+            part = replace(shape, tiles=used)
+            placement = place(work, part, resident, progress, keep, preferred)
+        except UserError as error:
+            refused = error
+            continue
+        plans.append(TiledPlan(graph, shape, resident, work, placement, keep, preferred, used))
+    if not plans:
+        assert refused is not None
+        raise refused
+    # Where transfers are the bound, fewer units are quicker: they exchange less.
+    return min(plans, key=lambda plan: plan.estimate().cycles) if len(plans) > 1 else plans[0]
 
 
 def tiled_from_json(
