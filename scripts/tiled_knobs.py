@@ -2,9 +2,10 @@
 """What tile size, number of tile units and number of multipliers do to one network: docs/tiled.md.
 
 Each engine is built and simulated with Verilator on one random frame, whose outputs must be golden
-and whose traffic that of the plan. Prints the tables; ``--write`` puts them, and the tables of
+and whose beats those of the plan. Prints the tables; ``--write`` puts them, and the tables of
 descriptors, between their marks in docs/tiled.md, and draws docs/tiled_knobs.svg. Figures are kept
-in a file, so that a run that was ended goes on where it stopped.
+in a file, so that a run that was ended goes on where it stopped; those of other plans are measured
+again.
 
     scripts/tiled_knobs.py ../shared/models/tflite/mlperf_tiny_ic_resnet8_int8.tflite --write
     scripts/tiled_knobs.py --descriptors --write        # the tables of descriptors alone
@@ -162,20 +163,22 @@ def put(mark: str, text: str) -> None:
 def tables(model: Path, kept: Path) -> tuple[str, str]:
     """The tables of all knobs and the drawing; figures are taken from ``kept`` where they are."""
     known = json.loads(kept.read_text()) if kept.exists() else {}
-    text, points = [], {}
+    text, points, graph = [], {}, hwgen.load(model)
     for knob, engines in KNOBS.items():
         text += [f"#### {knob}", NOTES[knob], "", "| " + " | ".join(COLUMNS) + " |",
                  "|---" * len(COLUMNS) + "|"]  # fmt: skip
         for options in engines:
             name = said(options)
             try:
-                if name not in known:
+                planned = figures(hwgen.plan(graph, arch="tiled", **options))
+                if name not in known or not planned.items() <= known[name].items():
                     known[name] = measured(model, options)
                     kept.write_text(json.dumps(known, indent=1))
                 text.append(row(options, known[name]))
                 print(text[-1], flush=True)
             except UserError as error:
-                print(f"{name}: {error}", flush=True)
+                text.append(f"| `{name}` | refused: {error} |" + " |" * (len(COLUMNS) - 2))
+                print(text[-1], flush=True)
                 continue
             if knob != "Size of tiles":
                 width = options.get("mem_width", 64)

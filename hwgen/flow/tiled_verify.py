@@ -153,8 +153,10 @@ def _recorded(
     """Write results/verify.json."""
     value = common_results(package, verification, given)
     value["memory"] = asdict(memory)
-    if run is not None and verification.interval is not None:
-        plan, frames = package.tiled, len(run.cycles)
+    plan = package.tiled
+    # A program that was changed may end early, without an error.
+    if run is not None and verification.interval is not None and len(run.tiles) == plan.tiles:
+        frames = len(run.cycles)
         cycles = plan.task_cycles(run.tiles)
         value["bytes"] = {
             name: {

@@ -18,8 +18,12 @@ SCHEMA = 1
 def summary(package: Package) -> dict[str, Any]:
     """Assemble the report from the plan and the results; ``*_measured`` is null until then."""
     plan, graph = package.any_plan, package.graph
-    estimate = package.plan_json["estimate"]
     verified = package.result("verify") or {}
+    # Of a tiled design with the memory that was simulated, where that says when it answers.
+    estimate = package.plan_json["estimate"]
+    predicted = verified.get("predicted", {}).get("interval")
+    if predicted is not None:
+        estimate = estimate | {"interval": predicted, "latency": predicted}
     cycles = verified.get("cycles", {})
     interval = cycles.get("interval")
     report: dict[str, Any] = {
@@ -85,15 +89,19 @@ def _tiled(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
     plan, graph = package.tiled, package.graph
     busy, moved = verified.get("busy") or {}, verified.get("buffer_bytes") or {}
     ops = {node.name: node.op.op_name for node in graph.nodes}
+    expected = verified.get("predicted", {}).get("busy", {})
     layers = []
     for row in plan.layers():
         cycles = busy.get(row["name"])
-        # A layer that takes no time of its own has no utilization.
+        # A layer that takes no time of its own has no utilization; one that overlaps with the one
+        # before, in other tile units, may seem to use more than there is.
         used = utilization(row["macs"], cycles or None, plan.multipliers)
+        used = None if used is None else min(used, 1.0)
         measured = {
             "op": ops[row["layers"][0]],
             "pe": plan.shape.pe,
             "simd": plan.shape.simd,
+            "interval_estimate": expected.get(row["name"], row["interval_estimate"]),
             "interval_measured": cycles,
             "utilization": used,
             "buffer_bytes_measured": moved.get(row["name"]),

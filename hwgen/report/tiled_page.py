@@ -54,7 +54,7 @@ def _layers(report: dict[str, Any]) -> str:
         rows.append(
             f"<tr><td>{escape(row['name'])}</td><td class=text>{escape(row['op'])}</td>"
             f"<td>{tile['rows']} x {tile['columns']} x {tile['outputs']}</td>"
-            f"<td>{number(row['tiles'])}</td>"
+            f"<td>{number(row['tiles'])}</td><td class=text>{row['units']} by {row['split']}</td>"
             f"<td class=text>{'chip' if row['ofmap']['stays'] else 'memory'}</td>"
             f"<td>{number(row['macs'])}</td><td>{number(row['interval_bound'])}</td>"
             f"<td>{number(row['interval_estimate'])}</td><td>{number(row['interval_measured'])}</td>"
@@ -63,10 +63,12 @@ def _layers(report: dict[str, Any]) -> str:
         )
     return (
         "<h2>Layers, and where the cycles go</h2><p>One layer after the other; its cycles are "
-        'those from the end of the layer before. The array <span class="key work"></span>takes '
+        "those from the end of the layer before, which other tile units may still be at. The array "
+        '<span class="key work"></span>takes '
         'its steps, or <span class="key starved"></span>waits.</p>'
         '<div class="scroll"><table><tr><th>layer</th>'
-        "<th class=text>kind</th><th>tile</th><th>tiles</th><th class=text>ofmap in</th>"
+        "<th class=text>kind</th><th>tile</th><th>tiles</th><th class=text>units</th>"
+        "<th class=text>ofmap in</th>"
         "<th>MACs</th><th>steps</th><th>estimate</th><th>RTL</th><th>lanes busy</th>"
         f"<th class=text>cycles</th></tr>{''.join(rows)}</table></div>"
     )

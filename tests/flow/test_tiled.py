@@ -209,6 +209,17 @@ def test_an_image_that_is_no_image_is_said(package: Package) -> None:
         hwgen.verify(package)
 
 
+def test_an_image_without_its_program_is_a_difference(package: Package) -> None:
+    """All of it is zero, which ends at once and is no error."""
+    need_verilator()
+    path = package.path / "mem" / "image.hex"
+    path.write_text("\n".join(path.read_text().splitlines()[:8]) + "\n")
+    result = hwgen.verify(package)
+    assert result.difference is not None and "mem/image.hex" in result.changed
+    kept = package.result("verify")
+    assert kept is not None and not kept["equal"] and "busy" not in kept
+
+
 def test_wrong_rtl_is_found_in_the_first_layer(package: Package) -> None:
     need_verilator()
     path = package.path / "rtl" / "hwgen_mul.v"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from hwgen.flow.tiled_sim import Job, JobRun
 from hwgen.flow.tiled_verify import stored_differences
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.numeric import Overflow, QType, Rounding
-from hwgen.plan.tiled.buffers import traffic_of
+from hwgen.plan.tiled.buffers import BufferTraffic, traffic_of
 from hwgen.plan.tiled.machine import Machine
 from hwgen.plan.tiled.plan import TiledPlan, Traffic
 
@@ -74,7 +74,8 @@ def tile_words(plan: TiledPlan) -> list[dict[str, list[int]]]:
     of_units = []
     for unit in range(plan.shape.tiles):
         tiles = [asdict(traffic_of(d, plan.shape)) for d in computes if d["unit"] == unit]
-        of_units.append({name: [tile[name] for tile in tiles] for name in tiles[0]})
+        names = [field.name for field in fields(BufferTraffic)]
+        of_units.append({name: [tile[name] for tile in tiles] for name in names})
     return of_units
 
 

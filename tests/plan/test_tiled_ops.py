@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from random import Random
 
 import numpy as np
 import pytest
 
 from hwgen.descriptors import EngineShape
+from hwgen.descriptors import Op as DescriptorOp
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Op, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
+from hwgen.plan.tiled.options import TiledOptions
 from hwgen.plan.tiled.plan import plan_tiled
 from hwgen.plan.tiled.requant import lines_of
 from tests.helpers.tiled import check_machine
@@ -134,11 +137,45 @@ def test_random_networks(seed: int) -> None:
         check_machine(plan.outside())
 
 
-def test_a_last_concatenation_is_taken_out() -> None:
+@pytest.mark.parametrize("tiles", [1, 2])
+def test_parts_of_a_concatenation_leave_by_columns_where_it_does_not_stay(tiles: int) -> None:
     x = Tensor("x", (6, 5, 20), byte())
     pool = Node("pool", ops.MaxPool((3, 3), (1, 1), "same"), ("x",))
     both = Node("both", ops.Concat(), ("x", "pool"))
-    plan = plan_tiled(Graph("joined", (x,), (pool, both), ("both",)), SMALL, 2)
-    assert set(plan.placement.stays) == {"both_parts"}
-    check_machine(plan)
-    check_machine(plan.outside())
+    again = Node("again", ops.MaxPool((2, 2), (1, 1)), ("both",))
+    for nodes in ((pool, both), (pool, both, again)):
+        graph = Graph("joined", (x,), nodes, (nodes[-1].name,))
+        plan = plan_tiled(graph, replace(SMALL, tiles=tiles), 2, units=tiles)
+        for this in (plan, plan.outside()):
+            check_machine(this)
+            if "both" not in this.program.tensors:
+                continue
+            first, size = this.program.tensors["both"], 6 * 5 * 40
+            stored = [
+                d
+                for d in this.program.descriptors
+                if d["op"] == DescriptorOp.STORE and 0 <= d["address"] - first < size
+            ]
+            assert all(d["bytes"] <= 20 for d in stored)
+            assert sum(d["rows"] * d["bytes"] for d in stored) == size
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize("resident", [1, 2, 3, 4])
+def test_rows_that_no_window_reads_have_their_places(stride: int, resident: int) -> None:
+    """Steps beyond a window's reach, in strips of columns: tiles that wait keep their rows."""
+    rng = np.random.default_rng(1)
+    steps = (stride, stride)
+    conv = ops.Conv2D(rng.integers(-128, 128, (1, 1, 64, 64)), byte(), steps, "same")
+    nodes = (
+        Node("conv", conv, ("x",)),
+        Node("y", ops.Requantize.scaled(byte(), 1, 0, 9), ("conv",)),
+    )
+    graph = legalize(Graph("strided", (Tensor("x", (24, 40, 64), byte()),), nodes, ("y",)))
+    strips = 0
+    for kib, tiles in product((16, 24, 40), (1, 2)):
+        engine = TiledOptions(array="8x8", tiles=tiles, buffer_kib=kib).engine()[0]
+        plan = plan_tiled(graph, engine, resident, units=tiles)
+        strips += plan.placement.tilings[0].columns < plan.placement.situations[0].size[1]
+        check_machine(plan)
+    assert strips

@@ -118,11 +118,25 @@ def test_a_plan_file_keeps_the_order_of_loops(plan: TiledPlan) -> None:
     [{"arch": "systolic"}, {"schema": 0}, {"order": "row"}, {"order": 3},
      {"engine": {"pe": 5}}, {"engine": None}, {"resident": 0},
      {"engine": asdict(EngineShape()) | {"tiles": 3}},
-     {"engine": asdict(EngineShape(4, 4)) | {"mem_width": 256}}],
+     {"engine": asdict(EngineShape(4, 4)) | {"mem_width": 256}},
+     {"resident": True}, {"resident": 99}, {"engine": []}, {"engine": {"color": 1}},
+     {"engine": asdict(EngineShape()) | {"tiles": 1.0}},
+     {"engine": asdict(EngineShape()) | {"psum_words": 1 << 30}},
+     {"engine": asdict(EngineShape()) | {"feature_bytes": 1 << 22, "tiles": 8}},
+     {"layers": []}, {"layers": None}],
 )  # fmt: skip
 def test_wrong_plan_files(plan: TiledPlan, change: dict) -> None:
     with pytest.raises(UserError):
         plan_from_json(plan.graph, plan.to_json() | change)
+
+
+def test_a_plan_file_with_other_layers_is_refused(plan: TiledPlan) -> None:
+    stated = json.loads(json.dumps(plan.to_json()))
+    stated["layers"][0]["interval_estimate"] += 1  # by another version of the model
+    assert plan_from_json(plan.graph, stated).to_json() == plan.to_json()
+    stated["layers"][0]["tile"]["rows"] += 1
+    with pytest.raises(UserError, match="layers are not those"):
+        plan_from_json(plan.graph, stated)
 
 
 def test_numbers_agree_with_each_other(plan: TiledPlan) -> None:

@@ -180,7 +180,7 @@ def test_what_all_units_need_is_loaded_once() -> None:
     assert 0b1111 in masks and 0b0001 in masks
 
 
-def test_a_waits_of_another_unit_show() -> None:
+def test_missing_waits_for_tiles_show() -> None:
     """With the waits for tiles taken away some order gives wrong integers."""
     shape = replace(SHAPES["8x8"], tiles=2)
     with pytest.raises((AssertionError, ProgramError, KeyError)):
@@ -214,9 +214,8 @@ def test_options_and_numbers() -> None:
     assert isinstance(plan, TiledPlan)
     assert plan.multipliers == 4 * 64
     assert plan.unit_steps.shape == (len(plan.tasks), 4)
-    assert plan.interval_bound <= sum(plan.steps)
     assert plan.interval_bound * plan.multipliers >= plan.graph.macs
     alone = hwgen.plan(hwgen.load(RESNET), arch="tiled", array="8x8")
     assert isinstance(alone, TiledPlan)
     assert plan.unit_steps.sum() == alone.interval_bound
-    assert {row["units"] for row in plan.layers()} <= {1, 2, 3, 4}
+    assert max(row["units"] for row in plan.layers()) == plan.used

@@ -34,7 +34,6 @@ def work_of(graph: Graph) -> Work:
     if len(cut.tasks) > most:
         raise UserError(f"{len(cut.tasks)} layers, the tiled architecture takes {most}")
     result = cut.names[graph.outputs[0]]
-    cut.copy_parts(result)
     return Work(cut.tasks, cut.stored, graph.inputs[0].name, result)
 
 
@@ -252,30 +251,6 @@ class _Cut(Fusion):
         else:
             self.add(task)
             self.keep(self.graph.tensors[last])
-
-    def copy_parts(self, result: str) -> None:
-        """A result that several tasks write parts of stays on chip: a task more takes it out."""
-        stored = self.stored[result]
-        if all(t.outputs == stored.shape[2] for t in self.tasks if t.y == result):
-            return
-        if stored.size > 1:
-            raise UserError("a last concatenation of more than 8 bits", layer=result)
-        inner = f"{result}_parts"
-        while inner in self.graph.tensors:
-            inner += "_"
-        self.stored[inner] = replace(stored, name=inner)
-        for n, task in enumerate(self.tasks):
-            tables = task.tables
-            if tables is not None and tables.second == result:
-                tables = replace(tables, second=inner)
-            x, y = (inner if name == result else name for name in (task.x, task.y))
-            self.tasks[n] = replace(task, x=x, y=y, tables=tables)
-        edge = self.graph.tensors[result]
-        task = self._plain(
-            self.nodes[result], edge,
-            Requant.identity(edge.channels, edge.type.min, edge.type.max), result,
-        )  # fmt: skip
-        self.add(replace(task, x=inner))
 
     def _requant_of_sums(self, node: Node) -> tuple[Requant, Node]:
         """What follows sums of a pool, and the last node of it: nothing, or it is done then."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, replace
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from ...descriptors import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
@@ -165,3 +166,23 @@ def buffer_sizes(shape: EngineShape) -> dict[str, int]:
 def buffer_bytes(shape: EngineShape) -> int:
     """Of all buffers of a tile unit."""
     return sum(buffer_sizes(shape).values())
+
+
+def stated_engine(fields: Any, resident: Any) -> tuple[EngineShape, int]:
+    """The engine that a file states, and the tiles held in its buffers, within the limits of the
+    options. Raises ValueError."""
+    names = [field.name for field in dataclass_fields(EngineShape)]
+    if not isinstance(fields, dict) or set(fields) - set(names):
+        raise ValueError(f"an engine has {', '.join(names)}")
+    for name, value in (fields | {"resident": resident}).items():
+        if type(value) is not int:
+            raise ValueError(f"{name} {value!r} is no integer")
+    if not 1 <= resident <= _MOST_RESIDENT:
+        raise ValueError(f"resident {resident}: 1 to {_MOST_RESIDENT}")
+    shape = EngineShape(**fields)
+    for name in ("weight_words", "psum_words", "parameter_words"):
+        if getattr(shape, name) > _LARGEST_WORDS:
+            raise ValueError(f"{name} {getattr(shape, name)}: {_LARGEST_WORDS} at most")
+    if shape.tiles * buffer_bytes(shape) > _LARGEST_BUFFERS << 10:
+        raise ValueError(f"buffers of more than {_LARGEST_BUFFERS} KiB")
+    return shape, resident

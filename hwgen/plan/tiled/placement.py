@@ -55,18 +55,13 @@ def place(
 ) -> Placement:
     """The placement: tensors stay on chip one after the other, as long as that saves time.
 
-    Without ``keep`` none stays but where it must: every tensor can then be seen outside. order : of
+    Without ``keep`` none stays: every tensor can then be seen outside. order : of
     the tiles' loops, for all tasks that can have it; None: the best one for each.
     Raises UserError where a task does not fit at all.
     """
     say = progress or (lambda text: None)
     search = _Search(work, shape, resident, order)
-    needed = frozenset(
-        task.y
-        for task in work.tasks
-        if shape.tiles == 1 and task.outputs != work.stored[task.y].shape[2]
-    )
-    best = search.placement(needed)
+    best = search.placement(frozenset())
     if best is None:
         raise search.error
     cycles = _cycles(best)

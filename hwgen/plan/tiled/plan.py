@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -27,7 +28,7 @@ from .buffers import BufferTraffic, traffic_of
 from .cycles import Memory, times
 from .cycles.pipeline import TABLE_PARTS
 from .lower import work_of
-from .options import AUTO, buffer_bytes
+from .options import AUTO, buffer_bytes, stated_engine
 from .orders import Order
 from .placement import Placement, place
 from .program import Program, Writer
@@ -115,6 +116,11 @@ class TiledPlan:
         """Of all buffers."""
         beside = 2 * TABLE_WORDS * 4 + SOFTMAX_CHANNELS
         return 8 * (buffer_bytes(self.shape) + beside) * self.shape.tiles
+
+    @property
+    def tiles(self) -> int:
+        """Of all tasks."""
+        return sum(d["op"] == Op.COMPUTE for d in self.program.descriptors)
 
     @cached_property
     def unit_steps(self) -> np.ndarray[Any, Any]:
@@ -320,16 +326,28 @@ def _planned(
 def tiled_from_json(
     graph: Graph, choices: dict[str, Any], progress: Progress | None = None
 ) -> TiledPlan:
-    """The plan that a plan file states. Raises UserError where it is not usable."""
+    """The plan of the engine that a plan file states; its layers are planned again, and must be
+    those of the file. Raises UserError where they are not, or the engine can not be."""
     if choices.get("schema") != SCHEMA or choices.get("arch") != "tiled":
         raise UserError(f"not a plan of the tiled architecture with schema {SCHEMA}")
-    resident = choices.get("resident")
     try:
-        shape = EngineShape(**{k: int(v) for k, v in choices["engine"].items()})
-        if not isinstance(resident, int) or resident < 1:
-            raise ValueError(f"resident {resident!r}")
+        shape, resident = stated_engine(choices.get("engine"), choices.get("resident"))
         asked = choices.get("order", AUTO)
         preferred = None if asked == AUTO else Order(asked)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"the plan's engine is not usable ({error})") from None
-    return plan_tiled(graph, shape, resident, progress, preferred)
+    plan = plan_tiled(graph, shape, resident, progress, preferred)
+    if "layers" in choices and _chosen(choices["layers"]) != _chosen(plan.layers()):
+        raise UserError(
+            "the plan's layers are not those that this engine gets",
+            hint="change its engine, resident or order: the layers follow from them",
+        )
+    return plan
+
+
+def _chosen(layers: Any) -> Any:
+    """What is decided of layers, as JSON values, without the cycles that are expected."""
+    if not isinstance(layers, list) or not all(isinstance(row, dict) for row in layers):
+        return None
+    rows = [{k: v for k, v in row.items() if not k.startswith("interval")} for row in layers]
+    return json.loads(json.dumps(rows))

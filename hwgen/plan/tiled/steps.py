@@ -103,8 +103,9 @@ class _Ring:
 
     Places in the ring are taken one after the other, whatever strip or pass rows belong to:
     counter : those taken. first : the row that lies in place 0. loaded : the row behind the last
-    one that is there. strip : what the rows belong to. round : of the last tile. held, pieces : of
-    an ifmap in pieces the rows and channels that are there, and the first step of each piece.
+    one that is there. strip : what the rows belong to. round : of the last tile. begun : the places
+    at which the rows of the last rounds begin, of as many as are held. held, pieces : of an ifmap
+    in pieces the rows and channels that are there, and the first step of each piece.
     """
 
     counter: int = 0
@@ -112,6 +113,7 @@ class _Ring:
     loaded: int = 0
     strip: tuple[Range, int | None] | None = None
     round: int = -1
+    begun: list[int] = field(default_factory=list)
     held: tuple[Range, Range] | None = None
     pieces: list[int] = field(default_factory=list)
 
@@ -194,6 +196,8 @@ class TaskSteps:
         view = View(
             region.start, t.x_columns * channels, t.x_ring, ring.first, columns, all_channels
         )
+        if new:
+            ring.begun = [*ring.begun, rows[0] - ring.first][-s.resident :]
         begin, end = max(rows[0], ring.loaded), rows[1]
         if new and end > begin:
             values = self._rows(s.x, view, (begin, end), columns)
@@ -201,6 +205,7 @@ class TaskSteps:
             loads.append(Load(Target.FEATURES, values, self._receivers(turn), after))
             # Rows between tiles are left out, not their places.
             ring.counter, ring.loaded = end - ring.first, end
+            assert ring.counter - min(ring.begun) <= t.x_ring, "rows in use would be overwritten"
         return view
 
     def _staying(self, tensor: Stored, turn: Turn, rows: Range, loads: list[Load]) -> View:

@@ -220,8 +220,9 @@ def _buffers(
     steps_down, steps_across = rows // s.task.repeat[0], columns // s.task.repeat[1]
     x_columns = np.minimum(width, (steps_across - 1) * across + s.reach[1])
     span = (steps_down - 1) * down + s.reach[0]
-    # With one strip a tile shares rows with the one above; behind a strip comes the next one.
-    fresh = np.where(strips > 1, span, steps_down * down)
+    # With one strip a tile shares rows with the one above; behind a strip comes the next one. Rows
+    # that no window reads have their places too.
+    fresh = np.where(strips > 1, np.maximum(span, steps_down * down), steps_down * down)
     ring = _whole(span + (s.resident - 1) * fresh)
     ring = np.where(strips > 1, ring, np.minimum(ring, _whole(np.array(s.x_rows(split)))))
     y_rows = _whole(rows)
