@@ -23,22 +23,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from mobilenet import mobilenet_v2
+from script import run
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from mobilenet import mobilenet_v2  # noqa: E402
-
-import hwgen  # noqa: E402
-from hwgen.emit.package import Source, design_files, manifest, write_package  # noqa: E402
-from hwgen.emit.tiled_files import ends, to_bytes  # noqa: E402
-from hwgen.errors import UserError  # noqa: E402
-from hwgen.flow import tiled_sim  # noqa: E402
-from hwgen.flow.package_files import Package  # noqa: E402
-from hwgen.flow.tiled_sim import Job, Memory  # noqa: E402
-from hwgen.flow.tiled_verify import stored_differences  # noqa: E402
-from hwgen.ir import execute  # noqa: E402
-from hwgen.plan.tiled.plan import TiledPlan  # noqa: E402
+import hwgen
+from hwgen.emit.package import Source, design_files, manifest, write_package
+from hwgen.emit.tiled_files import ends, to_bytes
+from hwgen.flow import tiled_sim
+from hwgen.flow.package_files import Package
+from hwgen.flow.tiled_sim import Job, Memory
+from hwgen.flow.tiled_verify import stored_differences
+from hwgen.ir import execute
+from hwgen.plan.tiled.plan import TiledPlan
 
 COLUMNS = (
     "layer", "operand", "tile", "tiles", "bound", "estimate", "cycles", "weights", "ifmaps",
@@ -151,8 +147,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run(main)

@@ -21,14 +21,13 @@ from math import log
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from script import ROOT, run
 
-import hwgen  # noqa: E402
-from hwgen.descriptors import describe  # noqa: E402
-from hwgen.errors import UserError  # noqa: E402
-from hwgen.plan.tiled.options import buffer_bytes  # noqa: E402
-from hwgen.plan.tiled.plan import TiledPlan, Traffic  # noqa: E402
+import hwgen
+from hwgen.descriptors import describe
+from hwgen.errors import UserError
+from hwgen.plan.tiled.options import buffer_bytes
+from hwgen.plan.tiled.plan import TiledPlan, Traffic
 
 DOCUMENT, DRAWING = ROOT / "docs" / "tiled.md", ROOT / "docs" / "tiled_knobs.svg"
 Options = dict[str, Any]
@@ -212,8 +211,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run(main)

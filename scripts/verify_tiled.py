@@ -26,17 +26,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+from script import ROOT, run
+from verify_models import MODELS
 
-from verify_models import MODELS  # noqa: E402
-
-import hwgen  # noqa: E402
-from hwgen.errors import UserError  # noqa: E402
-from hwgen.flow.package_files import Package  # noqa: E402
-from hwgen.flow.tiled_sim import Memory  # noqa: E402
-from hwgen.ir import Graph  # noqa: E402
-from hwgen.plan.tiled.options import buffer_bytes  # noqa: E402
+import hwgen
+from hwgen.errors import UserError
+from hwgen.flow.package_files import Package
+from hwgen.flow.tiled_sim import Memory
+from hwgen.ir import Graph
+from hwgen.plan.tiled.options import buffer_bytes
 
 OWN = {"mnist_cnn": ROOT / "hwgen" / "models" / "mnist_cnn.h5"}
 NETWORKS = ("mnist_cnn", "resnet8", "dscnn", "vww", "rn07")
@@ -166,8 +164,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run(main)

@@ -105,6 +105,8 @@ def _describe_plan(plan: DataflowPlan, output: Output) -> dict[str, Any]:
 def _describe_tiled(plan: TiledPlan, output: Output) -> dict[str, Any]:
     shape, estimate, program = plan.shape, plan.estimate(), plan.program
     arrays = "an array" if shape.tiles == 1 else f"{shape.tiles} tile units, each an array"
+    if plan.used < shape.tiles:
+        output.say(f"{plan.used} of {shape.tiles} tile units have work: more make it no quicker")
     each = "" if shape.tiles == 1 else " of each unit"
     output.say(
         f"tiled plan: {arrays} of {shape.pe}x{shape.simd}, {plan.multipliers} multipliers; about "
@@ -114,7 +116,7 @@ def _describe_tiled(plan: TiledPlan, output: Output) -> dict[str, Any]:
         f"  buffers{each}: {buffer_bytes(shape) / 1024:g} KiB: feature maps "
         f"{shape.feature_bytes:,} bytes, weights {shape.weight_words} words, "
         f"psums {shape.psum_words}, parameters {shape.parameter_words}; "
-        f"{plan.resident} tiles held in each"
+        f"tiles held in each: {plan.resident}"
     )
     output.say(
         f"  external memory: {shape.mem_width} bits; {len(program.memory):,} bytes, of these "

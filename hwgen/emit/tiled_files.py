@@ -140,20 +140,14 @@ def _design(shape: EngineShape) -> str:
     )
 
 
-def _probes(shape: EngineShape) -> dict[str, int]:
-    """Events that the bench watches and their bits, see TiledTop."""
-    of_units = {"issue": 1, "begin": 1, "buffers": EVENTS.size}
-    bits = {name: size * shape.tiles for name, size in of_units.items()}
-    return bits | dict.fromkeys(("tile", "load", "store", "start", "done"), 1)
-
-
 def _probe(top: TiledTop) -> str:
     """Wrapper that gives the bench the engine's events."""
     ports = top_ports(top)
+    probes = {name: len(value) for name, value in top.probes().items()}
     declared = [
         *port_list(ports),
         *(f"    output {f'[{bits - 1}:0] ' if bits > 1 else ''}probe_{name}"
-          for name, bits in _probes(top.shape).items()),
+          for name, bits in probes.items()),
     ]  # fmt: skip
     lines = [
         "// The engine with what its bench watches.",
@@ -166,6 +160,6 @@ def _probe(top: TiledTop) -> str:
         "        .clk(clk), .rst(rst),",
         ",\n".join(f"        .{name}({name})" for name in ports),
         "    );",
-        *(f"    assign probe_{name} = dut.probe_{name};" for name in _probes(top.shape)),
+        *(f"    assign probe_{name} = dut.probe_{name};" for name in probes),
     ]
     return "\n".join([*lines, "endmodule", ""])

@@ -6,7 +6,6 @@ All jobs of a test run one after the other on one instance, which is never reset
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -19,12 +18,18 @@ from hwgen.descriptors import COMPUTE, TRANSFER, ErrorCode, Op, Target
 from hwgen.flow import tiled_sim
 from hwgen.flow.engine import DesignFault
 from hwgen.flow.package_files import Package
-from hwgen.flow.tiled_sim import Fault, Job, JobRun, Memory
+from hwgen.flow.tiled_sim import Fault, Memory
 from tests.helpers.tiled import MNIST, need_verilator, outputs, random_job, say, tiled_package
-from tests.helpers.tiled_programs import image, numbers
+from tests.helpers.tiled_programs import (
+    DONE,
+    IDLE,
+    REFUSED,
+    after_each,
+    image,
+    numbers,
+    spread,
+)
 
-IDLE, DONE, REFUSED = 1, 2, 4
-IDEAL = Memory()
 LATE = Fault("reset", 40_000)
 """Ends a run that is no longer waited for."""
 
@@ -33,23 +38,6 @@ LATE = Fault("reset", 40_000)
 def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     need_verilator()
     return tiled_package(MNIST, tmp_path_factory.mktemp("tiled"))
-
-
-def after_each(package: Package, wrong: Sequence[Job], memory: Memory = IDEAL) -> list[JobRun]:
-    """Runs of wrong jobs, after each of which a right one ran, and was right."""
-    right, golden = random_job(package.tiled, 1)
-    jobs = [job for given in wrong for job in (given, right)]
-    runs = tiled_sim.run(package, jobs, memory, None, say).jobs
-    for run in runs[1::2]:
-        assert run.errors() == [ErrorCode.NONE] and run.status == [IDLE | DONE]
-        assert np.array_equal(outputs(package.tiled, run), golden)
-        assert memory.gaps is not None or run.cycles == runs[1].cycles
-    return runs[::2]
-
-
-def spread(count: int, most: int, seed: int) -> list[int]:
-    """The first, the last and random ones of 1 .. most."""
-    return sorted({1, 2, most - 1, most, *Random(seed).sample(range(1, most + 1), count)})
 
 
 def test_an_error_in_any_beat_read(package: Package) -> None:

@@ -13,16 +13,28 @@ from hwgen.descriptors import COMPUTE, TRANSFER, ErrorCode, Op
 from hwgen.flow import tiled_sim
 from hwgen.flow.package_files import Package
 from hwgen.flow.tiled_sim import Fault, Memory
+from hwgen.passes import legalize
+from hwgen.plan.tiled.plan import plan_tiled
 from tests.helpers.tiled import (
+    MNIST,
     RESNET,
     need_verilator,
     outputs,
     random_job,
     say,
+    softmax_network,
     tile_words,
     tiled_package,
 )
-from tests.helpers.tiled_programs import image, numbers
+from tests.helpers.tiled_programs import (
+    DONE,
+    IDLE,
+    REFUSED,
+    after_each,
+    image,
+    numbers,
+    spread,
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,15 +94,56 @@ def test_errors_are_named_and_the_next_run_is_right(
         assert np.array_equal(outputs(package.tiled, runs[1]), golden)
 
 
-def test_an_error_of_memory_ends_the_run(package: Package) -> None:
+def test_errors_of_memory_end_a_run_and_the_next_is_right(package: Package) -> None:
     need_verilator()
-    good, golden = random_job(package.tiled, 1)
-    for kind, beat in (("read_error", 700), ("write_error", 9)):
-        wrong = replace(good, faults=(Fault(kind, beat),))
-        runs = tiled_sim.run(package, [wrong, good], Memory(), None, say).jobs
-        assert runs[0].errors()[0] in (ErrorCode.READ, ErrorCode.FETCH, ErrorCode.WRITE)
-        assert runs[1].errors() == [ErrorCode.NONE]
-        assert np.array_equal(outputs(package.tiled, runs[1]), golden)
+    job, _ = random_job(package.tiled, 1)
+    read, written = package.tiled.beats
+    for kind, most, codes in (
+        ("read_error", read - 4, {ErrorCode.READ, ErrorCode.FETCH}),
+        ("write_error", written, {ErrorCode.WRITE}),
+    ):
+        jobs = [replace(job, faults=(Fault(kind, beat),)) for beat in spread(6, most, 1)]
+        found = {code for run in after_each(package, jobs) for code in run.errors()}
+        assert found == codes
+
+
+@pytest.mark.parametrize("channel", ["ar", "r", "aw", "w", "b"])
+def test_a_memory_that_withholds_its_answer_makes_a_run_late(
+    package: Package, channel: str
+) -> None:
+    need_verilator()
+    job, golden = random_job(package.tiled, 1, 2)
+    jobs = [replace(job, faults=(Fault(channel, at, 10_000),)) for at in (0, 2_000)]
+    for run in after_each(package, jobs):
+        assert run.errors() == [ErrorCode.NONE] and run.cycles[0] > 10_000
+        assert np.array_equal(outputs(package.tiled, run), golden)
+
+
+def test_resets_in_the_middle_and_starts_while_busy(package: Package) -> None:
+    need_verilator()
+    job, golden = random_job(package.tiled, 1, 3)
+    (undisturbed,) = after_each(package, [job])
+    times = spread(8, undisturbed.cycles[0] - 20, 2)
+    for run in after_each(package, [replace(job, faults=(Fault("reset", at),)) for at in times]):
+        assert run.status == [IDLE] and run.cycles == [0]
+    for run in after_each(package, [replace(job, faults=(Fault("start", at),)) for at in times]):
+        assert run.status == [IDLE | DONE | REFUSED] and run.cycles == undisturbed.cycles
+        assert np.array_equal(outputs(package.tiled, run), golden)
+
+
+def test_other_networks_follow_on_the_same_units(package: Package) -> None:
+    """One that leaves units without work, and one with softmaxes."""
+    need_verilator()
+    shape, resnet = package.tiled.shape, package.tiled
+    graphs = [legalize(g) for g in (hwgen.load(MNIST), softmax_network(9))]
+    plans = [plan_tiled(graph, shape, 2, units=n) for graph in graphs for n in (1, 2, 4)]
+    order = [resnet, *plans, resnet]
+    jobs, golden = zip(*(random_job(plan, 1, n) for n, plan in enumerate(order)), strict=True)
+    runs = tiled_sim.run(package, list(jobs), Memory(), None, say).jobs
+    for plan, run, expected in zip(order, runs, golden, strict=True):
+        assert run.errors() == [ErrorCode.NONE]
+        assert np.array_equal(outputs(plan, run), expected)
+        assert run.words == tile_words(plan)
 
 
 def test_words_between_buffers_and_arrays_are_the_predicted_ones(package: Package) -> None:

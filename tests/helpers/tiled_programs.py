@@ -1,14 +1,24 @@
-"""Programs of the tiled engine with descriptors that say something else."""
+"""Programs of the tiled engine with descriptors that say something else, and runs that go wrong."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import numpy as np
 
-from hwgen.descriptors import RECORDS, SLOT, Op, Target, slots
+from hwgen.descriptors import RECORDS, SLOT, ErrorCode, Op, Target, slots
 from hwgen.emit.packing import to_hex
+from hwgen.flow import tiled_sim
+from hwgen.flow.package_files import Package
+from hwgen.flow.tiled_sim import Job, JobRun, Memory
 from hwgen.plan.tiled.program import Program
+from tests.helpers.tiled import outputs, random_job, say
+
+IDLE, DONE, REFUSED = 1, 2, 4
+"""Bits of the status register."""
+IDEAL = Memory()
 
 
 def image(program: Program, number: int, changes: dict[str, int], folder: Path) -> Path:
@@ -32,3 +42,20 @@ def numbers(program: Program, op: Op, target: Target | None = None) -> list[int]
         for n, d in enumerate(program.descriptors)
         if d["op"] == op and (target is None or d["target"] == target)
     ]
+
+
+def after_each(package: Package, wrong: Sequence[Job], memory: Memory = IDEAL) -> list[JobRun]:
+    """Runs of wrong jobs, after each of which a right one ran, and was right."""
+    right, golden = random_job(package.tiled, 1)
+    jobs = [job for given in wrong for job in (given, right)]
+    runs = tiled_sim.run(package, jobs, memory, None, say).jobs
+    for run in runs[1::2]:
+        assert run.errors() == [ErrorCode.NONE] and run.status == [IDLE | DONE]
+        assert np.array_equal(outputs(package.tiled, run), golden)
+        assert memory.gaps is not None or run.cycles == runs[1].cycles
+    return runs[::2]
+
+
+def spread(count: int, most: int, seed: int) -> list[int]:
+    """The first, the last and random ones of 1 .. most."""
+    return sorted({1, 2, most - 1, most, *Random(seed).sample(range(1, most + 1), count)})

@@ -123,7 +123,7 @@ def test_a_plan_file_keeps_the_order_of_loops(plan: TiledPlan) -> None:
      {"engine": asdict(EngineShape()) | {"tiles": 1.0}},
      {"engine": asdict(EngineShape()) | {"psum_words": 1 << 30}},
      {"engine": asdict(EngineShape()) | {"feature_bytes": 1 << 22, "tiles": 8}},
-     {"layers": []}, {"layers": None}],
+     {"layers": []}, {"layers": None}, {"units": 8}, {"stays": ["nothing"]}],
 )  # fmt: skip
 def test_wrong_plan_files(plan: TiledPlan, change: dict) -> None:
     with pytest.raises(UserError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.hdl import Module, ResetInserter, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -61,17 +61,22 @@ class TiledTop(wiring.Component):
             dma.fault_compute.eq(units.fault),
             dma.fault_compute_layer.eq(units.fault_layer),
         ]  # fmt: skip
-        observed = {
-            "probe_issue": units.issue,
-            "probe_begin": units.begins,
-            "probe_buffers": units.events,
-            "probe_tile": units.finished,
-            "probe_load": dma.loads.finished,
-            "probe_store": dma.write.finished,
-            "probe_start": control.start,
-            "probe_done": dma.done,
-        }
-        for name, value in observed.items():
-            probe = Signal(len(value), name=name)
+        for name, value in self.probes().items():
+            probe = Signal(len(value), name=f"probe_{name}")
             m.d.comb += probe.eq(value)
         return m
+
+    def probes(self) -> dict[str, Value]:
+        """Events that the bench watches, in signals ``probe_NAME``: of all tile units, the first
+        one's lowest, the steps of their arrays, the beginnings of tiles and the words that move
+        (see TileArray.events); what is finished, and the start and end of a run."""
+        return {
+            "issue": self.units.issue,
+            "begin": self.units.begins,
+            "buffers": self.units.events,
+            "tile": self.units.finished,
+            "load": self.dma.loads.finished,
+            "store": self.dma.write.finished,
+            "start": self.control.start,
+            "done": self.dma.done,
+        }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ...descriptors import BANKS, COMPUTE, EngineShape, Operand
 from .loops import suits_window
 from .orders import Order
-from .residence import Residence, can_stay, residence
+from .residence import Residence, borders, can_stay, residence
 from .situation import Situation
 from .tasks import Stored, Task, Work
 from .tiling import Tiling, choose, refuse
@@ -155,12 +155,18 @@ class _Search:
     def _situation(self, task: Task, stays: frozenset[str]) -> Situation:
         stored = self.work.stored
         second = task.tables.second if task.tables is not None else None
+        crossing = sum(
+            borders(task, stored[name], self.residence(name), self.work)
+            for name in dict.fromkeys(inputs_of(task))
+            if name in stays
+        )
         if suits_window(task, self.shape):
             task = replace(task, operand=Operand.WINDOW)
         return Situation(
             task, self.shape, stored[task.x], stored[task.y],
             None if second is None else stored[second], task.x in stays, task.y in stays,
             second is None or second in stays, self.resident, order=self.order,
+            borders=crossing,
         )  # fmt: skip
 
     def _choose(self, n: int, s: Situation, room: int) -> tuple[Situation, Tiling] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -337,17 +336,20 @@ def tiled_from_json(
     except (TypeError, ValueError) as error:
         raise UserError(f"the plan's engine is not usable ({error})") from None
     plan = plan_tiled(graph, shape, resident, progress, preferred)
-    if "layers" in choices and _chosen(choices["layers"]) != _chosen(plan.layers()):
-        raise UserError(
-            "the plan's layers are not those that this engine gets",
-            hint="change its engine, resident or order: the layers follow from them",
-        )
+    again = plan.to_json()
+    for name in ("units", "stays", "layers"):
+        if name in choices and _chosen(choices[name]) != _chosen(again[name]):
+            raise UserError(
+                f"the plan's {name} are not those that this engine gets",
+                hint="change its engine, resident or order: the rest follows from them",
+            )
     return plan
 
 
-def _chosen(layers: Any) -> Any:
-    """What is decided of layers, as JSON values, without the cycles that are expected."""
-    if not isinstance(layers, list) or not all(isinstance(row, dict) for row in layers):
-        return None
-    rows = [{k: v for k, v in row.items() if not k.startswith("interval")} for row in layers]
-    return json.loads(json.dumps(rows))
+def _chosen(value: Any) -> Any:
+    """What is decided, as JSON values: without the cycles that are expected of layers."""
+    if isinstance(value, list):
+        return [_chosen(item) for item in value]
+    if isinstance(value, dict):
+        return {k: _chosen(v) for k, v in value.items() if not k.startswith("interval")}
+    return value

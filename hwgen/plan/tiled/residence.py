@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ...descriptors import BANKS
 from .loops import Range
-from .situation import parts_of, rows_needed
+from .situation import parts_of, row_parts, rows_needed
 from .tasks import Stored, Task, Work
 
 
@@ -60,13 +60,21 @@ def can_stay(tensor: Stored, work: Work, units: int) -> bool:
     return units == 1 or all(t.repeat[0] == 1 for t in work.tasks if t.y == tensor.name)
 
 
+def borders(task: Task, tensor: Stored, kept: Residence, work: Work) -> int:
+    """Bytes of a tensor that the units read in a task, but others compute."""
+    units, rows = len(kept.own), 0
+    for unit in range(units):
+        for read in _read(task, tensor, work, unit, units):
+            rows += sum(end - start for start, end in kept.of_others(unit, read))
+    return rows * tensor.row_bytes
+
+
 def _read(task: Task, tensor: Stored, work: Work, unit: int, units: int) -> list[Range]:
     """Rows of a tensor that a unit reads in a task."""
-    height, times = work.stored[task.y].shape[0], task.repeat[0]
-    parts = parts_of(height // times, units)
+    parts = row_parts(task, work.stored[task.y].shape[0], units)
     if unit >= len(parts):
         return []
-    rows = times * parts[unit][0], times * parts[unit][1]
+    rows = parts[unit]
     second = task.tables is not None and task.tables.second == tensor.name
     found = [rows] if second else []
     if task.x == tensor.name:

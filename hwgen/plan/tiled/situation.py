@@ -30,7 +30,8 @@ class Situation:
 
     resident : tiles held in each buffer: with 2, one is filled while the other is used. pieces :
     tiles hold a part of the ifmap's rows or channels, not all of what their windows span. order :
-    of loops to take, where the task can have it; None: the best one.
+    of loops to take, where the task can have it; None: the best one. borders : bytes of staying
+    tensors that units read, but others compute.
     """
 
     task: Task
@@ -44,6 +45,7 @@ class Situation:
     resident: int = 2
     pieces: bool = False
     order: Order | None = None
+    borders: int = 0
 
     def taps_in(self, order: Order) -> Taps:
         """How the taps are folded."""
@@ -85,33 +87,12 @@ class Situation:
             return (Split.ROWS,)
         return tuple(Split)
 
-    @property
-    def borders(self) -> int:
-        """Bytes of staying tensors that units read, but others compute."""
-        if self.shape.tiles == 1:
-            return 0
-        found = 0
-        for tensor, stays, of_x in (
-            (self.x, self.x_stays, True),
-            (self.second, self.second_stays, False),
-        ):
-            if tensor is None or not stays:
-                continue
-            own = parts_of(tensor.shape[0], self.shape.tiles)
-            for n, (rows, _) in enumerate(self.shares(Split.ROWS)):
-                a, b = rows_needed(self.task, rows, tensor.shape[0]) if of_x else rows
-                c, d = own[n] if n < len(own) else (a, a)
-                found += (b - a - max(0, min(b, d) - max(a, c))) * tensor.row_bytes
-        return found
-
     def shares(self, split: Split) -> list[tuple[Range, Range]]:
         """Rows of the ofmap and groups of each unit that has work: no more units than parts."""
         rows, groups, units = (0, self.size[0]), (0, self.groups), self.shape.tiles
         if split is Split.OUTPUTS:
             return [(rows, part) for part in parts_of(self.groups, units)]
-        times = self.task.repeat[0]
-        parts = parts_of(self.size[0] // times, units)
-        return [((times * a, times * b), groups) for a, b in parts]
+        return [(part, groups) for part in row_parts(self.task, self.size[0], units)]
 
     def part(self, split: Split) -> tuple[int, int]:
         """Rows and groups of the unit that has most work, which is the first."""
@@ -161,6 +142,13 @@ def parts_of(length: int, most: int) -> list[Range]:
     small, more = divmod(length, parts)
     ends = [n * small + min(n, more) for n in range(parts + 1)]
     return list(pairwise(ends))
+
+
+def row_parts(task: Task, height: int, units: int) -> list[Range]:
+    """Rows of the ofmap, which has ``height``, of each unit that has work where they are dealt out:
+    those that are the same pixels repeated stay together."""
+    times = task.repeat[0]
+    return [(times * a, times * b) for a, b in parts_of(height // times, units)]
 
 
 def rows_needed(task: Task, rows: Range, height: int) -> Range:

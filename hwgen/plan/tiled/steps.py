@@ -312,9 +312,8 @@ class TaskSteps:
         column by itself; of a tensor that stays the rows that other units need."""
         task, y, tile = self.s.task, self.s.y, turn.tile
         if self.s.y_stays:
-            stays = self.layout.placement.stays[y.name]
-            runs = stays.for_others(turn.unit, tile.rows)
-            return [self._rows(y, view, run, tile.columns) for run in runs]
+            shared = self.layout.placement.stays[y.name].for_others(turn.unit, tile.rows)
+            return [self._rows(y, view, rows, tile.columns) for rows in shared]
         if not self.s.by_columns(self.tiling.split):
             return [self._rows(y, view, tile.rows, tile.columns)]
         pe = self.s.shape.pe

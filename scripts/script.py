@@ -1,0 +1,21 @@
+"""What scripts that measure have in common."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from hwgen.errors import UserError  # noqa: E402
+
+
+def run(main: Callable[[], None]) -> None:
+    """Carry out a script: errors that a user can cause end in a message and exit code 2."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
