@@ -9,21 +9,39 @@ See ``hwgen.api`` for all steps; they are imported when first used.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .errors import ToolError, UserError
 
 if TYPE_CHECKING:
-    from .api import build, load, run, synthesize, verify
-    from .api import plan as plan
+    from .api import build, load, plan, run, synthesize, verify
 
 __all__ = ["ToolError", "UserError", "build", "load", "plan", "run", "synthesize", "verify"]
+
+
+class _Package(ModuleType):
+    """Steps are imported from ``hwgen.api`` when they are first used."""
+
+    @property
+    def plan(self) -> Any:
+        """The step, not the room of the same name, which the import system would put here."""
+        from . import api
+
+        return api.plan
+
+    @plan.setter
+    def plan(self, room: ModuleType) -> None:
+        pass
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
         from . import api
 
-        # The room hwgen.plan is callable itself (see there).
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,7 +25,7 @@ from .numeric import QType, dequantize, quantize
 from .passes import legalize
 from .passes.tail import without_softmax
 from .plan.architectures import ARCHITECTURES, Plan, plan_from_json
-from .plan.dataflow import plan_dataflow
+from .plan.dataflow.planner import plan_dataflow
 from .plan.tiled.options import TiledOptions
 from .plan.tiled.plan import plan_tiled
 from .report.summary import write_report

@@ -24,7 +24,7 @@ from typing import Any
 from script import ROOT, run
 
 import hwgen
-from hwgen.descriptors import describe
+from hwgen.contract.isa import describe
 from hwgen.errors import UserError
 from hwgen.plan.tiled.options import buffer_bytes
 from hwgen.plan.tiled.plan import TiledPlan, Traffic

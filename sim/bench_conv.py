@@ -10,12 +10,12 @@ import cocotb
 import numpy as np
 from amaranth.lib import wiring
 
-from hwgen.gateware.streams import beats_of
-from hwgen.geometry import WindowGeometry
+from hwgen.contract.geometry import WindowGeometry
+from hwgen.gateware.common.streams import beats_of
 from hwgen.ir import Accumulator, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan import latency
-from hwgen.plan.dataflow import needs_multiplier
+from hwgen.plan.dataflow.unit_rules import needs_multiplier
 
 from .units import GAPS, Pair, UnitCase, by_name, choices, planned, run_case
 

@@ -9,7 +9,7 @@ from typing import Any
 import cocotb
 from amaranth.lib import wiring
 
-from hwgen.gateware.streams import beats_of
+from hwgen.gateware.common.streams import beats_of
 from hwgen.ir import Accumulator, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan import latency

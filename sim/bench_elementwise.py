@@ -12,11 +12,11 @@ import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib import wiring
 
-from hwgen.gateware.elementwise import Regroup
+from hwgen.gateware.stream.elementwise import Regroup
 from hwgen.ir import Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan import latency
-from hwgen.plan.units import StreamShape
+from hwgen.plan.dataflow.units import StreamShape
 
 from .units import GAPS, Pair, UnitCase, by_name, choices, planned, run_case, used, words
 

@@ -11,8 +11,8 @@ from amaranth.hdl import Module, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.gateware.counter import delayed
-from hwgen.gateware.fifo import CreditFifo
+from hwgen.gateware.common.counter import delayed
+from hwgen.gateware.common.fifo import CreditFifo
 
 from .units import GAPS, Pair, UnitCase, by_name, choices, run_case
 

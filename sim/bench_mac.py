@@ -12,8 +12,8 @@ from amaranth.hdl import Module, Shape, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.gateware.counter import index_shape
-from hwgen.gateware.mac import MacArray, MacParameters
+from hwgen.gateware.common.counter import index_shape
+from hwgen.gateware.common.mac import MacArray, MacParameters
 from hwgen.numeric import (
     Overflow,
     PowerCode,

@@ -15,7 +15,7 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from hwgen.gateware.csr import MAGIC, REGISTERS, VERSION
+from hwgen.gateware.stream.csr import MAGIC, REGISTERS, VERSION
 
 from .streams import AxiLite, Gaps, Sink, Source, Tap, axis, reset, stream, text_bytes
 

@@ -9,7 +9,7 @@ from typing import Any
 import cocotb
 from amaranth.lib import wiring
 
-from hwgen.geometry import WindowGeometry
+from hwgen.contract.geometry import WindowGeometry
 from hwgen.ir import Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan import latency

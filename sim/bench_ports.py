@@ -12,9 +12,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from cocotb.triggers import RisingEdge
 
-from hwgen.gateware.axis import InputPort, OutputPort
-from hwgen.gateware.csr import MAGIC, REGISTERS, VERSION, ControlStatus
-from hwgen.gateware.streams import connect
+from hwgen.gateware.bus.axis import InputPort, OutputPort
+from hwgen.gateware.common.streams import connect
+from hwgen.gateware.stream.csr import MAGIC, REGISTERS, VERSION, ControlStatus
 
 from .streams import ALWAYS, AxiLite, Gaps, Sink, Source, axis, check_equal, reset, stream
 from .units import GAPS, QUIET_LIMIT, TAIL, Pair

@@ -12,9 +12,9 @@ from amaranth.hdl import Module, Shape, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.gateware.counter import index_shape
-from hwgen.gateware.requantizer import Requantizer, RequantParameters
-from hwgen.gateware.streams import beat, beats_of, element
+from hwgen.gateware.common.counter import index_shape
+from hwgen.gateware.common.requantizer import Requantizer, RequantParameters
+from hwgen.gateware.common.streams import beat, beats_of, element
 from hwgen.numeric import Overflow, QType, Rounding, requantize
 from hwgen.plan import latency
 

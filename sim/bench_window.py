@@ -11,12 +11,12 @@ from amaranth.hdl import Module, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.gateware.ring import RowRing
-from hwgen.gateware.streams import connect, stream_of
-from hwgen.gateware.window import WindowAssembler, window_layout
-from hwgen.geometry import WindowGeometry
+from hwgen.contract.geometry import WindowGeometry
+from hwgen.gateware.common.streams import connect, stream_of
+from hwgen.gateware.stream.ring import RowRing
+from hwgen.gateware.stream.window import WindowAssembler, window_layout
 from hwgen.plan import latency
-from hwgen.plan.units import StreamShape
+from hwgen.plan.dataflow.units import StreamShape
 
 from .units import GAPS, Pair, UnitCase, by_name, choices, join, run_case, words
 

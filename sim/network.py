@@ -14,7 +14,7 @@ from hwgen.emit.package import model_hash
 from hwgen.emit.packing import beat_bytes, element_bytes
 from hwgen.emit.testbench import quiet_limit
 from hwgen.flow.package_files import Package
-from hwgen.plan.units import StreamShape
+from hwgen.plan.dataflow.units import StreamShape
 
 from . import runner
 from .bench_network import JOB

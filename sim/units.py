@@ -22,12 +22,13 @@ from amaranth.lib.wiring import Out
 
 from hwgen.archs.dataflow.lower import lower_unit
 from hwgen.emit.verilog import to_verilog
-from hwgen.gateware.streams import element
+from hwgen.gateware.common.streams import element
 from hwgen.ir import Graph, Node, Op, Tensor, execute
-from hwgen.plan.dataflow import DataflowPlan, assemble
-from hwgen.plan.folding import folding
-from hwgen.plan.stages import stages_of
-from hwgen.plan.units import StreamShape
+from hwgen.plan.dataflow.assembly import assemble
+from hwgen.plan.dataflow.folding import folding
+from hwgen.plan.dataflow.plan import DataflowPlan
+from hwgen.plan.dataflow.stages import stages_of
+from hwgen.plan.dataflow.units import StreamShape
 
 from .runner import Build, Ran, build, test
 from .streams import ALWAYS, Gaps, Sink, Source, check_equal, internal, reset, stream

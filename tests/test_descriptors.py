@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hwgen.descriptors import COMPUTE, RECORD, RECORDS, TRANSFER, EngineShape, Op, describe, slots
+from hwgen.contract.engine import EngineShape
+from hwgen.contract.isa import COMPUTE, RECORD, RECORDS, TRANSFER, Op, describe, slots
 
 
 @pytest.mark.parametrize("record", [TRANSFER, COMPUTE, RECORD], ids=lambda r: r.name)

@@ -13,7 +13,7 @@ from ..importers import RUNTIMES
 from ..ir import Graph
 from ..numeric import QType, parse_type
 from ..plan.architectures import ARCHITECTURES
-from ..plan.dataflow import DEFAULT_MULTIPLIERS
+from ..plan.dataflow.planner import DEFAULT_MULTIPLIERS
 from ..plan.tiled.options import DEFAULT_RESIDENT, ORDERS, TiledOptions
 
 

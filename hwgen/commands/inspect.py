@@ -9,7 +9,7 @@ from .. import api
 from ..console import Output
 from ..errors import UserError
 from ..ir import Graph
-from ..plan.dataflow import DataflowPlan
+from ..plan.dataflow.plan import DataflowPlan
 from ..plan.tiled.options import buffer_bytes
 from ..plan.tiled.plan import TiledPlan
 from .arguments import add_architecture, add_budget, add_model, architecture, load_model

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..archs.dataflow import DataflowTop
-from ..plan.dataflow import DataflowPlan
+from ..plan.dataflow.plan import DataflowPlan
 from . import documents, testbench
 from .packing import pack, to_hex
 from .parts import Parts, dump_json, model_hash

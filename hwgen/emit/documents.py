@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..gateware.axilite import Register
-from ..gateware.csr import MAGIC, REGISTERS, VERSION
+from ..gateware.bus.axilite import Register
+from ..gateware.stream.csr import MAGIC, REGISTERS, VERSION
 from ..ir import Graph
 from ..numeric import QType
-from ..plan.dataflow import DataflowPlan
-from ..plan.units import StreamShape
+from ..plan.dataflow.plan import DataflowPlan
+from ..plan.dataflow.units import StreamShape
 from .packing import beat_bytes, element_bytes
 from .verilog import VerilogDesign
 

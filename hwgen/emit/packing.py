@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..numeric import QType
-from ..plan.units import StreamShape
+from ..plan.dataflow.units import StreamShape
 
 ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
 

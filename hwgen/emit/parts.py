@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..descriptors import EngineShape
+from ..contract.engine import EngineShape
 from ..ir import Graph, graph_to_json
 from .verilog import VerilogDesign
 

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ..archs.dataflow.top import DataflowTop, level_members
-from ..plan.dataflow import DataflowPlan
+from ..plan.dataflow.plan import DataflowPlan
 from .packing import beat_bytes
 
 WAIVERS = """\

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..descriptors import EngineShape, ErrorCode
-from ..gateware.csr_tiled import REGISTERS, VERSION
+from ..contract.engine import EngineShape
+from ..contract.isa import ErrorCode
+from ..gateware.engine.csr import REGISTERS, VERSION
 from ..ir import Tensor
+from ..plan.tiled.network.tasks import Stored
 from ..plan.tiled.plan import TiledPlan
-from ..plan.tiled.tasks import Stored
 from .documents import register_defines, register_rows
 
 ERRORS = {
@@ -153,7 +154,7 @@ contents. All offsets are bytes from MEM_BASE.
 | | |
 |---|---|
 {_tensor_rows(result, work.stored[work.result])}
-Descriptors and their fields: `hwgen/descriptors.py`.
+Descriptors and their fields: `hwgen/contract/isa.py`.
 
 ## Registers: `s_axi_*`, AXI4-Lite, 32 bits
 | offset | name | access | meaning |

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..archs.tiled import TiledTop
-from ..descriptors import EngineShape
-from ..gateware.tile_array import EVENTS, TileArray
+from ..contract.engine import EngineShape
+from ..gateware.engine.compute.tile_array import EVENTS, TileArray
 from ..numeric import QType
+from ..plan.tiled.network.tasks import Stored, Work
 from ..plan.tiled.plan import TiledPlan
-from ..plan.tiled.program import Program
-from ..plan.tiled.tasks import Stored, Work
+from ..plan.tiled.schedule.program import Program
 from . import tiled_documents
 from .packing import to_hex
 from .parts import Parts, dump_json, engine_hash

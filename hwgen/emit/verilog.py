@@ -19,8 +19,8 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from ..errors import ToolError
-from ..gateware.memory import ROM_VERILOG
-from ..gateware.multiplier import MUL_VERILOG
+from ..gateware.common.memory import ROM_VERILOG
+from ..gateware.common.multiplier import MUL_VERILOG
 
 PRIMITIVES = {"hwgen_rom": ROM_VERILOG, "hwgen_mul": MUL_VERILOG}
 """Modules that the gateware names without elaborating them: files of their own in a package, in

@@ -14,7 +14,7 @@ from ..emit.place import MANIFEST, write_files
 from ..errors import UserError
 from ..ir import Graph, load_json
 from ..plan.architectures import Plan, plan_from_json
-from ..plan.dataflow import DataflowPlan
+from ..plan.dataflow.plan import DataflowPlan
 from ..plan.tiled.plan import TiledPlan
 
 RESULT_SCHEMA = 1

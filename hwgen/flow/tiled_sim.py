@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..descriptors import ErrorCode
+from ..contract.isa import ErrorCode
 from ..emit.tiled_files import ends, image_hex, job, regions
 from ..errors import UserError
 from ..plan.tiled.plan import TiledPlan

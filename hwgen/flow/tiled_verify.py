@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..descriptors import ErrorCode
+from ..contract.isa import ErrorCode
 from ..emit.tiled_files import ends, from_bytes, to_bytes
 from ..errors import UserError
 from ..ir import execute
-from ..plan.tiled import cycles as cycles_of
+from ..plan.tiled import timing as cycles_of
+from ..plan.tiled.network.tasks import edges_of
 from ..plan.tiled.plan import TiledPlan
-from ..plan.tiled.tasks import edges_of
 from . import tiled_sim
 from .comparison import (
     Difference,

@@ -11,7 +11,7 @@ import numpy as np
 from ..emit.packing import pack, unpack, unpack_bits
 from ..errors import UserError
 from ..ir import execute
-from ..plan.events import steady_interval
+from ..plan.dataflow.events.simulation import steady_interval
 from . import icarus_sim, python_sim, tiled_verify, tools, verilator_sim
 from .comparison import (
     Difference,

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..errors import UserError
 from ..ir import Graph
-from .dataflow import DataflowPlan, plan_dataflow
+from .dataflow.plan import DataflowPlan
+from .dataflow.planner import plan_dataflow
 from .tiled.plan import TiledPlan, tiled_from_json
 
 Plan = DataflowPlan | TiledPlan

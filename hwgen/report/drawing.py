@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..ir import Graph, Tensor
-from ..plan.dataflow import DataflowPlan
-from ..plan.stages import INPUT
-from ..plan.units import Unit
+from ..plan.dataflow.plan import DataflowPlan
+from ..plan.dataflow.stages import INPUT
+from ..plan.dataflow.units import Unit
 
 BOX, GAP = (196, 58), (26, 34)
 """Width and height of a unit's box, and the room between boxes, in pixels."""

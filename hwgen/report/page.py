@@ -10,7 +10,7 @@ import numpy as np
 from ..flow.fpga import DEVICES
 from ..flow.package_files import Package
 from ..plan.architectures import ARCHITECTURES
-from ..plan.events import FRAMES
+from ..plan.dataflow.events.simulation import FRAMES
 from .drawing import frame_png, network_svg, number
 from .tiled_page import tiled_sections
 

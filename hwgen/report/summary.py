@@ -9,8 +9,8 @@ from ..emit.package import dump_json
 from ..flow.fpga import DEVICES
 from ..flow.package_files import Package
 from ..ir import Graph
+from ..plan.dataflow.units import Unit
 from ..plan.tiled.plan import Traffic
-from ..plan.units import Unit
 
 SCHEMA = 1
 

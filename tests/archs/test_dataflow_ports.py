@@ -11,10 +11,11 @@ import pytest
 from amaranth.hdl import ResetInserter, Signal
 
 from hwgen.archs.dataflow import DataflowTop
-from hwgen.gateware.csr import MAGIC, REGISTERS, VERSION
+from hwgen.gateware.stream.csr import MAGIC, REGISTERS, VERSION
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
-from hwgen.plan.dataflow import DataflowPlan, plan_dataflow
+from hwgen.plan.dataflow.plan import DataflowPlan
+from hwgen.plan.dataflow.planner import plan_dataflow
 from tests.helpers.axilite import Lite
 from tests.helpers.pysim import (
     MODEL_HASH,

@@ -7,9 +7,9 @@ import pytest
 
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
-from hwgen.plan.dataflow import assemble
-from hwgen.plan.folding import folding
-from hwgen.plan.stages import stages_of
+from hwgen.plan.dataflow.assembly import assemble
+from hwgen.plan.dataflow.folding import folding
+from hwgen.plan.dataflow.stages import stages_of
 from tests.helpers.pysim import check_against_model
 
 MODES = (Rounding.FLOOR, Overflow.SATURATE)

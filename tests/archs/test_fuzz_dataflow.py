@@ -12,12 +12,12 @@ import pytest
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 
 from hwgen.errors import UserError
-from hwgen.gateware.memory import SimpleDualPort
-from hwgen.gateware.streams import element
+from hwgen.gateware.common.memory import SimpleDualPort
+from hwgen.gateware.common.streams import element
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
-from hwgen.plan.dataflow import plan_dataflow
-from hwgen.plan.units import StreamPoolUnit, Unit
+from hwgen.plan.dataflow.planner import plan_dataflow
+from hwgen.plan.dataflow.units import StreamPoolUnit, Unit
 from tests.helpers.graphs import Case, random_case
 from tests.helpers.pysim import (
     check_against_model,

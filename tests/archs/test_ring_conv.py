@@ -10,11 +10,12 @@ import pytest
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
-from hwgen.plan import folding as folding_rules
-from hwgen.plan.dataflow import assemble, size_buffers
-from hwgen.plan.folding import folding, foldings, reads_ring, ring_chunk
-from hwgen.plan.stages import stages_of
-from hwgen.plan.units import RingConvUnit
+from hwgen.plan.dataflow import folding as folding_rules
+from hwgen.plan.dataflow.assembly import assemble
+from hwgen.plan.dataflow.buffers import size_buffers
+from hwgen.plan.dataflow.folding import folding, foldings, reads_ring, ring_chunk
+from hwgen.plan.dataflow.stages import stages_of
+from hwgen.plan.dataflow.units import RingConvUnit
 from tests.helpers.graphs import random_case
 from tests.helpers.pysim import (
     check_against_model,

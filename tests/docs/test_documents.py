@@ -11,7 +11,7 @@ import numpy as np
 from hwgen.ir import OPS, execute, graph_from_json
 from hwgen.numeric import Overflow, QType, Rounding, apply_overflow, round_shift
 from hwgen.passes import legalize
-from hwgen.plan.stages import stages_of
+from hwgen.plan.dataflow.stages import stages_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -16,7 +16,7 @@ import hwgen
 from hwgen.emit.package import npz_bytes
 from hwgen.flow import tools
 from hwgen.flow.package_files import Package
-from hwgen.gateware.csr import REGISTERS
+from hwgen.gateware.stream.csr import REGISTERS
 from tests.helpers.packages import tiny_model, tiny_package
 
 

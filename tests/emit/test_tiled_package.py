@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwgen.descriptors import ErrorCode
+from hwgen.contract.engine_model import Machine
+from hwgen.contract.isa import ErrorCode
 from hwgen.emit.parts import engine_hash
 from hwgen.emit.tiled_documents import ERRORS, places
 from hwgen.emit.tiled_files import ends, from_bytes, regions, to_bytes
 from hwgen.flow import tools
 from hwgen.flow.package_files import Package
-from hwgen.gateware.csr_tiled import REGISTERS
+from hwgen.gateware.engine.csr import REGISTERS
 from hwgen.numeric import parse_type
-from hwgen.plan.tiled.machine import Machine
-from hwgen.plan.tiled.tasks import Stored
+from hwgen.plan.tiled.network.tasks import Stored
 from tests.emit.test_package import copy_of, native_verilator, need, run
 from tests.helpers.tiled import MNIST, RESNET, tiled_package
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import Op
+from hwgen.contract.isa import Op
 from hwgen.emit.tiled_files import ends, to_bytes
 from hwgen.flow import tiled_sim
 from hwgen.flow.tiled_sim import Job, Memory
 from hwgen.ir.json_format import graph_to_json
-from hwgen.plan.tiled import cycles
+from hwgen.plan.tiled import timing as cycles
 from tests.helpers.tiled import MNIST, RESNET, need_verilator, softmax_network, tiled_package
 
 ENGINES: dict[str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ import pytest
 
 import hwgen.flow.fpga
 from hwgen.flow import tools
-from hwgen.gateware.multiplier import MUL_VERILOG
+from hwgen.gateware.common.multiplier import MUL_VERILOG
 
 DEVICES = Path(hwgen.flow.fpga.__file__).parent
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import ErrorCode
+from hwgen.contract.isa import ErrorCode
 from hwgen.emit.tiled_files import ends, from_bytes, to_bytes
 from hwgen.errors import ToolError, UserError
 from hwgen.flow import tiled_sim
@@ -20,7 +20,7 @@ from hwgen.flow.tiled_sim import Job, Memory
 from hwgen.ir import execute
 from hwgen.ir.json_format import graph_to_json
 from hwgen.passes import legalize
-from hwgen.plan.tiled.orders import Order
+from hwgen.plan.tiled.mapping.stationarity import Order
 from hwgen.plan.tiled.plan import plan_tiled
 from tests.helpers.tiled import (
     MNIST,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hwgen.cli import main
-from hwgen.descriptors import COMPUTE, TRANSFER, ErrorCode, Op, Target
+from hwgen.contract.isa import COMPUTE, TRANSFER, ErrorCode, Op, Target
 from hwgen.flow import tiled_sim
 from hwgen.flow.engine import DesignFault
 from hwgen.flow.package_files import Package

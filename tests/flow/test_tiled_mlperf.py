@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import hwgen
-from hwgen.descriptors import ErrorCode, Operand
+from hwgen.contract.isa import ErrorCode, Operand
 from hwgen.flow import tiled_sim
 from hwgen.flow.tiled_sim import Memory
 from hwgen.plan.tiled.plan import TiledPlan

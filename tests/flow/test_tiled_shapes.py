@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import ErrorCode
+from hwgen.contract.isa import ErrorCode
 from hwgen.flow import tiled_sim
 from hwgen.flow.tiled_sim import Memory
 from hwgen.plan.tiled.plan import TiledPlan

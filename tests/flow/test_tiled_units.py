@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import COMPUTE, TRANSFER, ErrorCode, Op
+from hwgen.contract.isa import COMPUTE, TRANSFER, ErrorCode, Op
 from hwgen.flow import tiled_sim
 from hwgen.flow.package_files import Package
 from hwgen.flow.tiled_sim import Fault, Memory

@@ -23,10 +23,10 @@ from amaranth.hdl import (
     Value,
 )  # fmt: skip
 
-from hwgen.gateware import axi
-from hwgen.gateware.axi import BurstSplitter
-from hwgen.gateware.read_master import ReadMaster
-from hwgen.gateware.write_master import WriteMaster
+from hwgen.gateware.bus import axi
+from hwgen.gateware.bus.axi import BurstSplitter
+from hwgen.gateware.bus.read_master import ReadMaster
+from hwgen.gateware.bus.write_master import WriteMaster
 
 from .prover import prove, signals_of
 from .watched import watching

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Assert, Assume, Elaboratable, Fragment, Module, Mux, Signal
 
-from hwgen.descriptors import HEADER, SLOT, Op
-from hwgen.gateware import dispatcher
-from hwgen.gateware.dispatcher import UNITS
-from hwgen.gateware.fetcher import FAULTS, Fetcher, fault
+from hwgen.contract.isa import HEADER, SLOT, Op
+from hwgen.gateware.engine.fetch import dispatcher
+from hwgen.gateware.engine.fetch.dispatcher import UNITS
+from hwgen.gateware.engine.fetch.fetcher import FAULTS, Fetcher, fault
 
 from .prover import prove
 

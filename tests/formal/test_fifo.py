@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Assert, Assume, Elaboratable, Fragment, Module, Mux, Signal, unsigned
 
-from hwgen.gateware import fifo as fifo_module
-from hwgen.gateware.fifo import CreditFifo
+from hwgen.gateware.common import fifo as fifo_module
+from hwgen.gateware.common.fifo import CreditFifo
 
 from .prover import prove, signals_of
 

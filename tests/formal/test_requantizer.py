@@ -12,7 +12,7 @@ from random import Random
 import pytest
 from amaranth.hdl import Assert, Elaboratable, Module, Mux, Signal, Value, signed
 
-from hwgen.gateware.requantizer import Requantizer, RequantParameters
+from hwgen.gateware.common.requantizer import Requantizer, RequantParameters
 from hwgen.numeric import Overflow, QType, Rounding
 
 from .prover import prove

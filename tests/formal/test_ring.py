@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Assert, Elaboratable, Fragment, Module, Signal, unsigned
 
-from hwgen.gateware.ring import RowRing
-from hwgen.geometry import WindowGeometry
+from hwgen.contract.geometry import WindowGeometry
+from hwgen.gateware.stream.ring import RowRing
 
 from .prover import prove, signals_of
 from .watched import counter_holds, watching

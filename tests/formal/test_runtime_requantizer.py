@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Assert, Assume, Const, Elaboratable, Module, Mux, Signal, Value, signed
 
-from hwgen.gateware.runtime_requantizer import BIASED, RESULT_BITS, ShiftRoundClamp, rounding_of
+from hwgen.gateware.engine.result.runtime_requantizer import (
+    BIASED,
+    RESULT_BITS,
+    ShiftRoundClamp,
+    rounding_of,
+)
 
 from .prover import prove
 

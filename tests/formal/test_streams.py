@@ -16,11 +16,11 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from hwgen.gateware.axis import InputPort, OutputPort
-from hwgen.gateware.branch import Add, Concat, Fork
-from hwgen.gateware.counter import delayed
-from hwgen.gateware.multiplier import WideMultiplier
-from hwgen.gateware.softmax import ONE, Softmax
+from hwgen.gateware.bus.axis import InputPort, OutputPort
+from hwgen.gateware.common.counter import delayed
+from hwgen.gateware.common.multiplier import WideMultiplier
+from hwgen.gateware.common.softmax import ONE, Softmax
+from hwgen.gateware.stream.join_fork import Add, Concat, Fork
 from hwgen_sim import (
     bench_border,
     bench_conv,

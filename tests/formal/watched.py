@@ -11,9 +11,9 @@ from contextlib import contextmanager
 import pytest
 from amaranth.hdl import Assert, Module, Signal
 
-from hwgen.gateware.counter import Counter
-from hwgen.gateware.fifo import CreditFifo
-from hwgen.gateware.memory import SimpleDualPort
+from hwgen.gateware.common.counter import Counter
+from hwgen.gateware.common.fifo import CreditFifo
+from hwgen.gateware.common.memory import SimpleDualPort
 
 
 def counter_holds(m: Module, counter: Counter) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hwgen.gateware.axi import BurstSplitter
-from hwgen.gateware.read_master import ReadMaster
-from hwgen.gateware.write_master import WriteMaster
+from hwgen.gateware.bus.axi import BurstSplitter
+from hwgen.gateware.bus.read_master import ReadMaster
+from hwgen.gateware.bus.write_master import WriteMaster
 from tests.helpers.axi import AxiMemory
 from tests.helpers.pysim import pattern
 from tests.helpers.streams import run

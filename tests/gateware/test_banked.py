@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hwgen.descriptors import BANKS, EngineShape
-from hwgen.gateware.banked import Bank, FeatureMemory, Placer
-from hwgen.gateware.memory import SimpleDualPort
+from hwgen.contract.engine import BANKS, EngineShape
+from hwgen.gateware.common.memory import SimpleDualPort
+from hwgen.gateware.engine.memory.feature_memory import Bank, FeatureMemory, Placer
 from tests.helpers.streams import join, run, together
 
 SHAPES = {

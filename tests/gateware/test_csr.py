@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from hwgen.gateware.csr import ADDRESS_BITS, REGISTERS, ControlStatus
+from hwgen.gateware.stream.csr import ADDRESS_BITS, REGISTERS, ControlStatus
 from tests.helpers.axilite import Lite
 from tests.helpers.streams import run
 

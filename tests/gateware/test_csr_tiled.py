@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from amaranth.hdl import Module
 
-from hwgen.descriptors import EngineShape, ErrorCode
-from hwgen.gateware.axilite import Register, RegisterPort
-from hwgen.gateware.csr_tiled import ADDRESS_BITS, REGISTERS, TiledControl, shape_values
+from hwgen.contract.engine import EngineShape
+from hwgen.contract.isa import ErrorCode
+from hwgen.gateware.bus.axilite import Register, RegisterPort
+from hwgen.gateware.engine.csr import ADDRESS_BITS, REGISTERS, TiledControl, shape_values
 from tests.gateware.test_fetcher import BASE, GOOD, LOWEST, PROGRAM, SIZE, Machine, changed, packed
 from tests.helpers.axilite import Lite
 from tests.helpers.streams import run

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from amaranth.hdl import signed, unsigned
 
-from hwgen.gateware.elementwise import ArgMax, Regroup, Requant
-from hwgen.gateware.requantizer import RequantParameters
+from hwgen.gateware.common.requantizer import RequantParameters
+from hwgen.gateware.stream.elementwise import ArgMax, Regroup, Requant
 from hwgen.numeric import Overflow, QType, Rounding, requantize
 from hwgen.plan import latency
 from tests.helpers.pysim import pattern

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from amaranth.hdl import Module, ResetInserter, Signal
 
-from hwgen.descriptors import COMPUTE, RECORDS, SLOT, TRANSFER, EngineShape, ErrorCode, Op, Target
-from hwgen.gateware.dispatcher import QUEUE, QUIET_CYCLES, Dispatcher
-from hwgen.gateware.dma import Dma
-from hwgen.gateware.fetcher import Fetcher
-from hwgen.gateware.read_master import ReadMaster
-from hwgen.gateware.rows import RowWalker
+from hwgen.contract.engine import EngineShape
+from hwgen.contract.isa import COMPUTE, RECORDS, SLOT, TRANSFER, ErrorCode, Op, Target
+from hwgen.gateware.bus.read_master import ReadMaster
+from hwgen.gateware.engine.fetch.dispatcher import QUEUE, QUIET_CYCLES, Dispatcher
+from hwgen.gateware.engine.fetch.fetcher import Fetcher
+from hwgen.gateware.engine.memory.dma import Dma
+from hwgen.gateware.engine.memory.row_walker import RowWalker
 from tests.helpers.axi import AxiMemory
 from tests.helpers.pysim import pattern
 from tests.helpers.streams import run

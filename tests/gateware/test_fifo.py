@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from amaranth.hdl import unsigned
 
-from hwgen.gateware.fifo import FEW, CreditFifo
+from hwgen.gateware.common.fifo import FEW, CreditFifo
 from tests.helpers.streams import run
 
 

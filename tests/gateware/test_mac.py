@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
-from hwgen.gateware.dot import tree_levels
-from hwgen.gateware.mac import MacArray, MacParameters
+from hwgen.gateware.common.dot import tree_levels
+from hwgen.gateware.common.mac import MacArray, MacParameters
 from hwgen.numeric import (
     Overflow,
     PowerCode,

@@ -11,9 +11,9 @@ from amaranth.hdl import Fragment, Instance, Module, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.gateware.counter import Counter, delayed, step_nested
-from hwgen.gateware.memory import ROM_VERILOG, Rom, SimpleDualPort, rom_latency
-from hwgen.gateware.streams import beat, beats_of, connect, element, stream_of
+from hwgen.gateware.common.counter import Counter, delayed, step_nested
+from hwgen.gateware.common.memory import ROM_VERILOG, Rom, SimpleDualPort, rom_latency
+from hwgen.gateware.common.streams import beat, beats_of, connect, element, stream_of
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan import latency
 from tests.helpers.streams import run

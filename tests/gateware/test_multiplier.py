@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
-from hwgen.gateware.multiplier import Multiplier, MultiplyAdd, WideMultiplier
+from hwgen.gateware.common.multiplier import Multiplier, MultiplyAdd, WideMultiplier
 from tests.helpers.streams import run
 
 SHAPES = [unsigned(1), signed(1), unsigned(2), signed(8), unsigned(17), signed(18), unsigned(18)]

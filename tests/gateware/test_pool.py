@@ -7,9 +7,9 @@ from random import Random
 import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
-from hwgen.gateware.conv import Depths
-from hwgen.gateware.pool import Reduction, StreamPool, WindowPool
-from hwgen.geometry import WindowGeometry
+from hwgen.contract.geometry import WindowGeometry
+from hwgen.gateware.stream.conv import Depths
+from hwgen.gateware.stream.pool import Reduction, StreamPool, WindowPool
 from hwgen.plan import latency
 from tests.helpers.pysim import pattern
 from tests.helpers.streams import Trace, beats, drive, pixels

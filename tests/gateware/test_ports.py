@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
-from hwgen.gateware.axis import InputPort, OutputPort, lane_bytes
+from hwgen.gateware.bus.axis import InputPort, OutputPort, lane_bytes
 from tests.helpers.pysim import pattern
 from tests.helpers.streams import beats, join, pixels, run, split
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
-from hwgen.gateware.requantizer import Requantizer, RequantParameters, shape_of
+from hwgen.gateware.common.requantizer import Requantizer, RequantParameters, shape_of
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan import latency
 from tests.helpers.streams import join, run, split, together

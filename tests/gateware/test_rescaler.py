@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
-from hwgen.gateware.rescaler import RescaleParameters, Rescaler, Rule
+from hwgen.gateware.stream.rescaler import RescaleParameters, Rescaler, Rule
 from hwgen.ir import Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding, Scaling, multiplier_of
 from hwgen.plan import latency

@@ -12,12 +12,13 @@ import pytest
 from amaranth.hdl import Module, ResetInserter, Signal, Value, signed
 from amaranth.lib import wiring
 
-from hwgen.descriptors import BANKS, COMPUTE, RECORD, EngineShape
-from hwgen.gateware.banked import FeatureMemory
-from hwgen.gateware.descriptor_layout import layout
-from hwgen.gateware.lookup import Lookup
-from hwgen.gateware.result import ResultStage
-from hwgen.gateware.runtime_requantizer import RequantLane
+from hwgen.contract.engine import BANKS, EngineShape
+from hwgen.contract.isa import COMPUTE, RECORD
+from hwgen.gateware.engine.fetch.descriptor_layout import layout
+from hwgen.gateware.engine.memory.feature_memory import FeatureMemory
+from hwgen.gateware.engine.result.lookup import Lookup
+from hwgen.gateware.engine.result.result import ResultStage
+from hwgen.gateware.engine.result.runtime_requantizer import RequantLane
 from tests.helpers.pysim import pattern
 from tests.helpers.result_model import (
     Command,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
-from hwgen.gateware.softmax import MAX_CHANNELS, ONE, Softmax
+from hwgen.gateware.common.softmax import MAX_CHANNELS, ONE, Softmax
 from hwgen.ir import Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding, gemmlowp
 from hwgen.plan import latency

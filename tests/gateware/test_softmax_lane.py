@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwgen.descriptors import EngineShape
-from hwgen.gateware.softmax_lane import SoftmaxLane
+from hwgen.contract.engine import EngineShape
+from hwgen.gateware.engine.result.softmax_lane import SoftmaxLane
 from hwgen.ir import Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.exponentials import softmax_powers

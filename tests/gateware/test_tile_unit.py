@@ -10,25 +10,24 @@ import pytest
 from amaranth.sim import Simulator
 
 import hwgen
-from hwgen.descriptors import (
-    BANKS,
+from hwgen.contract.engine import BANKS, EngineShape
+from hwgen.contract.engine_model import Machine
+from hwgen.contract.isa import (
     COMPUTE,
     LEVELS,
     OUTPUT_LEVELS,
-    EngineShape,
     Op,
     Operand,
     Reduction,
     Target,
 )
-from hwgen.gateware import tile_unit
-from hwgen.gateware.banked import FeatureMemory
-from hwgen.gateware.tile_unit import TileUnit
-from hwgen.gateware.tile_units import TileUnits
+from hwgen.gateware.engine.compute import tile_unit
+from hwgen.gateware.engine.compute.tile_unit import TileUnit
+from hwgen.gateware.engine.compute.tile_units import TileUnits
+from hwgen.gateware.engine.memory.feature_memory import FeatureMemory
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
-from hwgen.plan.tiled.machine import Machine
-from hwgen.plan.tiled.orders import Order
+from hwgen.plan.tiled.mapping.stationarity import Order
 from tests.helpers.tiled import softmax_network
 from tests.helpers.tiled_layers import random_layers
 from tests.plan.test_tiled import FIXTURES, as_bytes, program_of

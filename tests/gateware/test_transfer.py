@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from amaranth.hdl import Elaboratable, Module
 
-from hwgen.descriptors import EngineShape, Target
-from hwgen.gateware.load import LoadUnit
-from hwgen.gateware.read_master import ReadMaster
-from hwgen.gateware.rows import RowWalker
-from hwgen.gateware.store import StoreUnit
-from hwgen.gateware.streams import connect
-from hwgen.gateware.write_master import WriteMaster
+from hwgen.contract.engine import EngineShape
+from hwgen.contract.isa import Target
+from hwgen.gateware.bus.read_master import ReadMaster
+from hwgen.gateware.bus.write_master import WriteMaster
+from hwgen.gateware.common.streams import connect
+from hwgen.gateware.engine.memory.load import LoadUnit
+from hwgen.gateware.engine.memory.row_walker import RowWalker
+from hwgen.gateware.engine.memory.store import StoreUnit
 from tests.gateware.test_axi import offer, until
 from tests.helpers.axi import AxiMemory
 from tests.helpers.pysim import pattern

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, signed
 
-from hwgen.gateware.ring import RowRing
-from hwgen.gateware.streams import connect
-from hwgen.gateware.window import WindowAssembler
-from hwgen.geometry import WindowGeometry
+from hwgen.contract.geometry import WindowGeometry
+from hwgen.gateware.common.streams import connect
+from hwgen.gateware.stream.ring import RowRing
+from hwgen.gateware.stream.window import WindowAssembler
 from hwgen.plan import latency
 from tests.helpers.pysim import pattern
 from tests.helpers.streams import Trace, beats, drive, split

@@ -8,11 +8,14 @@ from unittest.mock import patch
 
 from hwgen.errors import UserError
 from hwgen.ir import Graph, ops
-from hwgen.plan import folding as folding_rules
-from hwgen.plan.dataflow import DataflowPlan, assemble, plan_dataflow, size_buffers
-from hwgen.plan.folding import Folding, fixed_cycles, folding, foldings, reads_ring
-from hwgen.plan.stages import Stage, stages_of
-from hwgen.plan.units import ForkUnit
+from hwgen.plan.dataflow import folding as folding_rules
+from hwgen.plan.dataflow.assembly import assemble
+from hwgen.plan.dataflow.buffers import size_buffers
+from hwgen.plan.dataflow.folding import Folding, fixed_cycles, folding, foldings, reads_ring
+from hwgen.plan.dataflow.plan import DataflowPlan
+from hwgen.plan.dataflow.planner import plan_dataflow
+from hwgen.plan.dataflow.stages import Stage, stages_of
+from hwgen.plan.dataflow.units import ForkUnit
 
 from .random_graphs import GRAPHS
 

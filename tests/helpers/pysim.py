@@ -12,11 +12,11 @@ from amaranth.hdl import Elaboratable, Signal
 from amaranth.sim import Simulator
 
 from hwgen.archs.dataflow import DataflowTop
-from hwgen.gateware.branch import Fork
-from hwgen.gateware.elementwise import Regroup
+from hwgen.gateware.stream.elementwise import Regroup
+from hwgen.gateware.stream.join_fork import Fork
 from hwgen.ir import execute
-from hwgen.plan.dataflow import DataflowPlan
-from hwgen.plan.units import StreamShape
+from hwgen.plan.dataflow.plan import DataflowPlan
+from hwgen.plan.dataflow.units import StreamShape
 
 Beat = tuple[int, bool]
 """TDATA and TLAST."""

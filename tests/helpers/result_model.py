@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from hwgen.descriptors import BANKS, COMPUTE, EngineShape
+from hwgen.contract.engine import BANKS, EngineShape
+from hwgen.contract.isa import COMPUTE
 
 LOW, HIGH = -(1 << 31), (1 << 31) - 1
 Write = tuple[int, int, tuple[int | None, ...]]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import Op
+from hwgen.contract.engine_model import Machine
+from hwgen.contract.isa import Op
 from hwgen.emit.tiled_files import ends, from_bytes, to_bytes
 from hwgen.flow import tools
 from hwgen.flow.package_files import Package
@@ -18,8 +19,7 @@ from hwgen.flow.tiled_sim import Job, JobRun
 from hwgen.flow.tiled_verify import stored_differences
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.numeric import Overflow, QType, Rounding
-from hwgen.plan.tiled.buffers import BufferTraffic, traffic_of
-from hwgen.plan.tiled.machine import Machine
+from hwgen.plan.tiled.mapping.buffer_traffic import BufferTraffic, traffic_of
 from hwgen.plan.tiled.plan import TiledPlan, Traffic
 
 MODELS = Path(hwgen.__file__).parent / "models"

@@ -8,12 +8,12 @@ from random import Random
 
 import numpy as np
 
-from hwgen.descriptors import RECORDS, SLOT, ErrorCode, Op, Target, slots
+from hwgen.contract.isa import RECORDS, SLOT, ErrorCode, Op, Target, slots
 from hwgen.emit.packing import to_hex
 from hwgen.flow import tiled_sim
 from hwgen.flow.package_files import Package
 from hwgen.flow.tiled_sim import Job, JobRun, Memory
-from hwgen.plan.tiled.program import Program
+from hwgen.plan.tiled.schedule.program import Program
 from tests.helpers.tiled import outputs, random_job, say
 
 IDLE, DONE, REFUSED = 1, 2, 4

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from hwgen.descriptors import BANKS, RECORD, TABLE_WORDS, EngineShape, Target
-from hwgen.gateware.feature_ports import READ_LATENCY
+from hwgen.contract.engine import BANKS, EngineShape
+from hwgen.contract.isa import RECORD, TABLE_WORDS, Target
+from hwgen.gateware.engine.memory.feature_ports import READ_LATENCY
 
 from .pysim import pattern
 

@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 
-from hwgen.geometry import WindowGeometry
+from hwgen.contract.geometry import WindowGeometry
 
 
 def taps(geometry: WindowGeometry, row: int, column: int) -> Iterator[tuple[int, int, int, int]]:

@@ -19,7 +19,7 @@ from hwgen.importers.hgq.files import CONFIG, WEIGHTS, places_of
 from hwgen.ir import Graph, execute
 from hwgen.numeric import dequantize, parse_type, quantize
 from hwgen.passes import legalize
-from hwgen.plan.dataflow import plan_dataflow
+from hwgen.plan.dataflow.planner import plan_dataflow
 from tests.helpers.pysim import check_against_model
 
 FIXTURES = Path(__file__).parent / "fixtures"

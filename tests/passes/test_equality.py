@@ -12,7 +12,7 @@ from hwgen.numeric import Overflow, QType, Rounding, Scaling
 from hwgen.passes import PASSES, legalize
 from hwgen.passes.rescale import staircases
 from hwgen.passes.staircase import bounds_of, solve
-from hwgen.plan.stages import stages_of
+from hwgen.plan.dataflow.stages import stages_of
 
 
 def qtype(rng: Any, width: int, frac: int, signed: bool = True) -> QType:

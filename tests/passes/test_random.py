@@ -11,7 +11,7 @@ from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, ops
 from hwgen.passes import PASSES, Pass, legalize, remove_dead, steps
 from hwgen.passes.fuse import drop_identities, fuse_requantize, hoist_requantize
-from hwgen.plan.stages import stages_of
+from hwgen.plan.dataflow.stages import stages_of
 from tests.helpers.runtime_graphs import GatedNetwork, RuntimeNetwork, runtime_network
 
 from .networks import assert_equal, network

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 import hwgen
-from hwgen.plan.dataflow import SIZING_FRAMES, DataflowPlan, plan_dataflow, size_buffers, trimmed
-from hwgen.plan.events import FRAMES, Deadlock
+from hwgen.plan.dataflow.buffers import SIZING_FRAMES, size_buffers, trimmed
+from hwgen.plan.dataflow.events.simulation import FRAMES, Deadlock
+from hwgen.plan.dataflow.plan import DataflowPlan
+from hwgen.plan.dataflow.planner import plan_dataflow
 from tests.helpers.graphs import random_case
 
 

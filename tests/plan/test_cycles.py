@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from hwgen.descriptors import EngineShape, Op
-from hwgen.gateware import (
-    dispatcher,
-    fetcher,
-    parameters,
-    prefetch,
-    result,
-    result_writer,
-    rows,
-    second_operand,
-)
-from hwgen.gateware.axi import BurstSplitter
-from hwgen.gateware.dma import Dma
-from hwgen.gateware.feature_ports import VISIBLE
-from hwgen.gateware.multiplier import Multiplier
-from hwgen.gateware.softmax_lane import SoftmaxLane
-from hwgen.gateware.store import WAITING, StoreUnit
-from hwgen.gateware.tap_fetch import TapFetch
-from hwgen.gateware.tile_array import TileArray
+from hwgen.contract.engine import EngineShape
+from hwgen.contract.isa import Op
+from hwgen.gateware.bus.axi import BurstSplitter
+from hwgen.gateware.common.multiplier import Multiplier
+from hwgen.gateware.engine.compute.tap_fetch import TapFetch
+from hwgen.gateware.engine.compute.tile_array import TileArray
+from hwgen.gateware.engine.fetch import dispatcher, fetcher, prefetch
+from hwgen.gateware.engine.memory import row_walker as rows
+from hwgen.gateware.engine.memory.dma import Dma
+from hwgen.gateware.engine.memory.feature_ports import VISIBLE
+from hwgen.gateware.engine.memory.store import WAITING, StoreUnit
+from hwgen.gateware.engine.result import parameters, result, result_writer, second_operand
+from hwgen.gateware.engine.result.softmax_lane import SoftmaxLane
 from hwgen.plan import latency
-from hwgen.plan.tiled.cycles import channels, pipeline
-from hwgen.plan.tiled.cycles.channels import Channel
+from hwgen.plan.tiled.timing import channels, pipeline
+from hwgen.plan.tiled.timing.channels import Channel
 
 SHAPES = [
     EngineShape(pe=pe, simd=simd, mem_width=width)

@@ -13,9 +13,9 @@ import hwgen
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
-from hwgen.plan.dataflow import plan_dataflow
-from hwgen.plan.folding import choose_for_interval, choose_for_multipliers
-from hwgen.plan.stages import Stage, stages_of
+from hwgen.plan.dataflow.folding import choose_for_interval, choose_for_multipliers
+from hwgen.plan.dataflow.planner import plan_dataflow
+from hwgen.plan.dataflow.stages import Stage, stages_of
 from tests.helpers.graphs import mac_stages
 from tests.helpers.random_graphs import random_graph
 

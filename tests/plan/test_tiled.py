@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import BANKS, COUNTER_BITS, SOFTMAX_CHANNELS, EngineShape, Op
+from hwgen.contract.engine import BANKS, EngineShape
+from hwgen.contract.engine_model import Machine, ProgramError, may
+from hwgen.contract.isa import COUNTER_BITS, SOFTMAX_CHANNELS, Op
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.ir.ops.softmax import MAX_CHANNELS
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
-from hwgen.plan.tiled.lower import work_of
-from hwgen.plan.tiled.machine import Machine, ProgramError, may
-from hwgen.plan.tiled.orders import Order
-from hwgen.plan.tiled.placement import Placement, place
-from hwgen.plan.tiled.program import Program, Writer
-from hwgen.plan.tiled.scoreboard import Scoreboard, Span
-from hwgen.plan.tiled.tasks import Work
+from hwgen.plan.tiled.mapping.placement import Placement, place
+from hwgen.plan.tiled.mapping.stationarity import Order
+from hwgen.plan.tiled.network.lower import work_of
+from hwgen.plan.tiled.network.tasks import Work
+from hwgen.plan.tiled.schedule.program import Program, Writer
+from hwgen.plan.tiled.schedule.scoreboard import Scoreboard, Span
 from tests.helpers.tiled import softmax_network
 
 MODELS = Path(hwgen.__file__).parent / "models"

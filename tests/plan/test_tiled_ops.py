@@ -9,15 +9,15 @@ from random import Random
 import numpy as np
 import pytest
 
-from hwgen.descriptors import EngineShape
-from hwgen.descriptors import Op as DescriptorOp
+from hwgen.contract.engine import EngineShape
+from hwgen.contract.isa import Op as DescriptorOp
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Op, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
+from hwgen.plan.tiled.network.requant import lines_of
 from hwgen.plan.tiled.options import TiledOptions
 from hwgen.plan.tiled.plan import plan_tiled
-from hwgen.plan.tiled.requant import lines_of
 from tests.helpers.tiled import check_machine
 from tests.helpers.tiled_graphs import random_tiled_graph
 

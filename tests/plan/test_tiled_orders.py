@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import EngineShape, Op
+from hwgen.contract.engine import EngineShape
+from hwgen.contract.engine_model import Machine
+from hwgen.contract.isa import Op
 from hwgen.ir import Graph, execute
 from hwgen.passes import legalize
-from hwgen.plan.tiled.machine import Machine
-from hwgen.plan.tiled.orders import Order, suits
+from hwgen.plan.tiled.mapping.stationarity import Order, suits
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
-from hwgen.plan.tiled.turns import turns
+from hwgen.plan.tiled.schedule.tile_order import turns
 from tests.helpers.tiled import RESNET
 from tests.helpers.tiled_layers import random_layers, square
 from tests.plan.test_tiled import as_bytes

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import EngineShape
+from hwgen.contract.engine import EngineShape
+from hwgen.contract.engine_model import Machine
 from hwgen.errors import UserError
-from hwgen.gateware.result_writer import TABLE_PARTS as GATEWARE_PARTS
+from hwgen.gateware.engine.result.result_writer import TABLE_PARTS as GATEWARE_PARTS
 from hwgen.ir import execute
 from hwgen.plan.architectures import plan_from_json
-from hwgen.plan.tiled.machine import Machine
 from hwgen.plan.tiled.options import (
     SHARES,
     TiledOptions,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwgen.descriptors import EngineShape
+from hwgen.contract.engine import EngineShape
 from hwgen.emit.tiled_files import ends, to_bytes
 from hwgen.flow import tiled_sim
 from hwgen.flow.tiled_sim import Job, Memory

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.descriptors import EngineShape, Op, Target
+from hwgen.contract.engine import EngineShape
+from hwgen.contract.engine_model import Machine, ProgramError
+from hwgen.contract.isa import Op, Target
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
-from hwgen.plan.tiled.machine import Machine, ProgramError
+from hwgen.plan.tiled.mapping.problem import Split, parts_of
 from hwgen.plan.tiled.options import TiledOptions, buffer_bytes
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
-from hwgen.plan.tiled.situation import Split, parts_of
-from hwgen.plan.tiled.turns import turns
+from hwgen.plan.tiled.schedule.tile_order import turns
 from tests.plan.test_tiled import FIXTURES, MODELS, SHAPES, check, check_graph, planned
 
 RESNET, MNIST = MODELS / "resnet_tiny_int8.tflite", MODELS / "mnist_cnn.h5"

@@ -9,24 +9,24 @@ from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
 from ...errors import UserError
-from ...gateware.border import Crop, Pad, Upsample
-from ...gateware.branch import Add, Concat, Fork, Mul
-from ...gateware.cast import Cast, CastParameters
-from ...gateware.conv import Conv, Depths
-from ...gateware.dense import Dense
-from ...gateware.elementwise import ArgMax, Elementwise, Regroup, Requant
-from ...gateware.mac import MacParameters
-from ...gateware.pool import Reduction, StreamPool, WindowPool
-from ...gateware.requantizer import RequantParameters
-from ...gateware.rescaler import RescaleParameters, Rescaler, Rule
-from ...gateware.ring_conv import RingConv
-from ...gateware.softmax import Softmax
-from ...gateware.staircase import Staircase, StaircaseParameters
-from ...gateware.streams import element
-from ...gateware.window_conv import WindowConv
+from ...gateware.common.mac import MacParameters
+from ...gateware.common.requantizer import RequantParameters
+from ...gateware.common.softmax import Softmax
+from ...gateware.common.streams import element
+from ...gateware.stream.cast import Cast, CastParameters
+from ...gateware.stream.conv import Conv, Depths
+from ...gateware.stream.dense import Dense
+from ...gateware.stream.elementwise import ArgMax, Elementwise, Regroup, Requant
+from ...gateware.stream.join_fork import Add, Concat, Fork, Mul
+from ...gateware.stream.pad_crop_upsample import Crop, Pad, Upsample
+from ...gateware.stream.pool import Reduction, StreamPool, WindowPool
+from ...gateware.stream.rescaler import RescaleParameters, Rescaler, Rule
+from ...gateware.stream.ring_conv import RingConv
+from ...gateware.stream.staircase import Staircase, StaircaseParameters
+from ...gateware.stream.window_conv import WindowConv
 from ...ir import Accumulator, Graph, Tensor, ops
 from ...numeric import PowerCode
-from ...plan import units
+from ...plan.dataflow import units
 from ...plan.exponentials import softmax_powers
 
 

@@ -9,12 +9,12 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from ...gateware.axis import InputPort, OutputPort
-from ...gateware.csr import ControlStatus
-from ...gateware.streams import connect, element
-from ...plan.dataflow import INPUT_FIFO, DataflowPlan
-from ...plan.stages import INPUT
-from ...plan.units import ForkUnit, RegroupUnit, Unit
+from ...gateware.bus.axis import InputPort, OutputPort
+from ...gateware.common.streams import connect, element
+from ...gateware.stream.csr import ControlStatus
+from ...plan.dataflow.plan import INPUT_FIFO, DataflowPlan
+from ...plan.dataflow.stages import INPUT
+from ...plan.dataflow.units import ForkUnit, RegroupUnit, Unit
 from ..ports import AXI_LITE
 from .lower import lower_unit
 

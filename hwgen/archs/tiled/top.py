@@ -6,11 +6,11 @@ from amaranth.hdl import Module, ResetInserter, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...descriptors import EngineShape
-from ...gateware.csr_tiled import TiledControl
-from ...gateware.dma import READ_CHANNELS, WRITE_CHANNELS, Dma
-from ...gateware.streams import connect
-from ...gateware.tile_units import TileUnits
+from ...contract.engine import EngineShape
+from ...gateware.common.streams import connect
+from ...gateware.engine.compute.tile_units import TileUnits
+from ...gateware.engine.csr import TiledControl
+from ...gateware.engine.memory.dma import READ_CHANNELS, WRITE_CHANNELS, Dma
 from ..ports import AXI_LITE
 
 

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
-from ...descriptors import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
+from ...contract.engine import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
 from ...errors import UserError
-from .orders import Order
+from .mapping.stationarity import Order
 
 DEFAULT_ARRAY = (16, 16)
 DEFAULT_RESIDENT = 2

@@ -11,30 +11,29 @@ from typing import Any
 
 import numpy as np
 
-from ...descriptors import (
+from ...contract.engine import TILES, EngineShape
+from ...contract.isa import (
     LEVELS,
     OUTPUT_LEVELS,
     SOFTMAX_CHANNELS,
     TABLE_WORDS,
-    TILES,
-    EngineShape,
     Op,
     Target,
 )
 from ...errors import UserError
 from ...ir import Graph
-from .buffers import BufferTraffic, traffic_of
-from .cycles import Memory, times
-from .cycles.pipeline import TABLE_PARTS
-from .lower import work_of
+from .mapping.buffer_traffic import BufferTraffic, traffic_of
+from .mapping.placement import Placement, place
+from .mapping.stationarity import Order
+from .mapping.tiling import Tiling
+from .network.lower import work_of
+from .network.softmax import softmax_cycles
+from .network.tasks import Task, Work
 from .options import AUTO, buffer_bytes, stated_engine
-from .orders import Order
-from .placement import Placement, place
-from .program import Program, Writer
-from .softmax import softmax_cycles
-from .tasks import Task, Work
-from .tiling import Tiling
-from .turns import turns
+from .schedule.program import Program, Writer
+from .schedule.tile_order import turns
+from .timing import Memory, times
+from .timing.pipeline import TABLE_PARTS
 
 SCHEMA = 1
 Progress = Callable[[str], None]

@@ -1,0 +1,1 @@
+"""What plan and gateware both state: window geometry, the engine's shape, its instruction set."""

@@ -1,0 +1,154 @@
+"""AXI4 write master: requests and their data become bursts, whose answers are counted."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..common.counter import index_shape
+from ..common.fifo import CreditFifo
+from ..common.streams import connect, positive
+from .axi import (
+    ADDRESS_BITS,
+    INCR,
+    LAYER_BITS,
+    OKAY,
+    REQUEST,
+    BurstSplitter,
+    burst_layout,
+    checked_bus,
+    write_beat,
+)
+
+
+class WriteMaster(wiring.Component):
+    """Writes external memory.
+
+    Parameters
+    ----------
+    bus_bytes : of a beat. outstanding : bursts that wait for their answer. max_beats : of the
+    longest burst, a power of two. buffer : beats that are held, at least one burst; two let one
+    gather while the one before leaves.
+
+    Members
+    -------
+    aw*, w*, b* : AXI4, flat. request (in stream of REQUEST), data (in stream of write_beat): the
+    requests' beats in order. base, limit, lowest (in): requests lie within lowest .. limit, base is
+    added. outside, outside_layer (out): a request did not and was dropped, for one cycle; its
+    data are not: whoever sees it stops. stop (in): no new burst begins, requests are dropped; those
+    that have begun end properly. error, error_layer (out): a burst's answer is not OKAY. finished
+    (out): the last burst of a request with ``mark`` is answered. idle (out): no request is inside
+    and all answers are back. beat (out): a beat leaves.
+
+    A burst begins when all its data are here: a bus is never held by a burst without data, and
+    nothing is left to be done for one when the engine stops. A request taken in t is at AW in
+    t+LATENCY if its data are there by t+LATENCY-1, and its first beat at W a cycle later; a beat a
+    cycle, also from burst to burst. An answer in t gives ``finished`` in t+1.
+    """
+
+    LATENCY = BurstSplitter.LATENCY + 1
+
+    def __init__(
+        self, bus_bytes: int, outstanding: int = 16, max_beats: int = 64, buffer: int = 128
+    ) -> None:
+        checked_bus(bus_bytes, max_beats)
+        positive(outstanding=outstanding)
+        if buffer < max_beats:
+            raise ValueError(f"a buffer of {buffer} beats is less than a burst of {max_beats}")
+        self.bus_bytes, self.outstanding = bus_bytes, outstanding
+        self.max_beats, self.buffer = max_beats, buffer
+        super().__init__(
+            {
+                "awaddr": Out(ADDRESS_BITS), "awlen": Out(8), "awsize": Out(3),
+                "awburst": Out(2), "awvalid": Out(1), "awready": In(1),
+                "wdata": Out(8 * bus_bytes), "wstrb": Out(bus_bytes), "wlast": Out(1),
+                "wvalid": Out(1), "wready": In(1),
+                "bresp": In(2), "bvalid": In(1), "bready": Out(1),
+                "request": In(stream.Signature(REQUEST)),
+                "data": In(stream.Signature(write_beat(bus_bytes))),
+                "base": In(ADDRESS_BITS), "limit": In(ADDRESS_BITS), "lowest": In(ADDRESS_BITS),
+                "outside": Out(1), "outside_layer": Out(LAYER_BITS),
+                "error": Out(1), "error_layer": Out(LAYER_BITS), "finished": Out(1),
+                "stop": In(1), "idle": Out(1), "beat": Out(1),
+            }
+        )  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        splitter = BurstSplitter(self.bus_bytes, self.max_beats, lowest=True)
+        m.submodules.splitter = splitter
+        connect(m, wiring.flipped(self.request), splitter.request)
+        # Two entries, so that AWREADY ends here.
+        m.submodules.addresses = addresses = CreditFifo(burst_layout(self.max_beats), 2)
+        m.submodules.bursts = bursts = CreditFifo(index_shape(self.max_beats), self.outstanding)
+        tag = data.StructLayout({"layer": LAYER_BITS, "mark": 1})
+        m.submodules.answers = answers = CreditFifo(tag, self.outstanding)
+        issue, complete = Signal(name="issue"), Signal(name="data_complete")
+        burst = splitter.o.payload
+        willing = addresses.room & bursts.room & answers.room & complete
+        m.d.comb += [
+            splitter.base.eq(self.base),
+            splitter.limit.eq(self.limit),
+            splitter.lowest.eq(self.lowest),
+            splitter.stop.eq(self.stop),
+            self.outside.eq(splitter.outside),
+            self.outside_layer.eq(splitter.outside_layer),
+            splitter.o.ready.eq(willing),
+            issue.eq(splitter.o.valid & willing),
+            addresses.data.eq(burst),
+            bursts.data.eq(burst.length),
+            answers.data.layer.eq(burst.layer),
+            answers.data.mark.eq(burst.mark & burst.last),
+            self.awvalid.eq(addresses.o.valid),
+            addresses.o.ready.eq(self.awready),
+            self.awaddr.eq(addresses.o.payload.address),
+            self.awlen.eq(addresses.o.payload.length),
+            self.awsize.eq((self.bus_bytes - 1).bit_length()),
+            self.awburst.eq(INCR),
+            self.idle.eq(~answers.o.valid & ~self.awvalid & ~splitter.busy),
+        ]
+        for fifo in (addresses, bursts, answers):
+            m.d.comb += [fifo.take.eq(issue), fifo.push.eq(issue)]
+        self._send(m, bursts, issue, burst.length, complete)
+        self._answer(m, answers)
+        return m
+
+    def _send(self, m: Module, bursts: CreditFifo, issue, length, complete: Signal) -> None:
+        m.submodules.beats = beats = CreditFifo(write_beat(self.bus_bytes), self.buffer)
+        push, ends = Signal(name="push"), Signal(name="burst_ends")
+        number = Signal(index_shape(self.max_beats), name="beat_of_burst")
+        # Beats that no burst has yet.
+        waiting = Signal(range(self.buffer + 1), name="waiting")
+        m.d.comb += [
+            self.data.ready.eq(beats.room),
+            push.eq(self.data.valid & beats.room),
+            beats.take.eq(push),
+            beats.push.eq(push),
+            beats.data.eq(self.data.payload),
+            complete.eq(waiting > length),
+            self.wvalid.eq(bursts.o.valid & beats.o.valid),
+            self.wdata.eq(beats.o.payload.data),
+            self.wstrb.eq(beats.o.payload.strb),
+            ends.eq(number == bursts.o.payload),
+            self.wlast.eq(ends),
+            self.beat.eq(self.wvalid & self.wready),
+            beats.o.ready.eq(self.wready & bursts.o.valid),
+            bursts.o.ready.eq(self.beat & ends),
+        ]
+        m.d.sync += waiting.eq(waiting + push - Mux(issue, length + 1, 0))
+        with m.If(self.beat):
+            m.d.sync += number.eq(Mux(ends, 0, number + 1))
+
+    def _answer(self, m: Module, answers: CreditFifo) -> None:
+        answered = Signal(name="answered")
+        m.d.comb += [
+            self.bready.eq(1),
+            answered.eq(self.bvalid & answers.o.valid),
+            answers.o.ready.eq(answered),
+        ]
+        m.d.sync += [
+            self.finished.eq(answered & answers.o.payload.mark),
+            self.error.eq(answered & (self.bresp != OKAY)),
+            self.error_layer.eq(answers.o.payload.layer),
+        ]

@@ -1,0 +1,1 @@
+"""What units of both architectures are made of: queues, memories, multipliers, counters."""

@@ -1,0 +1,1 @@
+"""The tiled engine: fetch, compute, memory and result."""

@@ -1,0 +1,1 @@
+"""Tile units: the MAC array, and what feeds it."""

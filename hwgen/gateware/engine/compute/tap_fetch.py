@@ -1,0 +1,184 @@
+"""From a tap's row and position to the operands of the MAC array, for the tiled engine."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ....contract.engine import BANKS, EngineShape
+from ....contract.isa import COMPUTE, Operand
+from ...common.counter import datum, delayed, from_on, index_shape
+from ...common.multiplier import Multiplier
+from ..fetch.descriptor_layout import layout
+from ..memory.feature_memory import FeatureMemory
+
+WINDOW = 3
+"""Rows and columns of a window."""
+
+
+class TapFetch(wiring.Component):
+    """Reads ifmap values of one step a cycle, pads them, spreads them over the array.
+
+    The feature memory is read only where a step takes other values than the one before, and only
+    for rows and positions that hold some; the operands stay.
+
+    Parameters: the engine's shape.
+
+    Members
+    -------
+    command (in): COMPUTE record; steady from a step until its operands are out. step (in): there is
+    one in this cycle, with position, row, ring (in): of its first value; fresh (in): these are not
+    those of the step before; begins (in): the first column of a row (WINDOW). taps_en, taps_addr
+    (out), taps_data (in): of the feature memory.
+    shared (out): ``simd`` values for all channels; own (out): one value for each; window (out): 9
+    for each. All are 9 bits with sign.
+
+    Latency ``LATENCY`` from step to operands, initiation interval 1, never stalls.
+    """
+
+    ADDRESS = 4
+    """Cycles from step to the feature memory: row times pitch, next row, base and position."""
+    LATENCY = ADDRESS + FeatureMemory.LATENCY + 1
+
+    def __init__(self, shape: EngineShape) -> None:
+        self.shape = shape
+        self.value = signed(9)
+        self.address = index_shape(shape.bank_bytes)
+        fields = {field.name: field for field in COMPUTE.fields}
+        pe_values = data.ArrayLayout(self.value, shape.pe)
+        super().__init__(
+            {
+                "command": In(layout(COMPUTE)),
+                "step": In(1),
+                "fresh": In(1),
+                "begins": In(1),
+                "position": In(signed(fields["x_position"].width)),
+                "row": In(signed(fields["x_row"].width)),
+                "ring": In(fields["x_ring"].width),
+                "taps_en": Out(BANKS),
+                "taps_addr": Out(data.ArrayLayout(self.address, BANKS)),
+                "taps_data": In(data.ArrayLayout(unsigned(8 * shape.word), BANKS)),
+                "shared": Out(data.ArrayLayout(self.value, shape.simd)),
+                "own": Out(pe_values),
+                "window": Out(data.ArrayLayout(pe_values, WINDOW * WINDOW)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        rows = self._read(m, self._address(m))
+        values = [self._value(lane) for lane in rows[0]]
+        m.d.comb += [out.eq(value) for out, value in zip(self.shared, values, strict=False)]
+        m.d.comb += [out.eq(value) for out, value in zip(self.own, values, strict=False)]
+        self._shift(m, rows)
+        return m
+
+    def _address(self, m: Module) -> tuple[list[Value], Value]:
+        """Each bank's address: that of the row among the three which lies in it.
+
+        Returns whether the row of each of the three exists, a cycle after the step, and which bytes
+        of a word are inside the row, two cycles after it.
+        """
+        c, in_bank = self.command, (BANKS - 1).bit_length()
+        m.submodules.row_place = place = Multiplier(self.ring[in_bank:].shape(), c.x_pitch.shape())
+        m.d.comb += [place.a.eq(self.ring[in_bank:]), place.b.eq(c.x_pitch)]
+        ring = delayed(m, self.ring, 2, "ring", data=True)
+        here, below = datum(self.address, "row_here"), datum(self.address, "row_below")
+        last = ring[in_bank:] == (c.x_ring >> in_bank) - 1
+        start = datum(self.address, "row_start")
+        position = delayed(m, self.position, 2, "position", data=True)
+        first = delayed(m, ring[:in_bank], 1, "first_bank", data=True)
+        within, inside = self._within(m), self._inside(m)
+        reads = delayed(m, self.step & self.fresh, 3, "reads")
+        exists = [delayed(m, row, 2, f"exists{n}", data=True) for n, row in enumerate(within)]
+        exists = Cat(*exists, Const(0))
+        some = datum(1, "some_inside")
+        m.d.sync += some.eq(inside.any())
+        m.d.sync += [
+            here.eq(place.p),
+            below.eq(Mux(last, 0, place.p + c.x_pitch)),
+            start.eq(c.x_base + position),
+        ]
+        window = c.operand == Operand.WINDOW
+        from_first = from_on(first, BANKS)
+        for bank in range(BANKS):
+            behind = Signal(in_bank, name=f"behind{bank}")  # rows below the first of the three
+            m.d.comb += behind.eq(bank - first)
+            place = Mux(from_first[bank], here, below)
+            row = Mux(window | (behind == 0), exists.bit_select(behind, 1), 0)
+            m.d.sync += [
+                self.taps_addr[bank].eq(start + place),
+                self.taps_en[bank].eq(reads & some & row),
+            ]
+        return within, inside
+
+    def _within(self, m: Module) -> list[Value]:
+        """Whether each of the three rows exists, a cycle after the step."""
+        rows = []
+        for n in range(WINDOW):
+            within = datum(1, f"within{n}")
+            row = self.row + n
+            m.d.sync += within.eq((row >= 0) & (row < self.command.x_rows))
+            rows.append(within)
+        return rows
+
+    def _inside(self, m: Module) -> Value:
+        """Which bytes of a word are inside the row, two cycles after the step."""
+        c, word = self.command, self.shape.word
+        # Lanes from ``low`` on and below ``high`` are, compared in two steps.
+        limit = index_shape(word + 1)
+        low, high = datum(limit, "low"), datum(limit, "high")
+        room = Signal(signed(len(c.x_bytes) + 3), name="room")
+        m.d.comb += room.eq(c.x_bytes - self.position)
+        m.d.sync += [
+            low.eq(Mux(self.position >= 0, 0, Mux(self.position < -word, word, -self.position))),
+            high.eq(Mux(room < 0, 0, Mux(room > word, word, room))),
+        ]
+        inside = datum(word, "inside")
+        m.d.sync += inside.eq(Cat((low <= n) & (high > n) for n in range(word)))
+        return inside
+
+    def _read(self, m: Module, real: tuple[list[Value], Value]) -> list[list[Value]]:
+        """Bytes of the three rows, the pad byte where there is no value; LATENCY after step."""
+        ahead = self.LATENCY - 1
+        in_bank = (BANKS - 1).bit_length()
+        first = delayed(m, self.ring[:in_bank], ahead, "read_bank", data=True)
+        fresh = delayed(m, self.step & self.fresh, ahead, "fresh")
+        inside = delayed(m, real[1], ahead - 2, "inside", data=True)
+        rows = []
+        for n in range(WINDOW):
+            within = delayed(m, real[0][n], ahead - 1, f"within{n}", data=True)
+            bank = Signal(in_bank, name=f"bank{n}")
+            m.d.comb += bank.eq(first + n)
+            read = Array(self.taps_data[k] for k in range(BANKS))[bank]
+            lanes = []
+            for lane in range(self.shape.word if n == 0 else self.shape.pe):
+                value = datum(8, f"row{n}_lane{lane}")
+                byte = Mux(within & inside[lane], read.word_select(lane, 8), self.command.pad)
+                with m.If(fresh):
+                    m.d.sync += value.eq(byte)
+                lanes.append(value)
+            rows.append(lanes)
+        return rows
+
+    def _value(self, byte: Value) -> Value:
+        """A byte as the 9-bit number that it means."""
+        return Cat(byte, byte[-1] & self.command.x_signed).as_signed()
+
+    def _shift(self, m: Module, rows: list[list[Value]]) -> None:
+        """Columns of a window: the newest as it was read, two kept."""
+        arrived = delayed(m, self.step, self.LATENCY, "arrived")
+        begins = delayed(m, self.begins, self.LATENCY, "begins", data=True)
+        pad = self.command.pad
+        for row, lanes in enumerate(rows):
+            for channel in range(self.shape.pe):
+                newest = lanes[channel]
+                before = datum(8, f"before{row}_{channel}")
+                oldest = datum(8, f"oldest{row}_{channel}")
+                with m.If(arrived):
+                    m.d.sync += [before.eq(newest), oldest.eq(Mux(begins, pad, before))]
+                columns = (Mux(begins, pad, oldest), Mux(begins, pad, before), newest)
+                for column, value in enumerate(columns):
+                    tap = self.window[WINDOW * row + column][channel]
+                    m.d.comb += tap.eq(self._value(value))

@@ -1,0 +1,319 @@
+"""The MAC array of the tiled engine, with what feeds it: loops, ifmap values, weights, psums."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ....contract.engine import BANKS, EngineShape
+from ....contract.isa import COMPUTE, LEVELS, SKIPPING, Loop, Operand, Reduction
+from ....numeric.types import Overflow, QType, Rounding
+from ...common.counter import datum, delayed, index_shape
+from ...common.mac import MacArray, MacParameters
+from ..fetch.descriptor_layout import layout
+from .loop_nest import LoopNest, chosen, turned
+from .tap_fetch import WINDOW, TapFetch
+from .weights import WeightMemory, weight_port
+
+ACC = QType(True, 32, 0, Rounding.FLOOR, Overflow.WRAP)
+"""Sums are exact: the planner refuses networks whose sums need more bits."""
+
+
+def mac_parameters(shape: EngineShape) -> MacParameters:
+    """Arithmetic of the array: ifmap bytes of either sign, weights of 8 bits with sign."""
+    return MacParameters(signed(9), signed(8), ACC, shape.simd)
+
+
+EVENTS = data.StructLayout(
+    {"ifmaps": unsigned(2), "weights": 1, "psums_read": 1, "psums_written": 1}
+)
+"""Words that are read or written in a cycle, for the bench."""
+
+
+_MARKS = data.StructLayout({"works": 1, "first": 1, "gives": 1, "resumes": 1, "saves": 1})
+"""Of a step: it is work of the array; as MacArray's first, last, resumes, saves."""
+_CHANGE = data.StructLayout({"before": 1, "behind": 1})
+
+
+class TileArray(wiring.Component):
+    """Carries out the sums of COMPUTE descriptors, a step of their loops a cycle.
+
+    Parameters: the engine's shape.
+
+    Members
+    -------
+    command (in stream): COMPUTE records. result_command (out stream): those that give results, as
+    soon as they begin. take, room, push, acc : sums go to a CreditFifo of the result stage.
+    results_idle (in): it has finished all it was given. held (out): a descriptor that leaves its
+    sums in the psum memory is finished, for a cycle. taps_* : of the feature memory. weight_write
+    (in): see weight_port. issue (out): a step in this cycle. idle (out): no descriptor is here.
+    begins (out): the steps of a descriptor follow; events (out): words that are moved in this cycle
+    (see EVENTS), those of a step so many cycles after it as ``delays`` says.
+
+    What is there already is not read again: ifmap values and weights stay as long as steps take the
+    same, a sum stays in the accumulator as long as steps add to it.
+
+    From a step to the sum that it finishes: ``LATENCY`` for the shape (see ``latency``); between
+    the last step of a descriptor and the first of the next one ``GAP`` cycles.
+    """
+
+    GAP = TapFetch.LATENCY + 2
+    """What a tap needs stays until its operands are out; a cycle each to accept and to load."""
+
+    def __init__(self, shape: EngineShape) -> None:
+        self.shape = shape
+        self.mac = mac_parameters(shape)
+        bits = unsigned(8 * shape.word)
+        address = index_shape(shape.bank_bytes)
+        record = layout(COMPUTE)
+        super().__init__(
+            {
+                "command": In(stream.Signature(record)),
+                "result_command": Out(stream.Signature(record)),
+                "take": Out(1),
+                "room": In(1),
+                "push": Out(1),
+                "acc": Out(data.ArrayLayout(self.mac.acc_shape, shape.pe)),
+                "results_idle": In(1),
+                "held": Out(1),
+                "taps_en": Out(BANKS),
+                "taps_addr": Out(data.ArrayLayout(address, BANKS)),
+                "taps_data": In(data.ArrayLayout(bits, BANKS)),
+                "weight_write": In(weight_port(shape)),
+                "issue": Out(1),
+                "idle": Out(1),
+                "begins": Out(1),
+                "events": Out(EVENTS),
+            }
+        )
+
+    @classmethod
+    def latency(cls, shape: EngineShape) -> int:
+        """Cycles from a step to the sum that it finishes at ``acc``."""
+        return TapFetch.LATENCY + mac_parameters(shape).latency
+
+    @classmethod
+    def delays(cls, shape: EngineShape) -> dict[str, int]:
+        """Cycles from a step to its events."""
+        array = mac_parameters(shape)
+        return {
+            "ifmaps": TapFetch.ADDRESS,
+            "weights": TapFetch.LATENCY - WeightMemory.LATENCY,
+            "psums_read": TapFetch.LATENCY + array.psum_read_latency,
+            "psums_written": TapFetch.LATENCY + array.psum_write_latency,
+        }
+
+    def elaborate(self, platform):
+        m = Module()
+        command = datum(layout(COMPUTE), "held_command")
+        m.submodules.nest = nest = LoopNest(LEVELS, command.loop0_count.shape())
+        m.d.comb += [nest.counts[n].eq(command[f"loop{n}_count"]) for n in range(LEVELS)]
+        m.d.comb += [nest.skips[n].eq(command[f"loop{n}_skip"]) for n in SKIPPING]
+        load, step, done = Signal(name="load"), Signal(name="step"), Signal(name="done")
+        m.d.comb += [nest.load.eq(load), nest.step.eq(step), done.eq(step & nest.done)]
+        self._sequence(m, command, load, done)
+
+        taps = Cat(command[f"loop{n}_kind"] == Loop.TAP for n in range(LEVELS))
+        window = command.operand == Operand.WINDOW
+        complete = Signal(name="complete")
+        self._windows(m, command, nest, load, step, complete)
+        mark = Signal(_MARKS, name="mark")
+        ends, gives = Signal(name="ends"), Signal(name="gives")
+        m.d.comb += [
+            ends.eq(Mux(window, complete, (nest.at_last | ~taps).all()) & ~command.hold),
+            gives.eq(ends & ~nest.early.any()),
+            step.eq(self._running & (~gives | self.room)),
+            self.take.eq(step & gives),
+            self.issue.eq(step),
+            self.begins.eq(load),
+            mark.works.eq(step & (~window | complete)),
+            mark.first.eq(window | ((nest.at_first | ~taps).all() & ~command.keep)),
+            mark.gives.eq(gives),
+        ]
+        changes = self._changes(m, command, nest, load, step)
+        m.d.comb += [
+            mark.resumes.eq(~mark.first & changes["psum"].before),
+            mark.saves.eq(~ends & (changes["psum"].behind | window)),
+        ]
+        places = self._places(m, command, nest, load, step)
+        self._feed(m, command, places, step, nest.at_first[0], changes, mark)
+        return m
+
+    def _changes(self, m: Module, command, nest: LoopNest, load: Value, step: Value) -> dict:
+        """Whether ifmap place, weight and psum are others than in the step before, and behind it.
+
+        ``before`` and ``behind``; the first step has none before it, the last one none behind it.
+        """
+        found = {}
+        for what, names in (
+            ("ifmap", ("position", "row", "ring")), ("weight", ("weight",)), ("psum", ("psum",)),
+        ):  # fmt: skip
+            change = Signal(_CHANGE, name=f"{what}_change")
+            moved = datum(LEVELS, f"{what}_moved")  # from the descriptor, a cycle after it came
+            m.d.sync += moved.eq(
+                Cat(
+                    Cat(command[f"loop{n}_{name}"].any() for name in names).any()
+                    for n in range(LEVELS)
+                )
+            )
+            m.d.comb += change.behind.eq((nest.moves & moved).any() | nest.done)
+            with m.If(load):
+                m.d.sync += change.before.eq(1)
+            with m.Elif(step):
+                m.d.sync += change.before.eq(change.behind)
+            found[what] = change
+        return found
+
+    def _sequence(self, m: Module, command, load: Value, done: Value) -> None:
+        """Accepts a descriptor, runs it, waits until nothing under way needs it any more."""
+        running = self._running = Signal(name="running")
+        waited = Signal(range(self.latency(self.shape) + 2), name="waited")
+        told = Signal(name="told")
+        m.d.comb += [
+            self.result_command.payload.eq(command),
+            self.result_command.valid.eq(running & ~told),
+        ]
+        with m.If(self.result_command.valid & self.result_command.ready):
+            m.d.sync += told.eq(1)
+        with m.FSM(name="sequence"):
+            with m.State("IDLE"):
+                m.d.comb += [self.command.ready.eq(1), self.idle.eq(1)]
+                m.d.sync += [command.eq(self.command.payload), told.eq(0)]
+                with m.If(self.command.valid):
+                    m.next = "LOAD"
+            with m.State("LOAD"):
+                m.d.comb += load.eq(1)
+                m.d.sync += [running.eq(~command.softmax), told.eq(command.hold), waited.eq(0)]
+                # A softmax is for the result stage alone.
+                m.next = "RUN"
+                with m.If(command.softmax):
+                    m.next = "DRAIN"
+            with m.State("RUN"), m.If(done):
+                # A result stage that is still busy is told before anything else begins.
+                m.d.sync += [running.eq(0), waited.eq(0)]
+                m.next = "DRAIN"
+            with m.State("DRAIN"):
+                m.d.comb += self.result_command.valid.eq(~told)
+                m.d.sync += waited.eq(waited + 1)
+                with m.If((waited >= TapFetch.LATENCY - 1) & told & ~command.hold):
+                    m.next = "IDLE"
+                with m.If((waited == self.latency(self.shape)) & command.hold):
+                    m.next = "HELD"
+            with m.State("HELD"), m.If(self.results_idle):
+                m.d.comb += self.held.eq(1)
+                m.next = "IDLE"
+
+    def _windows(
+        self, m: Module, command, nest: LoopNest, load: Value, step: Value, complete: Value
+    ) -> None:
+        """Whether a column completes a window: the first one of a row, then at every step."""
+        missing = Signal(command.window_first.shape(), name="missing")
+        m.d.comb += complete.eq(missing == 0)
+        with m.If(load):
+            m.d.sync += missing.eq(command.window_first)
+        with m.Elif(step):
+            m.d.sync += missing.eq(Mux(complete, command.window_step - 1, missing - 1))
+            with m.If(nest.at_last[0]):
+                m.d.sync += missing.eq(command.window_first)
+
+    def _places(self, m: Module, command, nest: LoopNest, load: Value, step: Value) -> dict:
+        """Position, row, ring row, weight and psum of a step."""
+        places = {}
+        for name, start in (
+            ("position", command.x_position), ("row", command.x_row),
+            ("weight", command.weight), ("psum", command.psum),
+        ):  # fmt: skip
+            increments = [command[f"loop{n}_{name}"] for n in range(LEVELS)]
+            move = chosen(m, nest.moves, increments, f"{name}_move")
+            place = datum(start.shape(), f"{name}_now")
+            with m.If(load):
+                m.d.sync += place.eq(start)
+            with m.Elif(step):
+                m.d.sync += place.eq(place + move)
+            places[name] = place
+            if name == "row":
+                ring = datum(command.x_ring.shape(), "ring_now")
+                turns = [command[f"loop{n}_ring"] for n in range(LEVELS)]
+                turn = chosen(m, nest.moves, turns, "ring_move")
+                following = turned(m, ring, turn, command.x_ring, "ring_next")
+                with m.If(load):
+                    m.d.sync += ring.eq(command.x_first)
+                with m.Elif(step):
+                    m.d.sync += ring.eq(following)
+                places["ring"] = ring
+        return places
+
+    def _feed(
+        self, m: Module, command, places: dict, step: Value, begins: Value, changes: dict, mark
+    ) -> None:
+        """Operands and their marks, TapFetch.LATENCY after a step."""
+        shape, ahead = self.shape, TapFetch.LATENCY
+        m.submodules.fetch = fetch = TapFetch(shape)
+        m.d.comb += [
+            fetch.command.eq(command),
+            fetch.step.eq(step),
+            fetch.fresh.eq(changes["ifmap"].before),
+            fetch.begins.eq(begins),
+            *(getattr(fetch, name).eq(places[name]) for name in ("position", "row", "ring")),
+            self.taps_en.eq(fetch.taps_en),
+            self.taps_addr.eq(fetch.taps_addr),
+            fetch.taps_data.eq(self.taps_data),
+        ]
+        largest = command.reduction == Reduction.MAX
+        m.submodules.weights = weights = WeightMemory(shape)
+        wiring.connect(m, wiring.flipped(self.weight_write), weights.write)
+        fresh = step & changes["weight"].before & ~command.ones & ~largest
+        early = ahead - WeightMemory.LATENCY
+        m.d.comb += [
+            weights.en.eq(delayed(m, fresh, early, "fresh_word")),
+            weights.word.eq(delayed(m, places["weight"], early, "word", data=True)),
+        ]
+        arrived = Signal.like(mark, name="arrived")
+        m.d.comb += arrived.eq(delayed(m, mark.as_value(), ahead, "mark"))
+        m.submodules.array = array = MacArray(
+            self.mac, shape.pe, psums=shape.psum_words, shared=False
+        )
+        m.d.comb += [
+            array.enable.eq(arrived.works & ~largest),
+            array.first.eq(arrived.first),
+            array.last.eq(arrived.gives),
+            array.resumes.eq(arrived.resumes),
+            array.saves.eq(arrived.saves),
+            array.slot.eq(delayed(m, places["psum"], ahead, "psum", data=True)),
+            self.events.ifmaps.eq(sum(fetch.taps_en[bank] for bank in range(BANKS))),
+            self.events.weights.eq(weights.en),
+            self.events.psums_read.eq(array.psum_read),
+            self.events.psums_written.eq(array.psum_write),
+        ]
+        one = Mux(command.ones, 1, 0)
+        stored = data.View(array.w.shape(), weights.data)
+        for pe in range(shape.pe):
+            for lane in range(shape.simd):
+                m.d.comb += array.x[pe][lane].eq(self._operand(command, fetch, pe, lane))
+                held = stored[pe][lane]
+                m.d.comb += array.w[pe][lane].eq(Mux(command.ones, one if lane == 0 else 0, held))
+        self._collect(m, fetch, array, arrived.works & largest, arrived.first, arrived.gives)
+
+    def _operand(self, command, fetch: TapFetch, pe: int, lane: int) -> Value:
+        """What a lane multiplies. Lanes that an operand does not use have weights of 0."""
+        value = fetch.shared[lane]
+        if lane < WINDOW * WINDOW:
+            value = Mux(command.operand == Operand.WINDOW, fetch.window[lane][pe], value)
+        if lane == 0:
+            value = Mux(command.operand == Operand.OWN, fetch.own[pe], value)
+        return value
+
+    def _collect(
+        self, m: Module, fetch: TapFetch, array: MacArray, works: Value, first: Value, gives: Value
+    ) -> None:
+        """Sums of the array, or largest values beside it; descriptors do not overlap here."""
+        found = Signal(name="found")
+        m.d.sync += found.eq(works & gives)
+        m.d.comb += self.push.eq(array.done | found)
+        for pe in range(self.shape.pe):
+            largest = datum(Shape.cast(fetch.own[pe].shape()), f"largest{pe}")
+            value = fetch.own[pe]
+            with m.If(works):
+                m.d.sync += largest.eq(Mux(first | (value > largest), value, largest))
+            m.d.comb += self.acc[pe].eq(Mux(found, largest, array.acc[pe]))

@@ -1,0 +1,1 @@
+"""Programs of descriptors: read ahead, checked, given to their units."""

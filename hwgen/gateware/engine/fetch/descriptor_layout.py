@@ -1,0 +1,50 @@
+"""Records of descriptors as hardware sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data
+
+from ....contract.isa import COMPUTE, OUTPUT_LEVELS, Record
+
+
+def layout(record: Record, only: Iterable[str] | None = None) -> data.StructLayout:
+    """The record's fields in order, the first at the least significant end.
+
+    Bits behind the last field, if any, are the field ``reserved``: the size is the record's.
+    ``only`` : these fields alone, still in the record's order: what a unit keeps of a descriptor.
+    """
+    kept = None if only is None else set(only)
+    unknown = (kept or set()) - {field.name for field in record.fields}
+    if unknown:
+        raise ValueError(f"{record.name} has no field {sorted(unknown)[0]!r}")
+    members = {
+        field.name: signed(field.width) if field.signed else unsigned(field.width)
+        for field in record.fields
+        if kept is None or field.name in kept
+    }
+    rest = record.size - sum(field.width for field in record.fields)
+    if kept is None and rest:
+        members["reserved"] = unsigned(rest)
+    return data.StructLayout(members)
+
+
+RESULT = layout(
+    COMPUTE,
+    (
+        *("parameter", "shift", "half_even", "low", "high", "wide", "lanes", "groups"),
+        *(
+            f"out{n}_{field}"
+            for n in range(OUTPUT_LEVELS)
+            for field in ("group", "count", "position", "row", "second")
+        ),
+        *(f"y_{field}" for field in ("base", "pitch", "ring", "first")),
+        *("tables", "second"),
+        *(f"second_{field}" for field in ("base", "pitch", "ring", "first")),
+        *(f"second_{field}" for field in ("mult", "bias", "shift", "half_even", "low", "high")),
+        *("softmax", "x_signed"),
+    ),
+)
+"""What a COMPUTE descriptor says of the results of its sums."""

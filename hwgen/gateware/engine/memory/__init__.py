@@ -1,0 +1,1 @@
+"""Feature maps on chip, and their way from and to external memory."""

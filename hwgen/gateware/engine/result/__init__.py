@@ -1,0 +1,1 @@
+"""The result stage: finished sums to bytes of feature maps."""

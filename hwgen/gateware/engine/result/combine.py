@@ -1,0 +1,95 @@
+"""Results through tables: an entry for each of two operands, their sum requantized once more."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ....contract.engine import EngineShape
+from ....contract.isa import TABLE_WORDS
+from ...common.counter import datum, index_shape
+from ...common.streams import positive
+from ..fetch.descriptor_layout import RESULT
+from .lookup import ENTRY, Lookup, entries_of
+from .runtime_requantizer import RESULT_BITS, RequantLane, rounding_of
+
+
+def table_port(shape: EngineShape) -> wiring.Signature:
+    """Writes entries, several a word: those of table 0, then those of table 1."""
+    words = 2 * TABLE_WORDS // entries_of(shape.bus_bytes)
+    return wiring.Signature(
+        {"en": Out(1), "word": Out(index_shape(words)), "data": Out(8 * shape.bus_bytes)}
+    )
+
+
+class TableCombine(wiring.Component):
+    """``clamp(round((table0[code] + table1[second]) * mult + bias) >> shift)``.
+
+    Parameters
+    ----------
+    shape : of the engine; lanes : side by side, each with tables of its own.
+
+    Members
+    -------
+    write (in): see table_port. codes, seconds (in): a byte for each lane. with_second (in): else
+    table 1 counts for nothing. descriptor (in): with the fields ``second_mult`` and so on; both
+    stay while something is under way. o (out). difference (in), power (out): with ``softmax``, an
+    index of table 0 and its entry, Lookup.LATENCY cycles later; nothing else then counts.
+
+    Latency ``LATENCY`` cycles: table, sum, requantizer; initiation interval 1, never stalls.
+    """
+
+    LATENCY = Lookup.LATENCY + 1 + RequantLane.LATENCY
+
+    def __init__(self, shape: EngineShape, lanes: int) -> None:
+        positive(lanes=lanes)
+        self.shape, self.lanes = shape, lanes
+        super().__init__(
+            {
+                "write": In(table_port(shape)),
+                "codes": In(data.ArrayLayout(8, lanes)),
+                "seconds": In(data.ArrayLayout(8, lanes)),
+                "with_second": In(1),
+                "descriptor": In(RESULT),
+                "o": Out(data.ArrayLayout(signed(RESULT_BITS), lanes)),
+                "difference": In(8),
+                "power": Out(ENTRY - 1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        given, word = self.descriptor, self.write.word
+        rounding = rounding_of(
+            m, "rounding", given.second_shift, given.second_half_even, given.second_low,
+            given.second_high,
+        )  # fmt: skip
+        for n in range(self.lanes):
+            entries = []
+            code = self.codes[n]
+            if n == 0:
+                code = Mux(given.softmax, self.difference, code)
+            for number, index in enumerate((code, self.seconds[n])):
+                m.submodules[f"table{number}_{n}"] = table = Lookup(self.shape.bus_bytes)
+                m.d.comb += [
+                    table.en.eq(self.write.en & (word[-1] == number)),
+                    table.word.eq(word[:-1]),
+                    table.data.eq(self.write.data),
+                    table.index.eq(index),
+                ]
+                entries.append(table.o)
+            if n == 0:
+                m.d.comb += self.power.eq(entries[0])
+            total = datum(signed(ENTRY + 1), f"total{n}")
+            m.d.sync += total.eq(entries[0] + Mux(self.with_second, entries[1], 0))
+            m.submodules[f"lane{n}"] = lane = RequantLane(total.shape())
+            m.d.comb += [
+                lane.acc.eq(total),
+                lane.parameters.mult.eq(given.second_mult),
+                lane.parameters.bias.eq(given.second_bias),
+                lane.parameters.below.eq(given.second_bias),
+                lane.rounding.eq(rounding),
+                self.o[n].eq(lane.o),
+            ]
+        return m

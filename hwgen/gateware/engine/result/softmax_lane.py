@@ -1,0 +1,101 @@
+"""Softmax on the tiled engine: bytes of vectors, one after the other, out of words and back."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ....contract.engine import EngineShape
+from ....contract.isa import SOFTMAX_CHANNELS
+from ...common.counter import datum, index_shape
+from ...common.softmax import MAX_CHANNELS, POWER, SoftmaxCore
+from ..fetch.descriptor_layout import RESULT
+from .lookup import Lookup
+
+BYTES = data.StructLayout({"byte": 8, "last": 1})
+"""A result; the last one of its word."""
+
+
+class SoftmaxLane(wiring.Component):
+    """Takes vectors from words of ``pe`` bytes and gives their softmax byte by byte.
+
+    Parameters
+    ----------
+    shape : of the engine.
+
+    Members
+    -------
+    descriptor (in): its vectors have ``groups`` words, of the last one ``lanes`` bytes; it stays
+    from two cycles before the first word on. i (in stream): words, the first byte at the least
+    significant end. o (out stream of BYTES): results, ``low`` added to each. difference (out),
+    power (in), issue (out): see SoftmaxCore; the exponentials are entries of a Lookup.
+
+    Latency and interval are those of SoftmaxCore: a vector of C bytes that can be taken without
+    gaps from t on is given from t + 2 * C + PAUSE + LATENCY on, a byte a cycle, and the next one
+    begins in t + 3 * C + PAUSE - 1.
+    """
+
+    PAUSE, LATENCY = SoftmaxCore.PAUSE, SoftmaxCore.LATENCY
+
+    def __init__(self, shape: EngineShape) -> None:
+        if (SOFTMAX_CHANNELS, Lookup.LATENCY) != (MAX_CHANNELS, POWER):
+            raise AssertionError("softmax counts on another number of channels, or another table")
+        self.shape = shape
+        self.core = SoftmaxCore(unsigned(8), MAX_CHANNELS, unsigned(8), SoftmaxCore.LATENCY + 2)
+        super().__init__(
+            {
+                "descriptor": In(RESULT),
+                "i": In(stream.Signature(8 * shape.pe)),
+                "o": Out(stream.Signature(BYTES)),
+                "difference": Out(8),
+                "power": In(31),
+                "issue": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.core = core = self.core
+        given, pe = self.descriptor, self.shape.pe
+        channels = datum(core.channels.shape(), "channels")
+        m.d.sync += channels.eq((given.groups - 1) * pe + given.lanes)
+        taken, gone = (_Place(self.shape, given, name) for name in ("taken", "gone"))
+        byte = Signal(8, name="byte")
+        m.d.comb += [
+            core.channels.eq(channels),
+            self.difference.eq(core.difference),
+            core.power.eq(self.power),
+            self.issue.eq(core.issue),
+            # Of signed bytes the sign counts the other way.
+            byte.eq(self.i.payload.word_select(taken.lane, 8) ^ (given.x_signed << 7)),
+            core.i.payload[0].eq(byte),
+            core.i.valid.eq(self.i.valid),
+            self.i.ready.eq(core.i.ready & taken.ends),
+            self.o.valid.eq(core.o.valid),
+            self.o.payload.byte.eq(core.o.payload[0] + given.low[:8]),
+            self.o.payload.last.eq(gone.ends),
+            core.o.ready.eq(self.o.ready),
+        ]
+        taken.step(m, core.i.valid & core.i.ready)
+        gone.step(m, core.o.valid & core.o.ready)
+        return m
+
+
+class _Place:
+    """The lane of a byte of a vector. A plain helper, not a component. ends : its word ends."""
+
+    def __init__(self, shape: EngineShape, descriptor, name: str) -> None:
+        self.groups = descriptor.groups
+        self.lane = Signal(index_shape(shape.pe), name=f"{name}_lane")
+        self.group = Signal(self.groups.shape(), name=f"{name}_group")
+        self.final = self.group == self.groups - 1
+        limit = Mux(self.final, descriptor.lanes - 1, shape.pe - 1)
+        self.ends: Value = self.lane == limit[: len(self.lane)]
+
+    def step(self, m: Module, on: Value) -> None:
+        """Add the statements; ``on`` : to the next byte."""
+        with m.If(on):
+            m.d.sync += self.lane.eq(Mux(self.ends, 0, self.lane + 1))
+            with m.If(self.ends):
+                m.d.sync += self.group.eq(Mux(self.final, 0, self.group + 1))

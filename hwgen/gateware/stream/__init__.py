@@ -1,0 +1,1 @@
+"""Units of the dataflow architecture, connected by streams."""

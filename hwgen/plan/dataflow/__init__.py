@@ -1,0 +1,1 @@
+"""Planning the dataflow architecture: a unit for every layer."""

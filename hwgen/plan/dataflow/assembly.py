@@ -1,0 +1,154 @@
+"""Units of chosen foldings, connected: forks where a stream has several readers, changes of lanes
+where units disagree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import gcd
+
+from ...ir import Graph, Tensor, ops
+from .folding import Folding, fixed_cycles
+from .plan import DataflowPlan
+from .stages import INPUT, Stage, output_stream, sliced_lanes
+from .unit_rules import unit_of
+from .units import ForkUnit, RegroupUnit, StreamShape, Unit, beats_of
+
+
+def assemble(
+    graph: Graph, stages: list[Stage], chosen: dict[str, Folding], input_lanes: int | None = None
+) -> DataflowPlan:
+    """Units for the chosen foldings, buffers generous, lanes changed where units disagree."""
+    target = max([*(f.cycles for f in chosen.values()), *map(fixed_cycles, stages)], default=0)
+    first = graph.inputs[0]
+    height, width, channels = first.hwc
+    if input_lanes is None:
+        fits = (n for n in range(1, channels) if height * width * beats_of(channels, n) <= target)
+        input_lanes = next(fits, channels if target else 1)
+        if not target:
+            input_lanes = 1
+    stream = StreamShape(height * width, channels, input_lanes, first.type.width)
+    result = output_stream(graph, stages)
+    assembly = _Assembly(stages, result, target)
+    assembly.add_streams((INPUT,), stream)
+    for stage in stages:
+        assembly.add(stage, chosen.get(stage.name))
+    return DataflowPlan(graph, stream, tuple(assembly.units), assembly.take(result))
+
+
+class _Assembly:
+    """Units as they are put together, and the streams that they give.
+
+    target : beats of a frame that cost nothing, since another unit takes as long.
+    """
+
+    def __init__(self, stages: list[Stage], result: str, target: int) -> None:
+        self.units: list[Unit] = []
+        self.target = target
+        self._names = {stage.name for stage in stages}
+        self._shapes: dict[str, StreamShape] = {}
+        readers = Counter(name for stage in stages for name in stage.sources)
+        readers[result] += 1
+        self._readers = readers
+        # Streams of each stage that nobody has taken yet: one, or those of its fork.
+        self._free: dict[str, list[str]] = {}
+
+    def add_streams(self, names: tuple[str, ...], shape: StreamShape) -> None:
+        """What a stage or the input port gives; a fork follows where it has several readers."""
+        (name,) = names
+        count = self._readers[name]
+        self._shapes[name] = shape
+        self._free[name] = [name]
+        if count > 1:
+            fork = ForkUnit(self._fresh(f"{name}_fork"), (), names, shape, shape, 0, (0,) * count)
+            self._append(fork)
+            self._free[name] = list(fork.streams)
+
+    def take(self, source: str) -> str:
+        """A stream of this source that nobody reads yet."""
+        return self._free[source].pop(0)
+
+    def add(self, stage: Stage, chosen: Folding | None) -> None:
+        """The unit of a stage, behind a Regroup for each input that is not as it wants it."""
+        taken = [self.take(source) for source in stage.sources]
+        shapes = [self._shapes[name] for name in taken]
+        lanes = _lanes(stage, shapes, chosen, self.target)
+        inputs, sources = [], []
+        for n, (name, shape, tensor) in enumerate(zip(taken, shapes, stage.inputs, strict=True)):
+            wanted = _wanted(tensor, shape, lanes)
+            if not _same_beats(shape, wanted):
+                suffix = "" if len(taken) == 1 else str(n)
+                fresh = self._fresh(f"{stage.name}_in{suffix}")
+                regroup = RegroupUnit(fresh, (), (name,), shape, wanted, 0)
+                self._append(regroup)
+                name = regroup.name
+            inputs.append(wanted)
+            sources.append(name)
+        unit = unit_of(stage, tuple(sources), inputs, chosen)
+        self._append(unit)
+        self.add_streams(unit.streams, unit.output)
+
+    def _fresh(self, name: str) -> str:
+        """A name that no stage and no unit bears."""
+        while name in self._names:
+            name += "_"
+        self._names.add(name)
+        return name
+
+    def _append(self, unit: Unit) -> None:
+        self.units.append(_generous(unit))
+        for name in unit.streams:
+            self._shapes[name] = unit.output
+
+
+def _lanes(
+    stage: Stage, shapes: list[StreamShape], chosen: Folding | None, target: int
+) -> int | None:
+    """Lanes that all inputs of a stage need; None where each may stay as it is."""
+    if isinstance(stage.op, ops.Dense):
+        assert chosen is not None
+        return chosen.simd
+    if chosen is not None and chosen.ring is not None:
+        return _ring_lanes(stage, chosen.ring[0], target)
+    if isinstance(stage.op, (ops.ArgMax, ops.Softmax)):
+        return 1
+    if isinstance(stage.op, ops.Slice):
+        return sliced_lanes(stage)
+    if isinstance(stage.op, ops.Concat):
+        common = gcd(*(x.channels for x in stage.inputs))
+        beats = stage.output.size
+        return next(
+            n
+            for n in range(1, common + 1)
+            if common % n == 0 and (n == common or beats // n <= target)
+        )
+    return None if len(shapes) == 1 else max(shape.lanes for shape in shapes)
+
+
+def _ring_lanes(stage: Stage, chunk: int, target: int) -> int:
+    """Lanes of a ring whose words are read in chunks: as few as bring a frame in time."""
+    height, width, channels = stage.input.hwc
+    return next(
+        n
+        for n in range(chunk, channels + 1, chunk)
+        if channels % n == 0 and (n == channels or height * width * (channels // n) <= target)
+    )
+
+
+def _wanted(tensor: Tensor, shape: StreamShape, lanes: int | None) -> StreamShape:
+    """An input's stream as a stage wants it."""
+    height, width, channels = tensor.hwc
+    lanes = shape.lanes if lanes is None else lanes
+    return StreamShape(height * width, channels, min(lanes, channels), shape.bits)
+
+
+def _same_beats(a: StreamShape, b: StreamShape) -> bool:
+    """Whether beats of one stream are those of the other, whatever counts as a pixel."""
+    whole = a.channels % a.lanes == 0 and b.channels % b.lanes == 0
+    return a.lanes == b.lanes and (a.channels == b.channels or whole)
+
+
+def _generous(unit: Unit) -> Unit:
+    for field in unit.capacities:
+        unit = unit.with_capacity(field, unit.generous(field))
+    return unit

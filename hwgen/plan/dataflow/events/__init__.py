@@ -1,0 +1,1 @@
+"""The event model: the exact cycle of every beat, without data."""

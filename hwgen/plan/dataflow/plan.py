@@ -1,0 +1,104 @@
+"""Plan of the dataflow architecture: units in stream order with all their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ...ir import Graph
+from .events.recurrences import Kind
+from .events.simulation import FRAMES, Deadlock, Simulation, Timing, steady_interval
+from .stages import INPUT
+from .units import StreamShape, Unit
+
+SCHEMA = 1
+INPUT_FIFO = 2
+"""Beats held behind the input port; two sustain one a cycle."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class DataflowPlan:
+    """Units of a network in topological order.
+
+    ``input`` is the stream at the input port, ``result`` the name of the one at the output port.
+    """
+
+    graph: Graph
+    input: StreamShape
+    units: tuple[Unit, ...]
+    result: str
+
+    @property
+    def output(self) -> StreamShape:
+        """The stream at the output port."""
+        return next(unit.output for unit in self.units if self.result in unit.streams)
+
+    @property
+    def interval_bound(self) -> int:
+        """Largest number of beats a frame takes at any resource of any unit."""
+        own = [max(unit.bounds.values()) for unit in self.units]
+        return max([self.input.beats, *own])
+
+    @property
+    def multipliers(self) -> int:
+        """MAC lanes of all units."""
+        return sum(unit.multipliers for unit in self.units)
+
+    @property
+    def requant_multipliers(self) -> int:
+        """Multipliers of all requantizers."""
+        return sum(unit.requant_multipliers for unit in self.units)
+
+    @property
+    def memory_bits(self) -> int:
+        """Bits of all buffers and parameter memories."""
+        bits = INPUT_FIFO * self.input.lanes * self.input.bits
+        return bits + sum(unit.memory_bits for unit in self.units)
+
+    def timing(self, frames: int = FRAMES) -> Timing:
+        """Run the event model. Raises Deadlock when a buffer is too small."""
+        sim, ends, first = self._simulate(frames)
+        until = ends[-1] + 1
+        return Timing(
+            ends,
+            first,
+            {name: int(level(until)) for name, level in sim.levels.items()},
+            {name: work.starved for name, work in sim.activity.items()},
+            {name: work.blocked for name, work in sim.activity.items()},
+        )
+
+    def interval(self, frames: int) -> float:
+        """Interval after so many frames, infinite where a buffer is too small to go on."""
+        try:
+            return steady_interval(self._simulate(frames)[1])
+        except Deadlock:
+            return float("inf")
+
+    def _simulate(self, frames: int) -> tuple[Simulation, tuple[int, ...], tuple[int, ...]]:
+        """Run all units; returns each frame's last output and first input as well."""
+        sim = Simulation(frames)
+        queue = sim.queue("input.fifo", INPUT_FIFO, self.input.beats)
+        entry = queue
+        sim.process(Kind.SOURCE, self.input.beats, queue.push, queue.pop, queue.depth)
+        queues = {INPUT: queue}
+        for unit in self.units:
+            outputs = unit.run(sim, [queues[name] for name in unit.sources])
+            queues.update(zip(unit.streams, outputs, strict=True))
+        queue, out_beats = queues[self.result], self.output.beats
+        sim.process(Kind.SINK, out_beats, queue.push, queue.pop)
+        sim.run()
+        ends = tuple(sim.entries(queue.pop)[out_beats - 1 :: out_beats].tolist())
+        first = tuple(sim.entries(entry.push)[:: self.input.beats].tolist())
+        return sim, ends, first
+
+    def to_json(self) -> dict[str, Any]:
+        """The choices of the plan; with the graph they give the plan again."""
+        return {
+            "schema": SCHEMA,
+            "arch": "dataflow",
+            "input_lanes": self.input.lanes,
+            "units": [unit.choices() for unit in self.units],
+        }

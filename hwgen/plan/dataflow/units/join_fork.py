@@ -1,0 +1,129 @@
+"""Units where streams part and meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from ... import latency
+from ..events.recurrences import Kind
+from ..events.simulation import Queue, Simulation
+from .base import StreamShape, Unit
+
+
+@dataclass(frozen=True)
+class ForkUnit(Unit):
+    """One stream for several readers. See gateware Fork.
+
+    fifos : entries of each reader's queue; ``fifo`` is their sum.
+    """
+
+    kind: ClassVar[str] = "fork"
+
+    fifos: tuple[int, ...]
+
+    @property
+    def capacities(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(f"fifo{n}" for n in range(len(self.fifos)))
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}.{n}" for n in range(len(self.fifos)))
+
+    def capacity(self, field: str) -> int:
+        return self.fifos[int(field.removeprefix("fifo"))]
+
+    def with_capacity(self, field: str, value: int) -> ForkUnit:
+        index = int(field.removeprefix("fifo"))
+        fifos = (*self.fifos[:index], value, *self.fifos[index + 1 :])
+        return replace(self, fifos=fifos, fifo=sum(fifos))
+
+    def generous(self, field: str) -> int:
+        """One branch may have to wait for all of a frame on the other."""
+        return self.output.beats + 4
+
+    def run(self, sim: Simulation, sources: list[Queue]) -> list[Queue]:
+        beats = self.input.beats
+        queues = [
+            sim.queue(f"{self.name}.fifo{n}", depth, beats, 0) for n, depth in enumerate(self.fifos)
+        ]
+        (source,) = sources
+        readers = [place for q in queues for place in (q.push, q.pop, q.depth)]
+        waits = sim.work(self.name).waits
+        sim.process(Kind.FORK, beats, source.push, source.pop, waits, len(queues), *readers)
+        return queues
+
+
+@dataclass(frozen=True)
+class JoinUnit(Unit):
+    """Common to units with several inputs. ``inputs`` : all of them; ``input`` is the first."""
+
+    inputs: tuple[StreamShape, ...]
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        return super().bounds | {"input": max(stream.beats for stream in self.inputs)}
+
+    def run(self, sim: Simulation, sources: list[Queue]) -> list[Queue]:
+        out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats, self.delay)
+        order = self.order()
+        taken = [sum(1 << source for source in inputs) for inputs in order]
+        waited = [1, *taken[1:]] if self.waits else taken
+        inputs = [place for q in sources for place in (q.push, q.pop)]
+        sim.process(
+            Kind.JOIN, len(order), out.push, out.pop, sim.work(self.name).waits, sim.table(taken),
+            sim.table(waited), len(order), out.depth, self.delay, len(sources), *inputs,
+        )  # fmt: skip
+        return [out]
+
+    def order(self) -> list[tuple[int, ...]]:
+        """The inputs of which each output beat of a frame takes one."""
+        raise AssertionError(f"{self.kind} has no order")
+
+    delay: ClassVar[int] = 0
+    waits: ClassVar[bool] = False
+    """Whether the first beat of a frame waits for the input even where it takes nothing."""
+
+
+@dataclass(frozen=True)
+class AddUnit(JoinUnit):
+    """Sum of streams. See gateware Add."""
+
+    kind: ClassVar[str] = "add"
+    delay: ClassVar[int] = 1
+
+    def order(self) -> list[tuple[int, ...]]:
+        return [tuple(range(len(self.inputs)))] * self.output.beats
+
+
+@dataclass(frozen=True)
+class MulUnit(JoinUnit):
+    """Products of two streams. See gateware Mul."""
+
+    kind: ClassVar[str] = "multiply"
+    delay: ClassVar[int] = latency.MULTIPLY
+
+    @property
+    def requant_multipliers(self) -> int:
+        return self.output.lanes
+
+    def generous(self, field: str) -> int:
+        return super().generous(field) + self.delay
+
+    def order(self) -> list[tuple[int, ...]]:
+        return [(0, 1)] * self.output.beats
+
+
+@dataclass(frozen=True)
+class ConcatUnit(JoinUnit):
+    """Channels one input after the other. See gateware Concat."""
+
+    kind: ClassVar[str] = "concat"
+
+    def order(self) -> list[tuple[int, ...]]:
+        beats = [stream.beats // stream.pixels for stream in self.inputs]
+        pixel = [(source,) for source, count in enumerate(beats) for _ in range(count)]
+        return pixel * self.output.pixels
+
+
+__all__ = ["AddUnit", "ConcatUnit", "ForkUnit", "JoinUnit", "MulUnit"]

@@ -1,0 +1,1 @@
+"""How each task is mapped to the engine: tiles, stationarity, tensors on chip."""

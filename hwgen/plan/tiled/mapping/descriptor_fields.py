@@ -1,0 +1,321 @@
+"""A tile of a task as the fields of a COMPUTE descriptor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ....contract.engine import EngineShape
+from ....contract.isa import LEVELS, OUTPUT_LEVELS, SKIPPING, Loop, Operand, Reduction
+from ..network.tasks import Stored, Task
+from .stationarity import Order, margins, scatters
+
+Range = tuple[int, int]
+Values = dict[str, int]
+WINDOW_TAPS = 3
+"""Rows and columns of Operand.WINDOW."""
+
+
+def beats(elements: int, lanes: int) -> int:
+    """How many times ``lanes`` it takes."""
+    return -(-elements // lanes)
+
+
+@dataclass(frozen=True)
+class Taps:
+    """The words of weights of one group of outputs: (kernel rows, kernel columns, chunks).
+
+    across : bytes from one step of the kernel's columns to the next; 1 column where a row of the
+    kernel is contiguous in memory, and its chunks go over all of its columns.
+    """
+
+    counts: tuple[int, int, int]
+    across: int
+
+    @property
+    def words(self) -> int:
+        """All of them."""
+        return self.counts[0] * self.counts[1] * self.counts[2]
+
+
+def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> Taps:
+    """How a task's taps are folded on the array.
+
+    ``apart`` : words of weights are those of one column of the kernel, always.
+    """
+    rows, columns = task.kernel
+    if task.operand is Operand.WINDOW:
+        return Taps((1, 1, 1), 0)
+    across = task.dilation[1] * x.shape[2]
+    if task.operand is Operand.OWN:
+        return Taps((rows, columns, 1), across)
+    if columns == 1 or (task.dilation[1] == 1 and not apart):
+        return Taps((rows, 1, beats(columns * x.shape[2], shape.simd)), 0)
+    return Taps((rows, columns, beats(x.shape[2], shape.simd)), across)
+
+
+def suits_window(task: Task, shape: EngineShape) -> bool:
+    """Whether a depthwise task can take a window a cycle."""
+    return (
+        task.operand is Operand.OWN
+        and task.weights is not None
+        and max(task.kernel) <= WINDOW_TAPS
+        and max(task.dilation) == 1
+        and task.stride[1] <= WINDOW_TAPS
+        and shape.simd >= WINDOW_TAPS**2
+    )
+
+
+@dataclass(frozen=True)
+class View:
+    """Where rows of a tensor lie in the feature memory.
+
+    base : of ring row 0, in its bank; pitch : bytes from row to row of a bank; ring : rows held;
+    first : the tensor's row that lies in ring row 0; columns, channels : of the tensor, those that
+    are there.
+    """
+
+    base: int
+    pitch: int
+    ring: int
+    first: int
+    columns: Range
+    channels: Range
+
+    @property
+    def depth(self) -> int:
+        """Channels that are there."""
+        return self.channels[1] - self.channels[0]
+
+    def ring_row(self, row: int) -> int:
+        """Of the tensor's row, which may lie outside it."""
+        return (row - self.first) % self.ring
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a task: output rows and columns, groups of output channels, taps.
+
+    taps : ranges of kernel rows, kernel columns and chunks. keep, hold : sums begin with those of
+    the tile before, and are left to the one behind. order : of the loops.
+    """
+
+    rows: Range
+    columns: Range
+    groups: Range
+    taps: tuple[Range, Range, Range]
+    keep: bool = False
+    hold: bool = False
+    order: Order = Order.OUTPUT
+
+
+def compute(
+    task: Task,
+    tile: Tile,
+    shape: EngineShape,
+    x: Stored,
+    y: Stored,
+    views: tuple[View, View, View | None],
+    second: Stored | None,
+    places: Mapping[str, int],
+) -> Values:
+    """Fields of the descriptor. views : of ifmap, ofmap and second operand. places : words of
+    weights, parameters and psums."""
+    of_x, of_y, of_second = views
+    if task.softmax is not None:
+        return _softmax(task, tile, shape, x, y, of_x, of_y)
+    channels = of_x.depth
+    stride, ((top, _), (left, _)) = task.stride, task.pads
+    rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
+    (ky, _), (kx, _), (chunk, _) = tile.taps
+    scattered = scatters(tile.order, y.shape[:2])
+    taps = taps_of(task, x, shape, scattered)
+    first_row, first_column = (
+        out[0] // times for out, times in zip((tile.rows, tile.columns), task.repeat, strict=True)
+    )
+    row = first_row * stride[0] - top + ky * task.dilation[0]
+    column = first_column * stride[1] - left - of_x.columns[0]
+    position = column * channels + kx * taps.across + chunk * shape.simd
+    values: Values = {
+        "operand": task.operand,
+        "reduction": task.reduction,
+        "ones": int(task.weights is None and task.reduction is Reduction.SUM),
+        "x_signed": int(x.signed),
+        "keep": int(tile.keep),
+        "hold": int(tile.hold),
+        "pad": task.pad & 255,
+        "x_base": of_x.base,
+        "x_pitch": of_x.pitch,
+        "x_ring": of_x.ring,
+        "x_row": row,
+        "x_rows": x.shape[0],
+        "x_bytes": (of_x.columns[1] - of_x.columns[0]) * channels,
+        "weight": places["weights"],
+        "psum": places["psums"],
+    }
+    if task.operand is Operand.OWN or task.operand is Operand.WINDOW:
+        position += tile.groups[0] * shape.pe - of_x.channels[0]
+    loops = _loops(task, taps, tile, shape, channels, scattered)
+    if task.operand is Operand.WINDOW:
+        before = max(0, -column)
+        position += before * channels
+        values["window_first"] = task.kernel[1] - 1 - before
+        values["window_step"] = stride[1]
+        loops[0] = _Loop(
+            Loop.PIXEL, task.kernel[1] - before + (columns - 1) * stride[1], position=channels
+        )
+    values["x_position"] = position
+    values["x_first"] = of_x.ring_row(row)
+    values |= _fields("loop", loops, LEVELS, ("position", "row", "weight", "psum"))
+    for n in range(LEVELS):
+        values[f"loop{n}_ring"] = values[f"loop{n}_row"] % of_x.ring
+        values[f"loop{n}_kind"] = loops[n].kind if n < len(loops) else Loop.PIXEL
+    if not tile.hold:
+        values |= _results(task, tile, shape, y, of_y, second, of_second, groups, rows, columns)
+        values["parameter"] = places["parameters"]
+    if scattered:
+        # Above and left of the tile's first outputs sums are finished too: they miss taps.
+        for n, steps in zip(SKIPPING, reversed(margins(task)), strict=True):
+            values[f"loop{n}_skip"] = steps
+    return values
+
+
+def _softmax(
+    task: Task, tile: Tile, shape: EngineShape, x: Stored, y: Stored, of_x: View, of_y: View
+) -> Values:
+    """Fields of a softmax, which reads the ifmap as the second operand."""
+    rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
+    values: Values = {"softmax": 1, "operand": Operand.OWN, "x_signed": int(x.signed)}
+    values |= _fields("loop", [], LEVELS, ())
+    values |= {f"loop{n}_kind": Loop.PIXEL for n in range(LEVELS)}
+    values |= _results(task, tile, shape, y, of_y, x, of_x, groups, rows, columns)
+    return values | {"second": 0}
+
+
+@dataclass(frozen=True)
+class _Loop:
+    kind: Loop
+    count: int
+    position: int = 0
+    row: int = 0
+    weight: int = 0
+    psum: int = 0
+    second: int = 0
+
+
+def _loops(
+    task: Task, taps: Taps, tile: Tile, shape: EngineShape, channels: int, scattered: bool
+) -> list[_Loop]:
+    """Innermost first.
+
+    Groups are outside of pixels, so that their parameters are seldom changed, unless an ifmap word
+    stays for all of them.
+    """
+    rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
+    counts = [b - a for a, b in tile.taps]
+    words = counts[0] * counts[1] * counts[2]
+    if scattered:
+        down, across = margins(task)
+        rows, columns = rows + down, columns + across
+    shared, held = task.operand is Operand.SHARED, tile.keep or tile.hold
+    # Where a sum is finished before the next one begins, it needs no place.
+    many = held or (tile.order is not Order.OUTPUT and words > 1)
+    apart = held or tile.order is Order.INPUT
+    group = _Loop(
+        Loop.GROUP, groups, weight=words, psum=rows * columns if many and apart else 0,
+        position=0 if shared else shape.pe,
+    )  # fmt: skip
+    across = _Loop(Loop.PIXEL, columns, position=task.stride[1] * channels, psum=int(many))
+    down = _Loop(Loop.PIXEL, rows, row=task.stride[0], psum=columns if many else 0)
+    if task.operand is Operand.WINDOW:
+        return [across, down, group]
+    if task.repeat != (1, 1):
+        again_down, again_across = (_Loop(Loop.PIXEL, times) for times in task.repeat)
+        across = replace(across, count=columns // task.repeat[1])
+        down = replace(down, count=rows // task.repeat[0])
+        return [again_across, across, again_down, down, group]
+    chunk = _Loop(Loop.TAP, counts[2], position=shape.simd, weight=1)
+    if scattered:
+        # The ifmap pixel stays where it is: a tap further on is a pixel of the ofmap back.
+        steps = (columns * task.dilation[0], task.dilation[1])
+        tap_row = _Loop(Loop.TAP, counts[0], weight=counts[1] * counts[2], psum=-steps[0])
+        tap_column = _Loop(Loop.TAP, counts[1], weight=counts[2], psum=-steps[1])
+        return [tap_column, tap_row, group, across, down, chunk]
+    inner = [
+        chunk,
+        _Loop(Loop.TAP, counts[1], position=taps.across, weight=counts[2]),
+        _Loop(Loop.TAP, counts[0], row=task.dilation[0], weight=counts[1] * counts[2]),
+    ]
+    if tile.order is Order.WEIGHT:
+        return [across, down, *inner, group]
+    if tile.order is Order.INPUT:
+        return [group, across, down, *inner]
+    return [*inner, across, down, group]
+
+
+def _results(
+    task: Task, tile: Tile, shape: EngineShape, y: Stored, of_y: View, second: Stored | None,
+    of_second: View | None, groups: int, rows: int, columns: int,
+) -> Values:  # fmt: skip
+    requant, size = task.requant, y.size
+    pixel, first = y.shape[2] * size, tile.groups[0] * shape.pe
+    outputs = min(task.outputs - first, groups * shape.pe)
+    start = (tile.columns[0] - of_y.columns[0]) * pixel + (task.channel + first) * size
+    values: Values = {
+        "shift": requant.shift,
+        "half_even": int(requant.half_even),
+        "low": requant.low,
+        "high": requant.high,
+        "wide": int(size == 4),
+        "groups": groups,
+        "lanes": outputs - (groups - 1) * shape.pe,
+        "y_base": of_y.base + start,
+        "y_pitch": of_y.pitch,
+        "y_ring": of_y.ring,
+        "y_first": of_y.ring_row(tile.rows[0]),
+    }
+    other = second.shape[2] if second is not None else 0
+    group = _Loop(Loop.GROUP, groups, position=shape.pe * size, second=shape.pe if other else 0)
+    across = _Loop(Loop.PIXEL, columns, position=pixel, second=other)
+    down = _Loop(Loop.PIXEL, rows, row=1)
+    # All words of a vector are one behind the other.
+    groups_first = task.softmax is not None or tile.order is Order.INPUT
+    order = [group, across, down] if groups_first else [across, down, group]
+    values |= _fields("out", order, OUTPUT_LEVELS, ("position", "row", "second"))
+    for n, loop in enumerate(order):
+        values[f"out{n}_group"] = int(loop.kind is Loop.GROUP)
+    if task.tables is not None:
+        last = task.tables.requant
+        values |= {
+            "tables": 1,
+            "second_mult": last.mult[0],
+            "second_bias": last.bias[0],
+            "second_shift": last.shift,
+            "second_half_even": int(last.half_even),
+            "second_low": last.low,
+            "second_high": last.high,
+        }
+    if second is not None and of_second is not None:
+        begin = (tile.columns[0] - of_second.columns[0]) * other + first
+        values |= {
+            "second": 1,
+            "second_base": of_second.base + begin,
+            "second_pitch": of_second.pitch,
+            "second_ring": of_second.ring,
+            "second_first": of_second.ring_row(tile.rows[0]),
+        }
+    return values
+
+
+def _fields(prefix: str, loops: Sequence[_Loop], levels: int, names: tuple[str, ...]) -> Values:
+    """Counts and increments: what a loop adds, less what the loops inside it added."""
+    values = {}
+    back = dict.fromkeys(names, 0)
+    for n in range(levels):
+        loop = loops[n] if n < len(loops) else _Loop(Loop.PIXEL, 1)
+        values[f"{prefix}{n}_count"] = loop.count
+        for name in names:
+            step = getattr(loop, name)
+            values[f"{prefix}{n}_{name}"] = step - back[name] if loop.count > 1 else 0
+            back[name] += (loop.count - 1) * step
+    return values

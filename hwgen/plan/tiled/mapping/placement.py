@@ -1,0 +1,198 @@
+"""Which tensors stay on chip, how every task is tiled, and where all buffers lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ....contract.engine import BANKS, EngineShape
+from ....contract.isa import COMPUTE, Operand
+from ..network.tasks import Stored, Task, Work
+from .descriptor_fields import suits_window
+from .on_chip import Residence, borders, can_stay, residence
+from .problem import Situation
+from .stationarity import Order
+from .tiling import Tiling, choose, refuse
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Region:
+    """Bytes ``start .. start + size - 1`` of every bank, from one task to another one."""
+
+    name: str
+    size: int
+    begin: int
+    end: int
+    start: int = 0
+
+    def meets(self, other: Region) -> bool:
+        """Whether both are there at some time."""
+        return self.begin <= other.end and other.begin <= self.end
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The decisions for all tasks.
+
+    stays : tensors that stay on chip, and how. regions : by name: that of a tensor that stays, or
+    ``x``, ``y``, ``second`` with the number of the task.
+    """
+
+    situations: tuple[Situation, ...]
+    tilings: tuple[Tiling, ...]
+    stays: dict[str, Residence]
+    regions: dict[str, Region]
+
+
+def place(
+    work: Work,
+    shape: EngineShape,
+    resident: int,
+    progress: Progress | None = None,
+    keep: bool = True,
+    order: Order | None = None,
+) -> Placement:
+    """The placement: tensors stay on chip one after the other, as long as that saves time.
+
+    Without ``keep`` none stays: every tensor can then be seen outside. order : of
+    the tiles' loops, for all tasks that can have it; None: the best one for each.
+    Raises UserError where a task does not fit at all.
+    """
+    say = progress or (lambda text: None)
+    search = _Search(work, shape, resident, order)
+    best = search.placement(frozenset())
+    if best is None:
+        raise search.error
+    cycles = _cycles(best)
+    if not keep:
+        return best
+    candidates = [
+        t for t in work.stored.values()
+        if t.name not in (work.source, work.result) and search.bank_bytes(t) <= shape.bank_bytes
+        and t.row_bytes <= COMPUTE.most("x_pitch") and can_stay(t, work, shape.tiles)
+    ]  # fmt: skip
+    candidates.sort(key=lambda t: -t.bytes)
+    for tensor in candidates:
+        trial = search.placement(frozenset(best.stays) | {tensor.name})
+        if trial is not None and _cycles(trial) <= cycles:
+            best, cycles = trial, _cycles(trial)
+            say(f"{tensor.name} stays on chip")
+    return best
+
+
+def _cycles(placement: Placement) -> float:
+    return sum(tiling.cycles for tiling in placement.tilings)
+
+
+class _Search:
+    def __init__(self, work: Work, shape: EngineShape, resident: int, order: Order | None) -> None:
+        self.work, self.shape, self.resident, self.order = work, shape, resident, order
+        self.error = AssertionError("nothing was tried")
+        self._chosen: dict[tuple, tuple[Situation, Tiling] | None] = {}
+        self._residences: dict[str, Residence] = {}
+        self._lives = {}
+        for name in work.stored:
+            written = [n for n, task in enumerate(work.tasks) if task.y == name]
+            read = [n for n, task in enumerate(work.tasks) if name in inputs_of(task)]
+            if written or read:
+                self._lives[name] = (min(written + read), max(written + read))
+
+    def residence(self, name: str) -> Residence:
+        """How a tensor lies on chip."""
+        if name not in self._residences:
+            tensor = self.work.stored[name]
+            self._residences[name] = residence(tensor, self.work, self.shape.tiles)
+        return self._residences[name]
+
+    def bank_bytes(self, tensor: Stored) -> int:
+        """Bytes of a bank that a tensor takes that stays."""
+        return self.residence(tensor.name).ring // BANKS * tensor.row_bytes
+
+    def placement(self, stays: frozenset[str]) -> Placement | None:
+        """With these tensors on chip; None where something does not fit."""
+        work, limit = self.work, self.shape.bank_bytes
+        tensors = [
+            Region(name, self.bank_bytes(work.stored[name]), *self._lives[name]) for name in stays
+        ]
+        situations, tilings, regions = [], [], list(tensors)
+        used = []
+        for n, task in enumerate(work.tasks):
+            kept = sum(r.size for r in tensors if r.begin <= n <= r.end)
+            s = self._situation(task, stays)
+            chosen = self._choose(n, s, limit - kept)
+            if chosen is None:
+                self.error = refuse(s, limit - kept)
+                return None
+            s, tiling = chosen
+            situations.append(s)
+            tilings.append(tiling)
+            used.append(kept + tiling.feature_bytes)
+        for n, tiling in enumerate(tilings):
+            # The first rows come while the task before is still at work, where there is room.
+            early = n > 0 and used[n - 1] + tiling.x_bytes <= limit
+            if early:
+                used[n - 1] += tiling.x_bytes
+            regions += [
+                Region(f"x{n}", tiling.x_bytes, n - early, n),
+                Region(f"y{n}", tiling.y_bytes, n, n),
+                Region(f"second{n}", tiling.second_bytes, n, n),
+            ]
+        packed = pack([r for r in regions if r.size], limit)
+        if packed is None:
+            # Without early rows nothing needs to lie beside the task before.
+            regions = [
+                Region(r.name, r.size, r.end, r.end) if r.name[0] == "x" and r.name[1:].isdigit()
+                else r
+                for r in regions
+            ]  # fmt: skip
+            packed = pack([r for r in regions if r.size], limit)
+        if packed is None:
+            return None
+        kept = {name: self.residence(name) for name in stays}
+        return Placement(tuple(situations), tuple(tilings), kept, packed)
+
+    def _situation(self, task: Task, stays: frozenset[str]) -> Situation:
+        stored = self.work.stored
+        second = task.tables.second if task.tables is not None else None
+        crossing = sum(
+            borders(task, stored[name], self.residence(name), self.work)
+            for name in dict.fromkeys(inputs_of(task))
+            if name in stays
+        )
+        if suits_window(task, self.shape):
+            task = replace(task, operand=Operand.WINDOW)
+        return Situation(
+            task, self.shape, stored[task.x], stored[task.y],
+            None if second is None else stored[second], task.x in stays, task.y in stays,
+            second is None or second in stays, self.resident, order=self.order,
+            borders=crossing,
+        )  # fmt: skip
+
+    def _choose(self, n: int, s: Situation, room: int) -> tuple[Situation, Tiling] | None:
+        key = (n, s.x_stays, s.y_stays, s.second_stays, room)
+        if key not in self._chosen:
+            self._chosen[key] = choose(s, room)
+        return self._chosen[key]
+
+
+def inputs_of(task: Task) -> tuple[str, ...]:
+    """Stored tensors that a task reads."""
+    second = task.tables.second if task.tables is not None else None
+    return (task.x,) if second is None else (task.x, second)
+
+
+def pack(regions: list[Region], limit: int) -> dict[str, Region] | None:
+    """Each region as low as those placed before it allow, the largest first; None: no room."""
+    placed: list[Region] = []
+    for region in sorted(regions, key=lambda r: (-r.size, r.begin, r.name)):
+        start = 0
+        for other in sorted((o for o in placed if o.meets(region)), key=lambda o: o.start):
+            if start + region.size <= other.start:
+                break
+            start = max(start, other.start + other.size)
+        if start + region.size > limit:
+            return None
+        placed.append(Region(region.name, region.size, region.begin, region.end, start))
+    return {region.name: region for region in placed}

@@ -1,0 +1,175 @@
+"""What a tiling is chosen for: a task, its tensors, and what of it each tile unit does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import pairwise
+
+from ....contract.engine import EngineShape
+from ....contract.isa import Operand
+from ..network.tasks import Stored, Task
+from .descriptor_fields import Range, Taps, Tile, beats, taps_of
+from .stationarity import Order, scatters
+
+LARGEST_PIECE = 256
+"""Elements of a piece of a vector."""
+
+
+class Split(StrEnum):
+    """What of a task is dealt out to the tile units, a contiguous range for each."""
+
+    ROWS = "rows"
+    """Rows of the ofmap; each unit loads the rows of the ifmap that it needs."""
+    OUTPUTS = "outputs"
+    """Groups of output channels; all units are given the same rows of the ifmap."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a tiling is chosen for: a task, its tensors, and which of them stay on chip.
+
+    resident : tiles held in each buffer: with 2, one is filled while the other is used. pieces :
+    tiles hold a part of the ifmap's rows or channels, not all of what their windows span. order :
+    of loops to take, where the task can have it; None: the best one. borders : bytes of staying
+    tensors that units read, but others compute.
+    """
+
+    task: Task
+    shape: EngineShape
+    x: Stored
+    y: Stored
+    second: Stored | None
+    x_stays: bool
+    y_stays: bool
+    second_stays: bool
+    resident: int = 2
+    pieces: bool = False
+    order: Order | None = None
+    borders: int = 0
+
+    def taps_in(self, order: Order) -> Taps:
+        """How the taps are folded."""
+        return taps_of(self.task, self.x, self.shape, scatters(order, self.size))
+
+    @property
+    def groups(self) -> int:
+        """Groups of output channels."""
+        return beats(self.task.outputs, self.shape.pe)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the ofmap."""
+        return self.y.shape[0], self.y.shape[1]
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns that a window spans."""
+        return _reach(self.task, 0), _reach(self.task, 1)
+
+    def needs(self, tile: Tile) -> tuple[Range, Range, Range]:
+        """Rows, columns and channels of the ifmap that must be there for a tile."""
+        if self.pieces:
+            channels = 0, self.x.shape[2]
+            if self.task.operand is Operand.OWN:
+                first, last = (g * self.shape.pe for g in tile.groups)
+                channels = first, min(last, channels[1])
+            return tile.taps[0], (0, 1), channels
+        rows = _spanned(self.task, 0, tile.rows, self.x.shape[0])
+        columns = _spanned(self.task, 1, tile.columns, self.x.shape[1])
+        return rows, columns, (0, self.x.shape[2])
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """What can be dealt out. A softmax takes all channels of a pixel, and of tensors that stay
+        each unit has rows."""
+        stays = self.x_stays or self.y_stays or (self.second is not None and self.second_stays)
+        if self.shape.tiles == 1 or self.task.softmax is not None or stays:
+            return (Split.ROWS,)
+        return tuple(Split)
+
+    def shares(self, split: Split) -> list[tuple[Range, Range]]:
+        """Rows of the ofmap and groups of each unit that has work: no more units than parts."""
+        rows, groups, units = (0, self.size[0]), (0, self.groups), self.shape.tiles
+        if split is Split.OUTPUTS:
+            return [(rows, part) for part in parts_of(self.groups, units)]
+        return [(part, groups) for part in row_parts(self.task, self.size[0], units)]
+
+    def part(self, split: Split) -> tuple[int, int]:
+        """Rows and groups of the unit that has most work, which is the first."""
+        (first, last), (begin, end) = self.shares(split)[0]
+        return last - first, end - begin
+
+    def x_rows(self, split: Split) -> int:
+        """Rows of the ifmap that a unit needs, at most."""
+        steps = self.part(split)[0] // self.task.repeat[0]
+        return min(self.x.shape[0], (steps - 1) * self.task.stride[0] + self.reach[0])
+
+    def by_columns(self, split: Split) -> bool:
+        """Whether results leave each column by itself: a unit has some channels of a pixel only."""
+        some = self.part(split)[1] < self.groups or self.task.outputs < self.y.shape[2]
+        return some and not self.y_stays
+
+    def in_pieces(self) -> Situation | None:
+        """The same work with the ifmap as one column of pixels, of which each tile holds a piece.
+
+        That is for tasks that make one pixel of the whole ifmap, which may be larger than the
+        memory; None for others.
+        """
+        task, (rows, columns, channels) = self.task, self.x.shape
+        whole = self.size == (1, 1) and task.kernel == (rows, columns) and task.dilation == (1, 1)
+        if not whole or self.x_stays or any(any(pads) for pads in task.pads):
+            return None
+        pixels, depth = rows * columns, channels
+        if pixels == 1 and task.operand is Operand.SHARED:
+            depth = _piece(channels, self.shape.simd)
+            pixels = channels // depth
+        weights = task.weights
+        if weights is not None:
+            weights = weights.reshape(pixels, 1, -1, weights.shape[3])
+        operand = Operand.SHARED if task.operand is Operand.SHARED else Operand.OWN
+        return replace(
+            self,
+            task=replace(task, kernel=(pixels, 1), operand=operand, weights=weights),
+            x=replace(self.x, shape=(pixels, 1, depth)),
+            pieces=True,
+        )
+
+
+def parts_of(length: int, most: int) -> list[Range]:
+    """Contiguous parts whose sizes differ by one at most, the larger first: ``most`` of them, but
+    none that is empty."""
+    parts = min(length, most)
+    small, more = divmod(length, parts)
+    ends = [n * small + min(n, more) for n in range(parts + 1)]
+    return list(pairwise(ends))
+
+
+def row_parts(task: Task, height: int, units: int) -> list[Range]:
+    """Rows of the ofmap, which has ``height``, of each unit that has work where they are dealt out:
+    those that are the same pixels repeated stay together."""
+    times = task.repeat[0]
+    return [(times * a, times * b) for a, b in parts_of(height // times, units)]
+
+
+def rows_needed(task: Task, rows: Range, height: int) -> Range:
+    """Rows of the ifmap, which has ``height``, that these of the ofmap read, one at least."""
+    return _spanned(task, 0, rows, height)
+
+
+def _reach(task: Task, axis: int) -> int:
+    return (task.kernel[axis] - 1) * task.dilation[axis] + 1
+
+
+def _spanned(task: Task, axis: int, out: Range, size: int) -> Range:
+    """Rows or columns of the ifmap that these of the ofmap read, one at least."""
+    times, stride, before = task.repeat[axis], task.stride[axis], task.pads[axis][0]
+    begin = out[0] // times * stride - before
+    end = (beats(out[1], times) - 1) * stride - before + _reach(task, axis)
+    return max(0, min(size - 1, begin)), max(1, min(size, end))
+
+
+def _piece(length: int, lanes: int) -> int:
+    """Elements of equal pieces of a vector: a multiple of the lanes that divides it."""
+    sizes = [n for n in range(lanes, LARGEST_PIECE + 1, lanes) if length % n == 0]
+    return max(sizes, default=length)

@@ -1,0 +1,364 @@
+"""How each task is cut into tiles: an exhaustive search over all tilings that fit the buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from ....contract.engine import BANKS
+from ....contract.isa import COMPUTE, TRANSFER, Operand
+from ....errors import UserError
+from ..network.softmax import softmax_cycles
+from .descriptor_fields import Taps, beats
+from .problem import Situation, Split
+from .stationarity import (
+    Candidates,
+    Order,
+    bytes_needed,
+    cycles_needed,
+    psums_needed,
+    scatters,
+    suits,
+)
+
+OVERHEAD = 12
+"""Cycles about a tile in which nothing is multiplied."""
+TURN = 100
+"""Cycles about a tile from a load to its first tap, and from its last result to the end of its
+store."""
+STORE_OVERHEAD = 8
+"""Cycles in which a store that moves one column holds up the descriptors behind it: there are more
+of them than their queue holds."""
+EARLY = 4
+"""A block of weights of at most one part in so many of their memory usually finds a place while the
+task before is at work, so that nobody waits for it."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """split : what is dealt out to the units. rows, columns, groups : of a tile. taps : (kernel
+    rows, kernel columns, chunks) of a tile.
+
+    weights_outer : all pixels for one block of weights, then the next block; else all blocks for
+    one tile of pixels. x_ring, y_rows : rows of the ifmap's ring, and of a tile's ofmap buffer, a
+    multiple of the banks. feature_bytes : of a bank that the task's own buffers take. order :
+    of the loops of a tile. buffer_bytes : between buffers and array, about.
+    """
+
+    split: Split
+    rows: int
+    columns: int
+    groups: int
+    taps: tuple[int, int, int]
+    weights_outer: bool
+    x_ring: int
+    x_columns: int
+    y_rows: int
+    x_bytes: int
+    y_bytes: int
+    second_bytes: int
+    cycles: float
+    read_bytes: float
+    order: Order
+    buffer_bytes: float
+
+    @property
+    def feature_bytes(self) -> int:
+        """Bytes of a bank."""
+        return self.x_bytes + self.y_bytes + self.second_bytes
+
+    @property
+    def costs(self) -> tuple[float, float, float, int]:
+        """What tilings are compared by, the most important first."""
+        return self.cycles, self.read_bytes, self.buffer_bytes, self.feature_bytes
+
+
+def choose(situation: Situation, room: int) -> tuple[Situation, Tiling] | None:
+    """The tiling of the fewest cycles, then of the least traffic, outside and inside, whose buffers
+    fit ``room`` bytes of a bank, with the situation that it is for; None where there is none."""
+    s, pieces = situation, situation.in_pieces()
+    possible = [order for order in Order if suits(order, s.task, s.size)]
+    for orders in ([o for o in possible if o is s.order], possible):
+        found = [
+            (of, tiling)
+            for of, outer in ((s, False), (s, True), (pieces, False))
+            if of is not None
+            for split, order in product(of.splits, orders)
+            for tiling in _best(of, room, split, outer, order)
+        ]
+        if found:
+            return min(found, key=lambda f: f[1].costs)
+    return None
+
+
+def _constants_read(s: Situation, c: Candidates, weights_outer: bool) -> np.ndarray:
+    """Bytes of weights and parameters, those that do not stay again for each round of tiles."""
+    groups = c.all_groups
+    weights = s.groups * c.words * s.shape.weight_bytes * (s.task.weights is not None)
+    stay = weights_stay(s, groups * c.words, c.blocks == 1, c.of_groups == 1, weights_outer)
+    read = weights * np.where(stay, 1, c.tiles)
+    stay = parameters_stay(s, groups, c.of_groups == 1, weights_outer)
+    return read + s.groups * s.shape.parameter_bytes * np.where(stay, 1, c.tiles)
+
+
+def parameters_stay(
+    s: Situation, groups: int, all_groups: np.ndarray | bool, weights_outer: bool
+) -> np.ndarray:
+    """The same of parameters. groups : of a unit."""
+    stay = weights_outer or groups <= s.shape.parameter_words // 2
+    return np.asarray(all_groups) | stay
+
+
+def weights_stay(
+    s: Situation, words: int, all_taps: np.ndarray | bool, all_groups: np.ndarray | bool,
+    weights_outer: bool,
+) -> np.ndarray:  # fmt: skip
+    """Whether a block of weights stays until no tile of pixels needs it any more.
+
+    words : of weights, of all tiles of a unit. all_taps, all_groups : a tile has them.
+    """
+    once = np.asarray(all_taps) & (np.asarray(all_groups) | weights_outer)
+    return once | (words <= s.shape.weight_words // 2)
+
+
+def _splits(length: int, most: int = 64) -> list[int]:
+    """Sizes of equal parts, each number of parts once: the largest first."""
+    sizes = {beats(length, parts) for parts in range(1, min(length, most) + 1)}
+    return sorted(sizes | {1}, reverse=True)
+
+
+def _tap_blocks(taps: Taps, whole_kernel: bool) -> list[tuple[int, int, int]]:
+    """All taps, then fewer rows, columns, chunks: inner ones are cut only where outer ones are.
+
+    ``whole_kernel`` : only chunks are cut.
+    """
+    rows, columns, chunks = taps.counts
+    if whole_kernel:
+        return [(rows, columns, k) for k in _splits(chunks)]
+    blocks = [(r, columns, chunks) for r in _splits(rows)]
+    blocks += [(1, c, chunks) for c in _splits(columns)[1:]]
+    return blocks + [(1, 1, k) for k in _splits(chunks)[1:]]
+
+
+def _best(
+    s: Situation, room: int, split: Split, weights_outer: bool, order: Order
+) -> Iterator[Tiling]:
+    """The best tiling of one order, if there is one. All candidates at once, as arrays."""
+    shape, task = s.shape, s.task
+    height, most = s.part(split)
+    width = s.size[1]
+    if weights_outer and not s.y_stays and most > 1:
+        return  # channels of a pixel leave together
+    taps = s.taps_in(order)
+    tap_blocks = _tap_blocks(taps, scatters(order, s.size))
+    spatial_options = (
+        [times * n for n in _splits(size // times)]
+        for size, times in zip((height, width), task.repeat, strict=True)
+    )
+    options = [*spatial_options, _splits(most), range(len(tap_blocks))]
+    axes = np.meshgrid(*(np.array(o, np.int64) for o in options), indexing="ij")
+    rows, columns, groups, part = (a.ravel() for a in axes)
+    blocks = np.array(tap_blocks)[part]
+    words = blocks.prod(axis=1)
+    tap_parts = np.prod([-(-n // blocks[:, k]) for k, n in enumerate(taps.counts)], axis=0)
+    group_parts = -(-most // groups)
+    parts = tap_parts * group_parts
+    has_weights = task.weights is not None
+    held = np.minimum(parts, s.resident)
+    fits = (groups * words * held <= shape.weight_words) | (not has_weights)
+    if task.softmax is None:
+        fits &= groups * np.minimum(group_parts, 2) <= shape.parameter_words
+    else:
+        fits &= group_parts == 1
+    strips = (-(-height // rows), -(-width // columns))
+    candidates = Candidates(
+        task, shape, s.y, (height, width), most, taps.words, taps.counts[2],
+        rows, columns, groups, strips, tap_parts, group_parts,
+    )  # fmt: skip
+    fits &= psums_needed(order, candidates) <= shape.psum_words
+    if order is Order.INPUT:
+        fits &= group_parts == 1  # else ifmap words came again for the other groups
+    fits &= (tap_parts == 1) | (task.operand is not Operand.WINDOW)
+
+    buffers = _buffers(s, split, rows, columns) | (_pieces(s, groups, blocks) if s.pieces else {})
+    need = sum(buffers[name] for name in ("x_bytes", "y_bytes", "second_bytes"))
+    fits &= need <= room
+    fits &= _describable(s, order, candidates, blocks, buffers)
+    if not fits.any():
+        return
+    if s.pieces:
+        ifmap = _pieces_read(s, groups, blocks, group_parts)
+    else:
+        ifmap = _ifmap_read(s, split, rows, columns, parts if weights_outer else 1, buffers)
+    constants = _constants_read(s, candidates, weights_outer)
+    cycles, read = _cost(s, split, order, candidates, constants, ifmap)
+    moved = bytes_needed(order, candidates)
+    if has_weights:
+        own = len(s.shares(split)) if split is Split.OUTPUTS else 1
+        late = np.maximum(0, groups * words - shape.weight_words // EARLY) * own
+        cycles = cycles + late * shape.weight_bytes / shape.bus_bytes
+    cycles, read = np.where(fits, cycles, np.inf), np.where(fits, read, np.inf)
+    n = np.lexsort((np.asarray(need), moved, read, cycles))[0]
+    size = {name: int(values[n]) for name, values in buffers.items()}
+    part_rows, part_columns, chunks = (int(b) for b in blocks[n])
+    yield Tiling(
+        split, int(rows[n]), int(columns[n]), int(groups[n]), (part_rows, part_columns, chunks),
+        weights_outer, **size, cycles=float(cycles[n]), read_bytes=float(read[n]),
+        order=order, buffer_bytes=float(moved[n]),
+    )  # fmt: skip
+
+
+def _buffers(
+    s: Situation, split: Split, rows: np.ndarray, columns: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Rings and buffers, in each unit, of tensors that do not stay; bytes of a bank."""
+    _, width, channels = s.x.shape
+    down, across = s.task.stride
+    strips = -(-s.size[1] // columns)
+    steps_down, steps_across = rows // s.task.repeat[0], columns // s.task.repeat[1]
+    x_columns = np.minimum(width, (steps_across - 1) * across + s.reach[1])
+    span = (steps_down - 1) * down + s.reach[0]
+    # With one strip a tile shares rows with the one above; behind a strip comes the next one. Rows
+    # that no window reads have their places too.
+    fresh = np.where(strips > 1, np.maximum(span, steps_down * down), steps_down * down)
+    ring = _whole(span + (s.resident - 1) * fresh)
+    ring = np.where(strips > 1, ring, np.minimum(ring, _whole(np.array(s.x_rows(split)))))
+    y_rows = _whole(rows)
+    pixel = s.y.shape[2] * s.y.size
+    zero = np.zeros_like(rows)
+    held = np.minimum(s.resident, -(-s.part(split)[0] // rows) * strips)
+    kept = held * y_rows // BANKS * columns
+    second = kept * s.second.shape[2] if s.second is not None and not s.second_stays else zero
+    return {
+        "x_ring": ring,
+        "x_columns": x_columns,
+        "y_rows": y_rows,
+        "x_bytes": zero if s.x_stays else ring // BANKS * x_columns * channels,
+        "y_bytes": zero if s.y_stays else kept * pixel,
+        "second_bytes": second,
+    }
+
+
+def _pieces(s: Situation, groups: np.ndarray, blocks: np.ndarray) -> dict[str, np.ndarray]:
+    """The ifmap's buffers where it is held in pieces: those of some rows and channels."""
+    depth = _depth(s, groups)
+    several = (blocks[:, 0] < s.task.kernel[0]) | (depth < s.x.shape[2])
+    ring = _whole(blocks[:, 0]) * np.where(several, s.resident, 1)
+    return {"x_ring": ring, "x_bytes": ring // BANKS * depth}
+
+
+def _depth(s: Situation, groups: np.ndarray) -> np.ndarray:
+    """Channels of a piece."""
+    channels = s.x.shape[2]
+    if s.task.operand is Operand.OWN:
+        return np.minimum(groups * s.shape.pe, channels)
+    return np.full_like(groups, channels)
+
+
+def _pieces_read(
+    s: Situation, groups: np.ndarray, blocks: np.ndarray, group_parts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """As _ifmap_read: where all channels are summed, each block of weights takes every piece."""
+    again = (blocks[:, 0] < s.task.kernel[0]) & (s.task.operand is Operand.SHARED)
+    return s.x.bytes * np.where(again, group_parts, 1), blocks[:, 0] * _depth(s, groups)
+
+
+def _ifmap_read(
+    s: Situation, split: Split, rows: np.ndarray, columns: np.ndarray, times: np.ndarray | int,
+    buffers: dict[str, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Bytes of the ifmap read in all, and before the first tile; ``times`` : how often."""
+    if s.x_stays:
+        return np.zeros_like(rows), np.zeros_like(rows)
+    borders = len(s.shares(split)) - 1 if split is Split.ROWS else 0
+    height = s.x.shape[0] + borders * max(0, s.reach[0] - s.task.stride[0])  # read by both there
+    strips = -(-s.size[1] // columns)
+    row_bytes = buffers["x_columns"] * s.x.shape[2]
+    span = (rows // s.task.repeat[0] - 1) * s.task.stride[0] + s.reach[0]
+    whole = (buffers["x_ring"] >= s.x_rows(split)) & (buffers["x_columns"] == s.x.shape[1])
+    read = strips * row_bytes * height * np.where(whole, 1, times)
+    return read, np.minimum(span, s.x.shape[0]) * row_bytes
+
+
+def _describable(
+    s: Situation, order: Order, c: Candidates, blocks: np.ndarray, buffers: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Whether the fields of descriptors hold counts, steps back, rings and pitches."""
+    (down, across), (reach_rows, reach_columns) = s.task.stride, s.reach
+    rows, columns = c.rows, c.columns
+    back = (rows - 1) * down + reach_rows
+    scattered = scatters(order, s.size)
+    window = s.task.operand is Operand.WINDOW or scattered
+    across_steps = (columns - 1) * across + reach_columns if window else columns
+    down_steps = back if scattered else rows
+    counts = np.max([down_steps, across_steps, c.groups, blocks.max(axis=1)], axis=0)
+    rings = np.maximum(buffers["x_ring"], s.resident * buffers["y_rows"])
+    pitch = buffers["x_columns"] * s.x.shape[2] * (not s.x_stays)
+    pitch = np.maximum(pitch, columns * s.y.shape[2] * s.y.size * (not s.y_stays))
+    return (
+        (counts <= COMPUTE.most("loop0_count")) & (back <= COMPUTE.most("loop0_row"))
+        & (rings <= COMPUTE.most("x_ring")) & (pitch <= COMPUTE.most("x_pitch"))
+    )  # fmt: skip
+
+
+def _whole(rows: np.ndarray) -> np.ndarray:
+    return -(-rows // BANKS) * BANKS
+
+
+def _cost(
+    s: Situation, split: Split, order: Order, c: Candidates, constants: np.ndarray,
+    ifmap: tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Cycles, roughly, and bytes read from external memory.
+
+    constants : bytes of weights and parameters that are read; ifmap : see _ifmap_read. The steps
+    are those of the unit that has most; all units' bytes go over the one port.
+    """
+    shape, task = s.shape, s.task
+    units, (height, width), groups = len(s.shares(split)), c.size, c.all_groups
+    at_once = units if split is Split.ROWS else 1
+    rows, columns, (_, strips) = c.rows, c.columns, c.spatial
+    spatial, parts = c.tiles, c.blocks * c.of_groups
+    if task.operand is Operand.WINDOW:
+        work = height * groups * (width * task.stride[1] + strips * 2)
+        if task.tables is not None:
+            work = np.maximum(work, height * width * groups * c.rate)
+    elif task.softmax is not None:
+        work = np.full_like(rows, softmax_cycles([height, width], 1, task.outputs))
+    else:
+        work = cycles_needed(order, c)
+    work = work + spatial * parts * OVERHEAD
+    second = 0 if s.second is None or s.second_stays else s.second.bytes
+    program = units * spatial * parts * ((COMPUTE.size + 2 * TRANSFER.size) // 8)
+    end = 0 if s.y_stays else rows * columns * s.y.shape[2] * s.y.size
+    bus = shape.bus_bytes
+    written = 0 if s.y_stays else s.y.bytes
+    if s.by_columns(split):
+        # A unit's channels of a pixel are a row of their own in external memory.
+        part = beats(groups * shape.pe * s.y.size, bus) + 1
+        written = max(written, height * width * units * part * bus)
+        work = work + spatial * columns * units * STORE_OVERHEAD
+        program = program + units * spatial * (columns - 1) * (TRANSFER.size // 8)
+    read = ifmap[0] + constants + second + program + s.borders
+    # A buffer is free for another tile when it has been filled, used and, an ofmap's, stored.
+    moved = np.maximum(ifmap[0] / spatial, end * at_once) / bus
+    turn = (work + spatial * (TURN + moved)) * (not (s.x_stays and s.y_stays))
+    cycles = np.maximum(np.maximum(work, turn / s.resident), np.maximum(read, written) / bus)
+    # Rows at borders are stored by one unit, then loaded by another one.
+    exchange = 2 * s.borders / bus + TURN * (s.borders > 0)
+    cycles = cycles + (ifmap[1] + end) * at_once / bus + exchange
+    return cycles.astype(np.float64), np.asarray(read, np.float64)
+
+
+def refuse(situation: Situation, room: int) -> UserError:
+    """The error where no tiling fits."""
+    shape = situation.shape
+    return UserError(
+        f"not even its smallest tile fits the buffers ({max(0, room) * BANKS} bytes of feature "
+        f"maps, {shape.weight_words} words of weights, {shape.psum_words} of psums)",
+        layer=situation.task.name,
+        hint="give more with --buffer-kib",
+    )

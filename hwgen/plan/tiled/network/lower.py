@@ -1,0 +1,276 @@
+"""A legal graph cut into tasks; what the tiled engine can not carry out is refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import singledispatchmethod
+
+import numpy as np
+
+from ....contract.isa import COMPUTE, Operand, Reduction
+from ....errors import UserError
+from ....ir import Graph, Node, Op, Tensor, ops
+from .fusion import Fusion, refuse_rescale
+from .moves import of_image, selection, with_zeros
+from .requant import Requant
+from .softmax import exponentials_of
+from .tasks import Pair, Tables, Task, Work
+
+
+def work_of(graph: Graph) -> Work:
+    """The tasks of a legal graph. Raises UserError for what the engine can not carry out."""
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise UserError(
+            f"the tiled architecture takes one input and one output, this network has "
+            f"{len(graph.inputs)} and {len(graph.outputs)}"
+        )
+    cut = _Cut(graph)
+    for node in graph.nodes:
+        if node.name not in cut.done:
+            cut.visit(node.op, node)
+    if not cut.tasks:
+        raise UserError("the network has no layer to build hardware for")
+    most = COMPUTE.most("layer") + 1
+    if len(cut.tasks) > most:
+        raise UserError(f"{len(cut.tasks)} layers, the tiled architecture takes {most}")
+    result = cut.names[graph.outputs[0]]
+    return Work(cut.tasks, cut.stored, graph.inputs[0].name, result)
+
+
+class _Cut(Fusion):
+    """Walks the graph."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._offsets: dict[str, int] = {}
+
+    @singledispatchmethod
+    def visit(self, op: Op, node: Node) -> None:
+        """Add the tasks of a node; what follows it may be taken along."""
+        raise UserError(f"the tiled architecture does not carry out {op.op_name}", layer=node.name)
+
+    @visit.register
+    def _(self, op: ops.Conv2D, node: Node) -> None:
+        (x,) = self.graph.operands(node)
+        depthwise = 1 < op.groups == x.channels == op.weights.shape[3]
+        self._multiply(
+            node, op, op.weights if depthwise else with_zeros(op.weights, op.groups), op.stride,
+            op.pads(x), op.dilation, Operand.OWN if depthwise else Operand.SHARED,
+        )  # fmt: skip
+
+    @visit.register
+    def _(self, op: ops.Dense, node: Node) -> None:
+        rows, columns, channels = self.stored[self.names[node.inputs[0]]].shape
+        weights = op.weights.reshape(rows, columns, channels, -1)
+        none = ((0, 0), (0, 0))
+        self._multiply(node, op, weights, (1, 1), none, (1, 1), Operand.SHARED)
+
+    @visit.register
+    def _(self, op: ops.MaxPool, node: Node) -> None:
+        (x,) = self.graph.operands(node)
+        requant = Requant.identity(x.channels, x.type.min, x.type.max)
+        self._pool(node, op, node.name, requant, x.type.min, Reduction.MAX)
+
+    @visit.register
+    def _(self, op: ops.SumPool, node: Node) -> None:
+        requant, last = self._requant_of_sums(node)
+        missing = self._offsets.get(node.inputs[0], 0)
+        if missing and any(max(pads) for pads in op.pads(self.graph.operands(node)[0])):
+            raise UserError("an average of values less a zero point, padded", layer=node.name)
+        requant = requant.of_sums_less(missing * op.kernel[0] * op.kernel[1])
+        self._pool(node, op, last.name, requant, 0, Reduction.SUM)
+
+    @visit.register
+    def _(self, op: ops.Requantize, node: Node) -> None:
+        (x,) = self.graph.operands(node)
+        following = self.only_reader(node)
+        if following is not None and isinstance(following.op, ops.SumPool) and _only_adds(op, x):
+            # What is added to every value is added to the sums instead: bytes stay bytes.
+            self._offsets[node.name] = int(op.bias[0])
+            self.names[node.name] = self.names[x.name]
+            return
+        self._identity(node, x, Requant.of(node.name, op, x), node.name)
+
+    @visit.register
+    def _(self, op: ops.Staircase, node: Node) -> None:
+        following = self.only_reader(node)
+        if following is not None and isinstance(following.op, ops.Add):
+            return  # one of the tables of a sum
+        (x,) = self.graph.operands(node)
+        requant = Requant.identity(x.channels, x.type.min, x.type.max)
+        self._identity(node, x, requant, node.name, self.table(node))
+
+    @visit.register
+    def _(self, op: ops.Add, node: Node) -> None:
+        """A sum that no task before it could take along."""
+        first, second = self.addends(node)
+        edge = self.graph.tensors[first[0]]
+        requant = Requant.identity(edge.channels, edge.type.min, edge.type.max)
+        tables, last = self.sum_of(node, first[1], second)
+        self._identity(node, edge, requant, last, tables)
+
+    @visit.register
+    def _(self, op: ops.Concat, node: Node) -> None:
+        edge = self.graph.tensors[node.name]
+        self.keep(edge)
+        start = 0
+        for name, tensor in zip(node.inputs, self.graph.operands(node), strict=True):
+            written = [n for n, task in enumerate(self.tasks) if task.y == self.names[name]]
+            alone = len(self.graph.consumers[name]) == 1 and name not in self.graph.outputs
+            if alone and len(written) == 1 and self.names[name] == name:
+                # What makes it writes it where it belongs.
+                self.tasks[written[0]] = replace(self.tasks[written[0]], y=node.name, channel=start)
+                del self.stored[name]
+                self.names[name] = node.name
+            else:
+                requant = Requant.identity(tensor.channels, tensor.type.min, tensor.type.max)
+                self.add(self._plain(node, tensor, requant, node.name, channel=start))
+            start += tensor.channels
+
+    @visit.register
+    def _(self, op: ops.Slice, node: Node) -> None:
+        (x,) = self.graph.operands(node)
+        start, size, step = of_image(op)
+        weights = selection(x.channels, start[2], size[2], step[2])
+        task = replace(
+            self._same(node, x),
+            outputs=size[2],
+            requant=Requant.identity(size[2], x.type.min, x.type.max),
+            stride=(step[0], step[1]),
+            pads=((-start[0], 0), (-start[1], 0)),
+            operand=Operand.OWN if weights is None else Operand.SHARED,
+            weights=weights,
+        )
+        self.finish(task, node)
+
+    @visit.register
+    def _(self, op: ops.Pad, node: Node) -> None:
+        (x,) = self.graph.operands(node)
+        self.finish(replace(self._same(node, x), pads=op.pads, pad=op.value), node)
+
+    @visit.register
+    def _(self, op: ops.Upsample, node: Node) -> None:
+        (x,) = self.graph.operands(node)
+        self.finish(replace(self._same(node, x), repeat=op.factor), node)
+
+    @visit.register(ops.Flatten)
+    @visit.register(ops.Reshape)
+    def _(self, op: Op, node: Node) -> None:
+        before = self.names[node.inputs[0]]
+        edge, stored = self.graph.tensors[node.name], self.stored[before]
+        if len(edge.shape) == 1 or edge.hwc == stored.shape:
+            self.names[node.name] = before  # elements stay where they are
+            return
+        raise UserError(
+            f"the tiled architecture does not reshape {stored.shape} to {edge.shape}",
+            layer=node.name,
+        )
+
+    @visit.register(ops.Softmax)
+    @visit.register(ops.SoftmaxTable)
+    def _(self, op: Op, node: Node) -> None:
+        (x,) = self.graph.operands(node)
+        powers = exponentials_of(node.name, op, x, self.stored[self.names[x.name]].shape)
+        y = self.graph.tensors[node.name]
+        requant = Requant.identity(x.channels, y.type.min, y.type.max)
+        self.add(replace(self._plain(node, x, requant, node.name), softmax=powers))
+        self.keep(y)
+
+    @visit.register
+    def _(self, op: ops.Rescale, node: Node) -> None:
+        refuse_rescale(op, node)
+
+    def _multiply(
+        self, node: Node, op: ops.Conv2D | ops.Dense, weights: np.ndarray, stride: Pair,
+        pads: tuple[Pair, Pair], dilation: Pair, operand: Operand,
+    ) -> None:  # fmt: skip
+        if op.accumulator is not None:
+            raise UserError(
+                "the tiled architecture sums exactly, this layer's accumulator "
+                f"{op.accumulator.type} rounds or overflows",
+                layer=node.name,
+            )
+        if weights.min() < -128 or weights.max() > 127:
+            raise UserError("the tiled architecture has weights of 8 bits", layer=node.name)
+        (x,) = self.graph.operands(node)
+        last = self.requantization(node)
+        requant = Requant.of(last.name, last.op, self.graph.tensors[node.name])
+        outputs = weights.shape[3]
+        task = Task(
+            last.name, (node.name, last.name), self.names[node.inputs[0]], last.name, outputs,
+            (weights.shape[0], weights.shape[1]), stride, pads, dilation, operand, weights, requant,
+            x.type.zero_point, macs=op.macs([x]),
+        )  # fmt: skip
+        self.finish(task, last)
+
+    def _pool(
+        self, node: Node, op: ops.Pool, result: str, requant: Requant, pad: int,
+        reduction: Reduction,
+    ) -> None:  # fmt: skip
+        (x,) = self.graph.operands(node)
+        task = Task(
+            result, tuple(dict.fromkeys((node.name, result))), self.names[node.inputs[0]], result,
+            x.channels, op.kernel, op.stride, op.pads(x), (1, 1), Operand.OWN, None, requant, pad,
+            reduction,
+        )  # fmt: skip
+        self.finish(task, self.nodes[result])
+
+    def _same(self, node: Node, x: Tensor) -> Task:
+        """Every element as it is."""
+        requant = Requant.identity(x.channels, x.type.min, x.type.max)
+        return self._plain(node, x, requant, node.name)
+
+    def _plain(
+        self, node: Node, x: Tensor, requant: Requant, y: str, tables: Tables | None = None,
+        channel: int = 0,
+    ) -> Task:  # fmt: skip
+        """Every element by itself."""
+        none = ((0, 0), (0, 0))
+        self._check_pixels(node, x)
+        return Task(
+            f"{node.name}_{channel}" if channel else node.name, (y,), self.names[x.name], y,
+            x.channels, (1, 1), (1, 1), none, (1, 1), Operand.OWN, None, requant, tables=tables,
+            channel=channel,
+        )  # fmt: skip
+
+    def _check_pixels(self, node: Node, x: Tensor) -> None:
+        """Raises UserError for a vector that is stored as pixels."""
+        stored = self.stored[self.names[x.name]].shape
+        if stored != x.hwc:
+            raise UserError(
+                f"the tiled architecture takes {stored} as a vector into dense layers only",
+                layer=node.name,
+            )
+
+    def _identity(
+        self, node: Node, x: Tensor, requant: Requant, last: str, tables: Tables | None = None
+    ) -> None:
+        task = self._plain(node, x, requant, last, tables)
+        if tables is None:
+            self.finish(task, node)
+        else:
+            self.add(task)
+            self.keep(self.graph.tensors[last])
+
+    def _requant_of_sums(self, node: Node) -> tuple[Requant, Node]:
+        """What follows sums of a pool, and the last node of it: nothing, or it is done then."""
+        sums, following = self.graph.tensors[node.name], self.only_reader(node)
+        if following is None or not isinstance(following.op, ops.Requantize):
+            return Requant.identity(sums.channels, sums.type.min, sums.type.max), node
+        last = self.requantization(node)
+        second = self.only_reader(last)
+        wide = self.graph.tensors[last.name].type.width > 8
+        if not wide or second is None or not isinstance(second.op, ops.Requantize):
+            return Requant.of(last.name, last.op, sums), last
+        # An average whose ties need a quotient of more bits first.
+        self.done.add(second.name)
+        return Requant.of_two(second.name, last.op, second.op, sums), second
+
+
+def _only_adds(op: ops.Requantize, x: Tensor) -> bool:
+    """Whether a requantization adds one number to every value, and nothing overflows."""
+    if op.clip is not None or op.pivot is not None or len({*op.bias.tolist()}) > 1:
+        return False
+    low, high = (end + int(op.bias[0]) for end in x.range)
+    within = op.type.low <= low and high <= op.type.max
+    return within and set(op.mult.tolist()) == {1} and set(op.shift.tolist()) == {0}

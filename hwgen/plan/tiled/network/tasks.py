@@ -1,0 +1,99 @@
+"""Tasks: pieces of a network, each one walk of the array over a stored tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....contract.isa import Operand, Reduction
+from .requant import Requant
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor as bytes: (rows, columns, channels), bytes of an element."""
+
+    name: str
+    shape: tuple[int, int, int]
+    size: int = 1
+    signed: bool = True
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return self.shape[1] * self.shape[2] * self.size
+
+    @property
+    def bytes(self) -> int:
+        """All of them."""
+        return self.shape[0] * self.row_bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """What comes behind the requantizers: two tables, their sum requantized.
+
+    second : the stored tensor that goes through the second table; None: there is none.
+    """
+
+    first: np.ndarray
+    requant: Requant
+    second: str | None = None
+    other: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A convolution, a pool or a softmax, from a stored tensor to a stored tensor.
+
+    weights : (kernel rows, kernel columns, channels in, channels out), the channels in 1 where each
+    output channel reads its own; None: all are 1. channel : of ``y`` at which the outputs begin.
+    pad : the byte of padded positions; pads below 0 leave rows and columns out. repeat : how often
+    each row and column of the result comes, one after the other. softmax : its 256 exponentials;
+    what belongs to products and sums then means nothing.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    x: str
+    y: str
+    outputs: int
+    kernel: Pair
+    stride: Pair
+    pads: tuple[Pair, Pair]
+    dilation: Pair
+    operand: Operand
+    weights: np.ndarray | None
+    requant: Requant
+    pad: int = 0
+    reduction: Reduction = Reduction.SUM
+    tables: Tables | None = None
+    channel: int = 0
+    macs: int = 0
+    repeat: Pair = (1, 1)
+    softmax: np.ndarray | None = None
+
+
+@dataclass
+class Work:
+    """Tasks in order, and the tensors between them.
+
+    source, result : names of the stored input and output.
+    """
+
+    tasks: list[Task]
+    stored: dict[str, Stored]
+    source: str
+    result: str
+
+
+def edges_of(work: Work) -> Iterator[str]:
+    """Edges that exist as bytes, in the order in which they are finished."""
+    last = {task.y: n for n, task in enumerate(work.tasks)}
+    for n, task in enumerate(work.tasks):
+        if last[task.y] == n:
+            yield task.y

@@ -1,0 +1,1 @@
+"""Tiles in their order as a program of descriptors."""

@@ -1,0 +1,71 @@
+"""Constants of a task as bytes of external memory: weights, parameters, tables."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ....contract.engine import EngineShape
+from ....contract.isa import RECORD, Operand
+from ..mapping.descriptor_fields import WINDOW_TAPS, Range, Taps, beats
+from ..network.requant import Requant
+from ..network.tasks import Task
+
+
+def weight_words(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
+    """All words of a task: (groups, kernel rows, kernel columns, chunks, pe, simd) int8."""
+    assert task.weights is not None
+    lanes = _lanes(task, taps, shape)  # (rows, columns, chunks, simd, outputs)
+    groups = beats(task.outputs, shape.pe)
+    full = np.zeros((*lanes.shape[:-1], groups * shape.pe), np.int8)
+    full[..., : task.outputs] = lanes
+    split = full.reshape(*lanes.shape[:-1], groups, shape.pe)
+    return split.transpose(4, 0, 1, 2, 5, 3)
+
+
+def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
+    weights = task.weights
+    assert weights is not None
+    rows, columns, _, outputs = weights.shape
+    if task.operand is Operand.WINDOW:
+        window = np.zeros((WINDOW_TAPS, WINDOW_TAPS, outputs), np.int64)
+        window[:rows, WINDOW_TAPS - columns :] = weights[:, :, 0]
+        lanes = np.zeros((1, 1, 1, shape.simd, outputs), np.int64)
+        lanes[0, 0, 0, : WINDOW_TAPS**2] = window.reshape(-1, outputs)
+        return lanes
+    if task.operand is Operand.OWN:
+        lanes = np.zeros((rows, columns, 1, shape.simd, outputs), np.int64)
+        lanes[:, :, 0, 0] = weights[:, :, 0]
+        return lanes
+    flat = weights.reshape(rows, taps.counts[1], -1, outputs)
+    lanes = np.zeros((rows, taps.counts[1], taps.counts[2] * shape.simd, outputs), np.int64)
+    lanes[:, :, : flat.shape[2]] = flat
+    return lanes.reshape(rows, taps.counts[1], taps.counts[2], shape.simd, outputs)
+
+
+def weight_block(words: np.ndarray, groups: Range, taps: tuple[Range, Range, Range]) -> np.ndarray:
+    """The words of some groups and taps, in the order in which they are read, as bytes."""
+    (r0, r1), (c0, c1), (k0, k1) = taps
+    part = words[groups[0] : groups[1], r0:r1, c0:c1, k0:k1]
+    return np.ascontiguousarray(part).view(np.uint8).reshape(-1)
+
+
+def parameter_words(requant: Requant, outputs: int, shape: EngineShape) -> np.ndarray:
+    """Records of all groups of outputs, as bytes (groups, bytes of a word)."""
+    groups = beats(outputs, shape.pe)
+    records = []
+    for channel in range(groups * shape.pe):
+        n = min(channel, outputs - 1)
+        values = {f.name: int(getattr(requant, f.name)[n]) for f in RECORD.fields}
+        records.append(RECORD.pack(values))
+    return np.frombuffer(b"".join(records), np.uint8).reshape(groups, -1)
+
+
+def table_bytes(task: Task) -> np.ndarray | None:
+    """The tables of a task, 32 bits an entry: the first one, or both; None: it has none."""
+    if task.softmax is not None:
+        tables = [task.softmax]
+    elif task.tables is not None:
+        tables = [t for t in (task.tables.first, task.tables.other) if t is not None]
+    else:
+        return None
+    return np.concatenate(tables).astype("<i4").view(np.uint8)

@@ -1,0 +1,329 @@
+"""Tiles in their order become a program of descriptors, with the image of external memory.
+
+Descriptors stand in an order in which they could also be carried out one after the other. What a
+tile needs is loaded a few tiles ahead of it, as far as buffers are free.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....contract.engine import BANKS, EngineShape
+from ....contract.isa import COMPUTE, MOST_TILES, TRANSFER, Op, Target
+from ..mapping.descriptor_fields import Range, Values, View, compute
+from ..mapping.placement import Placement
+from ..mapping.problem import Situation
+from ..network.tasks import Stored, Work
+from .scoreboard import Scoreboard, Span
+from .tile_jobs import Constants, Layout, Load, Step, TaskSteps
+
+AHEAD = 2
+"""Tiles of a unit ahead of which their operands are loaded."""
+PART_BEATS = 128
+"""With several units blocks of constants come as early as the port has time for them, since all
+units wait for them; large blocks of weights in parts of so many beats. One unit alone is slower so:
+VWW takes 54,656 cycles on 16x16 in place of 53,728."""
+EXTERNAL_PIECE = 64
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program and its memory.
+
+    memory : image of external memory, inputs and everything that is computed zero. start : of the
+    program in it; end : behind the program. writable : from there on the engine writes. tensors :
+    offsets of tensors that lie in external memory. borders : from there on it has rows of tensors
+    that stay on chip, which tile units read of others. descriptors : as they stand in the program,
+    op by name ``op``.
+    """
+
+    memory: np.ndarray
+    start: int
+    end: int
+    writable: int
+    tensors: dict[str, int]
+    borders: int
+    descriptors: list[Values]
+
+
+class Writer:
+    """Makes the program of a placement."""
+
+    def __init__(self, work: Work, placement: Placement, shape: EngineShape) -> None:
+        self.work, self.placement, self.shape = work, placement, shape
+        external = [t for t in work.stored.values() if t.name not in placement.stays]
+        self.tensors, self._borders = _places(external, 0)
+        staying = [t for t in work.stored.values() if t.name in placement.stays]
+        shared, self._data_bytes = _places(staying if shape.tiles > 1 else [], self._borders)
+        self.layout = Layout(placement, Constants(shape), self.tensors | shared)
+
+    def program(self) -> Program:
+        """All descriptors and the memory."""
+        steps = self._steps()
+        emission = _Emission(self.placement, self.shape, self._data_bytes, steps)
+        descriptors = emission.descriptors()
+        constants = self.layout.constants.bytes()
+        start = len(constants)
+        blobs = []
+        length = sum(
+            (COMPUTE if d["op"] == Op.COMPUTE else TRANSFER).size // 8 for d in descriptors
+        )
+        end = start + length + TRANSFER.size // 8
+        writable = -(-end // 4096) * 4096
+        for d in descriptors:
+            if d.pop("external", 0):
+                d["address"] += writable
+            record = COMPUTE if d["op"] == Op.COMPUTE else TRANSFER
+            blobs.append(record.pack(d))
+        code = b"".join(blobs) + TRANSFER.pack({"op": Op.END})
+        memory = np.zeros(writable + self._data_bytes, np.uint8)
+        memory[:start] = constants
+        memory[start : start + len(code)] = np.frombuffer(code, np.uint8)
+        tensors = {name: place + writable for name, place in self.tensors.items()}
+        borders = self._borders + writable
+        return Program(memory, start, end, writable, tensors, borders, descriptors)
+
+    def _steps(self) -> list[Step]:
+        steps: list[Step] = []
+        for n, situation in enumerate(self.placement.situations):
+            self.layout.first_steps.append(len(steps))
+            steps += TaskSteps(self.layout, n, len(steps)).steps()
+            self.layout.last_steps[situation.y.name] = len(steps) - 1
+        return steps
+
+
+def _places(tensors: list[Stored], start: int) -> tuple[dict[str, int], int]:
+    """Offsets of tensors one after the other, by name, and the end."""
+    found, end = {}, start
+    for tensor in tensors:
+        found[tensor.name] = end
+        end += -(-tensor.bytes // EXTERNAL_PIECE) * EXTERNAL_PIECE
+    return found, end
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Words ``start .. end - 1`` of a memory of some units, a bit for each."""
+
+    start: int
+    end: int
+    units: int
+
+
+class _Blocks:
+    """A memory of words shared out among blocks that live for a while, in turn around it.
+
+    Each unit has such a memory; a block is at the same place in all units that hold it.
+    """
+
+    def __init__(self, words: int) -> None:
+        self.words = words
+        self.used: dict[tuple, _Block] = {}
+        self._next = [0] * MOST_TILES
+
+    def take(self, key: tuple, words: int, units: int) -> int | None:
+        """A place for a block; None where there is none."""
+        held = [block for block in self.used.values() if block.units & units]
+        mine = [n for n in range(MOST_TILES) if units >> n & 1]
+        turn = max(self._next[n] for n in mine)
+        places = {turn, 0, *(block.end for block in held)}
+        for start in sorted(places, key=lambda p: (p < turn, p)):
+            end = start + words
+            free = all(end <= block.start or block.end <= start for block in held)
+            if free and end <= self.words:
+                self.used[key] = _Block(start, end, units)
+                for n in mine:
+                    self._next[n] = end
+                return start
+        return None
+
+    def give(self, key: tuple) -> None:
+        """Its place is free again."""
+        del self.used[key]
+
+
+class _Emission:
+    """Writes descriptors: before each tile the loads of the tiles that follow it."""
+
+    def __init__(
+        self, placement: Placement, shape: EngineShape, data_bytes: int, steps: list[Step]
+    ) -> None:
+        self.placement, self.steps, self.shape = placement, steps, shape
+        words = {Target.WEIGHTS: shape.weight_words, Target.PARAMETERS: shape.parameter_words,
+                 Target.TABLES: 2}  # fmt: skip
+        self.blocks = {target: _Blocks(size) for target, size in words.items()}
+        self.last = {
+            (target, key): n for n, step in enumerate(steps) for target, key in step.keys.items()
+        }
+        sizes = {target.name: size for target, size in words.items()}
+        sizes |= {f"bank{n}": shape.bank_bytes for n in range(BANKS)}
+        # Units have memories of their own, of the same sizes.
+        sizes = {_of(n, name): size for n in range(shape.tiles) for name, size in sizes.items()}
+        sizes["external"] = data_bytes + EXTERNAL_PIECE
+        # Rows follow each other at any byte: larger pieces would belong to two of them.
+        pieces = dict.fromkeys(sizes, 1) | {"external": EXTERNAL_PIECE}
+        self.board = Scoreboard(sizes, pieces)
+        self.queues = self._queues()
+        self.parts: dict[tuple, int] = {}  # words written of blocks that are not complete
+        self.free = 0.0
+        self.written = -1
+        self.out: list[Values] = []
+
+    def descriptors(self) -> list[Values]:
+        """All of them in order."""
+        time = self._time()
+        for n, step in enumerate(self.steps):
+            self.free = min(PART_BEATS, self.free + time[n])
+            for queue in self.queues:
+                while queue and (queue[0][0] <= n + AHEAD * self.shape.tiles or self.free > 0):
+                    first, load = queue[0]
+                    if not self._load(load, must=first <= n):
+                        break
+                    if load.key not in self.parts:
+                        queue.popleft()
+            self._compute(n, step)
+            for values in step.stores:
+                spans = list(self._feature_spans(values, 1 << step.unit))
+                external = list(_external_spans(values))
+                self._write(Op.STORE, values | {"unit": step.unit}, step.task, spans, external)
+        return self.out
+
+    def _queues(self) -> list[deque[tuple[int, Load]]]:
+        """Loads with the first step that needs them, in the order in which they are written."""
+        loads, seen = [], set()
+        for n, step in enumerate(self.steps):
+            for load in step.loads:
+                if (load.target, load.key) not in seen:
+                    loads.append((n, load))
+                if load.key:
+                    seen.add((load.target, load.key))
+        if self.shape.tiles == 1:
+            return [deque(loads)]
+        return [deque(item for item in loads if item[1].target is target) for target in Target]
+
+    def _time(self) -> list[float]:
+        """Beats that the port has time for beside features and descriptors, for each step."""
+        if self.shape.tiles == 1:
+            return [0.0] * len(self.steps)
+        steps = Counter(step.task for step in self.steps)
+        time = []
+        for step in self.steps:
+            moved = sum(v["rows"] * v["bytes"] for v in (
+                load.values for load in step.loads if load.target is Target.FEATURES
+            ))  # fmt: skip
+            moved += (COMPUTE.size + (len(step.stores) + len(step.loads)) * TRANSFER.size) // 8
+            cycles = self.placement.tilings[step.task].cycles / steps[step.task]
+            time.append(max(0.0, cycles - moved / self.shape.bus_bytes))
+        return time
+
+    def _load(self, load: Load, must: bool) -> bool:
+        """Emit a load; False where it has to wait for tiles that come first."""
+        if load.after > self.written:
+            assert not must
+            return False
+        values = load.values | {"target": load.target, "units": load.units}
+        task = load.task
+        if load.target is Target.FEATURES:
+            spans = list(self._feature_spans(values, load.units))
+            self._write(Op.LOAD, values, task, list(_external_spans(values)), spans)
+            return True
+        blocks = self.blocks[load.target]
+        if load.key in self.parts:
+            place = blocks.used[load.key].start
+        else:
+            place = blocks.take(load.key, load.words, load.units)
+        if place is None:
+            if must:
+                raise AssertionError(f"no place for {load.words} words of {load.target.name}")
+            return False
+        # Other loads come between the parts of a large block.
+        word, done = values["bytes"] // load.words, self.parts.pop(load.key, 0)
+        count = load.words - done
+        if self.shape.tiles > 1 and load.target is Target.WEIGHTS:
+            count = min(count, max(1, PART_BEATS * self.shape.bus_bytes // word))
+        if done + count < load.words:
+            self.parts[load.key] = done + count
+        values["address"] += done * word
+        values["bytes"] = count * word
+        values["base"] = place + done if load.target is not Target.TABLES else 0
+        self.free -= count * word / self.shape.bus_bytes
+        names = [_of(n, load.target.name) for n in self._units(load.units)]
+        self._write(Op.LOAD, values, task, [], [Span(name, place + done, count) for name in names])
+        return True
+
+    def _units(self, units: int) -> list[int]:
+        return [n for n in range(self.shape.tiles) if units >> n & 1]
+
+    def _compute(self, n: int, step: Step) -> None:
+        s = self.placement.situations[step.task]
+        places = {
+            name.name.lower(): self.blocks[name].used[key].start for name, key in step.keys.items()
+        }
+        places.setdefault("weights", 0)
+        places["psums"] = 0
+        values = compute(s.task, step.tile, self.shape, s.x, s.y, step.views, s.second, places)
+        values["unit"] = step.unit
+        reads = list(self._tile_spans(s, step))
+        for target, key in step.keys.items():
+            block = self.blocks[target].used[key]
+            reads.append(Span(_of(step.unit, target.name), block.start, block.end - block.start))
+        writes = [] if step.tile.hold else list(self._result_spans(s, step))
+        self._write(Op.COMPUTE, values, step.task, reads, writes)
+        self.written = n
+        for target, key in step.keys.items():
+            if self.last[target, key] == n:
+                self.blocks[target].give(key)
+
+    def _tile_spans(self, s: Situation, step: Step) -> Iterator[Span]:
+        tile, (x, _, second) = step.tile, step.views
+        rows, columns, _ = s.needs(tile)
+        yield from _row_spans(step.unit, x, s.x, rows, columns)
+        if second is not None and s.second is not None and not tile.hold:
+            yield from _row_spans(step.unit, second, s.second, tile.rows, tile.columns)
+
+    def _result_spans(self, s: Situation, step: Step) -> Iterator[Span]:
+        return _row_spans(step.unit, step.views[1], s.y, step.tile.rows, step.tile.columns)
+
+    def _feature_spans(self, values: Values, units: int) -> Iterator[Span]:
+        for row in range(values["rows"]):
+            ring = (values["first"] + row) % values["ring"]
+            place = values["base"] + ring // BANKS * values["bank_pitch"]
+            for n in self._units(units):
+                yield Span(_of(n, f"bank{ring % BANKS}"), place, values["bytes"])
+
+    def _write(
+        self, op: Op, values: Values, task: int, reads: list[Span], writes: list[Span]
+    ) -> None:
+        values = values | {"op": op, "layer": task} | self.board.issue(op, reads, writes)
+        for name in ("wait_load", "wait_compute", "wait_store"):
+            values[name] %= 1 << 16
+        self.out.append(values)
+
+
+def _of(unit: int, memory: str) -> str:
+    """The name of a unit's memory."""
+    return f"{memory} of {unit}"
+
+
+def _row_spans(
+    unit: int, view: View, tensor: Stored, rows: Range, columns: Range
+) -> Iterator[Span]:
+    pixel = view.depth * tensor.size
+    start = view.base + (columns[0] - view.columns[0]) * pixel
+    size = (columns[1] - columns[0]) * pixel
+    for row in range(*rows):
+        ring = view.ring_row(row)
+        bank = _of(unit, f"bank{ring % BANKS}")
+        yield Span(bank, start + ring // BANKS * view.pitch, size)
+
+
+def _external_spans(values: Values) -> Iterator[Span]:
+    if values["bytes"] == values["pitch"]:
+        yield Span("external", values["address"], values["rows"] * values["bytes"])
+        return
+    for row in range(values["rows"]):
+        yield Span("external", values["address"] + row * values["pitch"], values["bytes"])

@@ -1,0 +1,367 @@
+"""The steps of a task: tiles in their order, what each needs, what is stored once it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ....contract.engine import BANKS, EngineShape
+from ....contract.isa import Operand, Target
+from ..mapping.descriptor_fields import Range, Tile, Values, View, beats
+from ..mapping.on_chip import runs
+from ..mapping.placement import Placement
+from ..mapping.problem import Split
+from ..mapping.tiling import parameters_stay, weights_stay
+from ..network.tasks import Stored
+from . import image
+from .tile_order import Turn, turns
+
+
+@dataclass
+class Load:
+    """What a step needs. after : the step that must be in the program before it; -1: none.
+
+    units : that it goes to, a bit for each. key, words : of a block of a memory that is shared out
+    as the program is written; else ``values`` says where it goes.
+    """
+
+    target: Target
+    values: Values
+    units: int
+    after: int = -1
+    key: tuple = ()
+    words: int = 0
+    task: int = 0
+
+
+@dataclass
+class Step:
+    """A tile of a unit, what it needs, and what is stored once it is done.
+
+    keys : of the blocks of constants that it reads.
+    """
+
+    task: int
+    unit: int
+    tile: Tile
+    views: tuple[View, View, View | None]
+    loads: list[Load]
+    keys: dict[Target, tuple]
+    stores: list[Values] = field(default_factory=list)
+
+
+class Constants:
+    """Bytes that do not change, each block at a multiple of a beat."""
+
+    def __init__(self, shape: EngineShape) -> None:
+        self._parts: list[np.ndarray] = []
+        self._size, self._align = 0, max(shape.bus_bytes, 32)
+
+    def add(self, data: np.ndarray) -> int:
+        """Where the bytes lie."""
+        place = self._size
+        padded = -(-len(data) // self._align) * self._align
+        self._parts.append(np.pad(data, (0, padded - len(data))))
+        self._size += padded
+        return place
+
+    def bytes(self) -> np.ndarray:
+        """All of them."""
+        return np.concatenate(self._parts) if self._parts else np.zeros(0, np.uint8)
+
+
+@dataclass
+class Layout:
+    """Where everything lies, as far as the program is made.
+
+    tensors : offsets in external memory, of tensors and of rows that units read of others.
+    first_steps : of each task. last_steps : of the task that makes a tensor. came : rows of
+    others that a unit has got, by the tensor that stays and the unit.
+    """
+
+    placement: Placement
+    constants: Constants
+    tensors: Mapping[str, int]
+    first_steps: list[int] = field(default_factory=list)
+    last_steps: dict[str, int] = field(default_factory=dict)
+    came: dict[tuple[str, int], set[int]] = field(default_factory=dict)
+
+    def view(self, tensor: Stored, unit: int) -> View:
+        """Of a tensor that stays on chip."""
+        region, stays = self.placement.regions[tensor.name], self.placement.stays[tensor.name]
+        _, width, channels = tensor.shape
+        return View(
+            region.start, tensor.row_bytes, stays.ring, stays.held[unit][0], (0, width),
+            (0, channels),
+        )  # fmt: skip
+
+
+@dataclass
+class _Ring:
+    """The rows of the ifmap in a unit, or in all of them where all are given the same.
+
+    Places in the ring are taken one after the other, whatever strip or pass rows belong to:
+    counter : those taken. first : the row that lies in place 0. loaded : the row behind the last
+    one that is there. strip : what the rows belong to. round : of the last tile. begun : the places
+    at which the rows of the last rounds begin, of as many as are held. held, pieces : of an ifmap
+    in pieces the rows and channels that are there, and the first step of each piece.
+    """
+
+    counter: int = 0
+    first: int = 0
+    loaded: int = 0
+    strip: tuple[Range, int | None] | None = None
+    round: int = -1
+    begun: list[int] = field(default_factory=list)
+    held: tuple[Range, Range] | None = None
+    pieces: list[int] = field(default_factory=list)
+
+
+class TaskSteps:
+    """The steps of one task, whose first has the number ``first_step`` in the program."""
+
+    def __init__(self, layout: Layout, number: int, first_step: int) -> None:
+        self.layout, self.number, self.first_step = layout, number, first_step
+        self.s = situation = layout.placement.situations[number]
+        self.tiling = tiling = layout.placement.tilings[number]
+        self.taps = situation.taps_in(tiling.order)
+        self.shares = situation.shares(tiling.split)
+        self._blocks: dict[tuple[Range, tuple], int] = {}
+        task, shape = situation.task, situation.shape
+        if task.weights is not None:
+            self._words = image.weight_words(task, self.taps, shape)
+        self._parameters = image.parameter_words(task.requant, task.outputs, shape)
+        # Blocks that are used again for the next tile of pixels stay where that is possible.
+        whole = tiling.taps == self.taps.counts
+        _, groups = situation.part(tiling.split)
+        all_groups, outer = tiling.groups == groups, tiling.weights_outer
+        self._weights_stay = weights_stay(
+            situation, groups * self.taps.words, whole, all_groups, outer
+        )
+        self._parameters_stay = parameters_stay(situation, groups, all_groups, outer)
+        self._parameter_place: dict[Range, int] = {}
+        self._tables = image.table_bytes(task)
+        self._table_place: int | None = None
+        # Units that are given the same part of the ifmap have the same places in their rings.
+        own_piece = situation.pieces and task.operand is Operand.OWN
+        self._alone = tiling.split is Split.ROWS or own_piece
+        units = len(self.shares)
+        self._rings = [_Ring() for _ in range(units)] if self._alone else [_Ring()] * units
+        self._all = (1 << units) - 1
+        self._round_steps: list[int] = []
+
+    def steps(self) -> Iterator[Step]:
+        """In their order."""
+        order = list(turns(self.s, self.tiling))
+        keys = [self._keys(turn) for turn in order]
+        users: dict[tuple[Target, tuple], int] = {}
+        for turn, mine in zip(order, keys, strict=True):
+            for block in mine.items():
+                users[block] = users.get(block, 0) | 1 << turn.unit
+        for n, (turn, mine) in enumerate(zip(order, keys, strict=True)):
+            if turn.round == len(self._round_steps):
+                self._round_steps.append(self.first_step + n)
+            ring, loads = self._rings[turn.unit], []
+            new, ring.round = turn.round != ring.round, turn.round
+            x = self._x(turn, ring, self.first_step + n, new, loads)
+            second = self._second(turn, new, loads)
+            y = self._y(turn)
+            loads += [self._constants(turn, block, users[block]) for block in mine.items()]
+            for load in loads:
+                load.task = self.number
+            step = Step(self.number, turn.unit, turn.tile, (x, y, second), loads, mine)
+            if turn.last:
+                step.stores += self._stores(turn, y)
+            yield step
+
+    def _receivers(self, turn: Turn) -> int:
+        """The units that a part of the ifmap for a turn goes to."""
+        return 1 << turn.unit if self._alone else self._all
+
+    def _x(self, turn: Turn, ring: _Ring, step: int, new: bool, loads: list[Load]) -> View:
+        """The view of the ifmap; rows that are not there yet are loaded."""
+        s, t, tile = self.s, self.tiling, turn.tile
+        if s.x_stays:
+            return self._staying(s.x, turn, s.needs(tile)[0], loads)
+        if s.pieces:
+            return self._piece(turn, ring, step, loads)
+        _, width, channels = s.x.shape
+        rows, columns, all_channels = s.needs(tile)
+        whole = t.x_ring >= s.x_rows(t.split) and columns == (0, width)
+        strip = (columns, None if whole or not t.weights_outer else turn.block)
+        if strip != ring.strip:
+            ring.strip, ring.first, ring.loaded = strip, rows[0] - ring.counter, rows[0]
+        region = self.layout.placement.regions[f"x{self.number}"]
+        view = View(
+            region.start, t.x_columns * channels, t.x_ring, ring.first, columns, all_channels
+        )
+        if new:
+            ring.begun = [*ring.begun, rows[0] - ring.first][-s.resident :]
+        begin, end = max(rows[0], ring.loaded), rows[1]
+        if new and end > begin:
+            values = self._rows(s.x, view, (begin, end), columns)
+            after = self._after(s.x, self._round_steps, turn.round, region.begin)
+            loads.append(Load(Target.FEATURES, values, self._receivers(turn), after))
+            # Rows between tiles are left out, not their places.
+            ring.counter, ring.loaded = end - ring.first, end
+            assert ring.counter - min(ring.begun) <= t.x_ring, "rows in use would be overwritten"
+        return view
+
+    def _staying(self, tensor: Stored, turn: Turn, rows: Range, loads: list[Load]) -> View:
+        """The view of a tensor that stays; rows that another unit computed are loaded."""
+        layout, unit = self.layout, turn.unit
+        view = layout.view(tensor, unit)
+        came = layout.came.setdefault((tensor.name, unit), set())
+        for run in layout.placement.stays[tensor.name].of_others(unit, rows):
+            for new in runs(row for row in range(*run) if row not in came):
+                came.update(range(*new))
+                values = self._rows(tensor, view, new, view.columns)
+                after = layout.last_steps[tensor.name]
+                loads.append(Load(Target.FEATURES, values, 1 << unit, after))
+        return view
+
+    def _piece(self, turn: Turn, ring: _Ring, step: int, loads: list[Load]) -> View:
+        """The view of a piece of the ifmap, which is loaded unless the tile before had it too."""
+        s, t = self.s, self.tiling
+        rows, columns, channels = s.needs(turn.tile)
+        new = (rows, channels) != ring.held
+        if new:
+            ring.held = rows, channels
+            ring.pieces.append(step)
+        number = len(ring.pieces) - 1
+        region = self.layout.placement.regions[f"x{self.number}"]
+        span = -(-t.taps[0] // BANKS) * BANKS
+        depth = t.x_bytes // (t.x_ring // BANKS)
+        first = rows[0] - number % (t.x_ring // span) * span
+        view = View(region.start, depth, t.x_ring, first, columns, channels)
+        if new:
+            after = self._after(s.x, ring.pieces, number, region.begin)
+            values = self._rows(s.x, view, rows, columns)
+            loads.append(Load(Target.FEATURES, values, self._receivers(turn), after))
+        return view
+
+    def _after(self, tensor: Stored, users: list[int], number: int, begin: int) -> int:
+        """The step after which what a user (a round of tiles, a piece) needs may be loaded.
+
+        The tensor must be complete; its buffer exists from task ``begin`` on, and then is taken
+        over from an earlier user. users : the first step of each.
+        """
+        complete = self.layout.last_steps.get(tensor.name, -1)
+        if number >= self.s.resident:
+            return max(complete, users[number - self.s.resident + 1] - 1)
+        return max(complete, self.layout.first_steps[begin] - 1)
+
+    def _rows(
+        self, tensor: Stored, view: View, rows: Range, columns: Range, channels: Range | None = None
+    ) -> Values:
+        """A transfer of rows of a tensor that lies in external memory.
+
+        channels : that are moved, by default those of the view. Where they are not all, a row is
+        one pixel.
+        """
+        pixel, held = tensor.shape[2] * tensor.size, view.depth * tensor.size
+        first, last = channels or view.channels
+        place = self.layout.tensors[tensor.name]
+        start = columns[0] * pixel + first * tensor.size
+        column, skip = columns[0] - view.columns[0], (first - view.channels[0]) * tensor.size
+        return {
+            "address": place + rows[0] * tensor.row_bytes + start,
+            "pitch": tensor.row_bytes,
+            "rows": rows[1] - rows[0],
+            "bytes": (columns[1] - columns[0]) * (last - first) * tensor.size,
+            "base": view.base + column * held + skip,
+            "bank_pitch": view.pitch,
+            "ring": view.ring,
+            "first": view.ring_row(rows[0]),
+            "external": 1,
+        }
+
+    def _buffer(self, kind: str, turn: Turn, tensor: Stored) -> View:
+        """One of the buffers of tiles."""
+        region, t = self.layout.placement.regions[f"{kind}{self.number}"], self.tiling
+        height, _ = self.s.part(t.split)
+        rounds = beats(height, t.rows) * beats(self.s.size[1], t.columns)
+        resident = min(self.s.resident, rounds)
+        return View(
+            region.start, t.columns * tensor.shape[2] * tensor.size, t.y_rows * resident,
+            turn.tile.rows[0] - turn.round % resident * t.y_rows, turn.tile.columns,
+            (0, tensor.shape[2]),
+        )  # fmt: skip
+
+    def _y(self, turn: Turn) -> View:
+        if self.s.y_stays:
+            return self.layout.view(self.s.y, turn.unit)
+        return self._buffer("y", turn, self.s.y)
+
+    def _second(self, turn: Turn, new: bool, loads: list[Load]) -> View | None:
+        second = self.s.second
+        if second is None:
+            return None
+        if self.s.second_stays:
+            return self._staying(second, turn, turn.tile.rows, loads)
+        view = self._buffer("second", turn, second)
+        if new:
+            after = self._after(second, self._round_steps, turn.round, self.number)
+            values = self._rows(second, view, turn.tile.rows, turn.tile.columns)
+            loads.append(Load(Target.FEATURES, values, self._receivers(turn), after))
+        return view
+
+    def _stores(self, turn: Turn, view: View) -> list[Values]:
+        """Of a tile's pixels with all channels of the unit: whole pixels leave by rows, others each
+        column by itself; of a tensor that stays the rows that other units need."""
+        task, y, tile = self.s.task, self.s.y, turn.tile
+        if self.s.y_stays:
+            shared = self.layout.placement.stays[y.name].for_others(turn.unit, tile.rows)
+            return [self._rows(y, view, rows, tile.columns) for rows in shared]
+        if not self.s.by_columns(self.tiling.split):
+            return [self._rows(y, view, tile.rows, tile.columns)]
+        pe = self.s.shape.pe
+        first, last = self.shares[turn.unit][1]
+        channels = (task.channel + first * pe, task.channel + min(task.outputs, last * pe))
+        columns = range(*tile.columns)
+        return [self._rows(y, view, tile.rows, (c, c + 1), channels) for c in columns]
+
+    def _keys(self, turn: Turn) -> dict[Target, tuple]:
+        """Of the blocks of constants that a tile reads."""
+        task, groups, taps = self.s.task, turn.tile.groups, turn.tile.taps
+        keys: dict[Target, tuple] = {}
+        if task.weights is not None:
+            stay = 0 if self._weights_stay else turn.round
+            keys[Target.WEIGHTS] = (self.number, groups, taps, stay)
+        if not turn.tile.hold and task.softmax is None:
+            stay = 0 if self._parameters_stay else turn.round
+            keys[Target.PARAMETERS] = (self.number, groups, stay)
+        if self._tables is not None:
+            keys[Target.TABLES] = (self.number,)
+        return keys
+
+    def _constants(self, turn: Turn, block: tuple[Target, tuple], units: int) -> Load:
+        """The load of a block of constants."""
+        (target, key), shape = block, self.s.shape
+        groups, taps = turn.tile.groups, turn.tile.taps
+        count = groups[1] - groups[0]
+        if target is Target.WEIGHTS:
+            words = count * int(np.prod([b - a for a, b in taps]))
+            place, size = self._block(groups, taps), words * shape.weight_bytes
+        elif target is Target.PARAMETERS:
+            if groups not in self._parameter_place:
+                data = self._parameters[groups[0] : groups[1]].reshape(-1)
+                self._parameter_place[groups] = self.layout.constants.add(data)
+            place, words = self._parameter_place[groups], count
+            size = count * shape.parameter_bytes
+        else:
+            assert self._tables is not None
+            if self._table_place is None:
+                self._table_place = self.layout.constants.add(self._tables)
+            place, words, size = self._table_place, 2, len(self._tables)
+        return Load(
+            target, {"address": place, "rows": 1, "bytes": size}, units, key=key, words=words
+        )
+
+    def _block(self, groups: Range, taps: tuple) -> int:
+        if (groups, taps) not in self._blocks:
+            data = image.weight_block(self._words, groups, taps)
+            self._blocks[groups, taps] = self.layout.constants.add(data)
+        return self._blocks[groups, taps]

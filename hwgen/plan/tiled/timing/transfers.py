@@ -1,0 +1,214 @@
+"""Load and store unit, with the masters that they use."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ....contract.engine import BANKS, EngineShape
+from ....contract.isa import Op, Target
+from .channels import Burst, Channel, Memory, ReadChannel, Taken, Write, bursts
+from .front import Queue, Values
+from .pipeline import (
+    OUTSTANDING,
+    ROWS_AHEAD,
+    SPLITTER,
+    STORE_READ,
+    STORE_REQUESTS,
+    VISIBLE,
+    WALKER,
+    WRITE_BUFFER,
+)
+from .tiles import Tiles
+
+
+def rows_of(d: Values, bus: int) -> list[tuple[int, int, int]]:
+    """The address and the beats of each row, and its bank in the feature memory."""
+    found = []
+    for row in range(d["rows"]):
+        start = d["address"] + row * d.get("pitch", 0)
+        first = start // bus
+        bank = (d.get("first", 0) + row) % d.get("ring", BANKS) % BANKS
+        found.append((first * bus, -(-(start + d["bytes"]) // bus) - first, bank))
+    return found
+
+
+def _placing(d: Values) -> int:
+    """Cycles in which the place of the first row is found."""
+    return (d["first"] // BANKS).bit_length() if _of_features(d) else 0
+
+
+def _of_features(d: Values) -> bool:
+    return d["op"] == Op.STORE or d["target"] == Target.FEATURES
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row at the walker's output, from the cycle ``valid`` on.
+
+    features, units : where it goes. final : the last one of its load.
+    """
+
+    valid: int
+    address: int
+    beats: int
+    bank: int
+    features: bool
+    units: int
+    final: bool
+
+
+class Loads:
+    """The load unit: rows are requests, and their beats are written as they come."""
+
+    def __init__(
+        self,
+        shape: EngineShape,
+        queues: Mapping[Op, Queue],
+        channel: ReadChannel,
+        tiles: Tiles,
+    ) -> None:
+        self._queues, self._queue, self._channel = queues, queues[Op.LOAD], channel
+        self._bus, self._tiles = shape.bus_bytes, tiles
+        self._rows: deque[tuple[int, int, int]] = deque()
+        self._features, self._units = False, 0
+        self._valid, self._free, self._requested, self._count = 0, 0, -1, 0
+        self._row: _Row | None = None
+        self._begun: list[int] = []
+        """Of each row, the cycle in which its last burst begins."""
+        self._taken: list[int] = []
+        """Of each row, the cycle in which its last beat is taken."""
+
+    def advance(self) -> bool:
+        """Do what is known by now; whether something was."""
+        moved = False
+        while self._request() or self._emit() or self._accept():
+            moved = True
+        return moved
+
+    def _accept(self) -> bool:
+        """Take the next load; a row that waits at the output is no reason not to."""
+        if self._rows:
+            return False
+        d = self._queue.accept(self._queues, lambda d: self._free)
+        if d is None:
+            return False
+        self._valid = self._queue.accepted[-1] + WALKER + _placing(d)
+        self._features, self._units = _of_features(d), d.get("units", 1)
+        self._rows.extend(rows_of(d, self._bus))
+        return True
+
+    def _emit(self) -> bool:
+        """The next row to the walker's output, which holds one until it is requested."""
+        if self._row is not None or not self._rows:
+            return False
+        valid = max(self._valid, self._requested + 1)
+        row, self._valid = self._rows.popleft(), valid + 1
+        final = not self._rows
+        self._row = _Row(valid, *row, self._features, self._units, final)
+        if final:
+            self._free = valid
+        return True
+
+    def _request(self) -> bool:
+        """The row at the output is requested; False where it is not known when that is."""
+        row, inside, ahead = self._row, self._count - SPLITTER, self._count - ROWS_AHEAD
+        if row is None or inside >= len(self._begun) or ahead >= len(self._taken):
+            return False
+        requested = row.valid
+        if inside >= 0:
+            requested = max(requested, self._begun[inside])
+        if ahead >= 0:
+            requested = max(requested, self._taken[ahead] + 1)
+        self._count += 1
+        parts = bursts(row.address, row.beats, self._bus)
+        write = self._write(row) if row.features else None
+        for n, count in enumerate(parts):
+            last = n == len(parts) - 1
+            begun = self._came(last, last and row.final)
+            self._channel.loads.append(Burst(requested + SPLITTER, count, begun, write))
+        self._requested, self._row = requested, None
+        return True
+
+    def _write(self, row: _Row) -> Write:
+        return lambda cycle: self._tiles.free_to_write(row.units, row.bank, cycle)
+
+    def _came(self, last: bool, final: bool) -> Callable[[int, Taken], None]:
+        def came(cycle: int, taken: Taken) -> None:
+            if last:
+                self._begun.append(cycle)
+                self._taken.append(taken.last)
+            if final:
+                self._queue.finished.append(taken.written + VISIBLE)
+
+        return came
+
+
+class Stores:
+    """The store unit, write master and write channel."""
+
+    def __init__(
+        self, shape: EngineShape, queues: Mapping[Op, Queue], memory: Memory, tiles: Tiles
+    ) -> None:
+        self._queues, self._queue, self._memory = queues, queues[Op.STORE], memory
+        self._channel, self._bus, self._tiles = Channel(memory.rate), shape.bus_bytes, tiles
+        self._free, self._read, self._issued = 0, -1, -1
+        self._requested: deque[int] = deque(maxlen=STORE_REQUESTS + SPLITTER)
+        self._answered: list[int] = []
+        self._written: deque[int] = deque(maxlen=WRITE_BUFFER)
+        """The cycles in which the last beats passed."""
+        self._known = 0
+        self._work: Iterator[None] | None = None
+
+    def advance(self, known: int) -> bool:
+        """Do what can be said while all tiles are known that begin by then; whether a store was
+        finished."""
+        self._known = known
+        if self._work is None:
+            d = self._queue.accept(self._queues, lambda d: self._free)
+            if d is None:
+                return False
+            self._work = self._store(d, self._queue.accepted[-1])
+        for _ in self._work:
+            return False  # it waits for what is known later
+        self._work = None
+        self._queue.finished.append(self._answered[-1] + 1)
+        return True
+
+    def _store(self, d: Values, accepted: int) -> Iterator[None]:
+        valid = accepted + WALKER + _placing(d)
+        for address, beats, bank in rows_of(d, self._bus):
+            if len(self._requested) == self._requested.maxlen:
+                valid = max(valid, self._requested[0] + 1)
+            self._read = max(self._read, valid)
+            for count in bursts(address, beats, self._bus):
+                for _ in range(count):
+                    yield from self._beat(d.get("unit", 0), bank)
+                self._burst(valid, count)
+            self._requested.append(self._issued)
+            self._free = valid
+            valid += 1
+
+    def _beat(self, unit: int, bank: int) -> Iterator[None]:
+        """The next beat is read, in a cycle in which the array does not read its bank."""
+        self._read += 1
+        if len(self._written) == WRITE_BUFFER:
+            self._read = max(self._read, self._written[0] + 1 - STORE_READ)
+        while True:
+            while self._read + 1 > self._known:
+                yield
+            if not self._tiles.reads(unit, bank, self._read + 1):
+                break
+            self._read += 1
+        self._written.append(0)
+
+    def _burst(self, valid: int, count: int) -> None:
+        begin = max(valid + 1 + SPLITTER, self._read + STORE_READ + 1, self._issued + 1)
+        if len(self._answered) >= OUTSTANDING:
+            begin = max(begin, self._answered[-OUTSTANDING] + 1)
+        self._issued = begin
+        passed = self._channel.pass_beats(begin + 2, count)
+        for n in range(count):
+            self._written[n - count] = passed.at(n)
+        self._answered.append(passed.last + self._memory.latency)
