@@ -11,26 +11,25 @@ from typing import Any
 import numpy as np
 
 from . import importers
+from .archs import ARCHITECTURES
+from .archs.package import Package
+from .archs.protocol import Architecture
+from .archs.registry import architecture
+from .archs.reporting import write_report
 from .emit.package import Source, design_files, manifest, write_package
 from .emit.place import replacing
 from .errors import UserError
 from .flow.c_engine import CEngine
+from .flow.comparison import Verification, VerifyRequest
 from .flow.fpga.synth import SEED, TARGET_MHZ
 from .flow.fpga.synth import synthesize as _synthesize
-from .flow.package_files import Package
-from .flow.verify import Memory, Verification
-from .flow.verify import verify as _verify
+from .flow.memory import Memory
 from .ir import Graph, execute
 from .numeric import QType, dequantize, quantize
 from .passes import legalize
 from .passes.tail import without_softmax
-from .plan.architectures import ARCHITECTURES, Plan, plan_from_json
-from .plan.dataflow.planner import plan_dataflow
-from .plan.tiled.options import TiledOptions
-from .plan.tiled.plan import plan_tiled
-from .report.summary import write_report
-
-Progress = Callable[[str], None]
+from .plan.options import Options, flag
+from .plan.protocol import Plan, Progress
 
 
 def load(path: str | Path, input_type: QType | None = None, runtime: str | None = None) -> Graph:
@@ -52,35 +51,53 @@ def plan(
 
     At most one of ``multipliers`` (a budget), ``interval`` (cycles to reach, dataflow) and
     ``plan_file``, which says its architecture itself. ``tail``: "host" leaves a last softmax to the
-    host. ``options``: those of the tiled architecture, see plan.tiled.options.TiledOptions. Raises
-    UserError when it can not be done.
+    host. ``options``: those of the architecture, see its ``Options``. Raises UserError when it can
+    not be done.
     """
-    if sum(option is not None for option in (multipliers, interval, plan_file)) > 1:
-        raise UserError("give one of --multipliers, --interval and --plan")
-    choices = None if plan_file is None else _read_plan(Path(plan_file))
-    asked = TiledOptions(**options)
-    name = arch or (choices or {}).get("arch") or ARCHITECTURES[0]
-    if name not in ARCHITECTURES:
-        raise UserError(f"architecture {name!r} is not one of {', '.join(ARCHITECTURES)}")
-    if asked.given and (name != "tiled" or choices is not None):
-        option = f"--{next(iter(asked.given)).replace('_', '-')}"
-        reason = f"{option} is for --arch tiled" if choices is None else f"--plan says {option}"
-        raise UserError(reason, hint="leave it out")
-    if name == "tiled" and interval is not None:
-        raise UserError("--interval: give the tiled architecture --array instead")
-    engine = asked.engine(multipliers) if name == "tiled" and choices is None else None
-    preferred = asked.preferred
-    legal = legalize(_without_tail(graph, tail))
-    if engine is not None:
-        return plan_tiled(legal, *engine, progress, preferred)
+    asked = {"multipliers": multipliers, "interval": interval} | options
+    given = {name: value for name, value in asked.items() if value is not None}
+    if plan_file is not None:
+        return _plan_of_file(graph, Path(plan_file), tail, progress, arch, given)
+    chosen = architecture(arch)
+    wanted = _options(chosen, given)
+    chosen.check(wanted)
+    return chosen.plan(legalize(_without_tail(graph, tail)), wanted, progress)
+
+
+def _options(chosen: Architecture[Any], given: dict[str, Any]) -> Options:
+    """The architecture's options. Raises UserError for those of others, and where two exclude
+    each other."""
+    for name in given:
+        owners = [a.name for a in ARCHITECTURES.values() if name in a.Options.names()]
+        if not owners:
+            raise TypeError(f"plan() has no option {name!r}")
+        if chosen.name not in owners:
+            reason = f"{flag(name)} is for --arch {' and '.join(owners)}"
+            raise UserError(reason, hint="leave it out")
+    clash = [flag(name) for name in chosen.Options.exclusive if name in given]
+    if len(clash) > 1:
+        raise UserError(f"give one of {' and '.join(clash)}")
+    return chosen.Options(**given)
+
+
+def _plan_of_file(
+    graph: Graph,
+    file: Path,
+    tail: str | None,
+    progress: Progress | None,
+    arch: str | None,
+    given: dict[str, Any],
+) -> Plan:
+    if given:
+        raise UserError(f"--plan says {flag(next(iter(given)))}", hint="leave it out")
+    choices = _read_plan(file)
     try:
-        if choices is None:
-            return plan_dataflow(legal, multipliers, interval, None, progress)
-        if choices.get("arch") != name:
-            raise UserError(f"is no plan of the {name} architecture")
-        return plan_from_json(legal, choices)
+        chosen = architecture(arch or choices.get("arch"))
+        if choices.get("arch") != chosen.name:
+            raise UserError(f"is no plan of the {chosen.name} architecture")
+        return chosen.from_json(legalize(_without_tail(graph, tail)), choices, progress)
     except UserError as error:
-        raise error if plan_file is None else error.within(plan_file) from None
+        raise error.within(file) from None
 
 
 def _without_tail(graph: Graph, tail: str | None) -> Graph:
@@ -111,7 +128,7 @@ def build(
     progress: Progress | None = None,
     c: bool = False,
     arch: str | None = None,
-    **tiled: Any,
+    **own: Any,
 ) -> Package:
     """Model file to package at ``out``, with ``c`` also C code of the network.
 
@@ -119,7 +136,7 @@ def build(
     """
     say = progress or (lambda text: None)
     model, target = Path(model), Path(out)
-    options: dict[str, Any] = {"arch": arch or ARCHITECTURES[0]}
+    options: dict[str, Any] = {"arch": architecture(arch).name}
     if plan_file is not None:
         options["plan"] = Path(plan_file).name
     elif interval is not None:
@@ -134,7 +151,7 @@ def build(
         options["tail"] = tail
     if c:
         options["c"] = True
-    options |= TiledOptions(**tiled).given
+    options |= {name: value for name, value in own.items() if value is not None}
     with replacing(target) as folder:
         say(f"reading {model.name}")
         graph = _without_tail(load(model, input_type, runtime), tail)
@@ -142,15 +159,18 @@ def build(
         say("planning")
         try:
             made = plan(
-                graph, multipliers, interval, plan_file, None, progress, arch, **tiled
+                graph, multipliers, interval, plan_file, None, progress, arch, **own
             )  # fmt: skip
         except UserError as error:
             raise error.within(model) from None
+        built = architecture(made.to_json()["arch"])
+        options["arch"] = built.name
         try:
-            files = design_files(graph, made, progress, c)
+            files = design_files(
+                graph, made.graph, lambda x, y: built.parts(made, x, y, progress), c
+            )
         except UserError as error:
             raise error.within(model) from None
-        options["arch"] = made.to_json()["arch"]
         say("writing the package")
         source = Source(model.name, digest, options)
         write_package(folder, files, manifest(files, source, made.graph.name))
@@ -167,9 +187,19 @@ def verify(
     progress: Progress | None = None,
     memory: Memory | None = None,
 ) -> Verification:
-    """Simulate a package's RTL against golden; updates its report. See flow.verify."""
+    """Simulate a package's RTL against golden; updates its report. See ``VerifyRequest``.
+
+    Raises UserError for a request that does not fit, ToolError where a simulator fails.
+    """
     opened = package if isinstance(package, Package) else Package.open(Path(package))
-    result = _verify(opened, simulator, inputs, random, wave, progress, memory)
+    own = opened.architecture
+    if simulator not in (None, *own.simulators):
+        raise UserError(
+            f"a {own.name} design can not be simulated with {simulator}",
+            hint=f"use --sim {' or '.join(own.simulators)}",
+        )
+    say = progress or (lambda text: None)
+    result = own.verify(opened, VerifyRequest(say, simulator, inputs, random, wave, memory))
     write_report(opened)
     return result
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 import hwgen
+from hwgen.archs.dataflow.simulators import ENGINES, default_simulator
 from hwgen.console import Output
-from hwgen.flow.verify import ENGINES, default_simulator
 from hwgen.report.summary import write_report
 
 MODEL = "mnist_cnn.h5"

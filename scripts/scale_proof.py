@@ -27,12 +27,13 @@ from mobilenet import mobilenet_v2
 from script import run
 
 import hwgen
+from hwgen.archs.package import Package
+from hwgen.archs.tiled import simulation as tiled_sim
+from hwgen.archs.tiled.files import ends, to_bytes
+from hwgen.archs.tiled.simulation import Job
+from hwgen.archs.tiled.verify import stored_differences
 from hwgen.emit.package import Source, design_files, manifest, write_package
-from hwgen.emit.tiled_files import ends, to_bytes
-from hwgen.flow import tiled_sim
-from hwgen.flow.package_files import Package
-from hwgen.flow.tiled_sim import Job, Memory
-from hwgen.flow.tiled_verify import stored_differences
+from hwgen.flow.memory import Memory
 from hwgen.ir import execute
 from hwgen.plan.tiled.plan import TiledPlan
 
@@ -63,7 +64,7 @@ def packaged(plan: TiledPlan, graph: hwgen.ir.Graph, folder: Path) -> Package:
 
 def simulated(package: Package, memory: Memory) -> tuple[dict[str, bool], tuple[int, ...]]:
     """Whether each stored tensor is golden, and each task's cycles in the package's program."""
-    graph, plan = package.graph, package.tiled
+    graph, plan = package.graph, package.plan
     x = graph.inputs[0]
     frame = np.random.default_rng(1).integers(x.type.min, x.type.max + 1, (1, *x.shape))
     golden = execute(graph, {x.name: frame}, list(graph.tensors))

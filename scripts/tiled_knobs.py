@@ -68,7 +68,7 @@ def measured(model: Path, options: Options) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="hwgen-") as folder:
         package = hwgen.build(model, Path(folder) / "engine", arch="tiled", **options)
         result = hwgen.verify(package, random=1)
-        plan, kept = package.tiled, package.result("verify")
+        plan, kept = package.plan, package.result("verify")
         if result.difference is not None or result.interval is None or kept is None:
             sys.exit(f"{said(options)}: {result.difference}")
         if (kept["beats"]["read"], kept["beats"]["written"]) != plan.beats:

@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import hwgen  # noqa: E402
+from hwgen.archs.package import Package  # noqa: E402
 from hwgen.emit.packing import pack, unpack  # noqa: E402
-from hwgen.flow.package_files import Package  # noqa: E402
 from hwgen.ir import execute  # noqa: E402
 
 

@@ -30,9 +30,9 @@ from script import ROOT, run
 from verify_models import MODELS
 
 import hwgen
+from hwgen.archs.package import Package
 from hwgen.errors import UserError
-from hwgen.flow.package_files import Package
-from hwgen.flow.tiled_sim import Memory
+from hwgen.flow.memory import Memory
 from hwgen.ir import Graph
 from hwgen.plan.tiled.options import buffer_bytes
 
@@ -101,7 +101,7 @@ def lines(
             path = OWN[name] if name in OWN else folder / MODELS[name].file
             package = hwgen.build(path, Path(out) / name, tail=tail, arch="tiled", **options)
             built = f"{time.monotonic() - start:.0f}"
-            head[3] = f"{engine.tiles * buffer_bytes(package.tiled.shape) / 1024:g}"
+            head[3] = f"{engine.tiles * buffer_bytes(package.plan.shape) / 1024:g}"
             for memory in memories:
                 good, cells = verified(package, memory, frames)
                 cells[-2:-2] = [built]
@@ -112,7 +112,7 @@ def lines(
 
 def verified(package: Package, memory: Memory, frames: int) -> tuple[bool, list[str]]:
     """Whether RTL, golden and plan agree, and the cells from the cycles on."""
-    plan, start = package.tiled, time.monotonic()
+    plan, start = package.plan, time.monotonic()
     result = hwgen.verify(package, random=frames, memory=memory)
     seconds = f"{time.monotonic() - start:.0f}"
     kept = package.result("verify")

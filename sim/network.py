@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from hwgen.archs.dataflow.testbench import quiet_limit
+from hwgen.archs.package import Package
 from hwgen.emit.package import model_hash
 from hwgen.emit.packing import beat_bytes, element_bytes
-from hwgen.emit.testbench import quiet_limit
-from hwgen.flow.package_files import Package
 from hwgen.plan.dataflow.units import StreamShape
 
 from . import runner

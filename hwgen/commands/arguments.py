@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from .. import api
+from ..archs import ARCHITECTURES
+from ..archs.protocol import Architecture
+from ..archs.registry import architecture
 from ..errors import UserError
 from ..importers import RUNTIMES
 from ..ir import Graph
 from ..numeric import QType, parse_type
-from ..plan.architectures import ARCHITECTURES
-from ..plan.dataflow.planner import DEFAULT_MULTIPLIERS
-from ..plan.tiled.options import DEFAULT_RESIDENT, ORDERS, TiledOptions
+from ..plan.options import flag
 
 
 def add_model(sub: argparse.ArgumentParser, metavar: str = "MODEL") -> None:
@@ -30,46 +30,35 @@ def add_model(sub: argparse.ArgumentParser, metavar: str = "MODEL") -> None:
     )
 
 
-def add_budget(sub: argparse.ArgumentParser, with_file: bool) -> None:
-    """What a plan is made for; ``with_file``: or a plan itself."""
-    group = sub.add_mutually_exclusive_group()
-    group.add_argument(
-        "--multipliers", type=int, metavar="N", help=f"budget (default {DEFAULT_MULTIPLIERS})"
-    )
-    group.add_argument("--interval", type=int, metavar="CYCLES", help="to reach")
+def add_plan(sub: argparse.ArgumentParser, with_file: bool) -> None:
+    """Which architecture, and the options of each; ``with_file``: or a plan itself."""
+    default = architecture().name
+    sub.add_argument("--arch", choices=list(ARCHITECTURES), help=f"default: {default}")
     if with_file:
-        group.add_argument("--plan", type=Path, metavar="FILE", help="a plan.json")
+        sub.add_argument("--plan", type=Path, metavar="FILE", help="a plan.json")
     sub.add_argument("--tail", choices=["host"], help="leave a last softmax to the host")
+    owners: dict[str, list[Architecture[Any]]] = {}
+    for entry in ARCHITECTURES.values():
+        for name in entry.Options.names():
+            owners.setdefault(name, []).append(entry)
+    groups: dict[tuple[str, ...], argparse._ArgumentGroup] = {}
+    for name, entries in owners.items():
+        names = tuple(entry.name for entry in entries)
+        if names not in groups:
+            groups[names] = sub.add_argument_group(f"{' and '.join(names)} architecture")
+        groups[names].add_argument(flag(name), **entries[0].Options.arguments()[name])
 
 
-TILED = tuple(field.name for field in fields(TiledOptions))
+def planning(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What ``add_plan`` took, as arguments of the API."""
+    names = {name for entry in ARCHITECTURES.values() for name in entry.Options.names()}
+    return {"arch": arguments.arch} | {name: getattr(arguments, name) for name in sorted(names)}
 
 
-def add_architecture(sub: argparse.ArgumentParser) -> None:
-    """Which architecture, and the options of the tiled one."""
-    sub.add_argument("--arch", choices=ARCHITECTURES, help=f"default: {ARCHITECTURES[0]}")
-    group = sub.add_argument_group("tiled architecture")
-    group.add_argument("--array", metavar="PExSIMD", help="an array (default 16x16)")
-    group.add_argument(
-        "--tiles", type=int, metavar="N",
-        help="tile units side by side, an array each: 1, 2, 4 or 8 (default 1)",
-    )  # fmt: skip
-    group.add_argument(
-        "--resident", type=int, metavar="N",
-        help=f"tiles held in each buffer (default {DEFAULT_RESIDENT})",
-    )  # fmt: skip
-    group.add_argument("--buffer-kib", type=int, metavar="N", help="of all buffers together")
-    group.add_argument(
-        "--mem-width", type=int, metavar="BITS", help="of external memory's port (default 64)"
-    )
-    group.add_argument(
-        "--order", choices=ORDERS, help="what stays at the array (default: the best for each layer)"
-    )
-
-
-def architecture(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The same as arguments of the API."""
-    return {"arch": arguments.arch} | {name: getattr(arguments, name) for name in TILED}
+def simulators() -> list[str]:
+    """All simulators that an architecture takes."""
+    names = [name for entry in ARCHITECTURES.values() for name in entry.simulators]
+    return list(dict.fromkeys(names))
 
 
 def input_type(arguments: argparse.Namespace) -> QType | None:

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from .. import api
+from ..archs.reporting import report_of
 from ..console import Output
-from ..report.summary import summary
-from .arguments import add_architecture, add_budget, add_model, architecture, input_type
+from .arguments import add_model, add_plan, input_type, planning
 
 TEXT = "model file to package: Verilog, memory images, bench, report"
 
@@ -17,8 +17,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_model(sub)
     sub.add_argument("--out", required=True, type=Path, metavar="DIR")
-    add_budget(sub, with_file=True)
-    add_architecture(sub)
+    add_plan(sub, with_file=True)
     sub.add_argument("--c", action="store_true", help="also C99 code of the network")
 
 
@@ -26,11 +25,11 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     with output.steps() as say:
         package = api.build(
-            arguments.model, arguments.out, arguments.multipliers, arguments.interval,
-            arguments.plan, input_type(arguments), arguments.runtime,
-            arguments.tail, say, arguments.c, **architecture(arguments),
+            arguments.model, arguments.out, plan_file=arguments.plan,
+            input_type=input_type(arguments), runtime=arguments.runtime, tail=arguments.tail,
+            progress=say, c=arguments.c, **planning(arguments),
         )  # fmt: skip
-    report = summary(package)
+    report = report_of(package)
     cycles = report["cycles"]
     output.say(
         f"{arguments.out}: {report['multipliers']} multipliers, a frame every "

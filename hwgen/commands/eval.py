@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import api
+from ..archs.package import Package
 from ..arrays import load_labelled
 from ..console import Output
 from ..errors import UserError
-from ..flow.package_files import Package
-from ..flow.verify import ENGINES
-from .arguments import add_budget, add_model, input_type, load_model
+from .arguments import add_model, add_plan, input_type, load_model, planning, simulators
 from .verify import verdict, verification_json
 
 TEXT = "accuracy on labelled data"
@@ -24,8 +23,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     add_model(sub, "MODEL_OR_PACKAGE")
     sub.add_argument("--data", required=True, type=Path, metavar="FILE.npz", help="arrays x, y")
     sub.add_argument("--rtl", type=int, metavar="N", help="the first N in simulation too")
-    sub.add_argument("--sim", choices=list(ENGINES), help="simulator for --rtl")
-    add_budget(sub, with_file=False)
+    sub.add_argument("--sim", choices=simulators(), help="simulator for --rtl")
+    add_plan(sub, with_file=False)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -55,7 +54,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _package(arguments: argparse.Namespace) -> Package:
     """The package given as a model. Raises UserError where options state another design."""
-    for name in ("input_type", "runtime", "tail", "multipliers", "interval"):
+    for name in ("input_type", "runtime", "tail", *planning(arguments)):
         if getattr(arguments, name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise UserError(f"{option} was given, but a package has its own", file=arguments.model)
@@ -72,9 +71,8 @@ def _eval_rtl(
 ) -> int:
     with tempfile.TemporaryDirectory(prefix="hwgen-") as folder, output.steps() as say:
         package = package or api.build(
-            arguments.model, Path(folder) / "package", arguments.multipliers, arguments.interval,
-            input_type=input_type(arguments), runtime=arguments.runtime,
-            tail=arguments.tail, progress=say,
+            arguments.model, Path(folder) / "package", input_type=input_type(arguments),
+            runtime=arguments.runtime, tail=arguments.tail, progress=say, **planning(arguments),
         )  # fmt: skip
         result = api.verify(package, arguments.sim, inputs=x, progress=say)
     accuracy = _accuracy(result.outputs, y) if len(result.outputs) else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..archs.package import Package
+from ..archs.reporting import write_report
 from ..console import Output
-from ..flow.package_files import Package
-from ..report.summary import write_report
 
 TEXT = "write report.json and report.html of a package again"
 

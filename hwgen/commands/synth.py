@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 from .. import api
+from ..archs.package import Package
 from ..console import Output
 from ..errors import UserError
 from ..flow.fpga import DEVICES
 from ..flow.fpga.synth import SEED, TARGET_MHZ
-from ..flow.package_files import Package
 
 TEXT = "synthesis, placement and routing for an FPGA"
 

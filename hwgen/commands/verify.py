@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import api
+from ..archs.package import Package
 from ..arrays import load_array
 from ..console import Output
 from ..errors import UserError
-from ..flow.package_files import Package
-from ..flow.verify import ENGINES, Memory, Verification, default_simulator
+from ..flow.comparison import Verification
+from ..flow.memory import Memory
+from .arguments import simulators
 
 TEXT = "RTL against golden, every bit"
 
@@ -19,19 +21,19 @@ TEXT = "RTL against golden, every bit"
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
     sub.add_argument("package", type=Path, metavar="DIR")
-    sub.add_argument("--sim", choices=list(ENGINES), help="default: verilator, else python")
+    sub.add_argument("--sim", choices=simulators(), help="default: the quickest there is")
     group = sub.add_mutually_exclusive_group()
     group.add_argument("--inputs", type=Path, metavar="FILE.npy")
     group.add_argument("--random", type=int, metavar="N", help="N seeded random frames")
     sub.add_argument(
         "--wave", action="store_true", help="write results/wave.vcd (Icarus: wave.fst)"
     )
-    tiled = sub.add_argument_group("tiled architecture")
-    tiled.add_argument(
+    memory = sub.add_argument_group("external memory of the tiled architecture")
+    memory.add_argument(
         "--mem-latency", type=int, metavar="CYCLES",
         help=f"until external memory answers (default {Memory.latency})",
     )  # fmt: skip
-    tiled.add_argument(
+    memory.add_argument(
         "--mem-rate", type=float, metavar="R",
         help=f"beats of external memory a cycle (default {Memory.rate:g})",
     )  # fmt: skip
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     inputs = None if arguments.inputs is None else load_array(arguments.inputs)
     package = Package.open(arguments.package)
-    if arguments.sim is None and package.arch != "tiled" and default_simulator() == "python":
+    if arguments.sim is None and package.architecture.default_simulator() == "python":
         output.say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
     try:
         with output.steps() as say:

@@ -19,15 +19,11 @@ import numpy as np
 
 from ..errors import UserError
 from ..ir import Graph, execute, graph_to_json
-from ..plan.architectures import Plan
-from ..plan.tiled.plan import TiledPlan
 from . import documents
 from .c import c_files
 from .certificate import certificate, check_script
-from .dataflow_files import dataflow_parts
 from .parts import Parts, dump_json, model_hash
 from .place import MANIFEST, write_files
-from .tiled_files import tiled_parts
 
 __all__ = [
     "SCHEMA",
@@ -72,19 +68,23 @@ def test_vectors(graph: Graph) -> tuple[Array, Array]:
 
 
 def design_files(
-    source: Graph, plan: Plan, progress: Progress | None = None, with_c: bool = False
+    source: Graph,
+    graph: Graph,
+    parts: Callable[[Array, Array], Parts],
+    with_c: bool = False,
 ) -> dict[str, bytes]:
     """The files of a package by their path in it, without manifest and reports.
 
-    ``source`` : the network as it was imported, before the passes. ``with_c`` : its C code too.
+    Parameters: ``source`` is the network as it was imported, ``graph`` what the passes made of it;
+    ``parts`` makes the architecture's own files from the test vectors; ``with_c``: C code of the
+    network too.
     """
-    graph = plan.graph
     inputs, outputs = test_vectors(graph)
-    parts = _parts(plan, inputs, outputs, progress)
-    design = parts.design
-    files = parts.texts | {
+    parts_of = parts(inputs, outputs)
+    design = parts_of.design
+    files = parts_of.texts | {
         "graph.json": dump_json(graph_to_json(graph)),
-        f"{graph.name}.core": documents.fusesoc_core(graph, design, parts.images),
+        f"{graph.name}.core": documents.fusesoc_core(graph, design, parts_of.images),
         "certificate.json": dump_json(certificate(source, graph)),
         "check.py": check_script(),
     }
@@ -95,12 +95,6 @@ def design_files(
     packed = {name: text.encode() for name, text in files.items()}
     packed["vectors/vectors.npz"] = npz_bytes({"x": inputs, "y": outputs})
     return packed
-
-
-def _parts(plan: Plan, inputs: Array, outputs: Array, progress: Progress | None) -> Parts:
-    if isinstance(plan, TiledPlan):
-        return tiled_parts(plan, inputs, outputs, progress)
-    return dataflow_parts(plan, inputs, outputs, progress)
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:

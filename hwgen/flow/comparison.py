@@ -9,8 +9,9 @@ import numpy as np
 
 from ..errors import UserError
 from ..ir import Tensor, check_input
-from .engine import SimulationRun
-from .package_files import Package
+from .engine import Progress, SimulationRun
+from .memory import Memory
+from .package_files import PackageFiles
 
 RANDOM_SEED = 1
 EXAMPLES = 8
@@ -62,15 +63,31 @@ class Verification:
         return self.difference is None
 
 
-def frames_of(
-    package: Package, x: Tensor, inputs: np.ndarray[Any, Any] | None, random: int | None
-) -> np.ndarray[Any, Any]:
+@dataclass(frozen=True)
+class VerifyRequest:
+    """What is asked of a verification.
+
+    simulator : its name; None: the quickest that is there. inputs : integers (frames, *shape);
+    random : so many seeded frames; neither: the package's vectors. wave : write a waveform.
+    memory : how external memory answers; None: nothing was said. say : is told the progress.
+    """
+
+    say: Progress
+    simulator: str | None = None
+    inputs: np.ndarray[Any, Any] | None = None
+    random: int | None = None
+    wave: bool = False
+    memory: Memory | None = None
+
+
+def frames_of(package: PackageFiles, x: Tensor, request: VerifyRequest) -> np.ndarray[Any, Any]:
     """Inputs (frames, *shape): those given, random ones, or the package's vectors.
 
     Raises UserError where they do not fit.
     """
-    if inputs is not None:
-        checked = check_input(x, inputs)
+    random = request.random
+    if request.inputs is not None:
+        checked = check_input(x, request.inputs)
     elif random is not None:
         if random < 1:
             raise UserError(f"--random {random}: at least 1 frame is needed")
@@ -94,7 +111,7 @@ def first_difference(layer: str, expected: Any, got: Any) -> Difference | None:
 
 
 def common_results(
-    package: Package, verification: Verification, given: np.ndarray[Any, Any] | None
+    package: PackageFiles, verification: Verification, given: np.ndarray[Any, Any] | None
 ) -> dict[str, Any]:
     """What results/verify.json says of any architecture, with some frames that the user gave."""
     value: dict[str, Any] = {

@@ -7,15 +7,12 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ..emit.package import SCHEMA, dump_json
 from ..emit.place import MANIFEST, write_files
 from ..errors import UserError
 from ..ir import Graph, load_json
-from ..plan.architectures import Plan, plan_from_json
-from ..plan.dataflow.plan import DataflowPlan
-from ..plan.tiled.plan import TiledPlan
 
 RESULT_SCHEMA = 1
 SIMULATED = ("rtl/", "mem/")
@@ -25,7 +22,7 @@ _AGAIN = "hwgen build again"
 
 
 @dataclass(frozen=True)
-class Package:
+class PackageFiles:
     """A package directory that has been checked to be one.
 
     Other files than those in ``SIMULATED`` are read only as build made them: golden must be that
@@ -36,7 +33,7 @@ class Package:
     manifest: dict[str, Any]
 
     @classmethod
-    def open(cls, path: Path) -> Package:
+    def open(cls, path: Path) -> Self:
         """Raises UserError when ``path`` is not a package or of another schema."""
         if not path.is_dir():
             reason = "is a file, not a package" if path.exists() else "no such directory"
@@ -78,28 +75,8 @@ class Package:
 
     @property
     def arch(self) -> str:
-        """The architecture, "dataflow" or "tiled"."""
+        """The name of the architecture."""
         return self.plan_json["arch"]
-
-    @cached_property
-    def any_plan(self) -> Plan:
-        """The plan that the RTL was made from."""
-        try:
-            return plan_from_json(self.graph, self.plan_json)
-        except UserError as error:
-            raise error.within(self.path / "plan.json") from None
-
-    @property
-    def plan(self) -> DataflowPlan:
-        """The plan of a dataflow package."""
-        assert isinstance(self.any_plan, DataflowPlan)
-        return self.any_plan
-
-    @property
-    def tiled(self) -> TiledPlan:
-        """The plan of a tiled package."""
-        assert isinstance(self.any_plan, TiledPlan)
-        return self.any_plan
 
     @property
     def design(self) -> str:

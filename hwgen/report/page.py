@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..flow.fpga import DEVICES
-from ..flow.package_files import Package
-from ..plan.architectures import ARCHITECTURES
-from ..plan.dataflow.events.simulation import FRAMES
-from .drawing import frame_png, network_svg, number
-from .tiled_page import tiled_sections
+from ..flow.package_files import PackageFiles
+from .drawing import frame_png, number
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
@@ -47,13 +44,21 @@ pre { background: #f4f6f8; padding: .8rem; border-radius: 6px; overflow-x: auto;
 """
 
 
-def page(report: dict[str, Any], package: Package) -> str:
-    """The page of a report (see ``summary``)."""
-    tiled = package.arch == "tiled"
+def page(
+    report: dict[str, Any],
+    package: PackageFiles,
+    cards: list[tuple[str, str]],
+    sections: list[str],
+) -> str:
+    """The page of a report (see ``summary``).
+
+    Parameters: ``cards`` are figures of time with their names, ``sections`` HTML, both of the
+    architecture.
+    """
     parts = [
         _heading(report),
-        _cards(report),
-        *(tiled_sections(report) if tiled else _dataflow_sections(report, package)),
+        _cards(report, cards),
+        *sections,
         _resources(report),
         _examples(package),
         _types(package),
@@ -66,14 +71,6 @@ def page(report: dict[str, Any], package: Package) -> str:
         f"<title>{escape(report['name'])}: hwgen report</title><style>{_STYLE}</style></head>"
         f"<body>{''.join(parts)}</body></html>\n"
     )
-
-
-def _dataflow_sections(report: dict[str, Any], package: Package) -> list[str]:
-    return [
-        _network(package),
-        _layers(report, package),
-        _buffers(report, package),
-    ]
 
 
 def _heading(report: dict[str, Any]) -> str:
@@ -94,10 +91,10 @@ def _heading(report: dict[str, Any]) -> str:
     )
 
 
-def _cards(report: dict[str, Any]) -> str:
+def _cards(report: dict[str, Any], times: list[tuple[str, str]]) -> str:
     used = report["utilization"]
     cards = [
-        *_times(report["cycles"], report["arch"] == "tiled"),
+        *times,
         (number(report["multipliers"]), "multipliers"),
         ("not measured" if used is None else f"{100 * used:.1f} %", "multiplier utilization"),
         (number(report["macs"]), "MACs a frame"),
@@ -113,66 +110,6 @@ def _cards(report: dict[str, Any]) -> str:
         cards.append((text, f"accuracy on {accuracy['samples']} samples"))
     items = "".join(f'<div class="card"><b>{a}</b><span>{b}</span></div>' for a, b in cards)
     return f'<div class="cards">{items}</div>'
-
-
-def _times(cycles: dict[str, Any], tiled: bool) -> list[tuple[str, str]]:
-    measured, estimate = number(cycles["interval_measured"]), number(cycles["interval_estimate"])
-    bound = number(cycles["interval_bound"])
-    if tiled:  # one frame at a time: its latency is its interval
-        return [
-            (measured, "cycles a frame, measured"),
-            (estimate, "estimated"),
-            (bound, "steps of the array: the lower bound"),
-        ]
-    return [
-        (measured, "cycles between frames, measured"),
-        (estimate, "estimated"),
-        (bound, "lower bound of this folding"),
-        (number(cycles["latency_measured"]), "cycles of latency, measured"),
-    ]
-
-
-def _network(package: Package) -> str:
-    return f"<h2>Network</h2>{network_svg(package.graph, package.plan)}"
-
-
-def _layers(report: dict[str, Any], package: Package) -> str:
-    """Units with where their cycles go: work, waiting for input, waiting for room."""
-    cycles = report["cycles"]
-    interval = cycles["interval_estimate"]
-    before, after = package.plan.timing(FRAMES), package.plan.timing(FRAMES + 1)
-    rows = []
-    for layer in report["layers"]:
-        name = layer["name"]
-        busy = layer["interval_measured"] or layer["interval_estimate"]
-        starved, blocked = (
-            max(0, kind[1].get(name, 0) - kind[0].get(name, 0))
-            for kind in ((before.starved, after.starved), (before.blocked, after.blocked))
-        )
-        fold = f"{layer['pe']} x {layer['simd']}" if layer["pe"] else ""
-        if layer["pixels"] > 1:
-            fold += f" x {layer['pixels']}"
-        bars = "".join(
-            f'<span class="bar {kind}" style="width:{min(100, 100 * part / interval):.1f}%"></span>'
-            for kind, part in (("work", busy), ("starved", starved), ("blocked", blocked))
-        )
-        rows.append(
-            f'<tr><td>{escape(name)}</td><td class="text">{escape(layer["op"])}</td>'
-            f"<td>{fold}</td><td>{number(layer['macs'])}</td><td>{number(busy)}</td>"
-            f"<td>{number(starved)}</td><td>{number(blocked)}</td>"
-            f'<td class="text"><span class="slot">{bars}</span></td></tr>'
-        )
-    return (
-        "<h2>Units, and where the cycles go</h2><p>"
-        f"A frame takes {number(interval)} cycles; the slowest unit needs "
-        f"{number(cycles['interval_bound'])}. In the steady state a unit "
-        '<span class="key work"></span>works, <span class="key starved"></span>waits for its '
-        'input, or <span class="key blocked"></span>waits for room behind it.</p>'
-        "<table><tr><th>unit</th><th class=text>kind</th><th>PE x SIMD</th><th>MACs</th>"
-        "<th>works</th><th>starves</th><th>is blocked</th><th class=text>of the interval</th></tr>"
-        + "".join(rows)
-        + "</table>"
-    )
 
 
 def _resources(report: dict[str, Any]) -> str:
@@ -198,34 +135,7 @@ def _resources(report: dict[str, Any]) -> str:
     )
 
 
-_CAPACITY: dict[str, str] = {"ring": "rows"}
-"""Fields of buffers that have another name."""
-
-
-def _buffers(report: dict[str, Any], package: Package) -> str:
-    measured = report["high_water_measured"] or {}
-    units = {unit.name: unit for unit in package.plan.units}
-    rows = []
-    for name, estimate in report["high_water_estimate"].items():
-        unit, _, part = name.rpartition(".")
-        field = _CAPACITY.get(part) or part
-        sized = unit in units and field in units[unit].capacities
-        depth = units[unit].capacity(field) if sized else None
-        share = 100 * estimate / depth if depth else 0
-        bar = f'<span class="slot"><span class="bar work" style="width:{share:.0f}%"></span></span>'
-        rows.append(
-            f"<tr><td>{escape(name)}</td><td>{number(depth) if depth else ''}</td>"
-            f"<td>{number(estimate)}</td><td>{number(measured.get(name))}</td>"
-            f"<td class=text>{bar if depth else ''}</td></tr>"
-        )
-    return (
-        "<h2>Buffers: most entries held</h2><table><tr><th>buffer</th><th>depth</th>"
-        "<th>event model</th><th>RTL</th><th class=text>filled</th></tr>"
-        f"{''.join(rows)}</table>"
-    )
-
-
-def _examples(package: Package) -> str:
+def _examples(package: PackageFiles) -> str:
     """Frames that were given to the last verification, with the RTL's outputs."""
     found = (package.result("verify") or {}).get("examples")
     if not found:
@@ -267,11 +177,9 @@ def _requantizations(report: dict[str, Any]) -> str:
     )
 
 
-def _commands(package: Package) -> str:
+def _commands(package: PackageFiles) -> str:
     """What made the package and its results, to be run again."""
     options = dict(package.manifest["options"])
-    if options.get("arch") == ARCHITECTURES[0]:
-        del options["arch"]
     given = "".join(f" --{key.replace('_', '-')} {value}" for key, value in options.items())
     lines = [f"hwgen build {package.manifest['model']['file']} --out PACKAGE{given}"]
     verified = package.result("verify")
@@ -291,7 +199,7 @@ def _commands(package: Package) -> str:
     )
 
 
-def _types(package: Package) -> str:
+def _types(package: PackageFiles) -> str:
     rows = []
     for tensor in package.graph.tensors.values():
         low, high = tensor.range

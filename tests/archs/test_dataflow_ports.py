@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import ResetInserter, Signal
 
-from hwgen.archs.dataflow import DataflowTop
+from hwgen.archs.dataflow.top import DataflowTop
 from hwgen.gateware.stream.csr import MAGIC, REGISTERS, VERSION
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding

@@ -147,7 +147,7 @@ def test_gaps_on_both_sides(batch: int) -> None:
         check_beats(case.plan, run_plan(case.plan, x, source, sink), golden(case.plan, x))
 
 
-def test_the_interval_of_many_plans() -> None:
+def test_the_interval_of_mplans() -> None:
     """Planning alone is quick: the interval rule over many more cases."""
     for seed in range(100_000, 100_400):
         case = random_case(seed)

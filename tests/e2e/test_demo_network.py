@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.package import Package
 from hwgen.cli import main
 from hwgen.flow import tools
-from hwgen.flow.package_files import Package
 
 MODELS = Path(hwgen.__file__).parent / "models"
 MODEL = MODELS / "mnist_cnn.h5"

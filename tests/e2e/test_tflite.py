@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.package import Package
 from hwgen.cli import main
 from hwgen.errors import UserError
-from hwgen.flow.package_files import Package
 
 FIXTURES = Path(__file__).parents[1] / "importers" / "fixtures"
 MODELS = Path(hwgen.__file__).parent / "models"

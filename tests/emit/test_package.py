@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.package import Package
 from hwgen.emit.package import npz_bytes
 from hwgen.flow import tools
-from hwgen.flow.package_files import Package
 from hwgen.gateware.stream.csr import REGISTERS
 from tests.helpers.packages import tiny_model, tiny_package
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hwgen.archs.tiled import TiledTop
-from hwgen.emit.testbench import WAIVERS, template
+from hwgen.archs.tiled.top import TiledTop
+from hwgen.emit.bench import WAIVERS, template
 from hwgen.emit.verilog import to_verilog
 from hwgen.flow import tools
 from hwgen.plan.tiled.options import TiledOptions

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hwgen.archs.package import Package
+from hwgen.archs.tiled.documents import ERRORS, places
+from hwgen.archs.tiled.files import ends, from_bytes, regions, to_bytes
 from hwgen.contract.engine_model import Machine
 from hwgen.contract.isa import ErrorCode
 from hwgen.emit.parts import engine_hash
-from hwgen.emit.tiled_documents import ERRORS, places
-from hwgen.emit.tiled_files import ends, from_bytes, regions, to_bytes
 from hwgen.flow import tools
-from hwgen.flow.package_files import Package
 from hwgen.gateware.engine.csr import REGISTERS
 from hwgen.numeric import parse_type
 from hwgen.plan.tiled.network.tasks import Stored
@@ -54,15 +54,15 @@ def test_only_the_image_depends_on_the_network(package: Package, tmp_path: Path)
     for name in engine:
         same = (package.path / name).read_bytes() == (other.path / name).read_bytes()
         assert same == (name != "tb/job.txt"), name
-    assert engine_hash(package.tiled.shape) == engine_hash(other.tiled.shape)
+    assert engine_hash(package.plan.shape) == engine_hash(other.plan.shape)
     wider = tiled_package(RESNET, tmp_path / "wide", mem_width=128)
-    assert engine_hash(wider.tiled.shape) != engine_hash(package.tiled.shape)
+    assert engine_hash(wider.plan.shape) != engine_hash(package.plan.shape)
     assert wider.design != package.design
 
 
 def test_the_image_and_the_vectors_are_those_of_the_plan(package: Package) -> None:
     """The machine runs the package's own files."""
-    plan, known = package.tiled, {k: v for k, (v, _) in places(package.tiled).items()}
+    plan, known = package.plan, {k: v for k, (v, _) in places(package.plan).items()}
     image, given, expected = (
         b"".join(bytes.fromhex(line)[::-1] for line in (package.path / name).read_text().split())
         for name in ("mem/image.hex", "vectors/input.hex", "vectors/output.hex")
@@ -114,9 +114,9 @@ def test_the_c_header_compiles_and_names_every_register(package: Package, tmp_pa
     need("cc")
     name = package.graph.name.upper()
     checks = [f"{name}_{r.name} == {r.offset}" for r in REGISTERS]
-    checks += [f"{name}_{key} == {value}" for key, (value, _) in places(package.tiled).items()]
+    checks += [f"{name}_{key} == {value}" for key, (value, _) in places(package.plan).items()]
     checks += [f"{name}_ERROR_{code.name} == {code.value}" for code in ErrorCode]
-    low = engine_hash(package.tiled.shape) & 0xFFFFFFFF
+    low = engine_hash(package.plan.shape) & 0xFFFFFFFF
     checks.append(f"{name}_HASH_LO_VALUE == {low}u")
     body = "".join(f'_Static_assert({check}, "{check}");\n' for check in checks)
     header = package.path / f"{package.graph.name}.h"
@@ -131,10 +131,10 @@ def test_the_guide_says_everything_and_its_instantiation_compiles(
     package: Package, tmp_path: Path
 ) -> None:
     guide = (package.path / "INTEGRATE.md").read_text()
-    for word in (*(r.name for r in REGISTERS), *places(package.tiled), *ERRORS.values()):
+    for word in (*(r.name for r in REGISTERS), *places(package.plan), *ERRORS.values()):
         assert word in guide
     assert set(ERRORS) == set(ErrorCode)
-    assert f"0x{engine_hash(package.tiled.shape):016x}" in guide
+    assert f"0x{engine_hash(package.plan.shape):016x}" in guide
     need("iverilog")
     found = re.search(r"```verilog\n(.*?)```", guide, re.S)
     assert found

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.tiled import simulation as tiled_sim
+from hwgen.archs.tiled.files import ends, to_bytes
+from hwgen.archs.tiled.simulation import Job
 from hwgen.contract.isa import Op
-from hwgen.emit.tiled_files import ends, to_bytes
-from hwgen.flow import tiled_sim
-from hwgen.flow.tiled_sim import Job, Memory
+from hwgen.flow.memory import Memory
 from hwgen.ir.json_format import graph_to_json
 from hwgen.plan.tiled import timing as cycles
 from tests.helpers.tiled import MNIST, RESNET, need_verilator, softmax_network, tiled_package
@@ -33,7 +34,7 @@ def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
     softmaxes.write_text(json.dumps(graph_to_json(softmax_network(9))))
     for model in (RESNET, MNIST, softmaxes):
         package = tiled_package(model, tmp_path, **ENGINES[engine])
-        plan = package.tiled
+        plan = package.plan
         x, program = package.graph.inputs[0], plan.program
         frame = np.random.default_rng(1).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
         job = Job(plan, to_bytes(frame, ends(plan.work)[0]))

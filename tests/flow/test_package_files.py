@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hwgen.archs.package import Package
 from hwgen.errors import UserError
-from hwgen.flow.package_files import Package
 from tests.helpers.packages import tiny_package
 
 

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.package import Package
+from hwgen.archs.tiled import simulation as tiled_sim
+from hwgen.archs.tiled.files import ends, from_bytes, to_bytes
+from hwgen.archs.tiled.simulation import Job
 from hwgen.contract.isa import ErrorCode
-from hwgen.emit.tiled_files import ends, from_bytes, to_bytes
 from hwgen.errors import ToolError, UserError
-from hwgen.flow import tiled_sim
-from hwgen.flow.package_files import Package
-from hwgen.flow.tiled_sim import Job, Memory
+from hwgen.flow.memory import Memory
 from hwgen.ir import execute
 from hwgen.ir.json_format import graph_to_json
 from hwgen.passes import legalize
@@ -61,7 +62,7 @@ def test_outputs_are_golden_and_cycles_are_kept(built: dict[str, Package], name:
     assert kept is not None
     assert kept["memory"]["latency"] == 7 and kept["memory"]["rate"] == 0.5
     assert kept["cycles"] == {"interval": result.interval, "latency": result.interval}
-    plan = package.tiled
+    plan = package.plan
     assert result.interval is not None and result.interval >= plan.interval_bound
     # Every task takes its steps at least; what is left is the end of the last store.
     assert all(kept["busy"][t.name] >= n for t, n in zip(plan.tasks, plan.steps, strict=True))
@@ -81,11 +82,11 @@ def test_words_between_buffers_and_array_are_the_predicted_ones(
 ) -> None:
     need_verilator()
     package = built[name]
-    plan = package.tiled
-    job, golden = random_job(package.tiled, 2)
+    plan = package.plan
+    job, golden = random_job(package.plan, 2)
     for memory in (Memory(), Memory(60, 0.4, gaps=3)):
         run = tiled_sim.run(package, [job], memory, None, say).jobs[0]
-        assert np.array_equal(outputs(package.tiled, run), golden)
+        assert np.array_equal(outputs(package.plan, run), golden)
         assert run.words == tile_words(plan)
         assert plan.task_words(run.words) == plan.buffer_traffic
     assert hwgen.verify(package).equal
@@ -100,7 +101,7 @@ def test_every_order_of_loops_is_golden_and_moves_what_is_predicted(
 ) -> None:
     need_verilator()
     package = built["resnet"]
-    shape = package.tiled.shape
+    shape = package.plan.shape
     graphs = [random_layers(seed) for seed in range(4)] + [square(8, 16), square(16, 8)]
     jobs, golden = [], []
     for n, graph in enumerate(map(legalize, graphs)):
@@ -131,8 +132,8 @@ def test_softmaxes_in_the_midst_and_at_the_end(built: dict[str, Package], keep: 
     """On the same compiled engine, with all tensors on chip and with none."""
     need_verilator()
     package = built["softmax"]
-    assert [row["operand"] for row in package.tiled.layers()].count("softmax") == 2
-    plan = package.tiled if keep else package.tiled.outside()
+    assert [row["operand"] for row in package.plan.layers()].count("softmax") == 2
+    plan = package.plan if keep else package.plan.outside()
     job, golden = random_job(plan, 3)
     assert len({*golden.reshape(-1).tolist()}) > 10, "probabilities of all sizes"
     run = tiled_sim.run(package, [job], Memory(), None, say).jobs[0]
@@ -147,11 +148,11 @@ def test_softmaxes_in_the_midst_and_at_the_end(built: dict[str, Package], keep: 
 def test_slow_memory_takes_longer_and_gaps_change_nothing(built: dict[str, Package]) -> None:
     need_verilator()
     package = built["mnist"]
-    job, golden = random_job(package.tiled, 1)
+    job, golden = random_job(package.plan, 1)
     cycles = []
     for memory in (Memory(1), Memory(200, 0.25), Memory(gaps=5)):
         run = tiled_sim.run(package, [job], memory, None, say).jobs[0]
-        assert np.array_equal(outputs(package.tiled, run), golden)
+        assert np.array_equal(outputs(package.plan, run), golden)
         cycles.append(run.cycles[0])
     assert cycles[0] < cycles[1]
 
@@ -165,17 +166,17 @@ def test_one_engine_runs_one_network_after_the_other(built: dict[str, Package]) 
     ]
     assert rtl[0] == rtl[1] == rtl[2]
     order = [first, second, first]
-    jobs, golden = zip(*(random_job(p.tiled, 2, seed) for seed, p in enumerate(order)), strict=True)
+    jobs, golden = zip(*(random_job(p.plan, 2, seed) for seed, p in enumerate(order)), strict=True)
     runs = tiled_sim.run(first, jobs, Memory(), None, say).jobs
     for package, run, expected in zip(order, runs, golden, strict=True):
-        assert np.array_equal(outputs(package.tiled, run), expected)
+        assert np.array_equal(outputs(package.plan, run), expected)
         assert run.errors() == [ErrorCode.NONE] * 2
     assert runs[0].cycles == runs[2].cycles
 
 
 def test_an_error_of_the_engine_is_a_difference(package: Package) -> None:
     need_verilator()
-    path, plan = package.path / "mem" / "image.hex", package.tiled
+    path, plan = package.path / "mem" / "image.hex", package.plan
     lines = path.read_text().split()
     first = plan.program.start // plan.shape.bus_bytes
     lines[first] = lines[first][:-1] + "9"  # the op of the first descriptor
@@ -188,7 +189,7 @@ def test_an_error_of_the_engine_is_a_difference(package: Package) -> None:
 
 def test_a_wrong_weight_is_found_in_its_layer(package: Package) -> None:
     need_verilator()
-    plan = package.tiled
+    plan = package.plan
     path = package.path / "mem" / "image.hex"
     lines = path.read_text().split()
     # The last constants loaded are those of the last task.
@@ -228,7 +229,7 @@ def test_wrong_rtl_is_found_in_the_first_layer(package: Package) -> None:
     path.write_text(text.replace("assign p = ", "assign p = 1 ^ "))
     result = hwgen.verify(package)
     assert not result.equal
-    plan = package.tiled
+    plan = package.plan
     assert f"layer {plan.tasks[0].y!r}" in str(result.difference)
     assert re.search(r"row \d+, column \d+, channel \d+", str(result.difference))
 

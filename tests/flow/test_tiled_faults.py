@@ -13,12 +13,13 @@ from random import Random
 import numpy as np
 import pytest
 
+from hwgen.archs.package import Package
+from hwgen.archs.tiled import simulation as tiled_sim
+from hwgen.archs.tiled.simulation import Fault
 from hwgen.cli import main
 from hwgen.contract.isa import COMPUTE, TRANSFER, ErrorCode, Op, Target
-from hwgen.flow import tiled_sim
 from hwgen.flow.engine import DesignFault
-from hwgen.flow.package_files import Package
-from hwgen.flow.tiled_sim import Fault, Memory
+from hwgen.flow.memory import Memory
 from tests.helpers.tiled import MNIST, need_verilator, outputs, random_job, say, tiled_package
 from tests.helpers.tiled_programs import (
     DONE,
@@ -41,18 +42,18 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
 
 
 def test_an_error_in_any_beat_read(package: Package) -> None:
-    job, golden = random_job(package.tiled, 1, 2)
-    read, _ = package.tiled.beats
+    job, golden = random_job(package.plan, 1, 2)
+    read, _ = package.plan.beats
     beats = spread(36, read, 1)
     jobs = [replace(job, faults=(Fault("read_error", beat),)) for beat in beats]
     seen = []
     for run in after_each(package, jobs):
         seen += run.errors()
         assert run.status[0] & 0xFF == IDLE | DONE
-        assert run.layer[0] < len(package.tiled.tasks)
+        assert run.layer[0] < len(package.plan.tasks)
         if seen[-1] is ErrorCode.NONE:
             # Nothing depends on the rest of END.
-            assert np.array_equal(outputs(package.tiled, run), golden)
+            assert np.array_equal(outputs(package.plan, run), golden)
     assert set(seen) <= {ErrorCode.READ, ErrorCode.FETCH, ErrorCode.NONE}
     assert seen.count(ErrorCode.READ) > 20 and seen.count(ErrorCode.NONE) < 4
     assert ErrorCode.FETCH in seen
@@ -60,8 +61,8 @@ def test_an_error_in_any_beat_read(package: Package) -> None:
 
 def test_an_error_in_any_beat_written(package: Package) -> None:
     """With every tensor in external memory, so that there are many."""
-    outside = package.tiled.outside()
-    job = replace(random_job(package.tiled, 1, 3)[0], plan=outside)
+    outside = package.plan.outside()
+    job = replace(random_job(package.plan, 1, 3)[0], plan=outside)
     _, written = outside.beats
     beats = spread(12, written, 2)
     jobs = [replace(job, faults=(Fault("write_error", beat),)) for beat in beats]
@@ -75,20 +76,20 @@ def test_an_error_in_any_beat_written(package: Package) -> None:
 def test_a_memory_that_withholds_its_answer_makes_a_run_late(
     package: Package, channel: str
 ) -> None:
-    outside = package.tiled.outside()
-    given, golden = random_job(package.tiled, 1, 4)
+    outside = package.plan.outside()
+    given, golden = random_job(package.plan, 1, 4)
     times = (0, 100, 2_000, 9_000)
     jobs = [replace(given, plan=outside, faults=(Fault(channel, at, 10_000),)) for at in times]
     late = 0
     for run, at in zip(after_each(package, jobs), times, strict=True):
         assert run.errors() == [ErrorCode.NONE]
-        assert np.array_equal(outputs(package.tiled, run), golden)
+        assert np.array_equal(outputs(package.plan, run), golden)
         late += run.cycles[0] > at + 10_000
     assert late == len(times)
 
 
 def test_a_reset_in_the_middle(package: Package) -> None:
-    job, _ = random_job(package.tiled, 1, 5)
+    job, _ = random_job(package.plan, 1, 5)
     last = after_each(package, [job])[0].cycles[0]
     jobs = [
         replace(job, faults=(Fault("reset", at),)) for at in [0, 1, 2, *spread(20, last - 10, 3)]
@@ -99,14 +100,14 @@ def test_a_reset_in_the_middle(package: Package) -> None:
 
 
 def test_a_start_while_busy_is_refused_and_changes_nothing(package: Package) -> None:
-    job, golden = random_job(package.tiled, 1, 6)
+    job, golden = random_job(package.plan, 1, 6)
     undisturbed = after_each(package, [job])[0].cycles
     times = [1, *spread(20, undisturbed[0] - 20, 4)]
     jobs = [replace(job, faults=(Fault("start", at),)) for at in times]
     for run in after_each(package, jobs):
         assert run.status == [IDLE | DONE | REFUSED]
         assert run.cycles == undisturbed
-        assert np.array_equal(outputs(package.tiled, run), golden)
+        assert np.array_equal(outputs(package.plan, run), golden)
 
 
 IMPOSSIBLE = [
@@ -145,8 +146,8 @@ IMPOSSIBLE = [
 
 
 def test_impossible_descriptors_are_named(package: Package, tmp_path: Path) -> None:
-    program = package.tiled.program
-    given, _ = random_job(package.tiled, 1, 7)
+    program = package.plan.program
+    given, _ = random_job(package.plan, 1, 7)
     jobs, layers = [], []
     for op, target, changes, _ in IMPOSSIBLE:
         number = numbers(program, op, target)[0]
@@ -160,8 +161,8 @@ def test_impossible_descriptors_are_named(package: Package, tmp_path: Path) -> N
 
 def test_any_field_may_be_wrong(package: Package, tmp_path: Path) -> None:
     """Whatever a program says: the run ends or is late, and nothing else is harmed by it."""
-    program, rng = package.tiled.program, Random(8)
-    given, _ = random_job(package.tiled, 1, 8)
+    program, rng = package.plan.program, Random(8)
+    given, _ = random_job(package.plan, 1, 8)
     jobs = []
     for op, record, count in (
         (Op.LOAD, TRANSFER, 30),
@@ -184,7 +185,7 @@ def test_any_field_may_be_wrong(package: Package, tmp_path: Path) -> None:
 
 
 def test_a_memory_that_never_answers_is_a_hang(package: Package) -> None:
-    job, _ = random_job(package.tiled, 1)
+    job, _ = random_job(package.plan, 1)
     forever = replace(job, faults=(Fault("ar", 500, 10**9),))
     with pytest.raises(DesignFault, match="nothing moves any more: the engine hangs"):
         tiled_sim.run(package, [forever], Memory(), None, say)
@@ -205,7 +206,7 @@ def test_work_without_end_is_a_hang(
 ) -> None:
     """A tile of 4095 times as many steps, in which the array never rests."""
     copy = Package.open(Path(shutil.copytree(package.path, tmp_path / "copy")))
-    program = package.tiled.program
+    program = package.plan.program
     changes = {f"loop{n}_count": 0xFFF for n in range(6)}
     path = image(program, numbers(program, Op.COMPUTE)[0], changes, tmp_path)
     shutil.copy(path, copy.path / "mem" / "image.hex")

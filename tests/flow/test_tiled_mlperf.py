@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 import hwgen
+from hwgen.archs.tiled import simulation as tiled_sim
 from hwgen.contract.isa import ErrorCode, Operand
-from hwgen.flow import tiled_sim
-from hwgen.flow.tiled_sim import Memory
+from hwgen.flow.memory import Memory
 from hwgen.plan.tiled.plan import TiledPlan
 from tests.helpers.tiled import need_verilator, outputs, random_job, say
 
@@ -35,7 +35,7 @@ def test_networks_follow_each_other_without_a_reset(
     need_verilator()
     resnet = hwgen.build(shared(RESNET), tmp_path / "resnet", arch="tiled")
     others = {name: hwgen.plan(hwgen.load(shared(name)), arch="tiled") for name in (DSCNN, VWW)}
-    plans = [resnet.tiled, others[DSCNN], resnet.tiled, others[VWW], resnet.tiled]
+    plans = [resnet.plan, others[DSCNN], resnet.plan, others[VWW], resnet.plan]
     jobs, golden = zip(*(random_job(plan, 1, n) for n, plan in enumerate(plans)), strict=True)
     runs = tiled_sim.run(resnet, list(jobs), Memory(), None, say).jobs
     for plan, run, expected in zip(plans, runs, golden, strict=True):

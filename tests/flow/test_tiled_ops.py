@@ -8,9 +8,10 @@ from random import Random
 
 import numpy as np
 
-from hwgen.emit.tiled_files import ends, from_bytes, to_bytes
-from hwgen.flow import tiled_sim
-from hwgen.flow.tiled_sim import Job, Memory
+from hwgen.archs.tiled import simulation as tiled_sim
+from hwgen.archs.tiled.files import ends, from_bytes, to_bytes
+from hwgen.archs.tiled.simulation import Job
+from hwgen.flow.memory import Memory
 from hwgen.ir import execute, graph_to_json
 from hwgen.plan.tiled.plan import plan_tiled
 from tests.helpers.tiled import need_verilator, tiled_package
@@ -27,7 +28,7 @@ def test_random_networks_on_one_engine(tmp_path: Path) -> None:
     package = tiled_package(model, tmp_path / "out")
     jobs, golden = [], []
     for seed, graph in enumerate(graphs):
-        plan = plan_tiled(graph, package.tiled.shape, 1 + seed % 3)
+        plan = plan_tiled(graph, package.plan.shape, 1 + seed % 3)
         x = graph.inputs[0]
         frames = np.random.default_rng(seed).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
         golden.append(execute(graph, {x.name: frames})[graph.outputs[0]])

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.tiled import simulation as tiled_sim
 from hwgen.contract.isa import ErrorCode
-from hwgen.flow import tiled_sim
-from hwgen.flow.tiled_sim import Memory
+from hwgen.flow.memory import Memory
 from hwgen.plan.tiled.plan import TiledPlan
 from tests.helpers.tiled import (
     MNIST,
@@ -51,7 +51,7 @@ def test_outputs_are_golden_and_traffic_is_as_planned(name: str, tmp_path: Path)
     need_verilator()
     tried = plans(ENGINES[name])
     package = tiled_package(MNIST, tmp_path, **ENGINES[name])
-    assert all(plan.shape == package.tiled.shape for plan in tried)
+    assert all(plan.shape == package.plan.shape for plan in tried)
     jobs, golden = zip(*(random_job(p, 1, seed) for seed, p in enumerate(tried)), strict=True)
     for memory in MEMORIES:
         runs = tiled_sim.run(package, jobs, memory, None, say).jobs

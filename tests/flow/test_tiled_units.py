@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.package import Package
+from hwgen.archs.tiled import simulation as tiled_sim
+from hwgen.archs.tiled.simulation import Fault
 from hwgen.contract.isa import COMPUTE, TRANSFER, ErrorCode, Op
-from hwgen.flow import tiled_sim
-from hwgen.flow.package_files import Package
-from hwgen.flow.tiled_sim import Fault, Memory
+from hwgen.flow.memory import Memory
 from hwgen.passes import legalize
 from hwgen.plan.tiled.plan import plan_tiled
 from tests.helpers.tiled import (
@@ -47,7 +48,7 @@ def test_outputs_are_golden_and_every_unit_works(package: Package) -> None:
     need_verilator()
     result = hwgen.verify(package, random=2)
     assert result.equal
-    kept, plan = package.result("verify"), package.tiled
+    kept, plan = package.result("verify"), package.plan
     assert kept is not None
     assert kept["steps"] == plan.unit_steps.sum(axis=0).tolist()
     assert all(kept["steps"]) and max(kept["steps"]) == plan.interval_bound
@@ -59,10 +60,10 @@ def test_outputs_are_golden_and_every_unit_works(package: Package) -> None:
 )
 def test_any_memory_gives_golden(package: Package, memory: Memory) -> None:
     need_verilator()
-    job, golden = random_job(package.tiled, 2)
+    job, golden = random_job(package.plan, 2)
     run = tiled_sim.run(package, [job], memory, None, say).jobs[0]
     assert run.errors() == [ErrorCode.NONE] * 2
-    assert np.array_equal(outputs(package.tiled, run), golden)
+    assert np.array_equal(outputs(package.plan, run), golden)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +83,8 @@ def test_errors_are_named_and_the_next_run_is_right(
     package: Package, tmp_path: Path, op: Op, fields: dict[str, int], code: ErrorCode
 ) -> None:
     need_verilator()
-    program = package.tiled.program
-    good, golden = random_job(package.tiled, 1)
+    program = package.plan.program
+    good, golden = random_job(package.plan, 1)
     for number in [numbers(program, op)[n] for n in (0, 3, 6)]:
         wrong = replace(good, image=image(program, number, fields, tmp_path))
         runs = tiled_sim.run(package, [wrong, good], Memory(), None, say).jobs
@@ -91,13 +92,13 @@ def test_errors_are_named_and_the_next_run_is_right(
         layer = program.descriptors[number]["layer"]
         assert code is ErrorCode.STALL or runs[0].layer == [layer]
         assert runs[1].errors() == [ErrorCode.NONE]
-        assert np.array_equal(outputs(package.tiled, runs[1]), golden)
+        assert np.array_equal(outputs(package.plan, runs[1]), golden)
 
 
 def test_errors_of_memory_end_a_run_and_the_next_is_right(package: Package) -> None:
     need_verilator()
-    job, _ = random_job(package.tiled, 1)
-    read, written = package.tiled.beats
+    job, _ = random_job(package.plan, 1)
+    read, written = package.plan.beats
     for kind, most, codes in (
         ("read_error", read - 4, {ErrorCode.READ, ErrorCode.FETCH}),
         ("write_error", written, {ErrorCode.WRITE}),
@@ -112,29 +113,29 @@ def test_a_memory_that_withholds_its_answer_makes_a_run_late(
     package: Package, channel: str
 ) -> None:
     need_verilator()
-    job, golden = random_job(package.tiled, 1, 2)
+    job, golden = random_job(package.plan, 1, 2)
     jobs = [replace(job, faults=(Fault(channel, at, 10_000),)) for at in (0, 2_000)]
     for run in after_each(package, jobs):
         assert run.errors() == [ErrorCode.NONE] and run.cycles[0] > 10_000
-        assert np.array_equal(outputs(package.tiled, run), golden)
+        assert np.array_equal(outputs(package.plan, run), golden)
 
 
 def test_resets_in_the_middle_and_starts_while_busy(package: Package) -> None:
     need_verilator()
-    job, golden = random_job(package.tiled, 1, 3)
+    job, golden = random_job(package.plan, 1, 3)
     (undisturbed,) = after_each(package, [job])
     times = spread(8, undisturbed.cycles[0] - 20, 2)
     for run in after_each(package, [replace(job, faults=(Fault("reset", at),)) for at in times]):
         assert run.status == [IDLE] and run.cycles == [0]
     for run in after_each(package, [replace(job, faults=(Fault("start", at),)) for at in times]):
         assert run.status == [IDLE | DONE | REFUSED] and run.cycles == undisturbed.cycles
-        assert np.array_equal(outputs(package.tiled, run), golden)
+        assert np.array_equal(outputs(package.plan, run), golden)
 
 
 def test_other_networks_follow_on_the_same_units(package: Package) -> None:
     """One that leaves units without work, and one with softmaxes."""
     need_verilator()
-    shape, resnet = package.tiled.shape, package.tiled
+    shape, resnet = package.plan.shape, package.plan
     graphs = [legalize(g) for g in (hwgen.load(MNIST), softmax_network(9))]
     plans = [plan_tiled(graph, shape, 2, units=n) for graph in graphs for n in (1, 2, 4)]
     order = [resnet, *plans, resnet]
@@ -148,7 +149,7 @@ def test_other_networks_follow_on_the_same_units(package: Package) -> None:
 
 def test_words_between_buffers_and_arrays_are_the_predicted_ones(package: Package) -> None:
     need_verilator()
-    plan = package.tiled
+    plan = package.plan
     job, _ = random_job(plan, 1)
     for memory in (Memory(), Memory(60, 0.4, gaps=3)):
         (run,) = tiled_sim.run(package, [job], memory, None, say).jobs

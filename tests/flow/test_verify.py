@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.package import Package
 from hwgen.errors import UserError
 from hwgen.flow import tools
-from hwgen.flow.package_files import Package
 from tests.helpers.packages import tiny_package
 
 

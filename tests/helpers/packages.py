@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import hwgen
-from hwgen.flow.package_files import Package
+from hwgen.archs.package import Package
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "model_format.md"
 

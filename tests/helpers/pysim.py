@@ -11,7 +11,7 @@ import numpy as np
 from amaranth.hdl import Elaboratable, Signal
 from amaranth.sim import Simulator
 
-from hwgen.archs.dataflow import DataflowTop
+from hwgen.archs.dataflow.top import DataflowTop
 from hwgen.gateware.stream.elementwise import Regroup
 from hwgen.gateware.stream.join_fork import Fork
 from hwgen.ir import execute

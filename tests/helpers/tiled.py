@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.package import Package
+from hwgen.archs.tiled.files import ends, from_bytes, to_bytes
+from hwgen.archs.tiled.simulation import Job, JobRun
+from hwgen.archs.tiled.verify import stored_differences
 from hwgen.contract.engine_model import Machine
 from hwgen.contract.isa import Op
-from hwgen.emit.tiled_files import ends, from_bytes, to_bytes
 from hwgen.flow import tools
-from hwgen.flow.package_files import Package
-from hwgen.flow.tiled_sim import Job, JobRun
-from hwgen.flow.tiled_verify import stored_differences
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.tiled.mapping.buffer_traffic import BufferTraffic, traffic_of
@@ -50,7 +50,7 @@ def outputs(plan: TiledPlan, run: JobRun) -> np.ndarray:
 
 def traffic_is_as_planned(package: Package) -> None:
     """Every byte that the last verification moved, in every region of external memory."""
-    plan, kept = package.tiled, package.result("verify")
+    plan, kept = package.plan, package.result("verify")
     assert kept is not None
     moved, planned = kept["bytes"], sum(plan.traffic, Traffic())
     tensors = plan.program.tensors

@@ -8,11 +8,12 @@ from random import Random
 
 import numpy as np
 
+from hwgen.archs.package import Package
+from hwgen.archs.tiled import simulation as tiled_sim
+from hwgen.archs.tiled.simulation import Job, JobRun
 from hwgen.contract.isa import RECORDS, SLOT, ErrorCode, Op, Target, slots
 from hwgen.emit.packing import to_hex
-from hwgen.flow import tiled_sim
-from hwgen.flow.package_files import Package
-from hwgen.flow.tiled_sim import Job, JobRun, Memory
+from hwgen.flow.memory import Memory
 from hwgen.plan.tiled.schedule.program import Program
 from tests.helpers.tiled import outputs, random_job, say
 
@@ -46,12 +47,12 @@ def numbers(program: Program, op: Op, target: Target | None = None) -> list[int]
 
 def after_each(package: Package, wrong: Sequence[Job], memory: Memory = IDEAL) -> list[JobRun]:
     """Runs of wrong jobs, after each of which a right one ran, and was right."""
-    right, golden = random_job(package.tiled, 1)
+    right, golden = random_job(package.plan, 1)
     jobs = [job for given in wrong for job in (given, right)]
     runs = tiled_sim.run(package, jobs, memory, None, say).jobs
     for run in runs[1::2]:
         assert run.errors() == [ErrorCode.NONE] and run.status == [IDLE | DONE]
-        assert np.array_equal(outputs(package.tiled, run), golden)
+        assert np.array_equal(outputs(package.plan, run), golden)
         assert memory.gaps is not None or run.cycles == runs[1].cycles
     return runs[::2]
 

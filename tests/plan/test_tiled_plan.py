@@ -15,7 +15,6 @@ from hwgen.contract.engine_model import Machine
 from hwgen.errors import UserError
 from hwgen.gateware.engine.result.result_writer import TABLE_PARTS as GATEWARE_PARTS
 from hwgen.ir import execute
-from hwgen.plan.architectures import plan_from_json
 from hwgen.plan.tiled.options import (
     SHARES,
     TiledOptions,
@@ -24,7 +23,7 @@ from hwgen.plan.tiled.options import (
     default_engine,
     engine_with,
 )
-from hwgen.plan.tiled.plan import TABLE_PARTS, TiledPlan, Traffic
+from hwgen.plan.tiled.plan import TABLE_PARTS, TiledPlan, Traffic, tiled_from_json
 from tests.helpers.tiled import MNIST, RESNET, softmax_network
 
 
@@ -47,7 +46,7 @@ def test_without_options_it_is_the_default_engine() -> None:
     [(16, (4, 4)), (32, (4, 8)), (255, (8, 16)), (256, (16, 16)), (1 << 20, (64, 64))],
 )
 def test_a_budget_is_the_largest_array_within_it(multipliers: int, array: tuple[int, int]) -> None:
-    shape, _ = TiledOptions().engine(multipliers)
+    shape, _ = TiledOptions(multipliers=multipliers).engine()
     assert (shape.pe, shape.simd) == array
 
 
@@ -89,12 +88,12 @@ def test_as_much_as_the_default_engine_has_gives_it() -> None:
 )
 def test_wrong_options(options: dict, multipliers: int | None, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        TiledOptions(**options).engine(multipliers)
+        TiledOptions(**options, multipliers=multipliers).engine()
         assert TiledOptions(**options).preferred
 
 
 def test_a_plan_file_gives_the_plan_again(plan: TiledPlan) -> None:
-    again = plan_from_json(plan.graph, json.loads(json.dumps(plan.to_json())))
+    again = tiled_from_json(plan.graph, json.loads(json.dumps(plan.to_json())))
     assert isinstance(again, TiledPlan)
     assert again.to_json() == plan.to_json()
     assert np.array_equal(again.program.memory, plan.program.memory)
@@ -104,13 +103,13 @@ def test_a_plan_file_keeps_the_order_of_loops(plan: TiledPlan) -> None:
     assert plan.to_json()["order"] == "auto"
     asked = hwgen.plan(plan.graph, arch="tiled", array="8x8", order="input")
     assert isinstance(asked, TiledPlan)
-    again = plan_from_json(plan.graph, json.loads(json.dumps(asked.to_json())))
+    again = tiled_from_json(plan.graph, json.loads(json.dumps(asked.to_json())))
     assert isinstance(again, TiledPlan)
     assert again.to_json() == asked.to_json()
     assert "input" in {row["stationary"] for row in again.layers()}
     # Files from before there was a choice.
     older = {key: value for key, value in plan.to_json().items() if key != "order"}
-    assert plan_from_json(plan.graph, older).to_json() == plan.to_json()
+    assert tiled_from_json(plan.graph, older).to_json() == plan.to_json()
 
 
 @pytest.mark.parametrize(
@@ -127,16 +126,16 @@ def test_a_plan_file_keeps_the_order_of_loops(plan: TiledPlan) -> None:
 )  # fmt: skip
 def test_wrong_plan_files(plan: TiledPlan, change: dict) -> None:
     with pytest.raises(UserError):
-        plan_from_json(plan.graph, plan.to_json() | change)
+        tiled_from_json(plan.graph, plan.to_json() | change)
 
 
 def test_a_plan_file_with_other_layers_is_refused(plan: TiledPlan) -> None:
     stated = json.loads(json.dumps(plan.to_json()))
     stated["layers"][0]["interval_estimate"] += 1  # by another version of the model
-    assert plan_from_json(plan.graph, stated).to_json() == plan.to_json()
+    assert tiled_from_json(plan.graph, stated).to_json() == plan.to_json()
     stated["layers"][0]["tile"]["rows"] += 1
     with pytest.raises(UserError, match="layers are not those"):
-        plan_from_json(plan.graph, stated)
+        tiled_from_json(plan.graph, stated)
 
 
 def test_numbers_agree_with_each_other(plan: TiledPlan) -> None:

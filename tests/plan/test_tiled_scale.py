@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hwgen.archs.tiled import simulation as tiled_sim
+from hwgen.archs.tiled.files import ends, to_bytes
+from hwgen.archs.tiled.simulation import Job
+from hwgen.archs.tiled.verify import stored_differences
 from hwgen.contract.engine import EngineShape
-from hwgen.emit.tiled_files import ends, to_bytes
-from hwgen.flow import tiled_sim
-from hwgen.flow.tiled_sim import Job, Memory
-from hwgen.flow.tiled_verify import stored_differences
+from hwgen.flow.memory import Memory
 from hwgen.ir import Graph, Node, Tensor, execute, graph_to_json, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
@@ -101,7 +102,7 @@ def test_mobilenet_in_small_on_the_rtl(mobilenet: Graph, tmp_path: Path) -> None
     edge = mobilenet.inputs[0]
     x = np.random.default_rng(5).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(package.graph, {edge.name: x}, list(package.graph.tensors))
-    outside = package.tiled.outside()
+    outside = package.plan.outside()
     job = Job(outside, to_bytes(x, ends(outside.work)[0]))
     runs = tiled_sim.run(package, [job], Memory(), None, lambda text: None)
     found = dict(stored_differences(outside, runs.memory, golden))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.flow.package_files import Package
+from hwgen.archs.package import Package
 from hwgen.report.drawing import frame_png
 from tests.helpers.packages import tiny_package
 

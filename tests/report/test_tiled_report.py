@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.package import Package
 from hwgen.cli import main
-from hwgen.flow.package_files import Package
 from tests.helpers.tiled import RESNET, need_verilator, tiled_package
 from tests.report.test_browser import BROWSER, probe
 
@@ -25,7 +25,7 @@ def report_of(package: Package) -> dict:
 
 
 def test_what_is_known_before_a_simulation(package: Package) -> None:
-    report, plan = report_of(package), package.tiled
+    report, plan = report_of(package), package.plan
     cycles = report["cycles"]
     assert report["arch"] == "tiled"
     assert report["multipliers"] == 64 and report["requant_multipliers"] == 10
@@ -68,5 +68,5 @@ def test_the_page_is_drawn(package: Package, tmp_path: Path) -> None:
     for part in ("The engine", "where the cycles go", "external memory", "Edges", "Made by"):
         assert any(part in heading for heading in found["headings"]), found["headings"]
     assert found["overflow"] <= 0
-    assert found["bars"] >= len(package.tiled.tasks)
+    assert found["bars"] >= len(package.plan.tasks)
     assert found["fetched"] == []

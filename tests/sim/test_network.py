@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.package import Package
 from hwgen.emit.packing import pack, unpack
-from hwgen.flow.package_files import Package
 from hwgen.ir import execute
 
 network = pytest.importorskip("hwgen_sim.network", reason="hwgen_sim is not installed")

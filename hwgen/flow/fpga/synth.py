@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from ...errors import ToolError, UserError
 from .. import tools
 from ..engine import Progress
-from ..package_files import Package
+from ..package_files import PackageFiles
 from .devices import DEVICES, Device
 from .harness import NAME, harness, ports_of
 from .results import critical_path, resources, totals
@@ -32,7 +32,7 @@ _SYNTHESIS = (
 
 
 def synthesize(
-    package: Package,
+    package: PackageFiles,
     device_name: str,
     target_mhz: float = TARGET_MHZ,
     seed: int = SEED,
@@ -108,7 +108,7 @@ def _route(
     return json.loads((work / "report.json").read_text())
 
 
-def _sources(package: Package, device: Device, work: Path) -> str:
+def _sources(package: PackageFiles, device: Device, work: Path) -> str:
     """Copy what is synthesized; the device's primitives take the place of the generic ones."""
     own = Path(__file__).parent / device.primitives
     names = []

@@ -10,6 +10,7 @@ from ...ir import Graph, ops
 from .assembly import assemble
 from .buffers import size_buffers
 from .folding import choose_for_interval, choose_for_multipliers, folding
+from .options import DEFAULT_MULTIPLIERS
 from .plan import SCHEMA, DataflowPlan, Progress
 from .stages import Stage, stages_of
 from .units import RingConvUnit
@@ -37,9 +38,6 @@ def plan_dataflow(
         chosen = choose_for_multipliers(stages, budget)
     plan = assemble(graph, stages, chosen)
     return size_buffers(plan, progress)
-
-
-DEFAULT_MULTIPLIERS = 64
 
 
 def _from_choices(graph: Graph, stages: list[Stage], choices: dict[str, Any]) -> DataflowPlan:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
-from typing import Any
+from typing import Any, ClassVar
 
 from ...contract.engine import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
 from ...errors import UserError
+from ..options import Options, option
 from .mapping.stationarity import Order
 
 DEFAULT_ARRAY = (16, 16)
@@ -26,30 +27,38 @@ _LARGEST_BUFFERS = 16 << 10
 
 
 @dataclass(frozen=True)
-class TiledOptions:
+class TiledOptions(Options):
     """Options of the command line under the same names; None: not given.
 
-    array : PExSIMD, of each tile unit. tiles : tile units side by side. resident : tiles held in
-    each buffer. buffer_kib : of all buffers of all units together. mem_width : bits of the external
-    memory's port. order : of the loops of tiles, AUTO or one of plan.tiled.orders.Order.
+    multipliers : of all tile units together, instead of array. array : PExSIMD, of each tile unit.
+    tiles : tile units side by side. resident : tiles held in each buffer. buffer_kib : of all
+    buffers of all units together. mem_width : bits of the external memory's port. order : of the
+    loops of tiles, AUTO or a value of mapping.stationarity.Order.
     """
 
-    array: str | None = None
-    tiles: int | None = None
-    resident: int | None = None
-    buffer_kib: int | None = None
-    mem_width: int | None = None
-    order: str | None = None
+    exclusive: ClassVar[tuple[str, ...]] = ("multipliers", "array")
 
-    @property
-    def given(self) -> dict[str, Any]:
-        """Those that were given."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+    multipliers: int | None = option("multipliers of all arrays together", metavar="N", convert=int)
+    array: str | None = option("an array (default 16x16)", metavar="PExSIMD")
+    tiles: int | None = option(
+        "tile units side by side, an array each: 1, 2, 4 or 8 (default 1)",
+        metavar="N",
+        convert=int,
+    )
+    resident: int | None = option(
+        f"tiles held in each buffer (default {DEFAULT_RESIDENT})", metavar="N", convert=int
+    )
+    buffer_kib: int | None = option("of all buffers together", metavar="N", convert=int)
+    mem_width: int | None = option(
+        "of external memory's port (default 64)", metavar="BITS", convert=int
+    )
+    order: str | None = option(
+        "what stays at the array (default: the best for each layer)", choices=ORDERS
+    )
 
-    def engine(self, multipliers: int | None = None) -> tuple[EngineShape, int]:
+    def engine(self) -> tuple[EngineShape, int]:
         """The engine, and the tiles held in each of its buffers.
 
-        multipliers : of all tile units together.
         Raises UserError that names the option which is wrong.
         """
         tiles = 1 if self.tiles is None else self.tiles
@@ -58,7 +67,7 @@ class TiledOptions:
         resident = DEFAULT_RESIDENT if self.resident is None else self.resident
         if not 1 <= resident <= _MOST_RESIDENT:
             raise UserError(f"--resident {resident}: give 1 to {_MOST_RESIDENT}")
-        pe, simd = self._array(multipliers, tiles)
+        pe, simd = self._array(tiles)
         width = EngineShape.mem_width if self.mem_width is None else self.mem_width
         if width not in (32, 64, 128, 256):
             raise UserError(f"--mem-width {width}: give 32, 64, 128 or 256")
@@ -79,7 +88,8 @@ class TiledOptions:
             raise UserError(f"--order {self.order}: give one of {', '.join(ORDERS)}")
         return Order(self.order)
 
-    def _array(self, multipliers: int | None, tiles: int) -> tuple[int, int]:
+    def _array(self, tiles: int) -> tuple[int, int]:
+        multipliers = self.multipliers
         if self.array is not None and multipliers is not None:
             raise UserError("give one of --multipliers and --array")
         if self.array is not None:

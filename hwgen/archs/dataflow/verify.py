@@ -1,79 +1,43 @@
-"""Verification: the RTL against the golden model, every bit."""
+"""Verification of a dataflow package: the RTL against the golden model, every bit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..emit.packing import pack, unpack, unpack_bits
-from ..errors import UserError
-from ..ir import execute
-from ..plan.dataflow.events.simulation import steady_interval
-from . import icarus_sim, python_sim, tiled_verify, tools, verilator_sim
-from .comparison import (
+from ...emit.packing import pack, unpack, unpack_bits
+from ...errors import UserError
+from ...flow.comparison import (
     Difference,
     Verification,
+    VerifyRequest,
     common_results,
     first_difference,
     frames_of,
 )
-from .engine import ByteArray, DesignFault, Progress, SimulationRun
-from .package_files import Package
-from .tiled_sim import Memory
-
-__all__ = ["ENGINES", "Difference", "Memory", "Verification", "default_simulator", "verify"]
+from ...flow.engine import DesignFault, Progress, SimulationRun
+from ...ir import execute
+from ...plan.dataflow.events.simulation import steady_interval
+from ..package import Package
+from .simulators import ENGINES, MEASURED_FRAMES, default_simulator
 
 _NO_MEMORY = "leave out --mem-latency and --mem-rate"
-Engine = Callable[[Package, ByteArray, bool, "Path | None", Progress], SimulationRun]
-
-ENGINES: dict[str, Engine] = {
-    "verilator": verilator_sim.run,
-    "icarus": icarus_sim.run,
-    "python": python_sim.run,
-}
-"""Simulators by the name that --sim takes."""
-
-MEASURED_FRAMES = {"verilator": 8, "icarus": 4, "python": 3}
-"""Fewest frames of a run, so that the steady state is reached; inputs are repeated for it."""
 
 
-def default_simulator() -> str:
-    """The quickest simulator that is there."""
-    return "verilator" if tools.can_compile() else "python"
-
-
-def verify(
-    package: Package,
-    simulator: str | None = None,
-    inputs: np.ndarray[Any, Any] | None = None,
-    random: int | None = None,
-    wave: bool = False,
-    progress: Progress | None = None,
-    memory: Memory | None = None,
-) -> Verification:
+def verify(package: Package, request: VerifyRequest) -> Verification:
     """Simulate a package's RTL and compare it with its own legalized graph.
 
-    Inputs are integers (frames, *shape) given, or ``random`` seeded frames, or the package's
-    vectors. ``memory`` : how external memory answers a tiled engine. Writes results/verify.json.
-    Raises UserError for inputs that do not fit or a missing simulator, ToolError when a simulator
-    fails.
+    Keeps results/verify.json. Raises UserError for a request that does not fit or a missing
+    simulator, ToolError when a simulator fails.
     """
-    say = progress or (lambda text: None)
-    name = simulator or default_simulator()
-    if name not in ENGINES:
-        raise UserError(f"simulator {name!r} is not one of {', '.join(ENGINES)}")
-    if package.arch == "tiled":
-        return tiled_verify.verify(
-            package, simulator, inputs, random, wave, memory or Memory(), say
-        )
-    if memory is not None:
+    say, wave = request.say, request.wave
+    name = request.simulator or default_simulator()
+    if request.memory is not None:
         raise UserError("the dataflow architecture has no external memory", hint=_NO_MEMORY)
     graph, plan = package.graph, package.plan
     x = graph.inputs[0]
-    given = frames_of(package, x, inputs, random)
+    given = frames_of(package, x, request)
     frames = len(given)
     repeated = np.resize(given, (max(frames, MEASURED_FRAMES[name]), *x.shape))
     changed = tuple(package.changed())
@@ -103,7 +67,7 @@ def verify(
         outputs=got[:frames],
         changed=changed,
     )
-    return _recorded(package, verification, None if inputs is None else given)
+    return _recorded(package, verification, None if request.inputs is None else given)
 
 
 def _simulate(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..contract.engine import EngineShape
-from ..contract.isa import ErrorCode
-from ..gateware.engine.csr import REGISTERS, VERSION
-from ..ir import Tensor
-from ..plan.tiled.network.tasks import Stored
-from ..plan.tiled.plan import TiledPlan
-from .documents import register_defines, register_rows
+from ...contract.engine import EngineShape
+from ...contract.isa import ErrorCode
+from ...emit.documents import register_defines, register_rows
+from ...gateware.engine.csr import REGISTERS, VERSION
+from ...ir import Tensor
+from ...plan.tiled.network.tasks import Stored
+from ...plan.tiled.plan import TiledPlan
 
 ERRORS = {
     ErrorCode.NONE: "the program came to its end",

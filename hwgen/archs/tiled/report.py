@@ -1,15 +1,64 @@
-"""The sections of the page that only a tiled design has."""
+"""What a report says of a tiled design alone: engine, layers, and the bytes that move."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from html import escape
 from typing import Any
 
-from .drawing import number
+from ...plan.tiled.plan import Traffic
+from ...report.drawing import number
+from ...report.summary import utilization
+from ..package import Package
 
 
-def tiled_sections(report: dict[str, Any]) -> list[str]:
-    """Of a report (see ``summary``)."""
+def rows(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
+    """What report.json says of a tiled design alone; see ``Architecture.report``.
+
+    A layer's cycles last from the end of the one before it.
+    """
+    plan, graph = package.plan, package.graph
+    busy, moved = verified.get("busy") or {}, verified.get("buffer_bytes") or {}
+    ops = {node.name: node.op.op_name for node in graph.nodes}
+    expected = verified.get("predicted", {}).get("busy", {})
+    layers = []
+    for row in plan.layers():
+        cycles = busy.get(row["name"])
+        # A layer that takes no time of its own has no utilization; one that overlaps with the one
+        # before, in other tile units, may seem to use more than there is.
+        used = utilization(row["macs"], cycles or None, plan.multipliers)
+        used = None if used is None else min(used, 1.0)
+        measured = {
+            "op": ops[row["layers"][0]],
+            "pe": plan.shape.pe,
+            "simd": plan.shape.simd,
+            "interval_estimate": expected.get(row["name"], row["interval_estimate"]),
+            "interval_measured": cycles,
+            "utilization": used,
+            "buffer_bytes_measured": moved.get(row["name"]),
+        }
+        layers.append(row | measured)
+    traffic = sum(plan.traffic, Traffic())
+    return {
+        "layers": layers,
+        "engine": asdict(plan.shape) | {"resident": plan.resident},
+        "bytes_estimate": asdict(traffic),
+        "bytes_measured": verified.get("bytes"),
+        "memory": verified.get("memory"),
+    }
+
+
+def cards(cycles: dict[str, Any]) -> list[tuple[str, str]]:
+    """Figures of time at the top of the page: one frame at a time, so latency is interval."""
+    return [
+        (number(cycles["interval_measured"]), "cycles a frame, measured"),
+        (number(cycles["interval_estimate"]), "estimated"),
+        (number(cycles["interval_bound"]), "steps of the array: the lower bound"),
+    ]
+
+
+def sections(report: dict[str, Any]) -> list[str]:
+    """Sections of the page, in HTML."""
     return [_engine(report), _layers(report), _traffic(report), _buffers(report)]
 
 

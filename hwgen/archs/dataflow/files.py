@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..archs.dataflow import DataflowTop
-from ..plan.dataflow.plan import DataflowPlan
+from ...emit.packing import pack, to_hex
+from ...emit.parts import Parts, dump_json, model_hash
+from ...emit.verilog import to_verilog
+from ...plan.dataflow.plan import DataflowPlan
 from . import documents, testbench
-from .packing import pack, to_hex
-from .parts import Parts, dump_json, model_hash
-from .verilog import to_verilog
+from .top import DataflowTop
 
 Array = np.ndarray[Any, Any]
 
@@ -20,7 +20,7 @@ Array = np.ndarray[Any, Any]
 def dataflow_parts(
     plan: DataflowPlan, inputs: Array, outputs: Array, progress: Callable[[str], None] | None
 ) -> Parts:
-    """inputs, outputs : the test vectors."""
+    """The design and its files; inputs, outputs : the test vectors."""
     graph, identity = plan.graph, model_hash(plan.graph)
     top = DataflowTop(plan, identity)
     design = to_verilog(top, "top", progress)

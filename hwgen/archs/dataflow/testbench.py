@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from ...emit.bench import WAIVERS, port_list, template, top_ports, vector
+from ...emit.packing import beat_bytes
+from ...plan.dataflow.plan import DataflowPlan
+from .top import DataflowTop, level_members
 
-from amaranth.hdl import Shape
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In
-
-from ..archs.dataflow.top import DataflowTop, level_members
-from ..plan.dataflow.plan import DataflowPlan
-from .packing import beat_bytes
-
-WAIVERS = """\
-`verilator_config
-// Wires that Yosys names while it writes Verilog, and the benches' probes, are read by nobody.
-lint_off -rule UNUSEDSIGNAL
-// A state machine without a default branch keeps its state.
-lint_off -rule CASEINCOMPLETE
-// Amaranth computes in the widths that values need; Yosys writes some of them without a cast.
-lint_off -rule WIDTHEXPAND
-lint_off -rule WIDTHTRUNC
-// Yosys declares registers with an initial value and resets them as well.
-lint_off -rule PROCASSINIT
-// One file holds a whole design; the memory's file is found by its own name.
-lint_off -rule DECLFILENAME
-"""
-
-
-def template(name: str) -> str:
-    """A bench file that is the same for every design."""
-    return (resources.files("hwgen.emit") / "templates" / name).read_text(encoding="utf-8")
+PACKAGE = "hwgen.archs.dataflow"
 
 
 def level_names(plan: DataflowPlan) -> list[str]:
@@ -49,9 +26,9 @@ def quiet_limit(plan: DataflowPlan) -> int:
 def bench_files(plan: DataflowPlan, top: DataflowTop, frames: int) -> dict[str, str]:
     """Files of the package's tb/ by name; ``frames`` is the number of test vectors."""
     return {
-        "tb.v": template("tb.v"),
-        "Makefile": template("Makefile"),
-        "harness.cpp": template("harness.cpp"),
+        "tb.v": template(PACKAGE, "tb.v"),
+        "Makefile": template(PACKAGE, "Makefile"),
+        "harness.cpp": template(PACKAGE, "harness.cpp"),
         "waivers.vlt": WAIVERS,
         "design.vh": _verilog_header(plan, frames),
         "design.h": _cpp_header(plan, top),
@@ -110,10 +87,10 @@ def _probe(plan: DataflowPlan, top: DataflowTop) -> str:
     lines += port_list(ports)
     total_bytes = sum(-(-bits // 8) for bits in edges.values())
     lines += [
-        f"    output {_range(32 * len(levels))}levels,",
-        f"    output {_range(64 * len(edges))}work,",
-        f"    output {_range(len(edges))}edge_beat,",
-        f"    output {_range(8 * total_bytes)}edge_data",
+        f"    output {vector(32 * len(levels))}levels,",
+        f"    output {vector(64 * len(edges))}work,",
+        f"    output {vector(len(edges))}edge_beat,",
+        f"    output {vector(8 * total_bytes)}edge_data",
         ");",
         "    top dut (",
         "        .clk(clk), .rst(rst),",
@@ -148,21 +125,3 @@ def _probe(plan: DataflowPlan, top: DataflowTop) -> str:
         ]
         offset += size
     return "\n".join([*lines, "endmodule", ""])
-
-
-def top_ports(top: wiring.Component) -> dict[str, tuple[str, int]]:
-    """Direction and bits of a component's flat ports."""
-    return {
-        name: ("input" if member.flow == In else "output", Shape.cast(member.shape).width)
-        for name, member in top.signature.members.items()
-    }
-
-
-def port_list(ports: dict[str, tuple[str, int]]) -> list[str]:
-    """Their declarations in the head of a module."""
-    return [f"    {way} {_range(bits)}{name}," for name, (way, bits) in ports.items()]
-
-
-def _range(bits: int) -> str:
-    """Always a vector, so that single bits need no special case."""
-    return f"[{bits - 1}:0] "

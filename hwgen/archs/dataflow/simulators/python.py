@@ -10,14 +10,13 @@ import numpy as np
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
-from ..archs.dataflow import DataflowTop
-from ..archs.dataflow.top import level_members
-from ..emit.package import model_hash
-from ..emit.packing import beat_bytes
-from ..emit.testbench import quiet_limit
-from ..errors import UserError
-from .engine import ByteArray, DesignFault, Progress, SimulationRun
-from .package_files import Package
+from ....emit.package import model_hash
+from ....emit.packing import beat_bytes
+from ....errors import UserError
+from ....flow.engine import ByteArray, DesignFault, Progress, SimulationRun
+from ...package import Package
+from ..testbench import quiet_limit
+from ..top import DataflowTop, level_members
 
 
 def run(

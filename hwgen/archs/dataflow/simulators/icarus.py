@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import UserError
-from . import tools
-from .engine import ByteArray, DesignFault, Progress, SimulationRun
-from .package_files import Package
+from ....errors import UserError
+from ....flow import tools
+from ....flow.engine import ByteArray, DesignFault, Progress, SimulationRun
+from ...package import Package
 
 
 def run(

@@ -9,49 +9,44 @@ from typing import Any
 
 import numpy as np
 
-from ..contract.isa import ErrorCode
-from ..emit.tiled_files import ends, from_bytes, to_bytes
-from ..errors import UserError
-from ..ir import execute
-from ..plan.tiled import timing as cycles_of
-from ..plan.tiled.network.tasks import edges_of
-from ..plan.tiled.plan import TiledPlan
-from . import tiled_sim
-from .comparison import (
+from ...contract.isa import ErrorCode
+from ...errors import UserError
+from ...flow.comparison import (
     Difference,
     Verification,
+    VerifyRequest,
     common_results,
     first_difference,
     frames_of,
 )
-from .engine import ByteArray, DesignFault, Progress, SimulationRun
-from .package_files import Package
-from .tiled_sim import Job, JobRun, Memory
+from ...flow.engine import ByteArray, DesignFault, Progress, SimulationRun
+from ...flow.memory import Memory
+from ...ir import execute
+from ...plan.tiled import timing as cycles_of
+from ...plan.tiled.network.tasks import edges_of
+from ...plan.tiled.plan import TiledPlan
+from ..package import Package
+from . import simulation as tiled_sim
+from .files import ends, from_bytes, to_bytes
+from .simulation import Job, JobRun
 
 SIMULATOR = "verilator"
 
 
-def verify(
-    package: Package,
-    simulator: str | None,
-    inputs: np.ndarray[Any, Any] | None,
-    random: int | None,
-    wave: bool,
-    memory: Memory,
-    say: Progress,
-) -> Verification:
-    """See flow.verify."""
-    if simulator not in (None, SIMULATOR):
-        raise UserError(
-            f"a tiled engine can not be simulated with {simulator}", hint="use --sim verilator"
-        )
-    graph, plan = package.graph, package.tiled
+def verify(package: Package, request: VerifyRequest) -> Verification:
+    """Simulate a package's engine and compare what it stores with the package's own graph.
+
+    Keeps results/verify.json. Raises UserError for a request that does not fit or a missing
+    simulator, ToolError when the simulation fails.
+    """
+    say, memory = request.say, request.memory or Memory()
+    graph, plan = package.graph, package.plan
     x, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
-    given = frames_of(package, x, inputs, random)
+    given = frames_of(package, x, request)
     changed = tuple(package.changed())
     source, stored = ends(plan.work)
     job = Job(plan, to_bytes(given, source), package.path / "mem" / "image.hex")
-    file = _wave_file(package) if wave else None
+    file = _wave_file(package) if request.wave else None
     try:
         runs = tiled_sim.run(package, [job], memory, file, say)
     except DesignFault as fault:
@@ -77,7 +72,7 @@ def verify(
     verification = Verification(
         SIMULATOR, len(given), difference, simulation, cycles, cycles, got, changed
     )
-    return _recorded(package, verification, None if inputs is None else given, memory, run)
+    return _recorded(package, verification, None if request.inputs is None else given, memory, run)
 
 
 def _wave_file(package: Package) -> Path:
@@ -115,7 +110,7 @@ def _locate(
     graph, frame = package.graph, seen.frame
     golden = execute(graph, {graph.inputs[0].name: frames[frame : frame + 1]}, list(graph.tensors))
     only = job.frames[frame : frame + 1]
-    for trial in (Job(package.tiled.outside(), only), Job(job.plan, only, job.image)):
+    for trial in (Job(package.plan.outside(), only), Job(job.plan, only, job.image)):
         try:
             stored_bytes = tiled_sim.run(package, [trial], memory, None, say).memory
         except DesignFault:
@@ -153,7 +148,7 @@ def _recorded(
     """Write results/verify.json."""
     value = common_results(package, verification, given)
     value["memory"] = asdict(memory)
-    plan = package.tiled
+    plan = package.plan
     # A program that was changed may end early, without an error.
     if run is not None and verification.interval is not None and len(run.tiles) == plan.tiles:
         frames = len(run.cycles)

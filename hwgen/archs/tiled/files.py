@@ -10,19 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from ..archs.tiled import TiledTop
-from ..contract.engine import EngineShape
-from ..gateware.engine.compute.tile_array import EVENTS, TileArray
-from ..numeric import QType
-from ..plan.tiled.network.tasks import Stored, Work
-from ..plan.tiled.plan import TiledPlan
-from ..plan.tiled.schedule.program import Program
-from . import tiled_documents
-from .packing import to_hex
-from .parts import Parts, dump_json, engine_hash
-from .testbench import WAIVERS, port_list, template, top_ports
-from .verilog import to_verilog
+from ...contract.engine import EngineShape
+from ...emit.bench import WAIVERS, port_list, template, top_ports
+from ...emit.packing import to_hex
+from ...emit.parts import Parts, dump_json, engine_hash
+from ...emit.verilog import to_verilog
+from ...gateware.engine.compute.tile_array import EVENTS, TileArray
+from ...numeric import QType
+from ...plan.tiled.network.tasks import Stored, Work
+from ...plan.tiled.plan import TiledPlan
+from ...plan.tiled.schedule.program import Program
+from . import documents
+from .top import TiledTop
 
+PACKAGE = "hwgen.archs.tiled"
 Array = np.ndarray[Any, Any]
 ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -30,7 +31,7 @@ ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
 def tiled_parts(
     plan: TiledPlan, inputs: Array, outputs: Array, progress: Callable[[str], None] | None
 ) -> Parts:
-    """inputs, outputs : the test vectors."""
+    """The design and its files; inputs, outputs : the test vectors."""
     shape, name = plan.shape, plan.graph.name
     top = TiledTop(shape, engine_hash(shape))
     design = to_verilog(top, "top", progress)
@@ -43,11 +44,11 @@ def tiled_parts(
         "mem/image.hex": image_hex(plan.program, shape),
         "vectors/input.hex": to_hex(to_bytes(inputs, source).reshape(-1, 1)),
         "vectors/output.hex": to_hex(to_bytes(outputs, result).reshape(-1, 1)),
-        f"{name}.h": tiled_documents.c_header(plan, engine_hash(shape)),
-        "INTEGRATE.md": tiled_documents.integration_guide(plan, engine_hash(shape), top_ports(top)),
-        "tb/Makefile": template("tiled_Makefile"),
-        "tb/harness.cpp": template("tiled_harness.cpp"),
-        "tb/memory.h": template("tiled_memory.h"),
+        f"{name}.h": documents.c_header(plan, engine_hash(shape)),
+        "INTEGRATE.md": documents.integration_guide(plan, engine_hash(shape), top_ports(top)),
+        "tb/Makefile": template(PACKAGE, "Makefile"),
+        "tb/harness.cpp": template(PACKAGE, "harness.cpp"),
+        "tb/memory.h": template(PACKAGE, "memory.h"),
         "tb/waivers.vlt": WAIVERS,
         "tb/design.h": _design(shape),
         "tb/probe.v": _probe(top),

@@ -1,0 +1,65 @@
+"""The dataflow architecture to everybody else: a unit for every layer, connected by streams."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ...emit.parts import Parts
+from ...flow.comparison import Verification, VerifyRequest
+from ...ir import Graph
+from ...plan.dataflow.options import DataflowOptions
+from ...plan.dataflow.plan import DataflowPlan
+from ...plan.dataflow.planner import plan_dataflow
+from ...plan.options import Options
+from ...plan.protocol import Progress
+from ..package import Package
+from ..protocol import Architecture, Array, Description
+from . import report as reported
+from .describe import describe
+from .files import dataflow_parts
+from .simulators import ENGINES, default_simulator
+from .verify import verify
+
+
+class Dataflow(Architecture[DataflowPlan]):
+    """See ``Architecture``."""
+
+    name: ClassVar[str] = "dataflow"
+    Options: ClassVar[type[Options]] = DataflowOptions
+    simulators: ClassVar[tuple[str, ...]] = tuple(ENGINES)
+
+    def check(self, options: DataflowOptions) -> None:
+        """Everything about these options depends on the network."""
+
+    def plan(
+        self, graph: Graph, options: DataflowOptions, progress: Progress | None = None
+    ) -> DataflowPlan:
+        return plan_dataflow(graph, options.multipliers, options.interval, None, progress)
+
+    def from_json(
+        self, graph: Graph, choices: dict[str, Any], progress: Progress | None = None
+    ) -> DataflowPlan:
+        return plan_dataflow(graph, choices=choices, progress=progress)
+
+    def parts(
+        self, plan: DataflowPlan, inputs: Array, outputs: Array, progress: Progress | None
+    ) -> Parts:
+        return dataflow_parts(plan, inputs, outputs, progress)
+
+    def default_simulator(self) -> str:
+        return default_simulator()
+
+    def verify(self, package: Package, request: VerifyRequest) -> Verification:
+        return verify(package, request)
+
+    def report(self, package: Package, verified: dict[str, Any]) -> dict[str, Any]:
+        return reported.rows(package, verified)
+
+    def cards(self, cycles: dict[str, Any]) -> list[tuple[str, str]]:
+        return reported.cards(cycles)
+
+    def sections(self, report: dict[str, Any], package: Package) -> list[str]:
+        return reported.sections(report, package)
+
+    def describe(self, plan: DataflowPlan) -> Description:
+        return describe(plan)

@@ -1,0 +1,62 @@
+"""Verilator: compiles a package's RTL with its C++ harness, once for each design."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ....emit.packing import beat_bytes
+from ....flow.engine import ByteArray, Progress, SimulationRun
+from ....flow.verilator import DESIGN_FAULT, build, call
+from ...package import Package
+from ..testbench import level_names
+
+
+def run(
+    package: Package, beats: ByteArray, edges: bool, wave: Path | None, say: Progress
+) -> SimulationRun:
+    """Drive packed frames (frames, beats, bytes) through the design.
+
+    Raises UserError when a tool is missing, ToolError when one fails, DesignFault when the design
+    hangs or breaks its streams' contract.
+    """
+    binary = build(package, wave is not None, say)
+    plan = package.plan
+    with tempfile.TemporaryDirectory(prefix="hwgen-") as folder:
+        work = Path(folder)
+        beats.tofile(work / "in.bin")
+        command = [str(binary), str(work / "in.bin"), str(work / "out.bin"), str(len(beats))]
+        command.append(str(work / "stats.json"))
+        if edges:
+            command += ["--edges", str(work)]
+        if wave is not None:
+            command += ["--wave", str(wave.absolute())]
+        say(f"simulating {len(beats)} frames")
+        begin = time.monotonic()
+        call(command, package.path, work / "harness.log", "the simulation", DESIGN_FAULT)
+        seconds = time.monotonic() - begin
+        stats = json.loads((work / "stats.json").read_text())
+        out = plan.output
+        output = np.fromfile(work / "out.bin", np.uint8)
+        taps = {}
+        if edges:
+            for unit in plan.units:
+                size = -(-unit.output.lanes * unit.output.bits // 8)
+                data = np.fromfile(work / f"{unit.name}.bin", np.uint8)
+                whole = len(data) // (unit.output.beats * size)
+                data = data[: whole * unit.output.beats * size]
+                taps[unit.name] = data.reshape(whole, unit.output.beats, size)
+    return SimulationRun(
+        output=output.reshape(len(beats), out.beats, beat_bytes(out)),
+        first=stats["first"],
+        ends=stats["ends"],
+        seconds=seconds,
+        levels=dict(zip(level_names(plan), stats["levels"], strict=True)),
+        work=dict(zip((unit.name for unit in plan.units), stats["work"], strict=True)),
+        edges=taps,
+        wave=wave,
+    )

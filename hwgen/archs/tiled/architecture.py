@@ -1,0 +1,64 @@
+"""The tiled architecture to everybody else: one engine for any network of its op set."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ...emit.parts import Parts
+from ...flow.comparison import Verification, VerifyRequest
+from ...ir import Graph
+from ...plan.options import Options
+from ...plan.protocol import Progress
+from ...plan.tiled.options import TiledOptions
+from ...plan.tiled.plan import TiledPlan, plan_tiled, tiled_from_json
+from ..package import Package
+from ..protocol import Architecture, Array, Description
+from . import report as reported
+from .describe import describe
+from .files import tiled_parts
+from .verify import SIMULATOR, verify
+
+
+class Tiled(Architecture[TiledPlan]):
+    """See ``Architecture``."""
+
+    name: ClassVar[str] = "tiled"
+    Options: ClassVar[type[Options]] = TiledOptions
+    simulators: ClassVar[tuple[str, ...]] = (SIMULATOR,)
+
+    def check(self, options: TiledOptions) -> None:
+        options.engine()
+        _ = options.preferred
+
+    def plan(
+        self, graph: Graph, options: TiledOptions, progress: Progress | None = None
+    ) -> TiledPlan:
+        return plan_tiled(graph, *options.engine(), progress, options.preferred)
+
+    def from_json(
+        self, graph: Graph, choices: dict[str, Any], progress: Progress | None = None
+    ) -> TiledPlan:
+        return tiled_from_json(graph, choices, progress)
+
+    def parts(
+        self, plan: TiledPlan, inputs: Array, outputs: Array, progress: Progress | None
+    ) -> Parts:
+        return tiled_parts(plan, inputs, outputs, progress)
+
+    def default_simulator(self) -> str:
+        return SIMULATOR
+
+    def verify(self, package: Package, request: VerifyRequest) -> Verification:
+        return verify(package, request)
+
+    def report(self, package: Package, verified: dict[str, Any]) -> dict[str, Any]:
+        return reported.rows(package, verified)
+
+    def cards(self, cycles: dict[str, Any]) -> list[tuple[str, str]]:
+        return reported.cards(cycles)
+
+    def sections(self, report: dict[str, Any], package: Package) -> list[str]:
+        return reported.sections(report)
+
+    def describe(self, plan: TiledPlan) -> Description:
+        return describe(plan)

@@ -1,0 +1,71 @@
+"""A tiled plan as a person reads it."""
+
+from __future__ import annotations
+
+from ...plan.tiled.options import buffer_bytes
+from ...plan.tiled.plan import TiledPlan
+from ..protocol import Description, Table
+
+
+def describe(plan: TiledPlan) -> Description:
+    """A plan for ``hwgen inspect --plan``."""
+    estimate = plan.estimate()
+    value = plan.to_json() | {
+        "multipliers": plan.multipliers,
+        "interval_bound": plan.interval_bound,
+        "interval_estimate": estimate.cycles,
+        "latency_estimate": estimate.cycles,
+    }
+    return Description(_lines(plan), [_tiles(plan), _buffers(plan)], value)
+
+
+def _lines(plan: TiledPlan) -> list[str]:
+    shape, estimate, program = plan.shape, plan.estimate(), plan.program
+    lines = []
+    arrays = "an array" if shape.tiles == 1 else f"{shape.tiles} tile units, each an array"
+    if plan.used < shape.tiles:
+        lines.append(f"{plan.used} of {shape.tiles} tile units have work: more make it no quicker")
+    each = "" if shape.tiles == 1 else " of each unit"
+    return [
+        *lines,
+        f"tiled plan: {arrays} of {shape.pe}x{shape.simd}, {plan.multipliers} multipliers; about "
+        f"{estimate.cycles:,} cycles a frame (bound {plan.interval_bound:,})",
+        f"  buffers{each}: {buffer_bytes(shape) / 1024:g} KiB: feature maps "
+        f"{shape.feature_bytes:,} bytes, weights {shape.weight_words} words, "
+        f"psums {shape.psum_words}, parameters {shape.parameter_words}; "
+        f"tiles held in each: {plan.resident}",
+        f"  external memory: {shape.mem_width} bits; {len(program.memory):,} bytes, of these "
+        f"{program.start:,} constants, {program.end - program.start:,} program",
+    ]
+
+
+def _tiles(plan: TiledPlan) -> Table:
+    rows = []
+    for row in plan.layers():
+        tile, moved = row["tile"], row["bytes"]
+        places = ["chip" if row[way]["stays"] else "memory" for way in ("ifmap", "ofmap")]
+        rows.append(
+            [row["name"], " -> ".join(places), f"{row['units']} by {row['split']}",
+             f"{tile['rows']}x{tile['columns']}x{tile['outputs']}", row["tiles"], row["order"],
+             moved["weights"] + moved["parameters"], moved["ifmaps"], moved["ofmaps"],
+             row["interval_bound"], row["interval_estimate"]]
+        )  # fmt: skip
+    columns = [
+        "layer", "ifmap -> ofmap", "units", "tile", "tiles", "order", "weight bytes", "ifmap bytes",
+        "ofmap bytes", "steps", "cycles",
+    ]  # fmt: skip
+    if plan.shape.tiles == 1:
+        columns.remove("units")
+        rows = [row[:2] + row[3:] for row in rows]
+    return Table("tiles (rows x columns x channels)", columns, rows)
+
+
+def _buffers(plan: TiledPlan) -> Table:
+    rows = [
+        [row["name"], row["stationary"], *row["buffer_bytes"].values()] for row in plan.layers()
+    ]
+    totals = [sum(column) for column in zip(*(row[2:] for row in rows), strict=True)]
+    columns = [
+        "layer", "stationary", "ifmap bytes", "weight bytes", "psum bytes read", "written",
+    ]  # fmt: skip
+    return Table("between buffers and array", columns, [*rows, ["all", "", *totals]])
