@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from ..contract.engine import EngineShape
 from ..ir import Graph, graph_to_json
 from .verilog import VerilogDesign
 
@@ -33,17 +32,9 @@ def dump_json(value: Any) -> str:
 
 def model_hash(graph: Graph) -> int:
     """64 bits that identify a network, for the identity registers."""
-    return _hash(graph_to_json(graph))
+    return identity_of(graph_to_json(graph))
 
 
-def engine_hash(shape: EngineShape) -> int:
-    """64 bits that identify a tiled engine, for its identity registers.
-
-    They say nothing of a network: engines of one shape are the same hardware, and run the program
-    of any network that was planned for it.
-    """
-    return _hash(asdict(shape))
-
-
-def _hash(value: Any) -> int:
+def identity_of(value: Any) -> int:
+    """64 bits that identify a JSON value, for identity registers."""
     return int.from_bytes(hashlib.sha256(dump_json(value).encode()).digest()[:8], "big")

@@ -14,10 +14,9 @@ import pytest
 
 from hwgen.archs.package import Package
 from hwgen.archs.tiled.documents import ERRORS, places
-from hwgen.archs.tiled.files import ends, from_bytes, regions, to_bytes
+from hwgen.archs.tiled.files import ends, engine_hash, from_bytes, regions, to_bytes
 from hwgen.contract.engine_model import Machine
 from hwgen.contract.isa import ErrorCode
-from hwgen.emit.parts import engine_hash
 from hwgen.flow import tools
 from hwgen.gateware.engine.csr import REGISTERS
 from hwgen.numeric import parse_type

@@ -6,6 +6,7 @@ The RTL and the bench depend on the engine alone. The network is in the image of
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from ...contract.engine import EngineShape
 from ...emit.bench import WAIVERS, port_list, template, top_ports
 from ...emit.packing import to_hex
-from ...emit.parts import Parts, dump_json, engine_hash
+from ...emit.parts import Parts, dump_json, identity_of
 from ...emit.verilog import to_verilog
 from ...gateware.engine.compute.tile_array import EVENTS, TileArray
 from ...numeric import QType
@@ -61,6 +62,15 @@ def tiled_parts(
         ),
     }
     return Parts(design, texts)
+
+
+def engine_hash(shape: EngineShape) -> int:
+    """64 bits that identify a tiled engine, for its identity registers.
+
+    They say nothing of a network: engines of one shape are the same hardware, and run the program
+    of any network that was planned for it.
+    """
+    return identity_of(asdict(shape))
 
 
 def ends(work: Work) -> tuple[Stored, Stored]:
