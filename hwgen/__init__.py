@@ -10,6 +10,7 @@ See ``hwgen.api`` for all steps; they are imported when first used.
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,10 @@ from .errors import ToolError, UserError
 if TYPE_CHECKING:
     from .api import build, load, plan, run, synthesize, verify
 
-__all__ = ["ToolError", "UserError", "build", "load", "plan", "run", "synthesize", "verify"]
+__version__ = version("hwgen")
+__all__ = [
+    "ToolError", "UserError", "__version__", "build", "load", "plan", "run", "synthesize", "verify",
+]  # fmt: skip
 
 
 class _Package(ModuleType):
@@ -45,3 +49,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

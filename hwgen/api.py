@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import importers
-from .archs import ARCHITECTURES
+from .archs.choices import options_of, with_options
 from .archs.package import Package
-from .archs.protocol import Architecture
 from .archs.registry import architecture
 from .archs.reporting import write_report
 from .emit.package import Source, design_files, manifest, write_package
@@ -25,18 +25,38 @@ from .flow.fpga.synth import SEED, TARGET_MHZ
 from .flow.fpga.synth import synthesize as _synthesize
 from .flow.memory import Memory
 from .ir import Graph, execute
-from .numeric import QType, dequantize, quantize
+from .numeric import QType, dequantize, parse_type, quantize
 from .passes import legalize
 from .passes.tail import without_softmax
-from .plan.options import Options, flag
+from .plan.options import flag
 from .plan.protocol import Plan, Progress
 
 
-def load(path: str | Path, input_type: QType | None = None, runtime: str | None = None) -> Graph:
-    """Read a model file into a graph; see importers.load. Raises UserError where it can not."""
-    return importers.load(Path(path), input_type=input_type, runtime=runtime)
+def load(
+    path: str | Path,
+    input_type: QType | str | None = None,
+    runtime: str | None = None,
+) -> Graph:
+    """Read a model file into a graph.
+
+    Parameters
+    ----------
+    path : a QKeras, HGQ2, TensorFlow Lite, ONNX or hwgen JSON file.
+    input_type : type of the input where the model states none, as ``"u8.8"``: unsigned, 8 bits, 8
+        of them fractional.
+    runtime : whose integers a TensorFlow Lite file means: ``"tflm"``, ``"xnnpack"`` or
+        ``"reference"``.
+
+    Raises UserError where the file can not be read or holds something unsupported.
+
+    Example
+    -------
+    >>> graph = hwgen.load("mnist_cnn.h5")
+    """
+    return importers.load(_path("load", path), input_type=_type(input_type), runtime=runtime)
 
 
+@with_options
 def plan(
     graph: Graph,
     multipliers: int | None = None,
@@ -47,37 +67,38 @@ def plan(
     arch: str | None = None,
     **options: Any,
 ) -> Plan:
-    """Plan an architecture for a graph: "dataflow", if nothing else is said, or "tiled".
+    """Plan the hardware of a graph, with its cycles and memories.
 
-    At most one of ``multipliers`` (a budget), ``interval`` (cycles to reach, dataflow) and
-    ``plan_file``, which says its architecture itself. ``tail``: "host" leaves a last softmax to the
-    host. ``options``: those of the architecture, see its ``Options``. Raises UserError when it can
-    not be done.
+    Parameters
+    ----------
+    graph : what ``load`` gave.
+    multipliers : how many at most.
+    interval : cycles between frames to reach with as few multipliers as possible (dataflow).
+    plan_file : a plan.json, instead of any of the options.
+    tail : ``"host"`` leaves a last softmax to the host.
+    progress : is called with a sentence at each step.
+    arch : ``"dataflow"``, if nothing is said, or ``"tiled"``.
+    options : those of the architecture, as on the command line: ``array=(8, 8)``.
+
+    Raises UserError where it can not be done.
+
+    Example
+    -------
+    >>> plan = hwgen.plan(graph, multipliers=64)
+    >>> plan.interval_bound
+    5488
     """
+    if not isinstance(graph, Graph):
+        hint = f"hwgen.plan(hwgen.load({str(graph)!r}))" if isinstance(graph, (str, Path)) else None
+        raise UserError(f"plan() takes a graph, not {_kind(graph)}", hint=hint)
     asked = {"multipliers": multipliers, "interval": interval} | options
     given = {name: value for name, value in asked.items() if value is not None}
     if plan_file is not None:
-        return _plan_of_file(graph, Path(plan_file), tail, progress, arch, given)
+        return _plan_of_file(graph, _path("plan", plan_file), tail, progress, arch, given)
     chosen = architecture(arch)
-    wanted = _options(chosen, given)
+    wanted = options_of(chosen, given)
     chosen.check(wanted)
     return chosen.plan(legalize(_without_tail(graph, tail)), wanted, progress)
-
-
-def _options(chosen: Architecture[Any], given: dict[str, Any]) -> Options:
-    """The architecture's options. Raises UserError for those of others, and where two exclude
-    each other."""
-    for name in given:
-        owners = [a.name for a in ARCHITECTURES.values() if name in a.Options.names()]
-        if not owners:
-            raise TypeError(f"plan() has no option {name!r}")
-        if chosen.name not in owners:
-            reason = f"{flag(name)} is for --arch {' and '.join(owners)}"
-            raise UserError(reason, hint="leave it out")
-    clash = [flag(name) for name in chosen.Options.exclusive if name in given]
-    if len(clash) > 1:
-        raise UserError(f"give one of {' and '.join(clash)}")
-    return chosen.Options(**given)
 
 
 def _plan_of_file(
@@ -116,55 +137,49 @@ def _read_plan(path: Path) -> dict[str, Any]:
     return value
 
 
+@with_options
 def build(
     model: str | Path,
     out: str | Path,
     multipliers: int | None = None,
     interval: int | None = None,
     plan_file: str | Path | None = None,
-    input_type: QType | None = None,
+    input_type: QType | str | None = None,
     runtime: str | None = None,
     tail: str | None = None,
     progress: Progress | None = None,
     c: bool = False,
     arch: str | None = None,
-    **own: Any,
+    **options: Any,
 ) -> Package:
-    """Model file to package at ``out``, with ``c`` also C code of the network.
+    """Make a package of a model file: Verilog, memory images, a bench, a report.
 
-    The other options are those of ``plan``. Raises UserError; leaves nothing half-written.
+    Parameters
+    ----------
+    model : the file that ``load`` reads; ``input_type`` and ``runtime`` are those of ``load``.
+    out : the directory to make; a package that is there is replaced.
+    c : also C99 code of the network.
+
+    All others are those of ``plan``. Raises UserError where it can not be done; nothing is left
+    half-written.
+
+    Example
+    -------
+    >>> package = hwgen.build("mnist_cnn.h5", "rtl_out/mnist", multipliers=64)
     """
     say = progress or (lambda text: None)
-    model, target = Path(model), Path(out)
-    options: dict[str, Any] = {"arch": architecture(arch).name}
-    if plan_file is not None:
-        options["plan"] = Path(plan_file).name
-    elif interval is not None:
-        options["interval"] = interval
-    elif multipliers is not None:
-        options["multipliers"] = multipliers
-    if input_type is not None:
-        options["input_type"] = str(input_type)
-    if runtime is not None:
-        options["runtime"] = runtime
-    if tail is not None:
-        options["tail"] = tail
-    if c:
-        options["c"] = True
-    options |= {name: value for name, value in own.items() if value is not None}
+    model, target, qtype = _path("build", model), _path("build", out), _type(input_type)
+    own: dict[str, Any] = {"multipliers": multipliers, "interval": interval} | options
     with replacing(target) as folder:
         say(f"reading {model.name}")
-        graph = _without_tail(load(model, input_type, runtime), tail)
+        graph = _without_tail(load(model, qtype, runtime), tail)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         say("planning")
         try:
-            made = plan(
-                graph, multipliers, interval, plan_file, None, progress, arch, **own
-            )  # fmt: skip
+            made = plan(graph, plan_file=plan_file, progress=progress, arch=arch, **own)
         except UserError as error:
             raise error.within(model) from None
         built = architecture(made.to_json()["arch"])
-        options["arch"] = built.name
         try:
             files = design_files(
                 graph, made.graph, lambda x, y: built.parts(made, x, y, progress), c
@@ -172,7 +187,20 @@ def build(
         except UserError as error:
             raise error.within(model) from None
         say("writing the package")
-        source = Source(model.name, digest, options)
+        given = {} if plan_file is not None else options_of(built, own).given
+        # By the names of the command line's options, in the order in which they were invented.
+        recorded = {
+            "arch": built.name,
+            "plan": None if plan_file is None else Path(plan_file).name,
+            "interval": given.pop("interval", None),
+            "multipliers": given.pop("multipliers", None),
+            "input_type": None if qtype is None else str(qtype),
+            "runtime": runtime,
+            "tail": tail,
+            "c": c or None,
+        } | given
+        recorded = {name: value for name, value in recorded.items() if value is not None}
+        source = Source(model.name, digest, recorded)
         write_package(folder, files, manifest(files, source, made.graph.name))
         write_report(Package.open(folder))
     return Package.open(target)
@@ -187,11 +215,27 @@ def verify(
     progress: Progress | None = None,
     memory: Memory | None = None,
 ) -> Verification:
-    """Simulate a package's RTL against golden; updates its report. See ``VerifyRequest``.
+    """Simulate a package's RTL and compare every output bit with the golden model.
 
-    Raises UserError for a request that does not fit, ToolError where a simulator fails.
+    Parameters
+    ----------
+    package : what ``build`` gave, or its directory.
+    simulator : ``"verilator"``, ``"icarus"`` or ``"python"``; the quickest that is there if None.
+    inputs : integers (frames, *shape) to simulate; ``random``: so many seeded frames instead;
+        neither: the package's own test vectors.
+    wave : write a waveform beside the results.
+    progress : is called with a sentence at each step.
+    memory : how external memory answers a tiled engine.
+
+    Keeps the result with the package and updates its report. Raises UserError for a request that
+    does not fit, ToolError where a simulator fails.
+
+    Example
+    -------
+    >>> hwgen.verify(package, random=10).equal
+    True
     """
-    opened = package if isinstance(package, Package) else Package.open(Path(package))
+    opened = _opened("verify", package)
     own = opened.architecture
     if simulator not in (None, *own.simulators):
         raise UserError(
@@ -218,8 +262,20 @@ def synthesize(
     tries: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Synthesize, place and route a package; updates its report. See flow.fpga."""
-    opened = package if isinstance(package, Package) else Package.open(Path(package))
+    """Synthesize, place and route a package for an FPGA.
+
+    Parameters
+    ----------
+    package : what ``build`` gave, or its directory.
+    device : its name, as in ``hwgen synth --help``.
+    target_mhz : the clock to strive for. seed : of the placement. tries : the best of so many
+        seeds, from ``seed`` on.
+    progress : is called with a sentence at each step.
+
+    Returns resources, clock and critical path; keeps them with the package and updates its report.
+    Raises UserError for an unknown device, ToolError where a tool fails.
+    """
+    opened = _opened("synthesize", package)
     result = _synthesize(opened, device, target_mhz, seed, tries, progress)
     write_report(opened)
     return result
@@ -227,18 +283,39 @@ def synthesize(
 
 def run(
     graph: Graph,
-    inputs: dict[str, np.ndarray[Any, Any]],
+    inputs: dict[str, np.ndarray[Any, Any]] | np.ndarray[Any, Any],
     real: bool = False,
     edges: bool = False,
     progress: Callable[[int, int], None] | None = None,
     engine: str = "golden",
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Golden outputs of a graph (or all edges), integers of the model's own types.
+    """Compute the golden outputs of a graph, integers of the model's own types.
 
-    With ``real`` inputs are real numbers, quantized by the input's type, and outputs float32.
-    ``engine`` "c" compiles the network's C code, which gives the same integers more quickly, and
-    has no inner edges. Raises UserError.
+    Parameters
+    ----------
+    graph : what ``load`` gave.
+    inputs : integers (frames, *shape) by the input's name; of a network with one input the array
+        alone will do.
+    real : inputs are real numbers, quantized by the input's type, and outputs float32.
+    edges : return every edge of the graph, not the outputs alone.
+    progress : is called with (frames done, frames in all).
+    engine : ``"c"`` compiles the network's C code, which gives the same integers more quickly.
+
+    Raises UserError where an input does not fit.
+
+    Example
+    -------
+    >>> hwgen.run(graph, images)["dense"].shape
+    (100, 10)
     """
+    if not isinstance(graph, Graph):
+        raise UserError(f"run() takes a graph, not {_kind(graph)}", hint="hwgen.load makes one")
+    if not isinstance(inputs, Mapping):
+        if len(graph.inputs) != 1:
+            names = ", ".join(repr(x.name) for x in graph.inputs)
+            raise UserError(f"this network has several inputs: {names}", hint="give them by name")
+        (only,) = graph.inputs
+        inputs = {only.name: np.asarray(inputs)}
     if real:
         if graph.without_reals:
             raise UserError(
@@ -272,3 +349,36 @@ def _quantized(tensor: Any, array: Any) -> Any:
         return quantize(array, tensor.type, single=True)
     except ValueError as error:
         raise UserError(f"input {tensor.name!r}: {error}") from None
+
+
+def _kind(value: Any) -> str:
+    """What a value is, for a message."""
+    return "None" if value is None else f"{value!r} ({type(value).__name__})"
+
+
+def _path(function: str, value: Any) -> Path:
+    if not isinstance(value, (str, os.PathLike)):
+        raise UserError(f"{function}() takes the path of a file, not {_kind(value)}")
+    return Path(value)
+
+
+def _opened(function: str, package: Any) -> Package:
+    if isinstance(package, Package):
+        return package
+    if not isinstance(package, (str, os.PathLike)):
+        raise UserError(
+            f"{function}() takes a package or its directory, not {_kind(package)}",
+            hint="hwgen.build makes one",
+        )
+    return Package.open(Path(package))
+
+
+def _type(value: QType | str | None) -> QType | None:
+    if isinstance(value, str):
+        try:
+            return parse_type(value)
+        except ValueError as error:
+            raise UserError(f"--input-type: {error}") from None
+    if value is not None and not isinstance(value, QType):
+        raise UserError(f"input_type {value!r} is no type", hint='give one as "u8.8"')
+    return value

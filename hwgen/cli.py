@@ -11,9 +11,16 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from . import __version__
 from .commands import COMMANDS
 from .console import Output, tidy_end
 from .errors import ToolError, UserError
+
+DESCRIPTION = "A quantized neural network in, a verified hardware accelerator out."
+EPILOG = (
+    "Begin with 'hwgen inspect MODEL', then 'hwgen build MODEL --out DIR' and 'hwgen verify DIR'. "
+    "Exit codes: 0 done; 1 verification failed; 2 bad input or unsupported; 3 a tool failed."
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="hwgen", description=(__doc__ or "").splitlines()[0])
+    parser = _Parser(prog="hwgen", description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"hwgen {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.TEXT, description=command.TEXT)

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import api
 from ..archs import ARCHITECTURES
+from ..archs.choices import all_options
 from ..archs.protocol import Architecture
 from ..archs.registry import architecture
 from ..errors import UserError
@@ -19,7 +20,11 @@ from ..plan.options import flag
 
 def add_model(sub: argparse.ArgumentParser, metavar: str = "MODEL") -> None:
     """A model file, and what it may leave open."""
-    sub.add_argument("model", type=Path, metavar=metavar)
+    sub.add_argument(
+        "model", type=Path, metavar=metavar,
+        help="a QKeras .h5, HGQ2 .keras, TensorFlow Lite, ONNX or hwgen JSON file"
+        + (", or a package's directory" if "PACKAGE" in metavar else ""),
+    )  # fmt: skip
     sub.add_argument(
         "--input-type", metavar="u8.8", help="type of the input where the model states none"
     )
@@ -51,8 +56,14 @@ def add_plan(sub: argparse.ArgumentParser, with_file: bool) -> None:
 
 def planning(arguments: argparse.Namespace) -> dict[str, Any]:
     """What ``add_plan`` took, as arguments of the API."""
-    names = {name for entry in ARCHITECTURES.values() for name in entry.Options.names()}
-    return {"arch": arguments.arch} | {name: getattr(arguments, name) for name in sorted(names)}
+    return {"arch": arguments.arch} | {name: getattr(arguments, name) for name in all_options()}
+
+
+def add_package(sub: argparse.ArgumentParser) -> None:
+    """The directory of a package."""
+    sub.add_argument(
+        "package", type=Path, metavar="DIR", help="a package that hwgen build has made"
+    )
 
 
 def simulators() -> list[str]:

@@ -16,7 +16,7 @@ TEXT = "model file to package: Verilog, memory images, bench, report"
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_model(sub)
-    sub.add_argument("--out", required=True, type=Path, metavar="DIR")
+    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="the package to make")
     add_plan(sub, with_file=True)
     sub.add_argument("--c", action="store_true", help="also C99 code of the network")
 

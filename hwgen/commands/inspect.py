@@ -52,18 +52,6 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _describe(graph: Graph) -> dict[str, Any]:
-    layers = [
-        {
-            "name": node.name,
-            "op": node.op.op_name,
-            "inputs": list(node.inputs),
-            "shape": list(graph.tensors[node.name].shape),
-            "type": str(graph.tensors[node.name].type),
-            "macs": node.op.macs(graph.operands(node)),
-            "parameters_bits": node.op.parameters_bits,
-        }
-        for node in graph.nodes
-    ]
     inputs = [{"name": t.name, "shape": list(t.shape), "type": str(t.type)} for t in graph.inputs]
     return {
         "name": graph.name,
@@ -72,5 +60,5 @@ def _describe(graph: Graph) -> dict[str, Any]:
         "macs": graph.macs,
         "parameters_bits": graph.parameters_bits,
         "notes": list(graph.notes),
-        "layers": layers,
+        "layers": graph.layers(),
     }

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..archs.package import Package
 from ..archs.reporting import write_report
 from ..console import Output
+from .arguments import add_package
 
 TEXT = "write report.json and report.html of a package again"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    sub.add_argument("package", type=Path, metavar="DIR")
+    add_package(sub)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:

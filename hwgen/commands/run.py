@@ -21,7 +21,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--input", action="append", required=True, metavar="[NAME=]FILE.npy", help="frames"
     )
-    sub.add_argument("--output", required=True, type=Path, metavar="FILE.npy")
+    sub.add_argument("--output", required=True, type=Path, metavar="FILE.npy", help="to be written")
     sub.add_argument("--float", action="store_true", help="real values in and out")
     sub.add_argument(
         "--engine", choices=["golden", "c"], default="golden",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from .. import api
 from ..archs.package import Package
@@ -11,13 +10,14 @@ from ..console import Output
 from ..errors import UserError
 from ..flow.fpga import DEVICES
 from ..flow.fpga.synth import SEED, TARGET_MHZ
+from .arguments import add_package
 
 TEXT = "synthesis, placement and routing for an FPGA"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    sub.add_argument("package", type=Path, metavar="DIR")
+    add_package(sub)
     sub.add_argument("--device", required=True, metavar="NAME", help=", ".join(DEVICES))
     sub.add_argument("--freq", type=float, default=TARGET_MHZ, metavar="MHZ", help="to strive for")
     sub.add_argument("--seed", type=int, default=SEED, help="of placement")

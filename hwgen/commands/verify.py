@@ -13,17 +13,19 @@ from ..console import Output
 from ..errors import UserError
 from ..flow.comparison import Verification
 from ..flow.memory import Memory
-from .arguments import simulators
+from .arguments import add_package, simulators
 
 TEXT = "RTL against golden, every bit"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    sub.add_argument("package", type=Path, metavar="DIR")
+    add_package(sub)
     sub.add_argument("--sim", choices=simulators(), help="default: the quickest there is")
     group = sub.add_mutually_exclusive_group()
-    group.add_argument("--inputs", type=Path, metavar="FILE.npy")
+    group.add_argument(
+        "--inputs", type=Path, metavar="FILE.npy", help="integers (frames, *shape) to simulate"
+    )
     group.add_argument("--random", type=int, metavar="N", help="N seeded random frames")
     sub.add_argument(
         "--wave", action="store_true", help="write results/wave.vcd (Icarus: wave.fst)"

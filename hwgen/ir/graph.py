@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..numeric import MAX_TENSOR_WIDTH
+from ..tables import html_table
 from .op import IntArray, Op
 from .tensor import Tensor
 
@@ -24,7 +25,7 @@ class Node:
     inputs: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Graph:
     """A quantized network: inputs, nodes in topological order, names of the output edges.
 
@@ -100,6 +101,40 @@ class Graph:
     def parameters_bits(self) -> int:
         """Bits of all stored parameters."""
         return sum(node.op.parameters_bits for node in self.nodes)
+
+    def layers(self) -> list[dict[str, Any]]:
+        """The layers in topological order, each as a JSON value.
+
+        ``shape`` and ``type`` are those of the output, ``macs`` those of a frame.
+        """
+        return [
+            {
+                "name": node.name,
+                "op": node.op.op_name,
+                "inputs": list(node.inputs),
+                "shape": list(self.tensors[node.name].shape),
+                "type": str(self.tensors[node.name].type),
+                "macs": node.op.macs(self.operands(node)),
+                "parameters_bits": node.op.parameters_bits,
+            }
+            for node in self.nodes
+        ]
+
+    def __repr__(self) -> str:
+        ends = [self.tensors[name] for name in (*(x.name for x in self.inputs), *self.outputs)]
+        shapes = ["x".join(map(str, tensor.shape)) for tensor in ends]
+        count = len(self.inputs)
+        return (
+            f"<Graph {self.name!r}: {len(self.nodes)} layers, {self.macs:,} MACs, "
+            f"{', '.join(shapes[:count])} -> {', '.join(shapes[count:])}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [row["name"], row["op"], "x".join(map(str, row["shape"])), row["type"], row["macs"]]
+            for row in self.layers()
+        ]
+        return html_table(repr(self), ["layer", "op", "output", "type", "MACs"], rows)
 
     def verify(self) -> Graph:
         """Check the whole graph; returns itself. Raises UserError with the layer's name."""

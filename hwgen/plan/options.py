@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from operator import index
 from typing import Any, ClassVar
+
+from ..errors import UserError
 
 
 def option(
@@ -33,6 +36,17 @@ class Options:
     exclusive: ClassVar[tuple[str, ...]] = ()
     """Fields of which at most one may be given."""
 
+    def __post_init__(self) -> None:
+        """Raise UserError where a value is not of its option's type."""
+        for name, value in self.given.items():
+            how = type(self).arguments()[name]
+            if how.get("type") is int:
+                object.__setattr__(self, name, _integer(name, value))
+            elif not isinstance(value, str):
+                raise UserError(f"{flag(name)} {value!r}: give a text")
+            if "choices" in how and value not in how["choices"]:
+                raise UserError(f"{flag(name)} {value}: give one of {', '.join(how['choices'])}")
+
     @property
     def given(self) -> dict[str, Any]:
         """Those that were given."""
@@ -47,6 +61,15 @@ class Options:
     def arguments(cls) -> dict[str, dict[str, Any]]:
         """How each field is declared to argparse."""
         return {f.name: dict(f.metadata) for f in fields(cls)}
+
+
+def _integer(name: str, value: Any) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return index(value)  # NumPy's integers too
+    except TypeError:
+        raise UserError(f"{flag(name)} {value!r}: give an integer") from None
 
 
 def flag(name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...ir import Graph
+from ...tables import html_table
 from .events.recurrences import Kind
 from .events.simulation import FRAMES, Deadlock, Simulation, Timing, steady_interval
 from .stages import INPUT
@@ -19,7 +20,7 @@ INPUT_FIFO = 2
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataflowPlan:
     """Units of a network in topological order.
 
@@ -93,6 +94,20 @@ class DataflowPlan:
         ends = tuple(sim.entries(queue.pop)[out_beats - 1 :: out_beats].tolist())
         first = tuple(sim.entries(entry.push)[:: self.input.beats].tolist())
         return sim, ends, first
+
+    def __repr__(self) -> str:
+        return (
+            f"<DataflowPlan {self.graph.name!r}: {len(self.units)} units, {self.multipliers} "
+            f"multipliers, at best a frame every {self.interval_bound:,} cycles>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [unit.name, unit.kind, f"{unit.pe}x{unit.simd}" if unit.pe else "", unit.macs,
+             max(unit.bounds.values())]
+            for unit in self.units
+        ]  # fmt: skip
+        return html_table(repr(self), ["unit", "kind", "PE x SIMD", "MACs", "cycles"], rows)
 
     def to_json(self) -> dict[str, Any]:
         """The choices of the plan; with the graph they give the plan again."""

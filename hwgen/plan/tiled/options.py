@@ -39,7 +39,7 @@ class TiledOptions(Options):
     exclusive: ClassVar[tuple[str, ...]] = ("multipliers", "array")
 
     multipliers: int | None = option("multipliers of all arrays together", metavar="N", convert=int)
-    array: str | None = option("an array (default 16x16)", metavar="PExSIMD")
+    array: str | tuple[int, int] | None = option("an array (default 16x16)", metavar="PExSIMD")
     tiles: int | None = option(
         "tile units side by side, an array each: 1, 2, 4 or 8 (default 1)",
         metavar="N",
@@ -55,6 +55,12 @@ class TiledOptions(Options):
     order: str | None = option(
         "what stays at the array (default: the best for each layer)", choices=ORDERS
     )
+
+    def __post_init__(self) -> None:
+        """Take the array's sizes as two numbers too."""
+        if isinstance(self.array, (tuple, list)):
+            object.__setattr__(self, "array", "x".join(map(str, self.array)))
+        super().__post_init__()
 
     def engine(self) -> tuple[EngineShape, int]:
         """The engine, and the tiles held in each of its buffers.
@@ -81,11 +87,9 @@ class TiledOptions(Options):
 
     @property
     def preferred(self) -> Order | None:
-        """The order of loops that was asked for; None: the best one. Raises UserError."""
+        """The order of loops that was asked for; None: the best one."""
         if self.order in (None, AUTO):
             return None
-        if self.order not in ORDERS:
-            raise UserError(f"--order {self.order}: give one of {', '.join(ORDERS)}")
         return Order(self.order)
 
     def _array(self, tiles: int) -> tuple[int, int]:
@@ -93,7 +97,7 @@ class TiledOptions(Options):
         if self.array is not None and multipliers is not None:
             raise UserError("give one of --multipliers and --array")
         if self.array is not None:
-            found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", self.array.strip())
+            found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", str(self.array).strip())
             sizes = (int(found[1]), int(found[2])) if found else (0, 0)
             if not all(_SMALLEST <= n <= _LARGEST and n & (n - 1) == 0 for n in sizes):
                 raise UserError(

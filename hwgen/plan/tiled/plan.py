@@ -22,6 +22,7 @@ from ...contract.isa import (
 )
 from ...errors import UserError
 from ...ir import Graph
+from ...tables import html_table
 from .mapping.buffer_traffic import BufferTraffic, traffic_of
 from .mapping.placement import Placement, place
 from .mapping.stationarity import Order
@@ -64,7 +65,7 @@ class Traffic:
         return Traffic(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TiledPlan:
     """A network on an engine.
 
@@ -259,6 +260,19 @@ class TiledPlan:
                 }
             )
         return rows
+
+    def __repr__(self) -> str:
+        shape = self.shape
+        units = "" if shape.tiles == 1 else f"{shape.tiles} x "
+        return (
+            f"<TiledPlan {self.graph.name!r}: {units}{shape.pe}x{shape.simd} multipliers, "
+            f"a frame in {self.estimate().cycles:,} cycles>"
+        )
+
+    def _repr_html_(self) -> str:
+        keys = ("name", "macs", "tiles", "interval_bound", "interval_estimate")
+        rows = [[row[key] for key in keys] for row in self.layers()]
+        return html_table(repr(self), ["layer", "MACs", "tiles", "steps", "cycles"], rows)
 
     def to_json(self) -> dict[str, Any]:
         """The choices of the plan, which with the graph give it again, and what follows of them."""
