@@ -18,8 +18,8 @@ from .windows import window_of
 MAX_PIXELS = 8
 """Most output pixels that a unit computes side by side.
 
-A limit on the foldings that are tried, set by hand: a window wider by so many strides costs
-registers in every row of the kernel, while more outputs or taps at a time cost none.
+A limit of the search, set by hand: with each of them the window is a stride wider, in registers, in
+every row of the kernel.
 """
 WIDE, WIDE_DEPTHWISE = 8192, 1024
 """Bits of a window beyond which it is not kept in registers, for groups of 1 and depthwise.

@@ -8,7 +8,7 @@ from .base import BeatUnit, StreamShape, Unit, beats_of
 from .join_fork import ForkUnit, JoinUnit
 from .mac import MacUnit
 from .regroup import RegroupUnit
-from .windowed import WindowedUnit, row_burst, rows_needed
+from .windowed import WindowedUnit, row_burst
 
 __all__ = [
     "BeatUnit",
@@ -21,5 +21,4 @@ __all__ = [
     "WindowedUnit",
     "beats_of",
     "row_burst",
-    "rows_needed",
 ]
