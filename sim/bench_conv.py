@@ -15,7 +15,7 @@ from hwgen.gateware.common.streams import beats_of
 from hwgen.ir import Accumulator, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan import latency
-from hwgen.plan.dataflow.unit_rules import needs_multiplier
+from hwgen.plan.dataflow.rules.requantize import needs_multiplier
 
 from .units import GAPS, Pair, UnitCase, by_name, choices, planned, run_case
 

@@ -25,7 +25,6 @@ from hwgen.emit.verilog import to_verilog
 from hwgen.gateware.common.streams import element
 from hwgen.ir import Graph, Node, Op, Tensor, execute
 from hwgen.plan.dataflow.assembly import assemble
-from hwgen.plan.dataflow.folding import folding
 from hwgen.plan.dataflow.plan import DataflowPlan
 from hwgen.plan.dataflow.stages import stages_of
 from hwgen.plan.dataflow.units import StreamShape
@@ -243,7 +242,7 @@ def plan_of(
 ) -> DataflowPlan:
     """Plan of a graph that is one unit."""
     stages = stages_of(graph)
-    chosen = {} if fold is None else {stages[0].name: folding(stages[0], *fold)}
+    chosen = {} if fold is None else {stages[0].name: stages[0].rule.folding(stages[0], *fold)}
     plan = assemble(graph, stages, chosen, lanes)
     if len(plan.units) != 1:
         raise ValueError(f"{graph.name}: {lanes} lanes do not suit the unit")

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..ir import Graph, layer_to_json, ops
 from ..passes.proofs import Replacement, replacements
-from ..plan.dataflow.unit_rules import needs_multiplier
+from ..plan.dataflow.rules.requantize import needs_multiplier
 
 SCHEMA = 1
 

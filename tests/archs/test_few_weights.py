@@ -8,7 +8,6 @@ import pytest
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.dataflow.assembly import assemble
-from hwgen.plan.dataflow.folding import folding
 from hwgen.plan.dataflow.stages import stages_of
 from tests.helpers.pysim import check_against_model
 
@@ -60,6 +59,8 @@ def test_every_sum_is_exact(kind: str, weights: str, x_kind: str) -> None:
     qtype = INPUTS[x_kind]
     stages = stages_of(graph)
     layer = next(stage for stage in stages if stage.name == "layer")
-    plan = assemble(graph, stages, {"layer": folding(layer, 2, 4, 1)}, 4 if kind == "dense" else 1)
+    plan = assemble(
+        graph, stages, {"layer": layer.rule.folding(layer, 2, 4, 1)}, 4 if kind == "dense" else 1
+    )
     x = np.random.default_rng(3).integers(qtype.low, qtype.max + 1, (2, *graph.inputs[0].shape))
     check_against_model(plan, x)

@@ -17,7 +17,8 @@ from hwgen.gateware.common.streams import element
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.dataflow.planner import plan_dataflow
-from hwgen.plan.dataflow.units import StreamPoolUnit, Unit
+from hwgen.plan.dataflow.rules.pool import StreamPoolUnit
+from hwgen.plan.dataflow.units import Unit
 from tests.helpers.graphs import Case, random_case
 from tests.helpers.pysim import (
     check_against_model,

@@ -10,12 +10,11 @@ import pytest
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
-from hwgen.plan.dataflow import folding as folding_rules
 from hwgen.plan.dataflow.assembly import assemble
 from hwgen.plan.dataflow.buffers import size_buffers
-from hwgen.plan.dataflow.folding import folding, foldings, reads_ring, ring_chunk
+from hwgen.plan.dataflow.rules import conv2d
+from hwgen.plan.dataflow.rules.conv2d import RingConvUnit
 from hwgen.plan.dataflow.stages import stages_of
-from hwgen.plan.dataflow.units import RingConvUnit
 from tests.helpers.graphs import random_case
 from tests.helpers.pysim import (
     check_against_model,
@@ -31,8 +30,8 @@ LONGEST = 2500
 
 @pytest.fixture(autouse=True)
 def all_are_wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folding_rules, "WIDE", 0)
-    monkeypatch.setattr(folding_rules, "WIDE_DEPTHWISE", 0)
+    monkeypatch.setattr(conv2d, "WIDE", 0)
+    monkeypatch.setattr(conv2d, "WIDE_DEPTHWISE", 0)
 
 
 def network(
@@ -82,10 +81,10 @@ def plans(graph: Graph) -> Iterator:
     """Every way to read the ring: chunks, rows in parallel or not, several chunks to a word."""
     stages = stages_of(graph)
     (stage,) = stages
-    assert reads_ring(stage)
+    assert stage.rule.reads_ring(stage)
     seen = set()
-    for choice in foldings(stage):
-        read = ring_chunk(stage, choice.pe, choice.simd)
+    for choice in stage.rule.foldings(stage):
+        read = stage.rule.ring_chunk(stage, choice.pe, choice.simd)
         outs = -(-stage.output.hwc[2] // choice.pe)
         if (read, min(outs, 2)) in seen:
             continue
@@ -112,7 +111,7 @@ def test_words_of_several_chunks() -> None:
     """Where few lanes would bring the input too late, a word has several chunks."""
     graph = network((3, 3), (2, 2), size=(9, 9), channels=8, depthwise=True)
     stages = stages_of(graph)
-    plan = assemble(graph, stages, {stages[0].name: folding(stages[0], 2, 3, 1)}, 1)
+    plan = assemble(graph, stages, {stages[0].name: stages[0].rule.folding(stages[0], 2, 3, 1)}, 1)
     (unit,) = (unit for unit in plan.units if isinstance(unit, RingConvUnit))
     assert unit.input.lanes in (4, 8) and unit.pe == 2
     check_against_model(plan, random_frames(plan, 3, 1))

@@ -8,13 +8,12 @@ from unittest.mock import patch
 
 from hwgen.errors import UserError
 from hwgen.ir import Graph, ops
-from hwgen.plan.dataflow import folding as folding_rules
 from hwgen.plan.dataflow.assembly import assemble
 from hwgen.plan.dataflow.buffers import size_buffers
-from hwgen.plan.dataflow.folding import Folding, fixed_cycles, folding, foldings, reads_ring
 from hwgen.plan.dataflow.plan import DataflowPlan
 from hwgen.plan.dataflow.planner import plan_dataflow
-from hwgen.plan.dataflow.stages import Stage, stages_of
+from hwgen.plan.dataflow.rules import Folding, MacRule, Stage, conv2d
+from hwgen.plan.dataflow.stages import stages_of
 from hwgen.plan.dataflow.units import ForkUnit
 
 from .random_graphs import GRAPHS
@@ -22,7 +21,7 @@ from .random_graphs import GRAPHS
 
 def mac_stages(graph: Graph) -> list[Stage]:
     """The stages that multiply."""
-    return [s for s in stages_of(graph) if isinstance(s.op, (ops.Conv2D, ops.Dense))]
+    return [s for s in stages_of(graph) if isinstance(s.rule, MacRule)]
 
 
 def random_folding(rng: Random, stage: Stage, most: int = 64) -> Folding:
@@ -39,11 +38,11 @@ def random_folding(rng: Random, stage: Stage, most: int = 64) -> Folding:
         pixels = 1
         if isinstance(op, ops.Conv2D) and pe == outputs and rng.random() < 0.5:
             pixels = rng.randint(1, min(8, stage.output.hwc[1]))
-        if reads_ring(stage):
-            return rng.choice([f for f in foldings(stage) if f.multipliers <= most])
+        if stage.rule.reads_ring(stage):
+            return rng.choice([f for f in stage.rule.foldings(stage) if f.multipliers <= most])
         if pe * simd * pixels <= most:
-            return folding(stage, pe, simd, pixels)
-    return min(foldings(stage))
+            return stage.rule.folding(stage, pe, simd, pixels)
+    return min(stage.rule.foldings(stage))
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def random_case(seed: int, kind: str = "chain") -> Case:
     rng = Random(seed)
     if kind != "wide":
         return _random_case(rng, seed, kind)
-    with patch.object(folding_rules, "WIDE", 0), patch.object(folding_rules, "WIDE_DEPTHWISE", 0):
+    with patch.object(conv2d, "WIDE", 0), patch.object(conv2d, "WIDE_DEPTHWISE", 0):
         return _random_case(rng, seed, kind)
 
 
@@ -108,7 +107,7 @@ def _random_case(rng: Random, seed: int, kind: str) -> Case:
     macs = mac_stages(graph)
     mode = rng.choice(["budget", "interval", "generous", "capacities", "capacities", "sized"])
     if mode == "budget" and macs:
-        least = sum(min(f.multipliers for f in foldings(s)) for s in macs)
+        least = sum(min(f.multipliers for f in s.rule.foldings(s)) for s in macs)
         plan = plan_dataflow(graph, multipliers=least + rng.choice([0, rng.randint(0, 60)]))
     elif mode == "interval" and macs:
         plan = _planned_for(graph, _possible_interval(rng, graph))
@@ -141,7 +140,7 @@ def _possible_interval(rng: Random, graph: Graph) -> int:
     macs = mac_stages(graph)
     cycles = [max(random_folding(rng, stage).cycles for stage in macs)]
     for stage in stages_of(graph):
-        cycles.append(fixed_cycles(stage))
+        cycles.append(stage.rule.fixed_cycles(stage))
         for tensor in (stage.input, stage.output):
             pixels = tensor.hwc[0] * tensor.hwc[1]
             serial = isinstance(stage.op, ops.ArgMax) and tensor is stage.input

@@ -13,7 +13,8 @@ from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
 from hwgen.plan.dataflow.plan import DataflowPlan
 from hwgen.plan.dataflow.planner import plan_dataflow
-from hwgen.plan.dataflow.units import ConcatUnit, ForkUnit
+from hwgen.plan.dataflow.rules.join import ConcatUnit
+from hwgen.plan.dataflow.units import ForkUnit
 from tests.helpers.graphs import random_case
 from tests.helpers.pysim import check_against_model, check_beats, golden, pattern, run_plan
 from tests.helpers.pysim import random_frames as frames_of

@@ -26,12 +26,24 @@ from ...gateware.stream.staircase import Staircase, StaircaseParameters
 from ...gateware.stream.window_conv import WindowConv
 from ...ir import Accumulator, Graph, Tensor, ops
 from ...numeric import PowerCode
-from ...plan.dataflow import units
+from ...plan.dataflow.rules.argmax import ArgMaxUnit
+from ...plan.dataflow.rules.border import PadUnit, UpsampleUnit
+from ...plan.dataflow.rules.cast import CastUnit
+from ...plan.dataflow.rules.conv2d import ConvUnit, RingConvUnit
+from ...plan.dataflow.rules.dense import DenseUnit
+from ...plan.dataflow.rules.join import AddUnit, ConcatUnit, MulUnit
+from ...plan.dataflow.rules.pool import StreamPoolUnit, WindowPoolUnit
+from ...plan.dataflow.rules.requantize import RequantUnit
+from ...plan.dataflow.rules.rescale import RescaleUnit
+from ...plan.dataflow.rules.slice import CropUnit
+from ...plan.dataflow.rules.softmax import SoftmaxUnit
+from ...plan.dataflow.rules.staircase import StaircaseUnit
+from ...plan.dataflow.units import ForkUnit, MacUnit, RegroupUnit, Unit
 from ...plan.exponentials import softmax_powers
 
 
 @singledispatch
-def lower_unit(unit: units.Unit, graph: Graph, shape: Shape, *others: Shape) -> wiring.Component:
+def lower_unit(unit: Unit, graph: Graph, shape: Shape, *others: Shape) -> wiring.Component:
     """The gateware of a unit; ``shape`` (and ``others``) are those of the elements it is given.
 
     Dispatches on the unit's type: the dataflow architecture's rule for each.
@@ -40,18 +52,16 @@ def lower_unit(unit: units.Unit, graph: Graph, shape: Shape, *others: Shape) -> 
 
 
 @lower_unit.register
-def _(unit: units.ConvUnit, graph: Graph, shape: Shape) -> Conv:
+def _(unit: ConvUnit, graph: Graph, shape: Shape) -> Conv:
     return _conv(WindowConv, unit, graph, shape)
 
 
 @lower_unit.register
-def _(unit: units.RingConvUnit, graph: Graph, shape: Shape) -> Conv:
+def _(unit: RingConvUnit, graph: Graph, shape: Shape) -> Conv:
     return _conv(RingConv, unit, graph, shape)
 
 
-def _conv(
-    kind: type[Conv], unit: units.ConvUnit | units.RingConvUnit, graph: Graph, shape: Shape
-) -> Conv:
+def _conv(kind: type[Conv], unit: ConvUnit | RingConvUnit, graph: Graph, shape: Shape) -> Conv:
     op = _node(graph, unit.layers[0])
     assert isinstance(op, ops.Conv2D)
     return kind(
@@ -70,7 +80,7 @@ def _conv(
 
 
 @lower_unit.register
-def _(unit: units.DenseUnit, graph: Graph, shape: Shape) -> Dense:
+def _(unit: DenseUnit, graph: Graph, shape: Shape) -> Dense:
     op = _node(graph, unit.layers[0])
     assert isinstance(op, ops.Dense)
     return Dense(
@@ -85,7 +95,7 @@ def _(unit: units.DenseUnit, graph: Graph, shape: Shape) -> Dense:
 
 
 @lower_unit.register
-def _(unit: units.StreamPoolUnit, graph: Graph, shape: Shape) -> StreamPool:
+def _(unit: StreamPoolUnit, graph: Graph, shape: Shape) -> StreamPool:
     name = unit.layers[0]
     result = element(graph.tensors[name].type)
     depths = Depths(fifo=unit.fifo)
@@ -93,7 +103,7 @@ def _(unit: units.StreamPoolUnit, graph: Graph, shape: Shape) -> StreamPool:
 
 
 @lower_unit.register
-def _(unit: units.WindowPoolUnit, graph: Graph, shape: Shape) -> WindowPool:
+def _(unit: WindowPoolUnit, graph: Graph, shape: Shape) -> WindowPool:
     depths = Depths(unit.rows, unit.parallel, unit.windows, fifo=unit.fifo)
     name = unit.layers[0]
     result = element(graph.tensors[name].type)
@@ -101,13 +111,13 @@ def _(unit: units.WindowPoolUnit, graph: Graph, shape: Shape) -> WindowPool:
 
 
 @lower_unit.register
-def _(unit: units.RequantUnit, graph: Graph, shape: Shape) -> Requant:
+def _(unit: RequantUnit, graph: Graph, shape: Shape) -> Requant:
     parameters = requant_parameters(_node(graph, unit.layers[0]), unit.output.channels)
     return Requant(unit.name, shape, unit.input.lanes, parameters, unit.fifo)
 
 
 @lower_unit.register
-def _(unit: units.RescaleUnit, graph: Graph, shape: Shape) -> Elementwise:
+def _(unit: RescaleUnit, graph: Graph, shape: Shape) -> Elementwise:
     op = _node(graph, unit.layers[0])
     assert isinstance(op, ops.Rescale)
     mult, shift, bias = (
@@ -121,7 +131,7 @@ def _(unit: units.RescaleUnit, graph: Graph, shape: Shape) -> Elementwise:
 
 
 @lower_unit.register
-def _(unit: units.PadUnit, graph: Graph, shape: Shape) -> Pad:
+def _(unit: PadUnit, graph: Graph, shape: Shape) -> Pad:
     op = _node(graph, unit.layers[0])
     assert isinstance(op, ops.Pad)
     beats = unit.input.beats // unit.input.pixels
@@ -129,18 +139,18 @@ def _(unit: units.PadUnit, graph: Graph, shape: Shape) -> Pad:
 
 
 @lower_unit.register
-def _(unit: units.CropUnit, graph: Graph, shape: Shape) -> Crop:
+def _(unit: CropUnit, graph: Graph, shape: Shape) -> Crop:
     return Crop(shape, unit.input.lanes, unit.kept, unit.fifo)
 
 
 @lower_unit.register
-def _(unit: units.UpsampleUnit, graph: Graph, shape: Shape) -> Upsample:
+def _(unit: UpsampleUnit, graph: Graph, shape: Shape) -> Upsample:
     beats = unit.input.beats // unit.input.pixels
     return Upsample(shape, unit.input.lanes, unit.columns, beats, unit.factor, unit.fifo)
 
 
 @lower_unit.register
-def _(unit: units.StaircaseUnit, graph: Graph, shape: Shape) -> Elementwise:
+def _(unit: StaircaseUnit, graph: Graph, shape: Shape) -> Elementwise:
     op = _node(graph, unit.layers[0])
     assert isinstance(op, ops.Staircase)
     out = element(op.type)
@@ -152,7 +162,7 @@ def _(unit: units.StaircaseUnit, graph: Graph, shape: Shape) -> Elementwise:
 
 
 @lower_unit.register
-def _(unit: units.CastUnit, graph: Graph, shape: Shape) -> Elementwise:
+def _(unit: CastUnit, graph: Graph, shape: Shape) -> Elementwise:
     node = next(node for node in graph.nodes if node.name == unit.layers[0])
     op, (x,) = node.op, graph.operands(node)
     assert isinstance(op, ops.Cast)
@@ -167,12 +177,12 @@ def _(unit: units.CastUnit, graph: Graph, shape: Shape) -> Elementwise:
 
 
 @lower_unit.register
-def _(unit: units.ArgMaxUnit, graph: Graph, shape: Shape) -> ArgMax:
+def _(unit: ArgMaxUnit, graph: Graph, shape: Shape) -> ArgMax:
     return ArgMax(shape, unit.input.channels, unit.fifo)
 
 
 @lower_unit.register
-def _(unit: units.SoftmaxUnit, graph: Graph, shape: Shape) -> Softmax:
+def _(unit: SoftmaxUnit, graph: Graph, shape: Shape) -> Softmax:
     op = _node(graph, unit.layers[0])
     assert isinstance(op, ops.Softmax)
     powers = softmax_powers(op.mult, op.shift, shape.width)
@@ -180,18 +190,18 @@ def _(unit: units.SoftmaxUnit, graph: Graph, shape: Shape) -> Softmax:
 
 
 @lower_unit.register
-def _(unit: units.RegroupUnit, graph: Graph, shape: Shape) -> Regroup:
+def _(unit: RegroupUnit, graph: Graph, shape: Shape) -> Regroup:
     a, b = unit.input, unit.output
     return Regroup(shape, a.lanes, a.channels, b.lanes, b.channels)
 
 
 @lower_unit.register
-def _(unit: units.ForkUnit, graph: Graph, shape: Shape) -> Fork:
+def _(unit: ForkUnit, graph: Graph, shape: Shape) -> Fork:
     return Fork(shape, unit.input.lanes, unit.fifos)
 
 
 @lower_unit.register
-def _(unit: units.AddUnit, graph: Graph, *shapes: Shape) -> Add:
+def _(unit: AddUnit, graph: Graph, *shapes: Shape) -> Add:
     node = next(node for node in graph.nodes if node.name == unit.layers[0])
     assert isinstance(node.op, ops.Add)
     result = element(graph.tensors[node.name].type)
@@ -200,7 +210,7 @@ def _(unit: units.AddUnit, graph: Graph, *shapes: Shape) -> Add:
 
 
 @lower_unit.register
-def _(unit: units.MulUnit, graph: Graph, *shapes: Shape) -> Mul:
+def _(unit: MulUnit, graph: Graph, *shapes: Shape) -> Mul:
     node = next(node for node in graph.nodes if node.name == unit.layers[0])
     zeros = [x.type.zero_point for x in graph.operands(node)]
     result = element(graph.tensors[node.name].type)
@@ -208,7 +218,7 @@ def _(unit: units.MulUnit, graph: Graph, *shapes: Shape) -> Mul:
 
 
 @lower_unit.register
-def _(unit: units.ConcatUnit, graph: Graph, *shapes: Shape) -> Concat:
+def _(unit: ConcatUnit, graph: Graph, *shapes: Shape) -> Concat:
     channels = [stream.channels for stream in unit.inputs]
     return Concat(shapes[0], channels, unit.output.lanes, unit.fifo)
 
@@ -226,9 +236,7 @@ def _matrix(op: ops.Conv2D | ops.Dense) -> list[list[int]]:
     return op.weights.reshape(-1, op.weights.shape[-1]).tolist()
 
 
-def _mac(
-    unit: units.MacUnit, op: ops.Conv2D | ops.Dense, graph: Graph, shape: Shape
-) -> MacParameters:
+def _mac(unit: MacUnit, op: ops.Conv2D | ops.Dense, graph: Graph, shape: Shape) -> MacParameters:
     """Arithmetic of the MAC array. Raises UserError where SIMD breaks a given accumulator."""
     node = next(node for node in graph.nodes if node.name == unit.layers[0])
     x = graph.operands(node)[0]
@@ -251,7 +259,7 @@ def _mac(
     )
 
 
-def _check_group(unit: units.MacUnit, acc: Accumulator) -> None:
+def _check_group(unit: MacUnit, acc: Accumulator) -> None:
     if unit.simd != min(acc.group, unit.taps):
         raise UserError(
             f"the model sums {acc.group} products exactly before its accumulator saturates or "

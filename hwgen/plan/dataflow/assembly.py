@@ -5,13 +5,11 @@ where units disagree.
 from __future__ import annotations
 
 from collections import Counter
-from math import gcd
 
-from ...ir import Graph, Tensor, ops
-from .folding import Folding, fixed_cycles
+from ...ir import Graph, Tensor
 from .plan import DataflowPlan
-from .stages import INPUT, Stage, output_stream, sliced_lanes
-from .unit_rules import unit_of
+from .rules import Folding, Place, Stage
+from .stages import INPUT, output_stream
 from .units import ForkUnit, RegroupUnit, StreamShape, Unit, beats_of
 
 
@@ -19,7 +17,8 @@ def assemble(
     graph: Graph, stages: list[Stage], chosen: dict[str, Folding], input_lanes: int | None = None
 ) -> DataflowPlan:
     """Units for the chosen foldings, buffers generous, lanes changed where units disagree."""
-    target = max([*(f.cycles for f in chosen.values()), *map(fixed_cycles, stages)], default=0)
+    fixed = (stage.rule.fixed_cycles(stage) for stage in stages)
+    target = max([*(f.cycles for f in chosen.values()), *fixed], default=0)
     first = graph.inputs[0]
     height, width, channels = first.hwc
     if input_lanes is None:
@@ -70,9 +69,9 @@ class _Assembly:
 
     def add(self, stage: Stage, chosen: Folding | None) -> None:
         """The unit of a stage, behind a Regroup for each input that is not as it wants it."""
-        taken = [self.take(source) for source in stage.sources]
-        shapes = [self._shapes[name] for name in taken]
-        lanes = _lanes(stage, shapes, chosen, self.target)
+        taken = tuple(self.take(source) for source in stage.sources)
+        shapes = tuple(self._shapes[name] for name in taken)
+        lanes = stage.rule.lanes(stage, Place(taken, shapes, chosen), self.target)
         inputs, sources = [], []
         for n, (name, shape, tensor) in enumerate(zip(taken, shapes, stage.inputs, strict=True)):
             wanted = _wanted(tensor, shape, lanes)
@@ -84,7 +83,7 @@ class _Assembly:
                 name = regroup.name
             inputs.append(wanted)
             sources.append(name)
-        unit = unit_of(stage, tuple(sources), inputs, chosen)
+        unit = stage.rule.unit(stage, Place(tuple(sources), tuple(inputs), chosen))
         self._append(unit)
         self.add_streams(unit.streams, unit.output)
 
@@ -99,40 +98,6 @@ class _Assembly:
         self.units.append(_generous(unit))
         for name in unit.streams:
             self._shapes[name] = unit.output
-
-
-def _lanes(
-    stage: Stage, shapes: list[StreamShape], chosen: Folding | None, target: int
-) -> int | None:
-    """Lanes that all inputs of a stage need; None where each may stay as it is."""
-    if isinstance(stage.op, ops.Dense):
-        assert chosen is not None
-        return chosen.simd
-    if chosen is not None and chosen.ring is not None:
-        return _ring_lanes(stage, chosen.ring[0], target)
-    if isinstance(stage.op, (ops.ArgMax, ops.Softmax)):
-        return 1
-    if isinstance(stage.op, ops.Slice):
-        return sliced_lanes(stage)
-    if isinstance(stage.op, ops.Concat):
-        common = gcd(*(x.channels for x in stage.inputs))
-        beats = stage.output.size
-        return next(
-            n
-            for n in range(1, common + 1)
-            if common % n == 0 and (n == common or beats // n <= target)
-        )
-    return None if len(shapes) == 1 else max(shape.lanes for shape in shapes)
-
-
-def _ring_lanes(stage: Stage, chunk: int, target: int) -> int:
-    """Lanes of a ring whose words are read in chunks: as few as bring a frame in time."""
-    height, width, channels = stage.input.hwc
-    return next(
-        n
-        for n in range(chunk, channels + 1, chunk)
-        if channels % n == 0 and (n == channels or height * width * (channels // n) <= target)
-    )
 
 
 def _wanted(tensor: Tensor, shape: StreamShape, lanes: int | None) -> StreamShape:

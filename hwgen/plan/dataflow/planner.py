@@ -6,14 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import UserError
-from ...ir import Graph, ops
+from ...ir import Graph
 from .assembly import assemble
 from .buffers import size_buffers
-from .folding import choose_for_interval, choose_for_multipliers, folding
+from .folding import choose_for_interval, choose_for_multipliers
 from .options import DEFAULT_MULTIPLIERS
 from .plan import SCHEMA, DataflowPlan, Progress
-from .stages import Stage, stages_of
-from .units import RingConvUnit
+from .rules import MacRule, Stage
+from .rules.conv2d import RingConvUnit
+from .stages import stages_of
 
 
 def plan_dataflow(
@@ -47,14 +48,15 @@ def _from_choices(graph: Graph, stages: list[Stage], choices: dict[str, Any]) ->
     by_name = {c.get("name"): c for c in choices.get("units", []) if isinstance(c, dict)}
     chosen = {}
     for stage in stages:
-        if not isinstance(stage.op, (ops.Conv2D, ops.Dense)):
+        if not isinstance(stage.rule, MacRule):
             continue
         choice = by_name.get(stage.name)
         if choice is None:
             raise UserError("the plan has no unit for this layer", layer=stage.name)
         try:
             fold = (int(choice["pe"]), int(choice["simd"]), int(choice["pixels"]))
-            chosen[stage.name] = folding(stage, *fold, ring=choice["kind"] == RingConvUnit.kind)
+            ring = choice["kind"] == RingConvUnit.kind
+            chosen[stage.name] = stage.rule.folding(stage, *fold, ring=ring)
         except (KeyError, TypeError, ValueError, ZeroDivisionError):
             raise UserError(
                 "the plan's kind, pe, simd, pixels are not usable", layer=stage.name

@@ -1,47 +1,24 @@
-"""Units of the dataflow architecture as data: sizes, bounds, and their event processes."""
+"""Units of the dataflow architecture as data: sizes, bounds, and their event processes.
+
+Here are what several of them share, and those that no op asks for. The others are beside the rules
+of their ops.
+"""
 
 from .base import BeatUnit, StreamShape, Unit, beats_of
-from .elementwise import (
-    ArgMaxUnit,
-    CastUnit,
-    RegroupUnit,
-    RequantUnit,
-    RescaleUnit,
-    SoftmaxUnit,
-    StaircaseUnit,
-)
-from .join_fork import AddUnit, ConcatUnit, ForkUnit, JoinUnit, MulUnit
-from .mac import ConvUnit, DenseUnit, MacUnit, RingConvUnit
-from .pad_crop_upsample import CropUnit, PadUnit, UpsampleUnit
-from .pools import StreamPoolUnit, WindowPoolUnit
-from .windowed import WindowedUnit, rows_needed
+from .join_fork import ForkUnit, JoinUnit
+from .mac import MacUnit
+from .regroup import RegroupUnit
+from .windowed import WindowedUnit, row_burst
 
 __all__ = [
-    "AddUnit",
-    "ArgMaxUnit",
     "BeatUnit",
-    "CastUnit",
-    "ConcatUnit",
-    "ConvUnit",
-    "CropUnit",
-    "DenseUnit",
     "ForkUnit",
     "JoinUnit",
     "MacUnit",
-    "MulUnit",
-    "PadUnit",
     "RegroupUnit",
-    "RequantUnit",
-    "RescaleUnit",
-    "RingConvUnit",
-    "SoftmaxUnit",
-    "StaircaseUnit",
-    "StreamPoolUnit",
     "StreamShape",
     "Unit",
-    "UpsampleUnit",
-    "WindowPoolUnit",
     "WindowedUnit",
     "beats_of",
-    "rows_needed",
+    "row_burst",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from ... import latency
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
 from .base import StreamShape, Unit
@@ -83,47 +82,3 @@ class JoinUnit(Unit):
     delay: ClassVar[int] = 0
     waits: ClassVar[bool] = False
     """Whether the first beat of a frame waits for the input even where it takes nothing."""
-
-
-@dataclass(frozen=True)
-class AddUnit(JoinUnit):
-    """Sum of streams. See gateware Add."""
-
-    kind: ClassVar[str] = "add"
-    delay: ClassVar[int] = 1
-
-    def order(self) -> list[tuple[int, ...]]:
-        return [tuple(range(len(self.inputs)))] * self.output.beats
-
-
-@dataclass(frozen=True)
-class MulUnit(JoinUnit):
-    """Products of two streams. See gateware Mul."""
-
-    kind: ClassVar[str] = "multiply"
-    delay: ClassVar[int] = latency.MULTIPLY
-
-    @property
-    def requant_multipliers(self) -> int:
-        return self.output.lanes
-
-    def generous(self, field: str) -> int:
-        return super().generous(field) + self.delay
-
-    def order(self) -> list[tuple[int, ...]]:
-        return [(0, 1)] * self.output.beats
-
-
-@dataclass(frozen=True)
-class ConcatUnit(JoinUnit):
-    """Channels one input after the other. See gateware Concat."""
-
-    kind: ClassVar[str] = "concat"
-
-    def order(self) -> list[tuple[int, ...]]:
-        beats = [stream.beats // stream.pixels for stream in self.inputs]
-        pixel = [(source,) for source, count in enumerate(beats) for _ in range(count)]
-        return pixel * self.output.pixels
-
-
-__all__ = ["AddUnit", "ConcatUnit", "ForkUnit", "JoinUnit", "MulUnit"]

@@ -1,16 +1,14 @@
-"""Units with a MAC array: convolution and dense."""
+"""What units with a MAC array share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from ... import latency
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
-from ..events.window_events import tap_events
 from .base import Unit, beats_of
-from .windowed import WindowedUnit
 
 
 @dataclass(frozen=True)
@@ -108,98 +106,3 @@ class MacUnit(Unit):
             sim.state(1), sim.table(beats), len(beats), out.depth, delay,
         )  # fmt: skip
         return out
-
-
-@dataclass(frozen=True)
-class ConvUnit(WindowedUnit, MacUnit):
-    """Ring of rows, window, MAC array, drain. See gateware Conv."""
-
-    kind: ClassVar[str] = "conv"
-    capacities: ClassVar[tuple[str, ...]] = ("rows", "parallel", "windows", "shadow", "fifo")
-
-    @property
-    def compute(self) -> int:
-        rows = self.geometry.out_size[0]
-        return rows * self.geometry.groups * self.tap_folds * self.out_folds
-
-    def generous(self, field: str) -> int:
-        return self.mac_latency + 4 if field == "shadow" else super().generous(field)
-
-    def word_beats(self) -> list[int]:
-        if self.pixels == 1:
-            return super().word_beats()
-        beats, full = beats_of(self.outputs, self.output.lanes), self.geometry.groups - 1
-        last = self.geometry.out_size[1] - full * self.pixels
-        return [self.pixels * beats] * full + [last * beats]
-
-    def simulate(self, sim: Simulation, source: Queue) -> Queue:
-        g = self.geometry
-        ready = self.window_queue(sim, source)
-        words = g.out_size[0] * g.groups * self.out_folds
-        shadow = sim.queue(f"{self.name}.shadow", self.shadow, words, self.mac_latency + 1)
-        sim.process(
-            Kind.CONVOLVE, words, ready.push, ready.pop, ready.freed, shadow.push, shadow.pop,
-            sim.work(self.name).waits, self.out_folds, self.tap_folds, shadow.depth,
-            self.mac_latency,
-        )  # fmt: skip
-        return self.drain(sim, shadow)
-
-
-@dataclass(frozen=True)
-class RingConvUnit(WindowedUnit, MacUnit):
-    """Ring of rows, MAC array, drain; no window. See gateware RingConv. ``parallel`` is given."""
-
-    kind: ClassVar[str] = "ring_conv"
-    capacities: ClassVar[tuple[str, ...]] = ("rows", "shadow", "fifo")
-
-    @property
-    def mac_latency(self) -> int:
-        rom = latency.rom(self.tap_folds * self.out_folds)
-        return max(rom, latency.TAPS) + latency.mac(self.simd)
-
-    @property
-    def compute(self) -> int:
-        return self.output.pixels * self.tap_folds * self.out_folds
-
-    def generous(self, field: str) -> int:
-        return self.mac_latency + 4 if field == "shadow" else super().generous(field)
-
-    def simulate(self, sim: Simulation, source: Queue) -> Queue:
-        words = self.output.pixels * self.out_folds
-        shadow = sim.queue(f"{self.name}.shadow", self.shadow, words, self.mac_latency)
-        tap_events(
-            sim, self.name, self.geometry, source, self.rows, shadow, self.out_folds,
-            self.tap_folds, self.mac_latency,
-        )  # fmt: skip
-        return self.drain(sim, shadow)
-
-
-@dataclass(frozen=True)
-class DenseUnit(MacUnit):
-    """Input-stationary matrix product, drain. See gateware Dense."""
-
-    kind: ClassVar[str] = "dense"
-    capacities: ClassVar[tuple[str, ...]] = ("shadow", "fifo")
-
-    @property
-    def compute(self) -> int:
-        return self.tap_folds * self.out_folds
-
-    @property
-    def memory_bits(self) -> int:
-        psums = self.out_folds * self.pe * self.acc_bits if self.out_folds > 1 else 0
-        return super().memory_bits + psums
-
-    def generous(self, field: str) -> int:
-        if field == "shadow":
-            return self.out_folds + self.mac_latency + 2
-        return super().generous(field)
-
-    def simulate(self, sim: Simulation, source: Queue) -> Queue:
-        shadow = sim.queue(f"{self.name}.shadow", self.shadow, self.out_folds, self.mac_latency)
-        sim.process(
-            Kind.MULTIPLY, self.tap_folds - 1 + self.out_folds, source.push, source.pop,
-            shadow.push, shadow.pop, sim.work(self.name).waits, sim.state(1), self.tap_folds,
-            self.out_folds, shadow.depth, self.mac_latency,
-        )  # fmt: skip
-        return self.drain(sim, shadow)

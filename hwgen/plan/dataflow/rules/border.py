@@ -1,14 +1,15 @@
-"""Units that change rows and columns without arithmetic: Pad, Crop and Upsample."""
+"""Pad and Upsample: their rules and units."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ....ir import ops
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
-from .base import BeatUnit, Unit
-from .join_fork import JoinUnit
+from ..units import JoinUnit, Unit
+from .rule import Place, Rule, Stage
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,6 @@ class PadUnit(JoinUnit):
         row = [()] * left + [(0,)] * self.size[1] + [()] * right
         rows = [[()] * len(row)] * top + [row] * self.size[0] + [[()] * len(row)] * bottom
         return [taken for row in rows for taken in row for _ in range(beats)]
-
-
-@dataclass(frozen=True)
-class CropUnit(BeatUnit):
-    """Some of a frame's beats. See gateware Crop. ``kept`` : rows, columns, beats of a pixel."""
-
-    kind: ClassVar[str] = "crop"
-
-    kept: tuple[tuple[bool, ...], ...]
-
-    def completes(self) -> list[bool]:
-        rows, columns, beats = self.kept
-        return [r and c and b for r in rows for c in columns for b in beats]
 
 
 @dataclass(frozen=True)
@@ -74,3 +62,26 @@ class UpsampleUnit(Unit):
             sim.work(self.name).waits, out.depth, beats,
         )  # fmt: skip
         return out
+
+
+class PadRule(Rule[ops.Pad]):
+    """Rows and columns of one value around an image."""
+
+    def unit(self, stage: Stage[ops.Pad], place: Place) -> Unit:
+        return PadUnit(
+            **self.common(stage, place),
+            inputs=place.inputs,
+            size=stage.input.hwc[:2],
+            pads=stage.op.pads,
+        )
+
+
+class UpsampleRule(Rule[ops.Upsample]):
+    """Each row and each column several times."""
+
+    def unit(self, stage: Stage[ops.Upsample], place: Place) -> Unit:
+        return UpsampleUnit(
+            **self.common(stage, place),
+            columns=stage.input.hwc[1],
+            factor=stage.op.factor,
+        )

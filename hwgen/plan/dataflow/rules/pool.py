@@ -1,4 +1,4 @@
-"""Pools, with and without overlapping windows."""
+"""MaxPool and SumPool: their rule and units, with and without overlapping windows."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ....contract.geometry import WindowGeometry
+from ....ir import ops
 from ... import latency
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
-from .base import BeatUnit
-from .windowed import WindowedUnit, row_burst
+from ..units import BeatUnit, Unit, WindowedUnit, row_burst
+from .rule import Place, Rule, Stage
+from .windows import window_of
 
 
 @dataclass(frozen=True)
@@ -67,3 +69,19 @@ class WindowPoolUnit(WindowedUnit):
             sim.work(self.name).waits, self.geometry.beats, out.depth, delay,
         )  # fmt: skip
         return out
+
+
+class PoolRule(Rule[ops.Pool]):
+    """A pool: without overlap each input belongs to one window at most, and none is kept."""
+
+    def unit(self, stage: Stage[ops.Pool], place: Place) -> Unit:
+        op, common = stage.op, self.common(stage, place)
+        geometry = window_of(stage, op.kernel, place.inputs[0].lanes)
+        if all(s >= k for s, k in zip(op.stride, op.kernel, strict=True)):
+            return StreamPoolUnit(
+                **common,
+                delay=latency.STREAM_POOL,
+                geometry=geometry,
+                partial_bits=stage.output.type.width,
+            )
+        return WindowPoolUnit(**common, geometry=geometry, rows=1, parallel=True, windows=1)
