@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,8 @@ def build(
     model, target = Path(model), Path(out)
     options: dict[str, Any] = {"arch": arch or ARCHITECTURES[0]}
     if plan_file is not None:
-        options["plan"] = Path(plan_file).name
+        # A name that is not UTF-8 can not be written.
+        options["plan"] = os.fsencode(Path(plan_file).name).decode("utf-8", "replace")
     elif interval is not None:
         options["interval"] = interval
     elif multipliers is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import hwgen
 
 ROOT = Path(hwgen.__file__).parent
-COMMON = {"descriptors", "errors", "geometry"}
+COMMON = {"descriptors", "errors", "geometry", "identifiers"}
 """Plain definitions that every room may use."""
 
 ABOVE = {

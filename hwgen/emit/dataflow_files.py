@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..archs.dataflow import DataflowTop
+from ..identifiers import identifier
 from ..plan.dataflow import DataflowPlan
 from . import documents, testbench
 from .packing import pack, to_hex
@@ -36,7 +37,7 @@ def dataflow_parts(
         "plan.json": dump_json(plan.to_json() | {"estimate": estimate}),
         "vectors/input.hex": to_hex(pack(inputs, plan.input)),
         "vectors/output.hex": to_hex(pack(outputs, plan.output)),
-        f"{graph.name}.h": documents.c_header(plan, identity),
+        f"{identifier(graph.name)}.h": documents.c_header(plan, identity),
         "INTEGRATE.md": documents.integration_guide(plan, identity),
     }
     bench = testbench.bench_files(plan, top, len(inputs))

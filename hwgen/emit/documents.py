@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ..gateware.axilite import Register
 from ..gateware.csr import MAGIC, REGISTERS, VERSION
+from ..identifiers import identifier
 from ..ir import Graph
 from ..numeric import QType
 from ..plan.dataflow import DataflowPlan
 from ..plan.units import StreamShape
+from .c.text import comment, guarded
 from .packing import beat_bytes, element_bytes
 from .verilog import VerilogDesign
 
@@ -20,10 +23,11 @@ def fusesoc_core(graph: Graph, design: VerilogDesign, paths: list[str]) -> str:
     images = "".join(f"      - {path}: {{file_type: user, copyto: {path}}}\n" for path in paths)
     memory = f"  mem:\n    files:\n{images}" if images else ""
     filesets = "[rtl, mem]" if images else "[rtl]"
+    name = identifier(graph.name)
     return (
         "CAPI=2:\n"
-        f"name: ::{graph.name}:0\n"
-        f"description: Accelerator of the network {graph.name}, made by hwgen\n"
+        f"name: ::{name}:0\n"
+        f"description: Accelerator of the network {name}, made by hwgen\n"
         "filesets:\n"
         "  rtl:\n"
         f"    files:\n{sources}"
@@ -43,14 +47,11 @@ def fusesoc_core(graph: Graph, design: VerilogDesign, paths: list[str]) -> str:
 
 def c_header(plan: DataflowPlan, model_hash: int) -> str:
     """Register map, stream shapes and identity for software."""
-    name = plan.graph.name
+    name = identifier(plan.graph.name)
     prefix = name.upper()
     out = plan.output
+    title = f"Accelerator of the network {comment(plan.graph.name)}"
     lines = [
-        f"/* Accelerator of the network {name}: registers and streams. Made by hwgen. */",
-        f"#ifndef {prefix}_H",
-        f"#define {prefix}_H",
-        "",
         "/* Registers of the AXI4-Lite port: byte offsets, and bits of their fields. */",
     ]
     lines += register_defines(prefix, REGISTERS, VERSION, model_hash)
@@ -65,7 +66,8 @@ def c_header(plan: DataflowPlan, model_hash: int) -> str:
             f"#define {prefix}_{way}_LANES {stream.lanes}u",
             f"#define {prefix}_{way}_ELEMENT_BYTES {element_bytes(stream.bits)}u",
         ]
-    return "\n".join([*lines, "", "#endif", ""])
+    body = guarded(name, "\n".join([*lines, ""]))
+    return f"/* {title}: registers and streams. Made by hwgen. */\n{body}"
 
 
 def register_defines(
@@ -99,6 +101,12 @@ def register_rows(registers: Sequence[Register]) -> str:
     )
 
 
+def markdown(name: str) -> str:
+    """A name as a line or a cell of Markdown shows it."""
+    shown = "".join(c if c.isprintable() else "?" for c in name)
+    return re.sub(r"([\\`*<>\[\]|&#$~])", r"\\\1", shown)
+
+
 def _stream_rows(stream: StreamShape, qtype: QType, shape: tuple[int, ...]) -> str:
     return (
         f"| shape | {' x '.join(map(str, shape))} (row, column, channel; channel fastest) |\n"
@@ -117,7 +125,7 @@ def integration_guide(plan: DataflowPlan, model_hash: int) -> str:
     out = plan.output
     source, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
     in_bits, out_bits = 8 * beat_bytes(plan.input), 8 * beat_bytes(out)
-    return f"""# Integrating {graph.name}
+    return f"""# Integrating {markdown(graph.name)}
 
 Sources: `rtl/*.v`, top module `top`. Memory images: `mem/*.hex`, read with `$readmemh` from the
 directory that the macro `HWGEN_MEM_DIR` names (default `"mem/"`, with its trailing slash).
@@ -147,7 +155,7 @@ This network's hash is 0x{model_hash:016x}.
 
 ## Instantiation
 ```verilog
-top {graph.name} (
+top {identifier(graph.name)} (
     .clk(clk),
     .rst(rst),
     .s_axis_tdata(ifmap_tdata),    // [{in_bits - 1}:0]

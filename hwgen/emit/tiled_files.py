@@ -13,6 +13,7 @@ import numpy as np
 from ..archs.tiled import TiledTop
 from ..descriptors import EngineShape
 from ..gateware.tile_array import EVENTS, TileArray
+from ..identifiers import identifier
 from ..numeric import QType
 from ..plan.tiled.plan import TiledPlan
 from ..plan.tiled.program import Program
@@ -31,7 +32,7 @@ def tiled_parts(
     plan: TiledPlan, inputs: Array, outputs: Array, progress: Callable[[str], None] | None
 ) -> Parts:
     """inputs, outputs : the test vectors."""
-    shape, name = plan.shape, plan.graph.name
+    shape = plan.shape
     top = TiledTop(shape, engine_hash(shape))
     design = to_verilog(top, "top", progress)
     source, result = ends(plan.work)
@@ -43,7 +44,7 @@ def tiled_parts(
         "mem/image.hex": image_hex(plan.program, shape),
         "vectors/input.hex": to_hex(to_bytes(inputs, source).reshape(-1, 1)),
         "vectors/output.hex": to_hex(to_bytes(outputs, result).reshape(-1, 1)),
-        f"{name}.h": tiled_documents.c_header(plan, engine_hash(shape)),
+        f"{identifier(plan.graph.name)}.h": tiled_documents.c_header(plan, engine_hash(shape)),
         "INTEGRATE.md": tiled_documents.integration_guide(plan, engine_hash(shape), top_ports(top)),
         "tb/Makefile": template("tiled_Makefile"),
         "tb/harness.cpp": template("tiled_harness.cpp"),
