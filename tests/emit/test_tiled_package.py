@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from hwgen.descriptors import ErrorCode
+from hwgen.emit.contents import strangers
 from hwgen.emit.parts import engine_hash
 from hwgen.emit.tiled_documents import ERRORS, places
 from hwgen.emit.tiled_files import ends, from_bytes, regions, to_bytes
@@ -101,6 +102,7 @@ def test_the_bench_passes_without_hwgen(
     folder = copy_of(package, tmp_path)
     assert "%Warning" not in run(folder, "make", "-s", "-f", "tb/Makefile", "lint")
     assert "PASS: 4 frames equal" in run(folder, "make", "-f", "tb/Makefile", "verilator")
+    assert (folder / "build" / "tb").is_dir() and not strangers(folder, package.manifest)
     vectors = folder / "vectors" / "output.hex"
     first, *rest = vectors.read_text().split("\n")
     vectors.write_text("\n".join([f"{int(first, 16) ^ 1:02x}", *rest]))
