@@ -13,10 +13,10 @@ import numpy as np
 
 from . import importers
 from .archs.choices import options_of, with_options
-from .archs.package import Package
+from .archs.package import Package, files_of
 from .archs.registry import architecture
 from .archs.reporting import write_report
-from .emit.package import Source, design_files, manifest, write_package
+from .emit.package import Source, manifest, write_package
 from .emit.place import replacing
 from .errors import UserError
 from .flow.c_engine import CEngine
@@ -179,11 +179,9 @@ def build(
             made = plan(graph, plan_file=plan_file, progress=progress, arch=arch, **own)
         except UserError as error:
             raise error.within(model) from None
-        built = architecture(made.to_json()["arch"])
+        built = architecture(made.arch)
         try:
-            files = design_files(
-                graph, made.graph, lambda x, y: built.parts(made, x, y, progress), c
-            )
+            files = files_of(graph, made, progress, c)
         except UserError as error:
             raise error.within(model) from None
         say("writing the package")
@@ -191,7 +189,7 @@ def build(
         # By the names of the command line's options, in the order in which they were invented.
         recorded = {
             "arch": built.name,
-            "plan": None if plan_file is None else Path(plan_file).name,
+            "plan": None if plan_file is None else _text(Path(plan_file).name),
             "interval": given.pop("interval", None),
             "multipliers": given.pop("multipliers", None),
             "input_type": None if qtype is None else str(qtype),
@@ -239,7 +237,7 @@ def verify(
     own = opened.architecture
     if simulator not in (None, *own.simulators):
         raise UserError(
-            f"a {own.name} design can not be simulated with {simulator}",
+            f"simulator {simulator!r} is not one of those that take a {own.name} design",
             hint=f"use --sim {' or '.join(own.simulators)}",
         )
     say = progress or (lambda text: None)
@@ -360,6 +358,11 @@ def _path(function: str, value: Any) -> Path:
     if not isinstance(value, (str, os.PathLike)):
         raise UserError(f"{function}() takes the path of a file, not {_kind(value)}")
     return Path(value)
+
+
+def _text(name: str) -> str:
+    """A file's name as JSON can hold it: what is not UTF-8 is replaced."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _opened(function: str, package: Any) -> Package:

@@ -98,10 +98,14 @@ def array_bytes(array: Array) -> bytes:
 def save_arrays(files: Mapping[Path, Array | Mapping[str, Array]]) -> None:
     """Write .npy files (arrays) and .npz files (arrays by name): all of them or none.
 
-    Raises UserError.
+    Where a path is a link, the file that it leads to is written. Raises UserError.
     """
     contents = {
-        path: array_bytes(value) if isinstance(value, np.ndarray) else npz_bytes(value)
+        path.resolve() if path.is_symlink() else path: _file_bytes(value)
         for path, value in files.items()
     }
     write_files(contents)
+
+
+def _file_bytes(value: Array | Mapping[str, Array]) -> bytes:
+    return array_bytes(value) if isinstance(value, np.ndarray) else npz_bytes(value)

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import NoReturn
 
 from . import __version__
@@ -32,6 +33,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # Names, of files too, may hold what the terminal's encoding does not.
+            stream.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     output = Output(arguments.json)
     try:

@@ -27,12 +27,12 @@ from mobilenet import mobilenet_v2
 from script import run
 
 import hwgen
-from hwgen.archs.package import Package
+from hwgen.archs.package import Package, files_of
 from hwgen.archs.tiled import simulation as tiled_sim
 from hwgen.archs.tiled.files import ends, to_bytes
 from hwgen.archs.tiled.simulation import Job
 from hwgen.archs.tiled.verify import stored_differences
-from hwgen.emit.package import Source, design_files, manifest, write_package
+from hwgen.emit.package import Source, manifest, write_package
 from hwgen.flow.memory import Memory
 from hwgen.ir import execute
 from hwgen.plan.tiled.plan import TiledPlan
@@ -56,7 +56,7 @@ def measured(what: str) -> Iterator[None]:
 
 def packaged(plan: TiledPlan, graph: hwgen.ir.Graph, folder: Path) -> Package:
     """The package of a plan, written and opened."""
-    files = design_files(graph, plan)
+    files = files_of(graph, plan)
     source = Source("mobilenet.py", "", {"arch": "tiled"})
     write_package(folder, files, manifest(files, source, graph.name))
     return Package.open(folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 import hwgen
 
 ROOT = Path(hwgen.__file__).parent
-COMMON = {"errors", "tables"}
+COMMON = {"errors", "identifiers", "tables"}
 """Plain definitions that every room may use."""
 
 ABOVE = {

@@ -6,10 +6,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ..emit.package import design_files
 from ..errors import UserError
 from ..flow.package_files import PackageFiles
+from ..ir import Graph
+from ..plan.protocol import Plan, Progress
 from .protocol import Architecture
 from .registry import architecture
+
+
+def files_of(
+    source: Graph, plan: Plan, progress: Progress | None = None, with_c: bool = False
+) -> dict[str, bytes]:
+    """The files of a plan's package by their path in it; see ``emit.package.design_files``."""
+    own = architecture(plan.arch)
+    return design_files(source, plan.graph, lambda x, y: own.parts(plan, x, y, progress), with_c)
 
 
 @dataclass(frozen=True)

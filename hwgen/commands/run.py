@@ -33,8 +33,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     graph = load_model(arguments)
-    if arguments.output == arguments.edges:
-        raise UserError("--output and --edges are the same file", file=arguments.output)
+    _check_outputs(arguments)
     inputs = _named_inputs(graph, arguments.input)
     edges = arguments.edges is not None
     if edges and arguments.engine == "c":
@@ -59,6 +58,19 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         output.say(f"{name}: {shape} of {graph.tensors[name].type} in {arguments.output}")
     output.json({"outputs": shapes, "file": str(arguments.output)})
     return 0
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Raise UserError where two outputs are one file, or one would take the place of an input."""
+    written = [path for path in (arguments.output, arguments.edges) if path is not None]
+    if len({path.resolve() for path in written}) < len(written):
+        raise UserError("--output and --edges are the same file", file=arguments.output)
+    read = [arguments.model, *(Path(text.rpartition("=")[2]) for text in arguments.input)]
+    for path in written:
+        if any(path.exists() and file.exists() and path.samefile(file) for file in read):
+            raise UserError(
+                "is read, and would be overwritten", file=path, hint="name another file"
+            )
 
 
 def _named_inputs(graph: Graph, given: list[str]) -> dict[str, Array]:

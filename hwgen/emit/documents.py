@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ..gateware.bus.axilite import Register
 from ..gateware.stream.csr import MAGIC
+from ..identifiers import identifier
 from ..ir import Graph
 from .verilog import VerilogDesign
 
@@ -16,10 +18,11 @@ def fusesoc_core(graph: Graph, design: VerilogDesign, paths: list[str]) -> str:
     images = "".join(f"      - {path}: {{file_type: user, copyto: {path}}}\n" for path in paths)
     memory = f"  mem:\n    files:\n{images}" if images else ""
     filesets = "[rtl, mem]" if images else "[rtl]"
+    name = identifier(graph.name)
     return (
         "CAPI=2:\n"
-        f"name: ::{graph.name}:0\n"
-        f"description: Accelerator of the network {graph.name}, made by hwgen\n"
+        f"name: ::{name}:0\n"
+        f"description: Accelerator of the network {name}, made by hwgen\n"
         "filesets:\n"
         "  rtl:\n"
         f"    files:\n{sources}"
@@ -66,3 +69,9 @@ def register_rows(registers: Sequence[Register]) -> str:
         + " |\n"
         for r in registers
     )
+
+
+def markdown(name: str) -> str:
+    """A name as a line or a cell of Markdown shows it."""
+    shown = "".join(c if c.isprintable() else "?" for c in name)
+    return re.sub(r"([\\`*<>\[\]|&#$~])", r"\\\1", shown)

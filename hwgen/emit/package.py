@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..identifiers import identifier
 from ..ir import Graph, execute, graph_to_json
 from . import documents
 from .c import c_files
 from .certificate import certificate, check_script
+from .contents import MANIFEST, SCHEMA
 from .parts import Parts, dump_json, model_hash
-from .place import MANIFEST, write_files
+from .place import inside, write_files
 
 __all__ = [
     "SCHEMA",
@@ -37,7 +39,6 @@ __all__ = [
     "write_package",
 ]
 
-SCHEMA = 1
 VECTOR_SEED = 20240229
 """Seed of the random test vectors."""
 RANDOM_VECTORS = 2
@@ -84,7 +85,7 @@ def design_files(
     design = parts_of.design
     files = parts_of.texts | {
         "graph.json": dump_json(graph_to_json(graph)),
-        f"{graph.name}.core": documents.fusesoc_core(graph, design, parts_of.images),
+        f"{identifier(graph.name)}.core": documents.fusesoc_core(graph, design, parts_of.images),
         "certificate.json": dump_json(certificate(source, graph)),
         "check.py": check_script(),
     }
@@ -136,8 +137,11 @@ def _version(tool: str) -> str:
 
 
 def write_package(folder: Path, files: Mapping[str, bytes], written: dict[str, Any]) -> None:
-    """Write the files and their manifest in an empty directory. Raises UserError."""
-    contents = {folder / path: data for path, data in files.items()}
+    """Write the files and their manifest in an empty directory.
+
+    files : by their path in the package. Raises UserError, also for a path that leads out of it.
+    """
+    contents = {inside(folder, path): data for path, data in files.items()}
     contents[folder / MANIFEST] = dump_json(written).encode()
     try:
         for parent in {path.parent for path in contents}:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,11 +9,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import UserError
+from .contents import MANIFEST, manifest_of, strangers
 
-MANIFEST = "manifest.json"
-"""The file that makes a directory a package."""
+__all__ = ["MANIFEST", "inside", "replacing", "write_files"]
 
 _CHOOSE = "choose another --out"
+_SHOWN = 3
+"""Files named in a refusal; of the others their number is said."""
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The place of a package's file by its path in the package.
+
+    Raises UserError where that leads out of the folder: whatever names come from, nothing is
+    written elsewhere.
+    """
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise UserError(f"the file {name!r} would lie outside of the package", file=folder)
+    return folder / path
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
@@ -28,6 +41,8 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
         for path, data in contents.items():
             if path not in beside or path.is_dir():
                 raise UserError("is a directory, a file is needed", file=path)
+            if path.exists() and not path.is_file():
+                raise UserError("is a device or a pipe, a file is needed", file=path)
             beside[path].write_bytes(data)
         for path, new in beside.items():
             new.replace(path)
@@ -43,7 +58,8 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
 def replacing(target: Path) -> Iterator[Path]:
     """An empty directory beside ``target``, which takes its place when the block ends well.
 
-    A package that is there is replaced whole and kept where anything fails or is interrupted.
+    A package that is there is replaced whole where it holds only what hwgen wrote, and kept where
+    anything fails or is interrupted.
     Raises UserError, before the block runs where possible, when the place can not be written or
     is something else.
     """
@@ -56,7 +72,7 @@ def replacing(target: Path) -> Iterator[Path]:
             above = _missing(place.parent)
             for folder in reversed(above):
                 folder.mkdir()
-            work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+            work = Path(tempfile.mkdtemp(prefix=f".{place.name[:32]}-", dir=place.parent))
             made = work / place.name
             made.mkdir()
         except (OSError, RuntimeError, ValueError) as error:  # the last two: link loops, null bytes
@@ -112,19 +128,29 @@ def _check(target: Path, place: Path) -> None:
             file=target,
             hint=f"{_CHOOSE} or change to another directory",
         )
-    if place.is_dir() and any(place.iterdir()) and not _is_package(place):
+    if place.is_dir() and any(place.iterdir()):
+        _check_contents(target, place)
+
+
+def _check_contents(target: Path, place: Path) -> None:
+    """Raise UserError unless a directory holds a package and nothing of anybody else."""
+    manifest = manifest_of(place)
+    if manifest is None:
         raise UserError(
-            "is not empty and not a package of hwgen",
+            "is not empty and not a package of this version of hwgen",
             file=target,
             hint=f"{_CHOOSE} or empty it",
         )
-
-
-def _is_package(folder: Path) -> bool:
-    try:
-        return "design" in json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, RecursionError):
-        return False
+    found = strangers(place, manifest)
+    if found:
+        named = ", ".join(name if name.isprintable() else repr(name) for name in found[:_SHOWN])
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise UserError(
+            f"is a package with files that hwgen did not write, or that were changed since: "
+            f"{named}{more}",
+            file=target,
+            hint=f"{_CHOOSE}, or move or delete what is named",
+        )
 
 
 def _swap(new: Path, place: Path, old: Path) -> None:

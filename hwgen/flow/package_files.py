@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..emit.package import SCHEMA, dump_json
-from ..emit.place import MANIFEST, write_files
+from ..emit.place import MANIFEST, inside, write_files
 from ..errors import UserError
 from ..ir import Graph, load_json
 
@@ -125,9 +125,10 @@ class PackageFiles:
 
     def write(self, texts: dict[str, str]) -> None:
         """Write files of the package, each whole or not at all. Raises UserError."""
+        contents = {inside(self.path, name): text.encode() for name, text in texts.items()}
         try:
-            for name in texts:
-                (self.path / name).parent.mkdir(exist_ok=True)
+            for file in contents:
+                file.parent.mkdir(exist_ok=True)
         except OSError as error:
             raise UserError(f"can not be written ({error.strerror})", file=self.path) from None
-        write_files({self.path / name: text.encode() for name, text in texts.items()})
+        write_files(contents)

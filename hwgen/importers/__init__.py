@@ -184,6 +184,10 @@ def load(
 
 
 def _head(path: Path) -> bytes:
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        raise UserError("its name is not UTF-8", hint="rename it: reports say it") from None
     if path.is_dir():
         raise UserError("is a directory", hint="give the model file")
     if not path.exists():

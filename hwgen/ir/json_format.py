@@ -67,7 +67,7 @@ def graph_from_json(obj: Any) -> Graph:
     outputs = tuple(_list(obj, "outputs"))
     _check(all(isinstance(o, str) for o in outputs), "outputs", "expected names of layers")
     notes = tuple(_list(obj, "notes")) if "notes" in obj else ()
-    _check(all(isinstance(n, str) for n in notes), "notes", "expected sentences")
+    _check(all(isinstance(n, str) and _is_unicode(n) for n in notes), "notes", "expected sentences")
     silent = tuple(_list(obj, "without_reals")) if "without_reals" in obj else ()
     _check(set(silent) <= set(outputs), "without_reals", "expected names of outputs")
     return Graph(name, inputs, nodes, outputs, notes, silent).verify()
@@ -100,9 +100,19 @@ def _text(obj: dict[str, Any], key: str, path: str) -> str:
     value = obj.get(key)
     _check(isinstance(value, str) and value != "", path, "expected a name")
     assert isinstance(value, str)
-    longest = 100  # names become those of modules and of files
+    longest = 1000  # names are shown; identifiers made from them are shorter
     _check(len(value) <= longest, path, f"a name has at most {longest} characters")
+    _check(_is_unicode(value), path, "has half of a surrogate pair, which is no character")
     return value
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a string, which JSON lets hold halves of surrogate pairs, can be written."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _input(item: Any, path: str) -> Tensor:

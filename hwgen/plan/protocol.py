@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..ir import Graph
 
@@ -13,6 +13,9 @@ Progress = Callable[[str], None]
 
 class Plan(Protocol):
     """An architecture as data, with models of its costs; members are read only."""
+
+    arch: ClassVar[str]
+    """The name of the architecture."""
 
     @property
     def graph(self) -> Graph:

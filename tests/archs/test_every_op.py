@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from hwgen.archs.dataflow import DataflowTop
 from hwgen.archs.dataflow.lower import lower_unit
+from hwgen.archs.dataflow.top import DataflowTop
 from hwgen.errors import UserError
 from hwgen.ir import OPS, Graph, Node, Op, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding, Scaling

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.package import Package
 from hwgen.cli import main
 from hwgen.flow import tools
 from hwgen.ir import graph_to_json
+from tests.helpers.packages import tiny_model, tiny_package
 
 MODEL = Path(hwgen.__file__).parent / "models" / "mnist_cnn.h5"
 FLOAT_MODEL = Path(__file__).parents[1] / "importers" / "fixtures" / "float_model.h5"
@@ -97,6 +100,74 @@ def test_output_places(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
         assert str(place) in refused(capsys, "build", MODEL, "--out", place) or place.parent == file
     assert (foreign / "thesis.tex").read_text() == "x"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dangling", "file", "foreign"]
+
+
+def test_a_package_with_something_of_a_person_stays(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Refused before anything is done, by the command line as by the API."""
+    package = tiny_package(tmp_path)
+    model = tiny_model(tmp_path)
+    build = ("build", model, "--out", package.path, "--multipliers", 4)
+    (package.path / "results").mkdir()
+    (package.path / "results" / "verify.json").write_text("{}")
+    assert main([str(a) for a in build]) == 0, "results are hwgen's"
+    top = package.path / "rtl" / "top.v"
+    top.write_text(top.read_text() + "// mine\n")
+    (package.path / "notes.txt").write_text("mine")
+    message = refused(capsys, *build)
+    assert "notes.txt, rtl/top.v (changed)" in message and "choose another --out" in message
+    assert top.read_text().endswith("// mine\n")
+    with pytest.raises(hwgen.UserError, match=r"notes\.txt"):
+        hwgen.build(model, package.path)
+    assert (package.path / "notes.txt").read_text() == "mine"
+
+
+def test_what_is_read_is_not_overwritten(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model, x, link = tiny_model(tmp_path), tmp_path / "x.npy", tmp_path / "link"
+    np.save(x, np.zeros((1, 4, 4, 1), np.uint8))
+    link.symlink_to(x)
+    before = model.read_bytes(), x.read_bytes()
+    run = ("run", model, "--input", x, "--output")
+    for place in (model, x, link, tmp_path / "below" / ".." / "x.npy"):
+        (tmp_path / "below").mkdir(exist_ok=True)
+        assert "is read, and would be overwritten" in refused(capsys, *run, place)
+        given = (*run, tmp_path / "y.npy", "--edges", place)
+        assert "is read, and would be overwritten" in refused(capsys, *given)
+    same = ("run", model, "--input", x, "--output", tmp_path / "y", "--edges")
+    assert "the same file" in refused(capsys, *same, tmp_path / "below" / ".." / "y")
+    assert (model.read_bytes(), x.read_bytes()) == before
+    os.mkfifo(tmp_path / "pipe")
+    assert "is a device or a pipe" in refused(capsys, *run, tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_to_an_array_stays_a_link(tmp_path: Path) -> None:
+    model, x, link = tiny_model(tmp_path), tmp_path / "x.npy", tmp_path / "link.npy"
+    np.save(x, np.zeros((1, 4, 4, 1), np.uint8))
+    link.symlink_to(tmp_path / "y.npy")
+    assert main(["run", str(model), "--input", str(x), "--output", str(link)]) == 0
+    assert link.is_symlink() and np.load(tmp_path / "y.npy").shape == (1, 2)
+
+
+def test_names_of_files_that_are_no_text(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Bytes that are not UTF-8, which file systems take."""
+    model = tiny_model(tmp_path)
+    bad = model.rename(tmp_path / os.fsdecode(b"\xff.json"))
+    assert "its name is not UTF-8" in refused(capsys, "inspect", bad)
+    assert "its name is not UTF-8" in refused(capsys, "build", bad, "--out", tmp_path / "out")
+    model = tiny_model(tmp_path)
+    out = tmp_path / os.fsdecode(b"out\xff")
+    assert main(["build", str(model), "--out", str(out), "--multipliers", "4"]) == 0
+    assert r"out\udcff: " in capsys.readouterr().out
+    first = Package.open(out)
+    plan = (first.path / "plan.json").rename(tmp_path / os.fsdecode(b"\xff.plan"))
+    second = hwgen.build(model, tmp_path / "second", plan_file=plan)
+    assert second.design == first.design and second.manifest["options"]["plan"] == "\ufffd.plan"
 
 
 def test_arrays(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

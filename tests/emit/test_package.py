@@ -14,6 +14,7 @@ import pytest
 
 import hwgen
 from hwgen.archs.package import Package
+from hwgen.emit.contents import strangers
 from hwgen.emit.package import npz_bytes
 from hwgen.flow import tools
 from hwgen.gateware.stream.csr import REGISTERS
@@ -92,6 +93,7 @@ def test_icarus_bench_passes_without_hwgen(package: Package, tmp_path: Path) -> 
     need("iverilog", "make")
     folder = copy_of(package, tmp_path)
     assert "PASS: 4 frames equal" in run(folder, "make", "-f", "tb/Makefile", "icarus")
+    assert (folder / "build").is_dir() and not strangers(folder, package.manifest)
 
 
 def test_the_bench_fails_where_an_output_differs(package: Package, tmp_path: Path) -> None:
@@ -114,6 +116,7 @@ def test_verilator_bench_and_lint(
     folder = copy_of(package, tmp_path)
     assert "%Warning" not in run(folder, "make", "-s", "-f", "tb/Makefile", "lint")
     assert "PASS: 4 frames equal" in run(folder, "make", "-f", "tb/Makefile", "verilator")
+    assert (folder / "build" / "tb").is_dir() and not strangers(folder, package.manifest)
 
 
 def test_yosys_reads_and_synthesizes_the_verilog(package: Package) -> None:

@@ -17,6 +17,7 @@ from hwgen.archs.tiled.documents import ERRORS, places
 from hwgen.archs.tiled.files import ends, engine_hash, from_bytes, regions, to_bytes
 from hwgen.contract.engine_model import Machine
 from hwgen.contract.isa import ErrorCode
+from hwgen.emit.contents import strangers
 from hwgen.flow import tools
 from hwgen.gateware.engine.csr import REGISTERS
 from hwgen.numeric import parse_type
@@ -100,6 +101,7 @@ def test_the_bench_passes_without_hwgen(
     folder = copy_of(package, tmp_path)
     assert "%Warning" not in run(folder, "make", "-s", "-f", "tb/Makefile", "lint")
     assert "PASS: 4 frames equal" in run(folder, "make", "-f", "tb/Makefile", "verilator")
+    assert (folder / "build" / "tb").is_dir() and not strangers(folder, package.manifest)
     vectors = folder / "vectors" / "output.hex"
     first, *rest = vectors.read_text().split("\n")
     vectors.write_text("\n".join([f"{int(first, 16) ^ 1:02x}", *rest]))

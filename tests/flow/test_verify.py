@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import hwgen
+from hwgen.archs.dataflow.simulators import verilator
+from hwgen.archs.dataflow.testbench import level_names
 from hwgen.archs.package import Package
+from hwgen.emit.contents import strangers
+from hwgen.emit.packing import beat_bytes, pack
 from hwgen.errors import UserError
 from hwgen.flow import tools
-from tests.helpers.packages import tiny_package
+from tests.helpers.packages import tiny_model, tiny_package
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +64,50 @@ def test_a_changed_weight_is_found_in_its_layer(package: Package, simulator: str
     assert package.result("verify")["equal"] is False  # pyright: ignore[reportOptionalSubscript]
 
 
+HARNESS = """\
+#!{python}
+import json, pathlib, sys
+_, source, output, frames, stats, _, edges = sys.argv
+assert pathlib.Path(source).stat().st_size == int(frames) * {given}
+pathlib.Path(output).write_bytes(bytes({taken}) * int(frames))
+for number, (name, size) in enumerate({edges}.items(), 1):
+    (pathlib.Path(edges) / (name + ".bin")).write_bytes(bytes([number]) * size * int(frames))
+run = dict(first=[0], ends=[9], levels=[0] * {levels}, work=[0] * {units})
+pathlib.Path(stats).write_text(json.dumps(run))
+"""
+
+
+def test_streams_of_units_have_files_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the units are called: a bench that only writes files stands for the real one."""
+    model = tiny_model(tmp_path)
+    text = model.read_text().replace('"conv"', '"out"').replace('"pool"', '"in"')
+    model.write_text(text.replace('"scores"', '"stats"'))
+    package = hwgen.build(model, tmp_path / "package", multipliers=4)
+    units = package.plan.units
+    assert {"out", "in", "stats"} <= {unit.name for unit in units}
+    sizes = {u.name: u.output.beats * -(-u.output.lanes * u.output.bits // 8) for u in units}
+    binary = tmp_path / "harness"
+    binary.write_text(
+        HARNESS.format(
+            python=sys.executable,
+            given=package.plan.input.beats * beat_bytes(package.plan.input),
+            taken=package.plan.output.beats * beat_bytes(package.plan.output),
+            edges=sizes,
+            levels=len(level_names(package.plan)),
+            units=len(units),
+        )
+    )
+    binary.chmod(0o755)
+    monkeypatch.setattr(verilator, "build", lambda *arguments: binary)
+    beats = pack(np.zeros((2, 4, 4, 1), int), package.plan.input)
+    run = verilator.run(package, beats, True, None, lambda text: None)
+    assert not run.output.any() and len(run.output) == 2
+    for number, (name, size) in enumerate(sizes.items(), 1):
+        assert run.edges[name].size == 2 * size and (run.edges[name] == number).all()
+
+
 def test_a_design_that_hangs_is_a_difference(package: Package, simulator: str) -> None:
     path = package.path / "rtl" / "top.v"
     text = path.read_text()
@@ -94,6 +143,7 @@ def test_waveforms(package: Package, name: str) -> None:
     wave = result.run.wave
     assert wave is not None
     assert wave.parent == package.path / "results"
+    assert not strangers(package.path, package.manifest), "the package can be built again"
     assert wave.stat().st_size > 1000
     if wave.suffix == ".vcd":
         text = wave.read_text()

@@ -24,7 +24,7 @@ from .verify import verify
 class Dataflow(Architecture[DataflowPlan]):
     """See ``Architecture``."""
 
-    name: ClassVar[str] = "dataflow"
+    name: ClassVar[str] = DataflowPlan.arch
     Options: ClassVar[type[Options]] = DataflowOptions
     simulators: ClassVar[tuple[str, ...]] = tuple(ENGINES)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from ...emit.documents import register_defines, register_rows
+from ...emit.c.text import comment, guarded
+from ...emit.documents import markdown, register_defines, register_rows
 from ...emit.packing import beat_bytes, element_bytes
 from ...gateware.stream.csr import REGISTERS, VERSION
+from ...identifiers import identifier
 from ...numeric import QType
 from ...plan.dataflow.plan import DataflowPlan
 from ...plan.dataflow.units import StreamShape
@@ -12,14 +14,11 @@ from ...plan.dataflow.units import StreamShape
 
 def c_header(plan: DataflowPlan, model_hash: int) -> str:
     """Register map, stream shapes and identity for software."""
-    name = plan.graph.name
+    name = identifier(plan.graph.name)
     prefix = name.upper()
     out = plan.output
+    title = f"Accelerator of the network {comment(plan.graph.name)}"
     lines = [
-        f"/* Accelerator of the network {name}: registers and streams. Made by hwgen. */",
-        f"#ifndef {prefix}_H",
-        f"#define {prefix}_H",
-        "",
         "/* Registers of the AXI4-Lite port: byte offsets, and bits of their fields. */",
     ]
     lines += register_defines(prefix, REGISTERS, VERSION, model_hash)
@@ -34,7 +33,8 @@ def c_header(plan: DataflowPlan, model_hash: int) -> str:
             f"#define {prefix}_{way}_LANES {stream.lanes}u",
             f"#define {prefix}_{way}_ELEMENT_BYTES {element_bytes(stream.bits)}u",
         ]
-    return "\n".join([*lines, "", "#endif", ""])
+    body = guarded(name, "\n".join([*lines, ""]))
+    return f"/* {title}: registers and streams. Made by hwgen. */\n{body}"
 
 
 def _stream_rows(stream: StreamShape, qtype: QType, shape: tuple[int, ...]) -> str:
@@ -55,7 +55,7 @@ def integration_guide(plan: DataflowPlan, model_hash: int) -> str:
     out = plan.output
     source, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
     in_bits, out_bits = 8 * beat_bytes(plan.input), 8 * beat_bytes(out)
-    return f"""# Integrating {graph.name}
+    return f"""# Integrating {markdown(graph.name)}
 
 Sources: `rtl/*.v`, top module `top`. Memory images: `mem/*.hex`, read with `$readmemh` from the
 directory that the macro `HWGEN_MEM_DIR` names (default `"mem/"`, with its trailing slash).
@@ -85,7 +85,7 @@ This network's hash is 0x{model_hash:016x}.
 
 ## Instantiation
 ```verilog
-top {graph.name} (
+top {identifier(graph.name)} (
     .clk(clk),
     .rst(rst),
     .s_axis_tdata(ifmap_tdata),    // [{in_bits - 1}:0]

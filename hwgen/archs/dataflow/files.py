@@ -10,6 +10,7 @@ import numpy as np
 from ...emit.packing import pack, to_hex
 from ...emit.parts import Parts, dump_json, model_hash
 from ...emit.verilog import to_verilog
+from ...identifiers import identifier
 from ...plan.dataflow.plan import DataflowPlan
 from . import documents, testbench
 from .top import DataflowTop
@@ -36,7 +37,7 @@ def dataflow_parts(
         "plan.json": dump_json(plan.to_json() | {"estimate": estimate}),
         "vectors/input.hex": to_hex(pack(inputs, plan.input)),
         "vectors/output.hex": to_hex(pack(outputs, plan.output)),
-        f"{graph.name}.h": documents.c_header(plan, identity),
+        f"{identifier(graph.name)}.h": documents.c_header(plan, identity),
         "INTEGRATE.md": documents.integration_guide(plan, identity),
     }
     bench = testbench.bench_files(plan, top, len(inputs))

@@ -22,7 +22,7 @@ from .verify import SIMULATOR, verify
 class Tiled(Architecture[TiledPlan]):
     """See ``Architecture``."""
 
-    name: ClassVar[str] = "tiled"
+    name: ClassVar[str] = TiledPlan.arch
     Options: ClassVar[type[Options]] = TiledOptions
     simulators: ClassVar[tuple[str, ...]] = (SIMULATOR,)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ...contract.engine import EngineShape
 from ...contract.isa import ErrorCode
-from ...emit.documents import register_defines, register_rows
+from ...emit.c.text import comment, guarded
+from ...emit.documents import markdown, register_defines, register_rows
 from ...gateware.engine.csr import REGISTERS, VERSION
+from ...identifiers import identifier
 from ...ir import Tensor
 from ...plan.tiled.network.tasks import Stored
 from ...plan.tiled.plan import TiledPlan
@@ -46,13 +48,10 @@ def places(plan: TiledPlan) -> dict[str, tuple[int, str]]:
 
 def c_header(plan: TiledPlan, identity: int) -> str:
     """Register map, layout of the memory image and identity for software."""
-    name = plan.graph.name
+    name = identifier(plan.graph.name)
     prefix = name.upper()
+    title = f"The network {comment(plan.graph.name)} on a tiled engine"
     lines = [
-        f"/* The network {name} on a tiled engine: registers and memory. Made by hwgen. */",
-        f"#ifndef {prefix}_H",
-        f"#define {prefix}_H",
-        "",
         "/* Registers of the AXI4-Lite port: byte offsets, and bits of their fields. The hash is",
         "   that of the engine: every network that was planned for it runs on it. */",
         *register_defines(prefix, REGISTERS, VERSION, identity),
@@ -65,7 +64,8 @@ def c_header(plan: TiledPlan, identity: int) -> str:
         *(f"#define {prefix}_{key} {value}u /* {text} */"
           for key, (value, text) in places(plan).items()),
     ]  # fmt: skip
-    return "\n".join([*lines, "", "#endif", ""])
+    body = guarded(name, "\n".join([*lines, ""]))
+    return f"/* {title}: registers and memory. Made by hwgen. */\n{body}"
 
 
 def _tensor_rows(tensor: Tensor, stored: Stored) -> str:
@@ -113,9 +113,10 @@ def integration_guide(plan: TiledPlan, identity: int, ports: dict[str, tuple[str
     layout = "".join(f"| {k} | {value} | {text} |\n" for k, (value, text) in places(plan).items())
     errors = "".join(f"| {code.value} | {code.name} | {ERRORS[code]} |\n" for code in ErrorCode)
     tasks = "".join(
-        f"| {n} | {task.name} | {', '.join(task.layers)} |\n" for n, task in enumerate(plan.tasks)
+        f"| {n} | {markdown(task.name)} | {', '.join(map(markdown, task.layers))} |\n"
+        for n, task in enumerate(plan.tasks)
     )
-    return f"""# Integrating {graph.name} on a tiled engine
+    return f"""# Integrating {markdown(graph.name)} on a tiled engine
 
 Sources: `rtl/*.v`, top module `top`. The RTL does not depend on the network: weights and the
 program are in external memory, and the same bitstream runs every network that was planned for this
@@ -177,7 +178,7 @@ order.
 
 ## Instantiation
 ```verilog
-top {graph.name} (
+top {identifier(graph.name)} (
     .clk(clk),
     .rst(rst),
 {_instance(ports)}

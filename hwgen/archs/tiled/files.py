@@ -17,6 +17,7 @@ from ...emit.packing import to_hex
 from ...emit.parts import Parts, dump_json, identity_of
 from ...emit.verilog import to_verilog
 from ...gateware.engine.compute.tile_array import EVENTS, TileArray
+from ...identifiers import identifier
 from ...numeric import QType
 from ...plan.tiled.network.tasks import Stored, Work
 from ...plan.tiled.plan import TiledPlan
@@ -33,7 +34,7 @@ def tiled_parts(
     plan: TiledPlan, inputs: Array, outputs: Array, progress: Callable[[str], None] | None
 ) -> Parts:
     """The design and its files; inputs, outputs : the test vectors."""
-    shape, name = plan.shape, plan.graph.name
+    shape = plan.shape
     top = TiledTop(shape, engine_hash(shape))
     design = to_verilog(top, "top", progress)
     source, result = ends(plan.work)
@@ -45,7 +46,7 @@ def tiled_parts(
         "mem/image.hex": image_hex(plan.program, shape),
         "vectors/input.hex": to_hex(to_bytes(inputs, source).reshape(-1, 1)),
         "vectors/output.hex": to_hex(to_bytes(outputs, result).reshape(-1, 1)),
-        f"{name}.h": documents.c_header(plan, engine_hash(shape)),
+        f"{identifier(plan.graph.name)}.h": documents.c_header(plan, engine_hash(shape)),
         "INTEGRATE.md": documents.integration_guide(plan, engine_hash(shape), top_ports(top)),
         "tb/Makefile": template(PACKAGE, "Makefile"),
         "tb/harness.cpp": template(PACKAGE, "harness.cpp"),

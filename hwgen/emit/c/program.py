@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass
 
 from ...errors import UserError
+from ...identifiers import identifier
 from ...ir import Graph, Node, Tensor
 from ...ir.ops import BatchNorm, Flatten, Reshape
 from ...passes import legalize
 from .arith import Helpers
 from .layer import Layer, storage
 from .layers import LAYERS
-from .text import identifier, indented
+from .text import comment, guarded, indented
 
 _ALIGNMENT = 8
 _MOVES_NOTHING = (Flatten, Reshape)
@@ -58,28 +59,22 @@ def _files(graph: Graph, stem: str) -> dict[str, str]:
             raise UserError(error.reason, layer=node.name, hint=error.hint) from None
     memory = _placed(graph, places)
     run = _run(graph, stem, places, memory)
-    head = f'/* {_title(graph)}: made by hwgen; see {stem}.h. */\n#include "{stem}.h"\n\n'
+    head = f'/* {comment(graph.name)}: made by hwgen; see {stem}.h. */\n#include "{stem}.h"\n\n'
     body = "\n".join(layers)
     source = head + helpers.text() + "\n" + body + "\n" + run
     return {f"{stem}.c": source, f"{stem}.h": _header(graph, stem, memory)}
 
 
-def _title(graph: Graph) -> str:
-    """The network's name as a comment may hold it."""
-    return re.sub(r"[^ -~]", "?", graph.name).replace("*/", "* /")
-
-
 def _parameters(graph: Graph) -> tuple[list[str], list[str]]:
-    """Names of the parameters for inputs and outputs: numbered, so that no two are the same and
-    none is a word of C."""
+    """Names of the parameters for inputs and outputs: numbered, so that no two are the same."""
     return (
-        [f"in{n}_{identifier(t.name)}" for n, t in enumerate(graph.inputs)],
-        [f"out{n}_{identifier(name)}" for n, name in enumerate(graph.outputs)],
+        [f"in{n}_{identifier(t.name, prefixed=True)}" for n, t in enumerate(graph.inputs)],
+        [f"out{n}_{identifier(name, prefixed=True)}" for n, name in enumerate(graph.outputs)],
     )
 
 
 def _layer_name(number: int, node: Node) -> str:
-    return f"layer_{number}_{identifier(node.name)}"
+    return f"layer_{number}_{identifier(node.name, prefixed=True)}"
 
 
 def _function(graph: Graph, node: Node, name: str, helpers: Helpers) -> str:
@@ -179,7 +174,6 @@ def _run(graph: Graph, stem: str, places: dict[str, str], memory: _Memory) -> st
 
 
 def _header(graph: Graph, stem: str, memory: _Memory) -> str:
-    guard = f"{stem.upper()}_H"
     described = [
         f"   {name}: {list(t.shape)} of {t.type}"
         for names, tensors in zip(
@@ -191,14 +185,17 @@ def _header(graph: Graph, stem: str, memory: _Memory) -> str:
     sizes = [f"#define {stem.upper()}_{what}_{n}_SIZE {t.size}" for what, tensors in (
         ("INPUT", graph.inputs), ("OUTPUT", [graph.tensors[n] for n in graph.outputs])
     ) for n, t in enumerate(tensors)]  # fmt: skip
-    return "\n".join([
-        f"/* {_title(graph)}: made by hwgen. One frame in, one out: integers, channels last.",
-        *described,
-        "   The workspace (aligned to 8 bytes) is the caller's; nothing is kept between calls. */",
-        f"#ifndef {guard}", f"#define {guard}", "", "#include <stdint.h>", "",
+    body = "\n".join([
+        "#include <stdint.h>", "",
         "#ifdef __cplusplus", 'extern "C" {', "#endif", "",
         *sizes,
         f"#define {stem.upper()}_WORKSPACE_BYTES {memory.size}", "",
         f"{_signature(graph, stem)};", "",
-        "#ifdef __cplusplus", "}", "#endif", "", f"#endif /* {guard} */", "",
+        "#ifdef __cplusplus", "}", "#endif", "",
+    ])  # fmt: skip
+    return "\n".join([
+        f"/* {comment(graph.name)}: made by hwgen. One frame in, one out: integers, channels last.",
+        *described,
+        "   The workspace (aligned to 8 bytes) is the caller's; nothing is kept between calls. */",
+        guarded(stem, body),
     ])  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from textwrap import wrap
@@ -39,10 +40,21 @@ def table(name: str, values: Any, kind: str | None = None) -> str:
     return f"static const {kind} {name}[{len(flat)}] = {{\n{body}\n}};\n"
 
 
-def identifier(name: str) -> str:
-    """A name as C allows it."""
-    text = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return text if text[:1].isalpha() else f"m_{text}"
+def comment(text: str) -> str:
+    """A name as a comment may hold it, of one line and without an end or a beginning of one."""
+    plain = re.sub(r"[^ -~]", "?", text)
+    return plain.replace("*/", "* /").replace("/*", "/ *")
+
+
+def guarded(name: str, body: str) -> str:
+    """The body of a header behind a guard of its own.
+
+    name : the identifier of the network. The guard is made from the body too: of two headers that
+    differ, the names of their networks be as they may, none hides the other.
+    """
+    digest = hashlib.sha256(body.encode()).hexdigest()[:16]
+    guard = f"{name}_{digest}_H".upper()
+    return f"#ifndef {guard}\n#define {guard}\n\n{body}\n#endif /* {guard} */\n"
 
 
 def indented(lines: Iterable[str], depth: int = 1) -> str:

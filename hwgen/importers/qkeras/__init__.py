@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...identifiers import identifier
 from ...ir import Graph
 from ...numeric import QType
-from ..keras import identifier
 from ..keras.architecture import read_network
 from ..keras.flow import Flow
 from ..keras.lower import lower

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ...ir import Graph
 from ...tables import html_table
@@ -26,6 +26,8 @@ class DataflowPlan:
 
     ``input`` is the stream at the input port, ``result`` the name of the one at the output port.
     """
+
+    arch: ClassVar[str] = "dataflow"
 
     graph: Graph
     input: StreamShape
@@ -113,7 +115,7 @@ class DataflowPlan:
         """The choices of the plan; with the graph they give the plan again."""
         return {
             "schema": SCHEMA,
-            "arch": "dataflow",
+            "arch": self.arch,
             "input_lanes": self.input.lanes,
             "units": [unit.choices() for unit in self.units],
         }

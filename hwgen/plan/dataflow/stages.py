@@ -7,10 +7,10 @@ refused here, by name.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from ...errors import UserError
+from ...identifiers import word
 from ...ir import Graph, Node
 from .rules import Stage, rule_of
 
@@ -38,7 +38,7 @@ def stages_of(graph: Graph) -> list[Stage]:
             streams[node.name] = streams[node.inputs[0]]
             continue
         sources = tuple(streams[name] for name in node.inputs)
-        stage = replace(stage, name=_identifier(stage.name, stages), sources=sources)
+        stage = replace(stage, name=_unique(stage.name, stages), sources=sources)
         stages.append(stage)
         for layer in stage.layers:
             streams[layer] = stage.name
@@ -62,9 +62,9 @@ def _only_reader(graph: Graph, node: Node) -> Node | None:
     return readers[0] if len(readers) == 1 and node.name not in graph.outputs else None
 
 
-def _identifier(name: str, earlier: list[Stage]) -> str:
-    """A name that hardware can bear, unique among the stages."""
-    clean = re.sub(r"\W", "_", name, flags=re.ASCII)
+def _unique(name: str, earlier: list[Stage]) -> str:
+    """A name that hardware can bear behind a prefix, unique among the stages."""
+    clean = word(name)
     taken = {stage.name for stage in earlier} | {INPUT}
     while clean in taken:
         clean += "_"

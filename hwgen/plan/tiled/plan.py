@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -73,6 +73,8 @@ class TiledPlan:
     it can be seen. preferred : order of the tiles' loops where a task can have it; None: the best.
     used : tile units that have work, the first ones.
     """
+
+    arch: ClassVar[str] = "tiled"
 
     graph: Graph
     shape: EngineShape
@@ -278,7 +280,7 @@ class TiledPlan:
         """The choices of the plan, which with the graph give it again, and what follows of them."""
         return {
             "schema": SCHEMA,
-            "arch": "tiled",
+            "arch": self.arch,
             "engine": asdict(self.shape),
             "resident": self.resident,
             "units": self.used,

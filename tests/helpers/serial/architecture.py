@@ -33,6 +33,8 @@ from .top import SerialTop
 class SerialPlan:
     """The plan: there is nothing to choose but the name of the only unit."""
 
+    arch: ClassVar[str] = "serial"
+
     graph: Graph
     unit: str
     multipliers: int = 1
@@ -54,7 +56,7 @@ class SerialPlan:
         return inputs + outputs * (inputs + 1)
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": 1, "arch": "serial", "unit": self.unit}
+        return {"schema": 1, "arch": self.arch, "unit": self.unit}
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class SerialOptions(Options):
 
 
 class Serial(Architecture[SerialPlan]):
-    name: ClassVar[str] = "serial"
+    name: ClassVar[str] = SerialPlan.arch
     Options: ClassVar[type[Options]] = SerialOptions
     simulators: ClassVar[tuple[str, ...]] = ("python",)
 

@@ -31,8 +31,10 @@ def run(
         beats.tofile(work / "in.bin")
         command = [str(binary), str(work / "in.bin"), str(work / "out.bin"), str(len(beats))]
         command.append(str(work / "stats.json"))
+        streams = work / "edges"  # a unit may have the name of another file
+        streams.mkdir()
         if edges:
-            command += ["--edges", str(work)]
+            command += ["--edges", str(streams)]
         if wave is not None:
             command += ["--wave", str(wave.absolute())]
         say(f"simulating {len(beats)} frames")
@@ -46,7 +48,7 @@ def run(
         if edges:
             for unit in plan.units:
                 size = -(-unit.output.lanes * unit.output.bits // 8)
-                data = np.fromfile(work / f"{unit.name}.bin", np.uint8)
+                data = np.fromfile(streams / f"{unit.name}.bin", np.uint8)
                 whole = len(data) // (unit.output.beats * size)
                 data = data[: whole * unit.output.beats * size]
                 taps[unit.name] = data.reshape(whole, unit.output.beats, size)

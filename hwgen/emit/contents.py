@@ -1,0 +1,101 @@
+"""What lies in the folder of a package, and which of it hwgen did not write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from .parts import dump_json
+
+MANIFEST = "manifest.json"
+"""The file that makes a directory a package."""
+SCHEMA = 1
+"""Of the manifest."""
+
+LATER = (
+    "report.json",
+    "report.html",
+    "results/verify.json",
+    "results/accuracy.json",
+    "results/synth-*.json",
+    "results/wave.vcd",
+    "results/wave.fst",
+    # What the package's own benches leave (see tb/Makefile and tb/tb.v).
+    "tb.vcd",
+    "build/tb.vvp",
+    "build/tb.log",
+    "build/stats.json",
+    "build/tb/tb",
+    "build/tb/Vtb*",
+    "build/tb/Vprobe*",
+    "build/tb/harness.*",
+    "build/tb/verilated*",
+)
+"""Files that come into a package after its build, as patterns; the manifest has no hashes of them,
+and they can be made again."""
+
+_FOLDERS = {"results", "build", "build/tb"}
+
+
+def manifest_of(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a package as this version writes it, None where there is none."""
+    try:
+        value = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        known = value["schema"] == SCHEMA and isinstance(value["files"], dict) and "design" in value
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return value if known else None
+
+
+def strangers(folder: Path, manifest: dict[str, Any]) -> list[str]:
+    """Paths in a package that hwgen did not write, or that are not as it wrote them.
+
+    Nothing is followed: a link is no file of hwgen. Files that are missing do not count, nor do
+    halves that an interrupted command left of files that come later. Raises OSError for a folder
+    that can not be read.
+    """
+    hashes: dict[str, str] = manifest["files"]
+    folders = _FOLDERS | {parent.as_posix() for name in hashes for parent in Path(name).parents}
+    found = []
+    for root, below, files in os.walk(folder, onerror=_raised):
+        place = Path(root).relative_to(folder)
+        for name in [*below, *files]:
+            path = (place / name).as_posix()
+            if (folder / path).is_symlink():
+                known = False
+            elif name in below:
+                known = path in folders
+            else:
+                known = _is_ours(folder, path, hashes)
+            if not known:
+                found.append(f"{path} (changed)" if path in (*hashes, MANIFEST) else path)
+        # What is below a stranger is not named one by one.
+        below[:] = [name for name in below if (place / name).as_posix() in folders]
+    return sorted(found)
+
+
+def _raised(error: OSError) -> None:
+    """What can not be looked into may be anybody's."""
+    raise error
+
+
+def _is_ours(folder: Path, path: str, hashes: dict[str, str]) -> bool:
+    """Whether a file is as hwgen writes it."""
+    file = folder / path
+    if not file.is_file():
+        return False
+    try:
+        if path == MANIFEST:
+            text = file.read_text(encoding="utf-8")
+            return text == dump_json(json.loads(text))
+        if path in hashes:
+            return hashlib.sha256(file.read_bytes()).hexdigest() == hashes[path]
+    except (OSError, ValueError):
+        return False
+    if file.name.startswith(".") and file.name.endswith(".new"):  # see place.write_files
+        path = (Path(path).parent / file.name[1:-4]).as_posix()
+    return any(fnmatchcase(path, pattern) for pattern in LATER)
