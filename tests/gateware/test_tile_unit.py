@@ -27,7 +27,7 @@ from hwgen.gateware.engine.compute.tile_units import TileUnits
 from hwgen.gateware.engine.memory.feature_memory import FeatureMemory
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
-from hwgen.plan.tiled.mapping.stationarity import Order
+from hwgen.plan.tiled.mapping.stationarity import Stationarity
 from tests.helpers.tiled import softmax_network
 from tests.helpers.tiled_layers import random_layers
 from tests.plan.test_tiled import FIXTURES, as_bytes, program_of
@@ -114,10 +114,10 @@ class Driver:
 
 
 def carried_out(
-    graph: Graph, shape: EngineShape, resident: int = 2, order: Order | None = None
+    graph: Graph, shape: EngineShape, resident: int = 2, stationarity: Stationarity | None = None
 ) -> set[str]:
     """Carry out a network's program; returns what its tiles made use of."""
-    graph, work, placement, program = program_of(graph, shape, resident, order=order)
+    graph, work, placement, program = program_of(graph, shape, resident, stationarity=stationarity)
     edge = graph.inputs[0]
     x = np.random.default_rng(1).integers(edge.range[0], edge.range[1] + 1, edge.shape)
     memory = program.memory.copy()
@@ -173,7 +173,9 @@ def carried_out(
     simulator.add_testbench(watch, background=True)
     simulator.run()
 
-    return used(machine.descriptors(program.start)) | {t.order.value for t in placement.tilings}
+    return used(machine.descriptors(program.start)) | {
+        t.stationarity.value for t in placement.tilings
+    }
 
 
 def used(descriptors: list[dict[str, int]]) -> set[str]:
@@ -277,16 +279,17 @@ def test_a_ring_no_larger_than_the_ifmap() -> None:
     carried_out(Graph("g", (Tensor("x", (4, 3, 8), byte),), tuple(nodes), ("q1",)), SMALL["4x4"])
 
 
-@pytest.mark.parametrize("order", [Order.WEIGHT, Order.INPUT])
+@pytest.mark.parametrize("stationarity", [Stationarity.WEIGHT, Stationarity.INPUT])
 @pytest.mark.parametrize("seed", range(3))
-def test_orders_of_loops(seed: int, order: Order) -> None:
+def test_orders_of_loops(seed: int, stationarity: Stationarity) -> None:
     print(f"seed {seed}")
     shape = (
         EngineShape(4, 4, 8 << 10, 64, 128, 16, 32),
         EngineShape(8, 4, 8 << 10, 32, 64, 8, 64),
         EngineShape(4, 8, 8 << 10, 16, 128, 16, 32),
     )[seed]
-    assert order.value in carried_out(random_layers(seed, most=6, wide=10), shape, order=order)
+    graph = random_layers(seed, most=6, wide=10)
+    assert stationarity.value in carried_out(graph, shape, stationarity=stationarity)
 
 
 def test_sums_are_kept_between_tiles() -> None:

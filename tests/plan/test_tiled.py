@@ -20,7 +20,7 @@ from hwgen.ir.ops.softmax import MAX_CHANNELS
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
 from hwgen.plan.tiled.mapping.placement import Placement, place
-from hwgen.plan.tiled.mapping.stationarity import Order
+from hwgen.plan.tiled.mapping.stationarity import Stationarity
 from hwgen.plan.tiled.network.lower import work_of
 from hwgen.plan.tiled.network.tasks import Work
 from hwgen.plan.tiled.schedule.program import Program, Writer
@@ -46,11 +46,15 @@ def planned(
 
 
 def program_of(
-    graph: Graph, shape: EngineShape, resident: int, keep: bool = True, order: Order | None = None
+    graph: Graph,
+    shape: EngineShape,
+    resident: int,
+    keep: bool = True,
+    stationarity: Stationarity | None = None,
 ) -> tuple[Graph, Work, Placement, Program]:
     graph = legalize(graph)
     work = work_of(graph)
-    placement = place(work, shape, resident, keep=keep, order=order)
+    placement = place(work, shape, resident, keep=keep, stationarity=stationarity)
     return graph, work, placement, Writer(work, placement, shape).program()
 
 
@@ -191,12 +195,12 @@ def test_small_buffers_tile_every_loop() -> None:
     shape = EngineShape(4, 4, 2 << 10, 16, 64, 2, 32)
     _, _, placement, program = planned(MODELS / "resnet_tiny_int8.tflite", shape, 2)
     cut, uneven = set(), set()
-    for s, t in zip(placement.situations, placement.tilings, strict=True):
+    for s, t in zip(placement.problems, placement.tilings, strict=True):
         for name, whole, part in (
             ("rows", s.size[0], t.rows),
             ("columns", s.size[1], t.columns),
             ("groups", s.groups, t.groups),
-            ("taps", s.taps_in(t.order).words, int(np.prod(t.taps))),
+            ("taps", s.taps_in(t.stationarity).words, int(np.prod(t.taps))),
         ):
             cut |= {name} if part < whole else set()
             uneven |= {name} if whole % part else set()

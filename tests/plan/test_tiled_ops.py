@@ -176,6 +176,6 @@ def test_rows_that_no_window_reads_have_their_places(stride: int, resident: int)
     for kib, tiles in product((16, 24, 40), (1, 2)):
         engine = TiledOptions(array="8x8", tiles=tiles, buffer_kib=kib).engine()[0]
         plan = plan_tiled(graph, engine, resident, units=tiles)
-        strips += plan.placement.tilings[0].columns < plan.placement.situations[0].size[1]
+        strips += plan.placement.tilings[0].columns < plan.placement.problems[0].size[1]
         check_machine(plan)
     assert strips

@@ -88,8 +88,8 @@ def test_an_ifmap_larger_than_the_memory_comes_in_pieces(
     for tiles in (1, 2):
         plan = plan_tiled(graph, replace(engine, tiles=tiles), resident, units=tiles)
         assert x.size > engine.feature_bytes
-        (situation,) = plan.placement.situations
-        assert situation.pieces and situation.task.operand.name.lower() == operand
+        (problem,) = plan.placement.problems
+        assert problem.pieces and problem.task.operand.name.lower() == operand
         check_machine(plan)
 
 

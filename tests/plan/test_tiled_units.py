@@ -156,9 +156,9 @@ def test_every_result_is_one_units() -> None:
     splits = set()
     for tiles, shape in ((2, SHAPES["8x8"]), (4, EngineShape(4, 4, 4 << 10, 16, 64, 2, 32))):
         _, _, placement, _ = planned(RESNET, replace(shape, tiles=tiles), 2)
-        for s, t in zip(placement.situations, placement.tilings, strict=True):
+        for s, t in zip(placement.problems, placement.tilings, strict=True):
             splits.add(t.split)
-            count = np.zeros((*s.size, s.groups, *s.taps_in(t.order).counts), int)
+            count = np.zeros((*s.size, s.groups, *s.taps_in(t.stationarity).counts), int)
             for turn in turns(s, t):
                 tile, (rows, groups) = turn.tile, s.shares(t.split)[turn.unit]
                 ranges = (tile.rows, tile.columns, tile.groups, *tile.taps)

@@ -9,12 +9,12 @@ from typing import Any
 
 from ...contract.engine import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
 from ...errors import UserError
-from .mapping.stationarity import Order
+from .mapping.stationarity import Stationarity
 
 DEFAULT_ARRAY = (16, 16)
 DEFAULT_RESIDENT = 2
 AUTO = "auto"
-ORDERS = (AUTO, *(order.value for order in Order))
+ORDERS = (AUTO, *(kind.value for kind in Stationarity))
 _SMALLEST, _LARGEST = 4, 64
 """Of PE and SIMD."""
 _MOST_RESIDENT = 8
@@ -31,7 +31,7 @@ class TiledOptions:
 
     array : PExSIMD, of each tile unit. tiles : tile units side by side. resident : tiles held in
     each buffer. buffer_kib : of all buffers of all units together. mem_width : bits of the external
-    memory's port. order : of the loops of tiles, AUTO or one of plan.tiled.orders.Order.
+    memory's port. order : AUTO or the value of a Stationarity.
     """
 
     array: str | None = None
@@ -71,13 +71,13 @@ class TiledOptions:
         return engine_with(pe, simd, width, self.buffer_kib, tiles), resident
 
     @property
-    def preferred(self) -> Order | None:
-        """The order of loops that was asked for; None: the best one. Raises UserError."""
+    def preferred(self) -> Stationarity | None:
+        """The stationarity that was asked for; None: the best one. Raises UserError."""
         if self.order in (None, AUTO):
             return None
         if self.order not in ORDERS:
             raise UserError(f"--order {self.order}: give one of {', '.join(ORDERS)}")
-        return Order(self.order)
+        return Stationarity(self.order)
 
     def _array(self, multipliers: int | None, tiles: int) -> tuple[int, int]:
         if self.array is not None and multipliers is not None:

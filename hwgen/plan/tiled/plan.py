@@ -24,7 +24,7 @@ from ...errors import UserError
 from ...ir import Graph
 from .mapping.buffer_traffic import BufferTraffic, traffic_of
 from .mapping.placement import Placement, place
-from .mapping.stationarity import Order
+from .mapping.stationarity import Stationarity
 from .mapping.tiling import Tiling
 from .network.lower import work_of
 from .network.softmax import softmax_cycles
@@ -69,7 +69,7 @@ class TiledPlan:
     """A network on an engine.
 
     resident : tiles held in each buffer. keep : False: every tensor goes to external memory, where
-    it can be seen. preferred : order of the tiles' loops where a task can have it; None: the best.
+    it can be seen. preferred : stationarity where a task can have it; None: the best one.
     used : tile units that have work, the first ones.
     """
 
@@ -79,7 +79,7 @@ class TiledPlan:
     work: Work
     placement: Placement
     keep: bool = True
-    preferred: Order | None = None
+    preferred: Stationarity | None = None
     used: int = 1
 
     @cached_property
@@ -231,7 +231,7 @@ class TiledPlan:
         estimate = self.estimate()
         rows = []
         for n, (task, s, t) in enumerate(
-            zip(self.tasks, self.placement.situations, self.placement.tilings, strict=True)
+            zip(self.tasks, self.placement.problems, self.placement.tilings, strict=True)
         ):
             rows.append(
                 {
@@ -251,7 +251,7 @@ class TiledPlan:
                     "units": len(s.shares(t.split)),
                     "tiles": sum(1 for _ in turns(s, t)),
                     "order": order(t),
-                    "stationary": t.order.value,
+                    "stationary": t.stationarity.value,
                     "bytes": asdict(self.traffic[n]),
                     "buffer_bytes": self.buffer_traffic[n].bytes(self.shape),
                     "interval_bound": self.steps[n],
@@ -288,7 +288,7 @@ def plan_tiled(
     shape: EngineShape,
     resident: int,
     progress: Progress | None = None,
-    preferred: Order | None = None,
+    preferred: Stationarity | None = None,
     units: int | None = None,
 ) -> TiledPlan:
     """Plan a legal graph on an engine. units : tile units that are given work; None: as many as
@@ -302,7 +302,7 @@ def _planned(
     resident: int,
     progress: Progress | None = None,
     keep: bool = True,
-    preferred: Order | None = None,
+    preferred: Stationarity | None = None,
     units: int | None = None,
 ) -> TiledPlan:
     work, plans, refused = work_of(graph), [], None
@@ -331,7 +331,7 @@ def tiled_from_json(
     try:
         shape, resident = stated_engine(choices.get("engine"), choices.get("resident"))
         asked = choices.get("order", AUTO)
-        preferred = None if asked == AUTO else Order(asked)
+        preferred = None if asked == AUTO else Stationarity(asked)
     except (TypeError, ValueError) as error:
         raise UserError(f"the plan's engine is not usable ({error})") from None
     plan = plan_tiled(graph, shape, resident, progress, preferred)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ....contract.engine import EngineShape
 from ....contract.isa import LEVELS, OUTPUT_LEVELS, SKIPPING, Loop, Operand, Reduction
 from ..network.tasks import Stored, Task
-from .stationarity import Order, margins, scatters
+from .stationarity import Stationarity, margins, scatters
 
 Range = tuple[int, int]
 Values = dict[str, int]
@@ -97,7 +97,7 @@ class Tile:
     """A part of a task: output rows and columns, groups of output channels, taps.
 
     taps : ranges of kernel rows, kernel columns and chunks. keep, hold : sums begin with those of
-    the tile before, and are left to the one behind. order : of the loops.
+    the tile before, and are left to the one behind.
     """
 
     rows: Range
@@ -106,7 +106,7 @@ class Tile:
     taps: tuple[Range, Range, Range]
     keep: bool = False
     hold: bool = False
-    order: Order = Order.OUTPUT
+    stationarity: Stationarity = Stationarity.OUTPUT
 
 
 def compute(
@@ -128,7 +128,7 @@ def compute(
     stride, ((top, _), (left, _)) = task.stride, task.pads
     rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
     (ky, _), (kx, _), (chunk, _) = tile.taps
-    scattered = scatters(tile.order, y.shape[:2])
+    scattered = scatters(tile.stationarity, y.shape[:2])
     taps = taps_of(task, x, shape, scattered)
     first_row, first_column = (
         out[0] // times for out, times in zip((tile.rows, tile.columns), task.repeat, strict=True)
@@ -219,8 +219,8 @@ def _loops(
         rows, columns = rows + down, columns + across
     shared, held = task.operand is Operand.SHARED, tile.keep or tile.hold
     # Where a sum is finished before the next one begins, it needs no place.
-    many = held or (tile.order is not Order.OUTPUT and words > 1)
-    apart = held or tile.order is Order.INPUT
+    many = held or (tile.stationarity is not Stationarity.OUTPUT and words > 1)
+    apart = held or tile.stationarity is Stationarity.INPUT
     group = _Loop(
         Loop.GROUP, groups, weight=words, psum=rows * columns if many and apart else 0,
         position=0 if shared else shape.pe,
@@ -246,9 +246,9 @@ def _loops(
         _Loop(Loop.TAP, counts[1], position=taps.across, weight=counts[2]),
         _Loop(Loop.TAP, counts[0], row=task.dilation[0], weight=counts[1] * counts[2]),
     ]
-    if tile.order is Order.WEIGHT:
+    if tile.stationarity is Stationarity.WEIGHT:
         return [across, down, *inner, group]
-    if tile.order is Order.INPUT:
+    if tile.stationarity is Stationarity.INPUT:
         return [group, across, down, *inner]
     return [*inner, across, down, group]
 
@@ -279,7 +279,7 @@ def _results(
     across = _Loop(Loop.PIXEL, columns, position=pixel, second=other)
     down = _Loop(Loop.PIXEL, rows, row=1)
     # All words of a vector are one behind the other.
-    groups_first = task.softmax is not None or tile.order is Order.INPUT
+    groups_first = task.softmax is not None or tile.stationarity is Stationarity.INPUT
     order = [group, across, down] if groups_first else [across, down, group]
     values |= _fields("out", order, OUTPUT_LEVELS, ("position", "row", "second"))
     for n, loop in enumerate(order):

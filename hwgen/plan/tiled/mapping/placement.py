@@ -10,8 +10,8 @@ from ....contract.isa import COMPUTE, Operand
 from ..network.tasks import Stored, Task, Work
 from .descriptor_fields import suits_window
 from .on_chip import Residence, borders, can_stay, residence
-from .problem import Situation
-from .stationarity import Order
+from .problem import MappingProblem
+from .stationarity import Stationarity
 from .tiling import Tiling, choose, refuse
 
 Progress = Callable[[str], None]
@@ -40,7 +40,7 @@ class Placement:
     ``x``, ``y``, ``second`` with the number of the task.
     """
 
-    situations: tuple[Situation, ...]
+    problems: tuple[MappingProblem, ...]
     tilings: tuple[Tiling, ...]
     stays: dict[str, Residence]
     regions: dict[str, Region]
@@ -52,16 +52,16 @@ def place(
     resident: int,
     progress: Progress | None = None,
     keep: bool = True,
-    order: Order | None = None,
+    stationarity: Stationarity | None = None,
 ) -> Placement:
     """The placement: tensors stay on chip one after the other, as long as that saves time.
 
-    Without ``keep`` none stays: every tensor can then be seen outside. order : of
-    the tiles' loops, for all tasks that can have it; None: the best one for each.
-    Raises UserError where a task does not fit at all.
+    Without ``keep`` none stays: every tensor can then be seen outside. stationarity : for
+    all tasks that can have it; None: the best one for each. Raises UserError
+    where a task does not fit at all.
     """
     say = progress or (lambda text: None)
-    search = _Search(work, shape, resident, order)
+    search = _Search(work, shape, resident, stationarity)
     best = search.placement(frozenset())
     if best is None:
         raise search.error
@@ -87,10 +87,17 @@ def _cycles(placement: Placement) -> float:
 
 
 class _Search:
-    def __init__(self, work: Work, shape: EngineShape, resident: int, order: Order | None) -> None:
-        self.work, self.shape, self.resident, self.order = work, shape, resident, order
+    def __init__(
+        self, work: Work, shape: EngineShape, resident: int, stationarity: Stationarity | None
+    ) -> None:
+        self.work, self.shape, self.resident, self.stationarity = (
+            work,
+            shape,
+            resident,
+            stationarity,
+        )
         self.error = AssertionError("nothing was tried")
-        self._chosen: dict[tuple, tuple[Situation, Tiling] | None] = {}
+        self._chosen: dict[tuple, tuple[MappingProblem, Tiling] | None] = {}
         self._residences: dict[str, Residence] = {}
         self._lives = {}
         for name in work.stored:
@@ -116,17 +123,17 @@ class _Search:
         tensors = [
             Region(name, self.bank_bytes(work.stored[name]), *self._lives[name]) for name in stays
         ]
-        situations, tilings, regions = [], [], list(tensors)
+        problems, tilings, regions = [], [], list(tensors)
         used = []
         for n, task in enumerate(work.tasks):
             kept = sum(r.size for r in tensors if r.begin <= n <= r.end)
-            s = self._situation(task, stays)
+            s = self._problem(task, stays)
             chosen = self._choose(n, s, limit - kept)
             if chosen is None:
                 self.error = refuse(s, limit - kept)
                 return None
             s, tiling = chosen
-            situations.append(s)
+            problems.append(s)
             tilings.append(tiling)
             used.append(kept + tiling.feature_bytes)
         for n, tiling in enumerate(tilings):
@@ -151,9 +158,9 @@ class _Search:
         if packed is None:
             return None
         kept = {name: self.residence(name) for name in stays}
-        return Placement(tuple(situations), tuple(tilings), kept, packed)
+        return Placement(tuple(problems), tuple(tilings), kept, packed)
 
-    def _situation(self, task: Task, stays: frozenset[str]) -> Situation:
+    def _problem(self, task: Task, stays: frozenset[str]) -> MappingProblem:
         stored = self.work.stored
         second = task.tables.second if task.tables is not None else None
         crossing = sum(
@@ -163,14 +170,14 @@ class _Search:
         )
         if suits_window(task, self.shape):
             task = replace(task, operand=Operand.WINDOW)
-        return Situation(
+        return MappingProblem(
             task, self.shape, stored[task.x], stored[task.y],
             None if second is None else stored[second], task.x in stays, task.y in stays,
-            second is None or second in stays, self.resident, order=self.order,
+            second is None or second in stays, self.resident, stationarity=self.stationarity,
             borders=crossing,
         )  # fmt: skip
 
-    def _choose(self, n: int, s: Situation, room: int) -> tuple[Situation, Tiling] | None:
+    def _choose(self, n: int, s: MappingProblem, room: int) -> tuple[MappingProblem, Tiling] | None:
         key = (n, s.x_stays, s.y_stays, s.second_stays, room)
         if key not in self._chosen:
             self._chosen[key] = choose(s, room)

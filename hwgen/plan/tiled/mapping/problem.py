@@ -10,7 +10,7 @@ from ....contract.engine import EngineShape
 from ....contract.isa import Operand
 from ..network.tasks import Stored, Task
 from .descriptor_fields import Range, Taps, Tile, beats, taps_of
-from .stationarity import Order, scatters
+from .stationarity import Stationarity, scatters
 
 LARGEST_PIECE = 256
 """Elements of a piece of a vector."""
@@ -26,13 +26,13 @@ class Split(StrEnum):
 
 
 @dataclass(frozen=True)
-class Situation:
+class MappingProblem:
     """What a tiling is chosen for: a task, its tensors, and which of them stay on chip.
 
     resident : tiles held in each buffer: with 2, one is filled while the other is used. pieces :
-    tiles hold a part of the ifmap's rows or channels, not all of what their windows span. order :
-    of loops to take, where the task can have it; None: the best one. borders : bytes of staying
-    tensors that units read, but others compute.
+    tiles hold a part of the ifmap's rows or channels, not all of what their windows span.
+    stationarity : to take, where the task can have it; None: the best one. borders : bytes of
+    staying tensors that units read, but others compute.
     """
 
     task: Task
@@ -45,12 +45,12 @@ class Situation:
     second_stays: bool
     resident: int = 2
     pieces: bool = False
-    order: Order | None = None
+    stationarity: Stationarity | None = None
     borders: int = 0
 
-    def taps_in(self, order: Order) -> Taps:
+    def taps_in(self, stationarity: Stationarity) -> Taps:
         """How the taps are folded."""
-        return taps_of(self.task, self.x, self.shape, scatters(order, self.size))
+        return taps_of(self.task, self.x, self.shape, scatters(stationarity, self.size))
 
     @property
     def groups(self) -> int:
@@ -110,7 +110,7 @@ class Situation:
         some = self.part(split)[1] < self.groups or self.task.outputs < self.y.shape[2]
         return some and not self.y_stays
 
-    def in_pieces(self) -> Situation | None:
+    def in_pieces(self) -> MappingProblem | None:
         """The same work with the ifmap as one column of pixels, of which each tile holds a piece.
 
         That is for tasks that make one pixel of the whole ifmap, which may be larger than the

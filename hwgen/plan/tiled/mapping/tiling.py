@@ -13,10 +13,10 @@ from ....contract.isa import COMPUTE, TRANSFER, Operand
 from ....errors import UserError
 from ..network.softmax import softmax_cycles
 from .descriptor_fields import Taps, beats
-from .problem import Situation, Split
+from .problem import MappingProblem, Split
 from .stationarity import (
     Candidates,
-    Order,
+    Stationarity,
     bytes_needed,
     cycles_needed,
     psums_needed,
@@ -44,8 +44,8 @@ class Tiling:
 
     weights_outer : all pixels for one block of weights, then the next block; else all blocks for
     one tile of pixels. x_ring, y_rows : rows of the ifmap's ring, and of a tile's ofmap buffer, a
-    multiple of the banks. feature_bytes : of a bank that the task's own buffers take. order :
-    of the loops of a tile. buffer_bytes : between buffers and array, about.
+    multiple of the banks. feature_bytes : of a bank that the task's own buffers take.
+    stationarity : of the tiles. buffer_bytes : between buffers and array, about.
     """
 
     split: Split
@@ -62,7 +62,7 @@ class Tiling:
     second_bytes: int
     cycles: float
     read_bytes: float
-    order: Order
+    stationarity: Stationarity
     buffer_bytes: float
 
     @property
@@ -76,25 +76,25 @@ class Tiling:
         return self.cycles, self.read_bytes, self.buffer_bytes, self.feature_bytes
 
 
-def choose(situation: Situation, room: int) -> tuple[Situation, Tiling] | None:
+def choose(problem: MappingProblem, room: int) -> tuple[MappingProblem, Tiling] | None:
     """The tiling of the fewest cycles, then of the least traffic, outside and inside, whose buffers
-    fit ``room`` bytes of a bank, with the situation that it is for; None where there is none."""
-    s, pieces = situation, situation.in_pieces()
-    possible = [order for order in Order if suits(order, s.task, s.size)]
-    for orders in ([o for o in possible if o is s.order], possible):
+    fit ``room`` bytes of a bank, with the problem that it is for; None where there is none."""
+    s, pieces = problem, problem.in_pieces()
+    possible = [kind for kind in Stationarity if suits(kind, s.task, s.size)]
+    for kinds in ([kind for kind in possible if kind is s.stationarity], possible):
         found = [
             (of, tiling)
             for of, outer in ((s, False), (s, True), (pieces, False))
             if of is not None
-            for split, order in product(of.splits, orders)
-            for tiling in _best(of, room, split, outer, order)
+            for split, kind in product(of.splits, kinds)
+            for tiling in _best(of, room, split, outer, kind)
         ]
         if found:
             return min(found, key=lambda f: f[1].costs)
     return None
 
 
-def _constants_read(s: Situation, c: Candidates, weights_outer: bool) -> np.ndarray:
+def _constants_read(s: MappingProblem, c: Candidates, weights_outer: bool) -> np.ndarray:
     """Bytes of weights and parameters, those that do not stay again for each round of tiles."""
     groups = c.all_groups
     weights = s.groups * c.words * s.shape.weight_bytes * (s.task.weights is not None)
@@ -105,7 +105,7 @@ def _constants_read(s: Situation, c: Candidates, weights_outer: bool) -> np.ndar
 
 
 def parameters_stay(
-    s: Situation, groups: int, all_groups: np.ndarray | bool, weights_outer: bool
+    s: MappingProblem, groups: int, all_groups: np.ndarray | bool, weights_outer: bool
 ) -> np.ndarray:
     """The same of parameters. groups : of a unit."""
     stay = weights_outer or groups <= s.shape.parameter_words // 2
@@ -113,7 +113,7 @@ def parameters_stay(
 
 
 def weights_stay(
-    s: Situation, words: int, all_taps: np.ndarray | bool, all_groups: np.ndarray | bool,
+    s: MappingProblem, words: int, all_taps: np.ndarray | bool, all_groups: np.ndarray | bool,
     weights_outer: bool,
 ) -> np.ndarray:  # fmt: skip
     """Whether a block of weights stays until no tile of pixels needs it any more.
@@ -144,16 +144,16 @@ def _tap_blocks(taps: Taps, whole_kernel: bool) -> list[tuple[int, int, int]]:
 
 
 def _best(
-    s: Situation, room: int, split: Split, weights_outer: bool, order: Order
+    s: MappingProblem, room: int, split: Split, weights_outer: bool, stationarity: Stationarity
 ) -> Iterator[Tiling]:
-    """The best tiling of one order, if there is one. All candidates at once, as arrays."""
+    """The best tiling with one stationarity, if there is one. All candidates at once, as arrays."""
     shape, task = s.shape, s.task
     height, most = s.part(split)
     width = s.size[1]
     if weights_outer and not s.y_stays and most > 1:
         return  # channels of a pixel leave together
-    taps = s.taps_in(order)
-    tap_blocks = _tap_blocks(taps, scatters(order, s.size))
+    taps = s.taps_in(stationarity)
+    tap_blocks = _tap_blocks(taps, scatters(stationarity, s.size))
     spatial_options = (
         [times * n for n in _splits(size // times)]
         for size, times in zip((height, width), task.repeat, strict=True)
@@ -178,15 +178,15 @@ def _best(
         task, shape, s.y, (height, width), most, taps.words, taps.counts[2],
         rows, columns, groups, strips, tap_parts, group_parts,
     )  # fmt: skip
-    fits &= psums_needed(order, candidates) <= shape.psum_words
-    if order is Order.INPUT:
+    fits &= psums_needed(stationarity, candidates) <= shape.psum_words
+    if stationarity is Stationarity.INPUT:
         fits &= group_parts == 1  # else ifmap words came again for the other groups
     fits &= (tap_parts == 1) | (task.operand is not Operand.WINDOW)
 
     buffers = _buffers(s, split, rows, columns) | (_pieces(s, groups, blocks) if s.pieces else {})
     need = sum(buffers[name] for name in ("x_bytes", "y_bytes", "second_bytes"))
     fits &= need <= room
-    fits &= _describable(s, order, candidates, blocks, buffers)
+    fits &= _describable(s, stationarity, candidates, blocks, buffers)
     if not fits.any():
         return
     if s.pieces:
@@ -194,8 +194,8 @@ def _best(
     else:
         ifmap = _ifmap_read(s, split, rows, columns, parts if weights_outer else 1, buffers)
     constants = _constants_read(s, candidates, weights_outer)
-    cycles, read = _cost(s, split, order, candidates, constants, ifmap)
-    moved = bytes_needed(order, candidates)
+    cycles, read = _cost(s, split, stationarity, candidates, constants, ifmap)
+    moved = bytes_needed(stationarity, candidates)
     if has_weights:
         own = len(s.shares(split)) if split is Split.OUTPUTS else 1
         late = np.maximum(0, groups * words - shape.weight_words // EARLY) * own
@@ -207,12 +207,12 @@ def _best(
     yield Tiling(
         split, int(rows[n]), int(columns[n]), int(groups[n]), (part_rows, part_columns, chunks),
         weights_outer, **size, cycles=float(cycles[n]), read_bytes=float(read[n]),
-        order=order, buffer_bytes=float(moved[n]),
+        stationarity=stationarity, buffer_bytes=float(moved[n]),
     )  # fmt: skip
 
 
 def _buffers(
-    s: Situation, split: Split, rows: np.ndarray, columns: np.ndarray
+    s: MappingProblem, split: Split, rows: np.ndarray, columns: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Rings and buffers, in each unit, of tensors that do not stay; bytes of a bank."""
     _, width, channels = s.x.shape
@@ -242,7 +242,7 @@ def _buffers(
     }
 
 
-def _pieces(s: Situation, groups: np.ndarray, blocks: np.ndarray) -> dict[str, np.ndarray]:
+def _pieces(s: MappingProblem, groups: np.ndarray, blocks: np.ndarray) -> dict[str, np.ndarray]:
     """The ifmap's buffers where it is held in pieces: those of some rows and channels."""
     depth = _depth(s, groups)
     several = (blocks[:, 0] < s.task.kernel[0]) | (depth < s.x.shape[2])
@@ -250,7 +250,7 @@ def _pieces(s: Situation, groups: np.ndarray, blocks: np.ndarray) -> dict[str, n
     return {"x_ring": ring, "x_bytes": ring // BANKS * depth}
 
 
-def _depth(s: Situation, groups: np.ndarray) -> np.ndarray:
+def _depth(s: MappingProblem, groups: np.ndarray) -> np.ndarray:
     """Channels of a piece."""
     channels = s.x.shape[2]
     if s.task.operand is Operand.OWN:
@@ -259,7 +259,7 @@ def _depth(s: Situation, groups: np.ndarray) -> np.ndarray:
 
 
 def _pieces_read(
-    s: Situation, groups: np.ndarray, blocks: np.ndarray, group_parts: np.ndarray
+    s: MappingProblem, groups: np.ndarray, blocks: np.ndarray, group_parts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """As _ifmap_read: where all channels are summed, each block of weights takes every piece."""
     again = (blocks[:, 0] < s.task.kernel[0]) & (s.task.operand is Operand.SHARED)
@@ -267,7 +267,7 @@ def _pieces_read(
 
 
 def _ifmap_read(
-    s: Situation, split: Split, rows: np.ndarray, columns: np.ndarray, times: np.ndarray | int,
+    s: MappingProblem, split: Split, rows: np.ndarray, columns: np.ndarray, times: np.ndarray | int,
     buffers: dict[str, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Bytes of the ifmap read in all, and before the first tile; ``times`` : how often."""
@@ -284,13 +284,17 @@ def _ifmap_read(
 
 
 def _describable(
-    s: Situation, order: Order, c: Candidates, blocks: np.ndarray, buffers: dict[str, np.ndarray]
+    s: MappingProblem,
+    stationarity: Stationarity,
+    c: Candidates,
+    blocks: np.ndarray,
+    buffers: dict[str, np.ndarray],
 ) -> np.ndarray:
     """Whether the fields of descriptors hold counts, steps back, rings and pitches."""
     (down, across), (reach_rows, reach_columns) = s.task.stride, s.reach
     rows, columns = c.rows, c.columns
     back = (rows - 1) * down + reach_rows
-    scattered = scatters(order, s.size)
+    scattered = scatters(stationarity, s.size)
     window = s.task.operand is Operand.WINDOW or scattered
     across_steps = (columns - 1) * across + reach_columns if window else columns
     down_steps = back if scattered else rows
@@ -309,8 +313,8 @@ def _whole(rows: np.ndarray) -> np.ndarray:
 
 
 def _cost(
-    s: Situation, split: Split, order: Order, c: Candidates, constants: np.ndarray,
-    ifmap: tuple[np.ndarray, np.ndarray],
+    s: MappingProblem, split: Split, stationarity: Stationarity, c: Candidates,
+    constants: np.ndarray, ifmap: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Cycles, roughly, and bytes read from external memory.
 
@@ -329,7 +333,7 @@ def _cost(
     elif task.softmax is not None:
         work = np.full_like(rows, softmax_cycles([height, width], 1, task.outputs))
     else:
-        work = cycles_needed(order, c)
+        work = cycles_needed(stationarity, c)
     work = work + spatial * parts * OVERHEAD
     second = 0 if s.second is None or s.second_stays else s.second.bytes
     program = units * spatial * parts * ((COMPUTE.size + 2 * TRANSFER.size) // 8)
@@ -353,12 +357,12 @@ def _cost(
     return cycles.astype(np.float64), np.asarray(read, np.float64)
 
 
-def refuse(situation: Situation, room: int) -> UserError:
+def refuse(problem: MappingProblem, room: int) -> UserError:
     """The error where no tiling fits."""
-    shape = situation.shape
+    shape = problem.shape
     return UserError(
         f"not even its smallest tile fits the buffers ({max(0, room) * BANKS} bytes of feature "
         f"maps, {shape.weight_words} words of weights, {shape.psum_words} of psums)",
-        layer=situation.task.name,
+        layer=problem.task.name,
         hint="give more with --buffer-kib",
     )

@@ -16,7 +16,7 @@ from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import COMPUTE, MOST_TILES, TRANSFER, Op, Target
 from ..mapping.descriptor_fields import Range, Values, View, compute
 from ..mapping.placement import Placement
-from ..mapping.problem import Situation
+from ..mapping.problem import MappingProblem
 from ..network.tasks import Stored, Work
 from .scoreboard import Scoreboard, Span
 from .tile_jobs import Constants, Layout, Load, Step, TaskSteps
@@ -89,10 +89,10 @@ class Writer:
 
     def _steps(self) -> list[Step]:
         steps: list[Step] = []
-        for n, situation in enumerate(self.placement.situations):
+        for n, problem in enumerate(self.placement.problems):
             self.layout.first_steps.append(len(steps))
             steps += TaskSteps(self.layout, n, len(steps)).steps()
-            self.layout.last_steps[situation.y.name] = len(steps) - 1
+            self.layout.last_steps[problem.y.name] = len(steps) - 1
         return steps
 
 
@@ -259,7 +259,7 @@ class _Emission:
         return [n for n in range(self.shape.tiles) if units >> n & 1]
 
     def _compute(self, n: int, step: Step) -> None:
-        s = self.placement.situations[step.task]
+        s = self.placement.problems[step.task]
         places = {
             name.name.lower(): self.blocks[name].used[key].start for name, key in step.keys.items()
         }
@@ -278,14 +278,14 @@ class _Emission:
             if self.last[target, key] == n:
                 self.blocks[target].give(key)
 
-    def _tile_spans(self, s: Situation, step: Step) -> Iterator[Span]:
+    def _tile_spans(self, s: MappingProblem, step: Step) -> Iterator[Span]:
         tile, (x, _, second) = step.tile, step.views
         rows, columns, _ = s.needs(tile)
         yield from _row_spans(step.unit, x, s.x, rows, columns)
         if second is not None and s.second is not None and not tile.hold:
             yield from _row_spans(step.unit, second, s.second, tile.rows, tile.columns)
 
-    def _result_spans(self, s: Situation, step: Step) -> Iterator[Span]:
+    def _result_spans(self, s: MappingProblem, step: Step) -> Iterator[Span]:
         return _row_spans(step.unit, step.views[1], s.y, step.tile.rows, step.tile.columns)
 
     def _feature_spans(self, values: Values, units: int) -> Iterator[Span]:

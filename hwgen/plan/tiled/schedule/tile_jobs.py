@@ -124,28 +124,28 @@ class TaskSteps:
 
     def __init__(self, layout: Layout, number: int, first_step: int) -> None:
         self.layout, self.number, self.first_step = layout, number, first_step
-        self.s = situation = layout.placement.situations[number]
+        self.s = problem = layout.placement.problems[number]
         self.tiling = tiling = layout.placement.tilings[number]
-        self.taps = situation.taps_in(tiling.order)
-        self.shares = situation.shares(tiling.split)
+        self.taps = problem.taps_in(tiling.stationarity)
+        self.shares = problem.shares(tiling.split)
         self._blocks: dict[tuple[Range, tuple], int] = {}
-        task, shape = situation.task, situation.shape
+        task, shape = problem.task, problem.shape
         if task.weights is not None:
             self._words = image.weight_words(task, self.taps, shape)
         self._parameters = image.parameter_words(task.requant, task.outputs, shape)
         # Blocks that are used again for the next tile of pixels stay where that is possible.
         whole = tiling.taps == self.taps.counts
-        _, groups = situation.part(tiling.split)
+        _, groups = problem.part(tiling.split)
         all_groups, outer = tiling.groups == groups, tiling.weights_outer
         self._weights_stay = weights_stay(
-            situation, groups * self.taps.words, whole, all_groups, outer
+            problem, groups * self.taps.words, whole, all_groups, outer
         )
-        self._parameters_stay = parameters_stay(situation, groups, all_groups, outer)
+        self._parameters_stay = parameters_stay(problem, groups, all_groups, outer)
         self._parameter_place: dict[Range, int] = {}
         self._tables = image.table_bytes(task)
         self._table_place: int | None = None
         # Units that are given the same part of the ifmap have the same places in their rings.
-        own_piece = situation.pieces and task.operand is Operand.OWN
+        own_piece = problem.pieces and task.operand is Operand.OWN
         self._alone = tiling.split is Split.ROWS or own_piece
         units = len(self.shares)
         self._rings = [_Ring() for _ in range(units)] if self._alone else [_Ring()] * units

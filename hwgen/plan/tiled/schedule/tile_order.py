@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..mapping.descriptor_fields import Range, Taps, Tile
-from ..mapping.problem import Situation
+from ..mapping.problem import MappingProblem
 from ..mapping.tiling import Tiling
 
 
@@ -26,13 +26,13 @@ class Turn:
     last: bool
 
 
-def turns(situation: Situation, tiling: Tiling) -> Iterator[Turn]:
+def turns(problem: MappingProblem, tiling: Tiling) -> Iterator[Turn]:
     """The tiles of a task in their order: those of a round one unit after the other."""
-    shares = situation.shares(tiling.split)
+    shares = problem.shares(tiling.split)
     spatial = [
         [
             ((rows[0] + a, rows[0] + b), columns)
-            for columns in _ranges(situation.size[1], tiling.columns)
+            for columns in _ranges(problem.size[1], tiling.columns)
             for a, b in _ranges(rows[1] - rows[0], tiling.rows)
         ]
         for rows, _ in shares
@@ -41,7 +41,7 @@ def turns(situation: Situation, tiling: Tiling) -> Iterator[Turn]:
         [(first + a, first + b) for a, b in _ranges(last - first, tiling.groups)]
         for _, (first, last) in shares
     ]
-    parts = tap_ranges(situation.taps_in(tiling.order), tiling.taps)
+    parts = tap_ranges(problem.taps_in(tiling.stationarity), tiling.taps)
     rounds, most = max(map(len, spatial)), max(map(len, blocks))
     again = rounds if rounds > 1 else 0  # one round's pixels stay for the next block
     order = (
@@ -54,7 +54,7 @@ def turns(situation: Situation, tiling: Tiling) -> Iterator[Turn]:
             keep, hold = k > 0, k < len(parts) - 1
             for unit, (pixels, groups) in enumerate(zip(spatial, blocks, strict=True)):
                 if n < len(pixels) and block < len(groups):
-                    tile = Tile(*pixels[n], groups[block], taps, keep, hold, tiling.order)
+                    tile = Tile(*pixels[n], groups[block], taps, keep, hold, tiling.stationarity)
                     yield Turn(unit, number, block, tile, not hold and block == len(groups) - 1)
 
 
