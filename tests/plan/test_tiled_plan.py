@@ -181,8 +181,8 @@ def test_the_traffic_is_what_the_machine_moves(plan: TiledPlan, keep: bool) -> N
 
 def test_outside_every_tensor_can_be_seen(plan: TiledPlan) -> None:
     outside = plan.outside()
-    assert plan.placement.stays
-    assert not outside.placement.stays
+    assert plan.placement.on_chip
+    assert not outside.placement.on_chip
     assert set(outside.program.tensors) == set(outside.work.stored)
     edge = plan.graph.inputs[0]
     x = np.random.default_rng(3).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))

@@ -108,34 +108,34 @@ def test_units_hold_their_rows_and_what_they_read_of_others() -> None:
                   Node(f"y{n}", ops.Requantize.scaled(byte, shift=5), (f"conv{n}",))]  # fmt: skip
     graph = Graph("chain", (Tensor("x", (40, 32, 16), byte),), tuple(nodes), ("y2",))
     plan = plan_tiled(legalize(graph), EngineShape(tiles=4), 2)
-    stays = plan.placement.stays
-    assert set(stays) == {"y0", "y1"}
-    assert all(r.own == ((0, 10), (10, 20), (20, 30), (30, 40)) for r in stays.values())
-    assert stays["y0"].held == ((0, 11), (9, 21), (19, 31), (29, 40))
+    on_chip = plan.placement.on_chip
+    assert set(on_chip) == {"y0", "y1"}
+    assert all(r.own == ((0, 10), (10, 20), (20, 30), (30, 40)) for r in on_chip.values())
+    assert on_chip["y0"].held == ((0, 11), (9, 21), (19, 31), (29, 40))
     # Each of 5 rows reads 3, from the even ones on.
-    assert stays["y1"].held == ((0, 11), (10, 21), (20, 31), (30, 40))
-    assert stays["y1"].of_others(0, (8, 11)) == [(10, 11)]
-    assert stays["y0"].for_others(1, (10, 20)) == [(10, 11), (19, 20)]
-    assert stays["y1"].for_others(1, (15, 20)) == [] == stays["y1"].of_others(1, (10, 20))
-    assert stays["y1"].ring == 12
+    assert on_chip["y1"].held == ((0, 11), (10, 21), (20, 31), (30, 40))
+    assert on_chip["y1"].of_others(0, (8, 11)) == [(10, 11)]
+    assert on_chip["y0"].for_others(1, (10, 20)) == [(10, 11), (19, 20)]
+    assert on_chip["y1"].for_others(1, (15, 20)) == [] == on_chip["y1"].of_others(1, (10, 20))
+    assert on_chip["y1"].ring == 12
     check_graph(graph, EngineShape(tiles=4), 2)
 
 
 def test_only_rows_that_others_read_leave_the_chip() -> None:
     _, work, placement, program = planned(RESNET, EngineShape(tiles=2), 2)
-    assert placement.stays and program.borders < len(program.memory)
+    assert placement.on_chip and program.borders < len(program.memory)
     moved = {Op.LOAD: 0, Op.STORE: 0}
     for d in program.descriptors:
         if d["op"] in moved and d["address"] >= program.borders:
             moved[Op(d["op"])] += d["rows"] * d["bytes"]
     some = {Op.LOAD: 0, Op.STORE: 0}
-    for name, stays in placement.stays.items():
-        for unit, own in enumerate(stays.own):
-            for op, runs in ((Op.STORE, stays.for_others(unit, own)),
-                             (Op.LOAD, stays.of_others(unit, stays.held[unit]))):  # fmt: skip
+    for name, on_chip in placement.on_chip.items():
+        for unit, own in enumerate(on_chip.own):
+            for op, runs in ((Op.STORE, on_chip.for_others(unit, own)),
+                             (Op.LOAD, on_chip.of_others(unit, on_chip.held[unit]))):  # fmt: skip
                 some[op] += sum(b - a for a, b in runs) * work.stored[name].row_bytes
     assert moved == some
-    whole = sum(work.stored[name].bytes for name in placement.stays)
+    whole = sum(work.stored[name].bytes for name in placement.on_chip)
     assert 0 < moved[Op.STORE] < whole / 2
 
 

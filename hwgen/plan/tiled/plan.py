@@ -239,8 +239,8 @@ class TiledPlan:
                     "layers": list(task.layers),
                     "macs": task.macs,
                     "operand": _operand(s.task),
-                    "ifmap": {"name": task.x, "stays": s.x_stays},
-                    "ofmap": {"name": task.y, "stays": s.y_stays},
+                    "ifmap": {"name": task.x, "stays": s.x_on_chip},
+                    "ofmap": {"name": task.y, "stays": s.y_on_chip},
                     "tile": {
                         "rows": t.rows,
                         "columns": t.columns,
@@ -269,7 +269,7 @@ class TiledPlan:
             "resident": self.resident,
             "units": self.used,
             "order": AUTO if self.preferred is None else self.preferred.value,
-            "stays": sorted(self.placement.stays),
+            "stays": sorted(self.placement.on_chip),
             "layers": self.layers(),
         }
 

@@ -16,7 +16,7 @@ from .problem import parts_of, row_parts, rows_needed
 
 
 @dataclass(frozen=True)
-class Residence:
+class OnChipTensor:
     """Rows of a tensor in each unit.
 
     own : that it computes. held : that there is place for: its own and those that its tasks read.
@@ -41,7 +41,7 @@ class Residence:
         return runs(row for row in range(*rows) if any(a <= row < b for a, b in others))
 
 
-def residence(tensor: Stored, work: Work, units: int) -> Residence:
+def on_chip_tensor(tensor: Stored, work: Work, units: int) -> OnChipTensor:
     """How a tensor lies in so many units, whose tasks are dealt out by rows."""
     own = parts_of(tensor.shape[0], units)
     own += [(0, 0)] * (units - len(own))
@@ -52,15 +52,15 @@ def residence(tensor: Stored, work: Work, units: int) -> Residence:
             needed += _read(task, tensor, work, unit, units)
         some = [rows for rows in needed if rows[0] < rows[1]] or [(0, 0)]
         held.append((min(a for a, _ in some), max(b for _, b in some)))
-    return Residence(tuple(own), tuple(held))
+    return OnChipTensor(tuple(own), tuple(held))
 
 
-def can_stay(tensor: Stored, work: Work, units: int) -> bool:
-    """Whether the units compute just the rows of ``residence``."""
+def can_be_on_chip(tensor: Stored, work: Work, units: int) -> bool:
+    """Whether the units compute just the rows of ``on_chip_tensor``."""
     return units == 1 or all(t.repeat[0] == 1 for t in work.tasks if t.y == tensor.name)
 
 
-def borders(task: Task, tensor: Stored, kept: Residence, work: Work) -> int:
+def borders(task: Task, tensor: Stored, kept: OnChipTensor, work: Work) -> int:
     """Bytes of a tensor that the units read in a task, but others compute."""
     units, rows = len(kept.own), 0
     for unit in range(units):

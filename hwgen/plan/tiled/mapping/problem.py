@@ -32,7 +32,7 @@ class MappingProblem:
     resident : tiles held in each buffer: with 2, one is filled while the other is used. pieces :
     tiles hold a part of the ifmap's rows or channels, not all of what their windows span.
     stationarity : to take, where the task can have it; None: the best one. borders : bytes of
-    staying tensors that units read, but others compute.
+    on-chip tensors that units read, but others compute.
     """
 
     task: Task
@@ -40,9 +40,9 @@ class MappingProblem:
     x: Stored
     y: Stored
     second: Stored | None
-    x_stays: bool
-    y_stays: bool
-    second_stays: bool
+    x_on_chip: bool
+    y_on_chip: bool
+    second_on_chip: bool
     resident: int = 2
     pieces: bool = False
     stationarity: Stationarity | None = None
@@ -81,10 +81,11 @@ class MappingProblem:
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """What can be dealt out. A softmax takes all channels of a pixel, and of tensors that stay
+        """What can be dealt out. A softmax takes all channels of a pixel, and of tensors on chip
         each unit has rows."""
-        stays = self.x_stays or self.y_stays or (self.second is not None and self.second_stays)
-        if self.shape.tiles == 1 or self.task.softmax is not None or stays:
+        second_on_chip = self.second is not None and self.second_on_chip
+        on_chip = self.x_on_chip or self.y_on_chip or second_on_chip
+        if self.shape.tiles == 1 or self.task.softmax is not None or on_chip:
             return (Split.ROWS,)
         return tuple(Split)
 
@@ -108,7 +109,7 @@ class MappingProblem:
     def by_columns(self, split: Split) -> bool:
         """Whether results leave each column by itself: a unit has some channels of a pixel only."""
         some = self.part(split)[1] < self.groups or self.task.outputs < self.y.shape[2]
-        return some and not self.y_stays
+        return some and not self.y_on_chip
 
     def in_pieces(self) -> MappingProblem | None:
         """The same work with the ifmap as one column of pixels, of which each tile holds a piece.
@@ -118,7 +119,7 @@ class MappingProblem:
         """
         task, (rows, columns, channels) = self.task, self.x.shape
         whole = self.size == (1, 1) and task.kernel == (rows, columns) and task.dilation == (1, 1)
-        if not whole or self.x_stays or any(any(pads) for pads in task.pads):
+        if not whole or self.x_on_chip or any(any(pads) for pads in task.pads):
             return None
         pixels, depth = rows * columns, channels
         if pixels == 1 and task.operand is Operand.SHARED:

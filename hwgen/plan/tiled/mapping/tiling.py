@@ -150,7 +150,7 @@ def _best(
     shape, task = s.shape, s.task
     height, most = s.part(split)
     width = s.size[1]
-    if weights_outer and not s.y_stays and most > 1:
+    if weights_outer and not s.y_on_chip and most > 1:
         return  # channels of a pixel leave together
     taps = s.taps_in(stationarity)
     tap_blocks = _tap_blocks(taps, scatters(stationarity, s.size))
@@ -231,13 +231,13 @@ def _buffers(
     zero = np.zeros_like(rows)
     held = np.minimum(s.resident, -(-s.part(split)[0] // rows) * strips)
     kept = held * y_rows // BANKS * columns
-    second = kept * s.second.shape[2] if s.second is not None and not s.second_stays else zero
+    second = kept * s.second.shape[2] if s.second is not None and not s.second_on_chip else zero
     return {
         "x_ring": ring,
         "x_columns": x_columns,
         "y_rows": y_rows,
-        "x_bytes": zero if s.x_stays else ring // BANKS * x_columns * channels,
-        "y_bytes": zero if s.y_stays else kept * pixel,
+        "x_bytes": zero if s.x_on_chip else ring // BANKS * x_columns * channels,
+        "y_bytes": zero if s.y_on_chip else kept * pixel,
         "second_bytes": second,
     }
 
@@ -271,7 +271,7 @@ def _ifmap_read(
     buffers: dict[str, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Bytes of the ifmap read in all, and before the first tile; ``times`` : how often."""
-    if s.x_stays:
+    if s.x_on_chip:
         return np.zeros_like(rows), np.zeros_like(rows)
     borders = len(s.shares(split)) - 1 if split is Split.ROWS else 0
     height = s.x.shape[0] + borders * max(0, s.reach[0] - s.task.stride[0])  # read by both there
@@ -300,8 +300,8 @@ def _describable(
     down_steps = back if scattered else rows
     counts = np.max([down_steps, across_steps, c.groups, blocks.max(axis=1)], axis=0)
     rings = np.maximum(buffers["x_ring"], s.resident * buffers["y_rows"])
-    pitch = buffers["x_columns"] * s.x.shape[2] * (not s.x_stays)
-    pitch = np.maximum(pitch, columns * s.y.shape[2] * s.y.size * (not s.y_stays))
+    pitch = buffers["x_columns"] * s.x.shape[2] * (not s.x_on_chip)
+    pitch = np.maximum(pitch, columns * s.y.shape[2] * s.y.size * (not s.y_on_chip))
     return (
         (counts <= COMPUTE.most("loop0_count")) & (back <= COMPUTE.most("loop0_row"))
         & (rings <= COMPUTE.most("x_ring")) & (pitch <= COMPUTE.most("x_pitch"))
@@ -335,11 +335,11 @@ def _cost(
     else:
         work = cycles_needed(stationarity, c)
     work = work + spatial * parts * OVERHEAD
-    second = 0 if s.second is None or s.second_stays else s.second.bytes
+    second = 0 if s.second is None or s.second_on_chip else s.second.bytes
     program = units * spatial * parts * ((COMPUTE.size + 2 * TRANSFER.size) // 8)
-    end = 0 if s.y_stays else rows * columns * s.y.shape[2] * s.y.size
+    end = 0 if s.y_on_chip else rows * columns * s.y.shape[2] * s.y.size
     bus = shape.bus_bytes
-    written = 0 if s.y_stays else s.y.bytes
+    written = 0 if s.y_on_chip else s.y.bytes
     if s.by_columns(split):
         # A unit's channels of a pixel are a row of their own in external memory.
         part = beats(groups * shape.pe * s.y.size, bus) + 1
@@ -349,7 +349,7 @@ def _cost(
     read = ifmap[0] + constants + second + program + s.borders
     # A buffer is free for another tile when it has been filled, used and, an ofmap's, stored.
     moved = np.maximum(ifmap[0] / spatial, end * at_once) / bus
-    turn = (work + spatial * (TURN + moved)) * (not (s.x_stays and s.y_stays))
+    turn = (work + spatial * (TURN + moved)) * (not (s.x_on_chip and s.y_on_chip))
     cycles = np.maximum(np.maximum(work, turn / s.resident), np.maximum(read, written) / bus)
     # Rows at borders are stored by one unit, then loaded by another one.
     exchange = 2 * s.borders / bus + TURN * (s.borders > 0)

@@ -55,10 +55,10 @@ class Writer:
 
     def __init__(self, work: Work, placement: Placement, shape: EngineShape) -> None:
         self.work, self.placement, self.shape = work, placement, shape
-        external = [t for t in work.stored.values() if t.name not in placement.stays]
+        external = [t for t in work.stored.values() if t.name not in placement.on_chip]
         self.tensors, self._borders = _places(external, 0)
-        staying = [t for t in work.stored.values() if t.name in placement.stays]
-        shared, self._data_bytes = _places(staying if shape.tiles > 1 else [], self._borders)
+        on_chip = [t for t in work.stored.values() if t.name in placement.on_chip]
+        shared, self._data_bytes = _places(on_chip if shape.tiles > 1 else [], self._borders)
         self.layout = Layout(placement, Constants(shape), self.tensors | shared)
 
     def program(self) -> Program:

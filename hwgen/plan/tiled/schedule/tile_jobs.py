@@ -78,7 +78,7 @@ class Layout:
 
     tensors : offsets in external memory, of tensors and of rows that units read of others.
     first_steps : of each task. last_steps : of the task that makes a tensor. came : rows of
-    others that a unit has got, by the tensor that stays and the unit.
+    others that a unit has got, by the tensor on chip and the unit.
     """
 
     placement: Placement
@@ -90,10 +90,10 @@ class Layout:
 
     def view(self, tensor: Stored, unit: int) -> View:
         """Of a tensor that stays on chip."""
-        region, stays = self.placement.regions[tensor.name], self.placement.stays[tensor.name]
+        region, rows = self.placement.regions[tensor.name], self.placement.on_chip[tensor.name]
         _, width, channels = tensor.shape
         return View(
-            region.start, tensor.row_bytes, stays.ring, stays.held[unit][0], (0, width),
+            region.start, tensor.row_bytes, rows.ring, rows.held[unit][0], (0, width),
             (0, channels),
         )  # fmt: skip
 
@@ -183,8 +183,8 @@ class TaskSteps:
     def _x(self, turn: Turn, ring: _Ring, step: int, new: bool, loads: list[Load]) -> View:
         """The view of the ifmap; rows that are not there yet are loaded."""
         s, t, tile = self.s, self.tiling, turn.tile
-        if s.x_stays:
-            return self._staying(s.x, turn, s.needs(tile)[0], loads)
+        if s.x_on_chip:
+            return self._on_chip(s.x, turn, s.needs(tile)[0], loads)
         if s.pieces:
             return self._piece(turn, ring, step, loads)
         _, width, channels = s.x.shape
@@ -209,12 +209,12 @@ class TaskSteps:
             assert ring.counter - min(ring.begun) <= t.x_ring, "rows in use would be overwritten"
         return view
 
-    def _staying(self, tensor: Stored, turn: Turn, rows: Range, loads: list[Load]) -> View:
-        """The view of a tensor that stays; rows that another unit computed are loaded."""
+    def _on_chip(self, tensor: Stored, turn: Turn, rows: Range, loads: list[Load]) -> View:
+        """The view of a tensor on chip; rows that another unit computed are loaded."""
         layout, unit = self.layout, turn.unit
         view = layout.view(tensor, unit)
         came = layout.came.setdefault((tensor.name, unit), set())
-        for run in layout.placement.stays[tensor.name].of_others(unit, rows):
+        for run in layout.placement.on_chip[tensor.name].of_others(unit, rows):
             for new in runs(row for row in range(*run) if row not in came):
                 came.update(range(*new))
                 values = self._rows(tensor, view, new, view.columns)
@@ -291,7 +291,7 @@ class TaskSteps:
         )  # fmt: skip
 
     def _y(self, turn: Turn) -> View:
-        if self.s.y_stays:
+        if self.s.y_on_chip:
             return self.layout.view(self.s.y, turn.unit)
         return self._buffer("y", turn, self.s.y)
 
@@ -299,8 +299,8 @@ class TaskSteps:
         second = self.s.second
         if second is None:
             return None
-        if self.s.second_stays:
-            return self._staying(second, turn, turn.tile.rows, loads)
+        if self.s.second_on_chip:
+            return self._on_chip(second, turn, turn.tile.rows, loads)
         view = self._buffer("second", turn, second)
         if new:
             after = self._after(second, self._round_steps, turn.round, self.number)
@@ -310,10 +310,10 @@ class TaskSteps:
 
     def _stores(self, turn: Turn, view: View) -> list[Values]:
         """Of a tile's pixels with all channels of the unit: whole pixels leave by rows, others each
-        column by itself; of a tensor that stays the rows that other units need."""
+        column by itself; of a tensor on chip the rows that other units need."""
         task, y, tile = self.s.task, self.s.y, turn.tile
-        if self.s.y_stays:
-            shared = self.layout.placement.stays[y.name].for_others(turn.unit, tile.rows)
+        if self.s.y_on_chip:
+            shared = self.layout.placement.on_chip[y.name].for_others(turn.unit, tile.rows)
             return [self._rows(y, view, rows, tile.columns) for rows in shared]
         if not self.s.by_columns(self.tiling.split):
             return [self._rows(y, view, tile.rows, tile.columns)]
