@@ -13,7 +13,7 @@ from hwgen.ir import Graph, execute
 from hwgen.passes import legalize
 from hwgen.plan.tiled.mapping.stationarity import Stationarity, suits
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
-from hwgen.plan.tiled.schedule.tile_order import turns
+from hwgen.plan.tiled.schedule.tile_order import tile_order
 from tests.helpers.tiled import RESNET
 from tests.helpers.tiled_layers import random_layers, square
 from tests.plan.test_tiled import as_bytes
@@ -76,7 +76,7 @@ def test_each_ifmap_value_is_read_once() -> None:
     (tiling,) = plan.placement.tilings
     groups, chunks = 2, 2
     assert tiling.groups == groups
-    spans = [range(*t.tile.rows) for t in turns(plan.placement.problems[0], tiling)]
+    spans = [range(*t.tile.rows) for t in tile_order(plan.placement.problems[0], tiling)]
     # The ifmap rows of a tile, which those beside it share.
     rows = sum(min(6, r.stop + 1) - max(0, r.start - 1) for r in spans)
     assert plan.buffer_traffic[0].ifmaps == rows * 6 * chunks

@@ -19,7 +19,7 @@ from hwgen.passes import legalize
 from hwgen.plan.tiled.mapping.problem import Split, parts_of
 from hwgen.plan.tiled.options import TiledOptions, buffer_bytes
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
-from hwgen.plan.tiled.schedule.tile_order import turns
+from hwgen.plan.tiled.schedule.tile_order import tile_order
 from tests.plan.test_tiled import FIXTURES, MODELS, SHAPES, check, check_graph, planned
 
 RESNET, MNIST = MODELS / "resnet_tiny_int8.tflite", MODELS / "mnist_cnn.h5"
@@ -159,8 +159,8 @@ def test_every_result_is_one_units() -> None:
         for s, t in zip(placement.problems, placement.tilings, strict=True):
             splits.add(t.split)
             count = np.zeros((*s.size, s.groups, *s.taps_in(t.stationarity).counts), int)
-            for turn in turns(s, t):
-                tile, (rows, groups) = turn.tile, s.shares(t.split)[turn.unit]
+            for ordered in tile_order(s, t):
+                tile, (rows, groups) = ordered.tile, s.shares(t.split)[ordered.unit]
                 ranges = (tile.rows, tile.columns, tile.groups, *tile.taps)
                 count[tuple(slice(*r) for r in ranges)] += 1
                 assert rows[0] <= tile.rows[0] and tile.rows[1] <= rows[1]

@@ -31,7 +31,7 @@ from .network.softmax import softmax_cycles
 from .network.tasks import Task, Work
 from .options import AUTO, buffer_bytes, stated_engine
 from .schedule.program import Program, Writer
-from .schedule.tile_order import turns
+from .schedule.tile_order import tile_order
 from .timing import Memory, times
 from .timing.pipeline import TABLE_PARTS
 
@@ -249,7 +249,7 @@ class TiledPlan:
                     },
                     "split": str(t.split),
                     "units": len(s.shares(t.split)),
-                    "tiles": sum(1 for _ in turns(s, t)),
+                    "tiles": sum(1 for _ in tile_order(s, t)),
                     "order": order(t),
                     "stationary": t.stationarity.value,
                     "bytes": asdict(self.traffic[n]),

@@ -16,7 +16,7 @@ from ..mapping.problem import Split
 from ..mapping.tiling import parameters_stay, weights_stay
 from ..network.tasks import Stored
 from . import image
-from .tile_order import Turn, turns
+from .tile_order import OrderedTile, tile_order
 
 
 @dataclass
@@ -154,43 +154,45 @@ class TaskSteps:
 
     def steps(self) -> Iterator[Step]:
         """In their order."""
-        order = list(turns(self.s, self.tiling))
-        keys = [self._keys(turn) for turn in order]
+        order = list(tile_order(self.s, self.tiling))
+        keys = [self._keys(ordered) for ordered in order]
         users: dict[tuple[Target, tuple], int] = {}
-        for turn, mine in zip(order, keys, strict=True):
+        for ordered, mine in zip(order, keys, strict=True):
             for block in mine.items():
-                users[block] = users.get(block, 0) | 1 << turn.unit
-        for n, (turn, mine) in enumerate(zip(order, keys, strict=True)):
-            if turn.round == len(self._round_steps):
+                users[block] = users.get(block, 0) | 1 << ordered.unit
+        for n, (ordered, mine) in enumerate(zip(order, keys, strict=True)):
+            if ordered.round == len(self._round_steps):
                 self._round_steps.append(self.first_step + n)
-            ring, loads = self._rings[turn.unit], []
-            new, ring.round = turn.round != ring.round, turn.round
-            x = self._x(turn, ring, self.first_step + n, new, loads)
-            second = self._second(turn, new, loads)
-            y = self._y(turn)
-            loads += [self._constants(turn, block, users[block]) for block in mine.items()]
+            ring, loads = self._rings[ordered.unit], []
+            new, ring.round = ordered.round != ring.round, ordered.round
+            x = self._x(ordered, ring, self.first_step + n, new, loads)
+            second = self._second(ordered, new, loads)
+            y = self._y(ordered)
+            loads += [self._constants(ordered, block, users[block]) for block in mine.items()]
             for load in loads:
                 load.task = self.number
-            step = Step(self.number, turn.unit, turn.tile, (x, y, second), loads, mine)
-            if turn.last:
-                step.stores += self._stores(turn, y)
+            step = Step(self.number, ordered.unit, ordered.tile, (x, y, second), loads, mine)
+            if ordered.last:
+                step.stores += self._stores(ordered, y)
             yield step
 
-    def _receivers(self, turn: Turn) -> int:
-        """The units that a part of the ifmap for a turn goes to."""
-        return 1 << turn.unit if self._alone else self._all
+    def _receivers(self, ordered: OrderedTile) -> int:
+        """The units that a part of the ifmap for a tile goes to."""
+        return 1 << ordered.unit if self._alone else self._all
 
-    def _x(self, turn: Turn, ring: _Ring, step: int, new: bool, loads: list[Load]) -> View:
+    def _x(
+        self, ordered: OrderedTile, ring: _Ring, step: int, new: bool, loads: list[Load]
+    ) -> View:
         """The view of the ifmap; rows that are not there yet are loaded."""
-        s, t, tile = self.s, self.tiling, turn.tile
+        s, t, tile = self.s, self.tiling, ordered.tile
         if s.x_on_chip:
-            return self._on_chip(s.x, turn, s.needs(tile)[0], loads)
+            return self._on_chip(s.x, ordered, s.needs(tile)[0], loads)
         if s.pieces:
-            return self._piece(turn, ring, step, loads)
+            return self._piece(ordered, ring, step, loads)
         _, width, channels = s.x.shape
         rows, columns, all_channels = s.needs(tile)
         whole = t.x_ring >= s.x_rows(t.split) and columns == (0, width)
-        strip = (columns, None if whole or not t.weights_outer else turn.block)
+        strip = (columns, None if whole or not t.weights_outer else ordered.block)
         if strip != ring.strip:
             ring.strip, ring.first, ring.loaded = strip, rows[0] - ring.counter, rows[0]
         region = self.layout.placement.regions[f"x{self.number}"]
@@ -202,16 +204,18 @@ class TaskSteps:
         begin, end = max(rows[0], ring.loaded), rows[1]
         if new and end > begin:
             values = self._rows(s.x, view, (begin, end), columns)
-            after = self._after(s.x, self._round_steps, turn.round, region.begin)
-            loads.append(Load(Target.FEATURES, values, self._receivers(turn), after))
+            after = self._after(s.x, self._round_steps, ordered.round, region.begin)
+            loads.append(Load(Target.FEATURES, values, self._receivers(ordered), after))
             # Rows between tiles are left out, not their places.
             ring.counter, ring.loaded = end - ring.first, end
             assert ring.counter - min(ring.begun) <= t.x_ring, "rows in use would be overwritten"
         return view
 
-    def _on_chip(self, tensor: Stored, turn: Turn, rows: Range, loads: list[Load]) -> View:
+    def _on_chip(
+        self, tensor: Stored, ordered: OrderedTile, rows: Range, loads: list[Load]
+    ) -> View:
         """The view of a tensor on chip; rows that another unit computed are loaded."""
-        layout, unit = self.layout, turn.unit
+        layout, unit = self.layout, ordered.unit
         view = layout.view(tensor, unit)
         came = layout.came.setdefault((tensor.name, unit), set())
         for run in layout.placement.on_chip[tensor.name].of_others(unit, rows):
@@ -222,10 +226,10 @@ class TaskSteps:
                 loads.append(Load(Target.FEATURES, values, 1 << unit, after))
         return view
 
-    def _piece(self, turn: Turn, ring: _Ring, step: int, loads: list[Load]) -> View:
+    def _piece(self, ordered: OrderedTile, ring: _Ring, step: int, loads: list[Load]) -> View:
         """The view of a piece of the ifmap, which is loaded unless the tile before had it too."""
         s, t = self.s, self.tiling
-        rows, columns, channels = s.needs(turn.tile)
+        rows, columns, channels = s.needs(ordered.tile)
         new = (rows, channels) != ring.held
         if new:
             ring.held = rows, channels
@@ -239,7 +243,7 @@ class TaskSteps:
         if new:
             after = self._after(s.x, ring.pieces, number, region.begin)
             values = self._rows(s.x, view, rows, columns)
-            loads.append(Load(Target.FEATURES, values, self._receivers(turn), after))
+            loads.append(Load(Target.FEATURES, values, self._receivers(ordered), after))
         return view
 
     def _after(self, tensor: Stored, users: list[int], number: int, begin: int) -> int:
@@ -278,7 +282,7 @@ class TaskSteps:
             "external": 1,
         }
 
-    def _buffer(self, kind: str, turn: Turn, tensor: Stored) -> View:
+    def _buffer(self, kind: str, ordered: OrderedTile, tensor: Stored) -> View:
         """One of the buffers of tiles."""
         region, t = self.layout.placement.regions[f"{kind}{self.number}"], self.tiling
         height, _ = self.s.part(t.split)
@@ -286,61 +290,61 @@ class TaskSteps:
         resident = min(self.s.resident, rounds)
         return View(
             region.start, t.columns * tensor.shape[2] * tensor.size, t.y_rows * resident,
-            turn.tile.rows[0] - turn.round % resident * t.y_rows, turn.tile.columns,
+            ordered.tile.rows[0] - ordered.round % resident * t.y_rows, ordered.tile.columns,
             (0, tensor.shape[2]),
         )  # fmt: skip
 
-    def _y(self, turn: Turn) -> View:
+    def _y(self, ordered: OrderedTile) -> View:
         if self.s.y_on_chip:
-            return self.layout.view(self.s.y, turn.unit)
-        return self._buffer("y", turn, self.s.y)
+            return self.layout.view(self.s.y, ordered.unit)
+        return self._buffer("y", ordered, self.s.y)
 
-    def _second(self, turn: Turn, new: bool, loads: list[Load]) -> View | None:
+    def _second(self, ordered: OrderedTile, new: bool, loads: list[Load]) -> View | None:
         second = self.s.second
         if second is None:
             return None
         if self.s.second_on_chip:
-            return self._on_chip(second, turn, turn.tile.rows, loads)
-        view = self._buffer("second", turn, second)
+            return self._on_chip(second, ordered, ordered.tile.rows, loads)
+        view = self._buffer("second", ordered, second)
         if new:
-            after = self._after(second, self._round_steps, turn.round, self.number)
-            values = self._rows(second, view, turn.tile.rows, turn.tile.columns)
-            loads.append(Load(Target.FEATURES, values, self._receivers(turn), after))
+            after = self._after(second, self._round_steps, ordered.round, self.number)
+            values = self._rows(second, view, ordered.tile.rows, ordered.tile.columns)
+            loads.append(Load(Target.FEATURES, values, self._receivers(ordered), after))
         return view
 
-    def _stores(self, turn: Turn, view: View) -> list[Values]:
+    def _stores(self, ordered: OrderedTile, view: View) -> list[Values]:
         """Of a tile's pixels with all channels of the unit: whole pixels leave by rows, others each
         column by itself; of a tensor on chip the rows that other units need."""
-        task, y, tile = self.s.task, self.s.y, turn.tile
+        task, y, tile = self.s.task, self.s.y, ordered.tile
         if self.s.y_on_chip:
-            shared = self.layout.placement.on_chip[y.name].for_others(turn.unit, tile.rows)
+            shared = self.layout.placement.on_chip[y.name].for_others(ordered.unit, tile.rows)
             return [self._rows(y, view, rows, tile.columns) for rows in shared]
         if not self.s.by_columns(self.tiling.split):
             return [self._rows(y, view, tile.rows, tile.columns)]
         pe = self.s.shape.pe
-        first, last = self.shares[turn.unit][1]
+        first, last = self.shares[ordered.unit][1]
         channels = (task.channel + first * pe, task.channel + min(task.outputs, last * pe))
         columns = range(*tile.columns)
         return [self._rows(y, view, tile.rows, (c, c + 1), channels) for c in columns]
 
-    def _keys(self, turn: Turn) -> dict[Target, tuple]:
+    def _keys(self, ordered: OrderedTile) -> dict[Target, tuple]:
         """Of the blocks of constants that a tile reads."""
-        task, groups, taps = self.s.task, turn.tile.groups, turn.tile.taps
+        task, groups, taps = self.s.task, ordered.tile.groups, ordered.tile.taps
         keys: dict[Target, tuple] = {}
         if task.weights is not None:
-            stay = 0 if self._weights_stay else turn.round
+            stay = 0 if self._weights_stay else ordered.round
             keys[Target.WEIGHTS] = (self.number, groups, taps, stay)
-        if not turn.tile.hold and task.softmax is None:
-            stay = 0 if self._parameters_stay else turn.round
+        if not ordered.tile.hold and task.softmax is None:
+            stay = 0 if self._parameters_stay else ordered.round
             keys[Target.PARAMETERS] = (self.number, groups, stay)
         if self._tables is not None:
             keys[Target.TABLES] = (self.number,)
         return keys
 
-    def _constants(self, turn: Turn, block: tuple[Target, tuple], units: int) -> Load:
+    def _constants(self, ordered: OrderedTile, block: tuple[Target, tuple], units: int) -> Load:
         """The load of a block of constants."""
         (target, key), shape = block, self.s.shape
-        groups, taps = turn.tile.groups, turn.tile.taps
+        groups, taps = ordered.tile.groups, ordered.tile.taps
         count = groups[1] - groups[0]
         if target is Target.WEIGHTS:
             words = count * int(np.prod([b - a for a, b in taps]))

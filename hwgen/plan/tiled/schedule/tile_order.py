@@ -11,8 +11,9 @@ from ..mapping.tiling import Tiling
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A tile of a unit. Units have one in each round, at most, for each block of groups and taps.
+class OrderedTile:
+    """A tile of a unit, and its place in the order. Units have one in each round, at most, for each
+    block of groups and taps.
 
     round : tiles of pixels before it, those of earlier blocks where weights are the outer loop
     among them. block : number of the block of groups among those of the unit. last : the last
@@ -26,7 +27,7 @@ class Turn:
     last: bool
 
 
-def turns(problem: MappingProblem, tiling: Tiling) -> Iterator[Turn]:
+def tile_order(problem: MappingProblem, tiling: Tiling) -> Iterator[OrderedTile]:
     """The tiles of a task in their order: those of a round one unit after the other."""
     shares = problem.shares(tiling.split)
     spatial = [
@@ -55,7 +56,9 @@ def turns(problem: MappingProblem, tiling: Tiling) -> Iterator[Turn]:
             for unit, (pixels, groups) in enumerate(zip(spatial, blocks, strict=True)):
                 if n < len(pixels) and block < len(groups):
                     tile = Tile(*pixels[n], groups[block], taps, keep, hold, tiling.stationarity)
-                    yield Turn(unit, number, block, tile, not hold and block == len(groups) - 1)
+                    yield OrderedTile(
+                        unit, number, block, tile, not hold and block == len(groups) - 1
+                    )
 
 
 def tap_ranges(taps: Taps, block: tuple[int, int, int]) -> list[tuple[Range, Range, Range]]:
