@@ -1,4 +1,4 @@
-"""The steps of a task: tiles in their order, what each needs, what is stored once it is done."""
+"""The jobs of a task: tiles in their order, what each needs, what is stored once it is done."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .tile_order import OrderedTile, tile_order
 
 @dataclass
 class Load:
-    """What a step needs. after : the step that must be in the program before it; -1: none.
+    """What a job needs. after : the job that must be in the program before it; -1: none.
 
     units : that it goes to, a bit for each. key, words : of a block of a memory that is shared out
     as the program is written; else ``values`` says where it goes.
@@ -37,7 +37,7 @@ class Load:
 
 
 @dataclass
-class Step:
+class TileJob:
     """A tile of a unit, what it needs, and what is stored once it is done.
 
     keys : of the blocks of constants that it reads.
@@ -77,15 +77,15 @@ class Layout:
     """Where everything lies, as far as the program is made.
 
     tensors : offsets in external memory, of tensors and of rows that units read of others.
-    first_steps : of each task. last_steps : of the task that makes a tensor. came : rows of
+    first_jobs : of each task. last_jobs : of the task that makes a tensor. came : rows of
     others that a unit has got, by the tensor on chip and the unit.
     """
 
     placement: Placement
     constants: Constants
     tensors: Mapping[str, int]
-    first_steps: list[int] = field(default_factory=list)
-    last_steps: dict[str, int] = field(default_factory=dict)
+    first_jobs: list[int] = field(default_factory=list)
+    last_jobs: dict[str, int] = field(default_factory=dict)
     came: dict[tuple[str, int], set[int]] = field(default_factory=dict)
 
     def view(self, tensor: Stored, unit: int) -> View:
@@ -106,7 +106,7 @@ class _Ring:
     counter : those taken. first : the row that lies in place 0. loaded : the row behind the last
     one that is there. strip : what the rows belong to. round : of the last tile. begun : the places
     at which the rows of the last rounds begin, of as many as are held. held, pieces : of an ifmap
-    in pieces the rows and channels that are there, and the first step of each piece.
+    in pieces the rows and channels that are there, and the first job of each piece.
     """
 
     counter: int = 0
@@ -119,11 +119,11 @@ class _Ring:
     pieces: list[int] = field(default_factory=list)
 
 
-class TaskSteps:
-    """The steps of one task, whose first has the number ``first_step`` in the program."""
+class TaskJobs:
+    """The jobs of one task, whose first has the number ``first_job`` in the program."""
 
-    def __init__(self, layout: Layout, number: int, first_step: int) -> None:
-        self.layout, self.number, self.first_step = layout, number, first_step
+    def __init__(self, layout: Layout, number: int, first_job: int) -> None:
+        self.layout, self.number, self.first_job = layout, number, first_job
         self.s = problem = layout.placement.problems[number]
         self.tiling = tiling = layout.placement.tilings[number]
         self.taps = problem.taps_in(tiling.stationarity)
@@ -150,9 +150,9 @@ class TaskSteps:
         units = len(self.shares)
         self._rings = [_Ring() for _ in range(units)] if self._alone else [_Ring()] * units
         self._all = (1 << units) - 1
-        self._round_steps: list[int] = []
+        self._round_jobs: list[int] = []
 
-    def steps(self) -> Iterator[Step]:
+    def jobs(self) -> Iterator[TileJob]:
         """In their order."""
         order = list(tile_order(self.s, self.tiling))
         keys = [self._keys(ordered) for ordered in order]
@@ -161,34 +161,32 @@ class TaskSteps:
             for block in mine.items():
                 users[block] = users.get(block, 0) | 1 << ordered.unit
         for n, (ordered, mine) in enumerate(zip(order, keys, strict=True)):
-            if ordered.round == len(self._round_steps):
-                self._round_steps.append(self.first_step + n)
+            if ordered.round == len(self._round_jobs):
+                self._round_jobs.append(self.first_job + n)
             ring, loads = self._rings[ordered.unit], []
             new, ring.round = ordered.round != ring.round, ordered.round
-            x = self._x(ordered, ring, self.first_step + n, new, loads)
+            x = self._x(ordered, ring, self.first_job + n, new, loads)
             second = self._second(ordered, new, loads)
             y = self._y(ordered)
             loads += [self._constants(ordered, block, users[block]) for block in mine.items()]
             for load in loads:
                 load.task = self.number
-            step = Step(self.number, ordered.unit, ordered.tile, (x, y, second), loads, mine)
+            job = TileJob(self.number, ordered.unit, ordered.tile, (x, y, second), loads, mine)
             if ordered.last:
-                step.stores += self._stores(ordered, y)
-            yield step
+                job.stores += self._stores(ordered, y)
+            yield job
 
     def _receivers(self, ordered: OrderedTile) -> int:
         """The units that a part of the ifmap for a tile goes to."""
         return 1 << ordered.unit if self._alone else self._all
 
-    def _x(
-        self, ordered: OrderedTile, ring: _Ring, step: int, new: bool, loads: list[Load]
-    ) -> View:
+    def _x(self, ordered: OrderedTile, ring: _Ring, job: int, new: bool, loads: list[Load]) -> View:
         """The view of the ifmap; rows that are not there yet are loaded."""
         s, t, tile = self.s, self.tiling, ordered.tile
         if s.x_on_chip:
             return self._on_chip(s.x, ordered, s.needs(tile)[0], loads)
         if s.pieces:
-            return self._piece(ordered, ring, step, loads)
+            return self._piece(ordered, ring, job, loads)
         _, width, channels = s.x.shape
         rows, columns, all_channels = s.needs(tile)
         whole = t.x_ring >= s.x_rows(t.split) and columns == (0, width)
@@ -204,7 +202,7 @@ class TaskSteps:
         begin, end = max(rows[0], ring.loaded), rows[1]
         if new and end > begin:
             values = self._rows(s.x, view, (begin, end), columns)
-            after = self._after(s.x, self._round_steps, ordered.round, region.begin)
+            after = self._after(s.x, self._round_jobs, ordered.round, region.begin)
             loads.append(Load(Target.FEATURES, values, self._receivers(ordered), after))
             # Rows between tiles are left out, not their places.
             ring.counter, ring.loaded = end - ring.first, end
@@ -222,18 +220,18 @@ class TaskSteps:
             for new in runs(row for row in range(*run) if row not in came):
                 came.update(range(*new))
                 values = self._rows(tensor, view, new, view.columns)
-                after = layout.last_steps[tensor.name]
+                after = layout.last_jobs[tensor.name]
                 loads.append(Load(Target.FEATURES, values, 1 << unit, after))
         return view
 
-    def _piece(self, ordered: OrderedTile, ring: _Ring, step: int, loads: list[Load]) -> View:
+    def _piece(self, ordered: OrderedTile, ring: _Ring, job: int, loads: list[Load]) -> View:
         """The view of a piece of the ifmap, which is loaded unless the tile before had it too."""
         s, t = self.s, self.tiling
         rows, columns, channels = s.needs(ordered.tile)
         new = (rows, channels) != ring.held
         if new:
             ring.held = rows, channels
-            ring.pieces.append(step)
+            ring.pieces.append(job)
         number = len(ring.pieces) - 1
         region = self.layout.placement.regions[f"x{self.number}"]
         span = -(-t.taps[0] // BANKS) * BANKS
@@ -247,15 +245,15 @@ class TaskSteps:
         return view
 
     def _after(self, tensor: Stored, users: list[int], number: int, begin: int) -> int:
-        """The step after which what a user (a round of tiles, a piece) needs may be loaded.
+        """The job after which what a user (a round of tiles, a piece) needs may be loaded.
 
         The tensor must be complete; its buffer exists from task ``begin`` on, and then is taken
-        over from an earlier user. users : the first step of each.
+        over from an earlier user. users : the first job of each.
         """
-        complete = self.layout.last_steps.get(tensor.name, -1)
+        complete = self.layout.last_jobs.get(tensor.name, -1)
         if number >= self.s.resident:
             return max(complete, users[number - self.s.resident + 1] - 1)
-        return max(complete, self.layout.first_steps[begin] - 1)
+        return max(complete, self.layout.first_jobs[begin] - 1)
 
     def _rows(
         self, tensor: Stored, view: View, rows: Range, columns: Range, channels: Range | None = None
@@ -307,7 +305,7 @@ class TaskSteps:
             return self._on_chip(second, ordered, ordered.tile.rows, loads)
         view = self._buffer("second", ordered, second)
         if new:
-            after = self._after(second, self._round_steps, ordered.round, self.number)
+            after = self._after(second, self._round_jobs, ordered.round, self.number)
             values = self._rows(second, view, ordered.tile.rows, ordered.tile.columns)
             loads.append(Load(Target.FEATURES, values, self._receivers(ordered), after))
         return view
