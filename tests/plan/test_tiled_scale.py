@@ -1,4 +1,4 @@
-"""Networks larger than the buffers: MobileNetV2 in small, ifmaps that are held in pieces."""
+"""Networks larger than the buffers: MobileNetV2 in small, ifmaps that are held in slabs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_an_ifmap_larger_than_the_memory_comes_in_pieces(
         plan = plan_tiled(graph, replace(engine, tiles=tiles), resident, units=tiles)
         assert x.size > engine.feature_bytes
         (problem,) = plan.placement.problems
-        assert problem.pieces and problem.task.operand.name.lower() == operand
+        assert problem.slabs and problem.task.operand.name.lower() == operand
         check_machine(plan)
 
 

@@ -12,8 +12,8 @@ from ..network.tasks import Stored, Task
 from .descriptor_fields import Range, Taps, Tile, beats, taps_of
 from .stationarity import Stationarity, scatters
 
-LARGEST_PIECE = 256
-"""Elements of a piece of a vector."""
+LARGEST_SLAB = 256
+"""Elements of a slab of a vector."""
 
 
 class Split(StrEnum):
@@ -29,7 +29,7 @@ class Split(StrEnum):
 class MappingProblem:
     """What a tiling is chosen for: a task, its tensors, and which of them stay on chip.
 
-    resident : tiles held in each buffer: with 2, one is filled while the other is used. pieces :
+    resident : tiles held in each buffer: with 2, one is filled while the other is used. slabs :
     tiles hold a part of the ifmap's rows or channels, not all of what their windows span.
     stationarity : to take, where the task can have it; None: the best one. borders : bytes of
     on-chip tensors that units read, but others compute.
@@ -44,7 +44,7 @@ class MappingProblem:
     y_on_chip: bool
     second_on_chip: bool
     resident: int = 2
-    pieces: bool = False
+    slabs: bool = False
     stationarity: Stationarity | None = None
     borders: int = 0
 
@@ -69,7 +69,7 @@ class MappingProblem:
 
     def needs(self, tile: Tile) -> tuple[Range, Range, Range]:
         """Rows, columns and channels of the ifmap that must be there for a tile."""
-        if self.pieces:
+        if self.slabs:
             channels = 0, self.x.shape[2]
             if self.task.operand is Operand.OWN:
                 first, last = (g * self.shape.pe for g in tile.groups)
@@ -111,8 +111,8 @@ class MappingProblem:
         some = self.part(split)[1] < self.groups or self.task.outputs < self.y.shape[2]
         return some and not self.y_on_chip
 
-    def in_pieces(self) -> MappingProblem | None:
-        """The same work with the ifmap as one column of pixels, of which each tile holds a piece.
+    def in_slabs(self) -> MappingProblem | None:
+        """The same work with the ifmap as one column of pixels, of which each tile holds a slab.
 
         That is for tasks that make one pixel of the whole ifmap, which may be larger than the
         memory; None for others.
@@ -123,7 +123,7 @@ class MappingProblem:
             return None
         pixels, depth = rows * columns, channels
         if pixels == 1 and task.operand is Operand.SHARED:
-            depth = _piece(channels, self.shape.simd)
+            depth = _slab(channels, self.shape.simd)
             pixels = channels // depth
         weights = task.weights
         if weights is not None:
@@ -133,7 +133,7 @@ class MappingProblem:
             self,
             task=replace(task, kernel=(pixels, 1), operand=operand, weights=weights),
             x=replace(self.x, shape=(pixels, 1, depth)),
-            pieces=True,
+            slabs=True,
         )
 
 
@@ -170,7 +170,7 @@ def _spanned(task: Task, axis: int, out: Range, size: int) -> Range:
     return max(0, min(size - 1, begin)), max(1, min(size, end))
 
 
-def _piece(length: int, lanes: int) -> int:
-    """Elements of equal pieces of a vector: a multiple of the lanes that divides it."""
-    sizes = [n for n in range(lanes, LARGEST_PIECE + 1, lanes) if length % n == 0]
+def _slab(length: int, lanes: int) -> int:
+    """Elements of equal slabs of a vector: a multiple of the lanes that divides it."""
+    sizes = [n for n in range(lanes, LARGEST_SLAB + 1, lanes) if length % n == 0]
     return max(sizes, default=length)

@@ -79,12 +79,12 @@ class Tiling:
 def choose(problem: MappingProblem, room: int) -> tuple[MappingProblem, Tiling] | None:
     """The tiling of the fewest cycles, then of the least traffic, outside and inside, whose buffers
     fit ``room`` bytes of a bank, with the problem that it is for; None where there is none."""
-    s, pieces = problem, problem.in_pieces()
+    s, slabs = problem, problem.in_slabs()
     possible = [kind for kind in Stationarity if suits(kind, s.task, s.size)]
     for kinds in ([kind for kind in possible if kind is s.stationarity], possible):
         found = [
             (of, tiling)
-            for of, outer in ((s, False), (s, True), (pieces, False))
+            for of, outer in ((s, False), (s, True), (slabs, False))
             if of is not None
             for split, kind in product(of.splits, kinds)
             for tiling in _best(of, room, split, outer, kind)
@@ -183,14 +183,14 @@ def _best(
         fits &= group_parts == 1  # else ifmap words came again for the other groups
     fits &= (tap_parts == 1) | (task.operand is not Operand.WINDOW)
 
-    buffers = _buffers(s, split, rows, columns) | (_pieces(s, groups, blocks) if s.pieces else {})
+    buffers = _buffers(s, split, rows, columns) | (_slabs(s, groups, blocks) if s.slabs else {})
     need = sum(buffers[name] for name in ("x_bytes", "y_bytes", "second_bytes"))
     fits &= need <= room
     fits &= _describable(s, stationarity, candidates, blocks, buffers)
     if not fits.any():
         return
-    if s.pieces:
-        ifmap = _pieces_read(s, groups, blocks, group_parts)
+    if s.slabs:
+        ifmap = _slabs_read(s, groups, blocks, group_parts)
     else:
         ifmap = _ifmap_read(s, split, rows, columns, parts if weights_outer else 1, buffers)
     constants = _constants_read(s, candidates, weights_outer)
@@ -242,8 +242,8 @@ def _buffers(
     }
 
 
-def _pieces(s: MappingProblem, groups: np.ndarray, blocks: np.ndarray) -> dict[str, np.ndarray]:
-    """The ifmap's buffers where it is held in pieces: those of some rows and channels."""
+def _slabs(s: MappingProblem, groups: np.ndarray, blocks: np.ndarray) -> dict[str, np.ndarray]:
+    """The ifmap's buffers where it is held in slabs: those of some rows and channels."""
     depth = _depth(s, groups)
     several = (blocks[:, 0] < s.task.kernel[0]) | (depth < s.x.shape[2])
     ring = _whole(blocks[:, 0]) * np.where(several, s.resident, 1)
@@ -251,17 +251,17 @@ def _pieces(s: MappingProblem, groups: np.ndarray, blocks: np.ndarray) -> dict[s
 
 
 def _depth(s: MappingProblem, groups: np.ndarray) -> np.ndarray:
-    """Channels of a piece."""
+    """Channels of a slab."""
     channels = s.x.shape[2]
     if s.task.operand is Operand.OWN:
         return np.minimum(groups * s.shape.pe, channels)
     return np.full_like(groups, channels)
 
 
-def _pieces_read(
+def _slabs_read(
     s: MappingProblem, groups: np.ndarray, blocks: np.ndarray, group_parts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As _ifmap_read: where all channels are summed, each block of weights takes every piece."""
+    """As _ifmap_read: where all channels are summed, each block of weights takes every slab."""
     again = (blocks[:, 0] < s.task.kernel[0]) & (s.task.operand is Operand.SHARED)
     return s.x.bytes * np.where(again, group_parts, 1), blocks[:, 0] * _depth(s, groups)
 

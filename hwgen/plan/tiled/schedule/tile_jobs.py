@@ -105,8 +105,8 @@ class _Ring:
     Places in the ring are taken one after the other, whatever strip or pass rows belong to:
     counter : those taken. first : the row that lies in place 0. loaded : the row behind the last
     one that is there. strip : what the rows belong to. round : of the last tile. begun : the places
-    at which the rows of the last rounds begin, of as many as are held. held, pieces : of an ifmap
-    in pieces the rows and channels that are there, and the first job of each piece.
+    at which the rows of the last rounds begin, of as many as are held. held, slabs : of an ifmap
+    in slabs the rows and channels that are there, and the first job of each slab.
     """
 
     counter: int = 0
@@ -116,7 +116,7 @@ class _Ring:
     round: int = -1
     begun: list[int] = field(default_factory=list)
     held: tuple[Range, Range] | None = None
-    pieces: list[int] = field(default_factory=list)
+    slabs: list[int] = field(default_factory=list)
 
 
 class TaskJobs:
@@ -145,8 +145,8 @@ class TaskJobs:
         self._tables = image.table_bytes(task)
         self._table_place: int | None = None
         # Units that are given the same part of the ifmap have the same places in their rings.
-        own_piece = problem.pieces and task.operand is Operand.OWN
-        self._alone = tiling.split is Split.ROWS or own_piece
+        own_slab = problem.slabs and task.operand is Operand.OWN
+        self._alone = tiling.split is Split.ROWS or own_slab
         units = len(self.shares)
         self._rings = [_Ring() for _ in range(units)] if self._alone else [_Ring()] * units
         self._all = (1 << units) - 1
@@ -185,8 +185,8 @@ class TaskJobs:
         s, t, tile = self.s, self.tiling, ordered.tile
         if s.x_on_chip:
             return self._on_chip(s.x, ordered, s.needs(tile)[0], loads)
-        if s.pieces:
-            return self._piece(ordered, ring, job, loads)
+        if s.slabs:
+            return self._slab(ordered, ring, job, loads)
         _, width, channels = s.x.shape
         rows, columns, all_channels = s.needs(tile)
         whole = t.x_ring >= s.x_rows(t.split) and columns == (0, width)
@@ -224,28 +224,28 @@ class TaskJobs:
                 loads.append(Load(Target.FEATURES, values, 1 << unit, after))
         return view
 
-    def _piece(self, ordered: OrderedTile, ring: _Ring, job: int, loads: list[Load]) -> View:
-        """The view of a piece of the ifmap, which is loaded unless the tile before had it too."""
+    def _slab(self, ordered: OrderedTile, ring: _Ring, job: int, loads: list[Load]) -> View:
+        """The view of a slab of the ifmap, which is loaded unless the tile before had it too."""
         s, t = self.s, self.tiling
         rows, columns, channels = s.needs(ordered.tile)
         new = (rows, channels) != ring.held
         if new:
             ring.held = rows, channels
-            ring.pieces.append(job)
-        number = len(ring.pieces) - 1
+            ring.slabs.append(job)
+        number = len(ring.slabs) - 1
         region = self.layout.placement.regions[f"x{self.number}"]
         span = -(-t.taps[0] // BANKS) * BANKS
         depth = t.x_bytes // (t.x_ring // BANKS)
         first = rows[0] - number % (t.x_ring // span) * span
         view = View(region.start, depth, t.x_ring, first, columns, channels)
         if new:
-            after = self._after(s.x, ring.pieces, number, region.begin)
+            after = self._after(s.x, ring.slabs, number, region.begin)
             values = self._rows(s.x, view, rows, columns)
             loads.append(Load(Target.FEATURES, values, self._receivers(ordered), after))
         return view
 
     def _after(self, tensor: Stored, users: list[int], number: int, begin: int) -> int:
-        """The job after which what a user (a round of tiles, a piece) needs may be loaded.
+        """The job after which what a user (a round of tiles, a slab) needs may be loaded.
 
         The tensor must be complete; its buffer exists from task ``begin`` on, and then is taken
         over from an earlier user. users : the first job of each.
