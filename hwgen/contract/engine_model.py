@@ -203,7 +203,7 @@ class Unit:
         if d["softmax"]:
             return self._softmax(d)
         steps = _Steps.of(d, self.shape.psum_words)
-        if d["operand"] == Operand.WINDOW:
+        if d["operand"] == Operand.DEPTHWISE_WINDOW:
             steps = steps.windows(d)
         sums = np.zeros((steps.count, self.shape.pe), np.int64)
         if d["reduction"] == Reduction.MAX:
@@ -225,7 +225,7 @@ class Unit:
     def _taps(self, d: Values, row: Bytes, position: Bytes) -> Bytes:
         """Ifmap values (steps, 1 or pe, lanes) as integers."""
         shape = self.shape
-        if d["operand"] == Operand.WINDOW:
+        if d["operand"] == Operand.DEPTHWISE_WINDOW:
             lanes = np.zeros((len(row), shape.pe, shape.simd), np.int64)
             for tap_row in range(3):
                 for column in range(3):
@@ -233,7 +233,7 @@ class Unit:
                         d, row[:, tap_row], position[:, column], shape.pe
                     )
             return lanes
-        if d["operand"] == Operand.OWN:
+        if d["operand"] == Operand.DEPTHWISE:
             return self._read(d, row, position, shape.pe)[:, :, None]
         return self._read(d, row, position, shape.simd)[:, None, :]
 
@@ -251,7 +251,7 @@ class Unit:
         if d["ones"]:
             return x[:, :, 0] + np.zeros((1, self.shape.pe), np.int64)
         w = self.weights[weight].astype(np.int64)
-        if d["operand"] == Operand.OWN:
+        if d["operand"] == Operand.DEPTHWISE:
             return x[:, :, 0] * w[:, :, 0]
         return np.matmul(w, x[:, 0, :, None])[..., 0] if x.shape[1] == 1 else (x * w).sum(axis=2)
 

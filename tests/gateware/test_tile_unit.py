@@ -199,7 +199,7 @@ SMALL = {
 @pytest.mark.parametrize("shape", SMALL.values(), ids=SMALL)
 def test_convolutions_and_sums(shape: EngineShape) -> None:
     graph = hwgen.load(FIXTURES / "tflite_adds.tflite")
-    assert carried_out(graph, shape) >= {"SHARED", "tables", "second"}
+    assert carried_out(graph, shape) >= {"DENSE", "tables", "second"}
 
 
 @pytest.mark.parametrize("pads", [((2, 0), (2, 0)), ((0, 2), (0, 2))])
@@ -214,7 +214,7 @@ def test_windows_at_borders(pads: Any) -> None:
         Node("out", ops.Requantize.scaled(byte, shift=6), ("deep",)),
     )
     graph = Graph("borders", (Tensor("x", (5, 6, 5), byte),), nodes, ("out",))
-    assert "WINDOW" in carried_out(graph, EngineShape(4, 16, 4 << 10, 16, 32, 4, 32))
+    assert "DEPTHWISE_WINDOW" in carried_out(graph, EngineShape(4, 16, 4 << 10, 16, 32, 4, 32))
 
 
 def small_network(seed: int) -> Graph:
@@ -259,8 +259,8 @@ def test_all_operands(seed: int) -> None:
     print(f"seed {seed}")
     shape = (EngineShape(4, 16, 4 << 10, 16, 32, 4, 32), SMALL["4x4"], SMALL["8x4"])[seed % 3]
     found = carried_out(small_network(seed), shape)
-    assert found >= {"SHARED", "OWN", "MAX", "wide", "half_even"}
-    assert shape.simd < 9 or "WINDOW" in found
+    assert found >= {"DENSE", "DEPTHWISE", "MAX", "wide", "half_even"}
+    assert shape.simd < 9 or "DEPTHWISE_WINDOW" in found
 
 
 def test_a_ring_no_larger_than_the_ifmap() -> None:
@@ -301,7 +301,7 @@ def test_sums_are_kept_between_tiles() -> None:
 def test_softmax_of_maps_and_vectors(channels: int) -> None:
     """Between convolutions and at the end, where the array is at work before and after it."""
     found = carried_out(softmax_network(channels), SMALL["4x4"])
-    assert found >= {"SHARED", "softmax", "tables"}
+    assert found >= {"DENSE", "softmax", "tables"}
 
 
 def softmax_command(**changed: int) -> dict[str, int]:

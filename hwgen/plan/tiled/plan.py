@@ -18,6 +18,7 @@ from ...contract.isa import (
     SOFTMAX_CHANNELS,
     TABLE_WORDS,
     Op,
+    Operand,
     Target,
 )
 from ...errors import UserError
@@ -36,6 +37,12 @@ from .timing import Memory, times
 from .timing.pipeline import TABLE_PARTS
 
 SCHEMA = 1
+OPERANDS = {
+    Operand.DENSE: "shared",
+    Operand.DEPTHWISE: "own",
+    Operand.DEPTHWISE_WINDOW: "window",
+}
+"""What plan files call operands."""
 Progress = Callable[[str], None]
 
 
@@ -275,7 +282,7 @@ class TiledPlan:
 
 
 def _operand(task: Task) -> str:
-    return task.operand.name.lower() if task.softmax is None else "softmax"
+    return OPERANDS[task.operand] if task.softmax is None else "softmax"
 
 
 def order(tiling: Tiling) -> str:

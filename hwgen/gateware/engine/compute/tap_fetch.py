@@ -7,14 +7,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import COMPUTE, Operand
+from ....contract.isa import COMPUTE, WINDOW_TAPS, Operand
 from ...common.counter import datum, delayed, from_on, index_shape
 from ...common.multiplier import Multiplier
 from ..fetch.descriptor_layout import layout
 from ..memory.feature_memory import FeatureMemory
-
-WINDOW = 3
-"""Rows and columns of a window."""
 
 
 class TapFetch(wiring.Component):
@@ -29,8 +26,8 @@ class TapFetch(wiring.Component):
     -------
     command (in): COMPUTE record; steady from a step until its operands are out. step (in): there is
     one in this cycle, with position, row, ring (in): of its first value; fresh (in): these are not
-    those of the step before; begins (in): the first column of a row (WINDOW). taps_en, taps_addr
-    (out), taps_data (in): of the feature memory.
+    those of the step before; begins (in): the first column of a row (DEPTHWISE_WINDOW).
+    taps_en, taps_addr (out), taps_data (in): of the feature memory.
     shared (out): ``simd`` values for all channels; own (out): one value for each; window (out): 9
     for each. All are 9 bits with sign.
 
@@ -61,7 +58,7 @@ class TapFetch(wiring.Component):
                 "taps_data": In(data.ArrayLayout(unsigned(8 * shape.word), BANKS)),
                 "shared": Out(data.ArrayLayout(self.value, shape.simd)),
                 "own": Out(pe_values),
-                "window": Out(data.ArrayLayout(pe_values, WINDOW * WINDOW)),
+                "window": Out(data.ArrayLayout(pe_values, WINDOW_TAPS * WINDOW_TAPS)),
             }
         )
 
@@ -100,7 +97,7 @@ class TapFetch(wiring.Component):
             below.eq(Mux(last, 0, place.p + c.x_pitch)),
             start.eq(c.x_base + position),
         ]
-        window = c.operand == Operand.WINDOW
+        window = c.operand == Operand.DEPTHWISE_WINDOW
         from_first = from_on(first, BANKS)
         for bank in range(BANKS):
             behind = Signal(in_bank, name=f"behind{bank}")  # rows below the first of the three
@@ -116,7 +113,7 @@ class TapFetch(wiring.Component):
     def _within(self, m: Module) -> list[Value]:
         """Whether each of the three rows exists, a cycle after the step."""
         rows = []
-        for n in range(WINDOW):
+        for n in range(WINDOW_TAPS):
             within = datum(1, f"within{n}")
             row = self.row + n
             m.d.sync += within.eq((row >= 0) & (row < self.command.x_rows))
@@ -147,7 +144,7 @@ class TapFetch(wiring.Component):
         fresh = delayed(m, self.step & self.fresh, ahead, "fresh")
         inside = delayed(m, real[1], ahead - 2, "inside", data=True)
         rows = []
-        for n in range(WINDOW):
+        for n in range(WINDOW_TAPS):
             within = delayed(m, real[0][n], ahead - 1, f"within{n}", data=True)
             bank = Signal(in_bank, name=f"bank{n}")
             m.d.comb += bank.eq(first + n)
@@ -180,5 +177,5 @@ class TapFetch(wiring.Component):
                     m.d.sync += [before.eq(newest), oldest.eq(Mux(begins, pad, before))]
                 columns = (Mux(begins, pad, oldest), Mux(begins, pad, before), newest)
                 for column, value in enumerate(columns):
-                    tap = self.window[WINDOW * row + column][channel]
+                    tap = self.window[WINDOW_TAPS * row + column][channel]
                     m.d.comb += tap.eq(self._value(value))

@@ -7,13 +7,21 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import COMPUTE, LEVELS, SKIPPING, Loop, Operand, Reduction
+from ....contract.isa import (
+    COMPUTE,
+    LEVELS,
+    SKIPPING,
+    WINDOW_TAPS,
+    Loop,
+    Operand,
+    Reduction,
+)
 from ....numeric.types import Overflow, QType, Rounding
 from ...common.counter import datum, delayed, index_shape
 from ...common.mac import MacArray, MacParameters
 from ..fetch.descriptor_layout import layout
 from .loop_nest import LoopNest, chosen, turned
-from .tap_fetch import WINDOW, TapFetch
+from .tap_fetch import TapFetch
 from .weights import WeightMemory, weight_port
 
 ACC = QType(True, 32, 0, Rounding.FLOOR, Overflow.WRAP)
@@ -115,7 +123,7 @@ class TileArray(wiring.Component):
         self._sequence(m, command, load, done)
 
         taps = Cat(command[f"loop{n}_kind"] == Loop.TAP for n in range(LEVELS))
-        window = command.operand == Operand.WINDOW
+        window = command.operand == Operand.DEPTHWISE_WINDOW
         complete = Signal(name="complete")
         self._windows(m, command, nest, load, step, complete)
         mark = Signal(_MARKS, name="mark")
@@ -298,10 +306,10 @@ class TileArray(wiring.Component):
     def _operand(self, command, fetch: TapFetch, pe: int, lane: int) -> Value:
         """What a lane multiplies. Lanes that an operand does not use have weights of 0."""
         value = fetch.shared[lane]
-        if lane < WINDOW * WINDOW:
-            value = Mux(command.operand == Operand.WINDOW, fetch.window[lane][pe], value)
+        if lane < WINDOW_TAPS * WINDOW_TAPS:
+            value = Mux(command.operand == Operand.DEPTHWISE_WINDOW, fetch.window[lane][pe], value)
         if lane == 0:
-            value = Mux(command.operand == Operand.OWN, fetch.own[pe], value)
+            value = Mux(command.operand == Operand.DEPTHWISE, fetch.own[pe], value)
         return value
 
     def _collect(

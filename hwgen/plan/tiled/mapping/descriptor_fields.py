@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ....contract.engine import EngineShape
-from ....contract.isa import LEVELS, OUTPUT_LEVELS, SKIPPING, Loop, Operand, Reduction
+from ....contract.isa import LEVELS, OUTPUT_LEVELS, SKIPPING, WINDOW_TAPS, Loop, Operand, Reduction
 from ..network.tasks import Stored, Task
 from .stationarity import Stationarity, margins, scatters
 
 Range = tuple[int, int]
 Values = dict[str, int]
-WINDOW_TAPS = 3
-"""Rows and columns of Operand.WINDOW."""
 
 
 def beats(elements: int, lanes: int) -> int:
@@ -44,10 +42,10 @@ def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> T
     ``apart`` : words of weights are those of one column of the kernel, always.
     """
     rows, columns = task.kernel
-    if task.operand is Operand.WINDOW:
+    if task.operand is Operand.DEPTHWISE_WINDOW:
         return Taps((1, 1, 1), 0)
     across = task.dilation[1] * x.shape[2]
-    if task.operand is Operand.OWN:
+    if task.operand is Operand.DEPTHWISE:
         return Taps((rows, columns, 1), across)
     if columns == 1 or (task.dilation[1] == 1 and not apart):
         return Taps((rows, 1, beats(columns * x.shape[2], shape.simd)), 0)
@@ -57,7 +55,7 @@ def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> T
 def suits_window(task: Task, shape: EngineShape) -> bool:
     """Whether a depthwise task can take a window a cycle."""
     return (
-        task.operand is Operand.OWN
+        task.operand is Operand.DEPTHWISE
         and task.weights is not None
         and max(task.kernel) <= WINDOW_TAPS
         and max(task.dilation) == 1
@@ -153,10 +151,10 @@ def compute(
         "weight": places["weights"],
         "psum": places["psums"],
     }
-    if task.operand is Operand.OWN or task.operand is Operand.WINDOW:
+    if task.operand is Operand.DEPTHWISE or task.operand is Operand.DEPTHWISE_WINDOW:
         position += tile.groups[0] * shape.pe - of_x.channels[0]
     loops = _loops(task, taps, tile, shape, channels, scattered)
-    if task.operand is Operand.WINDOW:
+    if task.operand is Operand.DEPTHWISE_WINDOW:
         before = max(0, -column)
         position += before * channels
         values["window_first"] = task.kernel[1] - 1 - before
@@ -185,7 +183,7 @@ def _softmax(
 ) -> Values:
     """Fields of a softmax, which reads the ifmap as the second operand."""
     rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
-    values: Values = {"softmax": 1, "operand": Operand.OWN, "x_signed": int(x.signed)}
+    values: Values = {"softmax": 1, "operand": Operand.DEPTHWISE, "x_signed": int(x.signed)}
     values |= _fields("loop", [], LEVELS, ())
     values |= {f"loop{n}_kind": Loop.PIXEL for n in range(LEVELS)}
     values |= _results(task, tile, shape, y, of_y, x, of_x, groups, rows, columns)
@@ -217,7 +215,7 @@ def _loops(
     if scattered:
         down, across = margins(task)
         rows, columns = rows + down, columns + across
-    shared, held = task.operand is Operand.SHARED, tile.keep or tile.hold
+    shared, held = task.operand is Operand.DENSE, tile.keep or tile.hold
     # Where a sum is finished before the next one begins, it needs no place.
     many = held or (tile.stationarity is not Stationarity.OUTPUT and words > 1)
     apart = held or tile.stationarity is Stationarity.INPUT
@@ -227,7 +225,7 @@ def _loops(
     )  # fmt: skip
     across = _Loop(Loop.PIXEL, columns, position=task.stride[1] * channels, psum=int(many))
     down = _Loop(Loop.PIXEL, rows, row=task.stride[0], psum=columns if many else 0)
-    if task.operand is Operand.WINDOW:
+    if task.operand is Operand.DEPTHWISE_WINDOW:
         return [across, down, group]
     if task.repeat != (1, 1):
         again_down, again_across = (_Loop(Loop.PIXEL, times) for times in task.repeat)

@@ -169,7 +169,7 @@ class _Search:
             if name in on_chip
         )
         if suits_window(task, self.shape):
-            task = replace(task, operand=Operand.WINDOW)
+            task = replace(task, operand=Operand.DEPTHWISE_WINDOW)
         return MappingProblem(
             task, self.shape, stored[task.x], stored[task.y],
             None if second is None else stored[second], task.x in on_chip, task.y in on_chip,

@@ -71,7 +71,7 @@ class MappingProblem:
         """Rows, columns and channels of the ifmap that must be there for a tile."""
         if self.slabs:
             channels = 0, self.x.shape[2]
-            if self.task.operand is Operand.OWN:
+            if self.task.operand is Operand.DEPTHWISE:
                 first, last = (g * self.shape.pe for g in tile.groups)
                 channels = first, min(last, channels[1])
             return tile.taps[0], (0, 1), channels
@@ -122,13 +122,13 @@ class MappingProblem:
         if not whole or self.x_on_chip or any(any(pads) for pads in task.pads):
             return None
         pixels, depth = rows * columns, channels
-        if pixels == 1 and task.operand is Operand.SHARED:
+        if pixels == 1 and task.operand is Operand.DENSE:
             depth = _slab(channels, self.shape.simd)
             pixels = channels // depth
         weights = task.weights
         if weights is not None:
             weights = weights.reshape(pixels, 1, -1, weights.shape[3])
-        operand = Operand.SHARED if task.operand is Operand.SHARED else Operand.OWN
+        operand = Operand.DENSE if task.operand is Operand.DENSE else Operand.DEPTHWISE
         return replace(
             self,
             task=replace(task, kernel=(pixels, 1), operand=operand, weights=weights),

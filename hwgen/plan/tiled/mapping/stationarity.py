@@ -38,7 +38,7 @@ def suits(stationarity: Stationarity, task: Task, size: tuple[int, int]) -> bool
     """
     if stationarity is Stationarity.OUTPUT:
         return True
-    if task.weights is None or task.operand is Operand.WINDOW or task.repeat != (1, 1):
+    if task.weights is None or task.operand is Operand.DEPTHWISE_WINDOW or task.repeat != (1, 1):
         return False
     steady = all(s == 1 or k == 1 for s, k in zip(task.stride, task.kernel, strict=True))
     return stationarity is Stationarity.WEIGHT or steady or size == (1, 1)
@@ -148,7 +148,7 @@ def bytes_needed(stationarity: Stationarity, c: Candidates) -> Array:
         weights = c.tiles * c.all_groups * c.words
         psums = zero + results * (c.words - 1)
     elif scatters(stationarity, c.y.shape[:2]):
-        groups = c.of_groups if c.task.operand is Operand.SHARED else c.all_groups
+        groups = c.of_groups if c.task.operand is Operand.DENSE else c.all_groups
         ifmaps = c.scanned * c.chunks * groups
         weights = c.scanned * c.all_groups * c.words
         psums = c.scanned * c.all_groups * (c.words - 1)

@@ -181,7 +181,7 @@ def _best(
     fits &= psums_needed(stationarity, candidates) <= shape.psum_words
     if stationarity is Stationarity.INPUT:
         fits &= group_parts == 1  # else ifmap words came again for the other groups
-    fits &= (tap_parts == 1) | (task.operand is not Operand.WINDOW)
+    fits &= (tap_parts == 1) | (task.operand is not Operand.DEPTHWISE_WINDOW)
 
     buffers = _buffers(s, split, rows, columns) | (_slabs(s, groups, blocks) if s.slabs else {})
     need = sum(buffers[name] for name in ("x_bytes", "y_bytes", "second_bytes"))
@@ -253,7 +253,7 @@ def _slabs(s: MappingProblem, groups: np.ndarray, blocks: np.ndarray) -> dict[st
 def _depth(s: MappingProblem, groups: np.ndarray) -> np.ndarray:
     """Channels of a slab."""
     channels = s.x.shape[2]
-    if s.task.operand is Operand.OWN:
+    if s.task.operand is Operand.DEPTHWISE:
         return np.minimum(groups * s.shape.pe, channels)
     return np.full_like(groups, channels)
 
@@ -262,7 +262,7 @@ def _slabs_read(
     s: MappingProblem, groups: np.ndarray, blocks: np.ndarray, group_parts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """As _ifmap_read: where all channels are summed, each block of weights takes every slab."""
-    again = (blocks[:, 0] < s.task.kernel[0]) & (s.task.operand is Operand.SHARED)
+    again = (blocks[:, 0] < s.task.kernel[0]) & (s.task.operand is Operand.DENSE)
     return s.x.bytes * np.where(again, group_parts, 1), blocks[:, 0] * _depth(s, groups)
 
 
@@ -295,7 +295,7 @@ def _describable(
     rows, columns = c.rows, c.columns
     back = (rows - 1) * down + reach_rows
     scattered = scatters(stationarity, s.size)
-    window = s.task.operand is Operand.WINDOW or scattered
+    window = s.task.operand is Operand.DEPTHWISE_WINDOW or scattered
     across_steps = (columns - 1) * across + reach_columns if window else columns
     down_steps = back if scattered else rows
     counts = np.max([down_steps, across_steps, c.groups, blocks.max(axis=1)], axis=0)
@@ -326,7 +326,7 @@ def _cost(
     at_once = units if split is Split.ROWS else 1
     rows, columns, (_, strips) = c.rows, c.columns, c.spatial
     spatial, parts = c.tiles, c.blocks * c.of_groups
-    if task.operand is Operand.WINDOW:
+    if task.operand is Operand.DEPTHWISE_WINDOW:
         work = height * groups * (width * task.stride[1] + strips * 2)
         if task.tables is not None:
             work = np.maximum(work, height * width * groups * c.rate)

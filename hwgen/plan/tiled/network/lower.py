@@ -55,7 +55,7 @@ class _Cut(Fusion):
         depthwise = 1 < op.groups == x.channels == op.weights.shape[3]
         self._multiply(
             node, op, op.weights if depthwise else with_zeros(op.weights, op.groups), op.stride,
-            op.pads(x), op.dilation, Operand.OWN if depthwise else Operand.SHARED,
+            op.pads(x), op.dilation, Operand.DEPTHWISE if depthwise else Operand.DENSE,
         )  # fmt: skip
 
     @visit.register
@@ -63,7 +63,7 @@ class _Cut(Fusion):
         rows, columns, channels = self.stored[self.names[node.inputs[0]]].shape
         weights = op.weights.reshape(rows, columns, channels, -1)
         none = ((0, 0), (0, 0))
-        self._multiply(node, op, weights, (1, 1), none, (1, 1), Operand.SHARED)
+        self._multiply(node, op, weights, (1, 1), none, (1, 1), Operand.DENSE)
 
     @visit.register
     def _(self, op: ops.MaxPool, node: Node) -> None:
@@ -138,7 +138,7 @@ class _Cut(Fusion):
             requant=Requant.identity(size[2], x.type.min, x.type.max),
             stride=(step[0], step[1]),
             pads=((-start[0], 0), (-start[1], 0)),
-            operand=Operand.OWN if weights is None else Operand.SHARED,
+            operand=Operand.DEPTHWISE if weights is None else Operand.DENSE,
             weights=weights,
         )
         self.finish(task, node)
@@ -210,8 +210,8 @@ class _Cut(Fusion):
         (x,) = self.graph.operands(node)
         task = Task(
             result, tuple(dict.fromkeys((node.name, result))), self.names[node.inputs[0]], result,
-            x.channels, op.kernel, op.stride, op.pads(x), (1, 1), Operand.OWN, None, requant, pad,
-            reduction,
+            x.channels, op.kernel, op.stride, op.pads(x), (1, 1), Operand.DEPTHWISE, None, requant,
+            pad, reduction,
         )  # fmt: skip
         self.finish(task, self.nodes[result])
 
@@ -229,8 +229,8 @@ class _Cut(Fusion):
         self._check_pixels(node, x)
         return Task(
             f"{node.name}_{channel}" if channel else node.name, (y,), self.names[x.name], y,
-            x.channels, (1, 1), (1, 1), none, (1, 1), Operand.OWN, None, requant, tables=tables,
-            channel=channel,
+            x.channels, (1, 1), (1, 1), none, (1, 1), Operand.DEPTHWISE, None, requant,
+            tables=tables, channel=channel,
         )  # fmt: skip
 
     def _check_pixels(self, node: Node, x: Tensor) -> None:

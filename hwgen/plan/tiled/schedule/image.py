@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ....contract.engine import EngineShape
-from ....contract.isa import RECORD, Operand
-from ..mapping.descriptor_fields import WINDOW_TAPS, Range, Taps, beats
+from ....contract.isa import RECORD, WINDOW_TAPS, Operand
+from ..mapping.descriptor_fields import Range, Taps, beats
 from ..network.requant import Requant
 from ..network.tasks import Task
 
@@ -26,13 +26,13 @@ def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
     weights = task.weights
     assert weights is not None
     rows, columns, _, outputs = weights.shape
-    if task.operand is Operand.WINDOW:
+    if task.operand is Operand.DEPTHWISE_WINDOW:
         window = np.zeros((WINDOW_TAPS, WINDOW_TAPS, outputs), np.int64)
         window[:rows, WINDOW_TAPS - columns :] = weights[:, :, 0]
         lanes = np.zeros((1, 1, 1, shape.simd, outputs), np.int64)
         lanes[0, 0, 0, : WINDOW_TAPS**2] = window.reshape(-1, outputs)
         return lanes
-    if task.operand is Operand.OWN:
+    if task.operand is Operand.DEPTHWISE:
         lanes = np.zeros((rows, columns, 1, shape.simd, outputs), np.int64)
         lanes[:, :, 0, 0] = weights[:, :, 0]
         return lanes

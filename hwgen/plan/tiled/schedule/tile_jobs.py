@@ -145,7 +145,7 @@ class TaskJobs:
         self._tables = image.table_bytes(task)
         self._table_place: int | None = None
         # Units that are given the same part of the ifmap have the same places in their rings.
-        own_slab = problem.slabs and task.operand is Operand.OWN
+        own_slab = problem.slabs and task.operand is Operand.DEPTHWISE
         self._alone = tiling.split is Split.ROWS or own_slab
         units = len(self.shares)
         self._rings = [_Ring() for _ in range(units)] if self._alone else [_Ring()] * units

@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import LEVELS, OUTPUT_LEVELS, Loop, Op, Operand, Reduction
+from ....contract.isa import LEVELS, OUTPUT_LEVELS, WINDOW_TAPS, Loop, Op, Operand, Reduction
 from ... import latency
 from .front import Queue, Values
 from .pipeline import (
@@ -28,8 +28,6 @@ from .pipeline import (
     VISIBLE,
     Pipeline,
 )
-
-WINDOW_ROWS = 3
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class _Taps:
         d = self.descriptor
         row, position = self._place(step, "row"), self._place(step, "position")
         below = (bank - (d["x_first"] + row) % d["x_ring"]) % BANKS
-        rows = WINDOW_ROWS if d["operand"] == Operand.WINDOW else 1
+        rows = WINDOW_TAPS if d["operand"] == Operand.DEPTHWISE_WINDOW else 1
         position += d["x_position"]
         return (
             below < rows
@@ -240,7 +238,7 @@ class _Unit:
 
 def _key(d: Values) -> tuple:
     window = None
-    if d["operand"] == Operand.WINDOW:
+    if d["operand"] == Operand.DEPTHWISE_WINDOW:
         window = (d["window_first"], d["window_step"])
     loops = tuple(
         (d[f"loop{n}_count"], d[f"loop{n}_kind"], d.get(f"loop{n}_skip", 0)) for n in range(LEVELS)
