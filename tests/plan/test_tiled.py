@@ -199,12 +199,12 @@ def test_small_buffers_tile_every_loop() -> None:
         for name, whole, part in (
             ("rows", s.size[0], t.rows),
             ("columns", s.size[1], t.columns),
-            ("groups", s.groups, t.groups),
+            ("cout_blocks", s.cout_blocks, t.cout_blocks),
             ("taps", s.taps_in(t.stationarity).words, int(np.prod(t.taps))),
         ):
             cut |= {name} if part < whole else set()
             uneven |= {name} if whole % part else set()
-    assert cut == {"rows", "columns", "groups", "taps"}
+    assert cut == {"rows", "columns", "cout_blocks", "taps"}
     assert uneven >= {"rows", "columns"}
     assert {"keep", "hold"} <= {k for d in program.descriptors for k in d if d.get(k)}
     check(MODELS / "resnet_tiny_int8.tflite", shape, 2)

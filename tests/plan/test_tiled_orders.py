@@ -52,8 +52,8 @@ def test_every_order_gives_golden(
     graph = legalize(random_layers(seed))
     plan = plan_tiled(graph, shape, 2, preferred=stationarity)
     for s, t in zip(plan.placement.problems, plan.placement.tilings, strict=True):
-        # Psums of all groups, and a block of their weights while the next one comes.
-        room = shape.psum_words > 32 and 2 * 9 * s.groups <= shape.weight_words
+        # Psums of all cout blocks, and a block of their weights while the next one comes.
+        room = shape.psum_words > 32 and 2 * 9 * s.cout_blocks <= shape.weight_words
         if stationarity is not None and suits(stationarity, s.task, s.size) and room:
             assert t.stationarity is stationarity
     check(graph, plan)
@@ -70,21 +70,21 @@ def test_sums_are_kept_between_tiles_in_every_order(stationarity: Stationarity) 
 
 
 def test_each_ifmap_value_is_read_once() -> None:
-    """Input-stationary: also where input channels come in blocks, and for all groups of outputs."""
+    """Input-stationary: also where input channels come in blocks, and for all blocks of outputs."""
     shape = EngineShape(4, 4, 8 << 10, 256, 256, 16, 32)
     plan = plan_tiled(legalize(square(8, 8)), shape, 1, preferred=Stationarity.INPUT)
     (tiling,) = plan.placement.tilings
-    groups, chunks = 2, 2
-    assert tiling.groups == groups
+    cout_blocks, cin_blocks = 2, 2
+    assert tiling.cout_blocks == cout_blocks
     spans = [range(*t.tile.rows) for t in tile_order(plan.placement.problems[0], tiling)]
     # The ifmap rows of a tile, which those beside it share.
     rows = sum(min(6, r.stop + 1) - max(0, r.start - 1) for r in spans)
-    assert plan.buffer_traffic[0].ifmaps == rows * 6 * chunks
+    assert plan.buffer_traffic[0].ifmaps == rows * 6 * cin_blocks
     # Each sum is moved for all its steps but the first one, also those beside the tile.
     scanned = sum(len(r) + 2 for r in spans) * 8
-    steps = scanned * 9 * groups * chunks
+    steps = scanned * 9 * cout_blocks * cin_blocks
     assert plan.steps == (steps,)
-    assert plan.buffer_traffic[0].psums_read == steps - scanned * groups
+    assert plan.buffer_traffic[0].psums_read == steps - scanned * cout_blocks
     assert plan.buffer_traffic[0].weights == steps
 
 

@@ -158,13 +158,13 @@ def test_every_result_is_one_units() -> None:
         _, _, placement, _ = planned(RESNET, replace(shape, tiles=tiles), 2)
         for s, t in zip(placement.problems, placement.tilings, strict=True):
             splits.add(t.split)
-            count = np.zeros((*s.size, s.groups, *s.taps_in(t.stationarity).counts), int)
+            count = np.zeros((*s.size, s.cout_blocks, *s.taps_in(t.stationarity).counts), int)
             for ordered in tile_order(s, t):
-                tile, (rows, groups) = ordered.tile, s.shares(t.split)[ordered.unit]
-                ranges = (tile.rows, tile.columns, tile.groups, *tile.taps)
+                tile, (rows, outputs) = ordered.tile, s.shares(t.split)[ordered.unit]
+                ranges = (tile.rows, tile.columns, tile.cout_blocks, *tile.taps)
                 count[tuple(slice(*r) for r in ranges)] += 1
                 assert rows[0] <= tile.rows[0] and tile.rows[1] <= rows[1]
-                assert groups[0] <= tile.groups[0] and tile.groups[1] <= groups[1]
+                assert outputs[0] <= tile.cout_blocks[0] and tile.cout_blocks[1] <= outputs[1]
             assert (count == 1).all()
     assert splits == set(Split)
 

@@ -251,7 +251,7 @@ class TiledPlan:
                     "tile": {
                         "rows": t.rows,
                         "columns": t.columns,
-                        "outputs": min(task.outputs, t.groups * self.shape.pe),
+                        "outputs": min(task.outputs, t.cout_blocks * self.shape.pe),
                         "taps": list(t.taps),
                     },
                     "split": str(t.split),

@@ -21,10 +21,10 @@ def beats(elements: int, lanes: int) -> int:
 
 @dataclass(frozen=True)
 class Taps:
-    """The words of weights of one group of outputs: (kernel rows, kernel columns, chunks).
+    """The words of weights of a cout block: (kernel rows, kernel columns, cin blocks).
 
     across : bytes from one step of the kernel's columns to the next; 1 column where a row of the
-    kernel is contiguous in memory, and its chunks go over all of its columns.
+    kernel is contiguous in memory, and its cin blocks go over all of its columns.
     """
 
     counts: tuple[int, int, int]
@@ -92,15 +92,15 @@ class View:
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a task: output rows and columns, groups of output channels, taps.
+    """A part of a task: output rows and columns, blocks of output channels, taps.
 
-    taps : ranges of kernel rows, kernel columns and chunks. keep, hold : sums begin with those of
-    the tile before, and are left to the one behind.
+    taps : ranges of kernel rows, kernel columns and cin blocks. keep, hold : sums begin with those
+    of the tile before, and are left to the one behind.
     """
 
     rows: Range
     columns: Range
-    groups: Range
+    cout_blocks: Range
     taps: tuple[Range, Range, Range]
     keep: bool = False
     hold: bool = False
@@ -124,8 +124,8 @@ def compute(
         return _softmax(task, tile, shape, x, y, of_x, of_y)
     channels = of_x.depth
     stride, ((top, _), (left, _)) = task.stride, task.pads
-    rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
-    (ky, _), (kx, _), (chunk, _) = tile.taps
+    rows, columns, cout_blocks = (b - a for a, b in (tile.rows, tile.columns, tile.cout_blocks))
+    (ky, _), (kx, _), (cin_block, _) = tile.taps
     scattered = scatters(tile.stationarity, y.shape[:2])
     taps = taps_of(task, x, shape, scattered)
     first_row, first_column = (
@@ -133,7 +133,7 @@ def compute(
     )
     row = first_row * stride[0] - top + ky * task.dilation[0]
     column = first_column * stride[1] - left - of_x.columns[0]
-    position = column * channels + kx * taps.across + chunk * shape.simd
+    position = column * channels + kx * taps.across + cin_block * shape.simd
     values: Values = {
         "operand": task.operand,
         "reduction": task.reduction,
@@ -152,7 +152,7 @@ def compute(
         "psum": places["psums"],
     }
     if task.operand is Operand.DEPTHWISE or task.operand is Operand.DEPTHWISE_WINDOW:
-        position += tile.groups[0] * shape.pe - of_x.channels[0]
+        position += tile.cout_blocks[0] * shape.pe - of_x.channels[0]
     loops = _loops(task, taps, tile, shape, channels, scattered)
     if task.operand is Operand.DEPTHWISE_WINDOW:
         before = max(0, -column)
@@ -169,7 +169,9 @@ def compute(
         values[f"loop{n}_ring"] = values[f"loop{n}_row"] % of_x.ring
         values[f"loop{n}_kind"] = loops[n].kind if n < len(loops) else Loop.PIXEL
     if not tile.hold:
-        values |= _results(task, tile, shape, y, of_y, second, of_second, groups, rows, columns)
+        values |= _results(
+            task, tile, shape, y, of_y, second, of_second, cout_blocks, rows, columns
+        )
         values["parameter"] = places["parameters"]
     if scattered:
         # Above and left of the tile's first outputs sums are finished too: they miss taps.
@@ -182,11 +184,11 @@ def _softmax(
     task: Task, tile: Tile, shape: EngineShape, x: Stored, y: Stored, of_x: View, of_y: View
 ) -> Values:
     """Fields of a softmax, which reads the ifmap as the second operand."""
-    rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
+    rows, columns, cout_blocks = (b - a for a, b in (tile.rows, tile.columns, tile.cout_blocks))
     values: Values = {"softmax": 1, "operand": Operand.DEPTHWISE, "x_signed": int(x.signed)}
     values |= _fields("loop", [], LEVELS, ())
     values |= {f"loop{n}_kind": Loop.PIXEL for n in range(LEVELS)}
-    values |= _results(task, tile, shape, y, of_y, x, of_x, groups, rows, columns)
+    values |= _results(task, tile, shape, y, of_y, x, of_x, cout_blocks, rows, columns)
     return values | {"second": 0}
 
 
@@ -206,10 +208,10 @@ def _loops(
 ) -> list[_Loop]:
     """Innermost first.
 
-    Groups are outside of pixels, so that their parameters are seldom changed, unless an ifmap word
-    stays for all of them.
+    Cout blocks are outside of pixels, so that their parameters are seldom changed, unless an ifmap
+    word stays for all of them.
     """
-    rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
+    rows, columns, cout_blocks = (b - a for a, b in (tile.rows, tile.columns, tile.cout_blocks))
     counts = [b - a for a, b in tile.taps]
     words = counts[0] * counts[1] * counts[2]
     if scattered:
@@ -219,45 +221,45 @@ def _loops(
     # Where a sum is finished before the next one begins, it needs no place.
     many = held or (tile.stationarity is not Stationarity.OUTPUT and words > 1)
     apart = held or tile.stationarity is Stationarity.INPUT
-    group = _Loop(
-        Loop.GROUP, groups, weight=words, psum=rows * columns if many and apart else 0,
+    cout_block = _Loop(
+        Loop.GROUP, cout_blocks, weight=words, psum=rows * columns if many and apart else 0,
         position=0 if shared else shape.pe,
     )  # fmt: skip
     across = _Loop(Loop.PIXEL, columns, position=task.stride[1] * channels, psum=int(many))
     down = _Loop(Loop.PIXEL, rows, row=task.stride[0], psum=columns if many else 0)
     if task.operand is Operand.DEPTHWISE_WINDOW:
-        return [across, down, group]
+        return [across, down, cout_block]
     if task.repeat != (1, 1):
         again_down, again_across = (_Loop(Loop.PIXEL, times) for times in task.repeat)
         across = replace(across, count=columns // task.repeat[1])
         down = replace(down, count=rows // task.repeat[0])
-        return [again_across, across, again_down, down, group]
-    chunk = _Loop(Loop.TAP, counts[2], position=shape.simd, weight=1)
+        return [again_across, across, again_down, down, cout_block]
+    cin_block = _Loop(Loop.TAP, counts[2], position=shape.simd, weight=1)
     if scattered:
         # The ifmap pixel stays where it is: a tap further on is a pixel of the ofmap back.
         steps = (columns * task.dilation[0], task.dilation[1])
         tap_row = _Loop(Loop.TAP, counts[0], weight=counts[1] * counts[2], psum=-steps[0])
         tap_column = _Loop(Loop.TAP, counts[1], weight=counts[2], psum=-steps[1])
-        return [tap_column, tap_row, group, across, down, chunk]
+        return [tap_column, tap_row, cout_block, across, down, cin_block]
     inner = [
-        chunk,
+        cin_block,
         _Loop(Loop.TAP, counts[1], position=taps.across, weight=counts[2]),
         _Loop(Loop.TAP, counts[0], row=task.dilation[0], weight=counts[1] * counts[2]),
     ]
     if tile.stationarity is Stationarity.WEIGHT:
-        return [across, down, *inner, group]
+        return [across, down, *inner, cout_block]
     if tile.stationarity is Stationarity.INPUT:
-        return [group, across, down, *inner]
-    return [*inner, across, down, group]
+        return [cout_block, across, down, *inner]
+    return [*inner, across, down, cout_block]
 
 
 def _results(
     task: Task, tile: Tile, shape: EngineShape, y: Stored, of_y: View, second: Stored | None,
-    of_second: View | None, groups: int, rows: int, columns: int,
+    of_second: View | None, cout_blocks: int, rows: int, columns: int,
 ) -> Values:  # fmt: skip
     requant, size = task.requant, y.size
-    pixel, first = y.shape[2] * size, tile.groups[0] * shape.pe
-    outputs = min(task.outputs - first, groups * shape.pe)
+    pixel, first = y.shape[2] * size, tile.cout_blocks[0] * shape.pe
+    outputs = min(task.outputs - first, cout_blocks * shape.pe)
     start = (tile.columns[0] - of_y.columns[0]) * pixel + (task.channel + first) * size
     values: Values = {
         "shift": requant.shift,
@@ -265,20 +267,22 @@ def _results(
         "low": requant.low,
         "high": requant.high,
         "wide": int(size == 4),
-        "groups": groups,
-        "lanes": outputs - (groups - 1) * shape.pe,
+        "groups": cout_blocks,
+        "lanes": outputs - (cout_blocks - 1) * shape.pe,
         "y_base": of_y.base + start,
         "y_pitch": of_y.pitch,
         "y_ring": of_y.ring,
         "y_first": of_y.ring_row(tile.rows[0]),
     }
     other = second.shape[2] if second is not None else 0
-    group = _Loop(Loop.GROUP, groups, position=shape.pe * size, second=shape.pe if other else 0)
+    cout_block = _Loop(
+        Loop.GROUP, cout_blocks, position=shape.pe * size, second=shape.pe if other else 0
+    )
     across = _Loop(Loop.PIXEL, columns, position=pixel, second=other)
     down = _Loop(Loop.PIXEL, rows, row=1)
     # All words of a vector are one behind the other.
-    groups_first = task.softmax is not None or tile.stationarity is Stationarity.INPUT
-    order = [group, across, down] if groups_first else [across, down, group]
+    cout_blocks_first = task.softmax is not None or tile.stationarity is Stationarity.INPUT
+    order = [cout_block, across, down] if cout_blocks_first else [across, down, cout_block]
     values |= _fields("out", order, OUTPUT_LEVELS, ("position", "row", "second"))
     for n, loop in enumerate(order):
         values[f"out{n}_group"] = int(loop.kind is Loop.GROUP)

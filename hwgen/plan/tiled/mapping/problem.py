@@ -22,7 +22,7 @@ class Split(StrEnum):
     ROWS = "rows"
     """Rows of the ofmap; each unit loads the rows of the ifmap that it needs."""
     OUTPUTS = "outputs"
-    """Groups of output channels; all units are given the same rows of the ifmap."""
+    """Blocks of output channels; all units are given the same rows of the ifmap."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class MappingProblem:
         return taps_of(self.task, self.x, self.shape, scatters(stationarity, self.size))
 
     @property
-    def groups(self) -> int:
-        """Groups of output channels."""
+    def cout_blocks(self) -> int:
+        """Blocks of output channels, ``pe`` each."""
         return beats(self.task.outputs, self.shape.pe)
 
     @property
@@ -72,7 +72,7 @@ class MappingProblem:
         if self.slabs:
             channels = 0, self.x.shape[2]
             if self.task.operand is Operand.DEPTHWISE:
-                first, last = (g * self.shape.pe for g in tile.groups)
+                first, last = (g * self.shape.pe for g in tile.cout_blocks)
                 channels = first, min(last, channels[1])
             return tile.taps[0], (0, 1), channels
         rows = _spanned(self.task, 0, tile.rows, self.x.shape[0])
@@ -90,14 +90,14 @@ class MappingProblem:
         return tuple(Split)
 
     def shares(self, split: Split) -> list[tuple[Range, Range]]:
-        """Rows of the ofmap and groups of each unit that has work: no more units than parts."""
-        rows, groups, units = (0, self.size[0]), (0, self.groups), self.shape.tiles
+        """Rows of the ofmap and cout blocks of each unit with work: no more units than parts."""
+        rows, cout_blocks, units = (0, self.size[0]), (0, self.cout_blocks), self.shape.tiles
         if split is Split.OUTPUTS:
-            return [(rows, part) for part in parts_of(self.groups, units)]
-        return [(part, groups) for part in row_parts(self.task, self.size[0], units)]
+            return [(rows, part) for part in parts_of(self.cout_blocks, units)]
+        return [(part, cout_blocks) for part in row_parts(self.task, self.size[0], units)]
 
     def part(self, split: Split) -> tuple[int, int]:
-        """Rows and groups of the unit that has most work, which is the first."""
+        """Rows and cout blocks of the unit that has most work, which is the first."""
         (first, last), (begin, end) = self.shares(split)[0]
         return last - first, end - begin
 
@@ -108,7 +108,7 @@ class MappingProblem:
 
     def by_columns(self, split: Split) -> bool:
         """Whether results leave each column by itself: a unit has some channels of a pixel only."""
-        some = self.part(split)[1] < self.groups or self.task.outputs < self.y.shape[2]
+        some = self.part(split)[1] < self.cout_blocks or self.task.outputs < self.y.shape[2]
         return some and not self.y_on_chip
 
     def in_slabs(self) -> MappingProblem | None:

@@ -39,8 +39,8 @@ task before is at work, so that nobody waits for it."""
 
 @dataclass(frozen=True)
 class Tiling:
-    """split : what is dealt out to the units. rows, columns, groups : of a tile. taps : (kernel
-    rows, kernel columns, chunks) of a tile.
+    """split : what is dealt out to the units. rows, columns, cout_blocks : of a tile. taps :
+    (kernel rows, kernel columns, cin blocks) of a tile.
 
     weights_outer : all pixels for one block of weights, then the next block; else all blocks for
     one tile of pixels. x_ring, y_rows : rows of the ifmap's ring, and of a tile's ofmap buffer, a
@@ -51,7 +51,7 @@ class Tiling:
     split: Split
     rows: int
     columns: int
-    groups: int
+    cout_blocks: int
     taps: tuple[int, int, int]
     weights_outer: bool
     x_ring: int
@@ -96,31 +96,31 @@ def choose(problem: MappingProblem, room: int) -> tuple[MappingProblem, Tiling] 
 
 def _constants_read(s: MappingProblem, c: Candidates, weights_outer: bool) -> np.ndarray:
     """Bytes of weights and parameters, those that do not stay again for each round of tiles."""
-    groups = c.all_groups
-    weights = s.groups * c.words * s.shape.weight_bytes * (s.task.weights is not None)
-    stay = weights_stay(s, groups * c.words, c.blocks == 1, c.of_groups == 1, weights_outer)
+    of_unit, all_cout_blocks = c.unit_cout_blocks, c.cout_parts == 1
+    weights = s.cout_blocks * c.words * s.shape.weight_bytes * (s.task.weights is not None)
+    stay = weights_stay(s, of_unit * c.words, c.tap_parts == 1, all_cout_blocks, weights_outer)
     read = weights * np.where(stay, 1, c.tiles)
-    stay = parameters_stay(s, groups, c.of_groups == 1, weights_outer)
-    return read + s.groups * s.shape.parameter_bytes * np.where(stay, 1, c.tiles)
+    stay = parameters_stay(s, of_unit, all_cout_blocks, weights_outer)
+    return read + s.cout_blocks * s.shape.parameter_bytes * np.where(stay, 1, c.tiles)
 
 
 def parameters_stay(
-    s: MappingProblem, groups: int, all_groups: np.ndarray | bool, weights_outer: bool
+    s: MappingProblem, cout_blocks: int, all_cout_blocks: np.ndarray | bool, weights_outer: bool
 ) -> np.ndarray:
-    """The same of parameters. groups : of a unit."""
-    stay = weights_outer or groups <= s.shape.parameter_words // 2
-    return np.asarray(all_groups) | stay
+    """The same of parameters. cout_blocks : of a unit."""
+    stay = weights_outer or cout_blocks <= s.shape.parameter_words // 2
+    return np.asarray(all_cout_blocks) | stay
 
 
 def weights_stay(
-    s: MappingProblem, words: int, all_taps: np.ndarray | bool, all_groups: np.ndarray | bool,
+    s: MappingProblem, words: int, all_taps: np.ndarray | bool, all_cout_blocks: np.ndarray | bool,
     weights_outer: bool,
 ) -> np.ndarray:  # fmt: skip
     """Whether a block of weights stays until no tile of pixels needs it any more.
 
-    words : of weights, of all tiles of a unit. all_taps, all_groups : a tile has them.
+    words : of weights, of all tiles of a unit. all_taps, all_cout_blocks : a tile has them.
     """
-    once = np.asarray(all_taps) & (np.asarray(all_groups) | weights_outer)
+    once = np.asarray(all_taps) & (np.asarray(all_cout_blocks) | weights_outer)
     return once | (words <= s.shape.weight_words // 2)
 
 
@@ -131,16 +131,16 @@ def _splits(length: int, most: int = 64) -> list[int]:
 
 
 def _tap_blocks(taps: Taps, whole_kernel: bool) -> list[tuple[int, int, int]]:
-    """All taps, then fewer rows, columns, chunks: inner ones are cut only where outer ones are.
+    """All taps, then fewer rows, columns, cin blocks: inner ones are cut only where outer ones are.
 
-    ``whole_kernel`` : only chunks are cut.
+    ``whole_kernel`` : only cin blocks are cut.
     """
-    rows, columns, chunks = taps.counts
+    rows, columns, cin_blocks = taps.counts
     if whole_kernel:
-        return [(rows, columns, k) for k in _splits(chunks)]
-    blocks = [(r, columns, chunks) for r in _splits(rows)]
-    blocks += [(1, c, chunks) for c in _splits(columns)[1:]]
-    return blocks + [(1, 1, k) for k in _splits(chunks)[1:]]
+        return [(rows, columns, k) for k in _splits(cin_blocks)]
+    blocks = [(r, columns, cin_blocks) for r in _splits(rows)]
+    blocks += [(1, c, cin_blocks) for c in _splits(columns)[1:]]
+    return blocks + [(1, 1, k) for k in _splits(cin_blocks)[1:]]
 
 
 def _best(
@@ -160,37 +160,39 @@ def _best(
     )
     options = [*spatial_options, _splits(most), range(len(tap_blocks))]
     axes = np.meshgrid(*(np.array(o, np.int64) for o in options), indexing="ij")
-    rows, columns, groups, part = (a.ravel() for a in axes)
+    rows, columns, cout_blocks, part = (a.ravel() for a in axes)
     blocks = np.array(tap_blocks)[part]
     words = blocks.prod(axis=1)
     tap_parts = np.prod([-(-n // blocks[:, k]) for k, n in enumerate(taps.counts)], axis=0)
-    group_parts = -(-most // groups)
-    parts = tap_parts * group_parts
+    cout_parts = -(-most // cout_blocks)
+    parts = tap_parts * cout_parts
     has_weights = task.weights is not None
     held = np.minimum(parts, s.resident)
-    fits = (groups * words * held <= shape.weight_words) | (not has_weights)
+    fits = (cout_blocks * words * held <= shape.weight_words) | (not has_weights)
     if task.softmax is None:
-        fits &= groups * np.minimum(group_parts, 2) <= shape.parameter_words
+        fits &= cout_blocks * np.minimum(cout_parts, 2) <= shape.parameter_words
     else:
-        fits &= group_parts == 1
+        fits &= cout_parts == 1
     strips = (-(-height // rows), -(-width // columns))
     candidates = Candidates(
         task, shape, s.y, (height, width), most, taps.words, taps.counts[2],
-        rows, columns, groups, strips, tap_parts, group_parts,
+        rows, columns, cout_blocks, strips, tap_parts, cout_parts,
     )  # fmt: skip
     fits &= psums_needed(stationarity, candidates) <= shape.psum_words
     if stationarity is Stationarity.INPUT:
-        fits &= group_parts == 1  # else ifmap words came again for the other groups
+        fits &= cout_parts == 1  # else ifmap words came again for the other cout blocks
     fits &= (tap_parts == 1) | (task.operand is not Operand.DEPTHWISE_WINDOW)
 
-    buffers = _buffers(s, split, rows, columns) | (_slabs(s, groups, blocks) if s.slabs else {})
+    buffers = _buffers(s, split, rows, columns)
+    if s.slabs:
+        buffers |= _slabs(s, cout_blocks, blocks)
     need = sum(buffers[name] for name in ("x_bytes", "y_bytes", "second_bytes"))
     fits &= need <= room
     fits &= _describable(s, stationarity, candidates, blocks, buffers)
     if not fits.any():
         return
     if s.slabs:
-        ifmap = _slabs_read(s, groups, blocks, group_parts)
+        ifmap = _slabs_read(s, cout_blocks, blocks, cout_parts)
     else:
         ifmap = _ifmap_read(s, split, rows, columns, parts if weights_outer else 1, buffers)
     constants = _constants_read(s, candidates, weights_outer)
@@ -198,16 +200,17 @@ def _best(
     moved = bytes_needed(stationarity, candidates)
     if has_weights:
         own = len(s.shares(split)) if split is Split.OUTPUTS else 1
-        late = np.maximum(0, groups * words - shape.weight_words // EARLY) * own
+        late = np.maximum(0, cout_blocks * words - shape.weight_words // EARLY) * own
         cycles = cycles + late * shape.weight_bytes / shape.bus_bytes
     cycles, read = np.where(fits, cycles, np.inf), np.where(fits, read, np.inf)
     n = np.lexsort((np.asarray(need), moved, read, cycles))[0]
     size = {name: int(values[n]) for name, values in buffers.items()}
-    part_rows, part_columns, chunks = (int(b) for b in blocks[n])
+    kernel_rows, kernel_columns, cin_blocks = (int(b) for b in blocks[n])
     yield Tiling(
-        split, int(rows[n]), int(columns[n]), int(groups[n]), (part_rows, part_columns, chunks),
-        weights_outer, **size, cycles=float(cycles[n]), read_bytes=float(read[n]),
-        stationarity=stationarity, buffer_bytes=float(moved[n]),
+        split, int(rows[n]), int(columns[n]), int(cout_blocks[n]),
+        (kernel_rows, kernel_columns, cin_blocks), weights_outer, **size,
+        cycles=float(cycles[n]), read_bytes=float(read[n]), stationarity=stationarity,
+        buffer_bytes=float(moved[n]),
     )  # fmt: skip
 
 
@@ -242,28 +245,28 @@ def _buffers(
     }
 
 
-def _slabs(s: MappingProblem, groups: np.ndarray, blocks: np.ndarray) -> dict[str, np.ndarray]:
+def _slabs(s: MappingProblem, cout_blocks: np.ndarray, blocks: np.ndarray) -> dict[str, np.ndarray]:
     """The ifmap's buffers where it is held in slabs: those of some rows and channels."""
-    depth = _depth(s, groups)
+    depth = _depth(s, cout_blocks)
     several = (blocks[:, 0] < s.task.kernel[0]) | (depth < s.x.shape[2])
     ring = _whole(blocks[:, 0]) * np.where(several, s.resident, 1)
     return {"x_ring": ring, "x_bytes": ring // BANKS * depth}
 
 
-def _depth(s: MappingProblem, groups: np.ndarray) -> np.ndarray:
+def _depth(s: MappingProblem, cout_blocks: np.ndarray) -> np.ndarray:
     """Channels of a slab."""
     channels = s.x.shape[2]
     if s.task.operand is Operand.DEPTHWISE:
-        return np.minimum(groups * s.shape.pe, channels)
-    return np.full_like(groups, channels)
+        return np.minimum(cout_blocks * s.shape.pe, channels)
+    return np.full_like(cout_blocks, channels)
 
 
 def _slabs_read(
-    s: MappingProblem, groups: np.ndarray, blocks: np.ndarray, group_parts: np.ndarray
+    s: MappingProblem, cout_blocks: np.ndarray, blocks: np.ndarray, cout_parts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """As _ifmap_read: where all channels are summed, each block of weights takes every slab."""
     again = (blocks[:, 0] < s.task.kernel[0]) & (s.task.operand is Operand.DENSE)
-    return s.x.bytes * np.where(again, group_parts, 1), blocks[:, 0] * _depth(s, groups)
+    return s.x.bytes * np.where(again, cout_parts, 1), blocks[:, 0] * _depth(s, cout_blocks)
 
 
 def _ifmap_read(
@@ -298,7 +301,7 @@ def _describable(
     window = s.task.operand is Operand.DEPTHWISE_WINDOW or scattered
     across_steps = (columns - 1) * across + reach_columns if window else columns
     down_steps = back if scattered else rows
-    counts = np.max([down_steps, across_steps, c.groups, blocks.max(axis=1)], axis=0)
+    counts = np.max([down_steps, across_steps, c.cout_blocks, blocks.max(axis=1)], axis=0)
     rings = np.maximum(buffers["x_ring"], s.resident * buffers["y_rows"])
     pitch = buffers["x_columns"] * s.x.shape[2] * (not s.x_on_chip)
     pitch = np.maximum(pitch, columns * s.y.shape[2] * s.y.size * (not s.y_on_chip))
@@ -322,14 +325,14 @@ def _cost(
     are those of the unit that has most; all units' bytes go over the one port.
     """
     shape, task = s.shape, s.task
-    units, (height, width), groups = len(s.shares(split)), c.size, c.all_groups
+    units, (height, width), cout_blocks = len(s.shares(split)), c.size, c.unit_cout_blocks
     at_once = units if split is Split.ROWS else 1
     rows, columns, (_, strips) = c.rows, c.columns, c.spatial
-    spatial, parts = c.tiles, c.blocks * c.of_groups
+    spatial, parts = c.tiles, c.tap_parts * c.cout_parts
     if task.operand is Operand.DEPTHWISE_WINDOW:
-        work = height * groups * (width * task.stride[1] + strips * 2)
+        work = height * cout_blocks * (width * task.stride[1] + strips * 2)
         if task.tables is not None:
-            work = np.maximum(work, height * width * groups * c.rate)
+            work = np.maximum(work, height * width * cout_blocks * c.rate)
     elif task.softmax is not None:
         work = np.full_like(rows, softmax_cycles([height, width], 1, task.outputs))
     else:
@@ -342,7 +345,7 @@ def _cost(
     written = 0 if s.y_on_chip else s.y.bytes
     if s.by_columns(split):
         # A unit's channels of a pixel are a row of their own in external memory.
-        part = beats(groups * shape.pe * s.y.size, bus) + 1
+        part = beats(cout_blocks * shape.pe * s.y.size, bus) + 1
         written = max(written, height * width * units * part * bus)
         work = work + spatial * columns * units * STORE_OVERHEAD
         program = program + units * spatial * (columns - 1) * (TRANSFER.size // 8)

@@ -12,13 +12,13 @@ from ..network.tasks import Task
 
 
 def weight_words(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
-    """All words of a task: (groups, kernel rows, kernel columns, chunks, pe, simd) int8."""
+    """A task's words, int8: (cout blocks, kernel rows, kernel columns, cin blocks, pe, simd)."""
     assert task.weights is not None
-    lanes = _lanes(task, taps, shape)  # (rows, columns, chunks, simd, outputs)
-    groups = beats(task.outputs, shape.pe)
-    full = np.zeros((*lanes.shape[:-1], groups * shape.pe), np.int8)
+    lanes = _lanes(task, taps, shape)  # (rows, columns, cin blocks, simd, outputs)
+    cout_blocks = beats(task.outputs, shape.pe)
+    full = np.zeros((*lanes.shape[:-1], cout_blocks * shape.pe), np.int8)
     full[..., : task.outputs] = lanes
-    split = full.reshape(*lanes.shape[:-1], groups, shape.pe)
+    split = full.reshape(*lanes.shape[:-1], cout_blocks, shape.pe)
     return split.transpose(4, 0, 1, 2, 5, 3)
 
 
@@ -42,22 +42,24 @@ def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
     return lanes.reshape(rows, taps.counts[1], taps.counts[2], shape.simd, outputs)
 
 
-def weight_block(words: np.ndarray, groups: Range, taps: tuple[Range, Range, Range]) -> np.ndarray:
-    """The words of some groups and taps, in the order in which they are read, as bytes."""
+def weight_block(
+    words: np.ndarray, cout_blocks: Range, taps: tuple[Range, Range, Range]
+) -> np.ndarray:
+    """The words of some cout blocks and taps, in the order in which they are read, as bytes."""
     (r0, r1), (c0, c1), (k0, k1) = taps
-    part = words[groups[0] : groups[1], r0:r1, c0:c1, k0:k1]
+    part = words[cout_blocks[0] : cout_blocks[1], r0:r1, c0:c1, k0:k1]
     return np.ascontiguousarray(part).view(np.uint8).reshape(-1)
 
 
 def parameter_words(requant: Requant, outputs: int, shape: EngineShape) -> np.ndarray:
-    """Records of all groups of outputs, as bytes (groups, bytes of a word)."""
-    groups = beats(outputs, shape.pe)
+    """Records of all output channels, as bytes (cout blocks, bytes of a word)."""
+    cout_blocks = beats(outputs, shape.pe)
     records = []
-    for channel in range(groups * shape.pe):
+    for channel in range(cout_blocks * shape.pe):
         n = min(channel, outputs - 1)
         values = {f.name: int(getattr(requant, f.name)[n]) for f in RECORD.fields}
         records.append(RECORD.pack(values))
-    return np.frombuffer(b"".join(records), np.uint8).reshape(groups, -1)
+    return np.frombuffer(b"".join(records), np.uint8).reshape(cout_blocks, -1)
 
 
 def table_bytes(task: Task) -> np.ndarray | None:

@@ -135,12 +135,12 @@ class TaskJobs:
         self._parameters = image.parameter_words(task.requant, task.outputs, shape)
         # Blocks that are used again for the next tile of pixels stay where that is possible.
         whole = tiling.taps == self.taps.counts
-        _, groups = problem.part(tiling.split)
-        all_groups, outer = tiling.groups == groups, tiling.weights_outer
+        _, cout_blocks = problem.part(tiling.split)
+        all_cout_blocks, outer = tiling.cout_blocks == cout_blocks, tiling.weights_outer
         self._weights_stay = weights_stay(
-            problem, groups * self.taps.words, whole, all_groups, outer
+            problem, cout_blocks * self.taps.words, whole, all_cout_blocks, outer
         )
-        self._parameters_stay = parameters_stay(problem, groups, all_groups, outer)
+        self._parameters_stay = parameters_stay(problem, cout_blocks, all_cout_blocks, outer)
         self._parameter_place: dict[Range, int] = {}
         self._tables = image.table_bytes(task)
         self._table_place: int | None = None
@@ -327,14 +327,14 @@ class TaskJobs:
 
     def _keys(self, ordered: OrderedTile) -> dict[Target, tuple]:
         """Of the blocks of constants that a tile reads."""
-        task, groups, taps = self.s.task, ordered.tile.groups, ordered.tile.taps
+        task, cout_blocks, taps = self.s.task, ordered.tile.cout_blocks, ordered.tile.taps
         keys: dict[Target, tuple] = {}
         if task.weights is not None:
             stay = 0 if self._weights_stay else ordered.round
-            keys[Target.WEIGHTS] = (self.number, groups, taps, stay)
+            keys[Target.WEIGHTS] = (self.number, cout_blocks, taps, stay)
         if not ordered.tile.hold and task.softmax is None:
             stay = 0 if self._parameters_stay else ordered.round
-            keys[Target.PARAMETERS] = (self.number, groups, stay)
+            keys[Target.PARAMETERS] = (self.number, cout_blocks, stay)
         if self._tables is not None:
             keys[Target.TABLES] = (self.number,)
         return keys
@@ -342,16 +342,16 @@ class TaskJobs:
     def _constants(self, ordered: OrderedTile, block: tuple[Target, tuple], units: int) -> Load:
         """The load of a block of constants."""
         (target, key), shape = block, self.s.shape
-        groups, taps = ordered.tile.groups, ordered.tile.taps
-        count = groups[1] - groups[0]
+        cout_blocks, taps = ordered.tile.cout_blocks, ordered.tile.taps
+        count = cout_blocks[1] - cout_blocks[0]
         if target is Target.WEIGHTS:
             words = count * int(np.prod([b - a for a, b in taps]))
-            place, size = self._block(groups, taps), words * shape.weight_bytes
+            place, size = self._block(cout_blocks, taps), words * shape.weight_bytes
         elif target is Target.PARAMETERS:
-            if groups not in self._parameter_place:
-                data = self._parameters[groups[0] : groups[1]].reshape(-1)
-                self._parameter_place[groups] = self.layout.constants.add(data)
-            place, words = self._parameter_place[groups], count
+            if cout_blocks not in self._parameter_place:
+                data = self._parameters[cout_blocks[0] : cout_blocks[1]].reshape(-1)
+                self._parameter_place[cout_blocks] = self.layout.constants.add(data)
+            place, words = self._parameter_place[cout_blocks], count
             size = count * shape.parameter_bytes
         else:
             assert self._tables is not None
@@ -362,8 +362,8 @@ class TaskJobs:
             target, {"address": place, "rows": 1, "bytes": size}, units, key=key, words=words
         )
 
-    def _block(self, groups: Range, taps: tuple) -> int:
-        if (groups, taps) not in self._blocks:
-            data = image.weight_block(self._words, groups, taps)
-            self._blocks[groups, taps] = self.layout.constants.add(data)
-        return self._blocks[groups, taps]
+    def _block(self, cout_blocks: Range, taps: tuple) -> int:
+        if (cout_blocks, taps) not in self._blocks:
+            data = image.weight_block(self._words, cout_blocks, taps)
+            self._blocks[cout_blocks, taps] = self.layout.constants.add(data)
+        return self._blocks[cout_blocks, taps]

@@ -13,10 +13,10 @@ from ..mapping.tiling import Tiling
 @dataclass(frozen=True)
 class OrderedTile:
     """A tile of a unit, and its place in the order. Units have one in each round, at most, for each
-    block of groups and taps.
+    block of output channels and taps.
 
     round : tiles of pixels before it, those of earlier blocks where weights are the outer loop
-    among them. block : number of the block of groups among those of the unit. last : the last
+    among them. block : number of the block of channels among those of the unit. last : the last
     tile of its pixels.
     """
 
@@ -39,7 +39,7 @@ def tile_order(problem: MappingProblem, tiling: Tiling) -> Iterator[OrderedTile]
         for rows, _ in shares
     ]
     blocks = [
-        [(first + a, first + b) for a, b in _ranges(last - first, tiling.groups)]
+        [(first + a, first + b) for a, b in _ranges(last - first, tiling.cout_blocks)]
         for _, (first, last) in shares
     ]
     parts = tap_ranges(problem.taps_in(tiling.stationarity), tiling.taps)
@@ -53,18 +53,20 @@ def tile_order(problem: MappingProblem, tiling: Tiling) -> Iterator[OrderedTile]
     for number, n, block in order:
         for k, taps in enumerate(parts):
             keep, hold = k > 0, k < len(parts) - 1
-            for unit, (pixels, groups) in enumerate(zip(spatial, blocks, strict=True)):
-                if n < len(pixels) and block < len(groups):
-                    tile = Tile(*pixels[n], groups[block], taps, keep, hold, tiling.stationarity)
+            for unit, (pixels, cout_blocks) in enumerate(zip(spatial, blocks, strict=True)):
+                if n < len(pixels) and block < len(cout_blocks):
+                    tile = Tile(
+                        *pixels[n], cout_blocks[block], taps, keep, hold, tiling.stationarity
+                    )
                     yield OrderedTile(
-                        unit, number, block, tile, not hold and block == len(groups) - 1
+                        unit, number, block, tile, not hold and block == len(cout_blocks) - 1
                     )
 
 
 def tap_ranges(taps: Taps, block: tuple[int, int, int]) -> list[tuple[Range, Range, Range]]:
     """The parts of the taps, in order."""
-    rows, columns, chunks = (_ranges(n, b) for n, b in zip(taps.counts, block, strict=True))
-    return [(r, c, k) for r in rows for c in columns for k in chunks]
+    rows, columns, cin_blocks = (_ranges(n, b) for n, b in zip(taps.counts, block, strict=True))
+    return [(r, c, k) for r in rows for c in columns for k in cin_blocks]
 
 
 def _ranges(length: int, step: int) -> list[Range]:
