@@ -1,6 +1,6 @@
 """What a program of descriptors means: the tiled engine's memories and units in NumPy.
 
-The machine carries out descriptors one after the other, in any order that their waits allow. It
+The model carries out descriptors one after the other, in any order that their waits allow. It
 knows nothing of networks and of cycles. Plans are tried on it before there is hardware, and
 hardware is held against it.
 """
@@ -57,7 +57,7 @@ class Traffic:
     stored: int = 0
 
 
-class Machine:
+class EngineModel:
     """An engine: external memory and tile units.
 
     memory : external memory as uint8, which programs change. units : the tile units. traffic : what

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwgen.contract.engine_model import Machine
+from hwgen.contract.engine_model import EngineModel
 from hwgen.contract.isa import ErrorCode
 from hwgen.emit.parts import engine_hash
 from hwgen.emit.tiled_documents import ERRORS, places
@@ -61,7 +61,7 @@ def test_only_the_image_depends_on_the_network(package: Package, tmp_path: Path)
 
 
 def test_the_image_and_the_vectors_are_those_of_the_plan(package: Package) -> None:
-    """The machine runs the package's own files."""
+    """The engine model runs the package's own files."""
     plan, known = package.tiled, {k: v for k, (v, _) in places(package.tiled).items()}
     image, given, expected = (
         b"".join(bytes.fromhex(line)[::-1] for line in (package.path / name).read_text().split())
@@ -74,7 +74,7 @@ def test_the_image_and_the_vectors_are_those_of_the_plan(package: Package) -> No
         memory = np.zeros(known["MEMORY_BYTES"], np.uint8)
         memory[: len(image)] = np.frombuffer(image, np.uint8)
         memory[known["INPUT_AT"] : known["INPUT_AT"] + len(x)] = x
-        Machine(plan.shape, memory).run(known["PROGRAM_AT"])
+        EngineModel(plan.shape, memory).run(known["PROGRAM_AT"])
         assert np.array_equal(memory[known["OUTPUT_AT"] : known["OUTPUT_AT"] + len(y)], y)
         assert memory[: len(image)].tobytes() == image
     assert max(regions(plan.program).values()) == known["MEMORY_BYTES"]

@@ -1,4 +1,4 @@
-"""The array, the feature memory and the result stage together, against the machine in NumPy."""
+"""The array, feature memory and result stage together, against the engine model in NumPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from amaranth.sim import Simulator
 
 import hwgen
 from hwgen.contract.engine import BANKS, EngineShape
-from hwgen.contract.engine_model import Machine
+from hwgen.contract.engine_model import EngineModel
 from hwgen.contract.isa import (
     COMPUTE,
     LEVELS,
@@ -34,18 +34,20 @@ from tests.plan.test_tiled import FIXTURES, as_bytes, program_of
 
 
 class Driver:
-    """Loads by the test's hand, descriptors to the hardware, both beside the machine."""
+    """Loads by the test's hand, descriptors to the hardware, both beside the engine model."""
 
-    def __init__(self, shape: EngineShape, machine: Machine, dut: TileUnit | TileUnits) -> None:
-        self.shape, self.machine, self.dut = shape, machine, dut
+    def __init__(
+        self, shape: EngineShape, engine_model: EngineModel, dut: TileUnit | TileUnits
+    ) -> None:
+        self.shape, self.engine_model, self.dut = shape, engine_model, dut
 
     async def load(self, ctx, d: dict[str, int]) -> None:
-        self.machine.load(d)
+        self.engine_model.load(d)
         self.choose(ctx, "load_units", d["units"])
         target, b = Target(d["target"]), self.shape.bus_bytes
         if target is Target.FEATURES:
             return await self.features(ctx, d)
-        data = self.machine.memory[d["address"] : d["address"] + d["bytes"]].tobytes()
+        data = self.engine_model.memory[d["address"] : d["address"] + d["bytes"]].tobytes()
         size = {
             Target.WEIGHTS: self.shape.weight_bytes,
             Target.PARAMETERS: self.shape.parameter_bytes,
@@ -76,7 +78,7 @@ class Driver:
         port, word = self.dut.load, self.shape.word
         for row in range(d["rows"]):
             start = d["address"] + row * d["pitch"]
-            data = self.machine.memory[start : start + d["bytes"]].tobytes()
+            data = self.engine_model.memory[start : start + d["bytes"]].tobytes()
             ring = (d["first"] + row) % d["ring"]
             place = d["base"] + ring // BANKS * d["bank_pitch"]
             for n in range(0, len(data), word):
@@ -91,7 +93,7 @@ class Driver:
 
     async def compute(self, ctx, d: dict[str, int]) -> None:
         """Offer a descriptor, which is finished later."""
-        self.machine.compute(d)
+        self.engine_model.compute(d)
         port = self.dut.command
         ctx.set(port.payload, {f.name: d.get(f.name, 0) for f in COMPUTE.fields})
         ctx.set(port.valid, 1)
@@ -123,9 +125,9 @@ def carried_out(
     memory = program.memory.copy()
     start = program.tensors[work.source]
     memory[start : start + edge.size] = as_bytes(x, 1)
-    machine = Machine(shape, memory)
+    engine_model = EngineModel(shape, memory)
     dut = TileUnit(shape) if shape.tiles == 1 else TileUnits(shape)
-    driver = Driver(shape, machine, dut)
+    driver = Driver(shape, engine_model, dut)
     finished = 0
     done = False
 
@@ -139,7 +141,7 @@ def carried_out(
     async def drive(ctx) -> None:
         nonlocal done
         issued = 0
-        for d in machine.descriptors(program.start):
+        for d in engine_model.descriptors(program.start):
             op = Op(d["op"])
             if op is Op.COMPUTE:
                 # What it reads of earlier results must be there.
@@ -154,7 +156,7 @@ def carried_out(
             else:
                 while finished < issued:
                     await ctx.tick()
-                machine.store(d)
+                engine_model.store(d)
         for _ in range(5000):
             if finished == issued:
                 break
@@ -162,7 +164,7 @@ def carried_out(
         assert finished == issued
         await ctx.tick().repeat(4)
         for unit, n in product(range(shape.tiles), range(BANKS)):
-            got, want = await driver.bank(ctx, unit, n), machine.units[unit].features[n]
+            got, want = await driver.bank(ctx, unit, n), engine_model.units[unit].features[n]
             wrong = np.flatnonzero(got != want)
             assert not len(wrong), (unit, n, wrong[:8], got[wrong[:8]], want[wrong[:8]])
         done = True
@@ -173,7 +175,7 @@ def carried_out(
     simulator.add_testbench(watch, background=True)
     simulator.run()
 
-    return used(machine.descriptors(program.start)) | {
+    return used(engine_model.descriptors(program.start)) | {
         t.stationarity.value for t in placement.tilings
     }
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.contract.engine_model import Machine
+from hwgen.contract.engine_model import EngineModel
 from hwgen.contract.isa import Op
 from hwgen.emit.tiled_files import ends, from_bytes, to_bytes
 from hwgen.flow import tools
@@ -89,21 +89,21 @@ def need_verilator() -> None:
         pytest.skip("Verilator, g++, make and perl are needed")
 
 
-def check_machine(plan: TiledPlan) -> Machine:
-    """Every tensor that a program stores is golden where the machine carries it out."""
+def check_engine_model(plan: TiledPlan) -> EngineModel:
+    """Every tensor that a program stores is golden where the engine model carries it out."""
     edge = plan.graph.inputs[0]
     x = np.random.default_rng(2).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(plan.graph, {edge.name: x}, list(plan.graph.tensors))
-    machine = Machine(plan.shape, plan.program.memory.copy())
+    engine_model = EngineModel(plan.shape, plan.program.memory.copy())
     start = plan.program.tensors[plan.work.source]
     data = to_bytes(x, plan.work.stored[plan.work.source])[0]
-    machine.memory[start : start + len(data)] = data
-    machine.run(plan.program.start)
-    found = dict(stored_differences(plan, machine.memory, golden))
+    engine_model.memory[start : start + len(data)] = data
+    engine_model.run(plan.program.start)
+    found = dict(stored_differences(plan, engine_model.memory, golden))
     assert plan.work.result in found
     wrong = [str(difference) for difference in found.values() if difference is not None]
     assert not wrong, wrong
-    return machine
+    return engine_model
 
 
 def softmax_network(channels: int, seed: int = 1) -> Graph:

@@ -1,4 +1,4 @@
-"""Programs of the tiled engine, carried out by the machine in NumPy, give the golden integers."""
+"""Programs of the tiled engine, carried out by the engine model, give the golden integers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import hwgen
 from hwgen.contract.engine import BANKS, EngineShape
-from hwgen.contract.engine_model import Machine, ProgramError, may
+from hwgen.contract.engine_model import EngineModel, ProgramError, may
 from hwgen.contract.isa import COUNTER_BITS, SOFTMAX_CHANNELS, Op
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, execute, ops
@@ -64,7 +64,9 @@ def as_bytes(values: np.ndarray, size: int) -> np.ndarray:
     )[..., :size].reshape(-1)  # fmt: skip
 
 
-def check(path: Path, shape: EngineShape, resident: int, keep: bool = True, **how: Any) -> Machine:
+def check(
+    path: Path, shape: EngineShape, resident: int, keep: bool = True, **how: Any
+) -> EngineModel:
     """See check_graph."""
     return check_graph(hwgen.load(path), shape, resident, keep, **how)
 
@@ -76,7 +78,7 @@ def check_graph(
     keep: bool = True,
     seed: int = 1,
     change: dict[str, int] | None = None,
-) -> Machine:
+) -> EngineModel:
     """Every tensor that lies in external memory is golden, in program order and in any other.
 
     change : of fields of all descriptors, first.
@@ -86,21 +88,21 @@ def check_graph(
     x = np.random.default_rng(seed).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(graph, {edge.name: x}, list(graph.tensors))
     rng = Random(seed)
-    machine = Machine(shape, program.memory)
+    engine_model = EngineModel(shape, program.memory)
     for pick in (None, rng.choice):
         memory = program.memory.copy()
         start = program.tensors[work.source]
         memory[start : start + edge.size] = as_bytes(x, 1)
-        machine = Machine(shape, memory)
+        engine_model = EngineModel(shape, memory)
         if change is not None:
-            found = [d | change for d in machine.descriptors(program.start)]
-            machine.descriptors = lambda _, found=found: found
-        machine.run(program.start, pick)
+            found = [d | change for d in engine_model.descriptors(program.start)]
+            engine_model.descriptors = lambda _, found=found: found
+        engine_model.run(program.start, pick)
         for name, start in program.tensors.items():
             tensor = work.stored[name]
             expected = as_bytes(golden[name][0], tensor.size)
             assert np.array_equal(memory[start : start + tensor.bytes], expected), name
-    return machine
+    return engine_model
 
 
 @pytest.mark.parametrize(("resident", "keep"), [(1, True), (2, True), (2, False), (3, False)])
@@ -186,9 +188,9 @@ def test_softmaxes_that_there_is_no_unit_for() -> None:
 
 
 def test_what_fits_is_moved_once() -> None:
-    machine = check(MODELS / "resnet_tiny_int8.tflite", EngineShape(), 2)
-    assert machine.traffic.loaded["features"] == 28 * 32  # rows of 28 bytes in beats of 8
-    assert machine.traffic.stored == 10
+    engine_model = check(MODELS / "resnet_tiny_int8.tflite", EngineShape(), 2)
+    assert engine_model.traffic.loaded["features"] == 28 * 32  # rows of 28 bytes in beats of 8
+    assert engine_model.traffic.stored == 10
 
 
 def test_small_buffers_tile_every_loop() -> None:
@@ -233,14 +235,14 @@ def test_a_missing_wait_shows() -> None:
         memory = program.memory.copy()
         start = program.tensors[work.source]
         memory[start : start + edge.size] = as_bytes(x, 1)
-        machine = Machine(shape, memory)
+        engine_model = EngineModel(shape, memory)
         loosened = [
             d | {name: 0 for name in d if name.startswith("wait_")}
-            for d in machine.descriptors(program.start)
+            for d in engine_model.descriptors(program.start)
         ]
-        machine.descriptors = lambda _, found=loosened: found
+        engine_model.descriptors = lambda _, found=loosened: found
         try:
-            machine.run(program.start, Random(seed).choice)
+            engine_model.run(program.start, Random(seed).choice)
         except (ProgramError, KeyError):
             wrong += 1
             continue

@@ -7,7 +7,7 @@ import pytest
 
 import hwgen
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.engine_model import Machine
+from hwgen.contract.engine_model import EngineModel
 from hwgen.contract.isa import Op
 from hwgen.ir import Graph, execute
 from hwgen.passes import legalize
@@ -26,20 +26,20 @@ SHAPES = {
 }
 
 
-def check(graph: Graph, plan: TiledPlan) -> Machine:
+def check(graph: Graph, plan: TiledPlan) -> EngineModel:
     """The program gives the golden output."""
     edge = graph.inputs[0]
     x = np.random.default_rng(1).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(graph, {edge.name: x})[graph.outputs[0]]
-    machine = Machine(plan.shape, plan.program.memory.copy())
+    engine_model = EngineModel(plan.shape, plan.program.memory.copy())
     start = plan.program.tensors[plan.work.source]
-    machine.memory[start : start + edge.size] = as_bytes(x, 1)
-    machine.run(plan.program.start)
+    engine_model.memory[start : start + edge.size] = as_bytes(x, 1)
+    engine_model.run(plan.program.start)
     result = plan.work.stored[plan.work.result]
     place = plan.program.tensors[result.name]
-    got = machine.memory[place : place + result.bytes]
+    got = engine_model.memory[place : place + result.bytes]
     assert np.array_equal(got, as_bytes(golden[0], result.size))
-    return machine
+    return engine_model
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)

@@ -11,7 +11,7 @@ import pytest
 
 import hwgen
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.engine_model import Machine
+from hwgen.contract.engine_model import EngineModel
 from hwgen.errors import UserError
 from hwgen.gateware.engine.result.result_writer import TABLE_PARTS as GATEWARE_PARTS
 from hwgen.ir import execute
@@ -170,9 +170,9 @@ def test_a_softmax_takes_its_unit_s_cycles() -> None:
 @pytest.mark.parametrize("keep", [True, False])
 def test_the_traffic_is_what_the_machine_moves(plan: TiledPlan, keep: bool) -> None:
     tried = plan if keep else plan.outside()
-    machine = Machine(tried.shape, tried.program.memory.copy())
-    machine.run(tried.program.start)
-    total, moved = sum(tried.traffic, Traffic()), machine.traffic
+    engine_model = EngineModel(tried.shape, tried.program.memory.copy())
+    engine_model.run(tried.program.start)
+    total, moved = sum(tried.traffic, Traffic()), engine_model.traffic
     assert total.weights == moved.loaded["weights"]
     assert total.ifmaps == moved.loaded["features"]
     assert total.parameters == moved.loaded["parameters"] + moved.loaded["tables"]
@@ -186,15 +186,15 @@ def test_outside_every_tensor_can_be_seen(plan: TiledPlan) -> None:
     assert set(outside.program.tensors) == set(outside.work.stored)
     edge = plan.graph.inputs[0]
     x = np.random.default_rng(3).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
-    machine = Machine(outside.shape, outside.program.memory.copy())
+    engine_model = EngineModel(outside.shape, outside.program.memory.copy())
     start = outside.program.tensors[edge.name]
-    machine.memory[start : start + edge.size] = x.reshape(-1).astype(np.int8).view(np.uint8)
-    machine.run(outside.program.start)
+    engine_model.memory[start : start + edge.size] = x.reshape(-1).astype(np.int8).view(np.uint8)
+    engine_model.run(outside.program.start)
     for name, golden in execute(plan.graph, {edge.name: x}, list(plan.graph.tensors)).items():
         if name in outside.program.tensors:
             place = outside.program.tensors[name]
             tensor = outside.work.stored[name]
-            got = machine.memory[place : place + tensor.bytes]
+            got = engine_model.memory[place : place + tensor.bytes]
             assert np.array_equal(got, golden.reshape(-1).astype(np.int8).view(np.uint8)), name
 
 

@@ -19,7 +19,7 @@ from hwgen.ir import Graph, Node, Tensor, execute, graph_to_json, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
 from hwgen.plan.tiled.plan import plan_tiled
-from tests.helpers.tiled import check_machine, need_verilator, tiled_package
+from tests.helpers.tiled import check_engine_model, need_verilator, tiled_package
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -58,7 +58,7 @@ def test_mobilenet_in_small_is_golden(mobilenet: Graph, shape: EngineShape, keep
     plan = plan_tiled(mobilenet, shape, 2, units=shape.tiles)
     residuals = [node for node in mobilenet.nodes if isinstance(node.op, ops.Add)]
     assert len([t for t in plan.tasks if t.tables is not None]) == len(residuals) > 2
-    check_machine(plan if keep else plan.outside())
+    check_engine_model(plan if keep else plan.outside())
 
 
 @pytest.mark.parametrize("resident", [1, 2, 3])
@@ -90,7 +90,7 @@ def test_an_ifmap_larger_than_the_memory_comes_in_pieces(
         assert x.size > engine.feature_bytes
         (problem,) = plan.placement.problems
         assert problem.slabs and problem.task.operand.name == operand
-        check_machine(plan)
+        check_engine_model(plan)
 
 
 def test_mobilenet_in_small_on_the_rtl(mobilenet: Graph, tmp_path: Path) -> None:

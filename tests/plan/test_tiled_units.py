@@ -10,7 +10,7 @@ import pytest
 
 import hwgen
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.engine_model import Machine, ProgramError
+from hwgen.contract.engine_model import EngineModel, ProgramError
 from hwgen.contract.isa import Op, Target
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, ops
@@ -193,11 +193,11 @@ def test_missing_waits_for_tiles_show() -> None:
 def test_units_that_there_are_not_are_refused(change: dict) -> None:
     shape = replace(SHAPES["8x8"], tiles=2)
     program = planned(MNIST, shape, 2)[3]
-    machine = Machine(shape, program.memory.copy())
-    found = [d | change for d in machine.descriptors(program.start)]
-    machine.descriptors = lambda _: found
+    engine_model = EngineModel(shape, program.memory.copy())
+    found = [d | change for d in engine_model.descriptors(program.start)]
+    engine_model.descriptors = lambda _: found
     with pytest.raises(ProgramError, match="unit"):
-        machine.run(program.start)
+        engine_model.run(program.start)
 
 
 def test_options_and_numbers() -> None:
