@@ -78,7 +78,7 @@ def test_the_image_and_the_vectors_are_those_of_the_plan(package: Package) -> No
         assert np.array_equal(memory[known["OUTPUT_AT"] : known["OUTPUT_AT"] + len(y)], y)
         assert memory[: len(image)].tobytes() == image
     assert max(regions(plan.program).values()) == known["MEMORY_BYTES"]
-    source, result = ends(plan.work)
+    source, result = ends(plan.task_graph)
     with np.load(package.file("vectors/vectors.npz")) as vectors:
         assert np.array_equal(to_bytes(vectors["x"], source), inputs)
         assert np.array_equal(to_bytes(vectors["y"], result), outputs)

@@ -36,7 +36,7 @@ def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
         plan = package.tiled
         x, program = package.graph.inputs[0], plan.program
         frame = np.random.default_rng(1).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
-        job = Job(plan, to_bytes(frame, ends(plan.work)[0]))
+        job = Job(plan, to_bytes(frame, ends(plan.task_graph)[0]))
         for latency in (20, 100):
             for rate in (1.0, 0.5):
                 memory = Memory(latency, rate)

@@ -109,13 +109,13 @@ def test_every_order_of_loops_is_golden_and_moves_what_is_predicted(
         for order in (None, *Stationarity):
             plan = plan_tiled(graph, shape, 2, preferred=order)
             assert order is None or order in {t.stationarity for t in plan.placement.tilings}
-            jobs.append(Job(plan, to_bytes(values, ends(plan.work)[0])))
+            jobs.append(Job(plan, to_bytes(values, ends(plan.task_graph)[0])))
             golden.append(execute(graph, {x.name: values})[graph.outputs[0]])
     runs = tiled_sim.run(package, jobs, Memory(), None, say).jobs
     for job, run, expected in zip(jobs, runs, golden, strict=True):
         plan, graph = job.plan, job.plan.graph
         result = graph.tensors[graph.outputs[0]]
-        stored = ends(plan.work)[1]
+        stored = ends(plan.task_graph)[1]
         assert run.errors() == [ErrorCode.NONE]
         assert np.array_equal(from_bytes(run.output, stored, result.type, result.shape), expected)
         assert run.words == tile_words(plan)

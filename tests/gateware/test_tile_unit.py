@@ -119,11 +119,13 @@ def carried_out(
     graph: Graph, shape: EngineShape, resident: int = 2, stationarity: Stationarity | None = None
 ) -> set[str]:
     """Carry out a network's program; returns what its tiles made use of."""
-    graph, work, placement, program = program_of(graph, shape, resident, stationarity=stationarity)
+    graph, task_graph, placement, program = program_of(
+        graph, shape, resident, stationarity=stationarity
+    )
     edge = graph.inputs[0]
     x = np.random.default_rng(1).integers(edge.range[0], edge.range[1] + 1, edge.shape)
     memory = program.memory.copy()
-    start = program.tensors[work.source]
+    start = program.tensors[task_graph.source]
     memory[start : start + edge.size] = as_bytes(x, 1)
     engine_model = EngineModel(shape, memory)
     dut = TileUnit(shape) if shape.tiles == 1 else TileUnits(shape)

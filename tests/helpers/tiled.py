@@ -38,14 +38,14 @@ def random_job(plan: TiledPlan, frames: int, seed: int = 1) -> tuple[Job, np.nda
     rng = np.random.default_rng(seed)
     values = rng.integers(x.range[0], x.range[1] + 1, (frames, *x.shape))
     golden = execute(plan.graph, {x.name: values})[plan.graph.outputs[0]]
-    source, _ = ends(plan.work)
+    source, _ = ends(plan.task_graph)
     return Job(plan, to_bytes(values, source)), golden
 
 
 def outputs(plan: TiledPlan, run: JobRun) -> np.ndarray:
     """The integers that a run gave."""
     result = plan.graph.tensors[plan.graph.outputs[0]]
-    return from_bytes(run.output, ends(plan.work)[1], result.type, result.shape)
+    return from_bytes(run.output, ends(plan.task_graph)[1], result.type, result.shape)
 
 
 def traffic_is_as_planned(package: Package) -> None:
@@ -63,8 +63,8 @@ def traffic_is_as_planned(package: Package) -> None:
     assert sum(moved[name]["read"] for name in (*tensors, *borders)) == planned.ifmaps
     assert sum(moved[name]["written"] for name in (*tensors, *borders)) == planned.ofmaps
     for name in tensors:
-        bytes_ = plan.work.stored[name].bytes
-        assert moved[name]["written"] == (0 if name == plan.work.source else bytes_), name
+        bytes_ = plan.task_graph.stored[name].bytes
+        assert moved[name]["written"] == (0 if name == plan.task_graph.source else bytes_), name
     assert (kept["beats"]["read"], kept["beats"]["written"]) == plan.beats
 
 
@@ -95,12 +95,12 @@ def check_engine_model(plan: TiledPlan) -> EngineModel:
     x = np.random.default_rng(2).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(plan.graph, {edge.name: x}, list(plan.graph.tensors))
     engine_model = EngineModel(plan.shape, plan.program.memory.copy())
-    start = plan.program.tensors[plan.work.source]
-    data = to_bytes(x, plan.work.stored[plan.work.source])[0]
+    start = plan.program.tensors[plan.task_graph.source]
+    data = to_bytes(x, plan.task_graph.stored[plan.task_graph.source])[0]
     engine_model.memory[start : start + len(data)] = data
     engine_model.run(plan.program.start)
     found = dict(stored_differences(plan, engine_model.memory, golden))
-    assert plan.work.result in found
+    assert plan.task_graph.result in found
     wrong = [str(difference) for difference in found.values() if difference is not None]
     assert not wrong, wrong
     return engine_model

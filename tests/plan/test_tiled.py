@@ -21,8 +21,8 @@ from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
 from hwgen.plan.tiled.mapping.placement import Placement, place
 from hwgen.plan.tiled.mapping.stationarity import Stationarity
-from hwgen.plan.tiled.network.lower import work_of
-from hwgen.plan.tiled.network.tasks import Work
+from hwgen.plan.tiled.network.lower import task_graph_of
+from hwgen.plan.tiled.network.tasks import TaskGraph
 from hwgen.plan.tiled.schedule.program import Program, Writer
 from hwgen.plan.tiled.schedule.scoreboard import Scoreboard, Span
 from tests.helpers.tiled import softmax_network
@@ -41,7 +41,7 @@ SHAPES = {
 
 def planned(
     path: Path, shape: EngineShape, resident: int, keep: bool = True
-) -> tuple[Graph, Work, Placement, Program]:
+) -> tuple[Graph, TaskGraph, Placement, Program]:
     return program_of(hwgen.load(path), shape, resident, keep)
 
 
@@ -51,11 +51,11 @@ def program_of(
     resident: int,
     keep: bool = True,
     stationarity: Stationarity | None = None,
-) -> tuple[Graph, Work, Placement, Program]:
+) -> tuple[Graph, TaskGraph, Placement, Program]:
     graph = legalize(graph)
-    work = work_of(graph)
-    placement = place(work, shape, resident, keep=keep, stationarity=stationarity)
-    return graph, work, placement, Writer(work, placement, shape).program()
+    task_graph = task_graph_of(graph)
+    placement = place(task_graph, shape, resident, keep=keep, stationarity=stationarity)
+    return graph, task_graph, placement, Writer(task_graph, placement, shape).program()
 
 
 def as_bytes(values: np.ndarray, size: int) -> np.ndarray:
@@ -83,7 +83,7 @@ def check_graph(
 
     change : of fields of all descriptors, first.
     """
-    graph, work, _, program = program_of(graph, shape, resident, keep)
+    graph, task_graph, _, program = program_of(graph, shape, resident, keep)
     edge = graph.inputs[0]
     x = np.random.default_rng(seed).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(graph, {edge.name: x}, list(graph.tensors))
@@ -91,7 +91,7 @@ def check_graph(
     engine_model = EngineModel(shape, program.memory)
     for pick in (None, rng.choice):
         memory = program.memory.copy()
-        start = program.tensors[work.source]
+        start = program.tensors[task_graph.source]
         memory[start : start + edge.size] = as_bytes(x, 1)
         engine_model = EngineModel(shape, memory)
         if change is not None:
@@ -99,7 +99,7 @@ def check_graph(
             engine_model.descriptors = lambda _, found=found: found
         engine_model.run(program.start, pick)
         for name, start in program.tensors.items():
-            tensor = work.stored[name]
+            tensor = task_graph.stored[name]
             expected = as_bytes(golden[name][0], tensor.size)
             assert np.array_equal(memory[start : start + tensor.bytes], expected), name
     return engine_model
@@ -226,14 +226,14 @@ def test_regions_do_not_meet() -> None:
 def test_a_missing_wait_shows() -> None:
     """Without waits some order gives wrong integers: the random orders do test them."""
     shape = SHAPES["8x8"]
-    graph, work, _, program = planned(MODELS / "mnist_cnn.h5", shape, 2)
+    graph, task_graph, _, program = planned(MODELS / "mnist_cnn.h5", shape, 2)
     edge = graph.inputs[0]
     x = np.random.default_rng(1).integers(0, 256, (1, *edge.shape))
     golden = execute(graph, {edge.name: x})[graph.outputs[0]]
     wrong = 0
     for seed in range(5):
         memory = program.memory.copy()
-        start = program.tensors[work.source]
+        start = program.tensors[task_graph.source]
         memory[start : start + edge.size] = as_bytes(x, 1)
         engine_model = EngineModel(shape, memory)
         loosened = [
@@ -246,8 +246,8 @@ def test_a_missing_wait_shows() -> None:
         except (ProgramError, KeyError):
             wrong += 1
             continue
-        place_ = program.tensors[work.result]
-        tensor = work.stored[work.result]
+        place_ = program.tensors[task_graph.result]
+        tensor = task_graph.stored[task_graph.result]
         got = memory[place_ : place_ + tensor.bytes]
         wrong += not np.array_equal(got, as_bytes(golden[0], tensor.size))
     assert wrong
@@ -259,9 +259,9 @@ def test_too_small_buffers_are_refused_by_name() -> None:
 
 
 def test_descriptors_say_their_layer() -> None:
-    _, work, _, program = planned(MODELS / "mnist_cnn.h5", EngineShape(), 2)
+    _, task_graph, _, program = planned(MODELS / "mnist_cnn.h5", EngineShape(), 2)
     layers = [d["layer"] for d in program.descriptors if d["op"] == Op.COMPUTE]
-    assert layers == sorted(layers) and set(layers) == set(range(len(work.tasks)))
+    assert layers == sorted(layers) and set(layers) == set(range(len(task_graph.tasks)))
 
 
 def test_counters_that_wrapped_keep_nothing_waiting() -> None:

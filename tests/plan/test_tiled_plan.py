@@ -149,7 +149,7 @@ def test_numbers_agree_with_each_other(plan: TiledPlan) -> None:
     assert plan.estimate().cycles >= plan.interval_bound
     for row, task in zip(layers, plan.tasks, strict=True):
         if task.weights is not None:
-            height, width, _ = plan.work.stored[task.y].shape
+            height, width, _ = plan.task_graph.stored[task.y].shape
             taps = prod(task.kernel[:1]) * -(-prod(task.weights.shape[1:3]) // plan.shape.simd)
             assert row["interval_bound"] == height * width * -(-task.outputs // 8) * taps
 
@@ -183,7 +183,7 @@ def test_outside_every_tensor_can_be_seen(plan: TiledPlan) -> None:
     outside = plan.outside()
     assert plan.placement.on_chip
     assert not outside.placement.on_chip
-    assert set(outside.program.tensors) == set(outside.work.stored)
+    assert set(outside.program.tensors) == set(outside.task_graph.stored)
     edge = plan.graph.inputs[0]
     x = np.random.default_rng(3).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     engine_model = EngineModel(outside.shape, outside.program.memory.copy())
@@ -193,7 +193,7 @@ def test_outside_every_tensor_can_be_seen(plan: TiledPlan) -> None:
     for name, golden in execute(plan.graph, {edge.name: x}, list(plan.graph.tensors)).items():
         if name in outside.program.tensors:
             place = outside.program.tensors[name]
-            tensor = outside.work.stored[name]
+            tensor = outside.task_graph.stored[name]
             got = engine_model.memory[place : place + tensor.bytes]
             assert np.array_equal(got, golden.reshape(-1).astype(np.int8).view(np.uint8)), name
 

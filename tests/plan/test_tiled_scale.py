@@ -102,7 +102,7 @@ def test_mobilenet_in_small_on_the_rtl(mobilenet: Graph, tmp_path: Path) -> None
     x = np.random.default_rng(5).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(package.graph, {edge.name: x}, list(package.graph.tensors))
     outside = package.tiled.outside()
-    job = Job(outside, to_bytes(x, ends(outside.work)[0]))
+    job = Job(outside, to_bytes(x, ends(outside.task_graph)[0]))
     runs = tiled_sim.run(package, [job], Memory(), None, lambda text: None)
     found = dict(stored_differences(outside, runs.memory, golden))
     assert set(found) == {task.y for task in outside.tasks}

@@ -122,7 +122,7 @@ def test_units_hold_their_rows_and_what_they_read_of_others() -> None:
 
 
 def test_only_rows_that_others_read_leave_the_chip() -> None:
-    _, work, placement, program = planned(RESNET, EngineShape(tiles=2), 2)
+    _, task_graph, placement, program = planned(RESNET, EngineShape(tiles=2), 2)
     assert placement.on_chip and program.borders < len(program.memory)
     moved = {Op.LOAD: 0, Op.STORE: 0}
     for d in program.descriptors:
@@ -133,9 +133,9 @@ def test_only_rows_that_others_read_leave_the_chip() -> None:
         for unit, own in enumerate(on_chip.own):
             for op, runs in ((Op.STORE, on_chip.for_others(unit, own)),
                              (Op.LOAD, on_chip.of_others(unit, on_chip.held[unit]))):  # fmt: skip
-                some[op] += sum(b - a for a, b in runs) * work.stored[name].row_bytes
+                some[op] += sum(b - a for a, b in runs) * task_graph.stored[name].row_bytes
     assert moved == some
-    whole = sum(work.stored[name].bytes for name in placement.on_chip)
+    whole = sum(task_graph.stored[name].bytes for name in placement.on_chip)
     assert 0 < moved[Op.STORE] < whole / 2
 
 

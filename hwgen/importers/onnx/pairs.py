@@ -19,7 +19,7 @@ from ...numeric import QType, Scaling, multiplier_of
 from ..sums import WIDE, added, shifted, times
 from .fusion import HINT, scale_of
 from .real import Step, evaluate
-from .work import Array, Value, Work
+from .work import Array, OnnxImport, Value
 
 _SHIFTS = range(22, 9, -1)
 """Fractional bits tried for the factors of a sum, the most exact first."""
@@ -52,7 +52,7 @@ class Pairs(NamedTuple):
 
 
 def make(
-    work: Work, name: str, kind: str, parts: tuple[Value, Value], qtype: QType,
+    work: OnnxImport, name: str, kind: str, parts: tuple[Value, Value], qtype: QType,
     steps: tuple[Step, ...], reason: str,
 ) -> Tensor:  # fmt: skip
     """The integers of a sum or a product of two values.
@@ -134,7 +134,7 @@ def fused_product(parts: tuple[Value, Value], codes: tuple[Array, Array], qtype:
     return np.clip(np.rint(real), qtype.min, qtype.max).astype(np.int64)
 
 
-def _sum(work: Work, name: str, pairs: Pairs) -> Tensor:
+def _sum(work: OnnxImport, name: str, pairs: Pairs) -> Tensor:
     edges = [v.edge for v in pairs.parts]
     x, y = pairs.codes
     few = pairs._replace(codes=(x[::16], y), wanted=pairs.wanted[::16])
@@ -252,7 +252,7 @@ def _table(codes: Array, values: Array) -> Op:
     return Staircase(codes[1:], values, WIDE)
 
 
-def _product(work: Work, name: str, pairs: Pairs) -> Tensor:
+def _product(work: OnnxImport, name: str, pairs: Pairs) -> Tensor:
     (x, y), (a, b), qtype = pairs.codes, pairs.parts, pairs.qtype
     products = ((x - a.zero)[:, np.newaxis] * (y - b.zero)).reshape(-1)
     wanted = pairs.wanted.reshape(-1)

@@ -118,7 +118,7 @@ class Joined:
 
 
 @dataclass
-class Work:
+class OnnxImport:
     """Nodes so far; ``known`` is what names of the file stand for. ``integer``: the file's real
     numbers are integers (Deeploy's dialect)."""
 
@@ -272,7 +272,7 @@ def canonical(shape: tuple[int, ...]) -> Array:
     return np.arange(int(np.prod(shape))).reshape(shape)
 
 
-def image(work: Work, name: str, value: Value) -> Value:
+def image(work: OnnxImport, name: str, value: Value) -> Value:
     """A value whose edge is (rows, columns, channels) of the file's (1, channels, rows, columns);
     what has rows alone has one column.
 
@@ -301,7 +301,7 @@ def _keeps_channels(value: Value, channels: int) -> None:
                         hint="put a quantizer before it")  # fmt: skip
 
 
-def vector(work: Work, name: str, value: Value) -> tuple[Tensor, Array]:
+def vector(work: OnnxImport, name: str, value: Value) -> tuple[Tensor, Array]:
     """A value of one row as a vector; and where the file's elements are in it."""
     edge = value.edge
     if len(edge.shape) > 1:

@@ -27,9 +27,9 @@ from .mapping.buffer_traffic import BufferTraffic, traffic_of
 from .mapping.placement import Placement, place
 from .mapping.stationarity import Stationarity
 from .mapping.tiling import Tiling
-from .network.lower import work_of
+from .network.lower import task_graph_of
 from .network.softmax import softmax_cycles
-from .network.tasks import Task, Work
+from .network.tasks import Task, TaskGraph
 from .options import AUTO, buffer_bytes, stated_engine
 from .schedule.program import Program, Writer
 from .schedule.tile_order import tile_order
@@ -77,13 +77,13 @@ class TiledPlan:
 
     resident : tiles held in each buffer. keep : False: every tensor goes to external memory, where
     it can be seen. preferred : stationarity where a task can have it; None: the best one.
-    used : tile units that have work, the first ones.
+    used : tile units that have task_graph, the first ones.
     """
 
     graph: Graph
     shape: EngineShape
     resident: int
-    work: Work
+    task_graph: TaskGraph
     placement: Placement
     keep: bool = True
     preferred: Stationarity | None = None
@@ -92,7 +92,9 @@ class TiledPlan:
     @cached_property
     def program(self) -> Program:
         """Descriptors and the image of external memory."""
-        return Writer(self.work, self.placement, replace(self.shape, tiles=self.used)).program()
+        return Writer(
+            self.task_graph, self.placement, replace(self.shape, tiles=self.used)
+        ).program()
 
     def outside(self) -> TiledPlan:
         """The same network on the same engine, with every tensor in external memory."""
@@ -104,7 +106,7 @@ class TiledPlan:
     @property
     def tasks(self) -> list[Task]:
         """In the order in which they are carried out; descriptors number them as layers."""
-        return self.work.tasks
+        return self.task_graph.tasks
 
     @property
     def multipliers(self) -> int:
@@ -312,15 +314,17 @@ def _planned(
     preferred: Stationarity | None = None,
     units: int | None = None,
 ) -> TiledPlan:
-    work, plans, refused = work_of(graph), [], None
+    task_graph, plans, refused = task_graph_of(graph), [], None
     for used in [n for n in TILES if n <= shape.tiles] if units is None else [units]:
         try:
             part = replace(shape, tiles=used)
-            placement = place(work, part, resident, progress, keep, preferred)
+            placement = place(task_graph, part, resident, progress, keep, preferred)
         except UserError as error:
             refused = error
             continue
-        plans.append(TiledPlan(graph, shape, resident, work, placement, keep, preferred, used))
+        plans.append(
+            TiledPlan(graph, shape, resident, task_graph, placement, keep, preferred, used)
+        )
     if not plans:
         assert refused is not None
         raise refused

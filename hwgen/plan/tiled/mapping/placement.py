@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import COMPUTE, Operand
-from ..network.tasks import Stored, Task, Work
+from ..network.tasks import Stored, Task, TaskGraph
 from .descriptor_fields import suits_window
 from .on_chip import OnChipTensor, borders, can_be_on_chip, on_chip_tensor
 from .problem import MappingProblem
@@ -47,7 +47,7 @@ class Placement:
 
 
 def place(
-    work: Work,
+    task_graph: TaskGraph,
     shape: EngineShape,
     resident: int,
     progress: Progress | None = None,
@@ -61,7 +61,7 @@ def place(
     where a task does not fit at all.
     """
     say = progress or (lambda text: None)
-    search = _Search(work, shape, resident, stationarity)
+    search = _Search(task_graph, shape, resident, stationarity)
     best = search.placement(frozenset())
     if best is None:
         raise search.error
@@ -69,9 +69,10 @@ def place(
     if not keep:
         return best
     candidates = [
-        t for t in work.stored.values()
-        if t.name not in (work.source, work.result) and search.bank_bytes(t) <= shape.bank_bytes
-        and t.row_bytes <= COMPUTE.most("x_pitch") and can_be_on_chip(t, work, shape.tiles)
+        t for t in task_graph.stored.values()
+        if t.name not in (task_graph.source, task_graph.result)
+        and search.bank_bytes(t) <= shape.bank_bytes
+        and t.row_bytes <= COMPUTE.most("x_pitch") and can_be_on_chip(t, task_graph, shape.tiles)
     ]  # fmt: skip
     candidates.sort(key=lambda t: -t.bytes)
     for tensor in candidates:
@@ -88,10 +89,14 @@ def _cycles(placement: Placement) -> float:
 
 class _Search:
     def __init__(
-        self, work: Work, shape: EngineShape, resident: int, stationarity: Stationarity | None
+        self,
+        task_graph: TaskGraph,
+        shape: EngineShape,
+        resident: int,
+        stationarity: Stationarity | None,
     ) -> None:
-        self.work, self.shape, self.resident, self.stationarity = (
-            work,
+        self.task_graph, self.shape, self.resident, self.stationarity = (
+            task_graph,
             shape,
             resident,
             stationarity,
@@ -100,17 +105,17 @@ class _Search:
         self._chosen: dict[tuple, tuple[MappingProblem, Tiling] | None] = {}
         self._tensors: dict[str, OnChipTensor] = {}
         self._lives = {}
-        for name in work.stored:
-            written = [n for n, task in enumerate(work.tasks) if task.y == name]
-            read = [n for n, task in enumerate(work.tasks) if name in inputs_of(task)]
+        for name in task_graph.stored:
+            written = [n for n, task in enumerate(task_graph.tasks) if task.y == name]
+            read = [n for n, task in enumerate(task_graph.tasks) if name in inputs_of(task)]
             if written or read:
                 self._lives[name] = (min(written + read), max(written + read))
 
     def on_chip_tensor(self, name: str) -> OnChipTensor:
         """How a tensor lies on chip."""
         if name not in self._tensors:
-            tensor = self.work.stored[name]
-            self._tensors[name] = on_chip_tensor(tensor, self.work, self.shape.tiles)
+            tensor = self.task_graph.stored[name]
+            self._tensors[name] = on_chip_tensor(tensor, self.task_graph, self.shape.tiles)
         return self._tensors[name]
 
     def bank_bytes(self, tensor: Stored) -> int:
@@ -119,13 +124,14 @@ class _Search:
 
     def placement(self, on_chip: frozenset[str]) -> Placement | None:
         """With these tensors on chip; None where something does not fit."""
-        work, limit = self.work, self.shape.bank_bytes
+        task_graph, limit = self.task_graph, self.shape.bank_bytes
         tensors = [
-            Region(name, self.bank_bytes(work.stored[name]), *self._lives[name]) for name in on_chip
+            Region(name, self.bank_bytes(task_graph.stored[name]), *self._lives[name])
+            for name in on_chip
         ]
         problems, tilings, regions = [], [], list(tensors)
         used = []
-        for n, task in enumerate(work.tasks):
+        for n, task in enumerate(task_graph.tasks):
             kept = sum(r.size for r in tensors if r.begin <= n <= r.end)
             s = self._problem(task, on_chip)
             chosen = self._choose(n, s, limit - kept)
@@ -161,10 +167,10 @@ class _Search:
         return Placement(tuple(problems), tuple(tilings), kept, packed)
 
     def _problem(self, task: Task, on_chip: frozenset[str]) -> MappingProblem:
-        stored = self.work.stored
+        stored = self.task_graph.stored
         second = task.tables.second if task.tables is not None else None
         crossing = sum(
-            borders(task, stored[name], self.on_chip_tensor(name), self.work)
+            borders(task, stored[name], self.on_chip_tensor(name), self.task_graph)
             for name in dict.fromkeys(inputs_of(task))
             if name in on_chip
         )

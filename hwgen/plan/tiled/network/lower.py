@@ -14,10 +14,10 @@ from .fusion import Fusion, refuse_rescale
 from .moves import of_image, selection, with_zeros
 from .requant import Requant
 from .softmax import exponentials_of
-from .tasks import Pair, Tables, Task, Work
+from .tasks import Pair, Tables, Task, TaskGraph
 
 
-def work_of(graph: Graph) -> Work:
+def task_graph_of(graph: Graph) -> TaskGraph:
     """The tasks of a legal graph. Raises UserError for what the engine can not carry out."""
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UserError(
@@ -34,7 +34,7 @@ def work_of(graph: Graph) -> Work:
     if len(cut.tasks) > most:
         raise UserError(f"{len(cut.tasks)} layers, the tiled architecture takes {most}")
     result = cut.names[graph.outputs[0]]
-    return Work(cut.tasks, cut.stored, graph.inputs[0].name, result)
+    return TaskGraph(cut.tasks, cut.stored, graph.inputs[0].name, result)
 
 
 class _Cut(Fusion):

@@ -17,7 +17,7 @@ from ....contract.isa import COMPUTE, MOST_TILES, TRANSFER, Op, Target
 from ..mapping.descriptor_fields import Range, Values, View, compute
 from ..mapping.placement import Placement
 from ..mapping.problem import MappingProblem
-from ..network.tasks import Stored, Work
+from ..network.tasks import Stored, TaskGraph
 from .scoreboard import Scoreboard, Span
 from .tile_jobs import Constants, Layout, Load, TaskJobs, TileJob
 
@@ -53,11 +53,11 @@ class Program:
 class Writer:
     """Makes the program of a placement."""
 
-    def __init__(self, work: Work, placement: Placement, shape: EngineShape) -> None:
-        self.work, self.placement, self.shape = work, placement, shape
-        external = [t for t in work.stored.values() if t.name not in placement.on_chip]
+    def __init__(self, task_graph: TaskGraph, placement: Placement, shape: EngineShape) -> None:
+        self.task_graph, self.placement, self.shape = task_graph, placement, shape
+        external = [t for t in task_graph.stored.values() if t.name not in placement.on_chip]
         self.tensors, self._borders = _places(external, 0)
-        on_chip = [t for t in work.stored.values() if t.name in placement.on_chip]
+        on_chip = [t for t in task_graph.stored.values() if t.name in placement.on_chip]
         shared, self._data_bytes = _places(on_chip if shape.tiles > 1 else [], self._borders)
         self.layout = Layout(placement, Constants(shape), self.tensors | shared)
 
