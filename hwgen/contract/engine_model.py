@@ -47,7 +47,7 @@ class ProgramError(Exception):
 
 
 @dataclass
-class Traffic:
+class MovedBytes:
     """Bytes moved to and from external memory, by what they belong to.
 
     What is loaded are whole beats of memory's port.
@@ -67,7 +67,7 @@ class EngineModel:
     def __init__(self, shape: EngineShape, memory: Bytes) -> None:
         self.shape, self.memory = shape, memory
         self.units = [Unit(shape) for _ in range(shape.tiles)]
-        self.traffic = Traffic(Counter())
+        self.traffic = MovedBytes(Counter())
 
     def run(self, program: int, pick: Pick | None = None) -> None:
         """Carry out the program whose first descriptor lies at this place in external memory.

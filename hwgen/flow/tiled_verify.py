@@ -177,7 +177,7 @@ def _recorded(
         value["steps"] = run.steps
         value["busy"] = {task.name: n for task, n in zip(plan.tasks, cycles, strict=True)}
         if memory.regular:
-            expected = plan.estimate(cycles_of.Memory(memory.latency, memory.rate))
+            expected = plan.estimate(cycles_of.MemoryTiming(memory.latency, memory.rate))
             names = [task.name for task in plan.tasks]
             value["predicted"] = {
                 "interval": expected.cycles,

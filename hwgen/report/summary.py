@@ -10,7 +10,7 @@ from ..flow.fpga import DEVICES
 from ..flow.package_files import Package
 from ..ir import Graph
 from ..plan.dataflow.units import Unit
-from ..plan.tiled.plan import Traffic
+from ..plan.tiled.plan import ExternalTraffic
 
 SCHEMA = 1
 
@@ -107,7 +107,7 @@ def _tiled(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
             "buffer_bytes_measured": moved.get(row["name"]),
         }
         layers.append(row | measured)
-    traffic = sum(plan.traffic, Traffic())
+    traffic = sum(plan.traffic, ExternalTraffic())
     return {
         "layers": layers,
         "engine": asdict(plan.shape) | {"resident": plan.resident},

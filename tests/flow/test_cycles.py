@@ -42,7 +42,10 @@ def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
                 memory = Memory(latency, rate)
                 (run,) = tiled_sim.run(package, [job], memory, None, lambda text: None).jobs
                 expected = cycles.times(
-                    program.descriptors, program.start, plan.shape, cycles.Memory(latency, rate)
+                    program.descriptors,
+                    program.start,
+                    plan.shape,
+                    cycles.MemoryTiming(latency, rate),
                 )
                 case = f"{model.stem} on {engine} at {latency}, {rate}"
                 assert run.loads == list(expected.finished[Op.LOAD]), case

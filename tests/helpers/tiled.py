@@ -20,7 +20,7 @@ from hwgen.flow.tiled_verify import stored_differences
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.tiled.mapping.buffer_traffic import BufferTraffic, traffic_of
-from hwgen.plan.tiled.plan import TiledPlan, Traffic
+from hwgen.plan.tiled.plan import ExternalTraffic, TiledPlan
 
 MODELS = Path(hwgen.__file__).parent / "models"
 RESNET, MNIST = MODELS / "resnet_tiny_int8.tflite", MODELS / "mnist_cnn.h5"
@@ -52,7 +52,7 @@ def traffic_is_as_planned(package: Package) -> None:
     """Every byte that the last verification moved, in every region of external memory."""
     plan, kept = package.tiled, package.result("verify")
     assert kept is not None
-    moved, planned = kept["bytes"], sum(plan.traffic, Traffic())
+    moved, planned = kept["bytes"], sum(plan.traffic, ExternalTraffic())
     tensors = plan.program.tensors
     borders = {"(borders)"} & moved.keys()
     assert moved.keys() == {"(constants)", "(program)", *tensors, *borders, "(outside)"}

@@ -24,7 +24,7 @@ from hwgen.plan.tiled.options import (
     default_engine,
     engine_with,
 )
-from hwgen.plan.tiled.plan import TABLE_PARTS, TiledPlan, Traffic
+from hwgen.plan.tiled.plan import TABLE_PARTS, ExternalTraffic, TiledPlan
 from tests.helpers.tiled import MNIST, RESNET, softmax_network
 
 
@@ -172,7 +172,7 @@ def test_the_traffic_is_what_the_machine_moves(plan: TiledPlan, keep: bool) -> N
     tried = plan if keep else plan.outside()
     engine_model = EngineModel(tried.shape, tried.program.memory.copy())
     engine_model.run(tried.program.start)
-    total, moved = sum(tried.traffic, Traffic()), engine_model.traffic
+    total, moved = sum(tried.traffic, ExternalTraffic()), engine_model.traffic
     assert total.weights == moved.loaded["weights"]
     assert total.ifmaps == moved.loaded["features"]
     assert total.parameters == moved.loaded["parameters"] + moved.loaded["tables"]

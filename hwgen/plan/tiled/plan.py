@@ -33,7 +33,7 @@ from .network.tasks import Task, TaskGraph
 from .options import AUTO, buffer_bytes, stated_engine
 from .schedule.program import Program, Writer
 from .schedule.tile_order import tile_order
-from .timing import Memory, times
+from .timing import MemoryTiming, times
 from .timing.pipeline import TABLE_PARTS
 
 SCHEMA = 1
@@ -55,7 +55,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Traffic:
+class ExternalTraffic:
     """Bytes between external memory and the buffers, for one task or all of them.
 
     What is read are whole beats, those that a row only begins or ends in included; what is written
@@ -67,8 +67,10 @@ class Traffic:
     ifmaps: int = 0
     ofmaps: int = 0
 
-    def __add__(self, other: Traffic) -> Traffic:
-        return Traffic(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+    def __add__(self, other: ExternalTraffic) -> ExternalTraffic:
+        return ExternalTraffic(
+            *(getattr(self, f.name) + getattr(other, f.name) for f in fields(self))
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +158,7 @@ class TiledPlan:
         return int(self.unit_steps.sum(axis=0).max())
 
     @cached_property
-    def traffic(self) -> tuple[Traffic, ...]:
+    def traffic(self) -> tuple[ExternalTraffic, ...]:
         """Of each task. The second operand of a sum is an ifmap too; tables are parameters."""
         kinds = {
             Target.FEATURES: "ifmaps",
@@ -164,13 +166,13 @@ class TiledPlan:
             Target.PARAMETERS: "parameters",
             Target.TABLES: "parameters",
         }
-        found = [Traffic() for _ in self.tasks]
+        found = [ExternalTraffic() for _ in self.tasks]
         for d in self.program.descriptors:
             if d["op"] != Op.COMPUTE:
                 loads = d["op"] == Op.LOAD
                 kind = kinds[Target(d["target"])] if loads else "ofmaps"
                 moved = self._beats(d) * self.shape.bus_bytes if loads else d["rows"] * d["bytes"]
-                found[d["layer"]] += Traffic(**{kind: moved})
+                found[d["layer"]] += ExternalTraffic(**{kind: moved})
         return tuple(found)
 
     @cached_property
@@ -194,9 +196,9 @@ class TiledPlan:
                 tile[unit] += 1
         return tuple(found)
 
-    def estimate(self, memory: Memory | None = None) -> Estimate:
-        """The cycles with an external memory, by default a quick one (see cycles.Memory)."""
-        given, program = memory or Memory(), self.program
+    def estimate(self, memory: MemoryTiming | None = None) -> Estimate:
+        """The cycles with an external memory, by default a quick one (see timing.MemoryTiming)."""
+        given, program = memory or MemoryTiming(), self.program
         if given not in self._estimates:
             run = times(program.descriptors, program.start, self.shape, given)
             finished = self.task_cycles(run.finished[Op.COMPUTE])
@@ -211,7 +213,7 @@ class TiledPlan:
     @cached_property
     def beats(self) -> tuple[int, int]:
         """Beats of external memory that a run reads, those of the program too, and writes."""
-        moved = sum(self.traffic, Traffic())
+        moved = sum(self.traffic, ExternalTraffic())
         read = moved.weights + moved.parameters + moved.ifmaps + self.program_bytes
         stores = (d for d in self.program.descriptors if d["op"] == Op.STORE)
         return read // self.shape.bus_bytes, sum(self._beats(d) for d in stores)
@@ -223,7 +225,7 @@ class TiledPlan:
         return int((-(-(rows % bus + transfer["bytes"]) // bus)).sum())
 
     @cached_property
-    def _estimates(self) -> dict[Memory, Estimate]:
+    def _estimates(self) -> dict[MemoryTiming, Estimate]:
         """Those that were asked for: the model takes seconds for a large network."""
         return {}
 

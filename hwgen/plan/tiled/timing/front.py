@@ -14,7 +14,7 @@ UNITS = {Op.LOAD: "wait_load", Op.COMPUTE: "wait_compute", Op.STORE: "wait_store
 """Units, with the field of what is waited for of each."""
 
 
-class Queue:
+class DescriptorQueue:
     """Descriptors of one unit. All lists hold cycles, as far as they are known.
 
     accepted : in which the unit took each one. finished : in which it was done. waits : for each,
@@ -55,7 +55,9 @@ class Queue:
             before = self._popped[-1] + 1 if self._popped else 0
             self._popped.append(max(self._pushed[number] + 1, before, free))
 
-    def accept(self, queues: Mapping[Op, Queue], ready: Callable[[Values], int]) -> Values | None:
+    def accept(
+        self, queues: Mapping[Op, DescriptorQueue], ready: Callable[[Values], int]
+    ) -> Values | None:
         """Give the next descriptor to its unit; None where none is there, or it is not known when.
 
         ready : from which cycle on the unit takes a descriptor. The last of ``accepted`` is then
@@ -71,7 +73,7 @@ class Queue:
         self.accepted.append(max(offered, ready(d)))
         return d
 
-    def _offered(self, number: int, queues: Mapping[Op, Queue]) -> int | None:
+    def _offered(self, number: int, queues: Mapping[Op, DescriptorQueue]) -> int | None:
         """From when on a descriptor is offered to its unit; None: not known yet."""
         self._settle()
         last = (number + 1) * self._beats - 1
@@ -94,7 +96,7 @@ class Front:
         self, descriptors: list[Values], start: int, shape: EngineShape, channel: ReadChannel
     ) -> None:
         bus = shape.bus_bytes
-        self.queues = {op: Queue(op, shape) for op in UNITS}
+        self.queues = {op: DescriptorQueue(op, shape) for op in UNITS}
         self._descriptors, self._address, self._channel = descriptors, start, channel
         self._slot_beats, self._bus = SLOT // bus, bus
         self._next, self._beat, self._passed = 0, 0, -1
@@ -153,7 +155,7 @@ class Front:
             self._withdraw(queue)
         return self._beat > before
 
-    def _announce(self, d: Values, queue: Queue) -> None:
+    def _announce(self, d: Values, queue: DescriptorQueue) -> None:
         waits = {}
         for op, name in UNITS.items():
             count = len(self.queues[op].descriptors)
@@ -161,7 +163,7 @@ class Front:
         queue.descriptors.append(d)
         queue.waits.append(waits)
 
-    def _withdraw(self, queue: Queue) -> None:
+    def _withdraw(self, queue: DescriptorQueue) -> None:
         queue.descriptors.pop()
         queue.waits.pop()
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from ....contract.engine import EngineShape
 from ....contract.isa import Op
-from .channels import Memory, ReadChannel
+from .channels import MemoryTiming, ReadChannel
 from .front import UNITS, Front, Values
 from .pipeline import CLOSE
 from .tiles import Tiles
 from .transfers import Loads, Stores
 
-__all__ = ["Memory", "Times", "times"]
+__all__ = ["MemoryTiming", "Times", "times"]
 
 
 NEVER = 1 << 62
@@ -35,7 +35,9 @@ class Times:
     total: int
 
 
-def times(descriptors: Sequence[Values], start: int, shape: EngineShape, memory: Memory) -> Times:
+def times(
+    descriptors: Sequence[Values], start: int, shape: EngineShape, memory: MemoryTiming
+) -> Times:
     """The cycles of a program that begins at the byte ``start`` of the memory's image."""
     channel = ReadChannel(memory)
     front = Front(list(descriptors), start, shape, channel)

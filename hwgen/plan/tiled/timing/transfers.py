@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import Op, Target
-from .channels import Burst, Channel, Memory, ReadChannel, Taken, Write, bursts
-from .front import Queue, Values
+from .channels import Burst, Channel, MemoryTiming, ReadChannel, Taken, Write, bursts
+from .front import DescriptorQueue, Values
 from .pipeline import (
     OUTSTANDING,
     ROWS_AHEAD,
@@ -65,7 +65,7 @@ class Loads:
     def __init__(
         self,
         shape: EngineShape,
-        queues: Mapping[Op, Queue],
+        queues: Mapping[Op, DescriptorQueue],
         channel: ReadChannel,
         tiles: Tiles,
     ) -> None:
@@ -149,7 +149,11 @@ class Stores:
     """The store unit, write master and write channel."""
 
     def __init__(
-        self, shape: EngineShape, queues: Mapping[Op, Queue], memory: Memory, tiles: Tiles
+        self,
+        shape: EngineShape,
+        queues: Mapping[Op, DescriptorQueue],
+        memory: MemoryTiming,
+        tiles: Tiles,
     ) -> None:
         self._queues, self._queue, self._memory = queues, queues[Op.STORE], memory
         self._channel, self._bus, self._tiles = Channel(memory.rate), shape.bus_bytes, tiles
