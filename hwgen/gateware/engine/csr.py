@@ -10,7 +10,7 @@ from ...contract.engine import EngineShape
 from ..bus.axi import ADDRESS_BITS as BUS_ADDRESS_BITS
 from ..bus.axi import LAYER_BITS
 from ..bus.axilite import (
-    Field,
+    Bits,
     Register,
     RegisterPort,
     identity,
@@ -32,18 +32,18 @@ REGISTERS = (
     Register(
         "CONTROL", 0x10, "rw", 0, "Control.",
         (
-            Field("START", 0, 1, "Writing 1 runs the program; reads 0."),
-            Field("CLEAR", 1, 1, "Writing 1 clears DONE, REFUSED and ERROR; reads 0."),
-            Field("IRQ_ENABLE", 2, 1, "1: the interrupt is high while DONE is."),
+            Bits("START", 0, 1, "Writing 1 runs the program; reads 0."),
+            Bits("CLEAR", 1, 1, "Writing 1 clears DONE, REFUSED and ERROR; reads 0."),
+            Bits("IRQ_ENABLE", 2, 1, "1: the interrupt is high while DONE is."),
         ),
     ),
     Register(
         "STATUS", 0x14, "ro", 1, "Status.",
         (
-            Field("IDLE", 0, 1, "1: no program runs."),
-            Field("DONE", 1, 1, "Sticky: a program came to its end or to an error."),
-            Field("REFUSED", 2, 1, "Sticky: START was written while a program ran."),
-            Field("ERROR", 8, 8, "How the last run ended: 0 well, else a code."),
+            Bits("IDLE", 0, 1, "1: no program runs."),
+            Bits("DONE", 1, 1, "Sticky: a program came to its end or to an error."),
+            Bits("REFUSED", 2, 1, "Sticky: START was written while a program ran."),
+            Bits("ERROR", 8, 8, "How the last run ended: 0 well, else a code."),
         ),
     ),
     Register("ERROR_LAYER", 0x18, "ro", 0, "Layer of the descriptor that ERROR is about."),
@@ -64,10 +64,10 @@ REGISTERS = (
     Register(
         "SHAPE", 0x38, "ro", 0, "The engine.",
         (
-            Field("PE", 0, 8, "Output channels at a time."),
-            Field("SIMD", 8, 8, "Ifmap values that each takes a cycle."),
-            Field("BUS", 16, 4, "Logarithm of the bytes of a beat of memory."),
-            Field("TILES", 24, 8, "Tile units: arrays, each with all of the memories below."),
+            Bits("PE", 0, 8, "Output channels at a time."),
+            Bits("SIMD", 8, 8, "Ifmap values that each takes a cycle."),
+            Bits("BUS", 16, 4, "Logarithm of the bytes of a beat of memory."),
+            Bits("TILES", 24, 8, "Tile units: arrays, each with all of the memories below."),
         ),
     ),
     Register("FEATURE_BYTES", 0x3C, "ro", 0, "Bytes of the feature-map memory."),
