@@ -26,7 +26,7 @@ from .isa import (
     SOFTMAX_CHANNELS,
     TABLE_WORDS,
     Loop,
-    Op,
+    Opcode,
     Operand,
     Reduction,
     Target,
@@ -79,29 +79,29 @@ class EngineModel:
         waiting = {
             op: deque(n for n, d in enumerate(descriptors) if d["op"] == op) for op in RECORDS
         }
-        work = {Op.LOAD: self.load, Op.STORE: self.store, Op.COMPUTE: self.compute}
+        work = {Opcode.LOAD: self.load, Opcode.STORE: self.store, Opcode.COMPUTE: self.compute}
         finished = dict.fromkeys(RECORDS, 0)
-        tiles = list(waiting[Op.COMPUTE])
+        tiles = list(waiting[Opcode.COMPUTE])
         given: list[deque[int]] = [deque() for _ in self.units]
         done: set[int] = set()
         while any((*waiting.values(), *given)):
             # Tiles are given out in order, each when what it waits for is finished.
-            queue = waiting[Op.COMPUTE]
+            queue = waiting[Opcode.COMPUTE]
             while queue and may(descriptors[queue[0]], finished):
                 d = descriptors[queue[0]]
                 given[self._number(d)].append(queue.popleft())
             ready = [queue[0] for queue in given if queue]
-            for op in (Op.LOAD, Op.STORE):
+            for op in (Opcode.LOAD, Opcode.STORE):
                 if waiting[op] and may(descriptors[waiting[op][0]], finished):
                     ready.append(waiting[op][0])
             if not ready:
                 raise ProgramError("every descriptor waits for another one")
             number = min(ready) if pick is None else pick(sorted(ready))
             d = descriptors[number]
-            op = Op(d["op"])
-            (given[d["unit"]] if op is Op.COMPUTE else waiting[op]).popleft()
+            op = Opcode(d["op"])
+            (given[d["unit"]] if op is Opcode.COMPUTE else waiting[op]).popleft()
             work[op](d)
-            if op is not Op.COMPUTE:
+            if op is not Opcode.COMPUTE:
                 finished[op] += 1
                 continue
             # They count in the program's order, whichever unit is the faster.
@@ -112,7 +112,7 @@ class EngineModel:
     def descriptors(self, program: int) -> list[Values]:
         """All descriptors of a program."""
         found = []
-        while (op := Op(int(self.memory[program]) & 15)) is not Op.END:
+        while (op := Opcode(int(self.memory[program]) & 15)) is not Opcode.END:
             size = slots(op) * SLOT
             found.append(RECORDS[op].unpack(self.memory[program : program + size].tobytes()))
             program += size
@@ -391,7 +391,7 @@ def _sums(psum: Bytes, first: Bytes) -> tuple[Bytes, Bytes]:
     return number, first[order][starts]
 
 
-def may(d: Values, finished: dict[Op, int]) -> bool:
+def may(d: Values, finished: dict[Opcode, int]) -> bool:
     """Whether all that a descriptor waits for is finished; counters wrap."""
     half = 1 << COUNTER_BITS - 1
     return all(

@@ -42,7 +42,7 @@ SOFTMAX_CHANNELS = 1 << 11
 """Most channels of a softmax."""
 
 
-class Op(IntEnum):
+class Opcode(IntEnum):
     """What a descriptor asks for."""
 
     END = 0
@@ -335,10 +335,10 @@ by d than the largest one of its vector, 2**31 - 1 for no difference. A result o
 the byte ``low + n``, n at most 255; ``hold``, ``tables`` and ``wide`` are 0.
 """
 
-RECORDS = {Op.LOAD: TRANSFER, Op.STORE: TRANSFER, Op.COMPUTE: COMPUTE}
+RECORDS = {Opcode.LOAD: TRANSFER, Opcode.STORE: TRANSFER, Opcode.COMPUTE: COMPUTE}
 
 
-def slots(op: Op) -> int:
+def slots(op: Opcode) -> int:
     """Slots of 32 bytes that a descriptor takes."""
     return RECORDS[op].size // (8 * SLOT) if op in RECORDS else 1
 

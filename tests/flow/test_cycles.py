@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.contract.isa import Op
+from hwgen.contract.isa import Opcode
 from hwgen.emit.tiled_files import ends, to_bytes
 from hwgen.flow import tiled_sim
 from hwgen.flow.tiled_sim import Job, Memory
@@ -48,9 +48,9 @@ def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
                     cycles.MemoryTiming(latency, rate),
                 )
                 case = f"{model.stem} on {engine} at {latency}, {rate}"
-                assert run.loads == list(expected.finished[Op.LOAD]), case
-                assert run.tiles == list(expected.finished[Op.COMPUTE]), case
-                assert run.stores == list(expected.finished[Op.STORE]), case
+                assert run.loads == list(expected.finished[Opcode.LOAD]), case
+                assert run.tiles == list(expected.finished[Opcode.COMPUTE]), case
+                assert run.stores == list(expected.finished[Opcode.STORE]), case
                 assert run.cycles == [expected.total], case
 
 

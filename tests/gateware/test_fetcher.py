@@ -11,7 +11,7 @@ import pytest
 from amaranth.hdl import Module, ResetInserter, Signal
 
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.isa import COMPUTE, RECORDS, SLOT, TRANSFER, ErrorCode, Op, Target
+from hwgen.contract.isa import COMPUTE, RECORDS, SLOT, TRANSFER, ErrorCode, Opcode, Target
 from hwgen.gateware.bus.read_master import ReadMaster
 from hwgen.gateware.engine.fetch.dispatcher import QUEUE, QUIET_CYCLES, Dispatcher
 from hwgen.gateware.engine.fetch.fetcher import Fetcher
@@ -32,7 +32,7 @@ SIZE, PROGRAM, LOWEST = 1 << 15, 1 << 13, 1 << 14
 """The image: data, the program, and from LOWEST on what may be written."""
 BASE = 0x2000_0100
 AREAS = 4
-Descriptor = tuple[Op, dict[str, int]]
+Descriptor = tuple[Opcode, dict[str, int]]
 
 
 def packed(program: list[Descriptor]) -> bytes:
@@ -40,7 +40,7 @@ def packed(program: list[Descriptor]) -> bytes:
     parts = []
     for op, fields in program:
         record = RECORDS.get(op, TRANSFER)
-        units = {"units": 1} if op in (Op.LOAD, Op.STORE) else {}
+        units = {"units": 1} if op in (Opcode.LOAD, Opcode.STORE) else {}
         parts.append(record.pack({"op": op} | units | fields)[: record.size // 8 if op else SLOT])
     return b"".join(parts)
 
@@ -54,12 +54,12 @@ class Programmer:
 
     def __init__(self, shape: EngineShape, rng: Random) -> None:
         self.shape, self.rng, self.buffers = shape, rng, Buffers(shape, rng)
-        self.counts = {Op.LOAD: 0, Op.COMPUTE: 0, Op.STORE: 0}
+        self.counts = {Opcode.LOAD: 0, Opcode.COMPUTE: 0, Opcode.STORE: 0}
         self.program: list[Descriptor] = []
         self._free = [(0, 0)] * AREAS
         self._out = LOWEST
 
-    def add(self, op: Op, fields: dict[str, int]) -> int:
+    def add(self, op: Opcode, fields: dict[str, int]) -> int:
         """Append a descriptor; returns the count that it finishes with."""
         self.program.append((op, fields | {"layer": len(self.program) % 4096}))
         self.counts[op] += 1
@@ -85,26 +85,26 @@ class Programmer:
             "wait_store": stored,
             "wait_compute": worked,
         }
-        loads = self.add(Op.LOAD, load)
+        loads = self.add(Opcode.LOAD, load)
         if rng.random() < 0.4:
             # All words have the same source: the order of loads is kept anyhow.
-            self.add(Op.LOAD, random_words(rng, self.buffers, 0, PROGRAM))
+            self.add(Opcode.LOAD, random_words(rng, self.buffers, 0, PROGRAM))
         tiles = 0
         if rng.random() < 0.5:
             tile = {f.name: rng.randint(*f.range) for f in COMPUTE.fields[5:]}
-            tiles = self.add(Op.COMPUTE, tile | {"wait_load": loads, "wait_store": stored})
+            tiles = self.add(Opcode.COMPUTE, tile | {"wait_load": loads, "wait_store": stored})
         pitch = rows["bytes"] + rng.randint(0, 9)
         store = rows | {
             "address": self._out, "pitch": pitch, "wait_load": loads, "wait_compute": tiles
         }  # fmt: skip
         self._out += pitch * rows["rows"] + rng.randint(0, 5)
-        self._free[area] = (self.add(Op.STORE, store), max(tiles, worked))
+        self._free[area] = (self.add(Opcode.STORE, store), max(tiles, worked))
 
     def steps(self, count: int) -> list[Descriptor]:
         for _ in range(count):
             self.step()
         assert self._out < SIZE
-        return [*self.program, (Op.END, {})]
+        return [*self.program, (Opcode.END, {})]
 
 
 class Machine:
@@ -219,11 +219,11 @@ class Machine:
         want, memory = Buffers(self.shape, Random(self.seed)), bytearray(self.before)
         tiles = []
         for op, fields in program:
-            if op == Op.LOAD:
+            if op == Opcode.LOAD:
                 want.load({"target": Target.FEATURES, "pitch": 0} | fields, memory)
-            elif op == Op.STORE:
+            elif op == Opcode.STORE:
                 want.store(fields, memory)
-            elif op == Op.COMPUTE:
+            elif op == Opcode.COMPUTE:
                 tiles.append(int.from_bytes(COMPUTE.pack({"op": op} | fields), "little"))
         assert self.memory.data == memory
         assert self.buffers.banks == want.banks and self.buffers.words == want.words
@@ -257,11 +257,11 @@ def simple(count: int = 3) -> list[Descriptor]:
             "first": n % 4,
         }  # fmt: skip
         program += [
-            (Op.LOAD, rows | {"address": 32 * n, "layer": n, "wait_store": n}),
-            (Op.COMPUTE, {"wait_load": n + 1, "layer": n}),
-            (Op.STORE, rows | {"address": LOWEST + 32 * n, "wait_compute": n + 1, "layer": n}),
+            (Opcode.LOAD, rows | {"address": 32 * n, "layer": n, "wait_store": n}),
+            (Opcode.COMPUTE, {"wait_load": n + 1, "layer": n}),
+            (Opcode.STORE, rows | {"address": LOWEST + 32 * n, "wait_compute": n + 1, "layer": n}),
         ]
-    return [*program, (Op.END, {})]
+    return [*program, (Opcode.END, {})]
 
 
 GOOD = simple()
@@ -276,7 +276,7 @@ def changed(number: int, **fields: int) -> list[Descriptor]:
 
 
 WRONG: dict[str, tuple[list[Descriptor], ErrorCode, int]] = {
-    "unknown op": ([*GOOD[:4], (Op.END, {"op": 9, "layer": 55})], ErrorCode.UNKNOWN_OP, 55),
+    "unknown op": ([*GOOD[:4], (Opcode.END, {"op": 9, "layer": 55})], ErrorCode.UNKNOWN_OP, 55),
     "load": (changed(3, rows=0), ErrorCode.LOAD, 1),
     "store": (changed(5, ring=3), ErrorCode.STORE, 1),
     "load outside": (changed(3, address=SIZE - 23), ErrorCode.LOAD_OUTSIDE, 1),
@@ -294,7 +294,7 @@ WRONG: dict[str, tuple[list[Descriptor], ErrorCode, int]] = {
     "store waits for ever": (changed(8, wait_compute=4), ErrorCode.STALL, 2),
     "all wait for a counter far off": (changed(0, wait_load=0x7FFF), ErrorCode.STALL, 0),
     "a full queue before what is waited for": (
-        [*[(Op.STORE, GOOD[2][1] | {"wait_load": 1})] * 9, *GOOD], ErrorCode.STALL, 0
+        [*[(Opcode.STORE, GOOD[2][1] | {"wait_load": 1})] * 9, *GOOD], ErrorCode.STALL, 0
     ),
 }  # fmt: skip
 
@@ -423,9 +423,9 @@ def test_a_slow_memory_is_no_error(channel: str) -> None:
 
 def test_long_tiles_and_full_queues_are_no_error() -> None:
     program: list[Descriptor] = [
-        *[(Op.COMPUTE, {"layer": n}) for n in range(6)],
-        *[(Op.LOAD, GOOD[0][1] | {"wait_compute": 6, "wait_store": 0})] * 7,
-        (Op.END, {}),
+        *[(Opcode.COMPUTE, {"layer": n}) for n in range(6)],
+        *[(Opcode.LOAD, GOOD[0][1] | {"wait_compute": 6, "wait_store": 0})] * 7,
+        (Opcode.END, {}),
     ]
     machine = Machine(SMALL, packed(program))
     machine.tile_cycles = lambda: 10 * QUIET_CYCLES
@@ -440,7 +440,7 @@ def test_long_tiles_and_full_queues_are_no_error() -> None:
 def test_counters_wrap() -> None:
     """More than 2**16 is not reached in a test: the comparison is that of signed differences."""
     dut = Dispatcher(32)
-    load = {"op": Op.LOAD, "wait_compute": 0xFFFE}
+    load = {"op": Opcode.LOAD, "wait_compute": 0xFFFE}
 
     async def process(ctx: Any) -> None:
         ctx.set(dut.i.payload.data, int.from_bytes(TRANSFER.pack(load), "little"))
@@ -537,7 +537,7 @@ def test_queues_hold_what_they_say(tiles: int) -> None:
     """So many loads wait at a unit that takes none, for each tile unit; then the program is
     blocked."""
     assert QUEUE == {"load": 4, "compute": 2, "store": 4}
-    for op, unit in ((Op.LOAD, "load"), (Op.COMPUTE, "compute"), (Op.STORE, "store")):
+    for op, unit in ((Opcode.LOAD, "load"), (Opcode.COMPUTE, "compute"), (Opcode.STORE, "store")):
         dut = Dispatcher(8, tiles)
         taken: list[int] = []
         word = RECORDS[op].pack({"op": op})

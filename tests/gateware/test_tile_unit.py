@@ -16,7 +16,7 @@ from hwgen.contract.isa import (
     COMPUTE,
     LEVELS,
     OUTPUT_LEVELS,
-    Op,
+    Opcode,
     Operand,
     Reduction,
     Target,
@@ -144,14 +144,14 @@ def carried_out(
         nonlocal done
         issued = 0
         for d in engine_model.descriptors(program.start):
-            op = Op(d["op"])
-            if op is Op.COMPUTE:
+            op = Opcode(d["op"])
+            if op is Opcode.COMPUTE:
                 # What it reads of earlier results must be there.
                 while finished < d["wait_compute"]:
                     await ctx.tick()
                 await driver.compute(ctx, d)
                 issued += 1
-            elif op is Op.LOAD:
+            elif op is Opcode.LOAD:
                 while finished < d["wait_compute"]:
                     await ctx.tick()
                 await driver.load(ctx, d)
@@ -186,7 +186,7 @@ def used(descriptors: list[dict[str, int]]) -> set[str]:
     """Operands, reductions and flags of all tiles."""
     found = set()
     for d in descriptors:
-        if d["op"] == Op.COMPUTE:
+        if d["op"] == Opcode.COMPUTE:
             found |= {Operand(d["operand"]).name, Reduction(d["reduction"]).name}
             flags = ("keep", "hold", "ones", "wide", "tables", "second", "half_even", "softmax")
             found |= {flag for flag in flags if d[flag]}
@@ -313,7 +313,7 @@ def softmax_command(**changed: int) -> dict[str, int]:
     counts = {f"loop{n}_count": 1 for n in range(LEVELS)}
     counts |= {f"out{n}_count": 1 for n in range(OUTPUT_LEVELS)}
     fields = {
-        "op": Op.COMPUTE, "layer": 5, "softmax": 1, "groups": 50, "lanes": 4, "out0_count": 50,
+        "op": Opcode.COMPUTE, "layer": 5, "softmax": 1, "groups": 50, "lanes": 4, "out0_count": 50,
         "out0_group": 1, "out0_position": 4, "out0_second": 4, "y_ring": 4, "second_ring": 4,
         "y_base": 256, "low": -128,
     }  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 
 import hwgen
 from hwgen.contract.engine_model import EngineModel
-from hwgen.contract.isa import Op
+from hwgen.contract.isa import Opcode
 from hwgen.emit.tiled_files import ends, from_bytes, to_bytes
 from hwgen.flow import tools
 from hwgen.flow.package_files import Package
@@ -70,7 +70,7 @@ def traffic_is_as_planned(package: Package) -> None:
 
 def tile_words(plan: TiledPlan) -> list[dict[str, list[int]]]:
     """Words that each tile of each unit moves between buffers and array, as planned."""
-    computes = [d for d in plan.program.descriptors if d["op"] == Op.COMPUTE]
+    computes = [d for d in plan.program.descriptors if d["op"] == Opcode.COMPUTE]
     of_units = []
     for unit in range(plan.shape.tiles):
         tiles = [asdict(traffic_of(d, plan.shape)) for d in computes if d["unit"] == unit]

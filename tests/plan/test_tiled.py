@@ -13,7 +13,7 @@ import pytest
 import hwgen
 from hwgen.contract.engine import BANKS, EngineShape
 from hwgen.contract.engine_model import EngineModel, ProgramError, may
-from hwgen.contract.isa import COUNTER_BITS, SOFTMAX_CHANNELS, Op
+from hwgen.contract.isa import COUNTER_BITS, SOFTMAX_CHANNELS, Opcode
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.ir.ops.softmax import MAX_CHANNELS
@@ -260,7 +260,7 @@ def test_too_small_buffers_are_refused_by_name() -> None:
 
 def test_descriptors_say_their_layer() -> None:
     _, task_graph, _, program = planned(MODELS / "mnist_cnn.h5", EngineShape(), 2)
-    layers = [d["layer"] for d in program.descriptors if d["op"] == Op.COMPUTE]
+    layers = [d["layer"] for d in program.descriptors if d["op"] == Opcode.COMPUTE]
     assert layers == sorted(layers) and set(layers) == set(range(len(task_graph.tasks)))
 
 
@@ -269,13 +269,13 @@ def test_counters_that_wrapped_keep_nothing_waiting() -> None:
     board = Scoreboard({"features": 4}, {"features": 1})
     issued = 3 << COUNTER_BITS - 2
     for _ in range(issued):
-        board.issue(Op.COMPUTE, [], [Span("features", 0, 1)])
-    old = board.issue(Op.LOAD, [], [Span("features", 1, 1)])
+        board.issue(Opcode.COMPUTE, [], [Span("features", 0, 1)])
+    old = board.issue(Opcode.LOAD, [], [Span("features", 1, 1)])
     for name, value in old.items():
         old[name] = value % (1 << COUNTER_BITS)
-    assert may(old, {Op.LOAD: 0, Op.COMPUTE: issued, Op.STORE: 0})
-    new = board.issue(Op.LOAD, [], [Span("features", 0, 1)])
-    assert not may(new, {Op.LOAD: 1, Op.COMPUTE: issued - 1, Op.STORE: 0})
+    assert may(old, {Opcode.LOAD: 0, Opcode.COMPUTE: issued, Opcode.STORE: 0})
+    new = board.issue(Opcode.LOAD, [], [Span("features", 0, 1)])
+    assert not may(new, {Opcode.LOAD: 1, Opcode.COMPUTE: issued - 1, Opcode.STORE: 0})
 
 
 @pytest.mark.parametrize(

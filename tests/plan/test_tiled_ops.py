@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.isa import Op as DescriptorOp
+from hwgen.contract.isa import Opcode
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Op, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
@@ -154,7 +154,7 @@ def test_parts_of_a_concatenation_leave_by_columns_where_it_does_not_stay(tiles:
             stored = [
                 d
                 for d in this.program.descriptors
-                if d["op"] == DescriptorOp.STORE and 0 <= d["address"] - first < size
+                if d["op"] == Opcode.STORE and 0 <= d["address"] - first < size
             ]
             assert all(d["bytes"] <= 20 for d in stored)
             assert sum(d["rows"] * d["bytes"] for d in stored) == size

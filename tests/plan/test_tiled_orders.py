@@ -8,7 +8,7 @@ import pytest
 import hwgen
 from hwgen.contract.engine import EngineShape
 from hwgen.contract.engine_model import EngineModel
-from hwgen.contract.isa import Op
+from hwgen.contract.isa import Opcode
 from hwgen.ir import Graph, execute
 from hwgen.passes import legalize
 from hwgen.plan.tiled.mapping.stationarity import Stationarity, suits
@@ -64,7 +64,7 @@ def test_sums_are_kept_between_tiles_in_every_order(stationarity: Stationarity) 
     """Weights of several blocks of input channels, one after the other."""
     graph = legalize(square(24, 8))
     plan = plan_tiled(graph, EngineShape(4, 4, 8 << 10, 64, 256, 16, 32), 2, preferred=stationarity)
-    computes = [d for d in plan.program.descriptors if d["op"] == Op.COMPUTE]
+    computes = [d for d in plan.program.descriptors if d["op"] == Opcode.COMPUTE]
     assert {d["keep"] for d in computes} == {d["hold"] for d in computes} == {0, 1}
     check(graph, plan)
 

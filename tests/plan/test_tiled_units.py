@@ -11,7 +11,7 @@ import pytest
 import hwgen
 from hwgen.contract.engine import EngineShape
 from hwgen.contract.engine_model import EngineModel, ProgramError
-from hwgen.contract.isa import Op, Target
+from hwgen.contract.isa import Opcode, Target
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
@@ -124,19 +124,20 @@ def test_units_hold_their_rows_and_what_they_read_of_others() -> None:
 def test_only_rows_that_others_read_leave_the_chip() -> None:
     _, task_graph, placement, program = planned(RESNET, EngineShape(tiles=2), 2)
     assert placement.on_chip and program.borders < len(program.memory)
-    moved = {Op.LOAD: 0, Op.STORE: 0}
+    moved = {Opcode.LOAD: 0, Opcode.STORE: 0}
     for d in program.descriptors:
         if d["op"] in moved and d["address"] >= program.borders:
-            moved[Op(d["op"])] += d["rows"] * d["bytes"]
-    some = {Op.LOAD: 0, Op.STORE: 0}
+            moved[Opcode(d["op"])] += d["rows"] * d["bytes"]
+    some = {Opcode.LOAD: 0, Opcode.STORE: 0}
     for name, on_chip in placement.on_chip.items():
         for unit, own in enumerate(on_chip.own):
-            for op, runs in ((Op.STORE, on_chip.for_others(unit, own)),
-                             (Op.LOAD, on_chip.of_others(unit, on_chip.held[unit]))):  # fmt: skip
+            others = on_chip.of_others(unit, on_chip.held[unit])
+            stored = on_chip.for_others(unit, own)
+            for op, runs in ((Opcode.STORE, stored), (Opcode.LOAD, others)):
                 some[op] += sum(b - a for a, b in runs) * task_graph.stored[name].row_bytes
     assert moved == some
     whole = sum(task_graph.stored[name].bytes for name in placement.on_chip)
-    assert 0 < moved[Op.STORE] < whole / 2
+    assert 0 < moved[Opcode.STORE] < whole / 2
 
 
 def test_no_more_units_are_given_work_than_make_it_quicker() -> None:
@@ -174,10 +175,10 @@ def test_what_all_units_need_is_loaded_once() -> None:
     four = planned(RESNET, replace(SHAPES["default"], tiles=4), 2)[3]
     sizes = []
     for program in (one, four):
-        loads = [d for d in program.descriptors if d["op"] == Op.LOAD]
+        loads = [d for d in program.descriptors if d["op"] == Opcode.LOAD]
         sizes.append(sum(d["bytes"] for d in loads if d["target"] == Target.WEIGHTS))
     assert sizes[0] == sizes[1]
-    masks = {d["units"] for d in four.descriptors if d["op"] == Op.LOAD}
+    masks = {d["units"] for d in four.descriptors if d["op"] == Opcode.LOAD}
     assert 0b1111 in masks and 0b0001 in masks
 
 

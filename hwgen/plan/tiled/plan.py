@@ -17,7 +17,7 @@ from ...contract.isa import (
     OUTPUT_LEVELS,
     SOFTMAX_CHANNELS,
     TABLE_WORDS,
-    Op,
+    Opcode,
     Operand,
     Target,
 )
@@ -129,7 +129,7 @@ class TiledPlan:
     @property
     def tiles(self) -> int:
         """Of all tasks."""
-        return sum(d["op"] == Op.COMPUTE for d in self.program.descriptors)
+        return sum(d["op"] == Opcode.COMPUTE for d in self.program.descriptors)
 
     @cached_property
     def unit_steps(self) -> np.ndarray[Any, Any]:
@@ -137,7 +137,7 @@ class TiledPlan:
         softmax the cycles of its lane."""
         counts = np.zeros((len(self.tasks), self.shape.tiles), np.int64)
         for d in self.program.descriptors:
-            if d["op"] == Op.COMPUTE:
+            if d["op"] == Opcode.COMPUTE:
                 counts[d["layer"], d["unit"]] += self._steps_of(d)
         return counts
 
@@ -168,8 +168,8 @@ class TiledPlan:
         }
         found = [ExternalTraffic() for _ in self.tasks]
         for d in self.program.descriptors:
-            if d["op"] != Op.COMPUTE:
-                loads = d["op"] == Op.LOAD
+            if d["op"] != Opcode.COMPUTE:
+                loads = d["op"] == Opcode.LOAD
                 kind = kinds[Target(d["target"])] if loads else "ofmaps"
                 moved = self._beats(d) * self.shape.bus_bytes if loads else d["rows"] * d["bytes"]
                 found[d["layer"]] += ExternalTraffic(**{kind: moved})
@@ -180,7 +180,7 @@ class TiledPlan:
         """Words between the buffers and the array, of each task: what the hardware counts."""
         found = [BufferTraffic() for _ in self.tasks]
         for d in self.program.descriptors:
-            if d["op"] == Op.COMPUTE:
+            if d["op"] == Opcode.COMPUTE:
                 found[d["layer"]] += traffic_of(d, self.shape)
         return tuple(found)
 
@@ -189,7 +189,7 @@ class TiledPlan:
         found = [BufferTraffic() for _ in self.tasks]
         tile = [0] * self.shape.tiles
         for d in self.program.descriptors:
-            if d["op"] == Op.COMPUTE:
+            if d["op"] == Opcode.COMPUTE:
                 unit = d["unit"]
                 moved = {name: counts[tile[unit]] for name, counts in words[unit].items()}
                 found[d["layer"]] += BufferTraffic(**moved)
@@ -201,7 +201,7 @@ class TiledPlan:
         given, program = memory or MemoryTiming(), self.program
         if given not in self._estimates:
             run = times(program.descriptors, program.start, self.shape, given)
-            finished = self.task_cycles(run.finished[Op.COMPUTE])
+            finished = self.task_cycles(run.finished[Opcode.COMPUTE])
             self._estimates[given] = Estimate(run.total, finished)
         return self._estimates[given]
 
@@ -215,7 +215,7 @@ class TiledPlan:
         """Beats of external memory that a run reads, those of the program too, and writes."""
         moved = sum(self.traffic, ExternalTraffic())
         read = moved.weights + moved.parameters + moved.ifmaps + self.program_bytes
-        stores = (d for d in self.program.descriptors if d["op"] == Op.STORE)
+        stores = (d for d in self.program.descriptors if d["op"] == Opcode.STORE)
         return read // self.shape.bus_bytes, sum(self._beats(d) for d in stores)
 
     def _beats(self, transfer: dict[str, int]) -> int:
@@ -231,7 +231,7 @@ class TiledPlan:
 
     def task_cycles(self, finished: Sequence[int]) -> tuple[int, ...]:
         """Cycles of each task, from the cycles in which all tiles of a run were finished."""
-        computes = [d["layer"] for d in self.program.descriptors if d["op"] == Op.COMPUTE]
+        computes = [d["layer"] for d in self.program.descriptors if d["op"] == Opcode.COMPUTE]
         ends = [0] * len(self.tasks)
         for layer, cycle in zip(computes, finished, strict=True):
             ends[layer] = cycle

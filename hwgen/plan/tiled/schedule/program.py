@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import COMPUTE, MOST_TILES, TRANSFER, Op, Target
+from ....contract.isa import COMPUTE, MOST_TILES, TRANSFER, Opcode, Target
 from ..mapping.descriptor_fields import Range, Values, View, compute
 from ..mapping.placement import Placement
 from ..mapping.problem import MappingProblem
@@ -70,16 +70,16 @@ class Writer:
         start = len(constants)
         blobs = []
         length = sum(
-            (COMPUTE if d["op"] == Op.COMPUTE else TRANSFER).size // 8 for d in descriptors
+            (COMPUTE if d["op"] == Opcode.COMPUTE else TRANSFER).size // 8 for d in descriptors
         )
         end = start + length + TRANSFER.size // 8
         writable = -(-end // 4096) * 4096
         for d in descriptors:
             if d.pop("external", 0):
                 d["address"] += writable
-            record = COMPUTE if d["op"] == Op.COMPUTE else TRANSFER
+            record = COMPUTE if d["op"] == Opcode.COMPUTE else TRANSFER
             blobs.append(record.pack(d))
-        code = b"".join(blobs) + TRANSFER.pack({"op": Op.END})
+        code = b"".join(blobs) + TRANSFER.pack({"op": Opcode.END})
         memory = np.zeros(writable + self._data_bytes, np.uint8)
         memory[:start] = constants
         memory[start : start + len(code)] = np.frombuffer(code, np.uint8)
@@ -189,7 +189,7 @@ class _Emission:
             for values in job.stores:
                 spans = list(self._feature_spans(values, 1 << job.unit))
                 external = list(_external_spans(values))
-                self._write(Op.STORE, values | {"unit": job.unit}, job.task, spans, external)
+                self._write(Opcode.STORE, values | {"unit": job.unit}, job.task, spans, external)
         return self.out
 
     def _queues(self) -> list[deque[tuple[int, Load]]]:
@@ -229,7 +229,7 @@ class _Emission:
         task = load.task
         if load.target is Target.FEATURES:
             spans = list(self._feature_spans(values, load.units))
-            self._write(Op.LOAD, values, task, list(_external_spans(values)), spans)
+            self._write(Opcode.LOAD, values, task, list(_external_spans(values)), spans)
             return True
         blocks = self.blocks[load.target]
         if load.key in self.parts:
@@ -252,7 +252,9 @@ class _Emission:
         values["base"] = place + done if load.target is not Target.TABLES else 0
         self.free -= count * word / self.shape.bus_bytes
         names = [_of(n, load.target.name) for n in self._units(load.units)]
-        self._write(Op.LOAD, values, task, [], [Span(name, place + done, count) for name in names])
+        self._write(
+            Opcode.LOAD, values, task, [], [Span(name, place + done, count) for name in names]
+        )
         return True
 
     def _units(self, units: int) -> list[int]:
@@ -272,7 +274,7 @@ class _Emission:
             block = self.blocks[target].used[key]
             reads.append(Span(_of(job.unit, target.name), block.start, block.end - block.start))
         writes = [] if job.tile.hold else list(self._result_spans(s, job))
-        self._write(Op.COMPUTE, values, job.task, reads, writes)
+        self._write(Opcode.COMPUTE, values, job.task, reads, writes)
         self.written = n
         for target, key in job.keys.items():
             if self.last[target, key] == n:
@@ -296,7 +298,7 @@ class _Emission:
                 yield Span(_of(n, f"bank{ring % BANKS}"), place, values["bytes"])
 
     def _write(
-        self, op: Op, values: Values, task: int, reads: list[Span], writes: list[Span]
+        self, op: Opcode, values: Values, task: int, reads: list[Span], writes: list[Span]
     ) -> None:
         values = values | {"op": op, "layer": task} | self.board.issue(op, reads, writes)
         for name in ("wait_load", "wait_compute", "wait_store"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ....contract.engine import EngineShape
-from ....contract.isa import SLOT, Op, slots
+from ....contract.isa import SLOT, Opcode, slots
 from .channels import Burst, ReadChannel, Taken, bursts
 from .pipeline import CHUNK, COUNTED, FETCHED, PREFETCH_START, QUEUES, SLOTS, SPLITTER
 
 Values = Mapping[str, int]
-UNITS = {Op.LOAD: "wait_load", Op.COMPUTE: "wait_compute", Op.STORE: "wait_store"}
+UNITS = {Opcode.LOAD: "wait_load", Opcode.COMPUTE: "wait_compute", Opcode.STORE: "wait_store"}
 """Units, with the field of what is waited for of each."""
 
 
@@ -21,14 +21,14 @@ class DescriptorQueue:
     the descriptors of each unit that must be finished.
     """
 
-    def __init__(self, op: Op, shape: EngineShape) -> None:
+    def __init__(self, op: Opcode, shape: EngineShape) -> None:
         self._beats = slots(op) * SLOT // shape.bus_bytes
         depth = QUEUES[op] * shape.tiles
         self._room = (depth - 1) * self._beats
         self._pushed: list[int] = []
         self._popped: list[int] = []
         self.descriptors: list[Values] = []
-        self.waits: list[dict[Op, int]] = []
+        self.waits: list[dict[Opcode, int]] = []
         self.accepted: list[int] = []
         self.finished: list[int] = []
 
@@ -56,7 +56,7 @@ class DescriptorQueue:
             self._popped.append(max(self._pushed[number] + 1, before, free))
 
     def accept(
-        self, queues: Mapping[Op, DescriptorQueue], ready: Callable[[Values], int]
+        self, queues: Mapping[Opcode, DescriptorQueue], ready: Callable[[Values], int]
     ) -> Values | None:
         """Give the next descriptor to its unit; None where none is there, or it is not known when.
 
@@ -73,7 +73,7 @@ class DescriptorQueue:
         self.accepted.append(max(offered, ready(d)))
         return d
 
-    def _offered(self, number: int, queues: Mapping[Op, DescriptorQueue]) -> int | None:
+    def _offered(self, number: int, queues: Mapping[Opcode, DescriptorQueue]) -> int | None:
         """From when on a descriptor is offered to its unit; None: not known yet."""
         self._settle()
         last = (number + 1) * self._beats - 1
@@ -102,7 +102,7 @@ class Front:
         self._next, self._beat, self._passed = 0, 0, -1
         self._taken: list[int] = []
         self._left: list[int] = []
-        self._slots = sum(slots(Op(d["op"])) for d in descriptors) + slots(Op.END)
+        self._slots = sum(slots(Opcode(d["op"])) for d in descriptors) + slots(Opcode.END)
         self._asked, self._asks = 0, PREFETCH_START
         self.ended: int | None = None
 
@@ -138,10 +138,10 @@ class Front:
         if self._next == len(self._descriptors):
             return self._end()
         d = self._descriptors[self._next]
-        queue, before = self.queues[Op(d["op"])], self._beat
+        queue, before = self.queues[Opcode(d["op"])], self._beat
         if not self._beat:
             self._announce(d, queue)
-        while self._beat < slots(Op(d["op"])) * self._slot_beats:
+        while self._beat < slots(Opcode(d["op"])) * self._slot_beats:
             room = queue.room()
             if room is None or not self._arrived_next():
                 break

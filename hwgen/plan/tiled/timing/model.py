@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ....contract.engine import EngineShape
-from ....contract.isa import Op
+from ....contract.isa import Opcode
 from .channels import MemoryTiming, ReadChannel
 from .front import UNITS, Front, Values
 from .pipeline import CLOSE
@@ -31,7 +31,7 @@ class Times:
     finished : of each unit's descriptors, in their order. total : until the program is done.
     """
 
-    finished: Mapping[Op, Sequence[int]]
+    finished: Mapping[Opcode, Sequence[int]]
     total: int
 
 

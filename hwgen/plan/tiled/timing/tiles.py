@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import LEVELS, OUTPUT_LEVELS, WINDOW_TAPS, Loop, Op, Operand, Reduction
+from ....contract.isa import LEVELS, OUTPUT_LEVELS, WINDOW_TAPS, Loop, Opcode, Operand, Reduction
 from ... import latency
 from .front import DescriptorQueue, Values
 from .pipeline import (
@@ -91,8 +91,8 @@ class _Taps:
 class Tiles:
     """The tile units; several of them get their tiles from one queue and end in its order."""
 
-    def __init__(self, shape: EngineShape, queues: Mapping[Op, DescriptorQueue]) -> None:
-        self._queues, self._queue = queues, queues[Op.COMPUTE]
+    def __init__(self, shape: EngineShape, queues: Mapping[Opcode, DescriptorQueue]) -> None:
+        self._queues, self._queue = queues, queues[Opcode.COMPUTE]
         self._units = [_Unit(shape) for _ in range(shape.tiles)]
         self._waiting = [0] * shape.tiles
         """From when on another tile may wait at a unit."""
