@@ -66,7 +66,7 @@ class EngineModel:
 
     def __init__(self, shape: EngineShape, memory: Bytes) -> None:
         self.shape, self.memory = shape, memory
-        self.units = [Unit(shape) for _ in range(shape.tiles)]
+        self.units = [TileUnitModel(shape) for _ in range(shape.tiles)]
         self.traffic = MovedBytes(Counter())
 
     def run(self, program: int, pick: Pick | None = None) -> None:
@@ -150,7 +150,7 @@ class EngineModel:
         return d["unit"]
 
 
-class Unit:
+class TileUnitModel:
     """A tile unit: its memories, and what is done with them."""
 
     def __init__(self, shape: EngineShape) -> None:
@@ -202,7 +202,7 @@ class Unit:
         """One tile of a layer."""
         if d["softmax"]:
             return self._softmax(d)
-        steps = _Steps.of(d, self.shape.psum_words)
+        steps = _TileSteps.of(d, self.shape.psum_words)
         if d["operand"] == Operand.DEPTHWISE_WINDOW:
             steps = steps.windows(d)
         sums = np.zeros((steps.count, self.shape.pe), np.int64)
@@ -317,7 +317,7 @@ class Unit:
 
 
 @dataclass
-class _Steps:
+class _TileSteps:
     """Steps of a tile in order: what each reads, and which sum it belongs to.
 
     begins : of each sum, whether it does here; else it goes on from the psum memory. finished : the
@@ -338,7 +338,7 @@ class _Steps:
         return len(self.begins)
 
     @classmethod
-    def of(cls, d: Values, psum_words: int) -> _Steps:
+    def of(cls, d: Values, psum_words: int) -> _TileSteps:
         counts = [d[f"loop{n}_count"] for n in range(LEVELS)]
         if min(counts) < 1:
             raise ProgramError("a loop of no steps")
@@ -360,7 +360,7 @@ class _Steps:
             places["weight"] + d["weight"], psum, number, begins, number[last],
         )  # fmt: skip
 
-    def windows(self, d: Values) -> _Steps:
+    def windows(self, d: Values) -> _TileSteps:
         """The steps at which a window is complete; rows and positions of its nine taps."""
         columns = d["loop0_count"]
         across = d["loop0_position"]
@@ -374,7 +374,7 @@ class _Steps:
         position = np.where(column[done][:, None] >= back, position, -(1 << 20))
         number = np.arange(len(row))
         begins = np.ones(len(row), bool)
-        return _Steps(row, position, self.weight[done], self.psum[done], number, begins, number)
+        return _TileSteps(row, position, self.weight[done], self.psum[done], number, begins, number)
 
 
 def _sums(psum: Bytes, first: Bytes) -> tuple[Bytes, Bytes]:

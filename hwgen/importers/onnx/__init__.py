@@ -14,7 +14,7 @@ from . import elementwise, linear, qdq, qonnx, qoperator, shape, spatial
 from .file import OxNode, is_onnx, read_model
 from .inputs import read_inputs
 from .joins import summed
-from .real import Step
+from .real import FloatStep
 from .work import Const, Joined, OnnxImport, Value, canonical
 
 __all__ = ["is_onnx", "load_onnx"]
@@ -232,6 +232,6 @@ def _without_tail(work: OnnxImport, value: Value) -> Value:
     return work.settled("output", value)
 
 
-def _uniform(step: Step) -> bool:
+def _uniform(step: FloatStep) -> bool:
     one = step.operand is None or step.operand.size == 1
     return one and step.increasing and step.kind not in ("max", "min")

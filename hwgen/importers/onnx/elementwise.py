@@ -13,7 +13,7 @@ from ...ir.ops import Requantize
 from ..limits import check_elements
 from .file import OxNode
 from .joins import concatenated, summed
-from .real import Step, Stored
+from .real import FloatStep, StoredOperand
 from .work import Array, Const, Joined, OnnxImport, Value, operand
 
 Handler = Callable[[OnnxImport, OxNode], None]
@@ -66,11 +66,11 @@ def _with_constant(
     if not np.all(np.isfinite(numbers)) or (kind in ("Mul", "Div") and np.any(numbers == 0)):
         raise UserError("a constant that is zero or not finite is not supported")
     if reverse and kind == "Sub":
-        return value.then(Step("mul", np.array([-1], np.float32)), Step("add", numbers))
-    return value.then(Step(kind.lower(), numbers, stored=_stored(const, value, reverse)))
+        return value.then(FloatStep("mul", np.array([-1], np.float32)), FloatStep("add", numbers))
+    return value.then(FloatStep(kind.lower(), numbers, stored=_stored(const, value, reverse)))
 
 
-def _stored(const: Const, value: Value, first: bool) -> Stored | None:
+def _stored(const: Const, value: Value, first: bool) -> StoredOperand | None:
     """A constant's integers, where it has one scale."""
     quant = const.quant
     if quant is None or np.size(quant.scale) != 1 or np.size(quant.zero) != 1 or value.steps:
@@ -78,7 +78,7 @@ def _stored(const: Const, value: Value, first: bool) -> Stored | None:
     codes = operand(quant.codes, value).astype(np.int64)
     zero = int(np.reshape(quant.zero, -1)[0])
     first = first and not _is_repeated(const.array.shape, value.where.shape)
-    return Stored(codes, np.reshape(quant.scale, -1), zero, quant.type, first)
+    return StoredOperand(codes, np.reshape(quant.scale, -1), zero, quant.type, first)
 
 
 def _is_repeated(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
@@ -111,14 +111,14 @@ def batch_normalization(work: OnnxImport, node: OxNode) -> None:
     rank = value.where.ndim
     shape = (-1, *[1] * (rank - 2))
     work.give(node, value.then(
-        Step("mul", operand(factor.reshape(shape), value)),
-        Step("add", operand(offset.reshape(shape), value)),
+        FloatStep("mul", operand(factor.reshape(shape), value)),
+        FloatStep("add", operand(offset.reshape(shape), value)),
     ))  # fmt: skip
 
 
 def relu(work: OnnxImport, node: OxNode) -> None:
     """Relu."""
-    _then(work, node, Step("max", np.zeros(1, np.float32)))
+    _then(work, node, FloatStep("max", np.zeros(1, np.float32)))
 
 
 def clip(work: OnnxImport, node: OxNode) -> None:
@@ -133,7 +133,7 @@ def clip(work: OnnxImport, node: OxNode) -> None:
         if work.has(node, position):
             bound = work.number(node, position)
         if bound is not None:
-            steps.append(Step(kind, np.array([bound], np.float32)))
+            steps.append(FloatStep(kind, np.array([bound], np.float32)))
     _then(work, node, *steps)
 
 
@@ -152,7 +152,7 @@ def curve(function: Callable[[OxNode, Array], Array]) -> Handler:
     """The handler of a non-decreasing function."""
 
     def handler(work: OnnxImport, node: OxNode) -> None:
-        _then(work, node, Step("curve", curve=lambda x: function(node, x).astype(np.float32)))
+        _then(work, node, FloatStep("curve", curve=lambda x: function(node, x).astype(np.float32)))
 
     return handler
 
@@ -183,7 +183,7 @@ def hard_sigmoid(node: OxNode, x: Array) -> Array:
     return np.clip(x * alpha + beta, np.float32(0), np.float32(1))
 
 
-def _then(work: OnnxImport, node: OxNode, *steps: Step) -> None:
+def _then(work: OnnxImport, node: OxNode, *steps: FloatStep) -> None:
     found = work.get(node, 0)
     if isinstance(found, Const):
         raise UserError("its input is a constant, which is not supported here")

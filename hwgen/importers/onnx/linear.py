@@ -13,7 +13,7 @@ from ...ir.ops import Conv2D, Dense, Pad, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
 from .file import OxNode
 from .fusion import BEHIND_PAD, is_power_of_two
-from .real import Step
+from .real import FloatStep
 from .work import (
     Array,
     Codes,
@@ -215,7 +215,7 @@ def _summed(
         numbers = step.array
         if edge.shape[-1] == numbers.size and result.where.ndim > 2:
             numbers = numbers.reshape(-1, *[1] * (result.where.ndim - 2))
-        result = result.then(Step("add", operand(numbers, result)))
+        result = result.then(FloatStep("add", operand(numbers, result)))
     return result
 
 

@@ -18,7 +18,7 @@ from ...ir.ops import Mul, Rescale, Staircase
 from ...numeric import QType, Scaling, multiplier_of
 from ..sums import WIDE, added, shifted, times
 from .fusion import HINT, scale_of
-from .real import Step, evaluate
+from .real import FloatStep, evaluate
 from .work import Array, OnnxImport, Value
 
 _SHIFTS = range(22, 9, -1)
@@ -53,7 +53,7 @@ class Pairs(NamedTuple):
 
 def make(
     work: OnnxImport, name: str, kind: str, parts: tuple[Value, Value], qtype: QType,
-    steps: tuple[Step, ...], reason: str,
+    steps: tuple[FloatStep, ...], reason: str,
 ) -> Tensor:  # fmt: skip
     """The integers of a sum or a product of two values.
 
@@ -76,7 +76,7 @@ def make(
     return (_sum if kind == "add" else _product)(work, name, pairs)
 
 
-def _check(parts: tuple[Value, Value], steps: tuple[Step, ...]) -> None:
+def _check(parts: tuple[Value, Value], steps: tuple[FloatStep, ...]) -> None:
     if any(part.sums for part in parts):
         raise UserError("a sum or product of numbers that are not quantized is not supported",
                         hint="put a quantizer before it")  # fmt: skip
@@ -90,7 +90,7 @@ def _check(parts: tuple[Value, Value], steps: tuple[Step, ...]) -> None:
 
 
 def _in_float32(
-    kind: str, parts: tuple[Value, Value], codes: tuple[Array, Array], steps: tuple[Step, ...],
+    kind: str, parts: tuple[Value, Value], codes: tuple[Array, Array], steps: tuple[FloatStep, ...],
     qtype: QType,
 ) -> tuple[tuple[Array, Array], Array]:  # fmt: skip
     """As the file says it: real numbers, an operation on them, a quantizer."""

@@ -15,7 +15,7 @@ from . import joins, pairs
 from .averages import window_quantizer
 from .file import OxNode
 from .fusion import in_float, is_exact, is_power_of_two, parted, scale_of
-from .real import Quantizer, Step, evaluate, staircase, table
+from .real import FloatStep, Quantizer, evaluate, staircase, table
 from .work import Array, Codes, Const, Joined, OnnxImport, Value, check_finite
 
 _DTYPES = {"int8": (True, 8), "uint8": (False, 8), "int16": (True, 16), "uint16": (False, 16),
@@ -113,7 +113,7 @@ def _of_sums(work: OnnxImport, name: str, found: Value, by: Quantizer, fused: bo
     return _rescaled(work, name, found, qtype, factor, (clip[0], clip[1]))
 
 
-def _bounds(steps: tuple[Step, ...]) -> Array:
+def _bounds(steps: tuple[FloatStep, ...]) -> Array:
     """The least and the greatest number that pass a chain of bounds."""
     ends = np.array([-np.inf, np.inf], np.float32)
     for step in steps:

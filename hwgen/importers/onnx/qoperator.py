@@ -12,7 +12,7 @@ from . import spatial
 from .file import OxNode
 from .linear import check_gemm, convolution, product, transposed
 from .qdq import integer_type, scale_and_zero, stored
-from .real import Step
+from .real import FloatStep
 from .work import Array, Codes, Const, Joined, OnnxImport, Value, image
 
 _INT32 = np.zeros(1, np.int32)
@@ -76,7 +76,7 @@ def curve(function: Callable[[OxNode, Array], Array]) -> Callable[[OnnxImport, O
     """The handler of QLinearSigmoid or QLinearLeakyRelu of ONNX Runtime."""
 
     def handler(work: OnnxImport, node: OxNode) -> None:
-        step = Step("curve", curve=lambda x: function(node, x).astype(np.float32))
+        step = FloatStep("curve", curve=lambda x: function(node, x).astype(np.float32))
         _give(work, node, _input(work, node, 0).then(step), 3)
 
     return handler
