@@ -30,7 +30,7 @@ def reads_ring(stage: Stage) -> bool:
     if not isinstance(op, ops.Conv2D) or op.accumulator is not None:
         return False
     channels = x.hwc[2]
-    bits = op.reach[0] * op.reach[1] * channels * x.type.width
+    bits = op.dilated_kernel[0] * op.dilated_kernel[1] * channels * x.type.width
     if op.groups == 1:
         return bits > WIDE
     return op.groups == channels == op.weights.shape[-1] and bits > WIDE_DEPTHWISE

@@ -193,7 +193,7 @@ def window_of(stage: Stage, lanes: int, pixels: int = 1) -> WindowGeometry:
     assert isinstance(op, (ops.Conv2D, ops.Pool))
     height, width, channels = stage.input.hwc
     return WindowGeometry(
-        kernel=op.reach if isinstance(op, ops.Conv2D) else op.kernel,
+        kernel=op.dilated_kernel if isinstance(op, ops.Conv2D) else op.kernel,
         stride=op.stride,
         pads=op.pads(stage.input),
         size=(height, width),

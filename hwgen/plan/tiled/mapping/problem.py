@@ -63,9 +63,9 @@ class MappingProblem:
         return self.y.shape[0], self.y.shape[1]
 
     @property
-    def reach(self) -> tuple[int, int]:
+    def dilated_kernel(self) -> tuple[int, int]:
         """Rows and columns that a window spans."""
-        return _reach(self.task, 0), _reach(self.task, 1)
+        return _dilated(self.task, 0), _dilated(self.task, 1)
 
     def needs(self, tile: Tile) -> tuple[Range, Range, Range]:
         """Rows, columns and channels of the ifmap that must be there for a tile."""
@@ -104,7 +104,7 @@ class MappingProblem:
     def x_rows(self, split: Split) -> int:
         """Rows of the ifmap that a unit needs, at most."""
         steps = self.part(split)[0] // self.task.repeat[0]
-        return min(self.x.shape[0], (steps - 1) * self.task.stride[0] + self.reach[0])
+        return min(self.x.shape[0], (steps - 1) * self.task.stride[0] + self.dilated_kernel[0])
 
     def by_columns(self, split: Split) -> bool:
         """Whether results leave each column by itself: a unit has some channels of a pixel only."""
@@ -158,7 +158,7 @@ def rows_needed(task: Task, rows: Range, height: int) -> Range:
     return _spanned(task, 0, rows, height)
 
 
-def _reach(task: Task, axis: int) -> int:
+def _dilated(task: Task, axis: int) -> int:
     return (task.kernel[axis] - 1) * task.dilation[axis] + 1
 
 
@@ -166,7 +166,7 @@ def _spanned(task: Task, axis: int, out: Range, size: int) -> Range:
     """Rows or columns of the ifmap that these of the ofmap read, one at least."""
     times, stride, before = task.repeat[axis], task.stride[axis], task.pads[axis][0]
     begin = out[0] // times * stride - before
-    end = (beats(out[1], times) - 1) * stride - before + _reach(task, axis)
+    end = (beats(out[1], times) - 1) * stride - before + _dilated(task, axis)
     return max(0, min(size - 1, begin)), max(1, min(size, end))
 
 

@@ -222,8 +222,8 @@ def _buffers(
     down, across = s.task.stride
     strips = -(-s.size[1] // columns)
     steps_down, steps_across = rows // s.task.repeat[0], columns // s.task.repeat[1]
-    x_columns = np.minimum(width, (steps_across - 1) * across + s.reach[1])
-    span = (steps_down - 1) * down + s.reach[0]
+    x_columns = np.minimum(width, (steps_across - 1) * across + s.dilated_kernel[1])
+    span = (steps_down - 1) * down + s.dilated_kernel[0]
     # With one strip a tile shares rows with the one above; behind a strip comes the next one. Rows
     # that no window reads have their places too.
     fresh = np.where(strips > 1, np.maximum(span, steps_down * down), steps_down * down)
@@ -277,10 +277,11 @@ def _ifmap_read(
     if s.x_on_chip:
         return np.zeros_like(rows), np.zeros_like(rows)
     borders = len(s.shares(split)) - 1 if split is Split.ROWS else 0
-    height = s.x.shape[0] + borders * max(0, s.reach[0] - s.task.stride[0])  # read by both there
+    # Both units at a border read the rows that their windows share.
+    height = s.x.shape[0] + borders * max(0, s.dilated_kernel[0] - s.task.stride[0])
     strips = -(-s.size[1] // columns)
     row_bytes = buffers["x_columns"] * s.x.shape[2]
-    span = (rows // s.task.repeat[0] - 1) * s.task.stride[0] + s.reach[0]
+    span = (rows // s.task.repeat[0] - 1) * s.task.stride[0] + s.dilated_kernel[0]
     whole = (buffers["x_ring"] >= s.x_rows(split)) & (buffers["x_columns"] == s.x.shape[1])
     read = strips * row_bytes * height * np.where(whole, 1, times)
     return read, np.minimum(span, s.x.shape[0]) * row_bytes
@@ -294,12 +295,12 @@ def _describable(
     buffers: dict[str, np.ndarray],
 ) -> np.ndarray:
     """Whether the fields of descriptors hold counts, steps back, rings and pitches."""
-    (down, across), (reach_rows, reach_columns) = s.task.stride, s.reach
+    (down, across), (kernel_rows, kernel_columns) = s.task.stride, s.dilated_kernel
     rows, columns = c.rows, c.columns
-    back = (rows - 1) * down + reach_rows
+    back = (rows - 1) * down + kernel_rows
     scattered = scatters(stationarity, s.size)
     window = s.task.operand is Operand.DEPTHWISE_WINDOW or scattered
-    across_steps = (columns - 1) * across + reach_columns if window else columns
+    across_steps = (columns - 1) * across + kernel_columns if window else columns
     down_steps = back if scattered else rows
     counts = np.max([down_steps, across_steps, c.cout_blocks, blocks.max(axis=1)], axis=0)
     rings = np.maximum(buffers["x_ring"], s.resident * buffers["y_rows"])
