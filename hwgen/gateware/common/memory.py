@@ -16,8 +16,9 @@ from amaranth.hdl import Array, ClockSignal, Instance, Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...contract.geometry import ceil_div
 from .counter import datum, delayed, index_shape
-from .streams import beats_of, positive
+from .streams import positive
 
 
 class ImageStore(Protocol):
@@ -37,9 +38,9 @@ ARITY = 4
 
 def rom_latency(words: int) -> int:
     """Cycles from address to data: memory read, output register, levels of the multiplexer."""
-    latency, banks = 2, beats_of(words, BANK)
+    latency, banks = 2, ceil_div(words, BANK)
     while banks > 1:
-        latency, banks = latency + 1, beats_of(banks, ARITY)
+        latency, banks = latency + 1, ceil_div(banks, ARITY)
     return latency
 
 

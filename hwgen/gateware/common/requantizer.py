@@ -9,11 +9,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, 
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...contract.geometry import ceil_div
 from ...numeric.types import Overflow, QType, Rounding
 from .counter import datum, delayed, index_shape
 from .memory import Rom, rom_latency
 from .multiplier import WideMultiplier
-from .streams import beat, beats_of, element, positive
+from .streams import beat, element, positive
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Requantizer(wiring.Component):
         positive(lanes=lanes)
         self.image, self.acc_shape, self.lanes = name, acc, lanes
         self.parameters = parameters
-        self.groups = beats_of(parameters.channels, lanes)
+        self.groups = ceil_div(parameters.channels, lanes)
         super().__init__(
             {
                 "valid": In(1),

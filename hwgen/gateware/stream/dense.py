@@ -8,11 +8,12 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...contract.geometry import ceil_div
 from ..common.counter import Counter, delayed, index_shape
 from ..common.mac import MacArray, MacParameters
 from ..common.memory import Rom
 from ..common.requantizer import RequantParameters
-from ..common.streams import beats_of, connect, element, positive, stream_of
+from ..common.streams import connect, element, positive, stream_of
 from .conv import Depths, fold_weights
 from .drain import Drain
 
@@ -64,8 +65,8 @@ class Dense(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         d = self.depths
-        in_beat = Counter(beats_of(len(self.weights), self.mac.simd), "in_beat")
-        out_fold = Counter(beats_of(self.parameters.channels, self.pe), "out_fold")
+        in_beat = Counter(ceil_div(len(self.weights), self.mac.simd), "in_beat")
+        out_fold = Counter(ceil_div(self.parameters.channels, self.pe), "out_fold")
         fold = Counter(in_beat.length * out_fold.length, "fold")
         m.submodules.array = array = MacArray(self.mac, self.pe, psums=out_fold.length)
         m.submodules.drain = drain = Drain(
@@ -113,7 +114,7 @@ class Dense(wiring.Component):
     def _operands(self, last: Value) -> Value:
         """The inputs of a beat, zero beyond the last one where the weights can not be zero."""
         simd = self.mac.simd
-        used = len(self.weights) - (beats_of(len(self.weights), simd) - 1) * simd
+        used = len(self.weights) - (ceil_div(len(self.weights), simd) - 1) * simd
         if self.mac.filler == 0 or used == simd:
             return Value.cast(self.i.payload)
         lanes = [Value.cast(self.i.payload[n]) for n in range(simd)]

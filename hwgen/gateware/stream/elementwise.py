@@ -6,10 +6,11 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...contract.geometry import ceil_div
 from ..common.counter import Counter, datum, index_shape
 from ..common.fifo import CreditFifo
 from ..common.requantizer import Requantizer, RequantParameters, greater
-from ..common.streams import beats_of, connect, element, positive, stream_of
+from ..common.streams import connect, element, positive, stream_of
 from .cast import Cast
 from .rescaler import Rescaler
 from .staircase import Staircase
@@ -204,7 +205,7 @@ class _BeatSize:
     """Elements in the current beat of a pixel."""
 
     def __init__(self, pixel: int, lanes: int, name: str) -> None:
-        self.counter = Counter(beats_of(pixel, lanes), name)
+        self.counter = Counter(ceil_div(pixel, lanes), name)
         self.rest = pixel % lanes
         self.partial = self.rest != 0
         self.size: Value | int = lanes

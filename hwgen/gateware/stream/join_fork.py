@@ -8,10 +8,11 @@ from amaranth.hdl import Cat, Module, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...contract.geometry import ceil_div
 from ..common.counter import Counter, datum, delayed, index_shape
 from ..common.fifo import CreditFifo
 from ..common.multiplier import Multiplier
-from ..common.streams import beats_of, connect, positive, stream_of
+from ..common.streams import connect, positive, stream_of
 
 
 class Fork(wiring.Component):
@@ -196,7 +197,7 @@ class Concat(wiring.Component):
         ]
         with m.Switch(chosen.value):
             for n, stream in enumerate(inputs):
-                chunk = Counter(beats_of(self.channels[n], self.lanes), f"chunk{n}")
+                chunk = Counter(ceil_div(self.channels[n], self.lanes), f"chunk{n}")
                 with m.Case(n):
                     m.d.comb += [
                         take.eq(stream.valid & fifo.room),

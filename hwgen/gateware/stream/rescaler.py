@@ -21,6 +21,7 @@ from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value, signed, unsig
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...contract.geometry import ceil_div
 from ...numeric.types import Overflow, QType, Rounding
 from ..common.counter import datum, delayed, index_shape
 from ..common.memory import rom_latency
@@ -32,7 +33,7 @@ from ..common.requantizer import (
     rounding_increment,
     shape_of,
 )
-from ..common.streams import beat, beats_of, element, positive
+from ..common.streams import beat, element, positive
 
 FIXED_FRAC = 31
 """Where a fixed-point rule rounds its product first."""
@@ -130,7 +131,7 @@ class Rescaler(wiring.Component):
     def __init__(self, name: str, x: Shape, lanes: int, parameters: RescaleParameters) -> None:
         positive(lanes=lanes)
         self.image, self.x, self.lanes, self.parameters = name, Shape.cast(x), lanes, parameters
-        self.groups = beats_of(parameters.channels, lanes)
+        self.groups = ceil_div(parameters.channels, lanes)
         self.latency = parameters.latency(self.x)
         super().__init__(
             {

@@ -9,10 +9,11 @@ from amaranth.hdl import Cat, Module, Shape, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...contract.geometry import ceil_div
 from ..common.counter import datum, delayed, index_shape
 from ..common.memory import Rom, rom_latency
 from ..common.requantizer import shape_of
-from ..common.streams import beat, beats_of, positive
+from ..common.streams import beat, positive
 
 TABLE_BITS = 11
 """Inputs of so many bits index a table of all values: one column of block RAM."""
@@ -63,7 +64,7 @@ class Staircase(wiring.Component):
         if len(parameters.thresholds) not in (1, channels):
             raise ValueError(f"{len(parameters.thresholds)} rows for {channels} channels")
         self.image, self.x, self.lanes, self.parameters = name, x, lanes, parameters
-        self.channels, self.groups = channels, beats_of(channels, lanes)
+        self.channels, self.groups = channels, ceil_div(channels, lanes)
         self.latency = parameters.latency(x)
         super().__init__(
             {

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
+from ...contract.geometry import ceil_div
 from ...errors import UserError
 from ...ir import ops
 from .. import latency
 from .stages import Stage, sliced_lanes
-from .units import beats_of
 
 MAX_PIXELS = 8
 """Most output pixels that a unit computes side by side."""
@@ -78,14 +78,14 @@ def foldings(stage: Stage) -> list[Folding]:
     assert isinstance(op, (ops.Conv2D, ops.Dense))
     outputs = op.weights.shape[-1]
     taps = op.weights.size // outputs
-    out_folds = {beats_of(outputs, pe) for pe in range(1, outputs + 1)}
-    tap_folds = {beats_of(taps, simd) for simd in range(1, taps + 1)}
-    simds = [beats_of(taps, k) for k in sorted(tap_folds)]
+    out_folds = {ceil_div(outputs, pe) for pe in range(1, outputs + 1)}
+    tap_folds = {ceil_div(taps, simd) for simd in range(1, taps + 1)}
+    simds = [ceil_div(taps, k) for k in sorted(tap_folds)]
     if op.accumulator is not None:
         simds = [min(op.accumulator.group, taps)]
     result = []
     for m in sorted(out_folds):
-        pe = beats_of(outputs, m)
+        pe = ceil_div(outputs, m)
         for simd in simds:
             if reads_ring(stage):
                 if ring_chunk(stage, pe, simd) is not None:
@@ -117,11 +117,11 @@ def folding(stage: Stage, pe: int, simd: int, pixels: int, ring: bool | None = N
     op = stage.op
     assert isinstance(op, (ops.Conv2D, ops.Dense))
     outputs = op.weights.shape[-1]
-    tap_folds = beats_of(op.weights.size // outputs, simd)
+    tap_folds = ceil_div(op.weights.size // outputs, simd)
     height, width, _ = stage.output.hwc
-    compute = height * beats_of(width, pixels) * tap_folds * beats_of(outputs, pe)
+    compute = height * ceil_div(width, pixels) * tap_folds * ceil_div(outputs, pe)
     lanes = requant_lanes(outputs, pe, pixels, tap_folds)
-    out_beats = height * width * beats_of(outputs, lanes)
+    out_beats = height * width * ceil_div(outputs, lanes)
     return Folding(pe * simd * pixels, lanes, max(compute, out_beats), pe, simd, pixels, read)
 
 
@@ -132,7 +132,7 @@ def requant_lanes(outputs: int, pe: int, pixels: int, tap_folds: int) -> int:
     """
     candidates = range(1, pe + 1) if pe >= outputs else [n for n in range(1, pe + 1) if pe % n == 0]
     for lanes in candidates:
-        if pixels * beats_of(min(pe, outputs), lanes) <= tap_folds:
+        if pixels * ceil_div(min(pe, outputs), lanes) <= tap_folds:
             return lanes
     return pe
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...contract.geometry import ceil_div
 from ...ir import Tensor, ops
 from ...numeric import PowerCode
 from .. import latency
@@ -29,7 +30,6 @@ from .units import (
     Unit,
     UpsampleUnit,
     WindowPoolUnit,
-    beats_of,
 )
 
 
@@ -93,7 +93,7 @@ def unit_of(
         )
     if isinstance(op, ops.Cast):
         positions = len(op.rows(stage.input))
-        beats = positions * beats_of(channels, stream.lanes)
+        beats = positions * ceil_div(channels, stream.lanes)
         return CastUnit(
             **common, output=out(stream.lanes), delay=latency.cast(beats, len(op.types)),
             positions=positions, types=len(op.types),
@@ -102,7 +102,7 @@ def unit_of(
         delay = _rescale_latency(op, stage.input)
         return RescaleUnit(
             **common, output=out(stream.lanes), delay=delay, multiplies=True,
-            parameter_bits=beats_of(op.parameters_bits, channels),
+            parameter_bits=ceil_div(op.parameters_bits, channels),
         )  # fmt: skip
     assert isinstance(op, ops.Requantize)
     multiplies = needs_multiplier(op, stage.input)

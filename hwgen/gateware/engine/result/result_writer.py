@@ -7,8 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
+from ....contract.geometry import ceil_div
 from ...common.counter import datum, delayed
-from ...common.streams import beats_of
 from ..fetch.descriptor_layout import RESULT
 from ..memory.feature_ports import write_port
 from .output_walk import OutputLoops, RingPlace, set_counts, set_place
@@ -23,7 +23,7 @@ WIDE_BYTES = 4
 
 def wide_parts(shape: EngineShape) -> int:
     """Writes that a word of wide results takes."""
-    return beats_of(WIDE_BYTES * shape.pe, shape.word)
+    return ceil_div(WIDE_BYTES * shape.pe, shape.word)
 
 
 TOKEN = data.StructLayout({"valid": 1, "word": 1, "all": 1, "part": 2})

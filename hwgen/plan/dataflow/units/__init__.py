@@ -1,6 +1,6 @@
 """Units of the dataflow architecture as data: sizes, bounds, and their event processes."""
 
-from .base import BeatUnit, StreamShape, Unit, beats_of
+from .base import BeatUnit, StreamShape, Unit
 from .elementwise import (
     ArgMaxUnit,
     CastUnit,
@@ -42,6 +42,5 @@ __all__ = [
     "UpsampleUnit",
     "WindowPoolUnit",
     "WindowedUnit",
-    "beats_of",
     "rows_needed",
 ]

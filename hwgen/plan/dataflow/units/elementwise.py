@@ -7,11 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from ....contract.geometry import ceil_div
 from ... import latency
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
 from ..events.times import Words, compiled
-from .base import BeatUnit, StreamShape, Unit, beats_of
+from .base import BeatUnit, StreamShape, Unit
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class CastUnit(BeatUnit):
 
     @property
     def memory_bits(self) -> int:
-        beats = self.positions * beats_of(self.input.channels, self.input.lanes)
+        beats = self.positions * ceil_div(self.input.channels, self.input.lanes)
         return super().memory_bits + beats * self.input.lanes * self.types.bit_length()
 
 
@@ -155,7 +156,7 @@ class RegroupUnit(Unit):
 
 def _beat_sizes(stream: StreamShape) -> Words:
     """Elements of each beat of a frame."""
-    beats = beats_of(stream.channels, stream.lanes)
+    beats = ceil_div(stream.channels, stream.lanes)
     pixel = [stream.lanes] * (beats - 1) + [stream.channels - (beats - 1) * stream.lanes]
     return np.array(pixel * stream.pixels, np.int64)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ....contract.geometry import ceil_div
 from ... import latency
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
 from ..events.window_events import tap_events
-from .base import Unit, beats_of
+from .base import Unit
 from .windowed import WindowedUnit
 
 
@@ -47,12 +48,12 @@ class MacUnit(Unit):
     @property
     def tap_folds(self) -> int:
         """Cycles for all taps of one output fold."""
-        return beats_of(self.taps, self.simd)
+        return ceil_div(self.taps, self.simd)
 
     @property
     def out_folds(self) -> int:
         """Folds of the outputs."""
-        return beats_of(self.outputs, self.pe)
+        return ceil_div(self.outputs, self.pe)
 
     @property
     def mac_latency(self) -> int:
@@ -96,7 +97,7 @@ class MacUnit(Unit):
     def word_beats(self) -> list[int]:
         """Beats in which each shadow word leaves, over and over."""
         widths = (min(self.pe, self.outputs - n * self.pe) for n in range(self.out_folds))
-        return [beats_of(width, self.output.lanes) for width in widths]
+        return [ceil_div(width, self.output.lanes) for width in widths]
 
     def drain(self, sim: Simulation, shadow: Queue) -> Queue:
         """Add the drain, which takes shadow words apart; returns the output queue."""
@@ -128,7 +129,7 @@ class ConvUnit(WindowedUnit, MacUnit):
     def word_beats(self) -> list[int]:
         if self.pixels == 1:
             return super().word_beats()
-        beats, full = beats_of(self.outputs, self.output.lanes), self.geometry.groups - 1
+        beats, full = ceil_div(self.outputs, self.output.lanes), self.geometry.groups - 1
         last = self.geometry.out_size[1] - full * self.pixels
         return [self.pixels * beats] * full + [last * beats]
 

@@ -6,17 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ....contract.engine import EngineShape
+from ....contract.geometry import ceil_div
 from ....contract.isa import LEVELS, OUTPUT_LEVELS, SKIPPING, WINDOW_TAPS, Loop, Operand, Reduction
 from ..network.tasks import Stored, Task
 from .stationarity import Stationarity, margins, scatters
 
 Range = tuple[int, int]
 Values = dict[str, int]
-
-
-def beats(elements: int, lanes: int) -> int:
-    """How many times ``lanes`` it takes."""
-    return -(-elements // lanes)
 
 
 @dataclass(frozen=True)
@@ -48,8 +44,8 @@ def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> T
     if task.operand is Operand.DEPTHWISE:
         return Taps((rows, columns, 1), across)
     if columns == 1 or (task.dilation[1] == 1 and not apart):
-        return Taps((rows, 1, beats(columns * x.shape[2], shape.simd)), 0)
-    return Taps((rows, columns, beats(x.shape[2], shape.simd)), across)
+        return Taps((rows, 1, ceil_div(columns * x.shape[2], shape.simd)), 0)
+    return Taps((rows, columns, ceil_div(x.shape[2], shape.simd)), across)
 
 
 def suits_window(task: Task, shape: EngineShape) -> bool:

@@ -7,9 +7,10 @@ from enum import StrEnum
 from itertools import pairwise
 
 from ....contract.engine import EngineShape
+from ....contract.geometry import ceil_div
 from ....contract.isa import Operand
 from ..network.tasks import Stored, Task
-from .descriptor_fields import Range, Taps, Tile, beats, taps_of
+from .descriptor_fields import Range, Taps, Tile, taps_of
 from .stationarity import Stationarity, scatters
 
 LARGEST_SLAB = 256
@@ -55,7 +56,7 @@ class MappingProblem:
     @property
     def cout_blocks(self) -> int:
         """Blocks of output channels, ``pe`` each."""
-        return beats(self.task.outputs, self.shape.pe)
+        return ceil_div(self.task.outputs, self.shape.pe)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -166,7 +167,7 @@ def _spanned(task: Task, axis: int, out: Range, size: int) -> Range:
     """Rows or columns of the ifmap that these of the ofmap read, one at least."""
     times, stride, before = task.repeat[axis], task.stride[axis], task.pads[axis][0]
     begin = out[0] // times * stride - before
-    end = (beats(out[1], times) - 1) * stride - before + _dilated(task, axis)
+    end = (ceil_div(out[1], times) - 1) * stride - before + _dilated(task, axis)
     return max(0, min(size - 1, begin)), max(1, min(size, end))
 
 

@@ -9,10 +9,11 @@ from itertools import product
 import numpy as np
 
 from ....contract.engine import BANKS
+from ....contract.geometry import ceil_div
 from ....contract.isa import COMPUTE, TRANSFER, Operand
 from ....errors import UserError
 from ..network.softmax import softmax_cycles
-from .descriptor_fields import Taps, beats
+from .descriptor_fields import Taps
 from .problem import MappingProblem, Split
 from .stationarity import (
     Candidates,
@@ -126,7 +127,7 @@ def weights_stay(
 
 def _splits(length: int, most: int = 64) -> list[int]:
     """Sizes of equal parts, each number of parts once: the largest first."""
-    sizes = {beats(length, parts) for parts in range(1, min(length, most) + 1)}
+    sizes = {ceil_div(length, parts) for parts in range(1, min(length, most) + 1)}
     return sorted(sizes | {1}, reverse=True)
 
 
@@ -346,7 +347,7 @@ def _cost(
     written = 0 if s.y_on_chip else s.y.bytes
     if s.by_columns(split):
         # A unit's channels of a pixel are a row of their own in external memory.
-        part = beats(cout_blocks * shape.pe * s.y.size, bus) + 1
+        part = ceil_div(cout_blocks * shape.pe * s.y.size, bus) + 1
         written = max(written, height * width * units * part * bus)
         work = work + spatial * columns * units * STORE_OVERHEAD
         program = program + units * spatial * (columns - 1) * (TRANSFER.size // 8)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ....contract.engine import EngineShape
+from ....contract.geometry import ceil_div
 from ....contract.isa import RECORD, WINDOW_TAPS, Operand
-from ..mapping.descriptor_fields import Range, Taps, beats
+from ..mapping.descriptor_fields import Range, Taps
 from ..network.requant import Requant
 from ..network.tasks import Task
 
@@ -15,7 +16,7 @@ def weight_words(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
     """A task's words, int8: (cout blocks, kernel rows, kernel columns, cin blocks, pe, simd)."""
     assert task.weights is not None
     lanes = _lanes(task, taps, shape)  # (rows, columns, cin blocks, simd, outputs)
-    cout_blocks = beats(task.outputs, shape.pe)
+    cout_blocks = ceil_div(task.outputs, shape.pe)
     full = np.zeros((*lanes.shape[:-1], cout_blocks * shape.pe), np.int8)
     full[..., : task.outputs] = lanes
     split = full.reshape(*lanes.shape[:-1], cout_blocks, shape.pe)
@@ -53,7 +54,7 @@ def weight_block(
 
 def parameter_words(requant: Requant, outputs: int, shape: EngineShape) -> np.ndarray:
     """Records of all output channels, as bytes (cout blocks, bytes of a word)."""
-    cout_blocks = beats(outputs, shape.pe)
+    cout_blocks = ceil_div(outputs, shape.pe)
     records = []
     for channel in range(cout_blocks * shape.pe):
         n = min(channel, outputs - 1)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
+from ....contract.geometry import ceil_div
 from ....contract.isa import Operand, Target
-from ..mapping.descriptor_fields import Range, Tile, Values, View, beats
+from ..mapping.descriptor_fields import Range, Tile, Values, View
 from ..mapping.on_chip import runs
 from ..mapping.placement import Placement
 from ..mapping.problem import Split
@@ -284,7 +285,7 @@ class TaskJobs:
         """One of the buffers of tiles."""
         region, t = self.layout.placement.regions[f"{kind}{self.number}"], self.tiling
         height, _ = self.s.part(t.split)
-        rounds = beats(height, t.rows) * beats(self.s.size[1], t.columns)
+        rounds = ceil_div(height, t.rows) * ceil_div(self.s.size[1], t.columns)
         resident = min(self.s.resident, rounds)
         return View(
             region.start, t.columns * tensor.shape[2] * tensor.size, t.y_rows * resident,
