@@ -12,7 +12,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.contract.geometry import ceil_div
-from hwgen.gateware.common.counter import Counter, delayed, step_nested
+from hwgen.gateware.common.counter import Counter, delay_line, step_nested
 from hwgen.gateware.common.memory import ROM_VERILOG, Rom, SimpleDualPort, rom_latency
 from hwgen.gateware.common.streams import beat, connect, element, stream_of
 from hwgen.numeric import Overflow, QType, Rounding
@@ -148,7 +148,7 @@ def test_nested_counters_and_delays() -> None:
     inner, outer = Counter(3, "inner"), Counter(2, "outer")
     m = Module()
     last = step_nested(m, inner, Counter(1, "one"), outer)
-    late = delayed(m, inner.value, 2, "late")
+    late = delay_line(m, inner.value, 2, "late")
 
     async def process(ctx: Any) -> None:
         for cycle in range(20):

@@ -18,7 +18,7 @@ from ..bus.axilite import (
     lite_members,
     serve,
 )
-from ..common.counter import delayed
+from ..common.counter import delay_line
 from .fetch.fetcher import CODE_BITS
 
 VERSION = 0x1_0002
@@ -180,8 +180,8 @@ class TiledControl(wiring.Component):
         """Of the last run; events act a cycle later, as the start does."""
         events = {
             "CYCLES": Const(1),
-            "READ_BEATS": delayed(m, self.read_beat, 1, "read_beat"),
-            "WRITE_BEATS": delayed(m, self.write_beat, 1, "write_beat"),
+            "READ_BEATS": delay_line(m, self.read_beat, 1, "read_beat"),
+            "WRITE_BEATS": delay_line(m, self.write_beat, 1, "write_beat"),
         }
         values = {}
         for name, event in events.items():

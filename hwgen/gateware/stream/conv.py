@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...contract.geometry import WindowGeometry, ceil_div
-from ..common.counter import Counter, delayed, index_shape
+from ..common.counter import Counter, delay_line, index_shape
 from ..common.mac import MacArray, MacParameters
 from ..common.memory import Rom, rom_latency
 from ..common.requantizer import RequantParameters
@@ -178,12 +178,12 @@ class Conv(wiring.Component):
         )
         latency = self.operand_latency
         m.d.comb += [
-            rom.addr.eq(delayed(m, fold.value, latency - rom.latency, "fold_late", data=True)),
+            rom.addr.eq(delay_line(m, fold.value, latency - rom.latency, "fold_late", data=True)),
             array.w.eq(rom.data),
             array.x.eq(operands),
-            array.enable.eq(delayed(m, issue, latency, "enable")),
-            array.first.eq(delayed(m, tap_fold.value == 0, latency, "first", data=True)),
-            array.last.eq(delayed(m, tap_fold.last, latency, "last")),
+            array.enable.eq(delay_line(m, issue, latency, "enable")),
+            array.first.eq(delay_line(m, tap_fold.value == 0, latency, "first", data=True)),
+            array.last.eq(delay_line(m, tap_fold.last, latency, "last")),
         ]
         return m
 

@@ -16,7 +16,7 @@ from ..bus.axilite import (
     lite_members,
     serve,
 )
-from ..common.counter import delayed
+from ..common.counter import delay_line
 
 __all__ = ["ADDRESS_BITS", "MAGIC", "REGISTERS", "VERSION", "ControlStatus"]
 
@@ -76,7 +76,7 @@ class ControlStatus(wiring.Component):
         port = RegisterPort(REGISTERS, ADDRESS_BITS)
         # A register for each event, so that no path leads from the streams to the counters.
         started, done, short, long = (
-            delayed(m, getattr(self, name), 1, name)
+            delay_line(m, getattr(self, name), 1, name)
             for name in ("started", "done", "short", "long")
         )
         writes = port.write_CONTROL & port.strobe[0]

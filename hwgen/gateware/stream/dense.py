@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...contract.geometry import ceil_div
-from ..common.counter import Counter, delayed, index_shape
+from ..common.counter import Counter, delay_line, index_shape
 from ..common.mac import MacArray, MacParameters
 from ..common.memory import Rom
 from ..common.requantizer import RequantParameters
@@ -95,19 +95,19 @@ class Dense(wiring.Component):
             f"{self.name}_weights", self.pe * self.mac.simd * self.mac.stored.width, words
         )
         operands = self._operands(in_beat.last)
-        first = delayed(m, in_beat.value == 0, rom.latency, "first", data=True)
-        last = delayed(m, in_beat.last, rom.latency, "last")
+        first = delay_line(m, in_beat.value == 0, rom.latency, "first", data=True)
+        last = delay_line(m, in_beat.last, rom.latency, "last")
         m.d.comb += [
             rom.addr.eq(fold.value),
             array.w.eq(rom.data),
-            array.x.eq(delayed(m, operands, rom.latency, "x", data=True)),
-            array.enable.eq(delayed(m, issue, rom.latency, "enable")),
+            array.x.eq(delay_line(m, operands, rom.latency, "x", data=True)),
+            array.enable.eq(delay_line(m, issue, rom.latency, "enable")),
             array.first.eq(first),
             array.last.eq(last),
             # Outputs take their turns: a sum is never that of the step before.
             array.resumes.eq(~first),
             array.saves.eq(~last),
-            array.slot.eq(delayed(m, out_fold.value, rom.latency, "slot", data=True)),
+            array.slot.eq(delay_line(m, out_fold.value, rom.latency, "slot", data=True)),
         ]
         return m
 

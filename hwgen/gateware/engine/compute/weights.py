@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
 from ....contract.geometry import ceil_div
-from ...common.counter import datum, index_shape
+from ...common.counter import index_shape, reg
 
 
 def weight_port(shape: EngineShape) -> wiring.Signature:
@@ -65,7 +65,7 @@ class WeightMemory(wiring.Component):
                 read.addr.eq(self.word),
             ]
             parts.append(read.data)
-        held = datum(len(self.data), "held")
+        held = reg(len(self.data), "held")
         m.d.sync += held.eq(Cat(*parts))
         m.d.comb += self.data.eq(held)
         return m

@@ -18,7 +18,7 @@ from ....contract.isa import (
     slots,
 )
 from ...bus.axi import LAYER_BITS
-from ...common.counter import Counter, datum
+from ...common.counter import Counter, reg
 from ...common.fifo import CreditFifo
 from .descriptor_layout import layout
 from .prefetch import program_beat
@@ -78,7 +78,7 @@ class DescriptorQueue(wiring.Component):
             self.i.payload.shape(), (self.depth - 1) * self.beats
         )
         whole, reached = Signal(name="whole"), Signal(name="reached")
-        word = datum(8 * self.bus_bytes * self.beats, "descriptor")
+        word = reg(8 * self.bus_bytes * self.beats, "descriptor")
         fields = data.View(layout(self.record), word[: layout(self.record).size])
         take, leaves = Signal(name="take"), Signal(name="leaves")
         number = Counter(self.beats, "beat_of_descriptor")
