@@ -90,16 +90,16 @@ class View:
 class Tile:
     """A part of a task: output rows and columns, blocks of output channels, taps.
 
-    taps : ranges of kernel rows, kernel columns and cin blocks. keep, hold : sums begin with those
-    of the tile before, and are left to the one behind.
+    taps : ranges of kernel rows, kernel columns and cin blocks. accumulate : sums begin with those
+    of the tile before. no_writeback : they are left to the tile behind, and give no results.
     """
 
     rows: Range
     columns: Range
     cout_blocks: Range
     taps: tuple[Range, Range, Range]
-    keep: bool = False
-    hold: bool = False
+    accumulate: bool = False
+    no_writeback: bool = False
     stationarity: Stationarity = Stationarity.OUTPUT
 
 
@@ -135,8 +135,8 @@ def compute(
         "reduction": task.reduction,
         "ones": int(task.weights is None and task.reduction is Reduction.SUM),
         "x_signed": int(x.signed),
-        "keep": int(tile.keep),
-        "hold": int(tile.hold),
+        "keep": int(tile.accumulate),
+        "hold": int(tile.no_writeback),
         "pad": task.pad & 255,
         "x_base": of_x.base,
         "x_pitch": of_x.pitch,
@@ -164,7 +164,7 @@ def compute(
     for n in range(LEVELS):
         values[f"loop{n}_ring"] = values[f"loop{n}_row"] % of_x.ring
         values[f"loop{n}_kind"] = loops[n].kind if n < len(loops) else Loop.PIXEL
-    if not tile.hold:
+    if not tile.no_writeback:
         values |= _results(
             task, tile, shape, y, of_y, second, of_second, cout_blocks, rows, columns
         )
@@ -213,7 +213,7 @@ def _loops(
     if scattered:
         down, across = margins(task)
         rows, columns = rows + down, columns + across
-    shared, held = task.operand is Operand.DENSE, tile.keep or tile.hold
+    shared, held = task.operand is Operand.DENSE, tile.accumulate or tile.no_writeback
     # Where a sum is finished before the next one begins, it needs no place.
     many = held or (tile.stationarity is not Stationarity.OUTPUT and words > 1)
     apart = held or tile.stationarity is Stationarity.INPUT

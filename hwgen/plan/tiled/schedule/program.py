@@ -273,7 +273,7 @@ class _Emission:
         for target, key in job.keys.items():
             block = self.blocks[target].used[key]
             reads.append(Span(_of(job.unit, target.name), block.start, block.end - block.start))
-        writes = [] if job.tile.hold else list(self._result_spans(s, job))
+        writes = [] if job.tile.no_writeback else list(self._result_spans(s, job))
         self._write(Opcode.COMPUTE, values, job.task, reads, writes)
         self.written = n
         for target, key in job.keys.items():
@@ -284,7 +284,7 @@ class _Emission:
         tile, (x, _, second) = job.tile, job.views
         rows, columns, _ = s.needs(tile)
         yield from _row_spans(job.unit, x, s.x, rows, columns)
-        if second is not None and s.second is not None and not tile.hold:
+        if second is not None and s.second is not None and not tile.no_writeback:
             yield from _row_spans(job.unit, second, s.second, tile.rows, tile.columns)
 
     def _result_spans(self, s: MappingProblem, job: TileJob) -> Iterator[Span]:

@@ -333,7 +333,7 @@ class TaskJobs:
         if task.weights is not None:
             stay = 0 if self._weights_stay else ordered.round
             keys[Target.WEIGHTS] = (self.number, cout_blocks, taps, stay)
-        if not ordered.tile.hold and task.softmax is None:
+        if not ordered.tile.no_writeback and task.softmax is None:
             stay = 0 if self._parameters_stay else ordered.round
             keys[Target.PARAMETERS] = (self.number, cout_blocks, stay)
         if self._tables is not None:

@@ -52,15 +52,15 @@ def tile_order(problem: MappingProblem, tiling: Tiling) -> Iterator[OrderedTile]
     )
     for number, n, block in order:
         for k, taps in enumerate(parts):
-            keep, hold = k > 0, k < len(parts) - 1
+            last = k == len(parts) - 1
             for unit, (pixels, cout_blocks) in enumerate(zip(spatial, blocks, strict=True)):
                 if n < len(pixels) and block < len(cout_blocks):
                     tile = Tile(
-                        *pixels[n], cout_blocks[block], taps, keep, hold, tiling.stationarity
-                    )
-                    yield OrderedTile(
-                        unit, number, block, tile, not hold and block == len(cout_blocks) - 1
-                    )
+                        *pixels[n], cout_blocks[block], taps, accumulate=k > 0,
+                        no_writeback=not last, stationarity=tiling.stationarity,
+                    )  # fmt: skip
+                    done = last and block == len(cout_blocks) - 1
+                    yield OrderedTile(unit, number, block, tile, done)
 
 
 def tap_ranges(taps: Taps, block: tuple[int, int, int]) -> list[tuple[Range, Range, Range]]:
