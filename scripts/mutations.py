@@ -255,8 +255,8 @@ MUTATIONS = (
     Mutation(
         "ring reads the next position",
         GATES + "stream/ring.py",
-        "asked = delayed(m, position, 1,",
-        "asked = delayed(m, position + 1, 1,",
+        "asked = delay_line(m, position, 1,",
+        "asked = delay_line(m, position + 1, 1,",
     ),
     Mutation(
         "ring releases a row early",
@@ -291,8 +291,8 @@ MUTATIONS = (
     Mutation(
         "fold counter skips the weights of a fold",
         GATES + "stream/conv.py",
-        "rom.addr.eq(delayed(m, fold.value,",
-        "rom.addr.eq(delayed(m, fold.value & ~1,",
+        "rom.addr.eq(delay_line(m, fold.value,",
+        "rom.addr.eq(delay_line(m, fold.value & ~1,",
     ),
     Mutation(
         "first tap fold is not the first",
@@ -316,8 +316,8 @@ MUTATIONS = (
     Mutation(
         "a sum is pushed where none was taken",
         GATES + "stream/join_fork.py",
-        'delayed(m, take, self.LATENCY, "push")',
-        'delayed(m, fifo.room, self.LATENCY, "push")',
+        'delay_line(m, take, self.LATENCY, "push")',
+        'delay_line(m, fifo.room, self.LATENCY, "push")',
     ),
     Mutation(
         "a product forgets a zero point",
@@ -341,8 +341,8 @@ MUTATIONS = (
     Mutation(
         "columns beyond the frame are read as they are",
         GATES + "stream/taps.py",
-        "real = delayed(m, row & column, 4,",
-        "real = delayed(m, row, 4,",
+        "real = delay_line(m, row & column, 4,",
+        "real = delay_line(m, row, 4,",
     ),
     Mutation(
         "rows given back a window too early",
@@ -746,8 +746,8 @@ MUTATIONS = (
     Mutation(
         "a load is finished before it can be read",
         GATES + "engine/memory/load.py",
-        'delayed(m, written, self.SETTLE, "settle")',
-        'delayed(m, written, self.SETTLE - 1, "settle")',
+        'delay_line(m, written, self.SETTLE, "settle")',
+        'delay_line(m, written, self.SETTLE - 1, "settle")',
         TRANSFERS,
     ),
     Mutation(
@@ -767,8 +767,8 @@ MUTATIONS = (
     Mutation(
         "a store takes a word that did not come",
         GATES + "engine/memory/store.py",
-        'delayed(m, en & port.ready, READ_LATENCY, "read")',
-        'delayed(m, en, READ_LATENCY, "read")',
+        'delay_line(m, en & port.ready, READ_LATENCY, "read")',
+        'delay_line(m, en, READ_LATENCY, "read")',
         TRANSFERS,
     ),
     Mutation(

@@ -68,7 +68,7 @@ def simulated(package: Package, memory: Memory) -> tuple[dict[str, bool], tuple[
     x = graph.inputs[0]
     frame = np.random.default_rng(1).integers(x.type.min, x.type.max + 1, (1, *x.shape))
     golden = execute(graph, {x.name: frame}, list(graph.tensors))
-    data = to_bytes(frame, ends(plan.work)[0])
+    data = to_bytes(frame, ends(plan.task_graph)[0])
     outside = plan.outside()
     jobs = [Job(plan, data, package.path / "mem" / "image.hex"), Job(outside, data)]
     runs = tiled_sim.run(package, jobs, memory, None, lambda text: print(text, file=sys.stderr))
@@ -83,7 +83,7 @@ def simulated(package: Package, memory: Memory) -> tuple[dict[str, bool], tuple[
         if difference is not None:
             print(difference)
     result = graph.outputs[0]
-    right = np.array_equal(ordinary.output, to_bytes(golden[result], ends(plan.work)[1]))
+    right = np.array_equal(ordinary.output, to_bytes(golden[result], ends(plan.task_graph)[1]))
     print(f"the package's own program: {'equal' if right else 'WRONG'}")
     equal = {name: difference is None for name, difference in found.items()}
     equal[result] &= right

@@ -27,7 +27,7 @@ import hwgen
 from hwgen.contract.isa import describe
 from hwgen.errors import UserError
 from hwgen.plan.tiled.options import buffer_bytes
-from hwgen.plan.tiled.plan import TiledPlan, Traffic
+from hwgen.plan.tiled.plan import ExternalTraffic, TiledPlan
 
 DOCUMENT, DRAWING = ROOT / "docs" / "tiled.md", ROOT / "docs" / "tiled_knobs.svg"
 Options = dict[str, Any]
@@ -78,7 +78,7 @@ def measured(model: Path, options: Options) -> dict[str, Any]:
 
 def figures(plan: TiledPlan) -> dict[str, Any]:
     """Those of the plan."""
-    moved = sum(plan.traffic, Traffic())
+    moved = sum(plan.traffic, ExternalTraffic())
     inside = sum(sum(t.bytes(plan.shape).values()) for t in plan.buffer_traffic)
     return {
         "multipliers": plan.multipliers,

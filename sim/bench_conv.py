@@ -10,8 +10,7 @@ import cocotb
 import numpy as np
 from amaranth.lib import wiring
 
-from hwgen.contract.geometry import WindowGeometry
-from hwgen.gateware.common.streams import beats_of
+from hwgen.contract.geometry import WindowGeometry, ceil_div
 from hwgen.ir import Accumulator, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan import latency
@@ -56,8 +55,8 @@ def case(
         return made
     # The window; all taps of the first outputs; MAC array; shadow FIFO; requantizers; output FIFO.
     first = g.rows_waited(0) * g.row_beats + g.first_steps * g.beats - 1
-    folds = beats_of(op.weights.size // outputs, fold[1])
-    array = latency.rom(folds * beats_of(outputs, fold[0])) + latency.mac(fold[1])
+    folds = ceil_div(op.weights.size // outputs, fold[1])
+    array = latency.rom(folds * ceil_div(outputs, fold[0])) + latency.mac(fold[1])
     requantizer = latency.requantizer(needs_multiplier(requant, x), outputs)
     delay = latency.FIRST_WINDOW + folds - 1 + array + 1 + requantizer + 1
     return replace(made, completes=[first], latency=delay, undisturbed=True)

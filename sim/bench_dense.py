@@ -9,7 +9,7 @@ from typing import Any
 import cocotb
 from amaranth.lib import wiring
 
-from hwgen.gateware.common.streams import beats_of
+from hwgen.contract.geometry import ceil_div
 from hwgen.ir import Accumulator, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan import latency
@@ -39,8 +39,8 @@ def case(
         return made
     # The last inputs stay for all outputs and are taken with the last of them; from the first
     # ones: MAC array, shadow FIFO, requantizers, output FIFO.
-    last = beats_of(x.size, simd) - 1
-    folds = beats_of(outputs, pe)
+    last = ceil_div(x.size, simd) - 1
+    folds = ceil_div(outputs, pe)
     delay = 1 - folds + latency.rom((last + 1) * folds) + latency.mac(simd) + 1
     delay += latency.requantizer(multiplies, outputs) + 1
     return replace(made, completes=[last], latency=delay, undisturbed=True)

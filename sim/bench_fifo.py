@@ -11,7 +11,7 @@ from amaranth.hdl import Module, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.gateware.common.counter import delayed
+from hwgen.gateware.common.counter import delay_line
 from hwgen.gateware.common.fifo import CreditFifo
 
 from .units import GAPS, Pair, UnitCase, by_name, choices, run_case
@@ -35,8 +35,8 @@ class Pipeline(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(fifo.room),
             fifo.take.eq(self.i.valid & fifo.room),
-            fifo.push.eq(delayed(m, self.i.valid & self.i.ready, self.delay, "push")),
-            fifo.data.eq(delayed(m, self.i.payload, self.delay, "data")),
+            fifo.push.eq(delay_line(m, self.i.valid & self.i.ready, self.delay, "push")),
+            fifo.data.eq(delay_line(m, self.i.payload, self.delay, "data")),
         ]
         return m
 

@@ -12,9 +12,10 @@ from amaranth.hdl import Module, Shape, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.contract.geometry import ceil_div
 from hwgen.gateware.common.counter import index_shape
 from hwgen.gateware.common.requantizer import Requantizer, RequantParameters
-from hwgen.gateware.common.streams import beat, beats_of, element
+from hwgen.gateware.common.streams import beat, element
 from hwgen.numeric import Overflow, QType, Rounding, requantize
 from hwgen.plan import latency
 
@@ -26,7 +27,7 @@ class Beats(wiring.Component):
 
     def __init__(self, name: str, acc: Shape, lanes: int, parameters: RequantParameters) -> None:
         self.unit = Requantizer(name, acc, lanes, parameters)
-        groups = beats_of(parameters.channels, lanes)
+        groups = ceil_div(parameters.channels, lanes)
         inputs = data.StructLayout({"acc": beat(acc, lanes), "index": index_shape(groups)})
         outputs = stream.Signature(beat(element(parameters.out), lanes))
         super().__init__({"i": In(stream.Signature(inputs)), "o": Out(outputs)})
@@ -74,7 +75,7 @@ def case(
         picked = np.random.default_rng(1).choice(values[1:-1], min(most, len(values) - 2), False)
         values = np.unique(np.concatenate([values[:1], picked, values[-1:]]))
     results = golden(values)
-    groups = beats_of(p.channels, lanes)
+    groups = ceil_div(p.channels, lanes)
     beats, want, masks = [], [], []
     in_mask, out_mask = (1 << acc.width) - 1, (1 << p.out.width) - 1
     for value, row in zip(values.tolist(), results.tolist(), strict=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.isa import COMPUTE, RECORD, RECORDS, TRANSFER, Op, describe, slots
+from hwgen.contract.isa import COMPUTE, RECORD, RECORDS, TRANSFER, Opcode, describe, slots
 
 
 @pytest.mark.parametrize("record", [TRANSFER, COMPUTE, RECORD], ids=lambda r: r.name)
@@ -29,8 +29,8 @@ def test_wrong_values_are_refused() -> None:
 
 
 def test_every_descriptor_is_whole_slots() -> None:
-    assert [slots(op) for op in Op] == [1, 1, 1, 6]
-    assert set(RECORDS) == {Op.LOAD, Op.STORE, Op.COMPUTE}
+    assert [slots(op) for op in Opcode] == [1, 1, 1, 6]
+    assert set(RECORDS) == {Opcode.LOAD, Opcode.STORE, Opcode.COMPUTE}
 
 
 def test_the_documents_tables_are_those_of_the_code() -> None:

@@ -1,6 +1,6 @@
 """What a program of descriptors means: the tiled engine's memories and units in NumPy.
 
-The machine carries out descriptors one after the other, in any order that their waits allow. It
+The model carries out descriptors one after the other, in any order that their waits allow. It
 knows nothing of networks and of cycles. Plans are tried on it before there is hardware, and
 hardware is held against it.
 """
@@ -26,7 +26,7 @@ from .isa import (
     SOFTMAX_CHANNELS,
     TABLE_WORDS,
     Loop,
-    Op,
+    Opcode,
     Operand,
     Reduction,
     Target,
@@ -47,7 +47,7 @@ class ProgramError(Exception):
 
 
 @dataclass
-class Traffic:
+class MovedBytes:
     """Bytes moved to and from external memory, by what they belong to.
 
     What is loaded are whole beats of memory's port.
@@ -57,7 +57,7 @@ class Traffic:
     stored: int = 0
 
 
-class Machine:
+class EngineModel:
     """An engine: external memory and tile units.
 
     memory : external memory as uint8, which programs change. units : the tile units. traffic : what
@@ -66,8 +66,8 @@ class Machine:
 
     def __init__(self, shape: EngineShape, memory: Bytes) -> None:
         self.shape, self.memory = shape, memory
-        self.units = [Unit(shape) for _ in range(shape.tiles)]
-        self.traffic = Traffic(Counter())
+        self.units = [TileUnitModel(shape) for _ in range(shape.tiles)]
+        self.traffic = MovedBytes(Counter())
 
     def run(self, program: int, pick: Pick | None = None) -> None:
         """Carry out the program whose first descriptor lies at this place in external memory.
@@ -79,29 +79,29 @@ class Machine:
         waiting = {
             op: deque(n for n, d in enumerate(descriptors) if d["op"] == op) for op in RECORDS
         }
-        work = {Op.LOAD: self.load, Op.STORE: self.store, Op.COMPUTE: self.compute}
+        work = {Opcode.LOAD: self.load, Opcode.STORE: self.store, Opcode.COMPUTE: self.compute}
         finished = dict.fromkeys(RECORDS, 0)
-        tiles = list(waiting[Op.COMPUTE])
+        tiles = list(waiting[Opcode.COMPUTE])
         given: list[deque[int]] = [deque() for _ in self.units]
         done: set[int] = set()
         while any((*waiting.values(), *given)):
             # Tiles are given out in order, each when what it waits for is finished.
-            queue = waiting[Op.COMPUTE]
+            queue = waiting[Opcode.COMPUTE]
             while queue and may(descriptors[queue[0]], finished):
                 d = descriptors[queue[0]]
                 given[self._number(d)].append(queue.popleft())
             ready = [queue[0] for queue in given if queue]
-            for op in (Op.LOAD, Op.STORE):
+            for op in (Opcode.LOAD, Opcode.STORE):
                 if waiting[op] and may(descriptors[waiting[op][0]], finished):
                     ready.append(waiting[op][0])
             if not ready:
                 raise ProgramError("every descriptor waits for another one")
             number = min(ready) if pick is None else pick(sorted(ready))
             d = descriptors[number]
-            op = Op(d["op"])
-            (given[d["unit"]] if op is Op.COMPUTE else waiting[op]).popleft()
+            op = Opcode(d["op"])
+            (given[d["unit"]] if op is Opcode.COMPUTE else waiting[op]).popleft()
             work[op](d)
-            if op is not Op.COMPUTE:
+            if op is not Opcode.COMPUTE:
                 finished[op] += 1
                 continue
             # They count in the program's order, whichever unit is the faster.
@@ -112,7 +112,7 @@ class Machine:
     def descriptors(self, program: int) -> list[Values]:
         """All descriptors of a program."""
         found = []
-        while (op := Op(int(self.memory[program]) & 15)) is not Op.END:
+        while (op := Opcode(int(self.memory[program]) & 15)) is not Opcode.END:
             size = slots(op) * SLOT
             found.append(RECORDS[op].unpack(self.memory[program : program + size].tobytes()))
             program += size
@@ -150,7 +150,7 @@ class Machine:
         return d["unit"]
 
 
-class Unit:
+class TileUnitModel:
     """A tile unit: its memories, and what is done with them."""
 
     def __init__(self, shape: EngineShape) -> None:
@@ -202,8 +202,8 @@ class Unit:
         """One tile of a layer."""
         if d["softmax"]:
             return self._softmax(d)
-        steps = _Steps.of(d, self.shape.psum_words)
-        if d["operand"] == Operand.WINDOW:
+        steps = _TileSteps.of(d, self.shape.psum_words)
+        if d["operand"] == Operand.DEPTHWISE_WINDOW:
             steps = steps.windows(d)
         sums = np.zeros((steps.count, self.shape.pe), np.int64)
         if d["reduction"] == Reduction.MAX:
@@ -225,7 +225,7 @@ class Unit:
     def _taps(self, d: Values, row: Bytes, position: Bytes) -> Bytes:
         """Ifmap values (steps, 1 or pe, lanes) as integers."""
         shape = self.shape
-        if d["operand"] == Operand.WINDOW:
+        if d["operand"] == Operand.DEPTHWISE_WINDOW:
             lanes = np.zeros((len(row), shape.pe, shape.simd), np.int64)
             for tap_row in range(3):
                 for column in range(3):
@@ -233,7 +233,7 @@ class Unit:
                         d, row[:, tap_row], position[:, column], shape.pe
                     )
             return lanes
-        if d["operand"] == Operand.OWN:
+        if d["operand"] == Operand.DEPTHWISE:
             return self._read(d, row, position, shape.pe)[:, :, None]
         return self._read(d, row, position, shape.simd)[:, None, :]
 
@@ -251,7 +251,7 @@ class Unit:
         if d["ones"]:
             return x[:, :, 0] + np.zeros((1, self.shape.pe), np.int64)
         w = self.weights[weight].astype(np.int64)
-        if d["operand"] == Operand.OWN:
+        if d["operand"] == Operand.DEPTHWISE:
             return x[:, :, 0] * w[:, :, 0]
         return np.matmul(w, x[:, 0, :, None])[..., 0] if x.shape[1] == 1 else (x * w).sum(axis=2)
 
@@ -317,7 +317,7 @@ class Unit:
 
 
 @dataclass
-class _Steps:
+class _TileSteps:
     """Steps of a tile in order: what each reads, and which sum it belongs to.
 
     begins : of each sum, whether it does here; else it goes on from the psum memory. finished : the
@@ -338,7 +338,7 @@ class _Steps:
         return len(self.begins)
 
     @classmethod
-    def of(cls, d: Values, psum_words: int) -> _Steps:
+    def of(cls, d: Values, psum_words: int) -> _TileSteps:
         counts = [d[f"loop{n}_count"] for n in range(LEVELS)]
         if min(counts) < 1:
             raise ProgramError("a loop of no steps")
@@ -360,7 +360,7 @@ class _Steps:
             places["weight"] + d["weight"], psum, number, begins, number[last],
         )  # fmt: skip
 
-    def windows(self, d: Values) -> _Steps:
+    def windows(self, d: Values) -> _TileSteps:
         """The steps at which a window is complete; rows and positions of its nine taps."""
         columns = d["loop0_count"]
         across = d["loop0_position"]
@@ -374,7 +374,7 @@ class _Steps:
         position = np.where(column[done][:, None] >= back, position, -(1 << 20))
         number = np.arange(len(row))
         begins = np.ones(len(row), bool)
-        return _Steps(row, position, self.weight[done], self.psum[done], number, begins, number)
+        return _TileSteps(row, position, self.weight[done], self.psum[done], number, begins, number)
 
 
 def _sums(psum: Bytes, first: Bytes) -> tuple[Bytes, Bytes]:
@@ -391,7 +391,7 @@ def _sums(psum: Bytes, first: Bytes) -> tuple[Bytes, Bytes]:
     return number, first[order][starts]
 
 
-def may(d: Values, finished: dict[Op, int]) -> bool:
+def may(d: Values, finished: dict[Opcode, int]) -> bool:
     """Whether all that a descriptor waits for is finished; counters wrap."""
     half = 1 << COUNTER_BITS - 1
     return all(

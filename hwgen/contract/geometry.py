@@ -1,9 +1,15 @@
-"""Geometry of a sliding window over frames that arrive row by row, as plain numbers."""
+"""Geometry that plan and gateware share: how often lanes fit, and a sliding window over frames that
+arrive row by row. Plain numbers, nothing that computes on data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+
+
+def ceil_div(length: int, step: int) -> int:
+    """How many steps cover a length, the last one perhaps in part: beats of so many lanes, say."""
+    return -(-length // step)
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,12 @@ class WindowGeometry:
     @cached_property
     def groups(self) -> int:
         """Groups of ``pixels`` in an output row; the last may be partly beyond the edge."""
-        return -(-self.out_size[1] // self.pixels)
+        return ceil_div(self.out_size[1], self.pixels)
 
     @cached_property
     def beats(self) -> int:
         """Beats of an input pixel."""
-        return -(-self.channels // self.lanes)
+        return ceil_div(self.channels, self.lanes)
 
     @cached_property
     def row_beats(self) -> int:

@@ -32,6 +32,8 @@ OUTPUT_LEVELS = 3
 """Loops of a tile's results."""
 MOST_TILES = 8
 """Tile units of the largest engine, which fields of descriptors can name."""
+WINDOW_TAPS = 3
+"""Rows and columns that Operand.DEPTHWISE_WINDOW takes."""
 COUNTER_BITS = 16
 """Of the counters of finished descriptors, which wrap: at most 2**15 may be in flight."""
 TABLE_WORDS = 256
@@ -40,7 +42,7 @@ SOFTMAX_CHANNELS = 1 << 11
 """Most channels of a softmax."""
 
 
-class Op(IntEnum):
+class Opcode(IntEnum):
     """What a descriptor asks for."""
 
     END = 0
@@ -92,11 +94,11 @@ class Target(IntEnum):
 class Operand(IntEnum):
     """Which ifmap values the lanes of the array take."""
 
-    SHARED = 0
+    DENSE = 0
     """``simd`` consecutive values, the same for every output channel."""
-    OWN = 1
+    DEPTHWISE = 1
     """One value for each output channel, that of its own channel: lane 0 of each."""
-    WINDOW = 2
+    DEPTHWISE_WINDOW = 2
     """A window of up to 3x3 values of its own channel for each output channel, tap
     ``3 * row + column`` at that lane. Columns are read one a cycle, their three rows at once."""
 
@@ -106,7 +108,7 @@ class Reduction(IntEnum):
 
     SUM = 0
     MAX = 1
-    """The largest ifmap value instead: no weights; only with Operand.OWN."""
+    """The largest ifmap value instead: no weights; only with Operand.DEPTHWISE."""
 
 
 class Loop(IntEnum):
@@ -250,7 +252,7 @@ COMPUTE = Record(
     "COMPUTE",
     (
         *HEADER,
-        Field("operand", 2, "shared, own channel, window of the own channel"),
+        Field("operand", 2, "dense, depthwise, window of a depthwise convolution"),
         Field("reduction", 1, "sum of products, or largest value"),
         Field("ones", 1, "all weights are 1 in lane 0 and 0 elsewhere: none are read"),
         Field("x_signed", 1, "ifmap values are signed"),
@@ -267,8 +269,8 @@ COMPUTE = Record(
         Field("x_bytes", _ADDRESS, "bytes of a row of the ifmap"),
         Field("weight", 16, "first word of weights"),
         Field("psum", 16, "first word of psums"),
-        Field("window_first", 2, "WINDOW: columns before a row's first window is complete"),
-        Field("window_step", 2, "WINDOW: columns from window to window"),
+        Field("window_first", 2, "DEPTHWISE_WINDOW: columns before a row's first whole window"),
+        Field("window_step", 2, "DEPTHWISE_WINDOW: columns from window to window"),
         *_loops(),
         Field("parameter", 16, "word of parameters of the first group"),
         Field("shift", 6, "requantization: bits shifted out"),
@@ -320,9 +322,10 @@ which it is: psums' addresses wrap at the size of their memory, and a sum goes o
 of the same psum. Where all sums of a tile are finished and none is held, one psum is enough, if the
 loops over taps are the innermost.
 
-With Operand.WINDOW the innermost loop reads columns (x_position is that of the first one, which is
-never left of the ifmap: what is left of it is padding); from column ``window_first`` on, every
-``window_step`` columns, a window is complete and gives a sum. Its newest column is tap column 2.
+With Operand.DEPTHWISE_WINDOW the innermost loop reads columns (x_position is that of the first one,
+which is never left of the ifmap: what is left of it is padding); from column ``window_first`` on,
+every ``window_step`` columns, a window is complete and gives a sum. Its newest column is tap
+column 2.
 
 With softmax the array does nothing, whatever its loops are. Vectors of ``groups`` words, the last
 one of ``lanes`` bytes, at most SOFTMAX_CHANNELS bytes in all, are read where the second operand's
@@ -332,10 +335,10 @@ by d than the largest one of its vector, 2**31 - 1 for no difference. A result o
 the byte ``low + n``, n at most 255; ``hold``, ``tables`` and ``wide`` are 0.
 """
 
-RECORDS = {Op.LOAD: TRANSFER, Op.STORE: TRANSFER, Op.COMPUTE: COMPUTE}
+RECORDS = {Opcode.LOAD: TRANSFER, Opcode.STORE: TRANSFER, Opcode.COMPUTE: COMPUTE}
 
 
-def slots(op: Op) -> int:
+def slots(op: Opcode) -> int:
     """Slots of 32 bytes that a descriptor takes."""
     return RECORDS[op].size // (8 * SLOT) if op in RECORDS else 1
 

@@ -18,7 +18,7 @@ from ..ir import Graph, load_json
 from ..numeric import QType
 from .limits import check_edges
 
-__all__ = ["IMPORTERS", "RUNTIMES", "Importer", "Options", "Source", "load"]
+__all__ = ["IMPORTERS", "RUNTIMES", "Importer", "ModelFile", "Options", "load"]
 
 RUNTIMES = ("tflm", "xnnpack", "reference")
 """Runtimes by name; a TensorFlow Lite file means other integers to each."""
@@ -28,7 +28,7 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelFile:
     """A model file as its importer is chosen: its path and first bytes, and its JSON if it is."""
 
     path: Path
@@ -74,61 +74,61 @@ class Importer:
 
     name: str
     suffixes: tuple[str, ...]
-    matches: Callable[[Source], bool]
-    read: Callable[[Source, Options], Graph]
+    matches: Callable[[ModelFile], bool]
+    read: Callable[[ModelFile, Options], Graph]
     takes: tuple[str, ...] = ()
 
 
-def _is_own(source: Source) -> bool:
+def _is_own(source: ModelFile) -> bool:
     return isinstance(source.json, dict) and "format" in source.json
 
 
-def _read_own(source: Source, options: Options) -> Graph:
+def _read_own(source: ModelFile, options: Options) -> Graph:
     return load_json(source.path)
 
 
-def _is_qkeras(source: Source) -> bool:
+def _is_qkeras(source: ModelFile) -> bool:
     from .qkeras import is_architecture
 
     return source.head.startswith(_HDF5_SIGNATURE) or is_architecture(source.json)
 
 
-def _read_qkeras(source: Source, options: Options) -> Graph:
+def _read_qkeras(source: ModelFile, options: Options) -> Graph:
     from .qkeras import load_qkeras
 
     return load_qkeras(source.path, source.json, options.input_type, options.weights)
 
 
-def _is_keras_archive(source: Source) -> bool:
+def _is_keras_archive(source: ModelFile) -> bool:
     # Other archives begin in the same way.
     return source.head.startswith(_ZIP_SIGNATURE) and source.path.suffix.lower() == ".keras"
 
 
-def _read_keras_archive(source: Source, options: Options) -> Graph:
+def _read_keras_archive(source: ModelFile, options: Options) -> Graph:
     from .hgq import load_hgq
 
     return load_hgq(source.path, options.input_type)
 
 
-def _is_tflite(source: Source) -> bool:
+def _is_tflite(source: ModelFile) -> bool:
     from .tflite import is_tflite
 
     return is_tflite(source.head)
 
 
-def _read_tflite(source: Source, options: Options) -> Graph:
+def _read_tflite(source: ModelFile, options: Options) -> Graph:
     from .tflite import Runtime, load_tflite
 
     return load_tflite(source.path, Runtime(options.runtime or Runtime.TFLM))
 
 
-def _is_onnx(source: Source) -> bool:
+def _is_onnx(source: ModelFile) -> bool:
     from .onnx import is_onnx
 
     return is_onnx(source.head)
 
 
-def _read_onnx(source: Source, options: Options) -> Graph:
+def _read_onnx(source: ModelFile, options: Options) -> Graph:
     from .onnx import load_onnx
 
     return load_onnx(source.path, options.input_type)
@@ -167,7 +167,7 @@ def load(
     """
     path = Path(path)
     try:
-        source = Source(path, _head(path))
+        source = ModelFile(path, _head(path))
         importer = _choose(source)
         options = Options(input_type, None if weights is None else Path(weights), runtime)
         for field, name in options.given().items():
@@ -199,7 +199,7 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def _choose(source: Source) -> Importer:
+def _choose(source: ModelFile) -> Importer:
     for importer in IMPORTERS:
         if importer.matches(source):
             return importer

@@ -16,8 +16,11 @@ _DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "int64", "float32", "flo
 
 
 @dataclass(frozen=True)
-class Kind:
-    """An attribute kind: ``decode`` raises ValueError with the reason, ``doc`` is one line."""
+class Codec:
+    """How an attribute is read and written.
+
+    doc : one line. decode : raises ValueError with the reason.
+    """
 
     doc: str
     decode: Callable[[Any], Any]
@@ -208,36 +211,36 @@ def _types(value: Any) -> tuple[QType, ...]:
     return tuple(QType.from_json(item) for item in value)
 
 
-def optional(kind: Kind) -> Kind:
-    """The same kind, or null."""
-    return Kind(
-        f"{kind.doc}, or null",
-        lambda value: None if value is None else kind.decode(value),
-        lambda value: None if value is None else kind.encode(value),
+def optional(codec: Codec) -> Codec:
+    """The same codec, or null."""
+    return Codec(
+        f"{codec.doc}, or null",
+        lambda value: None if value is None else codec.decode(value),
+        lambda value: None if value is None else codec.encode(value),
     )
 
 
-INT = Kind("integer", _int)
-REAL = Kind("number", _real)
-BOOL = Kind("true or false", _bool)
-PAIR = Kind("[rows, columns], or one number for both", _pair, list)
-SHAPE = Kind("list of lengths", _shape, list)
-START = Kind("list of positions, from 0", _start, list)
-PADDING = Kind(
+INT = Codec("integer", _int)
+REAL = Codec("number", _real)
+BOOL = Codec("true or false", _bool)
+PAIR = Codec("[rows, columns], or one number for both", _pair, list)
+SHAPE = Codec("list of lengths", _shape, list)
+START = Codec("list of positions, from 0", _start, list)
+PADDING = Codec(
     '"valid", "same" or [[top, bottom], [left, right]]',
     _padding,
     lambda value: value if isinstance(value, str) else [list(p) for p in value],
 )
-PADS = Kind("[[top, bottom], [left, right]]", _pads, lambda value: [list(p) for p in value])
-INTS = Kind("integers, nested lists or packed", lambda v: _array(v, True), _encode_array)
-REALS = Kind("numbers, nested lists or packed", lambda v: _array(v, False), _encode_array)
-SCALING = Kind(
+PADS = Codec("[[top, bottom], [left, right]]", _pads, lambda value: [list(p) for p in value])
+INTS = Codec("integers, nested lists or packed", lambda v: _array(v, True), _encode_array)
+REALS = Codec("numbers, nested lists or packed", lambda v: _array(v, False), _encode_array)
+SCALING = Codec(
     f"one of {', '.join(rule.value for rule in Scaling)}", Scaling, lambda value: value.value
 )
-TYPE = Kind("type object", QType.from_json, lambda value: value.to_json())
-TYPES = Kind("list of type objects", _types, lambda value: [t.to_json() for t in value])
-CLIP = Kind("[low, high]", _clip, list)
-ACCUMULATOR = Kind(
+TYPE = Codec("type object", QType.from_json, lambda value: value.to_json())
+TYPES = Codec("list of type objects", _types, lambda value: [t.to_json() for t in value])
+CLIP = Codec("[low, high]", _clip, list)
+ACCUMULATOR = Codec(
     "{width, frac, overflow, group} and, with fewer fractional bits than the products, rounding",
     _accumulator,
     _encode_accumulator,

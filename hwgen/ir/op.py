@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import UserError
-from .fields import Kind
+from .fields import Codec
 from .tensor import Tensor
 
 IntArray = np.ndarray[Any, Any]
@@ -18,9 +18,9 @@ OPS: dict[str, type[Op]] = {}
 """Every op by its name in the JSON format; filled as the op classes are defined."""
 
 
-def attr(kind: Kind, **kwargs: Any) -> Any:
-    """A dataclass field that is an attribute of an op, read and written by ``kind``."""
-    return field(metadata={"kind": kind}, **kwargs)
+def attr(codec: Codec, **kwargs: Any) -> Any:
+    """A dataclass field that is an attribute of an op, read and written by ``codec``."""
+    return field(metadata={"codec": codec}, **kwargs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +58,9 @@ class Op:
         return 0
 
     @classmethod
-    def attributes(cls) -> dict[str, Kind]:
-        """Attribute names and their kinds, in order of declaration."""
-        return {f.name: f.metadata["kind"] for f in fields(cls) if "kind" in f.metadata}
+    def attributes(cls) -> dict[str, Codec]:
+        """Attribute names and how they are read and written, in order of declaration."""
+        return {f.name: f.metadata["codec"] for f in fields(cls) if "codec" in f.metadata}
 
 
 def single(op: Op, inputs: Sequence[Tensor]) -> Tensor:

@@ -39,7 +39,7 @@ def pad_into_conv(graph: Graph) -> Graph:
                 (own[0] + more[0], own[1] + more[1])
                 for own, more in zip(op.pads(graph.operands(node)[0]), source.op.pads, strict=True)
             )
-            fits = all(max(p) < k for p, k in zip(pads, op.reach, strict=True))
+            fits = all(max(p) < k for p, k in zip(pads, op.dilated_kernel, strict=True))
             if fits and source.op.value == x.type.zero_point:
                 yield Node(node.name, replace(op, padding=pads), source.inputs)
                 return

@@ -15,7 +15,7 @@ from hwgen.numeric import Overflow, QType, Rounding, Scaling
 from hwgen.plan.dataflow.planner import plan_dataflow
 from hwgen.plan.dataflow.rules import RULES
 from hwgen.plan.dataflow.units import Unit
-from hwgen.plan.tiled.network.lower import work_of
+from hwgen.plan.tiled.network.lower import task_graph_of
 from tests.helpers.pysim import MODEL_HASH
 
 S8 = QType(True, 8, 4, Rounding.HALF_UP, Overflow.SATURATE)
@@ -79,7 +79,7 @@ def dataflow(graph: Graph) -> None:
 
 def tiled(graph: Graph) -> None:
     """Tasks up to the result."""
-    work = work_of(graph)
+    work = task_graph_of(graph)
     assert work.result == "after" and work.tasks[-1].y == "after"
 
 

@@ -15,7 +15,7 @@ import pytest
 from hwgen.archs.package import Package
 from hwgen.archs.tiled.documents import ERRORS, places
 from hwgen.archs.tiled.files import ends, engine_hash, from_bytes, regions, to_bytes
-from hwgen.contract.engine_model import Machine
+from hwgen.contract.engine_model import EngineModel
 from hwgen.contract.isa import ErrorCode
 from hwgen.emit.contents import strangers
 from hwgen.flow import tools
@@ -74,11 +74,11 @@ def test_the_image_and_the_vectors_are_those_of_the_plan(package: Package) -> No
         memory = np.zeros(known["MEMORY_BYTES"], np.uint8)
         memory[: len(image)] = np.frombuffer(image, np.uint8)
         memory[known["INPUT_AT"] : known["INPUT_AT"] + len(x)] = x
-        Machine(plan.shape, memory).run(known["PROGRAM_AT"])
+        EngineModel(plan.shape, memory).run(known["PROGRAM_AT"])
         assert np.array_equal(memory[known["OUTPUT_AT"] : known["OUTPUT_AT"] + len(y)], y)
         assert memory[: len(image)].tobytes() == image
     assert max(regions(plan.program).values()) == known["MEMORY_BYTES"]
-    source, result = ends(plan.work)
+    source, result = ends(plan.task_graph)
     with np.load(package.file("vectors/vectors.npz")) as vectors:
         assert np.array_equal(to_bytes(vectors["x"], source), inputs)
         assert np.array_equal(to_bytes(vectors["y"], result), outputs)

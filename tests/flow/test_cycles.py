@@ -13,7 +13,7 @@ import hwgen
 from hwgen.archs.tiled import simulation as tiled_sim
 from hwgen.archs.tiled.files import ends, to_bytes
 from hwgen.archs.tiled.simulation import Job
-from hwgen.contract.isa import Op
+from hwgen.contract.isa import Opcode
 from hwgen.flow.memory import Memory
 from hwgen.ir.json_format import graph_to_json
 from hwgen.plan.tiled import timing as cycles
@@ -37,18 +37,21 @@ def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
         plan = package.plan
         x, program = package.graph.inputs[0], plan.program
         frame = np.random.default_rng(1).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
-        job = Job(plan, to_bytes(frame, ends(plan.work)[0]))
+        job = Job(plan, to_bytes(frame, ends(plan.task_graph)[0]))
         for latency in (20, 100):
             for rate in (1.0, 0.5):
                 memory = Memory(latency, rate)
                 (run,) = tiled_sim.run(package, [job], memory, None, lambda text: None).jobs
                 expected = cycles.times(
-                    program.descriptors, program.start, plan.shape, cycles.Memory(latency, rate)
+                    program.descriptors,
+                    program.start,
+                    plan.shape,
+                    cycles.MemoryTiming(latency, rate),
                 )
                 case = f"{model.stem} on {engine} at {latency}, {rate}"
-                assert run.loads == list(expected.finished[Op.LOAD]), case
-                assert run.tiles == list(expected.finished[Op.COMPUTE]), case
-                assert run.stores == list(expected.finished[Op.STORE]), case
+                assert run.loads == list(expected.finished[Opcode.LOAD]), case
+                assert run.tiles == list(expected.finished[Opcode.COMPUTE]), case
+                assert run.stores == list(expected.finished[Opcode.STORE]), case
                 assert run.cycles == [expected.total], case
 
 

@@ -21,7 +21,7 @@ from hwgen.flow.memory import Memory
 from hwgen.ir import execute
 from hwgen.ir.json_format import graph_to_json
 from hwgen.passes import legalize
-from hwgen.plan.tiled.mapping.stationarity import Order
+from hwgen.plan.tiled.mapping.stationarity import Stationarity
 from hwgen.plan.tiled.plan import plan_tiled
 from tests.helpers.tiled import (
     MNIST,
@@ -107,20 +107,20 @@ def test_every_order_of_loops_is_golden_and_moves_what_is_predicted(
     for n, graph in enumerate(map(legalize, graphs)):
         x = graph.inputs[0]
         values = np.random.default_rng(n).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
-        for order in (None, *Order):
+        for order in (None, *Stationarity):
             plan = plan_tiled(graph, shape, 2, preferred=order)
-            assert order is None or order in {t.order for t in plan.placement.tilings}
-            jobs.append(Job(plan, to_bytes(values, ends(plan.work)[0])))
+            assert order is None or order in {t.stationarity for t in plan.placement.tilings}
+            jobs.append(Job(plan, to_bytes(values, ends(plan.task_graph)[0])))
             golden.append(execute(graph, {x.name: values})[graph.outputs[0]])
     runs = tiled_sim.run(package, jobs, Memory(), None, say).jobs
     for job, run, expected in zip(jobs, runs, golden, strict=True):
         plan, graph = job.plan, job.plan.graph
         result = graph.tensors[graph.outputs[0]]
-        stored = ends(plan.work)[1]
+        stored = ends(plan.task_graph)[1]
         assert run.errors() == [ErrorCode.NONE]
         assert np.array_equal(from_bytes(run.output, stored, result.type, result.shape), expected)
         assert run.words == tile_words(plan)
-        if graph.name == "square" and plan.preferred is Order.INPUT:
+        if graph.name == "square" and plan.preferred is Stationarity.INPUT:
             # The ifmap is one tile: each of its words is read once for each block of outputs.
             words = 6 * 6 * graph.inputs[0].channels // shape.simd
             ifmaps = run.words[0]["ifmaps"]

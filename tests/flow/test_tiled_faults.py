@@ -17,7 +17,7 @@ from hwgen.archs.package import Package
 from hwgen.archs.tiled import simulation as tiled_sim
 from hwgen.archs.tiled.simulation import Fault
 from hwgen.cli import main
-from hwgen.contract.isa import COMPUTE, TRANSFER, ErrorCode, Op, Target
+from hwgen.contract.isa import COMPUTE, TRANSFER, ErrorCode, Opcode, Target
 from hwgen.flow.engine import DesignFault
 from hwgen.flow.memory import Memory
 from tests.helpers.tiled import MNIST, need_verilator, outputs, random_job, say, tiled_package
@@ -111,37 +111,37 @@ def test_a_start_while_busy_is_refused_and_changes_nothing(package: Package) -> 
 
 
 IMPOSSIBLE = [
-    (Op.LOAD, Target.FEATURES, {"rows": 0}, ErrorCode.LOAD),
-    (Op.LOAD, Target.FEATURES, {"bytes": 0}, ErrorCode.LOAD),
-    (Op.LOAD, Target.FEATURES, {"ring": 0}, ErrorCode.LOAD),
-    (Op.LOAD, Target.FEATURES, {"ring": 6}, ErrorCode.LOAD),
-    (Op.LOAD, Target.FEATURES, {"ring": 4, "first": 4}, ErrorCode.LOAD),
-    (Op.LOAD, Target.FEATURES, {"bytes": 0xFFFFFF}, ErrorCode.LOAD_OUTSIDE),
-    (Op.LOAD, Target.FEATURES, {"rows": 0xFFF, "pitch": 64}, ErrorCode.LOAD_OUTSIDE),
-    (Op.LOAD, Target.FEATURES, {"address": 0xFFFFFFFF}, ErrorCode.LOAD_OUTSIDE),
-    (Op.LOAD, Target.WEIGHTS, {"rows": 2}, ErrorCode.LOAD),
-    (Op.LOAD, Target.WEIGHTS, {"bytes": 0}, ErrorCode.LOAD),
-    (Op.LOAD, Target.WEIGHTS, {"bytes": 12}, ErrorCode.LOAD),
-    (Op.LOAD, Target.WEIGHTS, {"address": 4}, ErrorCode.LOAD),
-    (Op.LOAD, Target.WEIGHTS, {"bytes": 0xFFFFF8}, ErrorCode.LOAD_OUTSIDE),
-    (Op.LOAD, Target.PARAMETERS, {"address": 0xFFFFFFF8}, ErrorCode.LOAD_OUTSIDE),
-    (Op.LOAD, Target.PARAMETERS, {"op": 9}, ErrorCode.UNKNOWN_OP),
-    (Op.LOAD, Target.PARAMETERS, {"wait_load": 0x7FFF}, ErrorCode.STALL),
-    (Op.STORE, None, {"rows": 0}, ErrorCode.STORE),
-    (Op.STORE, None, {"bytes": 0}, ErrorCode.STORE),
-    (Op.STORE, None, {"ring": 2}, ErrorCode.STORE),
-    (Op.STORE, None, {"target": 1}, ErrorCode.STORE),
-    (Op.STORE, None, {"bytes": 0xFFFFFF}, ErrorCode.STORE_OUTSIDE),
-    (Op.STORE, None, {"address": 0}, ErrorCode.STORE_OUTSIDE),
-    (Op.STORE, None, {"wait_store": 1}, ErrorCode.STALL),
-    (Op.COMPUTE, None, {"loop0_count": 0}, ErrorCode.COMPUTE),
-    (Op.COMPUTE, None, {"loop5_count": 0}, ErrorCode.COMPUTE),
-    (Op.COMPUTE, None, {"out2_count": 0}, ErrorCode.COMPUTE),
-    (Op.COMPUTE, None, {"x_ring": 3}, ErrorCode.COMPUTE),
-    (Op.COMPUTE, None, {"y_first": 0xFFF}, ErrorCode.COMPUTE),
-    (Op.COMPUTE, None, {"out2_count": 7}, ErrorCode.COMPUTE),
-    (Op.COMPUTE, None, {"loop5_count": 7}, ErrorCode.COMPUTE),
-    (Op.COMPUTE, None, {"hold": 1, "wait_compute": 0x7FFF}, ErrorCode.STALL),
+    (Opcode.LOAD, Target.FEATURES, {"rows": 0}, ErrorCode.LOAD),
+    (Opcode.LOAD, Target.FEATURES, {"bytes": 0}, ErrorCode.LOAD),
+    (Opcode.LOAD, Target.FEATURES, {"ring": 0}, ErrorCode.LOAD),
+    (Opcode.LOAD, Target.FEATURES, {"ring": 6}, ErrorCode.LOAD),
+    (Opcode.LOAD, Target.FEATURES, {"ring": 4, "first": 4}, ErrorCode.LOAD),
+    (Opcode.LOAD, Target.FEATURES, {"bytes": 0xFFFFFF}, ErrorCode.LOAD_OUTSIDE),
+    (Opcode.LOAD, Target.FEATURES, {"rows": 0xFFF, "pitch": 64}, ErrorCode.LOAD_OUTSIDE),
+    (Opcode.LOAD, Target.FEATURES, {"address": 0xFFFFFFFF}, ErrorCode.LOAD_OUTSIDE),
+    (Opcode.LOAD, Target.WEIGHTS, {"rows": 2}, ErrorCode.LOAD),
+    (Opcode.LOAD, Target.WEIGHTS, {"bytes": 0}, ErrorCode.LOAD),
+    (Opcode.LOAD, Target.WEIGHTS, {"bytes": 12}, ErrorCode.LOAD),
+    (Opcode.LOAD, Target.WEIGHTS, {"address": 4}, ErrorCode.LOAD),
+    (Opcode.LOAD, Target.WEIGHTS, {"bytes": 0xFFFFF8}, ErrorCode.LOAD_OUTSIDE),
+    (Opcode.LOAD, Target.PARAMETERS, {"address": 0xFFFFFFF8}, ErrorCode.LOAD_OUTSIDE),
+    (Opcode.LOAD, Target.PARAMETERS, {"op": 9}, ErrorCode.UNKNOWN_OP),
+    (Opcode.LOAD, Target.PARAMETERS, {"wait_load": 0x7FFF}, ErrorCode.STALL),
+    (Opcode.STORE, None, {"rows": 0}, ErrorCode.STORE),
+    (Opcode.STORE, None, {"bytes": 0}, ErrorCode.STORE),
+    (Opcode.STORE, None, {"ring": 2}, ErrorCode.STORE),
+    (Opcode.STORE, None, {"target": 1}, ErrorCode.STORE),
+    (Opcode.STORE, None, {"bytes": 0xFFFFFF}, ErrorCode.STORE_OUTSIDE),
+    (Opcode.STORE, None, {"address": 0}, ErrorCode.STORE_OUTSIDE),
+    (Opcode.STORE, None, {"wait_store": 1}, ErrorCode.STALL),
+    (Opcode.COMPUTE, None, {"loop0_count": 0}, ErrorCode.COMPUTE),
+    (Opcode.COMPUTE, None, {"loop5_count": 0}, ErrorCode.COMPUTE),
+    (Opcode.COMPUTE, None, {"out2_count": 0}, ErrorCode.COMPUTE),
+    (Opcode.COMPUTE, None, {"x_ring": 3}, ErrorCode.COMPUTE),
+    (Opcode.COMPUTE, None, {"y_first": 0xFFF}, ErrorCode.COMPUTE),
+    (Opcode.COMPUTE, None, {"out2_count": 7}, ErrorCode.COMPUTE),
+    (Opcode.COMPUTE, None, {"loop5_count": 7}, ErrorCode.COMPUTE),
+    (Opcode.COMPUTE, None, {"hold": 1, "wait_compute": 0x7FFF}, ErrorCode.STALL),
 ]
 
 
@@ -165,9 +165,9 @@ def test_any_field_may_be_wrong(package: Package, tmp_path: Path) -> None:
     given, _ = random_job(package.plan, 1, 8)
     jobs = []
     for op, record, count in (
-        (Op.LOAD, TRANSFER, 30),
-        (Op.STORE, TRANSFER, 15),
-        (Op.COMPUTE, COMPUTE, 75),
+        (Opcode.LOAD, TRANSFER, 30),
+        (Opcode.STORE, TRANSFER, 15),
+        (Opcode.COMPUTE, COMPUTE, 75),
     ):
         fields = [f for f in record.fields if f.name != "layer"]
         for field in rng.sample(fields * 6, count):
@@ -208,7 +208,7 @@ def test_work_without_end_is_a_hang(
     copy = Package.open(Path(shutil.copytree(package.path, tmp_path / "copy")))
     program = package.plan.program
     changes = {f"loop{n}_count": 0xFFF for n in range(6)}
-    path = image(program, numbers(program, Op.COMPUTE)[0], changes, tmp_path)
+    path = image(program, numbers(program, Opcode.COMPUTE)[0], changes, tmp_path)
     shutil.copy(path, copy.path / "mem" / "image.hex")
     assert "no end after" in verify_hangs(copy, capsys)
 

@@ -25,7 +25,7 @@ MOST_CYCLES, MOST_DEPTHWISE = 56_000, 8_500
 
 def depthwise_steps(plan: TiledPlan) -> int:
     """Cycles of the array in depthwise layers."""
-    own = [task.weights is not None and task.operand is not Operand.SHARED for task in plan.tasks]
+    own = [task.weights is not None and task.operand is not Operand.DENSE for task in plan.tasks]
     return sum(steps for steps, mine in zip(plan.steps, own, strict=True) if mine)
 
 

@@ -32,9 +32,9 @@ def test_random_networks_on_one_engine(tmp_path: Path) -> None:
         x = graph.inputs[0]
         frames = np.random.default_rng(seed).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
         golden.append(execute(graph, {x.name: frames})[graph.outputs[0]])
-        jobs.append(Job(plan, to_bytes(frames, ends(plan.work)[0])))
+        jobs.append(Job(plan, to_bytes(frames, ends(plan.task_graph)[0])))
     runs = tiled_sim.run(package, jobs, Memory(gaps=3), None, lambda text: None).jobs
     for seed, (job, run, expected) in enumerate(zip(jobs, runs, golden, strict=True)):
         result = job.plan.graph.tensors[job.plan.graph.outputs[0]]
-        got = from_bytes(run.output, ends(job.plan.work)[1], result.type, result.shape)
+        got = from_bytes(run.output, ends(job.plan.task_graph)[1], result.type, result.shape)
         assert np.array_equal(got, expected), f"seed {100 + seed}"

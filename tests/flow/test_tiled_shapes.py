@@ -65,14 +65,14 @@ def test_these_engines_tile_every_loop() -> None:
     for options in ENGINES.values():
         cut = set()
         for plan in plans(options):
-            for s, t in zip(plan.placement.situations, plan.placement.tilings, strict=True):
+            for s, t in zip(plan.placement.problems, plan.placement.tilings, strict=True):
                 cut |= {
                     loop
                     for loop, whole, part in (
                         ("rows", s.size[0], t.rows),
                         ("columns", s.size[1], t.columns),
                         ("groups", s.groups, t.groups),
-                        ("taps", s.taps_in(t.order).words, int(np.prod(t.taps))),
+                        ("taps", s.taps_in(t.stationarity).words, int(np.prod(t.taps))),
                     )
                     if part < whole
                 }

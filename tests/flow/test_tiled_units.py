@@ -12,7 +12,7 @@ import hwgen
 from hwgen.archs.package import Package
 from hwgen.archs.tiled import simulation as tiled_sim
 from hwgen.archs.tiled.simulation import Fault
-from hwgen.contract.isa import COMPUTE, TRANSFER, ErrorCode, Op
+from hwgen.contract.isa import COMPUTE, TRANSFER, ErrorCode, Opcode
 from hwgen.flow.memory import Memory
 from hwgen.passes import legalize
 from hwgen.plan.tiled.plan import plan_tiled
@@ -69,18 +69,18 @@ def test_any_memory_gives_golden(package: Package, memory: Memory) -> None:
 @pytest.mark.parametrize(
     ("op", "fields", "code"),
     [
-        (Op.LOAD, {"units": 0}, ErrorCode.LOAD),
-        (Op.LOAD, {"units": 0b1_0001}, ErrorCode.LOAD),
-        (Op.STORE, {"unit": 4}, ErrorCode.STORE),
-        (Op.COMPUTE, {"unit": 5}, ErrorCode.COMPUTE),
-        (Op.COMPUTE, {"loop1_count": 0}, ErrorCode.COMPUTE),
-        (Op.COMPUTE, {"out0_count": 4095}, ErrorCode.COMPUTE),
-        (Op.COMPUTE, {"wait_load": 0x7000}, ErrorCode.STALL),
-        (Op.STORE, {"wait_compute": 0x7000}, ErrorCode.STALL),
+        (Opcode.LOAD, {"units": 0}, ErrorCode.LOAD),
+        (Opcode.LOAD, {"units": 0b1_0001}, ErrorCode.LOAD),
+        (Opcode.STORE, {"unit": 4}, ErrorCode.STORE),
+        (Opcode.COMPUTE, {"unit": 5}, ErrorCode.COMPUTE),
+        (Opcode.COMPUTE, {"loop1_count": 0}, ErrorCode.COMPUTE),
+        (Opcode.COMPUTE, {"out0_count": 4095}, ErrorCode.COMPUTE),
+        (Opcode.COMPUTE, {"wait_load": 0x7000}, ErrorCode.STALL),
+        (Opcode.STORE, {"wait_compute": 0x7000}, ErrorCode.STALL),
     ],
 )
 def test_errors_are_named_and_the_next_run_is_right(
-    package: Package, tmp_path: Path, op: Op, fields: dict[str, int], code: ErrorCode
+    package: Package, tmp_path: Path, op: Opcode, fields: dict[str, int], code: ErrorCode
 ) -> None:
     need_verilator()
     program = package.plan.program

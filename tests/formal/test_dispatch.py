@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Assert, Assume, Elaboratable, Fragment, Module, Mux, Signal
 
-from hwgen.contract.isa import HEADER, SLOT, Op
+from hwgen.contract.isa import HEADER, SLOT, Opcode
 from hwgen.gateware.engine.fetch import dispatcher
 from hwgen.gateware.engine.fetch.dispatcher import UNITS
 from hwgen.gateware.engine.fetch.fetcher import FAULTS, Fetcher, fault
@@ -86,7 +86,7 @@ class Proof(Elaboratable):
         with m.If(comes):
             m.d.sync += begun.eq(1)
         if self.tile:
-            m.d.comb += Assume(~comes | begun | (dut.data.payload.data[:4] == Op.COMPUTE))
+            m.d.comb += Assume(~comes | begun | (dut.data.payload.data[:4] == Opcode.COMPUTE))
         asked = dut.request.valid & dut.request.ready
         m.d.sync += owed.eq(owed + Mux(asked, dut.request.payload.beats, 0) - comes)
         with m.If(dut.request.valid):

@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from hwgen.gateware.bus.axis import InputPort, OutputPort
-from hwgen.gateware.common.counter import delayed
+from hwgen.gateware.common.counter import delay_line
 from hwgen.gateware.common.multiplier import WideMultiplier
 from hwgen.gateware.common.softmax import ONE, Softmax
 from hwgen.gateware.stream.join_fork import Add, Concat, Fork
@@ -138,7 +138,7 @@ def _sums(self: WideMultiplier, platform) -> Module:
     """In a multiplier's place: what is offered when does not depend on products."""
     m = Module()
     total = self.a + self.b
-    m.d.comb += self.p.eq(delayed(m, total, self.LATENCY, "total"))
+    m.d.comb += self.p.eq(delay_line(m, total, self.LATENCY, "total"))
     return m
 
 

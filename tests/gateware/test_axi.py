@@ -298,7 +298,7 @@ def feeder(port: Any, beats: list[tuple[int, int]], gaps: str) -> Any:
     return process
 
 
-def beats_of(rng: Random, requests: list[Request], bus: int) -> list[tuple[int, int]]:
+def ceil_div(rng: Random, requests: list[Request], bus: int) -> list[tuple[int, int]]:
     return [
         (rng.getrandbits(8 * bus), rng.choice(((1 << bus) - 1, rng.getrandbits(bus))))
         for _, beats in requests
@@ -331,7 +331,7 @@ def test_writes(bus: int, max_beats: int, gaps: str) -> None:
         rates={c: pattern(gaps, n) for n, c in enumerate(("aw", "w", "b"))},
     )  # fmt: skip
     requests = some_requests(rng, bus, 25)
-    beats = beats_of(rng, requests, bus)
+    beats = ceil_div(rng, requests, bus)
     finished: list[int] = []
 
     async def watch(ctx: Any) -> None:
@@ -361,7 +361,7 @@ def test_writes_run_at_a_beat_a_cycle() -> None:
     dut = WriteMaster(bus)
     memory = AxiMemory(dut, bytearray(data), bus, latency=20)
     requests = [(n * 64 + 8 * (n % 4), count) for n in range(rows)]
-    beats = beats_of(rng, requests, bus)
+    beats = ceil_div(rng, requests, bus)
     done: list[int] = []
 
     async def watch(ctx: Any) -> None:
@@ -451,7 +451,7 @@ def test_writing_waits_for_a_slow_memory(channel: str) -> None:
     held = chain(repeat(True, 80), repeat(False, 10_000), repeat(True))
     memory = AxiMemory(dut, bytearray(data), bus, rates={channel: held})
     requests = [(n * 512, 40) for n in range(30)]
-    beats = beats_of(rng, requests, bus)
+    beats = ceil_div(rng, requests, bus)
 
     async def process(ctx: Any) -> None:
         ctx.set(dut.limit, SIZE)
@@ -486,7 +486,7 @@ def test_stopped_writing_ends_what_it_began() -> None:
 
     run(
         dut, process, memory.process,
-        feeder(dut.data, beats_of(rng, requests, bus), "always"),
+        feeder(dut.data, ceil_div(rng, requests, bus), "always"),
         requester(dut.request, requests, "always"),
     )  # fmt: skip
 

@@ -12,7 +12,16 @@ from hwgen.contract.engine import EngineShape
 from hwgen.contract.isa import ErrorCode
 from hwgen.gateware.bus.axilite import Register, RegisterPort
 from hwgen.gateware.engine.csr import ADDRESS_BITS, REGISTERS, TiledControl, shape_values
-from tests.gateware.test_fetcher import BASE, GOOD, LOWEST, PROGRAM, SIZE, Machine, changed, packed
+from tests.gateware.test_fetcher import (
+    BASE,
+    GOOD,
+    LOWEST,
+    PROGRAM,
+    SIZE,
+    EngineModel,
+    changed,
+    packed,
+)
 from tests.helpers.axilite import Lite
 from tests.helpers.streams import run
 
@@ -88,7 +97,7 @@ class Engine:
     def __init__(self, program: bytes) -> None:
         self.csr = TiledControl(SHAPE, HASH)
         self.lite = Lite(self.csr)
-        self.machine, self.program = Machine(SHAPE, program), program
+        self.machine, self.program = EngineModel(SHAPE, program), program
 
     async def begin(self, ctx: Any) -> None:
         values = (BASE, SIZE, LOWEST, PROGRAM, PROGRAM + len(self.program))

@@ -11,7 +11,7 @@ import pytest
 from amaranth.hdl import Module, ResetInserter, Signal
 
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.isa import COMPUTE, RECORDS, SLOT, TRANSFER, ErrorCode, Op, Target
+from hwgen.contract.isa import COMPUTE, RECORDS, SLOT, TRANSFER, ErrorCode, Opcode, Target
 from hwgen.gateware.bus.read_master import ReadMaster
 from hwgen.gateware.engine.fetch.dispatcher import QUEUE, QUIET_CYCLES, Dispatcher
 from hwgen.gateware.engine.fetch.fetcher import Fetcher
@@ -32,7 +32,7 @@ SIZE, PROGRAM, LOWEST = 1 << 15, 1 << 13, 1 << 14
 """The image: data, the program, and from LOWEST on what may be written."""
 BASE = 0x2000_0100
 AREAS = 4
-Descriptor = tuple[Op, dict[str, int]]
+Descriptor = tuple[Opcode, dict[str, int]]
 
 
 def packed(program: list[Descriptor]) -> bytes:
@@ -40,7 +40,7 @@ def packed(program: list[Descriptor]) -> bytes:
     parts = []
     for op, fields in program:
         record = RECORDS.get(op, TRANSFER)
-        units = {"units": 1} if op in (Op.LOAD, Op.STORE) else {}
+        units = {"units": 1} if op in (Opcode.LOAD, Opcode.STORE) else {}
         parts.append(record.pack({"op": op} | units | fields)[: record.size // 8 if op else SLOT])
     return b"".join(parts)
 
@@ -54,12 +54,12 @@ class Programmer:
 
     def __init__(self, shape: EngineShape, rng: Random) -> None:
         self.shape, self.rng, self.buffers = shape, rng, Buffers(shape, rng)
-        self.counts = {Op.LOAD: 0, Op.COMPUTE: 0, Op.STORE: 0}
+        self.counts = {Opcode.LOAD: 0, Opcode.COMPUTE: 0, Opcode.STORE: 0}
         self.program: list[Descriptor] = []
         self._free = [(0, 0)] * AREAS
         self._out = LOWEST
 
-    def add(self, op: Op, fields: dict[str, int]) -> int:
+    def add(self, op: Opcode, fields: dict[str, int]) -> int:
         """Append a descriptor; returns the count that it finishes with."""
         self.program.append((op, fields | {"layer": len(self.program) % 4096}))
         self.counts[op] += 1
@@ -85,29 +85,29 @@ class Programmer:
             "wait_store": stored,
             "wait_compute": worked,
         }
-        loads = self.add(Op.LOAD, load)
+        loads = self.add(Opcode.LOAD, load)
         if rng.random() < 0.4:
             # All words have the same source: the order of loads is kept anyhow.
-            self.add(Op.LOAD, random_words(rng, self.buffers, 0, PROGRAM))
+            self.add(Opcode.LOAD, random_words(rng, self.buffers, 0, PROGRAM))
         tiles = 0
         if rng.random() < 0.5:
             tile = {f.name: rng.randint(*f.range) for f in COMPUTE.fields[5:]}
-            tiles = self.add(Op.COMPUTE, tile | {"wait_load": loads, "wait_store": stored})
+            tiles = self.add(Opcode.COMPUTE, tile | {"wait_load": loads, "wait_store": stored})
         pitch = rows["bytes"] + rng.randint(0, 9)
         store = rows | {
             "address": self._out, "pitch": pitch, "wait_load": loads, "wait_compute": tiles
         }  # fmt: skip
         self._out += pitch * rows["rows"] + rng.randint(0, 5)
-        self._free[area] = (self.add(Op.STORE, store), max(tiles, worked))
+        self._free[area] = (self.add(Opcode.STORE, store), max(tiles, worked))
 
     def steps(self, count: int) -> list[Descriptor]:
         for _ in range(count):
             self.step()
         assert self._out < SIZE
-        return [*self.program, (Op.END, {})]
+        return [*self.program, (Opcode.END, {})]
 
 
-class Machine:
+class EngineModel:
     """The unit under test with everything around it."""
 
     def __init__(
@@ -219,11 +219,11 @@ class Machine:
         want, memory = Buffers(self.shape, Random(self.seed)), bytearray(self.before)
         tiles = []
         for op, fields in program:
-            if op == Op.LOAD:
+            if op == Opcode.LOAD:
                 want.load({"target": Target.FEATURES, "pitch": 0} | fields, memory)
-            elif op == Op.STORE:
+            elif op == Opcode.STORE:
                 want.store(fields, memory)
-            elif op == Op.COMPUTE:
+            elif op == Opcode.COMPUTE:
                 tiles.append(int.from_bytes(COMPUTE.pack({"op": op} | fields), "little"))
         assert self.memory.data == memory
         assert self.buffers.banks == want.banks and self.buffers.words == want.words
@@ -236,7 +236,7 @@ def test_programs(name: str, gaps: str) -> None:
     """Loads, tiles and stores that wait for each other, twice in a row."""
     shape = SHAPES[name]
     program = Programmer(shape, Random(f"{name} {gaps}")).steps(14)
-    machine = Machine(
+    machine = EngineModel(
         shape, packed(program), gaps=gaps, max_beats=16, read_buffer=60, write_buffer=20
     )
 
@@ -257,11 +257,11 @@ def simple(count: int = 3) -> list[Descriptor]:
             "first": n % 4,
         }  # fmt: skip
         program += [
-            (Op.LOAD, rows | {"address": 32 * n, "layer": n, "wait_store": n}),
-            (Op.COMPUTE, {"wait_load": n + 1, "layer": n}),
-            (Op.STORE, rows | {"address": LOWEST + 32 * n, "wait_compute": n + 1, "layer": n}),
+            (Opcode.LOAD, rows | {"address": 32 * n, "layer": n, "wait_store": n}),
+            (Opcode.COMPUTE, {"wait_load": n + 1, "layer": n}),
+            (Opcode.STORE, rows | {"address": LOWEST + 32 * n, "wait_compute": n + 1, "layer": n}),
         ]
-    return [*program, (Op.END, {})]
+    return [*program, (Opcode.END, {})]
 
 
 GOOD = simple()
@@ -276,7 +276,7 @@ def changed(number: int, **fields: int) -> list[Descriptor]:
 
 
 WRONG: dict[str, tuple[list[Descriptor], ErrorCode, int]] = {
-    "unknown op": ([*GOOD[:4], (Op.END, {"op": 9, "layer": 55})], ErrorCode.UNKNOWN_OP, 55),
+    "unknown op": ([*GOOD[:4], (Opcode.END, {"op": 9, "layer": 55})], ErrorCode.UNKNOWN_OP, 55),
     "load": (changed(3, rows=0), ErrorCode.LOAD, 1),
     "store": (changed(5, ring=3), ErrorCode.STORE, 1),
     "load outside": (changed(3, address=SIZE - 23), ErrorCode.LOAD_OUTSIDE, 1),
@@ -294,7 +294,7 @@ WRONG: dict[str, tuple[list[Descriptor], ErrorCode, int]] = {
     "store waits for ever": (changed(8, wait_compute=4), ErrorCode.STALL, 2),
     "all wait for a counter far off": (changed(0, wait_load=0x7FFF), ErrorCode.STALL, 0),
     "a full queue before what is waited for": (
-        [*[(Op.STORE, GOOD[2][1] | {"wait_load": 1})] * 9, *GOOD], ErrorCode.STALL, 0
+        [*[(Opcode.STORE, GOOD[2][1] | {"wait_load": 1})] * 9, *GOOD], ErrorCode.STALL, 0
     ),
 }  # fmt: skip
 
@@ -304,7 +304,7 @@ def test_errors_are_named_and_the_next_run_is_right(name: str) -> None:
     """Whatever is wrong, the run ends, with its code and layer; a good program then runs."""
     program, code, layer = WRONG[name]
     wrong, good = packed(program), packed(GOOD)
-    machine = Machine(SMALL, wrong)
+    machine = EngineModel(SMALL, wrong)
     second = PROGRAM + 4096
     machine.memory.data[second : second + len(good)] = good
     machine.before = bytes(machine.memory.data)
@@ -328,7 +328,7 @@ def test_errors_are_named_and_the_next_run_is_right(name: str) -> None:
     ),
 )
 def test_answers_that_are_errors_end_the_run(kind: str, burst: int | None, code: ErrorCode) -> None:
-    machine = Machine(SMALL, packed(GOOD))
+    machine = EngineModel(SMALL, packed(GOOD))
     memory = machine.memory
 
     class Anywhere(set):
@@ -362,7 +362,7 @@ def test_answers_that_are_errors_end_the_run(kind: str, burst: int | None, code:
 def test_a_program_at_the_end_of_the_image() -> None:
     """END may be the last slot; a program without it does not go on outside."""
     program = packed(GOOD)
-    machine = Machine(SMALL, program)
+    machine = EngineModel(SMALL, program)
     machine.memory.data[SIZE - len(program) :] = program
     machine.before = bytes(machine.memory.data)
 
@@ -382,7 +382,7 @@ def test_a_program_at_the_end_of_the_image() -> None:
 def test_nothing_beyond_the_program_is_read(size: str) -> None:
     """Not a beat from its end on; without END it ends there with an error."""
     program = packed(GOOD)
-    machine = Machine(SHAPES[size], program)
+    machine = EngineModel(SHAPES[size], program)
     end, bus = PROGRAM + len(program), machine.shape.bus_bytes
 
     def fetched() -> list[int]:
@@ -410,7 +410,7 @@ def test_nothing_beyond_the_program_is_read(size: str) -> None:
 def test_a_slow_memory_is_no_error(channel: str) -> None:
     """2,000 cycles without ready or valid on each channel, in the middle of a program."""
     program = Programmer(SMALL, Random(3)).steps(5)
-    machine = Machine(SMALL, packed(program))
+    machine = EngineModel(SMALL, packed(program))
     machine.memory.rates[channel] = chain(repeat(True, 100), repeat(False, 2_000), repeat(True))
 
     async def process(ctx: Any) -> None:
@@ -423,11 +423,11 @@ def test_a_slow_memory_is_no_error(channel: str) -> None:
 
 def test_long_tiles_and_full_queues_are_no_error() -> None:
     program: list[Descriptor] = [
-        *[(Op.COMPUTE, {"layer": n}) for n in range(6)],
-        *[(Op.LOAD, GOOD[0][1] | {"wait_compute": 6, "wait_store": 0})] * 7,
-        (Op.END, {}),
+        *[(Opcode.COMPUTE, {"layer": n}) for n in range(6)],
+        *[(Opcode.LOAD, GOOD[0][1] | {"wait_compute": 6, "wait_store": 0})] * 7,
+        (Opcode.END, {}),
     ]
-    machine = Machine(SMALL, packed(program))
+    machine = EngineModel(SMALL, packed(program))
     machine.tile_cycles = lambda: 10 * QUIET_CYCLES
 
     async def process(ctx: Any) -> None:
@@ -440,7 +440,7 @@ def test_long_tiles_and_full_queues_are_no_error() -> None:
 def test_counters_wrap() -> None:
     """More than 2**16 is not reached in a test: the comparison is that of signed differences."""
     dut = Dispatcher(32)
-    load = {"op": Op.LOAD, "wait_compute": 0xFFFE}
+    load = {"op": Opcode.LOAD, "wait_compute": 0xFFFE}
 
     async def process(ctx: Any) -> None:
         ctx.set(dut.i.payload.data, int.from_bytes(TRANSFER.pack(load), "little"))
@@ -456,7 +456,7 @@ def test_counters_wrap() -> None:
 
 def test_a_reset_in_the_middle() -> None:
     program = Programmer(SMALL, Random(4)).steps(6)
-    machine = Machine(SMALL, packed(program), gaps="random")
+    machine = EngineModel(SMALL, packed(program), gaps="random")
 
     async def process(ctx: Any) -> None:
         dut = machine.dut
@@ -483,7 +483,7 @@ def test_a_reset_in_the_middle() -> None:
 
 
 def test_a_start_while_busy_does_nothing() -> None:
-    machine = Machine(SMALL, packed(GOOD))
+    machine = EngineModel(SMALL, packed(GOOD))
 
     async def again(ctx: Any) -> None:
         for _ in range(40):
@@ -508,7 +508,7 @@ def test_a_start_while_busy_does_nothing() -> None:
 
 def test_latencies() -> None:
     """Those that the planner counts with. A start in cycle 0, a memory of 12 cycles."""
-    machine = Machine(SMALL, packed(simple(1)), latency=12)
+    machine = EngineModel(SMALL, packed(simple(1)), latency=12)
     machine.tile_cycles = lambda: 5
     done: list[int] = []
 
@@ -537,7 +537,7 @@ def test_queues_hold_what_they_say(tiles: int) -> None:
     """So many loads wait at a unit that takes none, for each tile unit; then the program is
     blocked."""
     assert QUEUE == {"load": 4, "compute": 2, "store": 4}
-    for op, unit in ((Op.LOAD, "load"), (Op.COMPUTE, "compute"), (Op.STORE, "store")):
+    for op, unit in ((Opcode.LOAD, "load"), (Opcode.COMPUTE, "compute"), (Opcode.STORE, "store")):
         dut = Dispatcher(8, tiles)
         taken: list[int] = []
         word = RECORDS[op].pack({"op": op})

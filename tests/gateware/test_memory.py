@@ -11,9 +11,10 @@ from amaranth.hdl import Fragment, Instance, Module, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.gateware.common.counter import Counter, delayed, step_nested
+from hwgen.contract.geometry import ceil_div
+from hwgen.gateware.common.counter import Counter, delay_line, step_nested
 from hwgen.gateware.common.memory import ROM_VERILOG, Rom, SimpleDualPort, rom_latency
-from hwgen.gateware.common.streams import beat, beats_of, connect, element, stream_of
+from hwgen.gateware.common.streams import beat, connect, element, stream_of
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan import latency
 from tests.helpers.streams import run
@@ -137,7 +138,7 @@ def test_stream_shapes() -> None:
     qtype = QType(True, 5, 2, Rounding.FLOOR, Overflow.WRAP)
     assert element(qtype) == signed(5)
     assert isinstance(stream_of(signed(5), 3), stream.Signature)
-    assert [beats_of(n, 4) for n in (1, 4, 5, 8)] == [1, 1, 2, 2]
+    assert [ceil_div(n, 4) for n in (1, 4, 5, 8)] == [1, 1, 2, 2]
     with pytest.raises(ValueError, match="at least 1 lane, got 0"):
         beat(signed(4), 0)
 
@@ -147,7 +148,7 @@ def test_nested_counters_and_delays() -> None:
     inner, outer = Counter(3, "inner"), Counter(2, "outer")
     m = Module()
     last = step_nested(m, inner, Counter(1, "one"), outer)
-    late = delayed(m, inner.value, 2, "late")
+    late = delay_line(m, inner.value, 2, "late")
 
     async def process(ctx: Any) -> None:
         for cycle in range(20):

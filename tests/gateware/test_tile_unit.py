@@ -1,4 +1,4 @@
-"""The array, the feature memory and the result stage together, against the machine in NumPy."""
+"""The array, feature memory and result stage together, against the engine model in NumPy."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from amaranth.sim import Simulator
 
 import hwgen
 from hwgen.contract.engine import BANKS, EngineShape
-from hwgen.contract.engine_model import Machine
+from hwgen.contract.engine_model import EngineModel
 from hwgen.contract.isa import (
     COMPUTE,
     LEVELS,
     OUTPUT_LEVELS,
-    Op,
+    Opcode,
     Operand,
     Reduction,
     Target,
@@ -27,25 +27,27 @@ from hwgen.gateware.engine.compute.tile_units import TileUnits
 from hwgen.gateware.engine.memory.feature_memory import FeatureMemory
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
-from hwgen.plan.tiled.mapping.stationarity import Order
+from hwgen.plan.tiled.mapping.stationarity import Stationarity
 from tests.helpers.tiled import softmax_network
 from tests.helpers.tiled_layers import random_layers
 from tests.plan.test_tiled import FIXTURES, as_bytes, program_of
 
 
 class Driver:
-    """Loads by the test's hand, descriptors to the hardware, both beside the machine."""
+    """Loads by the test's hand, descriptors to the hardware, both beside the engine model."""
 
-    def __init__(self, shape: EngineShape, machine: Machine, dut: TileUnit | TileUnits) -> None:
-        self.shape, self.machine, self.dut = shape, machine, dut
+    def __init__(
+        self, shape: EngineShape, engine_model: EngineModel, dut: TileUnit | TileUnits
+    ) -> None:
+        self.shape, self.engine_model, self.dut = shape, engine_model, dut
 
     async def load(self, ctx, d: dict[str, int]) -> None:
-        self.machine.load(d)
+        self.engine_model.load(d)
         self.choose(ctx, "load_units", d["units"])
         target, b = Target(d["target"]), self.shape.bus_bytes
         if target is Target.FEATURES:
             return await self.features(ctx, d)
-        data = self.machine.memory[d["address"] : d["address"] + d["bytes"]].tobytes()
+        data = self.engine_model.memory[d["address"] : d["address"] + d["bytes"]].tobytes()
         size = {
             Target.WEIGHTS: self.shape.weight_bytes,
             Target.PARAMETERS: self.shape.parameter_bytes,
@@ -76,7 +78,7 @@ class Driver:
         port, word = self.dut.load, self.shape.word
         for row in range(d["rows"]):
             start = d["address"] + row * d["pitch"]
-            data = self.machine.memory[start : start + d["bytes"]].tobytes()
+            data = self.engine_model.memory[start : start + d["bytes"]].tobytes()
             ring = (d["first"] + row) % d["ring"]
             place = d["base"] + ring // BANKS * d["bank_pitch"]
             for n in range(0, len(data), word):
@@ -91,7 +93,7 @@ class Driver:
 
     async def compute(self, ctx, d: dict[str, int]) -> None:
         """Offer a descriptor, which is finished later."""
-        self.machine.compute(d)
+        self.engine_model.compute(d)
         port = self.dut.command
         ctx.set(port.payload, {f.name: d.get(f.name, 0) for f in COMPUTE.fields})
         ctx.set(port.valid, 1)
@@ -114,18 +116,20 @@ class Driver:
 
 
 def carried_out(
-    graph: Graph, shape: EngineShape, resident: int = 2, order: Order | None = None
+    graph: Graph, shape: EngineShape, resident: int = 2, stationarity: Stationarity | None = None
 ) -> set[str]:
     """Carry out a network's program; returns what its tiles made use of."""
-    graph, work, placement, program = program_of(graph, shape, resident, order=order)
+    graph, task_graph, placement, program = program_of(
+        graph, shape, resident, stationarity=stationarity
+    )
     edge = graph.inputs[0]
     x = np.random.default_rng(1).integers(edge.range[0], edge.range[1] + 1, edge.shape)
     memory = program.memory.copy()
-    start = program.tensors[work.source]
+    start = program.tensors[task_graph.source]
     memory[start : start + edge.size] = as_bytes(x, 1)
-    machine = Machine(shape, memory)
+    engine_model = EngineModel(shape, memory)
     dut = TileUnit(shape) if shape.tiles == 1 else TileUnits(shape)
-    driver = Driver(shape, machine, dut)
+    driver = Driver(shape, engine_model, dut)
     finished = 0
     done = False
 
@@ -139,22 +143,22 @@ def carried_out(
     async def drive(ctx) -> None:
         nonlocal done
         issued = 0
-        for d in machine.descriptors(program.start):
-            op = Op(d["op"])
-            if op is Op.COMPUTE:
+        for d in engine_model.descriptors(program.start):
+            op = Opcode(d["op"])
+            if op is Opcode.COMPUTE:
                 # What it reads of earlier results must be there.
                 while finished < d["wait_compute"]:
                     await ctx.tick()
                 await driver.compute(ctx, d)
                 issued += 1
-            elif op is Op.LOAD:
+            elif op is Opcode.LOAD:
                 while finished < d["wait_compute"]:
                     await ctx.tick()
                 await driver.load(ctx, d)
             else:
                 while finished < issued:
                     await ctx.tick()
-                machine.store(d)
+                engine_model.store(d)
         for _ in range(5000):
             if finished == issued:
                 break
@@ -162,7 +166,7 @@ def carried_out(
         assert finished == issued
         await ctx.tick().repeat(4)
         for unit, n in product(range(shape.tiles), range(BANKS)):
-            got, want = await driver.bank(ctx, unit, n), machine.units[unit].features[n]
+            got, want = await driver.bank(ctx, unit, n), engine_model.units[unit].features[n]
             wrong = np.flatnonzero(got != want)
             assert not len(wrong), (unit, n, wrong[:8], got[wrong[:8]], want[wrong[:8]])
         done = True
@@ -173,14 +177,16 @@ def carried_out(
     simulator.add_testbench(watch, background=True)
     simulator.run()
 
-    return used(machine.descriptors(program.start)) | {t.order.value for t in placement.tilings}
+    return used(engine_model.descriptors(program.start)) | {
+        t.stationarity.value for t in placement.tilings
+    }
 
 
 def used(descriptors: list[dict[str, int]]) -> set[str]:
     """Operands, reductions and flags of all tiles."""
     found = set()
     for d in descriptors:
-        if d["op"] == Op.COMPUTE:
+        if d["op"] == Opcode.COMPUTE:
             found |= {Operand(d["operand"]).name, Reduction(d["reduction"]).name}
             flags = ("keep", "hold", "ones", "wide", "tables", "second", "half_even", "softmax")
             found |= {flag for flag in flags if d[flag]}
@@ -197,7 +203,7 @@ SMALL = {
 @pytest.mark.parametrize("shape", SMALL.values(), ids=SMALL)
 def test_convolutions_and_sums(shape: EngineShape) -> None:
     graph = hwgen.load(FIXTURES / "tflite_adds.tflite")
-    assert carried_out(graph, shape) >= {"SHARED", "tables", "second"}
+    assert carried_out(graph, shape) >= {"DENSE", "tables", "second"}
 
 
 @pytest.mark.parametrize("pads", [((2, 0), (2, 0)), ((0, 2), (0, 2))])
@@ -212,7 +218,7 @@ def test_windows_at_borders(pads: Any) -> None:
         Node("out", ops.Requantize.scaled(byte, shift=6), ("deep",)),
     )
     graph = Graph("borders", (Tensor("x", (5, 6, 5), byte),), nodes, ("out",))
-    assert "WINDOW" in carried_out(graph, EngineShape(4, 16, 4 << 10, 16, 32, 4, 32))
+    assert "DEPTHWISE_WINDOW" in carried_out(graph, EngineShape(4, 16, 4 << 10, 16, 32, 4, 32))
 
 
 def small_network(seed: int) -> Graph:
@@ -257,8 +263,8 @@ def test_all_operands(seed: int) -> None:
     print(f"seed {seed}")
     shape = (EngineShape(4, 16, 4 << 10, 16, 32, 4, 32), SMALL["4x4"], SMALL["8x4"])[seed % 3]
     found = carried_out(small_network(seed), shape)
-    assert found >= {"SHARED", "OWN", "MAX", "wide", "half_even"}
-    assert shape.simd < 9 or "WINDOW" in found
+    assert found >= {"DENSE", "DEPTHWISE", "MAX", "wide", "half_even"}
+    assert shape.simd < 9 or "DEPTHWISE_WINDOW" in found
 
 
 def test_a_ring_no_larger_than_the_ifmap() -> None:
@@ -277,16 +283,17 @@ def test_a_ring_no_larger_than_the_ifmap() -> None:
     carried_out(Graph("g", (Tensor("x", (4, 3, 8), byte),), tuple(nodes), ("q1",)), SMALL["4x4"])
 
 
-@pytest.mark.parametrize("order", [Order.WEIGHT, Order.INPUT])
+@pytest.mark.parametrize("stationarity", [Stationarity.WEIGHT, Stationarity.INPUT])
 @pytest.mark.parametrize("seed", range(3))
-def test_orders_of_loops(seed: int, order: Order) -> None:
+def test_orders_of_loops(seed: int, stationarity: Stationarity) -> None:
     print(f"seed {seed}")
     shape = (
         EngineShape(4, 4, 8 << 10, 64, 128, 16, 32),
         EngineShape(8, 4, 8 << 10, 32, 64, 8, 64),
         EngineShape(4, 8, 8 << 10, 16, 128, 16, 32),
     )[seed]
-    assert order.value in carried_out(random_layers(seed, most=6, wide=10), shape, order=order)
+    graph = random_layers(seed, most=6, wide=10)
+    assert stationarity.value in carried_out(graph, shape, stationarity=stationarity)
 
 
 def test_sums_are_kept_between_tiles() -> None:
@@ -298,7 +305,7 @@ def test_sums_are_kept_between_tiles() -> None:
 def test_softmax_of_maps_and_vectors(channels: int) -> None:
     """Between convolutions and at the end, where the array is at work before and after it."""
     found = carried_out(softmax_network(channels), SMALL["4x4"])
-    assert found >= {"SHARED", "softmax", "tables"}
+    assert found >= {"DENSE", "softmax", "tables"}
 
 
 def softmax_command(**changed: int) -> dict[str, int]:
@@ -306,7 +313,7 @@ def softmax_command(**changed: int) -> dict[str, int]:
     counts = {f"loop{n}_count": 1 for n in range(LEVELS)}
     counts |= {f"out{n}_count": 1 for n in range(OUTPUT_LEVELS)}
     fields = {
-        "op": Op.COMPUTE, "layer": 5, "softmax": 1, "groups": 50, "lanes": 4, "out0_count": 50,
+        "op": Opcode.COMPUTE, "layer": 5, "softmax": 1, "groups": 50, "lanes": 4, "out0_count": 50,
         "out0_group": 1, "out0_position": 4, "out0_second": 4, "y_ring": 4, "second_ring": 4,
         "y_base": 256, "low": -128,
     }  # fmt: skip

@@ -14,13 +14,13 @@ from hwgen.archs.package import Package
 from hwgen.archs.tiled.files import ends, from_bytes, to_bytes
 from hwgen.archs.tiled.simulation import Job, JobRun
 from hwgen.archs.tiled.verify import stored_differences
-from hwgen.contract.engine_model import Machine
-from hwgen.contract.isa import Op
+from hwgen.contract.engine_model import EngineModel
+from hwgen.contract.isa import Opcode
 from hwgen.flow import tools
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.tiled.mapping.buffer_traffic import BufferTraffic, traffic_of
-from hwgen.plan.tiled.plan import TiledPlan, Traffic
+from hwgen.plan.tiled.plan import ExternalTraffic, TiledPlan
 
 MODELS = Path(hwgen.__file__).parent / "models"
 RESNET, MNIST = MODELS / "resnet_tiny_int8.tflite", MODELS / "mnist_cnn.h5"
@@ -38,21 +38,21 @@ def random_job(plan: TiledPlan, frames: int, seed: int = 1) -> tuple[Job, np.nda
     rng = np.random.default_rng(seed)
     values = rng.integers(x.range[0], x.range[1] + 1, (frames, *x.shape))
     golden = execute(plan.graph, {x.name: values})[plan.graph.outputs[0]]
-    source, _ = ends(plan.work)
+    source, _ = ends(plan.task_graph)
     return Job(plan, to_bytes(values, source)), golden
 
 
 def outputs(plan: TiledPlan, run: JobRun) -> np.ndarray:
     """The integers that a run gave."""
     result = plan.graph.tensors[plan.graph.outputs[0]]
-    return from_bytes(run.output, ends(plan.work)[1], result.type, result.shape)
+    return from_bytes(run.output, ends(plan.task_graph)[1], result.type, result.shape)
 
 
 def traffic_is_as_planned(package: Package) -> None:
     """Every byte that the last verification moved, in every region of external memory."""
     plan, kept = package.plan, package.result("verify")
     assert kept is not None
-    moved, planned = kept["bytes"], sum(plan.traffic, Traffic())
+    moved, planned = kept["bytes"], sum(plan.traffic, ExternalTraffic())
     tensors = plan.program.tensors
     borders = {"(borders)"} & moved.keys()
     assert moved.keys() == {"(constants)", "(program)", *tensors, *borders, "(outside)"}
@@ -63,14 +63,14 @@ def traffic_is_as_planned(package: Package) -> None:
     assert sum(moved[name]["read"] for name in (*tensors, *borders)) == planned.ifmaps
     assert sum(moved[name]["written"] for name in (*tensors, *borders)) == planned.ofmaps
     for name in tensors:
-        bytes_ = plan.work.stored[name].bytes
-        assert moved[name]["written"] == (0 if name == plan.work.source else bytes_), name
+        bytes_ = plan.task_graph.stored[name].bytes
+        assert moved[name]["written"] == (0 if name == plan.task_graph.source else bytes_), name
     assert (kept["beats"]["read"], kept["beats"]["written"]) == plan.beats
 
 
 def tile_words(plan: TiledPlan) -> list[dict[str, list[int]]]:
     """Words that each tile of each unit moves between buffers and array, as planned."""
-    computes = [d for d in plan.program.descriptors if d["op"] == Op.COMPUTE]
+    computes = [d for d in plan.program.descriptors if d["op"] == Opcode.COMPUTE]
     of_units = []
     for unit in range(plan.shape.tiles):
         tiles = [asdict(traffic_of(d, plan.shape)) for d in computes if d["unit"] == unit]
@@ -89,21 +89,21 @@ def need_verilator() -> None:
         pytest.skip("Verilator, g++, make and perl are needed")
 
 
-def check_machine(plan: TiledPlan) -> Machine:
-    """Every tensor that a program stores is golden where the machine carries it out."""
+def check_engine_model(plan: TiledPlan) -> EngineModel:
+    """Every tensor that a program stores is golden where the engine model carries it out."""
     edge = plan.graph.inputs[0]
     x = np.random.default_rng(2).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(plan.graph, {edge.name: x}, list(plan.graph.tensors))
-    machine = Machine(plan.shape, plan.program.memory.copy())
-    start = plan.program.tensors[plan.work.source]
-    data = to_bytes(x, plan.work.stored[plan.work.source])[0]
-    machine.memory[start : start + len(data)] = data
-    machine.run(plan.program.start)
-    found = dict(stored_differences(plan, machine.memory, golden))
-    assert plan.work.result in found
+    engine_model = EngineModel(plan.shape, plan.program.memory.copy())
+    start = plan.program.tensors[plan.task_graph.source]
+    data = to_bytes(x, plan.task_graph.stored[plan.task_graph.source])[0]
+    engine_model.memory[start : start + len(data)] = data
+    engine_model.run(plan.program.start)
+    found = dict(stored_differences(plan, engine_model.memory, golden))
+    assert plan.task_graph.result in found
     wrong = [str(difference) for difference in found.values() if difference is not None]
     assert not wrong, wrong
-    return machine
+    return engine_model
 
 
 def softmax_network(channels: int, seed: int = 1) -> Graph:

@@ -11,7 +11,7 @@ import numpy as np
 from hwgen.archs.package import Package
 from hwgen.archs.tiled import simulation as tiled_sim
 from hwgen.archs.tiled.simulation import Job, JobRun
-from hwgen.contract.isa import RECORDS, SLOT, ErrorCode, Op, Target, slots
+from hwgen.contract.isa import RECORDS, SLOT, ErrorCode, Opcode, Target, slots
 from hwgen.emit.packing import to_hex
 from hwgen.flow.memory import Memory
 from hwgen.plan.tiled.schedule.program import Program
@@ -26,8 +26,8 @@ def image(program: Program, number: int, changes: dict[str, int], folder: Path) 
     """The image of a program, with other fields in one of its descriptors."""
     memory = program.memory[: program.writable].copy()
     before = program.descriptors[:number]
-    place = program.start + sum(slots(Op(d["op"])) for d in before) * SLOT
-    record = RECORDS[Op(program.descriptors[number]["op"])]
+    place = program.start + sum(slots(Opcode(d["op"])) for d in before) * SLOT
+    record = RECORDS[Opcode(program.descriptors[number]["op"])]
     size = record.size // 8
     values = record.unpack(memory[place : place + size].tobytes()) | changes
     memory[place : place + size] = np.frombuffer(record.pack(values), np.uint8)
@@ -36,7 +36,7 @@ def image(program: Program, number: int, changes: dict[str, int], folder: Path) 
     return path
 
 
-def numbers(program: Program, op: Op, target: Target | None = None) -> list[int]:
+def numbers(program: Program, op: Opcode, target: Target | None = None) -> list[int]:
     """Descriptors of a kind, by their number in the program."""
     return [
         n

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hwgen.importers.affine import Affine, exact, fraction_bits, log2_exact, requantize
-from hwgen.importers.keras.architecture import Layer
+from hwgen.importers.keras.architecture import KerasLayer
 from hwgen.importers.qkeras.parameters import quantize_kernel
 from hwgen.importers.qkeras.quantizers import parse_quantizer
 from hwgen.ir import Tensor
@@ -97,7 +97,9 @@ def test_exponents() -> None:
 
 def test_auto_po2_takes_five_steps() -> None:
     """Each step halves the scale of this kernel; the codes are those of the step before."""
-    spec = parse_quantizer("quantized_bits(2,0,alpha='auto_po2')", Layer("QDense", "fc", {}), "k")
+    spec = parse_quantizer(
+        "quantized_bits(2,0,alpha='auto_po2')", KerasLayer("QDense", "fc", {}), "k"
+    )
     assert spec is not None
     column = np.repeat(2.0 ** -np.arange(7), 5 ** np.arange(7)).astype(np.float32)
     kernel = quantize_kernel(spec, column[:, np.newaxis])

@@ -15,7 +15,7 @@ import pytest
 import hwgen
 from hwgen.errors import UserError
 from hwgen.importers import load
-from hwgen.importers.keras.architecture import Layer
+from hwgen.importers.keras.architecture import KerasLayer
 from hwgen.importers.qkeras.functions import quantizer_function
 from hwgen.importers.qkeras.parameters import quantize_bias, quantize_kernel
 from hwgen.importers.qkeras.quantizers import activation_quantizer, parse_quantizer
@@ -118,7 +118,7 @@ def places(case: Any) -> list[str]:
 
 def in_place(place: str, case: Any, x: Array) -> Array:
     """Quantized values of a case as an activation, a kernel or a bias."""
-    layer = Layer("QDense", "layer", {})
+    layer = KerasLayer("QDense", "layer", {})
     spec = parse_quantizer(case, layer, "quantizer")
     assert spec is not None
     if place == "activation" and (function := quantizer_function(spec)) is not None:

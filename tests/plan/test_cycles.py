@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.isa import Op
+from hwgen.contract.isa import Opcode
 from hwgen.gateware.bus.axi import BurstSplitter
 from hwgen.gateware.common.multiplier import Multiplier
 from hwgen.gateware.engine.compute.tap_fetch import TapFetch
@@ -49,7 +49,7 @@ def test_latencies_of_all_shapes_are_the_gatewares() -> None:
     assert (prefetch.CHUNK, prefetch.SLOTS) == (pipeline.CHUNK, pipeline.SLOTS)
     assert prefetch.Prefetch.START == pipeline.PREFETCH_START
     assert dispatcher.Dispatcher.OFFER == pipeline.COUNTED
-    assert {Op[n.upper()]: q for n, q in dispatcher.QUEUE.items()} == pipeline.QUEUES
+    assert {Opcode[n.upper()]: q for n, q in dispatcher.QUEUE.items()} == pipeline.QUEUES
     assert fetcher.Fetcher.OFFER == pipeline.FETCHED + dispatcher.DescriptorQueue.WHOLE
     assert fetcher.Fetcher.CLOSE + 1 == pipeline.CLOSE
     assert (TapFetch.ADDRESS, TapFetch.LATENCY) == (pipeline.ADDRESS, pipeline.TAP_FETCH)

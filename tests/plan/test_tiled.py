@@ -1,4 +1,4 @@
-"""Programs of the tiled engine, carried out by the machine in NumPy, give the golden integers."""
+"""Programs of the tiled engine, carried out by the engine model, give the golden integers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pytest
 
 import hwgen
 from hwgen.contract.engine import BANKS, EngineShape
-from hwgen.contract.engine_model import Machine, ProgramError, may
-from hwgen.contract.isa import COUNTER_BITS, SOFTMAX_CHANNELS, Op
+from hwgen.contract.engine_model import EngineModel, ProgramError, may
+from hwgen.contract.isa import COUNTER_BITS, SOFTMAX_CHANNELS, Opcode
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.ir.ops.softmax import MAX_CHANNELS
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
 from hwgen.plan.tiled.mapping.placement import Placement, place
-from hwgen.plan.tiled.mapping.stationarity import Order
-from hwgen.plan.tiled.network.lower import work_of
-from hwgen.plan.tiled.network.tasks import Work
+from hwgen.plan.tiled.mapping.stationarity import Stationarity
+from hwgen.plan.tiled.network.lower import task_graph_of
+from hwgen.plan.tiled.network.tasks import TaskGraph
 from hwgen.plan.tiled.schedule.program import Program, Writer
 from hwgen.plan.tiled.schedule.scoreboard import Scoreboard, Span
 from tests.helpers.tiled import softmax_network
@@ -41,17 +41,21 @@ SHAPES = {
 
 def planned(
     path: Path, shape: EngineShape, resident: int, keep: bool = True
-) -> tuple[Graph, Work, Placement, Program]:
+) -> tuple[Graph, TaskGraph, Placement, Program]:
     return program_of(hwgen.load(path), shape, resident, keep)
 
 
 def program_of(
-    graph: Graph, shape: EngineShape, resident: int, keep: bool = True, order: Order | None = None
-) -> tuple[Graph, Work, Placement, Program]:
+    graph: Graph,
+    shape: EngineShape,
+    resident: int,
+    keep: bool = True,
+    stationarity: Stationarity | None = None,
+) -> tuple[Graph, TaskGraph, Placement, Program]:
     graph = legalize(graph)
-    work = work_of(graph)
-    placement = place(work, shape, resident, keep=keep, order=order)
-    return graph, work, placement, Writer(work, placement, shape).program()
+    task_graph = task_graph_of(graph)
+    placement = place(task_graph, shape, resident, keep=keep, stationarity=stationarity)
+    return graph, task_graph, placement, Writer(task_graph, placement, shape).program()
 
 
 def as_bytes(values: np.ndarray, size: int) -> np.ndarray:
@@ -60,7 +64,9 @@ def as_bytes(values: np.ndarray, size: int) -> np.ndarray:
     )[..., :size].reshape(-1)  # fmt: skip
 
 
-def check(path: Path, shape: EngineShape, resident: int, keep: bool = True, **how: Any) -> Machine:
+def check(
+    path: Path, shape: EngineShape, resident: int, keep: bool = True, **how: Any
+) -> EngineModel:
     """See check_graph."""
     return check_graph(hwgen.load(path), shape, resident, keep, **how)
 
@@ -72,31 +78,31 @@ def check_graph(
     keep: bool = True,
     seed: int = 1,
     change: dict[str, int] | None = None,
-) -> Machine:
+) -> EngineModel:
     """Every tensor that lies in external memory is golden, in program order and in any other.
 
     change : of fields of all descriptors, first.
     """
-    graph, work, _, program = program_of(graph, shape, resident, keep)
+    graph, task_graph, _, program = program_of(graph, shape, resident, keep)
     edge = graph.inputs[0]
     x = np.random.default_rng(seed).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(graph, {edge.name: x}, list(graph.tensors))
     rng = Random(seed)
-    machine = Machine(shape, program.memory)
+    engine_model = EngineModel(shape, program.memory)
     for pick in (None, rng.choice):
         memory = program.memory.copy()
-        start = program.tensors[work.source]
+        start = program.tensors[task_graph.source]
         memory[start : start + edge.size] = as_bytes(x, 1)
-        machine = Machine(shape, memory)
+        engine_model = EngineModel(shape, memory)
         if change is not None:
-            found = [d | change for d in machine.descriptors(program.start)]
-            machine.descriptors = lambda _, found=found: found
-        machine.run(program.start, pick)
+            found = [d | change for d in engine_model.descriptors(program.start)]
+            engine_model.descriptors = lambda _, found=found: found
+        engine_model.run(program.start, pick)
         for name, start in program.tensors.items():
-            tensor = work.stored[name]
+            tensor = task_graph.stored[name]
             expected = as_bytes(golden[name][0], tensor.size)
             assert np.array_equal(memory[start : start + tensor.bytes], expected), name
-    return machine
+    return engine_model
 
 
 @pytest.mark.parametrize(("resident", "keep"), [(1, True), (2, True), (2, False), (3, False)])
@@ -182,25 +188,25 @@ def test_softmaxes_that_there_is_no_unit_for() -> None:
 
 
 def test_what_fits_is_moved_once() -> None:
-    machine = check(MODELS / "resnet_tiny_int8.tflite", EngineShape(), 2)
-    assert machine.traffic.loaded["features"] == 28 * 32  # rows of 28 bytes in beats of 8
-    assert machine.traffic.stored == 10
+    engine_model = check(MODELS / "resnet_tiny_int8.tflite", EngineShape(), 2)
+    assert engine_model.traffic.loaded["features"] == 28 * 32  # rows of 28 bytes in beats of 8
+    assert engine_model.traffic.stored == 10
 
 
 def test_small_buffers_tile_every_loop() -> None:
     shape = EngineShape(4, 4, 2 << 10, 16, 64, 2, 32)
     _, _, placement, program = planned(MODELS / "resnet_tiny_int8.tflite", shape, 2)
     cut, uneven = set(), set()
-    for s, t in zip(placement.situations, placement.tilings, strict=True):
+    for s, t in zip(placement.problems, placement.tilings, strict=True):
         for name, whole, part in (
             ("rows", s.size[0], t.rows),
             ("columns", s.size[1], t.columns),
-            ("groups", s.groups, t.groups),
-            ("taps", s.taps_in(t.order).words, int(np.prod(t.taps))),
+            ("cout_blocks", s.cout_blocks, t.cout_blocks),
+            ("taps", s.taps_in(t.stationarity).words, int(np.prod(t.taps))),
         ):
             cut |= {name} if part < whole else set()
             uneven |= {name} if whole % part else set()
-    assert cut == {"rows", "columns", "groups", "taps"}
+    assert cut == {"rows", "columns", "cout_blocks", "taps"}
     assert uneven >= {"rows", "columns"}
     assert {"keep", "hold"} <= {k for d in program.descriptors for k in d if d.get(k)}
     check(MODELS / "resnet_tiny_int8.tflite", shape, 2)
@@ -220,28 +226,28 @@ def test_regions_do_not_meet() -> None:
 def test_a_missing_wait_shows() -> None:
     """Without waits some order gives wrong integers: the random orders do test them."""
     shape = SHAPES["8x8"]
-    graph, work, _, program = planned(MODELS / "mnist_cnn.h5", shape, 2)
+    graph, task_graph, _, program = planned(MODELS / "mnist_cnn.h5", shape, 2)
     edge = graph.inputs[0]
     x = np.random.default_rng(1).integers(0, 256, (1, *edge.shape))
     golden = execute(graph, {edge.name: x})[graph.outputs[0]]
     wrong = 0
     for seed in range(5):
         memory = program.memory.copy()
-        start = program.tensors[work.source]
+        start = program.tensors[task_graph.source]
         memory[start : start + edge.size] = as_bytes(x, 1)
-        machine = Machine(shape, memory)
+        engine_model = EngineModel(shape, memory)
         loosened = [
             d | {name: 0 for name in d if name.startswith("wait_")}
-            for d in machine.descriptors(program.start)
+            for d in engine_model.descriptors(program.start)
         ]
-        machine.descriptors = lambda _, found=loosened: found
+        engine_model.descriptors = lambda _, found=loosened: found
         try:
-            machine.run(program.start, Random(seed).choice)
+            engine_model.run(program.start, Random(seed).choice)
         except (ProgramError, KeyError):
             wrong += 1
             continue
-        place_ = program.tensors[work.result]
-        tensor = work.stored[work.result]
+        place_ = program.tensors[task_graph.result]
+        tensor = task_graph.stored[task_graph.result]
         got = memory[place_ : place_ + tensor.bytes]
         wrong += not np.array_equal(got, as_bytes(golden[0], tensor.size))
     assert wrong
@@ -253,9 +259,9 @@ def test_too_small_buffers_are_refused_by_name() -> None:
 
 
 def test_descriptors_say_their_layer() -> None:
-    _, work, _, program = planned(MODELS / "mnist_cnn.h5", EngineShape(), 2)
-    layers = [d["layer"] for d in program.descriptors if d["op"] == Op.COMPUTE]
-    assert layers == sorted(layers) and set(layers) == set(range(len(work.tasks)))
+    _, task_graph, _, program = planned(MODELS / "mnist_cnn.h5", EngineShape(), 2)
+    layers = [d["layer"] for d in program.descriptors if d["op"] == Opcode.COMPUTE]
+    assert layers == sorted(layers) and set(layers) == set(range(len(task_graph.tasks)))
 
 
 def test_counters_that_wrapped_keep_nothing_waiting() -> None:
@@ -263,13 +269,13 @@ def test_counters_that_wrapped_keep_nothing_waiting() -> None:
     board = Scoreboard({"features": 4}, {"features": 1})
     issued = 3 << COUNTER_BITS - 2
     for _ in range(issued):
-        board.issue(Op.COMPUTE, [], [Span("features", 0, 1)])
-    old = board.issue(Op.LOAD, [], [Span("features", 1, 1)])
+        board.issue(Opcode.COMPUTE, [], [Span("features", 0, 1)])
+    old = board.issue(Opcode.LOAD, [], [Span("features", 1, 1)])
     for name, value in old.items():
         old[name] = value % (1 << COUNTER_BITS)
-    assert may(old, {Op.LOAD: 0, Op.COMPUTE: issued, Op.STORE: 0})
-    new = board.issue(Op.LOAD, [], [Span("features", 0, 1)])
-    assert not may(new, {Op.LOAD: 1, Op.COMPUTE: issued - 1, Op.STORE: 0})
+    assert may(old, {Opcode.LOAD: 0, Opcode.COMPUTE: issued, Opcode.STORE: 0})
+    new = board.issue(Opcode.LOAD, [], [Span("features", 0, 1)])
+    assert not may(new, {Opcode.LOAD: 1, Opcode.COMPUTE: issued - 1, Opcode.STORE: 0})
 
 
 @pytest.mark.parametrize(

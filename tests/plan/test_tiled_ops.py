@@ -1,4 +1,4 @@
-"""Layers that the tiled engine carries out as convolutions and pools: golden in the machine."""
+"""Layers that the tiled engine carries out as convolutions and pools: golden in its model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.isa import Op as DescriptorOp
+from hwgen.contract.isa import Opcode
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Op, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
@@ -18,7 +18,7 @@ from hwgen.passes import legalize
 from hwgen.plan.tiled.network.requant import lines_of
 from hwgen.plan.tiled.options import TiledOptions
 from hwgen.plan.tiled.plan import plan_tiled
-from tests.helpers.tiled import check_machine
+from tests.helpers.tiled import check_engine_model
 from tests.helpers.tiled_graphs import random_tiled_graph
 
 SMALL = EngineShape(4, 8, 4 << 10, 32, 64, 8, 32)
@@ -40,8 +40,8 @@ def checked(shape: tuple[int, ...], steps: list[Op], signed: bool = True) -> Non
     for engine in ENGINES.values():
         for resident in (1, 2):
             plan = plan_tiled(graph, engine, resident, units=engine.tiles)
-            check_machine(plan)
-            check_machine(plan.outside())
+            check_engine_model(plan)
+            check_engine_model(plan.outside())
 
 
 def convolution(channels: int, outputs: int, groups: int, **more) -> list[Op]:
@@ -133,8 +133,8 @@ def test_random_networks(seed: int) -> None:
     engine = replace(SMALL, feature_bytes=32 << 10) if seed % 3 else EngineShape()
     for tiles in (1, 2 << seed % 3):
         plan = plan_tiled(graph, replace(engine, tiles=tiles), 1 + seed % 3, units=tiles)
-        check_machine(plan)
-        check_machine(plan.outside())
+        check_engine_model(plan)
+        check_engine_model(plan.outside())
 
 
 @pytest.mark.parametrize("tiles", [1, 2])
@@ -147,14 +147,14 @@ def test_parts_of_a_concatenation_leave_by_columns_where_it_does_not_stay(tiles:
         graph = Graph("joined", (x,), nodes, (nodes[-1].name,))
         plan = plan_tiled(graph, replace(SMALL, tiles=tiles), 2, units=tiles)
         for this in (plan, plan.outside()):
-            check_machine(this)
+            check_engine_model(this)
             if "both" not in this.program.tensors:
                 continue
             first, size = this.program.tensors["both"], 6 * 5 * 40
             stored = [
                 d
                 for d in this.program.descriptors
-                if d["op"] == DescriptorOp.STORE and 0 <= d["address"] - first < size
+                if d["op"] == Opcode.STORE and 0 <= d["address"] - first < size
             ]
             assert all(d["bytes"] <= 20 for d in stored)
             assert sum(d["rows"] * d["bytes"] for d in stored) == size
@@ -176,6 +176,6 @@ def test_rows_that_no_window_reads_have_their_places(stride: int, resident: int)
     for kib, tiles in product((16, 24, 40), (1, 2)):
         engine = TiledOptions(array="8x8", tiles=tiles, buffer_kib=kib).engine()[0]
         plan = plan_tiled(graph, engine, resident, units=tiles)
-        strips += plan.placement.tilings[0].columns < plan.placement.situations[0].size[1]
-        check_machine(plan)
+        strips += plan.placement.tilings[0].columns < plan.placement.problems[0].size[1]
+        check_engine_model(plan)
     assert strips

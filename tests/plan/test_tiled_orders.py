@@ -7,13 +7,13 @@ import pytest
 
 import hwgen
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.engine_model import Machine
-from hwgen.contract.isa import Op
+from hwgen.contract.engine_model import EngineModel
+from hwgen.contract.isa import Opcode
 from hwgen.ir import Graph, execute
 from hwgen.passes import legalize
-from hwgen.plan.tiled.mapping.stationarity import Order, suits
+from hwgen.plan.tiled.mapping.stationarity import Stationarity, suits
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
-from hwgen.plan.tiled.schedule.tile_order import turns
+from hwgen.plan.tiled.schedule.tile_order import tile_order
 from tests.helpers.tiled import RESNET
 from tests.helpers.tiled_layers import random_layers, square
 from tests.plan.test_tiled import as_bytes
@@ -26,73 +26,75 @@ SHAPES = {
 }
 
 
-def check(graph: Graph, plan: TiledPlan) -> Machine:
+def check(graph: Graph, plan: TiledPlan) -> EngineModel:
     """The program gives the golden output."""
     edge = graph.inputs[0]
     x = np.random.default_rng(1).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(graph, {edge.name: x})[graph.outputs[0]]
-    machine = Machine(plan.shape, plan.program.memory.copy())
-    start = plan.program.tensors[plan.work.source]
-    machine.memory[start : start + edge.size] = as_bytes(x, 1)
-    machine.run(plan.program.start)
-    result = plan.work.stored[plan.work.result]
+    engine_model = EngineModel(plan.shape, plan.program.memory.copy())
+    start = plan.program.tensors[plan.task_graph.source]
+    engine_model.memory[start : start + edge.size] = as_bytes(x, 1)
+    engine_model.run(plan.program.start)
+    result = plan.task_graph.stored[plan.task_graph.result]
     place = plan.program.tensors[result.name]
-    got = machine.memory[place : place + result.bytes]
+    got = engine_model.memory[place : place + result.bytes]
     assert np.array_equal(got, as_bytes(golden[0], result.size))
-    return machine
+    return engine_model
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("order", [None, *Order])
+@pytest.mark.parametrize("stationarity", [None, *Stationarity])
 @pytest.mark.parametrize("seed", range(6))
-def test_every_order_gives_golden(seed: int, order: Order | None, shape: EngineShape) -> None:
+def test_every_order_gives_golden(
+    seed: int, stationarity: Stationarity | None, shape: EngineShape
+) -> None:
     print(f"seed {seed}")
     graph = legalize(random_layers(seed))
-    plan = plan_tiled(graph, shape, 2, preferred=order)
-    for s, t in zip(plan.placement.situations, plan.placement.tilings, strict=True):
-        # Psums of all groups, and a block of their weights while the next one comes.
-        room = shape.psum_words > 32 and 2 * 9 * s.groups <= shape.weight_words
-        if order is not None and suits(order, s.task, s.size) and room:
-            assert t.order is order
+    plan = plan_tiled(graph, shape, 2, preferred=stationarity)
+    for s, t in zip(plan.placement.problems, plan.placement.tilings, strict=True):
+        # Psums of all cout blocks, and a block of their weights while the next one comes.
+        room = shape.psum_words > 32 and 2 * 9 * s.cout_blocks <= shape.weight_words
+        if stationarity is not None and suits(stationarity, s.task, s.size) and room:
+            assert t.stationarity is stationarity
     check(graph, plan)
 
 
-@pytest.mark.parametrize("order", [Order.WEIGHT, Order.INPUT])
-def test_sums_are_kept_between_tiles_in_every_order(order: Order) -> None:
+@pytest.mark.parametrize("stationarity", [Stationarity.WEIGHT, Stationarity.INPUT])
+def test_sums_are_kept_between_tiles_in_every_order(stationarity: Stationarity) -> None:
     """Weights of several blocks of input channels, one after the other."""
     graph = legalize(square(24, 8))
-    plan = plan_tiled(graph, EngineShape(4, 4, 8 << 10, 64, 256, 16, 32), 2, preferred=order)
-    computes = [d for d in plan.program.descriptors if d["op"] == Op.COMPUTE]
+    plan = plan_tiled(graph, EngineShape(4, 4, 8 << 10, 64, 256, 16, 32), 2, preferred=stationarity)
+    computes = [d for d in plan.program.descriptors if d["op"] == Opcode.COMPUTE]
     assert {d["keep"] for d in computes} == {d["hold"] for d in computes} == {0, 1}
     check(graph, plan)
 
 
 def test_each_ifmap_value_is_read_once() -> None:
-    """Input-stationary: also where input channels come in blocks, and for all groups of outputs."""
+    """Input-stationary: also where input channels come in blocks, and for all blocks of outputs."""
     shape = EngineShape(4, 4, 8 << 10, 256, 256, 16, 32)
-    plan = plan_tiled(legalize(square(8, 8)), shape, 1, preferred=Order.INPUT)
+    plan = plan_tiled(legalize(square(8, 8)), shape, 1, preferred=Stationarity.INPUT)
     (tiling,) = plan.placement.tilings
-    groups, chunks = 2, 2
-    assert tiling.groups == groups
-    spans = [range(*t.tile.rows) for t in turns(plan.placement.situations[0], tiling)]
+    cout_blocks, cin_blocks = 2, 2
+    assert tiling.cout_blocks == cout_blocks
+    spans = [range(*t.tile.rows) for t in tile_order(plan.placement.problems[0], tiling)]
     # The ifmap rows of a tile, which those beside it share.
     rows = sum(min(6, r.stop + 1) - max(0, r.start - 1) for r in spans)
-    assert plan.buffer_traffic[0].ifmaps == rows * 6 * chunks
+    assert plan.buffer_traffic[0].ifmaps == rows * 6 * cin_blocks
     # Each sum is moved for all its steps but the first one, also those beside the tile.
     scanned = sum(len(r) + 2 for r in spans) * 8
-    steps = scanned * 9 * groups * chunks
+    steps = scanned * 9 * cout_blocks * cin_blocks
     assert plan.steps == (steps,)
-    assert plan.buffer_traffic[0].psums_read == steps - scanned * groups
+    assert plan.buffer_traffic[0].psums_read == steps - scanned * cout_blocks
     assert plan.buffer_traffic[0].weights == steps
 
 
 def test_each_weight_is_read_once_for_all_pixels() -> None:
-    plan = plan_tiled(legalize(square(8, 8)), SHAPES["8x4"], 2, preferred=Order.WEIGHT)
+    plan = plan_tiled(legalize(square(8, 8)), SHAPES["8x4"], 2, preferred=Stationarity.WEIGHT)
     words = 3 * 3 * 8 // 4
     (moved,) = plan.buffer_traffic
     assert moved.weights == words * plan.layers()[0]["tiles"]
     assert moved.psums_read == moved.psums_written == 6 * 6 * (words - 1)
-    output = plan_tiled(plan.graph, plan.shape, 2, preferred=Order.OUTPUT).buffer_traffic[0]
+    output = plan_tiled(plan.graph, plan.shape, 2, preferred=Stationarity.OUTPUT).buffer_traffic[0]
     assert output.weights == 6 * 6 * words and output.psums_read == 0
     assert output.ifmaps == moved.ifmaps
 
@@ -100,23 +102,26 @@ def test_each_weight_is_read_once_for_all_pixels() -> None:
 def test_what_can_not_have_an_order_has_another() -> None:
     """Pools, windows, and steps of several pixels for ifmap words that stay."""
     graph = legalize(hwgen.load(RESNET))
-    for order in Order:
-        plan = plan_tiled(graph, EngineShape(), 2, preferred=order)
+    for stationarity in Stationarity:
+        plan = plan_tiled(graph, EngineShape(), 2, preferred=stationarity)
         found = {}
-        for s, t in zip(plan.placement.situations, plan.placement.tilings, strict=True):
-            possible = suits(order, s.task, s.size)
-            found.setdefault(possible, set()).add(t.order)
-            if order is Order.INPUT and max(s.task.stride) > 1 and max(s.task.kernel) > 1:
+        for s, t in zip(plan.placement.problems, plan.placement.tilings, strict=True):
+            possible = suits(stationarity, s.task, s.size)
+            found.setdefault(possible, set()).add(t.stationarity)
+            strided = max(s.task.stride) > 1 and max(s.task.kernel) > 1
+            if stationarity is Stationarity.INPUT and strided:
                 assert not possible
-        assert found[True] == {order}
-        assert order is Order.OUTPUT or Order.OUTPUT in found[False]
+        assert found[True] == {stationarity}
+        assert stationarity is Stationarity.OUTPUT or Stationarity.OUTPUT in found[False]
 
 
 def test_among_equal_cycles_the_least_traffic() -> None:
     """A word of weights is 16 ifmap words: where psums fit, weights stay."""
     graph = legalize(square(16, 16, 12))
-    best, output = (plan_tiled(graph, EngineShape(), 2, preferred=o) for o in (None, Order.OUTPUT))
-    assert best.placement.tilings[0].order is Order.WEIGHT
+    best, output = (
+        plan_tiled(graph, EngineShape(), 2, preferred=o) for o in (None, Stationarity.OUTPUT)
+    )
+    assert best.placement.tilings[0].stationarity is Stationarity.WEIGHT
     assert best.estimate().cycles == output.estimate().cycles
     moved = [sum(p.buffer_traffic[0].bytes(p.shape).values()) for p in (best, output)]
     assert moved[0] < moved[1]

@@ -11,7 +11,7 @@ import pytest
 
 import hwgen
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.engine_model import Machine
+from hwgen.contract.engine_model import EngineModel
 from hwgen.errors import UserError
 from hwgen.gateware.engine.result.result_writer import TABLE_PARTS as GATEWARE_PARTS
 from hwgen.ir import execute
@@ -23,7 +23,7 @@ from hwgen.plan.tiled.options import (
     default_engine,
     engine_with,
 )
-from hwgen.plan.tiled.plan import TABLE_PARTS, TiledPlan, Traffic, tiled_from_json
+from hwgen.plan.tiled.plan import TABLE_PARTS, ExternalTraffic, TiledPlan, tiled_from_json
 from tests.helpers.tiled import MNIST, RESNET, softmax_network
 
 
@@ -148,7 +148,7 @@ def test_numbers_agree_with_each_other(plan: TiledPlan) -> None:
     assert plan.estimate().cycles >= plan.interval_bound
     for row, task in zip(layers, plan.tasks, strict=True):
         if task.weights is not None:
-            height, width, _ = plan.work.stored[task.y].shape
+            height, width, _ = plan.task_graph.stored[task.y].shape
             taps = prod(task.kernel[:1]) * -(-prod(task.weights.shape[1:3]) // plan.shape.simd)
             assert row["interval_bound"] == height * width * -(-task.outputs // 8) * taps
 
@@ -169,9 +169,9 @@ def test_a_softmax_takes_its_unit_s_cycles() -> None:
 @pytest.mark.parametrize("keep", [True, False])
 def test_the_traffic_is_what_the_machine_moves(plan: TiledPlan, keep: bool) -> None:
     tried = plan if keep else plan.outside()
-    machine = Machine(tried.shape, tried.program.memory.copy())
-    machine.run(tried.program.start)
-    total, moved = sum(tried.traffic, Traffic()), machine.traffic
+    engine_model = EngineModel(tried.shape, tried.program.memory.copy())
+    engine_model.run(tried.program.start)
+    total, moved = sum(tried.traffic, ExternalTraffic()), engine_model.traffic
     assert total.weights == moved.loaded["weights"]
     assert total.ifmaps == moved.loaded["features"]
     assert total.parameters == moved.loaded["parameters"] + moved.loaded["tables"]
@@ -180,20 +180,20 @@ def test_the_traffic_is_what_the_machine_moves(plan: TiledPlan, keep: bool) -> N
 
 def test_outside_every_tensor_can_be_seen(plan: TiledPlan) -> None:
     outside = plan.outside()
-    assert plan.placement.stays
-    assert not outside.placement.stays
-    assert set(outside.program.tensors) == set(outside.work.stored)
+    assert plan.placement.on_chip
+    assert not outside.placement.on_chip
+    assert set(outside.program.tensors) == set(outside.task_graph.stored)
     edge = plan.graph.inputs[0]
     x = np.random.default_rng(3).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
-    machine = Machine(outside.shape, outside.program.memory.copy())
+    engine_model = EngineModel(outside.shape, outside.program.memory.copy())
     start = outside.program.tensors[edge.name]
-    machine.memory[start : start + edge.size] = x.reshape(-1).astype(np.int8).view(np.uint8)
-    machine.run(outside.program.start)
+    engine_model.memory[start : start + edge.size] = x.reshape(-1).astype(np.int8).view(np.uint8)
+    engine_model.run(outside.program.start)
     for name, golden in execute(plan.graph, {edge.name: x}, list(plan.graph.tensors)).items():
         if name in outside.program.tensors:
             place = outside.program.tensors[name]
-            tensor = outside.work.stored[name]
-            got = machine.memory[place : place + tensor.bytes]
+            tensor = outside.task_graph.stored[name]
+            got = engine_model.memory[place : place + tensor.bytes]
             assert np.array_equal(got, golden.reshape(-1).astype(np.int8).view(np.uint8)), name
 
 

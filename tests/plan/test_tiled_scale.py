@@ -1,4 +1,4 @@
-"""Networks larger than the buffers: MobileNetV2 in small, ifmaps that are held in pieces."""
+"""Networks larger than the buffers: MobileNetV2 in small, ifmaps that are held in slabs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hwgen.ir import Graph, Node, Tensor, execute, graph_to_json, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
 from hwgen.plan.tiled.plan import plan_tiled
-from tests.helpers.tiled import check_machine, need_verilator, tiled_package
+from tests.helpers.tiled import check_engine_model, need_verilator, tiled_package
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -59,14 +59,14 @@ def test_mobilenet_in_small_is_golden(mobilenet: Graph, shape: EngineShape, keep
     plan = plan_tiled(mobilenet, shape, 2, units=shape.tiles)
     residuals = [node for node in mobilenet.nodes if isinstance(node.op, ops.Add)]
     assert len([t for t in plan.tasks if t.tables is not None]) == len(residuals) > 2
-    check_machine(plan if keep else plan.outside())
+    check_engine_model(plan if keep else plan.outside())
 
 
 @pytest.mark.parametrize("resident", [1, 2, 3])
 @pytest.mark.parametrize(
     ("kind", "shape", "operand"),
-    [("average", (7, 7, 600), "own"), ("maximum", (9, 5, 700), "own"),
-     ("dense", (7, 7, 520), "shared"), ("vector", (9000,), "shared")],
+    [("average", (7, 7, 600), "DEPTHWISE"), ("maximum", (9, 5, 700), "DEPTHWISE"),
+     ("dense", (7, 7, 520), "DENSE"), ("vector", (9000,), "DENSE")],
 )  # fmt: skip
 def test_an_ifmap_larger_than_the_memory_comes_in_pieces(
     kind: str, shape: tuple[int, ...], operand: str, resident: int
@@ -89,9 +89,9 @@ def test_an_ifmap_larger_than_the_memory_comes_in_pieces(
     for tiles in (1, 2):
         plan = plan_tiled(graph, replace(engine, tiles=tiles), resident, units=tiles)
         assert x.size > engine.feature_bytes
-        (situation,) = plan.placement.situations
-        assert situation.pieces and situation.task.operand.name.lower() == operand
-        check_machine(plan)
+        (problem,) = plan.placement.problems
+        assert problem.slabs and problem.task.operand.name == operand
+        check_engine_model(plan)
 
 
 def test_mobilenet_in_small_on_the_rtl(mobilenet: Graph, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_mobilenet_in_small_on_the_rtl(mobilenet: Graph, tmp_path: Path) -> None
     x = np.random.default_rng(5).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(package.graph, {edge.name: x}, list(package.graph.tensors))
     outside = package.plan.outside()
-    job = Job(outside, to_bytes(x, ends(outside.work)[0]))
+    job = Job(outside, to_bytes(x, ends(outside.task_graph)[0]))
     runs = tiled_sim.run(package, [job], Memory(), None, lambda text: None)
     found = dict(stored_differences(outside, runs.memory, golden))
     assert set(found) == {task.y for task in outside.tasks}

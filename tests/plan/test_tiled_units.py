@@ -10,8 +10,8 @@ import pytest
 
 import hwgen
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.engine_model import Machine, ProgramError
-from hwgen.contract.isa import Op, Target
+from hwgen.contract.engine_model import EngineModel, ProgramError
+from hwgen.contract.isa import Opcode, Target
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
@@ -19,7 +19,7 @@ from hwgen.passes import legalize
 from hwgen.plan.tiled.mapping.problem import Split, parts_of
 from hwgen.plan.tiled.options import TiledOptions, buffer_bytes
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
-from hwgen.plan.tiled.schedule.tile_order import turns
+from hwgen.plan.tiled.schedule.tile_order import tile_order
 from tests.plan.test_tiled import FIXTURES, MODELS, SHAPES, check, check_graph, planned
 
 RESNET, MNIST = MODELS / "resnet_tiny_int8.tflite", MODELS / "mnist_cnn.h5"
@@ -108,35 +108,36 @@ def test_units_hold_their_rows_and_what_they_read_of_others() -> None:
                   Node(f"y{n}", ops.Requantize.scaled(byte, shift=5), (f"conv{n}",))]  # fmt: skip
     graph = Graph("chain", (Tensor("x", (40, 32, 16), byte),), tuple(nodes), ("y2",))
     plan = plan_tiled(legalize(graph), EngineShape(tiles=4), 2)
-    stays = plan.placement.stays
-    assert set(stays) == {"y0", "y1"}
-    assert all(r.own == ((0, 10), (10, 20), (20, 30), (30, 40)) for r in stays.values())
-    assert stays["y0"].held == ((0, 11), (9, 21), (19, 31), (29, 40))
+    on_chip = plan.placement.on_chip
+    assert set(on_chip) == {"y0", "y1"}
+    assert all(r.own == ((0, 10), (10, 20), (20, 30), (30, 40)) for r in on_chip.values())
+    assert on_chip["y0"].held == ((0, 11), (9, 21), (19, 31), (29, 40))
     # Each of 5 rows reads 3, from the even ones on.
-    assert stays["y1"].held == ((0, 11), (10, 21), (20, 31), (30, 40))
-    assert stays["y1"].of_others(0, (8, 11)) == [(10, 11)]
-    assert stays["y0"].for_others(1, (10, 20)) == [(10, 11), (19, 20)]
-    assert stays["y1"].for_others(1, (15, 20)) == [] == stays["y1"].of_others(1, (10, 20))
-    assert stays["y1"].ring == 12
+    assert on_chip["y1"].held == ((0, 11), (10, 21), (20, 31), (30, 40))
+    assert on_chip["y1"].of_others(0, (8, 11)) == [(10, 11)]
+    assert on_chip["y0"].for_others(1, (10, 20)) == [(10, 11), (19, 20)]
+    assert on_chip["y1"].for_others(1, (15, 20)) == [] == on_chip["y1"].of_others(1, (10, 20))
+    assert on_chip["y1"].ring == 12
     check_graph(graph, EngineShape(tiles=4), 2)
 
 
 def test_only_rows_that_others_read_leave_the_chip() -> None:
-    _, work, placement, program = planned(RESNET, EngineShape(tiles=2), 2)
-    assert placement.stays and program.borders < len(program.memory)
-    moved = {Op.LOAD: 0, Op.STORE: 0}
+    _, task_graph, placement, program = planned(RESNET, EngineShape(tiles=2), 2)
+    assert placement.on_chip and program.borders < len(program.memory)
+    moved = {Opcode.LOAD: 0, Opcode.STORE: 0}
     for d in program.descriptors:
         if d["op"] in moved and d["address"] >= program.borders:
-            moved[Op(d["op"])] += d["rows"] * d["bytes"]
-    some = {Op.LOAD: 0, Op.STORE: 0}
-    for name, stays in placement.stays.items():
-        for unit, own in enumerate(stays.own):
-            for op, runs in ((Op.STORE, stays.for_others(unit, own)),
-                             (Op.LOAD, stays.of_others(unit, stays.held[unit]))):  # fmt: skip
-                some[op] += sum(b - a for a, b in runs) * work.stored[name].row_bytes
+            moved[Opcode(d["op"])] += d["rows"] * d["bytes"]
+    some = {Opcode.LOAD: 0, Opcode.STORE: 0}
+    for name, on_chip in placement.on_chip.items():
+        for unit, own in enumerate(on_chip.own):
+            others = on_chip.of_others(unit, on_chip.held[unit])
+            stored = on_chip.for_others(unit, own)
+            for op, runs in ((Opcode.STORE, stored), (Opcode.LOAD, others)):
+                some[op] += sum(b - a for a, b in runs) * task_graph.stored[name].row_bytes
     assert moved == some
-    whole = sum(work.stored[name].bytes for name in placement.stays)
-    assert 0 < moved[Op.STORE] < whole / 2
+    whole = sum(task_graph.stored[name].bytes for name in placement.on_chip)
+    assert 0 < moved[Opcode.STORE] < whole / 2
 
 
 def test_no_more_units_are_given_work_than_make_it_quicker() -> None:
@@ -156,15 +157,15 @@ def test_every_result_is_one_units() -> None:
     splits = set()
     for tiles, shape in ((2, SHAPES["8x8"]), (4, EngineShape(4, 4, 4 << 10, 16, 64, 2, 32))):
         _, _, placement, _ = planned(RESNET, replace(shape, tiles=tiles), 2)
-        for s, t in zip(placement.situations, placement.tilings, strict=True):
+        for s, t in zip(placement.problems, placement.tilings, strict=True):
             splits.add(t.split)
-            count = np.zeros((*s.size, s.groups, *s.taps_in(t.order).counts), int)
-            for turn in turns(s, t):
-                tile, (rows, groups) = turn.tile, s.shares(t.split)[turn.unit]
-                ranges = (tile.rows, tile.columns, tile.groups, *tile.taps)
+            count = np.zeros((*s.size, s.cout_blocks, *s.taps_in(t.stationarity).counts), int)
+            for ordered in tile_order(s, t):
+                tile, (rows, outputs) = ordered.tile, s.shares(t.split)[ordered.unit]
+                ranges = (tile.rows, tile.columns, tile.cout_blocks, *tile.taps)
                 count[tuple(slice(*r) for r in ranges)] += 1
                 assert rows[0] <= tile.rows[0] and tile.rows[1] <= rows[1]
-                assert groups[0] <= tile.groups[0] and tile.groups[1] <= groups[1]
+                assert outputs[0] <= tile.cout_blocks[0] and tile.cout_blocks[1] <= outputs[1]
             assert (count == 1).all()
     assert splits == set(Split)
 
@@ -174,10 +175,10 @@ def test_what_all_units_need_is_loaded_once() -> None:
     four = planned(RESNET, replace(SHAPES["default"], tiles=4), 2)[3]
     sizes = []
     for program in (one, four):
-        loads = [d for d in program.descriptors if d["op"] == Op.LOAD]
+        loads = [d for d in program.descriptors if d["op"] == Opcode.LOAD]
         sizes.append(sum(d["bytes"] for d in loads if d["target"] == Target.WEIGHTS))
     assert sizes[0] == sizes[1]
-    masks = {d["units"] for d in four.descriptors if d["op"] == Op.LOAD}
+    masks = {d["units"] for d in four.descriptors if d["op"] == Opcode.LOAD}
     assert 0b1111 in masks and 0b0001 in masks
 
 
@@ -193,11 +194,11 @@ def test_missing_waits_for_tiles_show() -> None:
 def test_units_that_there_are_not_are_refused(change: dict) -> None:
     shape = replace(SHAPES["8x8"], tiles=2)
     program = planned(MNIST, shape, 2)[3]
-    machine = Machine(shape, program.memory.copy())
-    found = [d | change for d in machine.descriptors(program.start)]
-    machine.descriptors = lambda _: found
+    engine_model = EngineModel(shape, program.memory.copy())
+    found = [d | change for d in engine_model.descriptors(program.start)]
+    engine_model.descriptors = lambda _: found
     with pytest.raises(ProgramError, match="unit"):
-        machine.run(program.start)
+        engine_model.run(program.start)
 
 
 def test_options_and_numbers() -> None:

@@ -31,17 +31,17 @@ ERRORS = {
 
 def places(plan: TiledPlan) -> dict[str, tuple[int, str]]:
     """What software must know of the memory image: value and meaning by name."""
-    program, work = plan.program, plan.work
-    source, result = work.stored[work.source], work.stored[work.result]
+    program, task_graph = plan.program, plan.task_graph
+    source, result = task_graph.stored[task_graph.source], task_graph.stored[task_graph.result]
     return {
         "IMAGE_BYTES": (program.writable, "bytes of mem/image.hex"),
         "MEMORY_BYTES": (len(program.memory), "bytes of external memory: MEM_LIMIT"),
         "PROGRAM_AT": (program.start, "where the program begins: PROGRAM"),
         "PROGRAM_END_AT": (program.end, "where it ends: PROGRAM_END"),
         "WRITABLE_AT": (program.writable, "where the engine begins to write: WRITE_FROM"),
-        "INPUT_AT": (program.tensors[work.source], "where the ifmap goes"),
+        "INPUT_AT": (program.tensors[task_graph.source], "where the ifmap goes"),
         "INPUT_BYTES": (source.bytes, "its bytes"),
-        "OUTPUT_AT": (program.tensors[work.result], "where the ofmap comes from"),
+        "OUTPUT_AT": (program.tensors[task_graph.result], "where the ofmap comes from"),
         "OUTPUT_BYTES": (result.bytes, "its bytes"),
     }
 
@@ -108,7 +108,7 @@ def integration_guide(plan: TiledPlan, identity: int, ports: dict[str, tuple[str
 
     ports : direction and bits of the top module's.
     """
-    graph, work = plan.graph, plan.work
+    graph, task_graph = plan.graph, plan.task_graph
     source, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
     layout = "".join(f"| {k} | {value} | {text} |\n" for k, (value, text) in places(plan).items())
     errors = "".join(f"| {code.value} | {code.name} | {ERRORS[code]} |\n" for code in ErrorCode)
@@ -150,11 +150,11 @@ contents. All offsets are bytes from MEM_BASE.
 ### ifmap
 | | |
 |---|---|
-{_tensor_rows(source, work.stored[work.source])}
+{_tensor_rows(source, task_graph.stored[task_graph.source])}
 ### ofmap
 | | |
 |---|---|
-{_tensor_rows(result, work.stored[work.result])}
+{_tensor_rows(result, task_graph.stored[task_graph.result])}
 Descriptors and their fields: `hwgen/contract/isa.py`.
 
 ## Registers: `s_axi_*`, AXI4-Lite, 32 bits

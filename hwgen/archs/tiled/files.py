@@ -19,7 +19,7 @@ from ...emit.verilog import to_verilog
 from ...gateware.engine.compute.tile_array import EVENTS, TileArray
 from ...identifiers import identifier
 from ...numeric import QType
-from ...plan.tiled.network.tasks import Stored, Work
+from ...plan.tiled.network.tasks import Stored, TaskGraph
 from ...plan.tiled.plan import TiledPlan
 from ...plan.tiled.schedule.program import Program
 from . import documents
@@ -37,7 +37,7 @@ def tiled_parts(
     shape = plan.shape
     top = TiledTop(shape, engine_hash(shape))
     design = to_verilog(top, "top", progress)
-    source, result = ends(plan.work)
+    source, result = ends(plan.task_graph)
     estimate = plan.estimate()
     texts = {
         "plan.json": dump_json(
@@ -74,9 +74,9 @@ def engine_hash(shape: EngineShape) -> int:
     return identity_of(asdict(shape))
 
 
-def ends(work: Work) -> tuple[Stored, Stored]:
+def ends(task_graph: TaskGraph) -> tuple[Stored, Stored]:
     """The stored input and output."""
-    return work.stored[work.source], work.stored[work.result]
+    return task_graph.stored[task_graph.source], task_graph.stored[task_graph.result]
 
 
 def image_hex(program: Program, shape: EngineShape) -> str:
@@ -114,17 +114,17 @@ def regions(program: Program) -> dict[str, int]:
 
 def job(plan: TiledPlan, frames: int, **files: str) -> str:
     """A job of the bench (see its head): frames through a program."""
-    program, work = plan.program, plan.work
-    source, result = ends(work)
+    program, task_graph = plan.program, plan.task_graph
+    source, result = ends(task_graph)
     values = {
         "memory": len(program.memory),
         "program": program.start,
         "program_end": program.end,
         "writable": program.writable,
         "frames": frames,
-        "input_at": program.tensors[work.source],
+        "input_at": program.tensors[task_graph.source],
         "input_bytes": source.bytes,
-        "output_at": program.tensors[work.result],
+        "output_at": program.tensors[task_graph.result],
         "output_bytes": result.bytes,
         "cycles": plan.estimate().cycles,
         "beats": sum(plan.beats),

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from html import escape
 from typing import Any
 
-from ...plan.tiled.plan import Traffic
+from ...plan.tiled.plan import ExternalTraffic
 from ...report.drawing import number
 from ...report.summary import utilization
 from ..package import Package
@@ -38,7 +38,7 @@ def rows(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
             "buffer_bytes_measured": moved.get(row["name"]),
         }
         layers.append(row | measured)
-    traffic = sum(plan.traffic, Traffic())
+    traffic = sum(plan.traffic, ExternalTraffic())
     return {
         "layers": layers,
         "engine": asdict(plan.shape) | {"resident": plan.resident},

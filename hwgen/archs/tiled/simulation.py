@@ -147,7 +147,7 @@ def _write(work: Path, number: int, given: Job) -> Path:
 
 
 def _read(file: Path, given: Job, stats: dict[str, Any]) -> JobRun:
-    _, result = ends(given.plan.work)
+    _, result = ends(given.plan.task_graph)
     output = np.fromfile(file, np.uint8).reshape(len(given.frames), result.bytes)
     names = [*regions(given.plan.program), "(outside)"]
     moved = {

@@ -44,7 +44,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     x, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
     given = frames_of(package, x, request)
     changed = tuple(package.changed())
-    source, stored = ends(plan.work)
+    source, stored = ends(plan.task_graph)
     job = Job(plan, to_bytes(given, source), package.path / "mem" / "image.hex")
     file = _wave_file(package) if request.wave else None
     try:
@@ -128,11 +128,15 @@ def stored_differences(
 
     memory : external memory after a run. golden : integers (1, *shape) of every edge.
     """
-    program, work = plan.program, plan.work
-    for name in edges_of(work):
+    program, task_graph = plan.program, plan.task_graph
+    for name in edges_of(task_graph):
         if name not in program.tensors:
             continue
-        edge, stored, start = plan.graph.tensors[name], work.stored[name], program.tensors[name]
+        edge, stored, start = (
+            plan.graph.tensors[name],
+            task_graph.stored[name],
+            program.tensors[name],
+        )
         raw = memory[None, start : start + stored.bytes]
         got = from_bytes(raw, stored, edge.type, edge.shape)
         yield name, first_difference(name, golden[name], got)
@@ -168,7 +172,7 @@ def _recorded(
         value["steps"] = run.steps
         value["busy"] = {task.name: n for task, n in zip(plan.tasks, cycles, strict=True)}
         if memory.regular:
-            expected = plan.estimate(cycles_of.Memory(memory.latency, memory.rate))
+            expected = plan.estimate(cycles_of.MemoryTiming(memory.latency, memory.rate))
             names = [task.name for task in plan.tasks]
             value["predicted"] = {
                 "interval": expected.cycles,

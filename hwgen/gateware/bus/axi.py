@@ -11,7 +11,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..common.counter import datum, index_shape
+from ..common.counter import index_shape, reg
 
 ADDRESS_BITS = 32
 PAGE = 4096
@@ -124,10 +124,10 @@ class BurstSplitter(wiring.Component):
     def _place(self, m: Module, placed: Signal, step: Signal) -> None:
         """Where the request begins on the bus and where it ends in the region."""
         request, lane_bits = self.request.payload, (self.bus_bytes - 1).bit_length()
-        self._start = datum(ADDRESS_BITS, "start")
-        self._end = datum(ADDRESS_BITS + 1, "end")
-        self._below, self._beats = datum(1, "below"), datum(24, "beats")
-        self._tag1 = datum(LAYER_BITS + 1, "placed_tag")
+        self._start = reg(ADDRESS_BITS, "start")
+        self._end = reg(ADDRESS_BITS + 1, "end")
+        self._below, self._beats = reg(1, "below"), reg(24, "beats")
+        self._tag1 = reg(LAYER_BITS + 1, "placed_tag")
         with m.If(step):
             m.d.sync += [
                 placed.eq(self.request.valid & self.request.ready),
@@ -142,11 +142,11 @@ class BurstSplitter(wiring.Component):
         """Which blocks of ``max_beats`` beats it touches, and whether it may."""
         beat = (self.bus_bytes - 1).bit_length()
         block = beat + (self.max_beats - 1).bit_length()
-        self._block = datum(ADDRESS_BITS - block, "block")
-        self._first = datum(index_shape(self.max_beats), "first_beat")
-        self._last = datum(25, "last_beat")
-        self._tag2 = datum(LAYER_BITS + 1, "checked_tag")
-        outside = datum(1, "is_outside")
+        self._block = reg(ADDRESS_BITS - block, "block")
+        self._first = reg(index_shape(self.max_beats), "first_beat")
+        self._last = reg(25, "last_beat")
+        self._tag2 = reg(LAYER_BITS + 1, "checked_tag")
+        outside = reg(1, "is_outside")
         with m.If(step):
             m.d.sync += [
                 checked.eq(placed),
@@ -164,12 +164,12 @@ class BurstSplitter(wiring.Component):
     def _step(self, m: Module, checked: Signal, active: Signal, step: Signal) -> None:
         """The bursts of a request, one for each block."""
         beats = (self.max_beats - 1).bit_length()
-        block = datum(self._block.shape(), "burst_block")
-        first = datum(index_shape(self.max_beats), "burst_first")
-        left = datum(25 - beats, "blocks_left")
-        last = datum(1, "last_block")
-        tail = datum(index_shape(self.max_beats), "tail")
-        tag = datum(LAYER_BITS + 1, "tag")
+        block = reg(self._block.shape(), "burst_block")
+        first = reg(index_shape(self.max_beats), "burst_first")
+        left = reg(25 - beats, "blocks_left")
+        last = reg(1, "last_block")
+        tail = reg(index_shape(self.max_beats), "tail")
+        tag = reg(LAYER_BITS + 1, "tag")
         burst = self.o.payload
         m.d.comb += [
             burst.address.eq(Cat(Const(0, (self.bus_bytes - 1).bit_length()), first, block)),

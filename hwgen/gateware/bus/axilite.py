@@ -14,7 +14,7 @@ MAGIC = 0x4857474E
 
 
 @dataclass(frozen=True)
-class Field:
+class Bits:
     """Bits of a register: first bit, number of bits, meaning."""
 
     name: str
@@ -32,7 +32,7 @@ class Register:
     access: str
     reset: int
     doc: str
-    fields: tuple[Field, ...] = ()
+    fields: tuple[Bits, ...] = ()
 
 
 def identity(version: int, of: str = "model") -> tuple[Register, ...]:

@@ -10,9 +10,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed, unsigne
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...contract.geometry import ceil_div
 from ..common.counter import Counter, index_shape
 from ..common.fifo import CreditFifo
-from ..common.streams import beat, beats_of, connect, positive, stream_of
+from ..common.streams import beat, connect, positive, stream_of
 
 
 def lane_bytes(shape: Shape) -> int:
@@ -127,7 +128,7 @@ class OutputPort(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         size = lane_bytes(self.shape)
-        count = Counter(beats_of(self.channels, self.lanes), "beat")
+        count = Counter(ceil_div(self.channels, self.lanes), "beat")
         pixel = Counter(self.pixels, "pixel")
         taken = Signal(name="taken")
         extended = signed(8 * size) if Shape.cast(self.shape).signed else unsigned(8 * size)

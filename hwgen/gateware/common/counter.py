@@ -65,7 +65,7 @@ def step_nested(m: Module, *counters: Counter) -> Value:
     return enable
 
 
-def datum(shape, name: str):
+def reg(shape, name: str):
     """A register for data: a reset leaves it as it is, since valid bits say what counts.
 
     The reset of thousands of them would be the slowest net of a design.
@@ -73,7 +73,7 @@ def datum(shape, name: str):
     return Signal(shape, name=name, reset_less=True)
 
 
-def delayed(m: Module, value, cycles: int, name: str, data: bool = False):
+def delay_line(m: Module, value, cycles: int, name: str, data: bool = False):
     """``value`` delayed by a number of cycles, through signals ``name_1``, ``name_2``, ...
 
     ``data``: a reset may leave it as it is.

@@ -11,7 +11,7 @@ from amaranth.hdl import Module, Shape, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import datum, delayed
+from .counter import delay_line, reg
 from .multiplier import Multiplier
 
 TREE_ARITY = (2, 4)
@@ -43,7 +43,7 @@ def adder_tree(m: Module, terms: list[Value]) -> Value:
         sums = []
         for start in range(0, len(terms), arity):
             value = sum(terms[start + 1 : start + arity], terms[start])
-            register = datum(value.shape(), f"tree{level}_{len(sums)}")
+            register = reg(value.shape(), f"tree{level}_{len(sums)}")
             m.d.sync += register.eq(value)
             sums.append(register)
         terms, level = sums, level + 1
@@ -52,8 +52,8 @@ def adder_tree(m: Module, terms: list[Value]) -> Value:
 
 def agreement(m: Module, x: Value, w: Value, name: str) -> Value:
     """Whether x (-1, 0 or +1) times a weight (1: -1, 0: +1) is +1, Multiplier.LATENCY later."""
-    x_held, w_held = datum(x.shape(), f"{name}_x"), datum(1, f"{name}_w")
-    agrees = datum(1, name)
+    x_held, w_held = reg(x.shape(), f"{name}_x"), reg(1, f"{name}_w")
+    agrees = reg(1, name)
     m.d.sync += [
         x_held.eq(x),
         w_held.eq(w),
@@ -75,7 +75,7 @@ class SignTaps(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         taps = [
-            delayed(m, _is_tap(self.x[n]), Multiplier.LATENCY, f"tap{n}", data=True)
+            delay_line(m, _is_tap(self.x[n]), Multiplier.LATENCY, f"tap{n}", data=True)
             for n in range(self.simd)
         ]
         m.d.comb += self.count.eq(adder_tree(m, taps))

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Shape, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import Counter, datum, index_shape
+from .counter import Counter, index_shape, reg
 from .memory import SimpleDualPort
 
 FEW = 16
@@ -80,7 +80,7 @@ class CreditFifo(wiring.Component):
 def _queue(m: Module, depth: int, shape, push: Value, data, pop: Value):
     """Storage of a FIFO; returns its head."""
     if depth == 1:
-        cell = datum(shape, "cell")
+        cell = reg(shape, "cell")
         with m.If(push):
             m.d.sync += cell.eq(data)
         return cell
@@ -113,7 +113,7 @@ def _deep(m: Module, depth: int, shape, push: Value, data, pop: Value):
     """
     m.submodules.storage = storage = SimpleDualPort(Shape.cast(shape).width, depth)
     tail, head = Counter(depth, "tail"), Counter(depth, "head")
-    first, first_valid = datum(shape, "first"), Signal(name="first_valid")
+    first, first_valid = reg(shape, "first"), Signal(name="first_valid")
     output_valid = Signal(name="output_valid")
     count, stored = Signal(index_shape(depth + 1), name="count"), Signal(name="stored")
     direct, write, read = Signal(name="direct"), Signal(name="write"), Signal(name="read")

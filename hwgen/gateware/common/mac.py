@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...numeric.powers import PowerCode
 from ...numeric.types import QType
-from .counter import datum, delayed, index_shape
+from .counter import delay_line, index_shape, reg
 from .dot import SignTaps, adder_tree, agreement, dot_latency
 from .memory import SimpleDualPort
 from .multiplier import Multiplier, PowerMultiplier
@@ -116,7 +116,7 @@ class ProcessingElement(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         total = self._dot(m)
-        acc = datum(self.parameters.acc_shape, "accumulator")
+        acc = reg(self.parameters.acc_shape, "accumulator")
         m.d.comb += self.acc.eq(acc)
         previous: Value = acc
         if self.psums > 1:
@@ -222,10 +222,10 @@ class MacArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         ahead = self.parameters.latency - 1
-        enable = delayed(m, self.enable, ahead, "enable")
-        first = delayed(m, self.first, ahead, "first", data=True)
+        enable = delay_line(m, self.enable, ahead, "enable")
+        first = delay_line(m, self.first, ahead, "first", data=True)
         m.d.comb += self.done.eq(
-            delayed(m, self.enable & self.last, self.parameters.latency, "last")
+            delay_line(m, self.enable & self.last, self.parameters.latency, "last")
         )
         psums = self._psums(m) if self.psums > 1 else {}
         counts = self._counts(m)
@@ -249,16 +249,16 @@ class MacArray(wiring.Component):
     def _psums(self, m: Module) -> dict[str, Value]:
         """What the psum memories of all elements are told."""
         before, after = self.parameters.psum_read_latency, self.parameters.psum_write_latency
-        read = delayed(m, self.enable & self.resumes, before, "resumes")
-        write = delayed(m, self.enable & self.saves, after, "saves")
-        read_slot = delayed(m, self.slot, before, "slot", data=True)
+        read = delay_line(m, self.enable & self.resumes, before, "resumes")
+        write = delay_line(m, self.enable & self.saves, after, "saves")
+        read_slot = delay_line(m, self.slot, before, "slot", data=True)
         m.d.comb += [self.psum_read.eq(read), self.psum_write.eq(write)]
         return {
             "read": read,
             "read_slot": read_slot,
-            "resumes": delayed(m, read, 1, "resumed"),
+            "resumes": delay_line(m, read, 1, "resumed"),
             "write": write,
-            "write_slot": delayed(m, read_slot, after - before, "saved_slot", data=True),
+            "write_slot": delay_line(m, read_slot, after - before, "saved_slot", data=True),
         }
 
     def _counts(self, m: Module) -> list[Value]:

@@ -16,8 +16,9 @@ from amaranth.hdl import Array, ClockSignal, Instance, Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import datum, delayed, index_shape
-from .streams import beats_of, positive
+from ...contract.geometry import ceil_div
+from .counter import delay_line, index_shape, reg
+from .streams import positive
 
 
 class ImageStore(Protocol):
@@ -37,9 +38,9 @@ ARITY = 4
 
 def rom_latency(words: int) -> int:
     """Cycles from address to data: memory read, output register, levels of the multiplexer."""
-    latency, banks = 2, beats_of(words, BANK)
+    latency, banks = 2, ceil_div(words, BANK)
     while banks > 1:
-        latency, banks = latency + 1, beats_of(banks, ARITY)
+        latency, banks = latency + 1, ceil_div(banks, ARITY)
     return latency
 
 
@@ -86,21 +87,21 @@ class Rom(wiring.Component):
             m.submodules[f"bank{number}"] = bank
             m.d.comb += bank.addr.eq(self.addr)
             level.append(
-                delayed(m, bank.data, 2, f"constant{number}", data=True)
+                delay_line(m, bank.data, 2, f"constant{number}", data=True)
                 if len(words) == 1
                 else bank.data
             )
-        select = delayed(m, self.addr[(BANK - 1).bit_length() :], 2, "select", data=True)
+        select = delay_line(m, self.addr[(BANK - 1).bit_length() :], 2, "select", data=True)
         depth = 0
         while len(level) > 1:
             joined = []
             for start in range(0, len(level), ARITY):
-                word = datum(self.width, f"joined{depth}_{len(joined)}")
+                word = reg(self.width, f"joined{depth}_{len(joined)}")
                 m.d.sync += word.eq(Array(level[start : start + ARITY])[select[:2]])
                 joined.append(word)
             depth += 1
             select = (
-                delayed(m, select[2:], 1, f"select{depth}", data=True)
+                delay_line(m, select[2:], 1, f"select{depth}", data=True)
                 if len(joined) > 1
                 else select
             )
@@ -214,7 +215,7 @@ class SimpleDualPort(wiring.Component):
     def _forward(self, m: Module) -> None:
         """A register beside the memory, since no memory is asked for what it is given."""
         meets, met = Signal(name="meets"), Signal(name="met")
-        passed = datum(self.width, "passed")
+        passed = reg(self.width, "passed")
         m.d.comb += meets.eq(self.w_en & self.r_en & (self.w_addr == self.r_addr))
         with m.If(self.r_en):
             m.d.sync += met.eq(meets)

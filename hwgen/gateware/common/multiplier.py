@@ -18,7 +18,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...numeric.powers import PowerCode
-from .counter import datum
+from .counter import reg
 
 LIMB = 17
 """Bits of an unsigned part of a wide operand: DSP blocks of small FPGAs take 18 bits with sign."""
@@ -126,7 +126,7 @@ class PowerMultiplier(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         code = self.code
-        a, b = datum(self.a_shape, "a_held"), datum(unsigned(code.width), "b_held")
+        a, b = reg(self.a_shape, "a_held"), reg(unsigned(code.width), "b_held")
         size = Signal(self.shape, name="size")
         with m.Switch(b[:-1]):
             for exponent in range(code.low, code.high + 1):
@@ -159,7 +159,7 @@ class WideMultiplier(wiring.Component):
                 m.submodules[f"part{i}_{j}"] = part
                 m.d.comb += [part.a.eq(a), part.b.eq(b)]
                 total = total + (part.p << (a_low + b_low))
-        product = datum(self.shape, "product")
+        product = reg(self.shape, "product")
         m.d.sync += product.eq(total)
         m.d.comb += self.p.eq(product)
         return m
@@ -205,8 +205,8 @@ class MultiplyAdd(wiring.Component):
         # The lowest product ends where the highest begins: together they are one number.
         ends = Cat(parts[0, 0], parts[1, 1]).as_signed()
         crossed = parts[0, 1] + parts[1, 0]
-        with_c, middle = datum(out, "with_c"), datum(crossed.shape(), "middle")
-        total = datum(out, "total")
+        with_c, middle = reg(out, "with_c"), reg(crossed.shape(), "middle")
+        total = reg(out, "total")
         m.d.sync += [
             with_c.eq(ends + self.c),
             middle.eq(crossed),

@@ -9,11 +9,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, 
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...contract.geometry import ceil_div
 from ...numeric.types import Overflow, QType, Rounding
-from .counter import datum, delayed, index_shape
+from .counter import delay_line, index_shape, reg
 from .memory import Rom, rom_latency
 from .multiplier import WideMultiplier
-from .streams import beat, beats_of, element, positive
+from .streams import beat, element, positive
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Requantizer(wiring.Component):
         positive(lanes=lanes)
         self.image, self.acc_shape, self.lanes = name, acc, lanes
         self.parameters = parameters
-        self.groups = beats_of(parameters.channels, lanes)
+        self.groups = ceil_div(parameters.channels, lanes)
         super().__init__(
             {
                 "valid": In(1),
@@ -121,13 +122,13 @@ class Requantizer(wiring.Component):
         p = self.parameters
         rows = read_parameters(m, self.image, p.tables, self.lanes, self.index)
         ahead = rom_latency(p.channels)
-        m.d.comb += self.o_valid.eq(delayed(m, self.valid, p.latency, "valid"))
+        m.d.comb += self.o_valid.eq(delay_line(m, self.valid, p.latency, "valid"))
         for lane, given in enumerate(rows):
-            acc = delayed(m, self.acc[lane], ahead, f"acc{lane}", data=True)
+            acc = delay_line(m, self.acc[lane], ahead, f"acc{lane}", data=True)
             acc = acc if isinstance(acc, Value) else Value.cast(acc)
             if not p.multiplies:
                 given["mult"] = Const(p.mult[0])
-            result = datum(element(p.out), f"l{lane}_result")
+            result = reg(element(p.out), f"l{lane}_result")
             m.d.sync += result.eq(self._lane(m, f"l{lane}", acc, given))
             m.d.comb += self.o[lane].eq(result)
         return m
@@ -146,10 +147,10 @@ class Requantizer(wiring.Component):
         else:
             product = acc * mult  # by a power of two
         biased_value = product + bias
-        biased = datum(signed(biased_value.shape().width + 1), f"{name}_biased")
+        biased = reg(signed(biased_value.shape().width + 1), f"{name}_biased")
         m.d.sync += biased.eq(biased_value)
         rounded_value = (biased >> p.shift) + rounding_increment(biased, p.shift, p.out.rounding)
-        rounded = datum(signed(rounded_value.shape().width), f"{name}_rounded")
+        rounded = reg(signed(rounded_value.shape().width), f"{name}_rounded")
         m.d.sync += rounded.eq(rounded_value)
         if p.clip is None:
             return overflowed(rounded, p.out)
@@ -166,7 +167,7 @@ class Requantizer(wiring.Component):
         p = self.parameters
         bias, cycles = given["bias"], WideMultiplier.LATENCY
         if p.pivot is None or p.below is None:
-            late = delayed(m, bias, cycles, f"{name}_bias", data=True)
+            late = delay_line(m, bias, cycles, f"{name}_bias", data=True)
             return late.as_signed() if shape_of(p.bias).signed else late
         return bias_of_side(m, name, acc, given, shape_of([*p.bias, *p.below]), cycles)
 
@@ -180,13 +181,13 @@ def bias_of_side(
     cycles: int,
 ) -> Value:
     """``bias``, or ``below`` where acc is below ``pivot``, at least 2 cycles later."""
-    under = datum(1, f"{name}_under")
+    under = reg(1, f"{name}_under")
     m.d.sync += under.eq(acc < given["pivot"])
-    pair = {key: datum(shape, f"{name}_{key}_kept") for key in ("bias", "below")}
+    pair = {key: reg(shape, f"{name}_{key}_kept") for key in ("bias", "below")}
     m.d.sync += [kept.eq(given[key]) for key, kept in pair.items()]
-    chosen = datum(shape, f"{name}_chosen")
+    chosen = reg(shape, f"{name}_chosen")
     m.d.sync += chosen.eq(Mux(under, pair["below"], pair["bias"]))
-    late = delayed(m, chosen, cycles - 2, f"{name}_bias", data=True)
+    late = delay_line(m, chosen, cycles - 2, f"{name}_bias", data=True)
     return late.as_signed() if shape.signed else late
 
 
@@ -210,7 +211,7 @@ def read_parameters(
     m.submodules.table = table = Rom(name, layout.size * lanes, words)
     # The latency follows from the channels, whatever the lanes: a smaller table waits.
     ahead = rom_latency(channels) - table.latency
-    m.d.comb += table.addr.eq(delayed(m, index, ahead, "index", data=True))
+    m.d.comb += table.addr.eq(delay_line(m, index, ahead, "index", data=True))
     if all(len(set(values)) == 1 for values in tables.values()):
         return [
             {key: Const(values[0], shape_of(values)) for key, values in tables.items()}

@@ -12,7 +12,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, 
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .counter import Counter, datum, delayed, index_shape
+from .counter import Counter, delay_line, index_shape, reg
 from .fifo import CreditFifo
 from .memory import Rom, SimpleDualPort, rom_latency
 from .multiplier import WideMultiplier
@@ -112,7 +112,7 @@ class SoftmaxCore(wiring.Component):
         finish, waits = Signal(name="finishing"), Signal(name="waits")
         shift, product = Counter(len(SHIFTS), "shift"), Counter(PRODUCTS, "product")
         moment = Counter(PRODUCT, "moment")
-        summed = delayed(m, add & element.last, SUMMED - 1, "summed")
+        summed = delay_line(m, add & element.last, SUMMED - 1, "summed")
         with m.FSM(name="phase"):
             with m.State("TAKE"):
                 m.d.comb += [self.i.ready.eq(1), take.eq(self.i.valid), waits.eq(~take)]
@@ -153,24 +153,24 @@ class SoftmaxCore(wiring.Component):
         a, b = Signal(unsigned(31), name="a"), Signal(signed(32), name="b")
         high = self._high_product(m, a, b)
         half = total[1:]
-        x, error = datum(unsigned(31), "x"), datum(signed(32), "error")
+        x, error = reg(unsigned(31), "x"), reg(signed(32), "error")
         m.d.comb += [a.eq(x), b.eq(power)]
         with m.If(divide):
             self._newton(m, half, x, error, high, (a, b), product, moment)
         # 2 / (1 + a) as Q2.29 becomes 1 / (1 + a) as Q0.31.
-        over = datum(unsigned(4), "over")
+        over = reg(unsigned(4), "over")
         with m.If(finish):
             m.d.sync += [x.eq(Mux(x[-1], ONE, x << 1)), over.eq(SUM_BITS - headroom)]
         m.d.comb += [
             fifo.data[0].eq(self._result(m, high, over)),
-            fifo.push.eq(delayed(m, give, self.LATENCY, "given")),
+            fifo.push.eq(delay_line(m, give, self.LATENCY, "given")),
         ]
         return m
 
     def _exponentials(self, m: Module, element: _Elements, take: Value, ask: Value) -> Value:
         """The exponential of the element that is asked for, READ cycles later."""
         m.submodules.vector = vector = SimpleDualPort(self.shape.width, self.most)
-        largest = datum(self.shape, "largest")
+        largest = reg(self.shape, "largest")
         first = Signal(name="first", init=1)
         x = self.i.payload[0]
         with m.If(take):
@@ -184,7 +184,7 @@ class SoftmaxCore(wiring.Component):
             vector.r_en.eq(ask),
             vector.r_addr.eq(element.value),
         ]
-        difference = datum(unsigned(self.shape.width), "difference_now")
+        difference = reg(unsigned(self.shape.width), "difference_now")
         m.d.sync += difference.eq(Value.cast(largest).as_unsigned() - vector.r_data)
         m.d.comb += self.difference.eq(difference)
         return self.power
@@ -193,12 +193,12 @@ class SoftmaxCore(wiring.Component):
         self, m: Module, power: Value, take: Value, add: Value, normalize: Value, shift: Counter
     ) -> tuple[Value, Value]:
         """The sum of parts, moved until its highest bit is set, and by how many places it was."""
-        total, headroom = datum(unsigned(32), "total"), datum(unsigned(len(SHIFTS)), "headroom")
-        part = datum(unsigned(32 - SUM_BITS), "part")
+        total, headroom = reg(unsigned(32), "total"), reg(unsigned(len(SHIFTS)), "headroom")
+        part = reg(unsigned(32 - SUM_BITS), "part")
         m.d.sync += part.eq(power[SUM_BITS:] + power[SUM_BITS - 1])
         with m.If(take):
             m.d.sync += total.eq(0)
-        with m.If(delayed(m, add, READ + 1, "added")):
+        with m.If(delay_line(m, add, READ + 1, "added")):
             m.d.sync += total.eq(total + part)
         with m.If(normalize), m.Switch(shift.value):
             for step, places in enumerate(SHIFTS):
@@ -212,7 +212,7 @@ class SoftmaxCore(wiring.Component):
     def _high_product(self, m: Module, a: Value, b: Value) -> Value:
         """``a * b / 2**31``, half a unit up, a cycle after the product."""
         m.submodules.multiplier = multiplier = WideMultiplier(a.shape(), b.shape())
-        high = datum(signed(32), "high")
+        high = reg(signed(32), "high")
         m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b)]
         m.d.sync += high.eq((multiplier.p >> 31) + multiplier.p[30])
         return high
@@ -252,7 +252,7 @@ class SoftmaxCore(wiring.Component):
         """A scaled exponential as an integer, two cycles later: by 31 - width + ``over`` places
         to the right, half a unit up, limited."""
         width = self.out.width
-        shifted, result = datum(unsigned(width + 1), "shifted"), datum(unsigned(width), "result")
+        shifted, result = reg(unsigned(width + 1), "shifted"), reg(unsigned(width), "result")
         rounded = Signal(unsigned(width + 1), name="rounded")
         m.d.comb += rounded.eq((shifted + 1) >> 1)
         m.d.sync += [

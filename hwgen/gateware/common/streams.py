@@ -46,8 +46,3 @@ def positive(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 1:
             raise ValueError(f"{name} must be at least 1, got {number}")
-
-
-def beats_of(elements: int, lanes: int) -> int:
-    """Beats that carry this many elements."""
-    return -(-elements // lanes)

@@ -10,7 +10,7 @@ from ...contract.engine import EngineShape
 from ..bus.axi import ADDRESS_BITS as BUS_ADDRESS_BITS
 from ..bus.axi import LAYER_BITS
 from ..bus.axilite import (
-    Field,
+    Bits,
     Register,
     RegisterPort,
     identity,
@@ -18,7 +18,7 @@ from ..bus.axilite import (
     lite_members,
     serve,
 )
-from ..common.counter import delayed
+from ..common.counter import delay_line
 from .fetch.fetcher import CODE_BITS
 
 VERSION = 0x1_0002
@@ -32,18 +32,18 @@ REGISTERS = (
     Register(
         "CONTROL", 0x10, "rw", 0, "Control.",
         (
-            Field("START", 0, 1, "Writing 1 runs the program; reads 0."),
-            Field("CLEAR", 1, 1, "Writing 1 clears DONE, REFUSED and ERROR; reads 0."),
-            Field("IRQ_ENABLE", 2, 1, "1: the interrupt is high while DONE is."),
+            Bits("START", 0, 1, "Writing 1 runs the program; reads 0."),
+            Bits("CLEAR", 1, 1, "Writing 1 clears DONE, REFUSED and ERROR; reads 0."),
+            Bits("IRQ_ENABLE", 2, 1, "1: the interrupt is high while DONE is."),
         ),
     ),
     Register(
         "STATUS", 0x14, "ro", 1, "Status.",
         (
-            Field("IDLE", 0, 1, "1: no program runs."),
-            Field("DONE", 1, 1, "Sticky: a program came to its end or to an error."),
-            Field("REFUSED", 2, 1, "Sticky: START was written while a program ran."),
-            Field("ERROR", 8, 8, "How the last run ended: 0 well, else a code."),
+            Bits("IDLE", 0, 1, "1: no program runs."),
+            Bits("DONE", 1, 1, "Sticky: a program came to its end or to an error."),
+            Bits("REFUSED", 2, 1, "Sticky: START was written while a program ran."),
+            Bits("ERROR", 8, 8, "How the last run ended: 0 well, else a code."),
         ),
     ),
     Register("ERROR_LAYER", 0x18, "ro", 0, "Layer of the descriptor that ERROR is about."),
@@ -64,10 +64,10 @@ REGISTERS = (
     Register(
         "SHAPE", 0x38, "ro", 0, "The engine.",
         (
-            Field("PE", 0, 8, "Output channels at a time."),
-            Field("SIMD", 8, 8, "Ifmap values that each takes a cycle."),
-            Field("BUS", 16, 4, "Logarithm of the bytes of a beat of memory."),
-            Field("TILES", 24, 8, "Tile units: arrays, each with all of the memories below."),
+            Bits("PE", 0, 8, "Output channels at a time."),
+            Bits("SIMD", 8, 8, "Ifmap values that each takes a cycle."),
+            Bits("BUS", 16, 4, "Logarithm of the bytes of a beat of memory."),
+            Bits("TILES", 24, 8, "Tile units: arrays, each with all of the memories below."),
         ),
     ),
     Register("FEATURE_BYTES", 0x3C, "ro", 0, "Bytes of the feature-map memory."),
@@ -180,8 +180,8 @@ class TiledControl(wiring.Component):
         """Of the last run; events act a cycle later, as the start does."""
         events = {
             "CYCLES": Const(1),
-            "READ_BEATS": delayed(m, self.read_beat, 1, "read_beat"),
-            "WRITE_BEATS": delayed(m, self.write_beat, 1, "write_beat"),
+            "READ_BEATS": delay_line(m, self.read_beat, 1, "read_beat"),
+            "WRITE_BEATS": delay_line(m, self.write_beat, 1, "write_beat"),
         }
         values = {}
         for name, event in events.items():

@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...numeric.types import Overflow, QType
-from ..common.counter import datum, delayed, index_shape
+from ..common.counter import delay_line, index_shape, reg
 from ..common.memory import Rom, rom_latency
 from ..common.requantizer import raised
 from ..common.streams import beat, element, positive
@@ -88,7 +88,7 @@ class Cast(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        m.d.comb += self.o_valid.eq(delayed(m, self.valid, self.latency, "valid"))
+        m.d.comb += self.o_valid.eq(delay_line(m, self.valid, self.latency, "valid"))
         width = len(p.types).bit_length()
         # The number after the last type stands for zero.
         numbers = [[n % (len(p.types) + 1) for n in row] for row in p.index]
@@ -109,12 +109,12 @@ class Cast(wiring.Component):
         m.d.comb += rom.addr.eq(number)
         below, low, high = (rom.data.word_select(n, shape.width) for n in range(3))
 
-        waiting = delayed(m, self.acc[lane], p.bounds_latency, f"waiting{lane}", data=True)
+        waiting = delay_line(m, self.acc[lane], p.bounds_latency, f"waiting{lane}", data=True)
         waiting = waiting.as_signed() if Shape.cast(self.x).signed else waiting
         value = Signal(shape, name=f"value{lane}")
-        rounded, result = datum(shape, f"rounded{lane}"), datum(shape, f"result{lane}")
-        low = delayed(m, low, 1, f"low{lane}", data=True).as_signed()
-        high = delayed(m, high, 1, f"high{lane}", data=True).as_signed()
+        rounded, result = reg(shape, f"rounded{lane}"), reg(shape, f"result{lane}")
+        low = delay_line(m, low, 1, f"low{lane}", data=True).as_signed()
+        high = delay_line(m, high, 1, f"high{lane}", data=True).as_signed()
         m.d.comb += value.eq(waiting << (p.inner - p.frac))
         m.d.sync += [
             rounded.eq(self._rounded(value, below)),

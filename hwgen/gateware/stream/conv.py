@@ -9,12 +9,12 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...contract.geometry import WindowGeometry
-from ..common.counter import Counter, delayed, index_shape
+from ...contract.geometry import WindowGeometry, ceil_div
+from ..common.counter import Counter, delay_line, index_shape
 from ..common.mac import MacArray, MacParameters
 from ..common.memory import Rom, rom_latency
 from ..common.requantizer import RequantParameters
-from ..common.streams import beats_of, connect, element, positive, stream_of
+from ..common.streams import connect, element, positive, stream_of
 from .drain import Drain
 
 
@@ -44,7 +44,7 @@ def fold_weights(
     output folds fastest (dense).
     """
     taps, outputs, simd = len(weights), len(weights[0]), mac.simd
-    tap_folds, out_folds = beats_of(taps, simd), beats_of(outputs, pe)
+    tap_folds, out_folds = ceil_div(taps, simd), ceil_div(outputs, pe)
     width = mac.stored.width
 
     def word(tap_fold: int, out_fold: int) -> int:
@@ -101,7 +101,7 @@ class Conv(wiring.Component):
         if geometry.channels % groups or parameters.channels % groups:
             raise ValueError(f"{groups} groups do not divide the channels")
         self.dilation, self.groups = dilation, groups
-        self.kernel = tuple(beats_of(k, d) for k, d in zip(geometry.kernel, dilation, strict=True))
+        self.kernel = tuple(ceil_div(k, d) for k, d in zip(geometry.kernel, dilation, strict=True))
         taps = self.kernel[0] * self.kernel[1] * (geometry.channels // groups)
         if len(weights) != taps:
             raise ValueError(f"{len(weights)} rows of weights for {taps} taps")
@@ -135,7 +135,7 @@ class Conv(wiring.Component):
     @property
     def folds(self) -> int:
         """Words of weights, each the work of a cycle."""
-        return beats_of(self.taps, self.mac.simd) * beats_of(self.parameters.channels, self.pe)
+        return ceil_div(self.taps, self.mac.simd) * ceil_div(self.parameters.channels, self.pe)
 
     def matrix(self) -> Sequence[Sequence[int]]:
         """The weights, taps in the order in which they are worked on."""
@@ -156,8 +156,8 @@ class Conv(wiring.Component):
             drain.push.eq(array.done),
             drain.acc.eq(array.acc),
         ]
-        tap_fold = Counter(beats_of(self.taps, self.mac.simd), "tap_fold")
-        out_fold = Counter(beats_of(self.parameters.channels, self.pe), "out_fold")
+        tap_fold = Counter(ceil_div(self.taps, self.mac.simd), "tap_fold")
+        out_fold = Counter(ceil_div(self.parameters.channels, self.pe), "out_fold")
         fold = Counter(self.folds, "fold")
         issue, ready = Signal(name="issuing"), Signal(name="taps_ready")
         m.d.comb += [
@@ -178,12 +178,12 @@ class Conv(wiring.Component):
         )
         latency = self.operand_latency
         m.d.comb += [
-            rom.addr.eq(delayed(m, fold.value, latency - rom.latency, "fold_late", data=True)),
+            rom.addr.eq(delay_line(m, fold.value, latency - rom.latency, "fold_late", data=True)),
             array.w.eq(rom.data),
             array.x.eq(operands),
-            array.enable.eq(delayed(m, issue, latency, "enable")),
-            array.first.eq(delayed(m, tap_fold.value == 0, latency, "first", data=True)),
-            array.last.eq(delayed(m, tap_fold.last, latency, "last")),
+            array.enable.eq(delay_line(m, issue, latency, "enable")),
+            array.first.eq(delay_line(m, tap_fold.value == 0, latency, "first", data=True)),
+            array.last.eq(delay_line(m, tap_fold.last, latency, "last")),
         ]
         return m
 

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus.axilite import (
     MAGIC,
-    Field,
+    Bits,
     Register,
     RegisterPort,
     identity,
@@ -16,7 +16,7 @@ from ..bus.axilite import (
     lite_members,
     serve,
 )
-from ..common.counter import delayed
+from ..common.counter import delay_line
 
 __all__ = ["ADDRESS_BITS", "MAGIC", "REGISTERS", "VERSION", "ControlStatus"]
 
@@ -28,16 +28,16 @@ REGISTERS = (
     Register(
         "CONTROL", 0x10, "rw", 1, "Control.",
         (
-            Field("ENABLE", 0, 1, "1: frames are accepted. 0: none begins, those inside finish."),
-            Field("CLEAR", 1, 1, "Writing 1 clears the sticky errors; reads 0."),
+            Bits("ENABLE", 0, 1, "1: frames are accepted. 0: none begins, those inside finish."),
+            Bits("CLEAR", 1, 1, "Writing 1 clears the sticky errors; reads 0."),
         ),
     ),
     Register(
         "STATUS", 0x14, "ro", 1, "Status.",
         (
-            Field("IDLE", 0, 1, "1: no frame is inside."),
-            Field("SHORT", 8, 1, "Sticky: a frame ended before its last element."),
-            Field("LONG", 9, 1, "Sticky: a frame went on after its last element."),
+            Bits("IDLE", 0, 1, "1: no frame is inside."),
+            Bits("SHORT", 8, 1, "Sticky: a frame ended before its last element."),
+            Bits("LONG", 9, 1, "Sticky: a frame went on after its last element."),
         ),
     ),
     Register("FRAMES", 0x18, "ro", 0, "Frames finished since reset, modulo 2^32."),
@@ -76,7 +76,7 @@ class ControlStatus(wiring.Component):
         port = RegisterPort(REGISTERS, ADDRESS_BITS)
         # A register for each event, so that no path leads from the streams to the counters.
         started, done, short, long = (
-            delayed(m, getattr(self, name), 1, name)
+            delay_line(m, getattr(self, name), 1, name)
             for name in ("started", "done", "short", "long")
         )
         writes = port.write_CONTROL & port.strobe[0]

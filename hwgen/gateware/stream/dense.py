@@ -8,11 +8,12 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..common.counter import Counter, delayed, index_shape
+from ...contract.geometry import ceil_div
+from ..common.counter import Counter, delay_line, index_shape
 from ..common.mac import MacArray, MacParameters
 from ..common.memory import Rom
 from ..common.requantizer import RequantParameters
-from ..common.streams import beats_of, connect, element, positive, stream_of
+from ..common.streams import connect, element, positive, stream_of
 from .conv import Depths, fold_weights
 from .drain import Drain
 
@@ -64,8 +65,8 @@ class Dense(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         d = self.depths
-        in_beat = Counter(beats_of(len(self.weights), self.mac.simd), "in_beat")
-        out_fold = Counter(beats_of(self.parameters.channels, self.pe), "out_fold")
+        in_beat = Counter(ceil_div(len(self.weights), self.mac.simd), "in_beat")
+        out_fold = Counter(ceil_div(self.parameters.channels, self.pe), "out_fold")
         fold = Counter(in_beat.length * out_fold.length, "fold")
         m.submodules.array = array = MacArray(self.mac, self.pe, psums=out_fold.length)
         m.submodules.drain = drain = Drain(
@@ -94,26 +95,26 @@ class Dense(wiring.Component):
             f"{self.name}_weights", self.pe * self.mac.simd * self.mac.stored.width, words
         )
         operands = self._operands(in_beat.last)
-        first = delayed(m, in_beat.value == 0, rom.latency, "first", data=True)
-        last = delayed(m, in_beat.last, rom.latency, "last")
+        first = delay_line(m, in_beat.value == 0, rom.latency, "first", data=True)
+        last = delay_line(m, in_beat.last, rom.latency, "last")
         m.d.comb += [
             rom.addr.eq(fold.value),
             array.w.eq(rom.data),
-            array.x.eq(delayed(m, operands, rom.latency, "x", data=True)),
-            array.enable.eq(delayed(m, issue, rom.latency, "enable")),
+            array.x.eq(delay_line(m, operands, rom.latency, "x", data=True)),
+            array.enable.eq(delay_line(m, issue, rom.latency, "enable")),
             array.first.eq(first),
             array.last.eq(last),
             # Outputs take their turns: a sum is never that of the step before.
             array.resumes.eq(~first),
             array.saves.eq(~last),
-            array.slot.eq(delayed(m, out_fold.value, rom.latency, "slot", data=True)),
+            array.slot.eq(delay_line(m, out_fold.value, rom.latency, "slot", data=True)),
         ]
         return m
 
     def _operands(self, last: Value) -> Value:
         """The inputs of a beat, zero beyond the last one where the weights can not be zero."""
         simd = self.mac.simd
-        used = len(self.weights) - (beats_of(len(self.weights), simd) - 1) * simd
+        used = len(self.weights) - (ceil_div(len(self.weights), simd) - 1) * simd
         if self.mac.filler == 0 or used == simd:
             return Value.cast(self.i.payload)
         lanes = [Value.cast(self.i.payload[n]) for n in range(simd)]

@@ -10,10 +10,11 @@ from amaranth.hdl import Array, Cat, Const, Module, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...contract.geometry import ceil_div
 from ..common.counter import Counter, index_shape
 from ..common.fifo import CreditFifo
 from ..common.requantizer import Requantizer, RequantParameters
-from ..common.streams import beats_of, connect, element, positive, stream_of
+from ..common.streams import connect, element, positive, stream_of
 
 
 class Drain(wiring.Component):
@@ -103,8 +104,8 @@ class Drain(wiring.Component):
 
     def _count(self, m: Module, issue: Value, word_done: Value) -> tuple[Value, Value, Value]:
         """Beat of the pixel, beat of the word, pixel of the word."""
-        beats = beats_of(self.parameters.channels, self.lanes)
-        word_beats = beats_of(min(self.pe, self.parameters.channels), self.lanes)
+        beats = ceil_div(self.parameters.channels, self.lanes)
+        word_beats = ceil_div(min(self.pe, self.parameters.channels), self.lanes)
         index = Counter(beats, "index")
         part = Counter(word_beats, "part")
         pixel = Counter(self.pixels, "pixel")
@@ -130,7 +131,7 @@ class Drain(wiring.Component):
     def _select(self, word, part: Value, pixel: Value) -> Value:
         """The ``lanes`` accumulators of this beat; lanes beyond the channels repeat the last."""
         choices = []
-        word_beats = beats_of(min(self.pe, self.parameters.channels), self.lanes)
+        word_beats = ceil_div(min(self.pe, self.parameters.channels), self.lanes)
         for p in range(self.pixels):
             for b in range(word_beats):
                 lanes = [

@@ -6,10 +6,11 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..common.counter import Counter, datum, index_shape
+from ...contract.geometry import ceil_div
+from ..common.counter import Counter, index_shape, reg
 from ..common.fifo import CreditFifo
 from ..common.requantizer import Requantizer, RequantParameters, greater
-from ..common.streams import beats_of, connect, element, positive, stream_of
+from ..common.streams import connect, element, positive, stream_of
 from .cast import Cast
 from .rescaler import Rescaler
 from .staircase import Staircase
@@ -101,8 +102,8 @@ class ArgMax(wiring.Component):
         m.submodules.fifo = fifo = CreditFifo(self.o.payload.shape(), self.fifo)
         connect(m, fifo.o, wiring.flipped(self.o))
         channel = Counter(self.channels, "channel")
-        best = datum(self.shape, "best")
-        best_index = datum(self.result_shape, "best_index")
+        best = reg(self.shape, "best")
+        best_index = reg(self.result_shape, "best_index")
         take, better = Signal(name="taking"), Signal(name="better")
         value = self.i.payload[0]
         m.d.comb += [
@@ -155,7 +156,7 @@ class Regroup(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         width = Shape.cast(self.shape).width
-        held = datum(self.capacity * width, "held")
+        held = reg(self.capacity * width, "held")
         in_count = _BeatSize(self.in_pixel, self.in_lanes, "in_beat")
         out_count = _BeatSize(self.out_pixel, self.out_lanes, "out_beat")
         take, give = Signal(name="taking"), Signal(name="giving")
@@ -204,7 +205,7 @@ class _BeatSize:
     """Elements in the current beat of a pixel."""
 
     def __init__(self, pixel: int, lanes: int, name: str) -> None:
-        self.counter = Counter(beats_of(pixel, lanes), name)
+        self.counter = Counter(ceil_div(pixel, lanes), name)
         self.rest = pixel % lanes
         self.partial = self.rest != 0
         self.size: Value | int = lanes

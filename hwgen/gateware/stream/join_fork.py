@@ -8,10 +8,11 @@ from amaranth.hdl import Cat, Module, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..common.counter import Counter, datum, delayed, index_shape
+from ...contract.geometry import ceil_div
+from ..common.counter import Counter, delay_line, index_shape, reg
 from ..common.fifo import CreditFifo
 from ..common.multiplier import Multiplier
-from ..common.streams import beats_of, connect, positive, stream_of
+from ..common.streams import connect, positive, stream_of
 
 
 class Fork(wiring.Component):
@@ -96,7 +97,7 @@ class Combine(wiring.Component):
             take.eq(willing),
             self.issue.eq(take),
             fifo.take.eq(take),
-            fifo.push.eq(delayed(m, take, self.LATENCY, "push")),
+            fifo.push.eq(delay_line(m, take, self.LATENCY, "push")),
             self.level.eq(fifo.level),
         ]
         for lane in range(self.lanes):
@@ -124,7 +125,7 @@ class Add(Combine):
 
     def _combined(self, m: Module, lane: int, elements: list[Value]) -> Value:
         terms = [element << n for element, n in zip(elements, self.shifts, strict=True)]
-        total = datum(self.result, f"total{lane}")
+        total = reg(self.result, f"total{lane}")
         m.d.sync += total.eq(sum(terms[1:], terms[0]))
         return total
 
@@ -148,7 +149,7 @@ class Mul(Combine):
         factors = []
         for n, (element, zero) in enumerate(zip(elements, self.zeros, strict=True)):
             value = element - zero
-            factor = datum(value.shape(), f"factor{n}_{lane}")
+            factor = reg(value.shape(), f"factor{n}_{lane}")
             m.d.sync += factor.eq(value)
             factors.append(factor)
         a, b = factors
@@ -196,7 +197,7 @@ class Concat(wiring.Component):
         ]
         with m.Switch(chosen.value):
             for n, stream in enumerate(inputs):
-                chunk = Counter(beats_of(self.channels[n], self.lanes), f"chunk{n}")
+                chunk = Counter(ceil_div(self.channels[n], self.lanes), f"chunk{n}")
                 with m.Case(n):
                     m.d.comb += [
                         take.eq(stream.valid & fifo.room),

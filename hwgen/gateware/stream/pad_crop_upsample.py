@@ -6,7 +6,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value, s
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..common.counter import Counter, delayed, index_shape, step_nested
+from ..common.counter import Counter, delay_line, index_shape, step_nested
 from ..common.fifo import CreditFifo
 from ..common.memory import SimpleDualPort
 from ..common.streams import connect, positive, stream_of
@@ -191,7 +191,7 @@ class Upsample(wiring.Component):
             fifo.take.eq(issue),
             rows.r_en.eq(1),
             rows.r_addr.eq(Cat(address, slot)),
-            fifo.push.eq(delayed(m, issue, self.LATENCY, "push")),
+            fifo.push.eq(delay_line(m, issue, self.LATENCY, "push")),
             fifo.data.eq(rows.r_data),
             row_read.eq(issue & chunk.last & again.last & column.last & row.last),
         ]

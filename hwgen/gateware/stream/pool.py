@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...contract.geometry import WindowGeometry
-from ..common.counter import Counter, datum, delayed, index_shape
+from ..common.counter import Counter, delay_line, index_shape, reg
 from ..common.fifo import CreditFifo
 from ..common.memory import SimpleDualPort
 from ..common.requantizer import greater
@@ -113,13 +113,13 @@ class StreamPool(wiring.Component):
             partial.size, g.out_size[1] << bits, forwards=True
         )
         address = Cat(chunk.value[:bits], x.window)
-        begins = delayed(m, x.begins & y.begins, 1, "begins", data=True)
+        begins = delay_line(m, x.begins & y.begins, 1, "begins", data=True)
         used = take & x.inside & y.inside
-        ends = delayed(m, take & x.completes & y.completes, 3, "ends")
-        before, written = datum(partial, "before"), datum(partial, "written")
+        ends = delay_line(m, take & x.completes & y.completes, 3, "ends")
+        before, written = reg(partial, "before"), reg(partial, "written")
         result = Signal(partial, name="result")
-        data = datum(beat(self.shape, g.lanes), "data")
-        m.d.sync += data.eq(delayed(m, self.i.payload, 1, "data", data=True))
+        data = reg(beat(self.shape, g.lanes), "data")
+        m.d.sync += data.eq(delay_line(m, self.i.payload, 1, "data", data=True))
         for lane in range(g.lanes):
             m.d.comb += result[lane].eq(self.reduction.combine(before[lane], data[lane]))
         m.d.sync += written.eq(result)
@@ -128,15 +128,15 @@ class StreamPool(wiring.Component):
         for distance, value in ((2, written), (1, result)):
             if g.beats <= distance:
                 earlier = Cat(address, used)
-                near = delayed(m, earlier, distance, f"earlier{distance}") == Cat(address, 1)
-                stored = Mux(delayed(m, near, 1, f"near{distance}"), value, stored)
+                near = delay_line(m, earlier, distance, f"earlier{distance}") == Cat(address, 1)
+                stored = Mux(delay_line(m, near, 1, f"near{distance}"), value, stored)
         neutral = Const(self.reduction.neutral(self.result_shape), self.result_shape)
         m.d.sync += before.eq(Mux(begins, Cat(neutral for _ in range(g.lanes)), stored))
         m.d.comb += [
             storage.r_en.eq(1),
             storage.r_addr.eq(address),
-            storage.w_en.eq(delayed(m, used, 3, "used")),
-            storage.w_addr.eq(delayed(m, address, 3, "written_address", data=True)),
+            storage.w_en.eq(delay_line(m, used, 3, "used")),
+            storage.w_addr.eq(delay_line(m, address, 3, "written_address", data=True)),
             storage.w_data.eq(written),
             fifo.data.eq(written),
             fifo.push.eq(ends),
@@ -241,7 +241,7 @@ class WindowPool(wiring.Component):
             self.ring_level.eq(ring.level),
             self.window_level.eq(window.level),
             self.level.eq(fifo.level),
-            fifo.push.eq(delayed(m, issue, self.latency, "push")),
+            fifo.push.eq(delay_line(m, issue, self.latency, "push")),
             fifo.data.eq(Cat(*(self._lane(m, window.o.payload, chunk, i) for i in range(g.lanes)))),
         ]
         with m.If(issue):
@@ -255,7 +255,7 @@ class WindowPool(wiring.Component):
             for column in range(g.kernel[1]):
                 taps = window.taps[column][row]
                 choice = Array([taps[c * g.lanes + lane] for c in range(g.beats)])[chunk.value]
-                value = datum(self.shape, f"tap{lane}_{row}_{column}")
+                value = reg(self.shape, f"tap{lane}_{row}_{column}")
                 real = window.rows[row] & window.columns[column]
                 neutral = Const(self.reduction.neutral(self.shape), self.shape)
                 m.d.sync += value.eq(Mux(real, choice, neutral))
@@ -266,7 +266,7 @@ class WindowPool(wiring.Component):
             for start in range(0, len(terms), 2):
                 pair = terms[start : start + 2]
                 value = self.reduction.combine(*pair) if len(pair) == 2 else pair[0]
-                register = datum(Value.cast(value).shape(), f"r{lane}_{level}_{start}")
+                register = reg(Value.cast(value).shape(), f"r{lane}_{level}_{start}")
                 m.d.sync += register.eq(value)
                 sums.append(register)
             terms, level = sums, level + 1

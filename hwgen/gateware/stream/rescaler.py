@@ -21,8 +21,9 @@ from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value, signed, unsig
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...contract.geometry import ceil_div
 from ...numeric.types import Overflow, QType, Rounding
-from ..common.counter import datum, delayed, index_shape
+from ..common.counter import delay_line, index_shape, reg
 from ..common.memory import rom_latency
 from ..common.multiplier import WideMultiplier
 from ..common.requantizer import (
@@ -32,7 +33,7 @@ from ..common.requantizer import (
     rounding_increment,
     shape_of,
 )
-from ..common.streams import beat, beats_of, element, positive
+from ..common.streams import beat, element, positive
 
 FIXED_FRAC = 31
 """Where a fixed-point rule rounds its product first."""
@@ -130,7 +131,7 @@ class Rescaler(wiring.Component):
     def __init__(self, name: str, x: Shape, lanes: int, parameters: RescaleParameters) -> None:
         positive(lanes=lanes)
         self.image, self.x, self.lanes, self.parameters = name, Shape.cast(x), lanes, parameters
-        self.groups = beats_of(parameters.channels, lanes)
+        self.groups = ceil_div(parameters.channels, lanes)
         self.latency = parameters.latency(self.x)
         super().__init__(
             {
@@ -146,15 +147,15 @@ class Rescaler(wiring.Component):
         m = Module()
         p = self.parameters
         rows = read_parameters(m, self.image, p.tables, self.lanes, self.index)
-        m.d.comb += self.o_valid.eq(delayed(m, self.valid, self.latency, "valid"))
+        m.d.comb += self.o_valid.eq(delay_line(m, self.valid, self.latency, "valid"))
         for lane, given in enumerate(rows):
             name = f"l{lane}"
-            x = delayed(m, self.acc[lane], rom_latency(p.channels), f"{name}_x", data=True)
-            biased = datum(shape_of([*p.biased(self.x), -1]), f"{name}_biased")
+            x = delay_line(m, self.acc[lane], rom_latency(p.channels), f"{name}_x", data=True)
+            biased = reg(shape_of([*p.biased(self.x), -1]), f"{name}_biased")
             m.d.sync += biased.eq((x.as_signed() if self.x.signed else x) + given["bias"])
             scaled = self._float if p.rule.precision else self._fixed
             whole = scaled(m, name, biased, given)
-            result = datum(element(p.out), f"{name}_result")
+            result = reg(element(p.out), f"{name}_result")
             m.d.sync += result.eq(self._limited(m, name, whole))
             m.d.comb += self.o[lane].eq(result)
         return m
@@ -179,17 +180,17 @@ class Rescaler(wiring.Component):
         up = late(m, given["up"], 1 + WideMultiplier.LATENCY, f"{name}_up")
         high = (product + (1 << (FIXED_FRAC - 1))) >> FIXED_FRAC
         moved_value = high << up
-        moved = datum(signed(moved_value.shape().width), f"{name}_moved")
+        moved = reg(signed(moved_value.shape().width), f"{name}_moved")
         m.d.sync += moved.eq(moved_value)
         value = (moved >> p.common) + rounding_increment(moved, p.common, p.rule.ties) + p.offset
-        whole = datum(signed(value.shape().width), f"{name}_whole")
+        whole = reg(signed(value.shape().width), f"{name}_whole")
         m.d.sync += whole.eq(value)
         return whole
 
     def _float(self, m: Module, name: str, x: Value, given: dict[str, Value]) -> Value:
         """Sign and magnitude; three cycles after the product, and one or two before it."""
         p, common = self.parameters, self.parameters.common
-        size, negative = datum(self._size, f"{name}_size"), datum(1, f"{name}_negative")
+        size, negative = reg(self._size, f"{name}_size"), reg(1, f"{name}_negative")
         m.d.sync += [size.eq(Mux(x < 0, -x, x)), negative.eq(x < 0)]
         before = 1
         if p.narrows(self.x):
@@ -198,24 +199,24 @@ class Rescaler(wiring.Component):
         product = self._product(m, name, size, factor)
         k, f = product[common:], product[:common]
         low, high = self._beside_the_tie(m, name, k)
-        whole, fraction = datum(len(k), f"{name}_k"), datum(common, f"{name}_f")
+        whole, fraction = reg(len(k), f"{name}_k"), reg(common, f"{name}_f")
         m.d.sync += [whole.eq(k), fraction.eq(f)]
         up = fraction >= low
         if p.rule.ties is Rounding.HALF_EVEN:
             up = (fraction > high) | (up & whole[0])
-        rounded = datum(len(k) + 1, f"{name}_rounded")
+        rounded = reg(len(k) + 1, f"{name}_rounded")
         m.d.sync += rounded.eq(whole + up)
-        negative = delayed(m, negative, before - 1 + WideMultiplier.LATENCY + 2,
+        negative = delay_line(m, negative, before - 1 + WideMultiplier.LATENCY + 2,
                            f"{name}_negative_late", data=True)  # fmt: skip
         value = Mux(negative, -rounded, rounded) + p.offset
-        signed_whole = datum(signed(value.shape().width), f"{name}_whole")
+        signed_whole = reg(signed(value.shape().width), f"{name}_whole")
         m.d.sync += signed_whole.eq(value)
         return signed_whole
 
     def _significant(self, m: Module, name: str, size: Value) -> Value:
         """A magnitude rounded to the significand's bits, ties to even."""
         precision = self.parameters.rule.precision
-        rounded = datum(unsigned(len(size) + 1), f"{name}_significant")
+        rounded = reg(unsigned(len(size) + 1), f"{name}_significant")
         m.d.sync += rounded.eq(size)
         for drop in range(1, len(size) - precision + 1):
             half, odd = size[drop - 1], size[drop]
@@ -232,7 +233,7 @@ class Rescaler(wiring.Component):
         """
         p = self.parameters
         half, place = 1 << (p.common - 1), p.common - p.rule.precision
-        bounds = [datum(p.common + 1, f"{name}_{end}") for end in ("low", "high")]
+        bounds = [reg(p.common + 1, f"{name}_{end}") for end in ("low", "high")]
 
         def beside(e_low: int, e_high: int) -> list[int]:
             away = [1 << (place + e) if place + e >= 0 else 0 for e in (e_low, e_high)]
@@ -259,4 +260,4 @@ class Rescaler(wiring.Component):
 
 def late(m: Module, value: Value, cycles: int, name: str) -> Value:
     """``value`` so many cycles later; a constant is always there."""
-    return value if isinstance(value, Const) else delayed(m, value, cycles, name, data=True)
+    return value if isinstance(value, Const) else delay_line(m, value, cycles, name, data=True)

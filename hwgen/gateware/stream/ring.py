@@ -12,7 +12,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...contract.geometry import WindowGeometry
-from ..common.counter import Counter, datum, delayed, index_shape
+from ..common.counter import Counter, delay_line, index_shape, reg
 from ..common.fifo import CreditFifo
 from ..common.memory import SimpleDualPort
 from ..common.streams import beat, connect, stream_of
@@ -95,8 +95,10 @@ class RowMemory(wiring.Component):
             with m.If(position.last):
                 slot.step(m)
         m.d.sync += [
-            self.complete.eq(self.complete + delayed(m, row_done, 1, "seen_row") - self.released),
-            held.eq(held + row_done - delayed(m, self.released, 1, "freed")),
+            self.complete.eq(
+                self.complete + delay_line(m, row_done, 1, "seen_row") - self.released
+            ),
+            held.eq(held + row_done - delay_line(m, self.released, 1, "freed")),
         ]
         partial = position.value != 0
         with m.If(held >= 0):
@@ -214,10 +216,10 @@ class RowRing(wiring.Component):
 
         base = window_slot(m, issue & ~virtual & row_done, out_row, g, self.rows)
         # The memory is read a cycle after the decision.
-        asked = delayed(m, position, 1, "asked_position", data=True)
+        asked = delay_line(m, position, 1, "asked_position", data=True)
         slot: Value = Const(0)
         if not self.parallel:
-            slot = datum(index_shape(self.rows), "read_slot")
+            slot = reg(index_shape(self.rows), "read_slot")
             total = base + kernel_row.value
             m.d.sync += slot.eq(modulo(total, self.rows, self.rows + g.kernel[0] - 1))
         return {
@@ -257,8 +259,8 @@ class RowRing(wiring.Component):
         elif not self.parallel:
             following = Mux(column_done, following, stays)
         results = Cat(stays, Mux(row_done, written != 0, following))
-        stayed, followed = delayed(m, results, 1, "reached")
-        return Mux(delayed(m, step, 1, "stepped"), followed, stayed)
+        stayed, followed = delay_line(m, results, 1, "reached")
+        return Mux(delay_line(m, step, 1, "stepped"), followed, stayed)
 
     def _step_position(self, m, position, chunk: Counter, column_done, row_done) -> None:
         m.d.sync += position.eq(position + 1)
@@ -289,12 +291,14 @@ class RowRing(wiring.Component):
         g = self.geometry
         payload = Signal(self.o.payload.shape(), name="column")
         late = {
-            name: delayed(m, reader[name], self.LATENCY, f"column_{name}", data=name != "issue")
+            name: delay_line(m, reader[name], self.LATENCY, f"column_{name}", data=name != "issue")
             for name in ("issue", "base", "virtual", "last", "chunk", "row")
         }
         m.d.comb += [queue.push.eq(late["issue"]), queue.data.eq(payload)]
         m.d.comb += [payload[name].eq(late[name]) for name in ("virtual", "last", "chunk", "row")]
-        words = [delayed(m, bank, 1, f"word{index}", data=True) for index, bank in enumerate(banks)]
+        words = [
+            delay_line(m, bank, 1, f"word{index}", data=True) for index, bank in enumerate(banks)
+        ]
         if not self.parallel:
             m.d.comb += payload.taps[0].eq(words[0])
             return

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 
-from ..common.counter import Counter, delayed
+from ..common.counter import Counter, delay_line
 from ..common.streams import connect
 from .conv import Conv
 from .taps import TapReader
@@ -75,4 +75,4 @@ class RingConv(Conv):
         if self._depthwise:
             rows = range(self.mac.simd)
             operands = Cat(reader.taps[row][pe] for pe in range(self.pe) for row in rows)
-        return delayed(m, operands, self.operand_latency - reader.LATENCY, "x", data=True)
+        return delay_line(m, operands, self.operand_latency - reader.LATENCY, "x", data=True)

@@ -9,10 +9,11 @@ from amaranth.hdl import Cat, Module, Shape, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..common.counter import datum, delayed, index_shape
+from ...contract.geometry import ceil_div
+from ..common.counter import delay_line, index_shape, reg
 from ..common.memory import Rom, rom_latency
 from ..common.requantizer import shape_of
-from ..common.streams import beat, beats_of, positive
+from ..common.streams import beat, positive
 
 TABLE_BITS = 11
 """Inputs of so many bits index a table of all values: one column of block RAM."""
@@ -63,7 +64,7 @@ class Staircase(wiring.Component):
         if len(parameters.thresholds) not in (1, channels):
             raise ValueError(f"{len(parameters.thresholds)} rows for {channels} channels")
         self.image, self.x, self.lanes, self.parameters = name, x, lanes, parameters
-        self.channels, self.groups = channels, beats_of(channels, lanes)
+        self.channels, self.groups = channels, ceil_div(channels, lanes)
         self.latency = parameters.latency(x)
         super().__init__(
             {
@@ -77,7 +78,7 @@ class Staircase(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.o_valid.eq(delayed(m, self.valid, self.latency, "valid"))
+        m.d.comb += self.o_valid.eq(delay_line(m, self.valid, self.latency, "valid"))
         table = self.parameters.table(self.x)
         for lane in range(self.lanes):
             if table is not None:
@@ -114,18 +115,20 @@ class Staircase(wiring.Component):
             ahead = wait - rom.latency
             place = Cat(count, index) if rows > 1 else Cat(count)
             if len(words) > 1:
-                m.d.comb += rom.addr.eq(delayed(m, place, ahead, f"place{level}_{lane}", data=True))
+                m.d.comb += rom.addr.eq(
+                    delay_line(m, place, ahead, f"place{level}_{lane}", data=True)
+                )
             threshold = rom.data.as_signed() if shape.signed else rom.data
             name = f"{level}_{lane}"
-            value = delayed(m, value, wait, f"value{name}", data=True)
+            value = delay_line(m, value, wait, f"value{name}", data=True)
             value = value.as_signed() if Shape.cast(self.x).signed else value
-            before = delayed(m, count, wait, f"before{name}", data=True) if level else Cat()
-            found = datum(level + 1, f"count{name}")
+            before = delay_line(m, count, wait, f"before{name}", data=True) if level else Cat()
+            found = reg(level + 1, f"count{name}")
             m.d.sync += found.eq(Cat(value >= threshold, before))
             count = found
-            value = delayed(m, value, 1, f"kept{name}", data=True)
+            value = delay_line(m, value, 1, f"kept{name}", data=True)
             value = value.as_signed() if Shape.cast(self.x).signed else value
-            index = delayed(m, index, wait + 1, f"index{name}", data=True)
+            index = delay_line(m, index, wait + 1, f"index{name}", data=True)
         padding = [p.values[-1]] * ((1 << levels) - len(p.values))
         return self._rom(m, f"values_{lane}", [*p.values, *padding], count)
 

@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...contract.geometry import WindowGeometry
-from ..common.counter import Counter, datum, delayed, index_shape, step_nested
+from ..common.counter import Counter, delay_line, index_shape, reg, step_nested
 from ..common.streams import connect, stream_of
 from .ring import RowMemory, by_row, modulo, window_slot
 from .window import inside
@@ -103,9 +103,9 @@ class TapReader(wiring.Component):
             memory.released.eq(Mux(row_done, released, 0)),
         ]
         position = self._position(m, part, word, kernel_column, kernel_row, window_done, group)
-        m.d.comb += memory.position.eq(delayed(m, position, 1, "asked_position", data=True))
+        m.d.comb += memory.position.eq(delay_line(m, position, 1, "asked_position", data=True))
         if not self.parallel:
-            slot = datum(index_shape(self.rows), "read_slot")
+            slot = reg(index_shape(self.rows), "read_slot")
             row = Array(self.places[0])[kernel_row.value]
             m.d.sync += slot.eq(modulo(base + row, self.rows, self.rows + g.kernel[0] - 1))
             m.d.comb += memory.slot.eq(slot)
@@ -129,8 +129,8 @@ class TapReader(wiring.Component):
         with m.If(window_done):
             m.d.sync += need.eq(following)
         results = Cat(written > need, written > following)
-        stayed, followed = delayed(m, results, 1, "reached")
-        return Mux(delayed(m, window_done, 1, "stepped"), followed, stayed)
+        stayed, followed = delay_line(m, results, 1, "reached")
+        return Mux(delay_line(m, window_done, 1, "stepped"), followed, stayed)
 
     def _position(
         self,
@@ -170,16 +170,16 @@ class TapReader(wiring.Component):
     def _chosen(self, m: Module, words: list[Value], base: Value, part: Value) -> list[Value]:
         """The chunk of each kernel row, four cycles after step."""
         width = self.chunk * Shape.cast(self.shape).width
-        read = [delayed(m, word, 1, f"word{n}", data=True) for n, word in enumerate(words)]
-        part = delayed(m, part, 3, "part_late", data=True)
-        base = delayed(m, base, 3, "base_late", data=True)
+        read = [delay_line(m, word, 1, f"word{n}", data=True) for n, word in enumerate(words)]
+        part = delay_line(m, part, 3, "part_late", data=True)
+        base = delay_line(m, base, 3, "base_late", data=True)
         chunks = [Value.cast(word).word_select(part, width) for word in read]
         if not self.parallel:
-            return [delayed(m, chunks[0], 1, "chunk", data=True)]
+            return [delay_line(m, chunks[0], 1, "chunk", data=True)]
         chosen = []
         for row in self.places[0]:
             turned = Array(chunks[(slot + row) % self.rows] for slot in range(self.rows))[base]
-            chosen.append(delayed(m, turned, 1, f"chunk{row}", data=True))
+            chosen.append(delay_line(m, turned, 1, f"chunk{row}", data=True))
         return chosen
 
     def _padded(
@@ -202,9 +202,9 @@ class TapReader(wiring.Component):
             here = [Array(here)[kernel_row.value]]
         padded = any(max(pads) > 0 for pads in g.pads)
         for n, (chunk, row) in enumerate(zip(chosen, here, strict=True)):
-            real = delayed(m, row & column, 4, f"real{n}", data=True) if padded else Const(1)
+            real = delay_line(m, row & column, 4, f"real{n}", data=True) if padded else Const(1)
             taps = data.ArrayLayout(self.shape, self.chunk)(chunk)
             for channel in range(self.chunk):
-                value = datum(self.shape, f"tap{n}_{channel}")
+                value = reg(self.shape, f"tap{n}_{channel}")
                 m.d.sync += value.eq(Mux(real, taps[channel], self.pad_value))
                 m.d.comb += self.taps[n][channel].eq(value)

@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...contract.geometry import WindowGeometry
-from ..common.counter import Counter, datum, delayed, index_shape
+from ..common.counter import Counter, delay_line, index_shape, reg
 from ..common.fifo import CreditFifo
 from ..common.streams import connect, positive
 from .ring import column_beat
@@ -88,24 +88,24 @@ class WindowAssembler(wiring.Component):
             self.i.ready.eq(accept),
             now.eq(accept & completes & queue.room & ~waits),
             queue.take.eq(now | late),
-            queue.push.eq(delayed(m, now, self.LATENCY, "push") | late),
+            queue.push.eq(delay_line(m, now, self.LATENCY, "push") | late),
         ]
         m.d.sync += settled.eq(waits & ~late)
         with m.If(accept & completes & ~now):
             m.d.sync += waits.eq(1)
         with m.Elif(late):
             m.d.sync += waits.eq(0)
-        beat = datum(self.i.payload.shape(), "beat")
-        current = datum(layout, "current")
+        beat = reg(self.i.payload.shape(), "beat")
+        current = reg(layout, "current")
         m.d.sync += beat.eq(self.i.payload)
         self._shift(m, accept, beat, current)
         masks = self._count(m, accept & self.i.payload.last, completes)
         m.d.comb += queue.data.eq(current)
         for name, mask in masks.items():
-            kept = datum(len(mask), f"kept_{name}")
+            kept = reg(len(mask), f"kept_{name}")
             with m.If(accept & completes):
                 m.d.sync += kept.eq(mask)
-            m.d.comb += queue.data[name].eq(delayed(m, kept, 1, name, data=True))
+            m.d.comb += queue.data[name].eq(delay_line(m, kept, 1, name, data=True))
         return m
 
     def _shift(self, m: Module, accept: Value, beat, window) -> None:

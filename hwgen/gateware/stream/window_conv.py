@@ -8,7 +8,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from ..common.counter import Counter, datum, delayed, index_shape
+from ..common.counter import Counter, delay_line, index_shape, reg
 from ..common.streams import connect, positive
 from .conv import Conv
 from .ring import RowRing
@@ -27,12 +27,12 @@ def select(m: Module, choices: Sequence[Value], index: Value, shape, name: str) 
     """
     groups = []
     for start in range(0, len(choices), _SELECT):
-        group = datum(shape, f"{name}_{len(groups)}")
+        group = reg(shape, f"{name}_{len(groups)}")
         m.d.sync += group.eq(Array(choices[start : start + _SELECT])[index[:2]])
         groups.append(group)
     if len(groups) == 1:
         return groups[0]
-    rest = datum(index_shape(len(groups)), f"{name}_group")
+    rest = reg(index_shape(len(groups)), f"{name}_group")
     m.d.sync += rest.eq(index[2:])
     return Array(groups)[rest]
 
@@ -75,7 +75,7 @@ class WindowConv(Conv):
         self._free(m, issue, fold, tap_fold, room, window.free)
         chosen = tap_fold if self.groups == 1 else fold
         operands = self._operands(m, window.o.payload, chosen.value)
-        return delayed(m, operands, self.operand_latency - SELECT_LATENCY, "x", data=True)
+        return delay_line(m, operands, self.operand_latency - SELECT_LATENCY, "x", data=True)
 
     def _free(
         self, m: Module, issue: Value, fold: Counter, tap_fold: Counter, room: Value, free: Value
@@ -120,7 +120,7 @@ class WindowConv(Conv):
                         real = [ONE if t is None else inside[t] for t in mine]
                         real = select(m, real, index, 1, f"real_{name}")
                         value = Mux(real, value, self.pad_value)
-                    operand = datum(self.mac.x, f"operand{len(operands)}")
+                    operand = reg(self.mac.x, f"operand{len(operands)}")
                     m.d.sync += operand.eq(value)
                     operands.append(operand)
                     made[key] = operand

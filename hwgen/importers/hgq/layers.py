@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...ir.ops import Add, AvgPool, MaxPool
-from ..keras.architecture import Layer
+from ..keras.architecture import KerasLayer
 from ..keras.functions import curve
 from ..keras.layers import PLAIN, Handler, global_pooling, in_one_row, pooling, window
 from ..keras.steps import Clip, Curve, Each, Join, Linear, Scale, Softmax, Step
@@ -21,14 +21,14 @@ from .files import Variables
 from .quantizers import Fixed, FloatArray, quantize_kernel, quantize_vector
 
 
-def steps_of(layer: Layer, variables: Variables) -> list[Step]:
+def steps_of(layer: KerasLayer, variables: Variables) -> list[Step]:
     """The steps of a layer. Raises UserError naming the layer."""
     if layer.class_name in PLAIN:
         return PLAIN[layer.class_name](layer)
     return _HANDLERS[layer.class_name](layer, variables)
 
 
-def check_supported(layer: Layer) -> None:
+def check_supported(layer: KerasLayer) -> None:
     """Raise UserError for a class of layers that can not be imported."""
     if layer.class_name not in _HANDLERS | PLAIN:
         names = ", ".join(["InputLayer", *_HANDLERS, *PLAIN])
@@ -37,11 +37,11 @@ def check_supported(layer: Layer) -> None:
         )
 
 
-def _quantizer(layer: Layer, variables: Variables, name: str, key: str) -> Fixed | None:
+def _quantizer(layer: KerasLayer, variables: Variables, name: str, key: str) -> Fixed | None:
     return Fixed.of(layer, layer.get(key), variables, f"{name}/quantizer")
 
 
-def _data(layer: Layer, variables: Variables, name: str) -> list[Step]:
+def _data(layer: KerasLayer, variables: Variables, name: str) -> list[Step]:
     """The input (iq) or output (oq) quantizer, where it is enabled."""
     if not layer.config.get(f"enable_{name}"):
         return []
@@ -49,11 +49,11 @@ def _data(layer: Layer, variables: Variables, name: str) -> list[Step]:
     return [] if quantizer is None else [quantizer.step(name if name == "iq" else None)]
 
 
-def _around(layer: Layer, variables: Variables, steps: list[Step]) -> list[Step]:
+def _around(layer: KerasLayer, variables: Variables, steps: list[Step]) -> list[Step]:
     return [*_data(layer, variables, "iq"), *steps, *_data(layer, variables, "oq")]
 
 
-def _activation(layer: Layer) -> list[Step]:
+def _activation(layer: KerasLayer) -> list[Step]:
     name = layer.config.get("activation")
     plain: dict[Any, list[Step]] = {
         None: [],
@@ -70,7 +70,9 @@ def _activation(layer: Layer) -> list[Step]:
     return [Curve(layer, function)]
 
 
-def _parameters(layer: Layer, variables: Variables, shapes: list[tuple[int | None, ...]]) -> Any:
+def _parameters(
+    layer: KerasLayer, variables: Variables, shapes: list[tuple[int | None, ...]]
+) -> Any:
     """The first variables of a layer, float32 of these shapes (None: any length)."""
     arrays = variables.get("", [])
     for number, shape in enumerate(shapes):
@@ -83,14 +85,18 @@ def _parameters(layer: Layer, variables: Variables, shapes: list[tuple[int | Non
     return arrays[: len(shapes)]
 
 
-def _required(quantizer: Fixed | None, layer: Layer, what: str) -> Fixed:
+def _required(quantizer: Fixed | None, layer: KerasLayer, what: str) -> Fixed:
     if quantizer is None:
         raise layer.error(f"its {what} is not quantized", "give it a quantizer and train again")
     return quantizer
 
 
 def _linear(
-    layer: Layer, variables: Variables, kernel: FloatArray, bias: FloatArray | None, **more: Any
+    layer: KerasLayer,
+    variables: Variables,
+    kernel: FloatArray,
+    bias: FloatArray | None,
+    **more: Any,
 ) -> Linear:
     kq = _required(_quantizer(layer, variables, "kq", "kq_conf"), layer, "kernel")
     exact = (Fraction(0),) * kernel.shape[-1]
@@ -100,8 +106,8 @@ def _linear(
     return Linear(layer, quantize_kernel(kq, kernel), exact, **more)
 
 
-def _conv(rank: int) -> Callable[[Layer, Variables], list[Step]]:
-    def handler(layer: Layer, variables: Variables) -> list[Step]:
+def _conv(rank: int) -> Callable[[KerasLayer, Variables], list[Step]]:
+    def handler(layer: KerasLayer, variables: Variables) -> list[Step]:
         filters = layer.integer("filters")
         size = layer.pair("kernel_size") if rank == 2 else (layer.single("kernel_size"),)
         shapes: list[tuple[int | None, ...]] = [(*size, None, filters)]
@@ -122,7 +128,7 @@ def _conv(rank: int) -> Callable[[Layer, Variables], list[Step]]:
     return handler
 
 
-def _dense(layer: Layer, variables: Variables) -> list[Step]:
+def _dense(layer: KerasLayer, variables: Variables) -> list[Step]:
     units = layer.integer("units")
     shapes: list[tuple[int | None, ...]] = [(None, units)]
     shapes += [(units,)] if layer.require("use_bias", (True, False)) else []
@@ -131,7 +137,7 @@ def _dense(layer: Layer, variables: Variables) -> list[Step]:
     return _around(layer, variables, [step, *_activation(layer)])
 
 
-def _batch_norm_dense(layer: Layer, variables: Variables) -> list[Step]:
+def _batch_norm_dense(layer: KerasLayer, variables: Variables) -> list[Step]:
     """A dense layer with a batch norm of its inputs in it, in float32 as HGQ folds it."""
     units = layer.integer("units")
     scaled = layer.require("scale", (True, False))
@@ -144,7 +150,7 @@ def _batch_norm_dense(layer: Layer, variables: Variables) -> list[Step]:
     return _around(layer, variables, [step, *_activation(layer)])
 
 
-def _batch_norm(layer: Layer, variables: Variables) -> list[Step]:
+def _batch_norm(layer: KerasLayer, variables: Variables) -> list[Step]:
     """A factor and an offset for each channel, quantized."""
     names = [name for name in ("scale", "center") if layer.require(name, (True, False))]
     arrays = _parameters(layer, variables, [(None,)] * (len(names) + 2))
@@ -160,18 +166,18 @@ def _batch_norm(layer: Layer, variables: Variables) -> list[Step]:
     return _around(layer, variables, [step])
 
 
-def _epsilon(layer: Layer) -> np.float32:
+def _epsilon(layer: KerasLayer) -> np.float32:
     epsilon = layer.get("epsilon")
     if not isinstance(epsilon, (int, float)) or epsilon < 0:
         raise layer.error(f"epsilon {epsilon!r} is not a number")
     return np.float32(epsilon)
 
 
-def _pool(handler: Handler) -> Callable[[Layer, Variables], list[Step]]:
+def _pool(handler: Handler) -> Callable[[KerasLayer, Variables], list[Step]]:
     return lambda layer, variables: _around(layer, variables, handler(layer))
 
 
-def _add(layer: Layer, variables: Variables) -> list[Step]:
+def _add(layer: KerasLayer, variables: Variables) -> list[Step]:
     quantizers: list[list[Step]] = []
     if layer.config.get("enable_iq"):
         confs = layer.get("iq_confs")
@@ -183,17 +189,17 @@ def _add(layer: Layer, variables: Variables) -> list[Step]:
     return [*steps, Join(layer, Add), *_data(layer, variables, "oq")]
 
 
-def _table(layer: Layer, variables: Variables) -> list[Step]:
+def _table(layer: KerasLayer, variables: Variables) -> list[Step]:
     """A function of one variable between two quantizers."""
     return _around(layer, variables, _activation(layer))
 
 
-def _standalone(layer: Layer, variables: Variables) -> list[Step]:
+def _standalone(layer: KerasLayer, variables: Variables) -> list[Step]:
     quantizer = Fixed.of(layer, layer.get("config"), variables, "quantizer")
     return [] if quantizer is None else [quantizer.step()]
 
 
-_HANDLERS: dict[str, Callable[[Layer, Variables], list[Step]]] = {
+_HANDLERS: dict[str, Callable[[KerasLayer, Variables], list[Step]]] = {
     "QConv2D": _conv(2),
     "QConv1D": _conv(1),
     "QDense": _dense,

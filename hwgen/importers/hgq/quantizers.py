@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...numeric import Overflow, QType, Rounding, type_for_range
-from ..keras.architecture import Layer
+from ..keras.architecture import KerasLayer
 from ..keras.quantizer import ActivationQuantizer, Kernel
 from ..keras.steps import Casting, Quantize, Step
 from .files import Variables
@@ -47,7 +47,7 @@ class Fixed:
     range follows them).
     """
 
-    layer: Layer
+    layer: KerasLayer
     k: IntArray
     i: IntArray
     f: IntArray
@@ -56,7 +56,7 @@ class Fixed:
     bounded: bool
 
     @classmethod
-    def of(cls, layer: Layer, config: Any, variables: Variables, place: str) -> Fixed | None:
+    def of(cls, layer: KerasLayer, config: Any, variables: Variables, place: str) -> Fixed | None:
         """The quantizer at a place of a layer; None for one that does nothing. Raises UserError."""
         what = place.split("/")[0]
         fields = config.get("config") if isinstance(config, dict) else None
@@ -150,7 +150,7 @@ class Fixed:
         return np.clip(codes, low, high)
 
 
-def _integers(layer: Layer, what: str, array: FloatArray) -> IntArray:
+def _integers(layer: KerasLayer, what: str, array: FloatArray) -> IntArray:
     if array.dtype.kind not in "uif" or not np.all(np.isfinite(array)):
         raise layer.error(f"the bits of {what} are not numbers")
     rounded = np.rint(array.astype(np.float64))

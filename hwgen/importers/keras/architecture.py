@@ -10,7 +10,7 @@ from ...errors import UserError
 
 
 @dataclass(frozen=True)
-class Layer:
+class KerasLayer:
     """One layer as Keras describes it; ``sources`` are the layers that it reads."""
 
     class_name: str
@@ -72,10 +72,10 @@ class Network:
 
     input_name: str
     input_shape: tuple[int, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[KerasLayer, ...]
 
 
-def read_network(model: Any, check: Callable[[Layer], None]) -> Network:
+def read_network(model: Any, check: Callable[[KerasLayer], None]) -> Network:
     """The layers of a model configuration in the order of the data.
 
     ``check`` raises UserError for a layer that can not be imported; it sees every layer, in the
@@ -112,7 +112,7 @@ def read_network(model: Any, check: Callable[[Layer], None]) -> Network:
         if shape is None and isinstance(config, dict):
             shape = config.get("build_input_shape")
         first = {"batch_input_shape": shape}
-        layers.insert(0, Layer("InputLayer", f"{layers[0].name}_input", first))
+        layers.insert(0, KerasLayer("InputLayer", f"{layers[0].name}_input", first))
     if kind == "Sequential":
         before = [layer.name for layer in layers]
         layers[1:] = [
@@ -138,17 +138,17 @@ def _plain(class_name: str) -> str:
     return class_name.rsplit(">", 1)[-1]
 
 
-def _layer(entry: dict[str, Any], index: int) -> Layer:
+def _layer(entry: dict[str, Any], index: int) -> KerasLayer:
     kind, config = entry.get("class_name"), entry.get("config")
     if not isinstance(kind, str) or not isinstance(config, dict):
         raise UserError(f"layer number {index + 1} has no class_name or no config")
     name = entry.get("name", config.get("name"))
     if not isinstance(name, str) or not name:
         raise UserError(f"layer number {index + 1} ({kind}) has no name")
-    return Layer(_plain(kind), name, config)
+    return KerasLayer(_plain(kind), name, config)
 
 
-def _input_shape(layer: Layer) -> tuple[int, ...]:
+def _input_shape(layer: KerasLayer) -> tuple[int, ...]:
     shape = layer.config.get("batch_input_shape", layer.config.get("batch_shape"))
     if not isinstance(shape, list) or len(shape) < 2:
         raise layer.error("the shape of the model's input is not in the file", "give input_shape")
@@ -161,7 +161,9 @@ def _input_shape(layer: Layer) -> tuple[int, ...]:
     return tuple(lengths)
 
 
-def _functional_order(config: Any, entries: list[Any], layers: list[Layer]) -> list[Layer]:
+def _functional_order(
+    config: Any, entries: list[Any], layers: list[KerasLayer]
+) -> list[KerasLayer]:
     """Follow the connections from the only input to the only output."""
     by_name = {layer.name: layer for layer in layers}
     if len(by_name) != len(layers):
@@ -215,7 +217,7 @@ def _histories(value: Any) -> list[Any]:
     return [] if history is None else [history]
 
 
-def _sources(nodes: Any, layer: Layer) -> tuple[str, ...]:
+def _sources(nodes: Any, layer: KerasLayer) -> tuple[str, ...]:
     """The layers that this one reads."""
     if not isinstance(nodes, list) or not nodes:
         raise layer.error("is not connected")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from .architecture import Layer
+from .architecture import KerasLayer
 from .steps import Each, Step
 
 INPUT = -1
@@ -24,7 +24,10 @@ class Flow:
 
     @classmethod
     def of(
-        cls, input_name: str, layers: Sequence[Layer], steps_of: Callable[[Layer], list[Step]]
+        cls,
+        input_name: str,
+        layers: Sequence[KerasLayer],
+        steps_of: Callable[[KerasLayer], list[Step]],
     ) -> Flow:
         """The steps of layers that are in the order of the data."""
         results = {input_name: INPUT}

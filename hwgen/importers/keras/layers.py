@@ -10,17 +10,17 @@ import numpy as np
 
 from ...ir.fields import PADS
 from ...ir.ops import Add, AvgPool, Concat, MaxPool, Pad, Upsample
-from .architecture import Layer
+from .architecture import KerasLayer
 from .functions import curve
 from .steps import Border, Clip, Curve, Join, Pooling, PoolOp, RowAxis, Shape, Softmax, Step
 
-Handler = Callable[[Layer], list[Step]]
+Handler = Callable[[KerasLayer], list[Step]]
 
 
 def pooling(op: PoolOp, rank: int = 2) -> Handler:
     """Of a layer that pools windows of an image, or of a sequence (rank 1)."""
 
-    def handler(layer: Layer) -> list[Step]:
+    def handler(layer: KerasLayer) -> list[Step]:
         layer.require("data_format", ("channels_last",))
         padding = layer.require("padding", ("valid", "same"))
         if rank == 1:
@@ -37,7 +37,7 @@ def pooling(op: PoolOp, rank: int = 2) -> Handler:
 def global_pooling(op: PoolOp, rank: int = 2) -> Handler:
     """Of a layer that pools a whole image or sequence."""
 
-    def handler(layer: Layer) -> list[Step]:
+    def handler(layer: KerasLayer) -> list[Step]:
         layer.require("data_format", ("channels_last",))
         steps: list[Step] = [Pooling(layer, op, None)]
         if rank == 1:
@@ -47,7 +47,7 @@ def global_pooling(op: PoolOp, rank: int = 2) -> Handler:
     return handler
 
 
-def _zero_padding(layer: Layer) -> list[Step]:
+def _zero_padding(layer: KerasLayer) -> list[Step]:
     layer.require("data_format", ("channels_last",))
     value = layer.get("padding")
     pads = [value, value] if isinstance(value, int) else value
@@ -56,13 +56,15 @@ def _zero_padding(layer: Layer) -> list[Step]:
     return [Border(layer, Pad(_pads(layer, pads, value)))]
 
 
-def _zero_padding_1d(layer: Layer) -> list[Step]:
+def _zero_padding_1d(layer: KerasLayer) -> list[Step]:
     value = layer.get("padding")
     pads = _pads(layer, [[0, 0], [value, value] if isinstance(value, int) else value], value)
     return in_one_row(layer, [Border(layer, Pad(pads))])
 
 
-def _pads(layer: Layer, pads: object, value: object) -> tuple[tuple[int, int], tuple[int, int]]:
+def _pads(
+    layer: KerasLayer, pads: object, value: object
+) -> tuple[tuple[int, int], tuple[int, int]]:
     try:
         return PADS.decode(pads)
     except ValueError:
@@ -70,7 +72,7 @@ def _pads(layer: Layer, pads: object, value: object) -> tuple[tuple[int, int], t
 
 
 def _upsampling(rank: int) -> Handler:
-    def handler(layer: Layer) -> list[Step]:
+    def handler(layer: KerasLayer) -> list[Step]:
         if rank == 1:
             return in_one_row(layer, [Border(layer, Upsample((1, layer.single("size"))))])
         layer.require("data_format", ("channels_last",))
@@ -81,7 +83,7 @@ def _upsampling(rank: int) -> Handler:
 
 
 def _join(op: type[Add] | type[Concat]) -> Handler:
-    def handler(layer: Layer) -> list[Step]:
+    def handler(layer: KerasLayer) -> list[Step]:
         if op is Concat:
             layer.require("axis", (-1, 3))
         return [Join(layer, op)]
@@ -89,12 +91,12 @@ def _join(op: type[Add] | type[Concat]) -> Handler:
     return handler
 
 
-def _flatten(layer: Layer) -> list[Step]:
+def _flatten(layer: KerasLayer) -> list[Step]:
     layer.require("data_format", ("channels_last",))
     return [Shape(layer)]
 
 
-def _reshape(layer: Layer) -> list[Step]:
+def _reshape(layer: KerasLayer) -> list[Step]:
     shape = layer.get("target_shape")
     good = isinstance(shape, list) and 1 <= len(shape) <= 3
     if not good or not all(isinstance(n, int) and (n >= 1 or n == -1) for n in shape):
@@ -104,7 +106,7 @@ def _reshape(layer: Layer) -> list[Step]:
     return [Shape(layer, tuple(shape))]
 
 
-def _relu(layer: Layer) -> list[Step]:
+def _relu(layer: KerasLayer) -> list[Step]:
     for key in ("negative_slope", "threshold"):
         if layer.config.get(key):
             raise layer.error(f"{key} {layer.config[key]!r} is not supported (only 0)")
@@ -116,7 +118,7 @@ def _relu(layer: Layer) -> list[Step]:
     return [Clip(layer, Fraction(float(np.float32(high))))]
 
 
-def _leaky_relu(layer: Layer) -> list[Step]:
+def _leaky_relu(layer: KerasLayer) -> list[Step]:
     slope = layer.config.get("alpha", layer.config.get("negative_slope", 0.3))
     if isinstance(slope, bool) or not isinstance(slope, (int, float)) or not 0 <= slope <= 1:
         raise layer.error(f"alpha {slope!r} is not a number from 0 to 1")
@@ -125,19 +127,19 @@ def _leaky_relu(layer: Layer) -> list[Step]:
     return [Curve(layer, function)]
 
 
-def _softmax(layer: Layer) -> list[Step]:
+def _softmax(layer: KerasLayer) -> list[Step]:
     axis = layer.config.get("axis", -1)
     if axis not in (-1, [-1]):
         raise layer.error(f"axis {axis!r} is not supported (only the last)")
     return [Softmax(layer)]
 
 
-def in_one_row(layer: Layer, steps: list[Step]) -> list[Step]:
+def in_one_row(layer: KerasLayer, steps: list[Step]) -> list[Step]:
     """What is done to an image, done to a sequence."""
     return [RowAxis(layer, add=True), *steps, RowAxis(layer, add=False)]
 
 
-def window(layer: Layer, rank: int = 2) -> dict[str, Any]:
+def window(layer: KerasLayer, rank: int = 2) -> dict[str, Any]:
     """Stride, padding and dilation of a convolution; one of rank 1 has one row."""
     layer.require("data_format", ("channels_last",))
     if rank == 2:

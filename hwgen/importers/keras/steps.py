@@ -11,7 +11,7 @@ import numpy as np
 
 from ...ir.ops import Add, AvgPool, Concat, MaxPool, Pad, Upsample
 from ...numeric import QType
-from .architecture import Layer
+from .architecture import KerasLayer
 from .functions import Function
 from .quantizer import ActivationQuantizer, Kernel
 
@@ -22,7 +22,7 @@ PoolOp = type[MaxPool] | type[AvgPool]
 class Step:
     """One thing to do with the data; its result is what Keras calls the output of ``layer``."""
 
-    layer: Layer
+    layer: KerasLayer
 
     @property
     def name(self) -> str:

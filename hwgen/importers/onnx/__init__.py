@@ -14,12 +14,12 @@ from . import elementwise, linear, qdq, qonnx, qoperator, shape, spatial
 from .file import OxNode, is_onnx, read_model
 from .inputs import read_inputs
 from .joins import summed
-from .real import Step
-from .work import Const, Joined, Value, Work, canonical
+from .real import FloatStep
+from .work import Const, Joined, OnnxImport, Value, canonical
 
 __all__ = ["is_onnx", "load_onnx"]
 
-Handler = Callable[[Work, OxNode], None]
+Handler = Callable[[OnnxImport, OxNode], None]
 
 _STANDARD: dict[str, Handler] = {
     "Add": elementwise.arithmetic("Add"),
@@ -112,7 +112,7 @@ def load_onnx(path: Path, input_type: QType | None) -> Graph:
     model = read_model(path)
     kinds = {node.kind for node in model.nodes}
     _check_kinds(kinds)
-    work = Work(model, integer="RequantShift" in kinds)
+    work = OnnxImport(model, integer="RequantShift" in kinds)
     work.known |= {name: Const(array) for name, array in model.constants.items()}
     _fold_constants(work)
     read_inputs(work, path, input_type)
@@ -137,7 +137,7 @@ def _check_kinds(kinds: set[str]) -> None:
         )
 
 
-def _run(work: Work, node: OxNode) -> None:
+def _run(work: OnnxImport, node: OxNode) -> None:
     handler = _handler(node)
     try:
         if handler is None:
@@ -159,7 +159,7 @@ def _handler(node: OxNode) -> Handler | None:
     return _HANDLERS.get(node.domain, {}).get(node.kind)
 
 
-def _check_codes(work: Work, node: OxNode) -> None:
+def _check_codes(work: OnnxImport, node: OxNode) -> None:
     """Raises UserError where real arithmetic is given a quantizer's integers, which are others."""
     if node.kind in _OF_CODES or node.kind.startswith("QLinear"):
         return
@@ -170,7 +170,7 @@ def _check_codes(work: Work, node: OxNode) -> None:
                             hint="put a DequantizeLinear before it")  # fmt: skip
 
 
-def _fold_constants(work: Work) -> None:
+def _fold_constants(work: OnnxImport) -> None:
     """Operators that read only constants, done first: an input's quantizer may need them."""
     for node in work.model.nodes:
         names = [name for name in node.inputs if name]
@@ -180,7 +180,7 @@ def _fold_constants(work: Work) -> None:
             _run(work, node)
 
 
-def _output(work: Work, name: str) -> Tensor:
+def _output(work: OnnxImport, name: str) -> Tensor:
     """The edge of an output; real arithmetic at the end is carried out where it is exact, and left
     out where it only moves all numbers in one way."""
     found = work.known.get(name)
@@ -195,7 +195,7 @@ def _output(work: Work, name: str) -> Tensor:
     return found.edge
 
 
-def _check_order(work: Work, name: str, value: Value) -> None:
+def _check_order(work: OnnxImport, name: str, value: Value) -> None:
     """Raises UserError unless the edge has the file's elements with channels last, or as they are
     in the file."""
     where = value.where
@@ -214,7 +214,7 @@ def _check_order(work: Work, name: str, value: Value) -> None:
         work.notes.append(f"the output {name!r} is in the order of the file: {list(where.shape)}")
 
 
-def _without_tail(work: Work, value: Value) -> Value:
+def _without_tail(work: OnnxImport, value: Value) -> Value:
     from .real import as_affine
 
     steps = value.steps
@@ -232,6 +232,6 @@ def _without_tail(work: Work, value: Value) -> Value:
     return work.settled("output", value)
 
 
-def _uniform(step: Step) -> bool:
+def _uniform(step: FloatStep) -> bool:
     one = step.operand is None or step.operand.size == 1
     return one and step.increasing and step.kind not in ("max", "min")

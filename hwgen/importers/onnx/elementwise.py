@@ -13,10 +13,10 @@ from ...ir.ops import Requantize
 from ..limits import check_elements
 from .file import OxNode
 from .joins import concatenated, summed
-from .real import Step, Stored
-from .work import Array, Const, Joined, Value, Work, operand
+from .real import FloatStep, StoredOperand
+from .work import Array, Const, Joined, OnnxImport, Value, operand
 
-Handler = Callable[[Work, OxNode], None]
+Handler = Callable[[OnnxImport, OxNode], None]
 
 _FOLDED: dict[str, Callable[..., Array]] = {
     "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Pow": np.power,
@@ -26,7 +26,7 @@ _FOLDED: dict[str, Callable[..., Array]] = {
 def arithmetic(kind: str) -> Handler:
     """The handler of Add, Sub, Mul, Div or Pow: of constants, of one with a constant, of two."""
 
-    def handler(work: Work, node: OxNode) -> None:
+    def handler(work: OnnxImport, node: OxNode) -> None:
         a, b = work.get(node, 0), work.get(node, 1)
         if isinstance(a, Const) and isinstance(b, Const):
             check_elements(np.broadcast_shapes(a.array.shape, b.array.shape), "a constant")
@@ -46,7 +46,7 @@ def arithmetic(kind: str) -> Handler:
     return handler
 
 
-def _bare_sum(work: Work, node: OxNode, joined: Joined) -> Value:
+def _bare_sum(work: OnnxImport, node: OxNode, joined: Joined) -> Value:
     """A sum where the file's numbers are integers: nothing follows that rounds it."""
     if node.kind != "Add":
         raise UserError("a product of two tensors of integers is not supported")
@@ -66,11 +66,11 @@ def _with_constant(
     if not np.all(np.isfinite(numbers)) or (kind in ("Mul", "Div") and np.any(numbers == 0)):
         raise UserError("a constant that is zero or not finite is not supported")
     if reverse and kind == "Sub":
-        return value.then(Step("mul", np.array([-1], np.float32)), Step("add", numbers))
-    return value.then(Step(kind.lower(), numbers, stored=_stored(const, value, reverse)))
+        return value.then(FloatStep("mul", np.array([-1], np.float32)), FloatStep("add", numbers))
+    return value.then(FloatStep(kind.lower(), numbers, stored=_stored(const, value, reverse)))
 
 
-def _stored(const: Const, value: Value, first: bool) -> Stored | None:
+def _stored(const: Const, value: Value, first: bool) -> StoredOperand | None:
     """A constant's integers, where it has one scale."""
     quant = const.quant
     if quant is None or np.size(quant.scale) != 1 or np.size(quant.zero) != 1 or value.steps:
@@ -78,7 +78,7 @@ def _stored(const: Const, value: Value, first: bool) -> Stored | None:
     codes = operand(quant.codes, value).astype(np.int64)
     zero = int(np.reshape(quant.zero, -1)[0])
     first = first and not _is_repeated(const.array.shape, value.where.shape)
-    return Stored(codes, np.reshape(quant.scale, -1), zero, quant.type, first)
+    return StoredOperand(codes, np.reshape(quant.scale, -1), zero, quant.type, first)
 
 
 def _is_repeated(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
@@ -93,7 +93,7 @@ def _is_repeated(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
     return run > 1
 
 
-def batch_normalization(work: Work, node: OxNode) -> None:
+def batch_normalization(work: OnnxImport, node: OxNode) -> None:
     """BatchNormalization with constants, folded in float32 as ONNX Runtime folds it."""
     value = work.value(node)
     if node.get("training_mode", 0):
@@ -111,17 +111,17 @@ def batch_normalization(work: Work, node: OxNode) -> None:
     rank = value.where.ndim
     shape = (-1, *[1] * (rank - 2))
     work.give(node, value.then(
-        Step("mul", operand(factor.reshape(shape), value)),
-        Step("add", operand(offset.reshape(shape), value)),
+        FloatStep("mul", operand(factor.reshape(shape), value)),
+        FloatStep("add", operand(offset.reshape(shape), value)),
     ))  # fmt: skip
 
 
-def relu(work: Work, node: OxNode) -> None:
+def relu(work: OnnxImport, node: OxNode) -> None:
     """Relu."""
-    _then(work, node, Step("max", np.zeros(1, np.float32)))
+    _then(work, node, FloatStep("max", np.zeros(1, np.float32)))
 
 
-def clip(work: Work, node: OxNode) -> None:
+def clip(work: OnnxImport, node: OxNode) -> None:
     """Clip between constants (attributes in old files)."""
     found = work.get(node, 0)
     if isinstance(found, Value) and found.codes:
@@ -133,11 +133,11 @@ def clip(work: Work, node: OxNode) -> None:
         if work.has(node, position):
             bound = work.number(node, position)
         if bound is not None:
-            steps.append(Step(kind, np.array([bound], np.float32)))
+            steps.append(FloatStep(kind, np.array([bound], np.float32)))
     _then(work, node, *steps)
 
 
-def _clipped_codes(work: Work, node: OxNode, value: Value) -> Value:
+def _clipped_codes(work: OnnxImport, node: OxNode, value: Value) -> Value:
     """Clip of the integers themselves: those of fewer bits, in a type of 8."""
     low, high = value.edge.type.min, value.edge.type.max
     low = max(low, int(work.number(node, 1))) if work.has(node, 1) else low
@@ -151,8 +151,8 @@ def _clipped_codes(work: Work, node: OxNode, value: Value) -> Value:
 def curve(function: Callable[[OxNode, Array], Array]) -> Handler:
     """The handler of a non-decreasing function."""
 
-    def handler(work: Work, node: OxNode) -> None:
-        _then(work, node, Step("curve", curve=lambda x: function(node, x).astype(np.float32)))
+    def handler(work: OnnxImport, node: OxNode) -> None:
+        _then(work, node, FloatStep("curve", curve=lambda x: function(node, x).astype(np.float32)))
 
     return handler
 
@@ -183,7 +183,7 @@ def hard_sigmoid(node: OxNode, x: Array) -> Array:
     return np.clip(x * alpha + beta, np.float32(0), np.float32(1))
 
 
-def _then(work: Work, node: OxNode, *steps: Step) -> None:
+def _then(work: OnnxImport, node: OxNode, *steps: FloatStep) -> None:
     found = work.get(node, 0)
     if isinstance(found, Const):
         raise UserError("its input is a constant, which is not supported here")
@@ -194,7 +194,7 @@ def _then(work: Work, node: OxNode, *steps: Step) -> None:
     work.give(node, found.then(*steps))
 
 
-def concat(work: Work, node: OxNode) -> None:
+def concat(work: OnnxImport, node: OxNode) -> None:
     """Concat of constants, or of channels."""
     found = [work.get(node, n) for n in range(len(node.inputs))]
     axis = int(node.get("axis", 0))
@@ -221,7 +221,7 @@ def concat(work: Work, node: OxNode) -> None:
                           apart="a Concat stands before it"))  # fmt: skip
 
 
-def softmax(work: Work, node: OxNode) -> None:
+def softmax(work: OnnxImport, node: OxNode) -> None:
     """Softmax at the end of the network: left out."""
     if node.outputs[0] not in work.model.outputs:
         raise UserError("a softmax before the end of the network is not supported")

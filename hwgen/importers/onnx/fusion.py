@@ -19,7 +19,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...numeric import QType
-from .real import Step
+from .real import FloatStep
 from .work import Value
 
 _EPSILON = np.finfo(np.float32).eps
@@ -36,7 +36,7 @@ def scale_of(qtype: QType) -> float:
     return qtype.scale
 
 
-def is_redundant(step: Step, qtype: QType) -> bool:
+def is_redundant(step: FloatStep, qtype: QType) -> bool:
     """Whether ONNX Runtime removes this bound, because the quantizer behind it saturates there."""
     if step.kind not in ("max", "min") or step.operand is None or step.operand.size != 1:
         return False
@@ -49,7 +49,7 @@ def is_redundant(step: Step, qtype: QType) -> bool:
 
 
 def parted(
-    apart: Iterable[str], types: Iterable[QType], steps: tuple[Step, ...], qtype: QType
+    apart: Iterable[str], types: Iterable[QType], steps: tuple[FloatStep, ...], qtype: QType
 ) -> str:
     """Why an operator is not computed in integers, empty where it is.
 

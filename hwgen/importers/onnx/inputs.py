@@ -13,7 +13,7 @@ from ..limits import check_elements
 from .file import OxInput, OxModel, OxNode
 from .qdq import integer_type, scale_and_zero
 from .qonnx import QUANTIZERS
-from .work import Value, Work, canonical
+from .work import OnnxImport, Value, canonical
 
 DEFAULT_INPUT = "u8.8"
 DEFAULT_INTEGERS = "u8.0"
@@ -24,7 +24,7 @@ _OF_ROWS = ("LinearConv", "MaxPool", "AveragePool")
 _QLINEAR_INPUTS = {"QLinearAdd": (0, 3), "QLinearMul": (0, 3)}
 
 
-def read_inputs(work: Work, path: Path, given: QType | None) -> None:
+def read_inputs(work: OnnxImport, path: Path, given: QType | None) -> None:
     """Make the graph's inputs. Raises UserError for shapes that are not fixed."""
     model = work.model
     for number, described in enumerate(model.inputs):
@@ -82,7 +82,7 @@ def _arranged(shape: tuple[int, ...], model: OxModel) -> tuple[np.ndarray, tuple
 
 
 def _type(
-    work: Work, path: Path, described: OxInput, given: QType | None
+    work: OnnxImport, path: Path, described: OxInput, given: QType | None
 ) -> tuple[QType, str | None]:
     readers = [
         (node, position)
@@ -112,7 +112,7 @@ def _type(
     return parse_type(DEFAULT_INPUT), note
 
 
-def _stored(work: Work, node: OxNode, position: int) -> QType | None:
+def _stored(work: OnnxImport, node: OxNode, position: int) -> QType | None:
     """The type that a reader of an input says it has, None where it says nothing."""
     if node.kind in ("QuantizeLinear", "DequantizeLinear") or node.kind.startswith(
         ("QLinear", "QGemm")
@@ -126,7 +126,7 @@ def _stored(work: Work, node: OxNode, position: int) -> QType | None:
     return None if describe is None or position else describe(work, node)
 
 
-def _integers(work: Work, path: Path, described: OxInput) -> tuple[QType, str]:
+def _integers(work: OnnxImport, path: Path, described: OxInput) -> tuple[QType, str]:
     """Deeploy keeps an example beside the network; its sign says the type."""
     beside = path.with_name("inputs.npz")
     if beside.exists():

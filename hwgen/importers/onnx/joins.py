@@ -12,15 +12,15 @@ from ...ir.ops import Add, Concat
 from ...numeric import QType
 from . import pairs
 from .fusion import parted
-from .work import Array, Joined, Value, Work, canonical
+from .work import Array, Joined, OnnxImport, Value, canonical
 
 
 def quantized(
-    work: Work,
+    work: OnnxImport,
     name: str,
     joined: Joined,
     qtype: QType,
-    stored: Callable[[Work, str, Value, QType], Value],
+    stored: Callable[[OnnxImport, str, Value, QType], Value],
     fused: bool,
 ) -> tuple[Tensor, Array]:
     """The integers of joined values in a runtime's stored type; and their arrangement. ``fused``:
@@ -48,7 +48,9 @@ def _same_places(a: Value, b: Value, kind: str) -> None:
         )
 
 
-def concatenated(work: Work, name: str, parts: list[Value], axis: int) -> tuple[Tensor, Array]:
+def concatenated(
+    work: OnnxImport, name: str, parts: list[Value], axis: int
+) -> tuple[Tensor, Array]:
     """Channels of several values of one type, one after the other."""
     first = parts[0].where
     axis = axis % first.ndim
@@ -78,7 +80,7 @@ def _check_order(part: Value, where: Array, start: int) -> None:
         raise UserError("its inputs are in another order, which is not supported")
 
 
-def summed(work: Work, name: str, joined: Joined) -> Value:
+def summed(work: OnnxImport, name: str, joined: Joined) -> Value:
     """A sum as exact integers: the parts have one scale, or scales that are powers of two.
 
     Raises UserError otherwise.

@@ -13,24 +13,36 @@ from ...ir.ops import Conv2D, Dense, Pad, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
 from .file import OxNode
 from .fusion import BEHIND_PAD, is_power_of_two
-from .real import Step
-from .work import Array, Codes, Const, Group, Value, Work, canonical, image, operand, shaped, vector
+from .real import FloatStep
+from .work import (
+    Array,
+    Codes,
+    Const,
+    Group,
+    OnnxImport,
+    Value,
+    canonical,
+    image,
+    operand,
+    shaped,
+    vector,
+)
 
 _NO_PADS = ((0, 0), (0, 0))
 
 
-def conv(work: Work, node: OxNode) -> None:
+def conv(work: OnnxImport, node: OxNode) -> None:
     """Conv: grouped, strided, dilated; of rows and columns, or of rows alone."""
     bias = work.const(node, 2) if work.has(node, 2) else None
     work.give(node, convolution(work, node, work.value(node), weights(work, node, 1), bias))
 
 
-def matmul(work: Work, node: OxNode) -> None:
+def matmul(work: OnnxImport, node: OxNode) -> None:
     """MatMul by a constant."""
     work.give(node, product(work, node, work.value(node), weights(work, node, 1), None))
 
 
-def gemm(work: Work, node: OxNode) -> None:
+def gemm(work: OnnxImport, node: OxNode) -> None:
     """Gemm by a constant: the input times ``alpha``, the addend times ``beta`` must be 1."""
     check_gemm(node)
     codes = weights(work, node, 1)
@@ -45,7 +57,7 @@ def check_gemm(node: OxNode) -> None:
         raise UserError("alpha and beta other than 1, or transA, are not supported")
 
 
-def weights(work: Work, node: OxNode, position: int) -> Codes:
+def weights(work: OnnxImport, node: OxNode, position: int) -> Codes:
     """The integers of constant weights. Raises UserError where they are not quantized."""
     const = work.const(node, position)
     if const.quant is not None:
@@ -75,7 +87,9 @@ def transposed(codes: Codes) -> Codes:
     return Codes(codes.codes.T, turn(codes.scale), turn(codes.zero), codes.type)
 
 
-def convolution(work: Work, node: OxNode, value: Value, codes: Codes, bias: Const | None) -> Value:
+def convolution(
+    work: OnnxImport, node: OxNode, value: Value, codes: Codes, bias: Const | None
+) -> Value:
     """The sums of a convolution, still without what follows."""
     value = image(work, node.name, work.settled(node.name, value))
     x = value.edge
@@ -106,7 +120,9 @@ def convolution(work: Work, node: OxNode, value: Value, codes: Codes, bias: Cons
                    lambda edge: shaped(edge, axes))  # fmt: skip
 
 
-def product(work: Work, node: OxNode, value: Value, codes: Codes, bias: Const | None) -> Value:
+def product(
+    work: OnnxImport, node: OxNode, value: Value, codes: Codes, bias: Const | None
+) -> Value:
     """The sums of a matrix product of the last axis, still without what follows."""
     value = work.settled(node.name, value)
     numbers, scale, qtype = _numbers(codes, axis=1)
@@ -172,7 +188,7 @@ def common_fraction(scale: Array) -> int | None:
 
 
 def _summed(
-    work: Work, name: str, op, value: Value, codes: Codes, scale: Array, bias, arranged
+    work: OnnxImport, name: str, op, value: Value, codes: Codes, scale: Array, bias, arranged
 ) -> Value:
     """The node of a product, its bias inside where that is exact."""
     step = None
@@ -199,11 +215,11 @@ def _summed(
         numbers = step.array
         if edge.shape[-1] == numbers.size and result.where.ndim > 2:
             numbers = numbers.reshape(-1, *[1] * (result.where.ndim - 2))
-        result = result.then(Step("add", operand(numbers, result)))
+        result = result.then(FloatStep("add", operand(numbers, result)))
     return result
 
 
-def _stored_bias(bias: Const, scales: Array, work: Work) -> Array | None:
+def _stored_bias(bias: Const, scales: Array, work: OnnxImport) -> Array | None:
     """A bias as integers of the products; None where it has to be added behind them."""
     if bias.quant is not None and not np.any(bias.quant.zero):
         given = np.asarray(bias.quant.scale, np.float64).reshape(-1)

@@ -18,8 +18,8 @@ from ...ir.ops import Mul, Rescale, Staircase
 from ...numeric import QType, Scaling, multiplier_of
 from ..sums import WIDE, added, shifted, times
 from .fusion import HINT, scale_of
-from .real import Step, evaluate
-from .work import Array, Value, Work
+from .real import FloatStep, evaluate
+from .work import Array, OnnxImport, Value
 
 _SHIFTS = range(22, 9, -1)
 """Fractional bits tried for the factors of a sum, the most exact first."""
@@ -52,8 +52,8 @@ class Pairs(NamedTuple):
 
 
 def make(
-    work: Work, name: str, kind: str, parts: tuple[Value, Value], qtype: QType,
-    steps: tuple[Step, ...], reason: str,
+    work: OnnxImport, name: str, kind: str, parts: tuple[Value, Value], qtype: QType,
+    steps: tuple[FloatStep, ...], reason: str,
 ) -> Tensor:  # fmt: skip
     """The integers of a sum or a product of two values.
 
@@ -76,7 +76,7 @@ def make(
     return (_sum if kind == "add" else _product)(work, name, pairs)
 
 
-def _check(parts: tuple[Value, Value], steps: tuple[Step, ...]) -> None:
+def _check(parts: tuple[Value, Value], steps: tuple[FloatStep, ...]) -> None:
     if any(part.sums for part in parts):
         raise UserError("a sum or product of numbers that are not quantized is not supported",
                         hint="put a quantizer before it")  # fmt: skip
@@ -90,7 +90,7 @@ def _check(parts: tuple[Value, Value], steps: tuple[Step, ...]) -> None:
 
 
 def _in_float32(
-    kind: str, parts: tuple[Value, Value], codes: tuple[Array, Array], steps: tuple[Step, ...],
+    kind: str, parts: tuple[Value, Value], codes: tuple[Array, Array], steps: tuple[FloatStep, ...],
     qtype: QType,
 ) -> tuple[tuple[Array, Array], Array]:  # fmt: skip
     """As the file says it: real numbers, an operation on them, a quantizer."""
@@ -134,7 +134,7 @@ def fused_product(parts: tuple[Value, Value], codes: tuple[Array, Array], qtype:
     return np.clip(np.rint(real), qtype.min, qtype.max).astype(np.int64)
 
 
-def _sum(work: Work, name: str, pairs: Pairs) -> Tensor:
+def _sum(work: OnnxImport, name: str, pairs: Pairs) -> Tensor:
     edges = [v.edge for v in pairs.parts]
     x, y = pairs.codes
     few = pairs._replace(codes=(x[::16], y), wanted=pairs.wanted[::16])
@@ -252,7 +252,7 @@ def _table(codes: Array, values: Array) -> Op:
     return Staircase(codes[1:], values, WIDE)
 
 
-def _product(work: Work, name: str, pairs: Pairs) -> Tensor:
+def _product(work: OnnxImport, name: str, pairs: Pairs) -> Tensor:
     (x, y), (a, b), qtype = pairs.codes, pairs.parts, pairs.qtype
     products = ((x - a.zero)[:, np.newaxis] * (y - b.zero)).reshape(-1)
     wanted = pairs.wanted.reshape(-1)

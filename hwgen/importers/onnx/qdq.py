@@ -15,8 +15,8 @@ from . import joins, pairs
 from .averages import window_quantizer
 from .file import OxNode
 from .fusion import in_float, is_exact, is_power_of_two, parted, scale_of
-from .real import Quantizer, Step, evaluate, staircase, table
-from .work import Array, Codes, Const, Joined, Value, Work, check_finite
+from .real import FloatStep, Quantizer, evaluate, staircase, table
+from .work import Array, Codes, Const, Joined, OnnxImport, Value, check_finite
 
 _DTYPES = {"int8": (True, 8), "uint8": (False, 8), "int16": (True, 16), "uint16": (False, 16),
            "int32": (True, 32)}  # fmt: skip
@@ -32,7 +32,7 @@ def integer_type(array: Array, scale: float | None = None, zero: int = 0) -> QTy
 
 
 def scale_and_zero(
-    work: Work, node: OxNode, scale_at: int, zero_at: int
+    work: OnnxImport, node: OxNode, scale_at: int, zero_at: int
 ) -> tuple[np.float32, Array]:
     """The one scale of a tensor, and its zero point as stored (its dtype says the type)."""
     scale = work.number(node, scale_at)
@@ -46,7 +46,7 @@ def scale_and_zero(
     return np.float32(scale), zero.reshape(())
 
 
-def quantize_linear(work: Work, node: OxNode) -> None:
+def quantize_linear(work: OnnxImport, node: OxNode) -> None:
     """QuantizeLinear: behind a product one scaling in float32, else a table."""
     _check_plain(node)
     found = work.get(node, 0)
@@ -71,7 +71,7 @@ def _check_plain(node: OxNode) -> None:
 
 
 def stored(
-    work: Work, name: str, found: Value | Joined, qtype: QType, fused: bool = False
+    work: OnnxImport, name: str, found: Value | Joined, qtype: QType, fused: bool = False
 ) -> Value:
     """A value in a runtime's stored type, which has a scale and a zero point. ``fused``: the file
     itself says that the operator before it takes integers."""
@@ -96,7 +96,7 @@ def stored(
     return result(_of_elements(work, name, found, by), found.where)
 
 
-def _of_sums(work: Work, name: str, found: Value, by: Quantizer, fused: bool) -> Tensor:
+def _of_sums(work: OnnxImport, name: str, found: Value, by: Quantizer, fused: bool) -> Tensor:
     """The integers of a product or an average, as ONNX Runtime rounds them."""
     assert found.group is not None
     qtype = by.type
@@ -113,7 +113,7 @@ def _of_sums(work: Work, name: str, found: Value, by: Quantizer, fused: bool) ->
     return _rescaled(work, name, found, qtype, factor, (clip[0], clip[1]))
 
 
-def _bounds(steps: tuple[Step, ...]) -> Array:
+def _bounds(steps: tuple[FloatStep, ...]) -> Array:
     """The least and the greatest number that pass a chain of bounds."""
     ends = np.array([-np.inf, np.inf], np.float32)
     for step in steps:
@@ -121,7 +121,7 @@ def _bounds(steps: tuple[Step, ...]) -> Array:
     return np.clip(ends, np.finfo(np.float32).min, np.finfo(np.float32).max)
 
 
-def _of_fused_sums(work: Work, name: str, found: Value, by: Quantizer) -> Tensor:
+def _of_fused_sums(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Tensor:
     """A product takes one scaling in float32, and so does the average of a whole image; that of a
     window becomes a real number first."""
     scale = np.float32(scale_of(by.type))
@@ -133,7 +133,7 @@ def _of_fused_sums(work: Work, name: str, found: Value, by: Quantizer) -> Tensor
     return work.quantize(name, found, window_quantizer(found, by))
 
 
-def _of_elements(work: Work, name: str, found: Value, by: Quantizer) -> Tensor:
+def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Tensor:
     """A float32 chain on each element: a table, or a clip where it is nothing more."""
     operands = [s.operand for s in found.steps if s.operand is not None]
     qtype = by.type
@@ -175,7 +175,7 @@ def _fused_constant(found: Value, qtype: QType) -> Callable[[Array], Array] | No
 
 
 def _rescaled(
-    work: Work, name: str, found: Value, qtype: QType, reals: Array,
+    work: OnnxImport, name: str, found: Value, qtype: QType, reals: Array,
     clip: tuple[int, int] | None = None,
 ) -> Tensor:  # fmt: skip
     """Sums times float32 numbers, as ONNX Runtime rounds its products."""
@@ -190,7 +190,7 @@ def _rescaled(
     return work.add(name, op, found.edge)
 
 
-def dequantize_linear(work: Work, node: OxNode) -> None:
+def dequantize_linear(work: OnnxImport, node: OxNode) -> None:
     """DequantizeLinear: of a constant, its integers; else what the tensor's type already says."""
     _check_plain(node)
     found = work.get(node, 0)

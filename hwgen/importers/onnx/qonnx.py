@@ -16,7 +16,7 @@ from . import joins
 from .file import OxNode
 from .linear import common_fraction
 from .real import Quantizer
-from .work import ONE, Array, Codes, Const, Joined, Value, Work, check_finite
+from .work import ONE, Array, Codes, Const, Joined, OnnxImport, Value, check_finite
 
 _ROUNDINGS = {
     "ROUND": Rounding.HALF_EVEN,
@@ -33,7 +33,7 @@ _ROUNDINGS = {
 _MAX_BITS = 32
 
 
-def quant(work: Work, node: OxNode) -> None:
+def quant(work: OnnxImport, node: OxNode) -> None:
     """QONNX Quant (IntQuant): any width, rounding and scale."""
     bits = float(work.number(node, 3))
     if bits != int(bits) or not 1 <= bits <= _MAX_BITS:
@@ -59,7 +59,7 @@ def quant(work: Work, node: OxNode) -> None:
     _give_quantized(work, node, codes, base, scales, zeros, high)
 
 
-def bipolar_quant(work: Work, node: OxNode) -> None:
+def bipolar_quant(work: OnnxImport, node: OxNode) -> None:
     """QONNX BipolarQuant: +1 where x >= 0, else -1, times the scale."""
     _give_quantized(work, node, _bipolar)
 
@@ -72,7 +72,7 @@ _SIGNS = QType(True, 2, 0, Rounding.HALF_EVEN, Overflow.SATURATE_SYMMETRIC)
 
 
 def _give_quantized(
-    work: Work,
+    work: OnnxImport,
     node: OxNode,
     codes: Callable[[Array, Array, Array], Array],
     base: QType = _SIGNS,
@@ -113,7 +113,7 @@ def _give_quantized(
     work.give(node, Value(edge, value.where, scale, zero))
 
 
-def _input_as(work: Work, value: Value, qtype: QType) -> Tensor | None:
+def _input_as(work: OnnxImport, value: Value, qtype: QType) -> Tensor | None:
     """The model's input, where it is still free to have a quantizer's type."""
     return value.edge if value.edge in work.inputs and value.edge.type == qtype else None
 
@@ -149,7 +149,7 @@ def rounded(x: Array, rounding: Rounding) -> Array:
     }[rounding]()
 
 
-def trunc(work: Work, node: OxNode) -> None:
+def trunc(work: OnnxImport, node: OxNode) -> None:
     """QONNX Trunc: the low bits of integers are taken away (5 inputs, or 6 with a scale)."""
     scale = np.float32(work.number(node, 1))
     zero = float(work.number(node, 2))
@@ -184,7 +184,7 @@ def trunc(work: Work, node: OxNode) -> None:
     work.give(node, Value(edge, value.where, out.reshape(1)))
 
 
-def requant_shift(work: Work, node: OxNode) -> None:
+def requant_shift(work: OnnxImport, node: OxNode) -> None:
     """Deeploy's RequantShift: ``clip((x * mul + add + div / 2) // div)``."""
     value = work.value(node)
     if value.steps:
@@ -204,7 +204,7 @@ def requant_shift(work: Work, node: OxNode) -> None:
     work.give(node, Value(work.add(node.name, op, value.edge), value.where, ONE))
 
 
-def _integers(work: Work, node: OxNode, position: int, value: Value) -> Array:
+def _integers(work: OnnxImport, node: OxNode, position: int, value: Value) -> Array:
     array = work.const(node, position).array.astype(np.float64)
     channels = value.edge.channels
     if array.size not in (1, channels) or np.any(array != np.rint(array)):
@@ -222,7 +222,7 @@ def _attribute_number(node: OxNode, key: str, default: int | None = None) -> int
     return int(array.reshape(-1)[0])
 
 
-def _described(work: Work, node: OxNode) -> QType | None:
+def _described(work: OnnxImport, node: OxNode) -> QType | None:
     """The type that a Quant gives, where it is one for the whole tensor."""
     scales, zeros = work.const(node, 1).array, work.const(node, 2).array
     bits, mode = float(work.number(node, 3)), str(node.get("rounding_mode", "ROUND")).upper()

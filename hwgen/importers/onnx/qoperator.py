@@ -12,26 +12,26 @@ from . import spatial
 from .file import OxNode
 from .linear import check_gemm, convolution, product, transposed
 from .qdq import integer_type, scale_and_zero, stored
-from .real import Step
-from .work import Array, Codes, Const, Joined, Value, Work, image
+from .real import FloatStep
+from .work import Array, Codes, Const, Joined, OnnxImport, Value, image
 
 _INT32 = np.zeros(1, np.int32)
 
 
-def conv(work: Work, node: OxNode) -> None:
+def conv(work: OnnxImport, node: OxNode) -> None:
     """QLinearConv."""
     value, codes = _input(work, node, 0), _weights(work, node, 3, axis=0)
     bias = _bias(work, node, 8, value, codes)
     _give(work, node, convolution(work, node, value, codes, bias), 6)
 
 
-def matmul(work: Work, node: OxNode) -> None:
+def matmul(work: OnnxImport, node: OxNode) -> None:
     """QLinearMatMul by a constant."""
     value, codes = _input(work, node, 0), _weights(work, node, 3, axis=1)
     _give(work, node, product(work, node, value, codes, None), 6)
 
 
-def gemm(work: Work, node: OxNode) -> None:
+def gemm(work: OnnxImport, node: OxNode) -> None:
     """QGemm of ONNX Runtime."""
     check_gemm(node)
     turned = bool(node.get("transB", 0))
@@ -43,23 +43,23 @@ def gemm(work: Work, node: OxNode) -> None:
     _give(work, node, product(work, node, value, codes, bias), 7)
 
 
-def joined(kind: str) -> Callable[[Work, OxNode], None]:
+def joined(kind: str) -> Callable[[OnnxImport, OxNode], None]:
     """The handler of QLinearAdd or QLinearMul of ONNX Runtime."""
 
-    def handler(work: Work, node: OxNode) -> None:
+    def handler(work: OnnxImport, node: OxNode) -> None:
         parts = (_input(work, node, 0), _input(work, node, 3))
         _give(work, node, Joined(kind, parts), 6)
 
     return handler
 
 
-def concat(work: Work, node: OxNode) -> None:
+def concat(work: OnnxImport, node: OxNode) -> None:
     """QLinearConcat of ONNX Runtime: output first, then the inputs."""
     parts = tuple(_input(work, node, n) for n in range(2, len(node.inputs), 3))
     _give(work, node, Joined("concat", parts, int(node.get("axis", 1))), 0)
 
 
-def average(work: Work, node: OxNode) -> None:
+def average(work: OnnxImport, node: OxNode) -> None:
     """QLinearAveragePool and QLinearGlobalAveragePool of ONNX Runtime."""
     if node.get("channels_last", 0):
         raise UserError("channels_last is not supported")
@@ -72,17 +72,17 @@ def average(work: Work, node: OxNode) -> None:
     _give(work, node, result, 3)
 
 
-def curve(function: Callable[[OxNode, Array], Array]) -> Callable[[Work, OxNode], None]:
+def curve(function: Callable[[OxNode, Array], Array]) -> Callable[[OnnxImport, OxNode], None]:
     """The handler of QLinearSigmoid or QLinearLeakyRelu of ONNX Runtime."""
 
-    def handler(work: Work, node: OxNode) -> None:
-        step = Step("curve", curve=lambda x: function(node, x).astype(np.float32))
+    def handler(work: OnnxImport, node: OxNode) -> None:
+        step = FloatStep("curve", curve=lambda x: function(node, x).astype(np.float32))
         _give(work, node, _input(work, node, 0).then(step), 3)
 
     return handler
 
 
-def _input(work: Work, node: OxNode, position: int) -> Value:
+def _input(work: OnnxImport, node: OxNode, position: int) -> Value:
     value = work.value(node, position)
     scale, zero = scale_and_zero(work, node, position + 1, position + 2)
     if not value.plain or value.zero != int(zero) or value.scale[0] != scale:
@@ -90,7 +90,7 @@ def _input(work: Work, node: OxNode, position: int) -> Value:
     return replace(value, codes=False)
 
 
-def _weights(work: Work, node: OxNode, position: int, axis: int) -> Codes:
+def _weights(work: OnnxImport, node: OxNode, position: int, axis: int) -> Codes:
     array = work.const(node, position).array
     parts = []
     for offset in (1, 2):
@@ -104,7 +104,9 @@ def _weights(work: Work, node: OxNode, position: int, axis: int) -> Codes:
     return Codes(array.astype(np.int64), scale, zero, integer_type(array))
 
 
-def _bias(work: Work, node: OxNode, position: int, value: Value, codes: Codes) -> Const | None:
+def _bias(
+    work: OnnxImport, node: OxNode, position: int, value: Value, codes: Codes
+) -> Const | None:
     """Integers of the products' scale."""
     if not work.has(node, position):
         return None
@@ -114,7 +116,7 @@ def _bias(work: Work, node: OxNode, position: int, value: Value, codes: Codes) -
     return Const(array.astype(np.float32), quant)
 
 
-def _give(work: Work, node: OxNode, result: Value | Joined, position: int) -> None:
+def _give(work: OnnxImport, node: OxNode, result: Value | Joined, position: int) -> None:
     scale, zero = scale_and_zero(work, node, position, position + 1)
     qtype = integer_type(zero, float(scale), int(zero))
     work.give(node, replace(stored(work, node.name, result, qtype, fused=True), codes=True))

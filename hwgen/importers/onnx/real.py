@@ -28,7 +28,7 @@ _FLOAT32_BITS = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredOperand:
     """A constant operand as it is stored: ``codes``, one or one a channel, of ``type``; whether it
     is the ``first`` operand."""
 
@@ -40,7 +40,7 @@ class Stored:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class FloatStep:
     """One float32 operation on every element: ``kind`` add, sub, mul, div, max or min with an
     ``operand`` (one number, or one a channel), or a ``curve`` (any non-decreasing function).
     ``stored``: what a quantizer says of the operand."""
@@ -48,7 +48,7 @@ class Step:
     kind: str
     operand: Array | None = None
     curve: Function | None = None
-    stored: Stored | None = None
+    stored: StoredOperand | None = None
 
     def __call__(self, x: Array) -> Array:
         """The operation on float32 values, channels last."""
@@ -76,7 +76,7 @@ class Quantizer:
     exact: bool = True
 
 
-def evaluate(codes: Array, scale: Array, zero: int, steps: tuple[Step, ...]) -> Array:
+def evaluate(codes: Array, scale: Array, zero: int, steps: tuple[FloatStep, ...]) -> Array:
     """Float32 values of integers, channels last. Raises UserError where one is no number."""
     values = (codes - zero).astype(np.float32) * scale.astype(np.float32)
     for step in steps:
@@ -86,7 +86,7 @@ def evaluate(codes: Array, scale: Array, zero: int, steps: tuple[Step, ...]) -> 
     return values
 
 
-def as_affine(x: Tensor, scale: Array, zero: int, steps: tuple[Step, ...]) -> Affine | None:
+def as_affine(x: Tensor, scale: Array, zero: int, steps: tuple[FloatStep, ...]) -> Affine | None:
     """The chain as an exact map of the edge's integers; None where float32 rounds on the way,
     where a channel falls, or where it is something else than a map and a clip."""
     unit = [Fraction(float(s)) for s in _row(scale, x.channels)]
@@ -101,7 +101,7 @@ def as_affine(x: Tensor, scale: Array, zero: int, steps: tuple[Step, ...]) -> Af
     return affine
 
 
-def _followed(affine: Affine, step: Step, channels: int) -> Affine | None:
+def _followed(affine: Affine, step: FloatStep, channels: int) -> Affine | None:
     if step.operand is None:
         return None
     numbers = [Fraction(float(v)) for v in _row(step.operand, channels)]
@@ -141,7 +141,7 @@ def _row(numbers: Array, channels: int) -> list[float]:
 
 
 def quantized(
-    x: Tensor, scale: Array, zero: int, steps: tuple[Step, ...], by: Quantizer
+    x: Tensor, scale: Array, zero: int, steps: tuple[FloatStep, ...], by: Quantizer
 ) -> list[Op]:
     """The chain and the quantizer behind it, as ops to be applied one after the other.
 

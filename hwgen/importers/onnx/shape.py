@@ -11,14 +11,14 @@ from ...errors import UserError
 from ..limits import check_elements
 from .file import OxNode
 from .fusion import BEHIND_PAD
-from .work import Array, Codes, Const, Joined, Value, Work
+from .work import Array, Codes, Const, Joined, OnnxImport, Value
 
 
-def rearranged(function: Callable[[Work, OxNode, Array], Array]):
+def rearranged(function: Callable[[OnnxImport, OxNode, Array], Array]):
     """The handler of an operator that only rearranges: applied to constants, to the integers
     behind them, and to the places of a tensor's elements."""
 
-    def handler(work: Work, node: OxNode) -> None:
+    def handler(work: OnnxImport, node: OxNode) -> None:
         found = work.get(node, 0)
         if isinstance(found, Joined):
             raise UserError("its input is not quantized", hint="put a quantizer before it")
@@ -43,7 +43,7 @@ def _behind(node: OxNode, value: Value) -> str:
     return BEHIND_PAD + ", not directly" if value.apart == BEHIND_PAD else value.apart
 
 
-def _of_constant(work: Work, node: OxNode, const: Const, function) -> Const:
+def _of_constant(work: OnnxImport, node: OxNode, const: Const, function) -> Const:
     array = function(work, node, const.array)
     if const.quant is None:
         return Const(array)
@@ -56,7 +56,7 @@ def _of_constant(work: Work, node: OxNode, const: Const, function) -> Const:
                               zero if q.zero.size > 1 else q.zero.reshape(1), q.type))  # fmt: skip
 
 
-def reshape(work: Work, node: OxNode, array: Array) -> Array:
+def reshape(work: OnnxImport, node: OxNode, array: Array) -> Array:
     """Reshape."""
     given = work.const(node, 1).array if work.has(node, 1) else np.array(node.ints("shape"))
     shape = [int(n) for n in given.reshape(-1)]
@@ -65,49 +65,49 @@ def reshape(work: Work, node: OxNode, array: Array) -> Array:
     return array.reshape(shape)
 
 
-def flatten(work: Work, node: OxNode, array: Array) -> Array:
+def flatten(work: OnnxImport, node: OxNode, array: Array) -> Array:
     """Flatten to a matrix."""
     axis = int(node.get("axis", 1))
     axis = axis % array.ndim if axis < 0 else axis
     return array.reshape(int(np.prod(array.shape[:axis])), -1)
 
 
-def transpose(work: Work, node: OxNode, array: Array) -> Array:
+def transpose(work: OnnxImport, node: OxNode, array: Array) -> Array:
     """Transpose."""
     return array.transpose(node.ints("perm", list(range(array.ndim))[::-1]))
 
 
-def squeeze(work: Work, node: OxNode, array: Array) -> Array:
+def squeeze(work: OnnxImport, node: OxNode, array: Array) -> Array:
     """Squeeze."""
     axes = _axes(work, node)
     return np.squeeze(array, None if axes is None else tuple(axes))
 
 
-def unsqueeze(work: Work, node: OxNode, array: Array) -> Array:
+def unsqueeze(work: OnnxImport, node: OxNode, array: Array) -> Array:
     """Unsqueeze."""
     return np.expand_dims(array, tuple(_axes(work, node) or ()))
 
 
-def _axes(work: Work, node: OxNode) -> list[int] | None:
+def _axes(work: OnnxImport, node: OxNode) -> list[int] | None:
     if work.has(node, 1):
         return [int(a) for a in work.const(node, 1).array.reshape(-1)]
     return node.ints("axes") if node.get("axes") is not None else None
 
 
-def identity(work: Work, node: OxNode) -> None:
+def identity(work: OnnxImport, node: OxNode) -> None:
     """Identity: nothing happens."""
     name = next(name for name in node.outputs if name)
     work.put(name, work.get(node, 0))
 
 
-def dropout(work: Work, node: OxNode) -> None:
+def dropout(work: OnnxImport, node: OxNode) -> None:
     """Dropout, which does nothing but in training."""
     if work.has(node, 2) and work.number(node, 2):
         raise UserError("training_mode is not supported", hint="export for inference")
     identity(work, node)
 
 
-def cast(work: Work, node: OxNode) -> None:
+def cast(work: OnnxImport, node: OxNode) -> None:
     """Cast of a constant; of a tensor only to what it is already."""
     from onnx import helper
 
@@ -133,7 +133,7 @@ def cast(work: Work, node: OxNode) -> None:
         raise UserError(f"a cast of a tensor of {stored or 'float32'} to {dtype} is not supported")
 
 
-def constant(work: Work, node: OxNode) -> None:
+def constant(work: OnnxImport, node: OxNode) -> None:
     """Constant."""
     for key in ("value", "value_float", "value_int", "value_floats", "value_ints"):
         found = node.get(key)
@@ -144,7 +144,7 @@ def constant(work: Work, node: OxNode) -> None:
     raise UserError("has no value that is supported")
 
 
-def constant_of_shape(work: Work, node: OxNode) -> None:
+def constant_of_shape(work: OnnxImport, node: OxNode) -> None:
     """ConstantOfShape."""
     shape = [int(n) for n in work.const(node, 0).array.reshape(-1)]
     if any(n < 0 for n in shape):
@@ -154,7 +154,7 @@ def constant_of_shape(work: Work, node: OxNode) -> None:
     work.give(node, Const(np.full(shape, value[0])))
 
 
-def shape_of(work: Work, node: OxNode) -> None:
+def shape_of(work: OnnxImport, node: OxNode) -> None:
     """Shape."""
     found = work.get(node, 0)
     if isinstance(found, Joined):
@@ -163,7 +163,7 @@ def shape_of(work: Work, node: OxNode) -> None:
     work.give(node, Const(np.array(shape, np.int64)))
 
 
-def gather(work: Work, node: OxNode) -> None:
+def gather(work: OnnxImport, node: OxNode) -> None:
     """Gather of constants."""
     array, indices = work.const(node, 0).array, work.const(node, 1).array
     axis = int(node.get("axis", 0))
@@ -175,7 +175,7 @@ def gather(work: Work, node: OxNode) -> None:
         raise UserError(f"does not fit its input ({error})") from None
 
 
-def cut(work: Work, node: OxNode) -> None:
+def cut(work: OnnxImport, node: OxNode) -> None:
     """Slice of constants."""
     array = work.const(node, 0).array
     if work.has(node, 1):

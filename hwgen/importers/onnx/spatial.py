@@ -13,10 +13,10 @@ from ...ir.ops import MaxPool, Pad, SumPool, Upsample
 from .file import OxNode
 from .fusion import BEHIND_PAD, is_power_of_two
 from .linear import padding
-from .work import Group, Value, Work, image, shaped
+from .work import Group, OnnxImport, Value, image, shaped
 
 
-def max_pool(work: Work, node: OxNode) -> None:
+def max_pool(work: OnnxImport, node: OxNode) -> None:
     """MaxPool; what is still to be done to the numbers must keep their order."""
     value = work.value(node)
     if not all(step.increasing for step in value.steps):
@@ -25,14 +25,14 @@ def max_pool(work: Work, node: OxNode) -> None:
     work.give(node, _windowed(work, node, value, MaxPool))
 
 
-def average_pool(work: Work, node: OxNode) -> None:
+def average_pool(work: OnnxImport, node: OxNode) -> None:
     """AveragePool: the exact sum, and then a division."""
     kernel = node.ints("kernel_shape")
     value = work.settled(node.name, work.value(node))
     work.give(node, averaged(work, node, value, kernel))
 
 
-def global_average_pool(work: Work, node: OxNode) -> None:
+def global_average_pool(work: OnnxImport, node: OxNode) -> None:
     """GlobalAveragePool, and ReduceMean over rows and columns."""
     value = image(work, node.name, work.settled(node.name, work.value(node)))
     where = value.where
@@ -47,7 +47,7 @@ def global_average_pool(work: Work, node: OxNode) -> None:
     work.give(node, result)
 
 
-def _reduced(work: Work, node: OxNode) -> list[int] | None:
+def _reduced(work: OnnxImport, node: OxNode) -> list[int] | None:
     if node.kind != "ReduceMean":
         return None
     if work.has(node, 1):
@@ -56,7 +56,7 @@ def _reduced(work: Work, node: OxNode) -> list[int] | None:
 
 
 def averaged(
-    work: Work, node: OxNode, value: Value, kernel: list[int], whole: bool = False
+    work: OnnxImport, node: OxNode, value: Value, kernel: list[int], whole: bool = False
 ) -> Value:
     """The sum of each window, its division pending."""
     summed = replace(value, edge=work.centered(f"{node.name}_centered", value), zero=0)
@@ -82,7 +82,7 @@ def averaged(
                    group=Group(value.edge.type, exact))  # fmt: skip
 
 
-def _windowed(work: Work, node: OxNode, value: Value, op: Callable[..., Op]) -> Value:
+def _windowed(work: OnnxImport, node: OxNode, value: Value, op: Callable[..., Op]) -> Value:
     kernel = node.ints("kernel_shape")
     spatial = len(kernel)
     value = image(work, node.name, value)
@@ -106,7 +106,7 @@ def _windowed(work: Work, node: OxNode, value: Value, op: Callable[..., Op]) -> 
     return replace(value, edge=edge, where=shaped(edge, value.where.ndim), moved=True)
 
 
-def pad(work: Work, node: OxNode) -> None:
+def pad(work: OnnxImport, node: OxNode) -> None:
     """Pad of rows and columns with zeros (or another constant)."""
     value = image(work, node.name, work.value(node))
     amounts = (
@@ -134,7 +134,7 @@ def pad(work: Work, node: OxNode) -> None:
     work.give(node, replace(value, edge=edge, where=shaped(edge, value.where.ndim), apart=before))
 
 
-def resize(work: Work, node: OxNode) -> None:
+def resize(work: OnnxImport, node: OxNode) -> None:
     """Resize and Upsample to whole multiples, nearest neighbour."""
     value = image(work, node.name, work.value(node))
     factors = _factors(work, node, value)
@@ -152,7 +152,7 @@ def resize(work: Work, node: OxNode) -> None:
     work.give(node, replace(value, edge=edge, where=where, apart=before))
 
 
-def _factors(work: Work, node: OxNode, value: Value) -> tuple[int, int]:
+def _factors(work: OnnxImport, node: OxNode, value: Value) -> tuple[int, int]:
     shape = value.where.shape
     if node.kind == "Resize" and work.has(node, 3):
         sizes = work.const(node, 3).array.reshape(-1)

@@ -16,7 +16,7 @@ from ...numeric import Overflow, QType, Rounding, type_for_range
 from ..affine import Affine, exact
 from ..limits import check_elements
 from .file import OxModel, OxNode
-from .real import Quantizer, Step, as_affine, quantized
+from .real import FloatStep, Quantizer, as_affine, quantized
 
 Array = np.ndarray[Any, Any]
 ONE = np.ones(1, np.float32)
@@ -70,7 +70,7 @@ class Value:
     where: Array
     scale: Array = field(default_factory=lambda: ONE)
     zero: int = 0
-    steps: tuple[Step, ...] = ()
+    steps: tuple[FloatStep, ...] = ()
     sums: bool = False
     count: int | None = None
     whole: bool = False
@@ -79,7 +79,7 @@ class Value:
     group: Group | None = None
     moved: bool = False
 
-    def then(self, *steps: Step) -> Value:
+    def then(self, *steps: FloatStep) -> Value:
         """This value and more operations."""
         return replace(self, steps=(*self.steps, *steps))
 
@@ -87,7 +87,7 @@ class Value:
         """This value with the division by ``count`` as its first step."""
         if self.count is None:
             return self
-        first = Step("div", np.array([self.count], np.float32))
+        first = FloatStep("div", np.array([self.count], np.float32))
         return replace(self, steps=(first, *self.steps), count=None)
 
     @property
@@ -109,16 +109,16 @@ class Joined:
     kind: str
     parts: tuple[Value, ...]
     axis: int = 0
-    steps: tuple[Step, ...] = ()
+    steps: tuple[FloatStep, ...] = ()
     apart: str = ""
 
-    def then(self, *steps: Step) -> Joined:
+    def then(self, *steps: FloatStep) -> Joined:
         """This and more operations."""
         return replace(self, steps=(*self.steps, *steps))
 
 
 @dataclass
-class Work:
+class OnnxImport:
     """Nodes so far; ``known`` is what names of the file stand for. ``integer``: the file's real
     numbers are integers (Deeploy's dialect)."""
 
@@ -272,7 +272,7 @@ def canonical(shape: tuple[int, ...]) -> Array:
     return np.arange(int(np.prod(shape))).reshape(shape)
 
 
-def image(work: Work, name: str, value: Value) -> Value:
+def image(work: OnnxImport, name: str, value: Value) -> Value:
     """A value whose edge is (rows, columns, channels) of the file's (1, channels, rows, columns);
     what has rows alone has one column.
 
@@ -301,7 +301,7 @@ def _keeps_channels(value: Value, channels: int) -> None:
                         hint="put a quantizer before it")  # fmt: skip
 
 
-def vector(work: Work, name: str, value: Value) -> tuple[Tensor, Array]:
+def vector(work: OnnxImport, name: str, value: Value) -> tuple[Tensor, Array]:
     """A value of one row as a vector; and where the file's elements are in it."""
     edge = value.edge
     if len(edge.shape) > 1:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..keras.architecture import Layer
+from ..keras.architecture import KerasLayer
 from ..keras.functions import curve
 from ..keras.layers import in_one_row, window
 from ..keras.steps import Clip, Curve, Linear, Quantize, Softmax, Stairs, Step
@@ -19,7 +19,7 @@ from .parameters import quantize_bias, quantize_kernel, quantize_vector
 from .quantizers import FloatArray, Spec, activation_quantizer, parse_quantizer
 
 
-def weight(layer: Layer, weights: Weights, name: str, shape: tuple[int | None, ...]) -> Any:
+def weight(layer: KerasLayer, weights: Weights, name: str, shape: tuple[int | None, ...]) -> Any:
     """One array of weights as float32; None in ``shape`` stands for any length."""
     if name not in weights:
         found = f"only {', '.join(weights)}" if weights else "none of this layer"
@@ -46,7 +46,7 @@ def weight(layer: Layer, weights: Weights, name: str, shape: tuple[int | None, .
     return array.astype(np.float32)
 
 
-def activation(layer: Layer, field: Any) -> list[Step]:
+def activation(layer: KerasLayer, field: Any) -> list[Step]:
     """The steps of an activation field: a quantizer, or the name of a Keras activation."""
     plain = {"relu": [Clip(layer)], "linear": [], "softmax": [Softmax(layer)]}
     if isinstance(field, str) and field in plain:
@@ -61,7 +61,7 @@ def activation(layer: Layer, field: Any) -> list[Step]:
     return [Quantize(layer, activation_quantizer(spec))]
 
 
-def _kernel_quantizer(layer: Layer, part: str) -> Spec:
+def _kernel_quantizer(layer: KerasLayer, part: str) -> Spec:
     """The quantizer of a kernel; ``part``: kernel, depthwise or pointwise."""
     spec = parse_quantizer(layer.config.get(f"{part}_quantizer"), layer, f"{part} quantizer")
     if spec is None:
@@ -71,13 +71,13 @@ def _kernel_quantizer(layer: Layer, part: str) -> Spec:
     return spec
 
 
-def _bias(layer: Layer, weights: Weights, outputs: int) -> FloatArray | None:
+def _bias(layer: KerasLayer, weights: Weights, outputs: int) -> FloatArray | None:
     if not layer.require("use_bias", (True, False)):
         return None
     return weight(layer, weights, "bias", (outputs,))
 
 
-def _exact_bias(layer: Layer, bias: FloatArray | None, outputs: int) -> tuple[Fraction, ...]:
+def _exact_bias(layer: KerasLayer, bias: FloatArray | None, outputs: int) -> tuple[Fraction, ...]:
     """The quantized bias."""
     if bias is None:
         return (Fraction(0),) * outputs
@@ -86,7 +86,7 @@ def _exact_bias(layer: Layer, bias: FloatArray | None, outputs: int) -> tuple[Fr
     )
 
 
-def _linear(layer: Layer, weights: Weights, shape: tuple[int | None, ...], **more: Any) -> Any:
+def _linear(layer: KerasLayer, weights: Weights, shape: tuple[int | None, ...], **more: Any) -> Any:
     """Steps of a layer with one kernel whose last axis is the outputs."""
     spec = _kernel_quantizer(layer, "kernel")
     latent = weight(layer, weights, "kernel", shape)
@@ -101,7 +101,7 @@ def _linear(layer: Layer, weights: Weights, shape: tuple[int | None, ...], **mor
 
 
 def _folded(
-    layer: Layer, weights: Weights, bias: FloatArray | None, outputs: int
+    layer: KerasLayer, weights: Weights, bias: FloatArray | None, outputs: int
 ) -> tuple[FloatArray, FloatArray]:
     """What a kernel is multiplied by, and the bias, when a batch norm goes into them.
 
@@ -116,12 +116,12 @@ def _folded(
     return inverse, inverse * (bias - norm.mean) + norm.beta
 
 
-def dense(layer: Layer, weights: Weights) -> list[Step]:
+def dense(layer: KerasLayer, weights: Weights) -> list[Step]:
     """A QDense layer."""
     return _linear(layer, weights, (None, layer.integer("units")))
 
 
-def conv2d(layer: Layer, weights: Weights) -> list[Step]:
+def conv2d(layer: KerasLayer, weights: Weights) -> list[Step]:
     """A QConv2D layer, with or without a batch norm in it."""
     kernel, filters, groups = layer.pair("kernel_size"), layer.integer("filters"), 1
     if "groups" in layer.config:
@@ -129,7 +129,7 @@ def conv2d(layer: Layer, weights: Weights) -> list[Step]:
     return _linear(layer, weights, (*kernel, None, filters), groups=groups, **window(layer))
 
 
-def conv1d(layer: Layer, weights: Weights) -> list[Step]:
+def conv1d(layer: KerasLayer, weights: Weights) -> list[Step]:
     """A QConv1D layer, as a convolution of one row."""
     layer.require("groups", (1,))
     shape = (layer.single("kernel_size"), None, layer.integer("filters"))
@@ -139,13 +139,15 @@ def conv1d(layer: Layer, weights: Weights) -> list[Step]:
     return in_one_row(layer, [replace(linear, kernel=kernel)]) + steps[1:]
 
 
-def _depthwise_kernel(layer: Layer, weights: Weights, size: tuple[int, ...], times: int) -> Any:
+def _depthwise_kernel(
+    layer: KerasLayer, weights: Weights, size: tuple[int, ...], times: int
+) -> Any:
     """The stored depthwise kernel, (rows, columns, channels, multiplier)."""
     return weight(layer, weights, "depthwise_kernel", (*size, None, times))
 
 
 def _depthwise_step(
-    layer: Layer, latent: FloatArray, bias: tuple[Fraction, ...] | None, window: dict[str, Any]
+    layer: KerasLayer, latent: FloatArray, bias: tuple[Fraction, ...] | None, window: dict[str, Any]
 ) -> Linear:
     """A depthwise convolution: QKeras' scales belong to its last axis, the multiplier."""
     quantized = quantize_kernel(_kernel_quantizer(layer, "depthwise"), latent)
@@ -159,7 +161,7 @@ def _depthwise_step(
     return Linear(layer, kernel, exact, groups=channels, **window)
 
 
-def depthwise(layer: Layer, weights: Weights) -> list[Step]:
+def depthwise(layer: KerasLayer, weights: Weights) -> list[Step]:
     """A QDepthwiseConv2D layer, with or without a batch norm in it."""
     times = layer.integer("depth_multiplier")
     latent = _depthwise_kernel(layer, weights, layer.pair("kernel_size"), times)
@@ -172,10 +174,10 @@ def depthwise(layer: Layer, weights: Weights) -> list[Step]:
     return [step, *activation(layer, layer.config.get("activation"))]
 
 
-def separable(rank: int) -> Callable[[Layer, Weights], list[Step]]:
+def separable(rank: int) -> Callable[[KerasLayer, Weights], list[Step]]:
     """A depthwise and a pointwise convolution with nothing between them."""
 
-    def handler(layer: Layer, weights: Weights) -> list[Step]:
+    def handler(layer: KerasLayer, weights: Weights) -> list[Step]:
         size = layer.pair("kernel_size") if rank == 2 else (layer.single("kernel_size"),)
         times, filters = layer.integer("depth_multiplier"), layer.integer("filters")
         deep = _depthwise_kernel(layer, weights, size, times)
@@ -206,7 +208,7 @@ class Statistics:
     epsilon: float
 
 
-def statistics(layer: Layer, weights: Weights, channels: int | None) -> Statistics:
+def statistics(layer: KerasLayer, weights: Weights, channels: int | None) -> Statistics:
     """The statistics of a batch normalization. Raises UserError."""
 
     def read(name: str, quantizer: str, length: int | None) -> FloatArray:

@@ -9,21 +9,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..keras.architecture import Layer
+from ..keras.architecture import KerasLayer
 from ..keras.layers import PLAIN
 from ..keras.steps import Norm, Step
 from .files import Weights
 from .kernels import activation, conv1d, conv2d, dense, depthwise, separable, statistics
 
 
-def steps_of(layer: Layer, weights: Weights) -> list[Step]:
+def steps_of(layer: KerasLayer, weights: Weights) -> list[Step]:
     """The steps of a layer. Raises UserError naming the layer."""
     if layer.class_name in PLAIN:
         return PLAIN[layer.class_name](layer)
     return _HANDLERS[layer.class_name](layer, weights)
 
 
-def check_supported(layer: Layer) -> None:
+def check_supported(layer: KerasLayer) -> None:
     """Raise UserError for a class of layers that can not be imported."""
     quantized = _UNQUANTIZED.get(layer.class_name)
     if quantized:
@@ -38,7 +38,7 @@ def check_supported(layer: Layer) -> None:
         )
 
 
-def _batch_norm(layer: Layer, weights: Weights) -> list[Step]:
+def _batch_norm(layer: KerasLayer, weights: Weights) -> list[Step]:
     axis = layer.config.get("axis", -1)
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
     if isinstance(axis, bool) or not isinstance(axis, int):
@@ -50,7 +50,7 @@ def _batch_norm(layer: Layer, weights: Weights) -> list[Step]:
     return [Norm(layer, axis, scale, beta - mean * scale)]
 
 
-_HANDLERS: dict[str, Callable[[Layer, Weights], list[Step]]] = {
+_HANDLERS: dict[str, Callable[[KerasLayer, Weights], list[Step]]] = {
     "QConv2D": conv2d,
     "QConv2DBatchnorm": conv2d,
     "QConv1D": conv1d,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...numeric import Overflow, QType, Rounding
 from ..affine import log2_exact
-from ..keras.architecture import Layer
+from ..keras.architecture import KerasLayer
 from ..keras.quantizer import ActivationQuantizer
 
 FloatArray = np.ndarray[Any, Any]
@@ -89,7 +89,7 @@ class Spec:
 
     name: str
     params: dict[str, Any]
-    layer: Layer
+    layer: KerasLayer
 
     def number(self, key: str, low: int, high: int) -> int:
         """An integer parameter within limits (a float with an integral value is one)."""
@@ -103,7 +103,7 @@ class Spec:
         return bool(self.number(key, 0, 1))
 
 
-def parse_quantizer(field: Any, layer: Layer, what: str) -> Spec | None:
+def parse_quantizer(field: Any, layer: KerasLayer, what: str) -> Spec | None:
     """Read a quantizer: an object, a string such as ``quantized_relu(4,2)``, or none (None).
 
     Raises UserError for a quantizer or a parameter that is not supported.
@@ -134,7 +134,7 @@ def parse_quantizer(field: Any, layer: Layer, what: str) -> Spec | None:
     return spec
 
 
-def _call(field: Any, layer: Layer, what: str) -> tuple[str, list[Any], dict[str, Any]]:
+def _call(field: Any, layer: KerasLayer, what: str) -> tuple[str, list[Any], dict[str, Any]]:
     """Name, positional and named arguments."""
     if isinstance(field, dict):
         name, config = field.get("class_name"), field.get("config", {})

@@ -13,11 +13,11 @@ from ...ir import Graph, Tensor
 from . import arithmetic, elementwise, linear, shape, spatial
 from .file import IDENTIFIER, TfModel, TfOperator, read_model
 from .meaning import Runtime
-from .work import Work, frame_shape, quantized
+from .work import TfliteImport, frame_shape, quantized
 
 __all__ = ["Runtime", "is_tflite", "load_tflite"]
 
-_HANDLERS: dict[str, Callable[[Work, TfOperator], None]] = {
+_HANDLERS: dict[str, Callable[[TfliteImport, TfOperator], None]] = {
     "ADD": arithmetic.addition,
     "AVERAGE_POOL_2D": spatial.average_pool,
     "CONCATENATION": shape.concatenation,
@@ -57,7 +57,7 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
     Raises UserError naming the operator by its kind and its place in the file.
     """
     model = read_model(path)
-    work = Work(model, runtime)
+    work = TfliteImport(model, runtime)
     skipped = _read_borders(work)
     for op in model.operators:
         if op.index in skipped:
@@ -89,7 +89,7 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
     return graph.verify()
 
 
-def _read_borders(work: Work) -> set[int]:
+def _read_borders(work: TfliteImport) -> set[int]:
     """Make the graph's inputs; operators that only turn real numbers into integers or back at
     the borders are skipped, and the borders become their integers."""
     model, skipped = work.model, set()

@@ -11,22 +11,22 @@ from ...numeric import Overflow, QType, Rounding
 from . import meaning
 from .file import TfOperator, TfTensor, enumerated, options
 from .meaning import ADD_SHIFT, Multipliers, Runtime
-from .work import Work, frame_shape, quantized
+from .work import TfliteImport, frame_shape, quantized
 
 _WIDE = QType(True, 32, 0, Rounding.HALF_UP, Overflow.SATURATE)
 
 
-def addition(work: Work, op: TfOperator) -> None:
+def addition(work: TfliteImport, op: TfOperator) -> None:
     """ADD."""
     _sum(work, op, "AddOptions", 1)
 
 
-def subtraction(work: Work, op: TfOperator) -> None:
+def subtraction(work: TfliteImport, op: TfOperator) -> None:
     """SUB."""
     _sum(work, op, "SubOptions", -1)
 
 
-def _sum(work: Work, op: TfOperator, table: str, sign: int) -> None:
+def _sum(work: TfliteImport, op: TfOperator, table: str, sign: int) -> None:
     """Both operands on a common fine scale, their exact sum, then the output's scale."""
     chosen = options(op, table, "FusedActivationFunction")
     activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
@@ -56,7 +56,7 @@ def _centered(operand: TfTensor, mult: int) -> Steps:
     return {"": Requantize.scaled(_WIDE, mult, -operand.zero_point * mult)}
 
 
-def _scaled(work: Work, operand: TfTensor, real: float, sign: int) -> Steps:
+def _scaled(work: TfliteImport, operand: TfTensor, real: float, sign: int) -> Steps:
     """An operand less its zero point, moved to the left and multiplied by a number below one."""
     by = meaning.plain(work.runtime, real)
     steps: Steps = {
@@ -66,7 +66,9 @@ def _scaled(work: Work, operand: TfTensor, real: float, sign: int) -> Steps:
     return steps if sign > 0 else steps | {"_negative": Requantize.scaled(_WIDE, -1)}
 
 
-def _joined(work: Work, op: TfOperator, operands: list[TfTensor], steps: list[Steps]) -> Tensor:
+def _joined(
+    work: TfliteImport, op: TfOperator, operands: list[TfTensor], steps: list[Steps]
+) -> Tensor:
     """The sum of both operands behind their steps; a constant one is a bias of the other."""
     edges: list[Tensor] = []
     bias = np.zeros(1, np.int64)
@@ -100,7 +102,7 @@ def _shifted(shift: int, out: TfTensor, activation: str) -> Requantize:
     )
 
 
-def multiplication(work: Work, op: TfOperator) -> None:
+def multiplication(work: TfliteImport, op: TfOperator) -> None:
     """MUL; a tensor of one pixel is the same for all pixels of the other."""
     chosen = options(op, "MulOptions", "FusedActivationFunction")
     activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
@@ -112,7 +114,7 @@ def multiplication(work: Work, op: TfOperator) -> None:
     work.give(op, work.rescale(op.name, product, by, out, activation))
 
 
-def _product(work: Work, op: TfOperator, operands: list[TfTensor]) -> Tensor:
+def _product(work: TfliteImport, op: TfOperator, operands: list[TfTensor]) -> Tensor:
     name = f"{op.name}_product"
     for position, operand in enumerate(operands):
         if operand.data is not None:
@@ -125,7 +127,7 @@ def _product(work: Work, op: TfOperator, operands: list[TfTensor]) -> Tensor:
     return work.add(name, Mul(), *edges)
 
 
-def _operands(work: Work, op: TfOperator) -> list[TfTensor]:
+def _operands(work: TfliteImport, op: TfOperator) -> list[TfTensor]:
     """Both inputs, of which one may be a constant. Raises UserError."""
     if len(op.inputs) != 2 or min(op.inputs) < 0:
         raise UserError(f"has {len(op.inputs)} inputs, two are needed")
@@ -135,7 +137,7 @@ def _operands(work: Work, op: TfOperator) -> list[TfTensor]:
     return operands
 
 
-def _codes(work: Work, op: TfOperator, constant: TfTensor) -> np.ndarray:
+def _codes(work: TfliteImport, op: TfOperator, constant: TfTensor) -> np.ndarray:
     """A constant operand: one integer, or one for each channel of the output."""
     quantized(constant)
     data = constant.data

@@ -14,10 +14,10 @@ from ...numeric import QType, Scaling, apply_scaling, gemmlowp, multiplier_of
 from . import meaning
 from .file import TfOperator, TfTensor, options
 from .meaning import Multipliers, Runtime
-from .work import Work, quantized, same_meaning
+from .work import TfliteImport, quantized, same_meaning
 
 
-def requantization(work: Work, op: TfOperator) -> None:
+def requantization(work: TfliteImport, op: TfOperator) -> None:
     """QUANTIZE: of real numbers at the input, else from one type to another."""
     out = work.output(op)
     source = work.model.tensors[op.inputs[0]]
@@ -39,7 +39,7 @@ _VECTOR = 16
 
 
 def _xnnpack_requantization(
-    work: Work, op: TfOperator, x: Tensor, source: TfTensor, out: TfTensor
+    work: TfliteImport, op: TfOperator, x: Tensor, source: TfTensor, out: TfTensor
 ) -> Tensor:
     """XNNPACK converts between equal types whose scales differ within limits; what it leaves is
     done by LiteRT's optimized kernel, which rounds the last elements of a tensor, those that do
@@ -74,16 +74,18 @@ def _xnnpack_requantization(
     return _table(work, op, x, body, qtype)
 
 
-def _table(work: Work, op: TfOperator, x: Tensor, values: np.ndarray, qtype: QType) -> Tensor:
+def _table(
+    work: TfliteImport, op: TfOperator, x: Tensor, values: np.ndarray, qtype: QType
+) -> Tensor:
     """One value for each integer of the input's type, limited to the output's."""
     codes = np.arange(x.type.min + 1, x.type.max + 1)
     return work.add(op.name, Staircase(codes, np.clip(values, qtype.min, qtype.max), qtype), x)
 
 
-def clipping(activation: str) -> Callable[[Work, TfOperator], None]:
+def clipping(activation: str) -> Callable[[TfliteImport, TfOperator], None]:
     """The handler of an activation that stands alone: RELU, RELU6, RELU_N1_TO_1."""
 
-    def handler(work: Work, op: TfOperator) -> None:
+    def handler(work: TfliteImport, op: TfOperator) -> None:
         out, source = work.output(op), work.model.tensors[op.inputs[0]]
         x, small = work.edge(op, 0), work.runtime is Runtime.TFLM
         if source.dtype != out.dtype:
@@ -110,20 +112,20 @@ def clipping(activation: str) -> Callable[[Work, TfOperator], None]:
 _CURVE_INTEGER_BITS = 4
 
 
-def logistic(work: Work, op: TfOperator) -> None:
+def logistic(work: TfliteImport, op: TfOperator) -> None:
     """LOGISTIC by a table."""
     low = quantized(work.output(op)).min
     _curve(work, op, gemmlowp.logistic, 8, low, lambda x: 1.0 / (1.0 + math.exp(-x)))
 
 
-def tanh(work: Work, op: TfOperator) -> None:
+def tanh(work: TfliteImport, op: TfOperator) -> None:
     """TANH by a table."""
     middle = quantized(work.output(op)).min + 128
     _curve(work, op, gemmlowp.tanh, 7, middle, math.tanh)
 
 
 def _curve(
-    work: Work,
+    work: TfliteImport,
     op: TfOperator,
     fixed: Callable[[np.ndarray, int], np.ndarray],
     fraction_bits: int,
@@ -172,7 +174,7 @@ def _real_curve(
     return away.astype(np.int64) + out.zero_point
 
 
-def softmax(work: Work, op: TfOperator) -> None:
+def softmax(work: TfliteImport, op: TfOperator) -> None:
     """SOFTMAX over the last axis."""
     chosen = options(op, "SoftmaxOptions", "Beta")
     out, x = work.output(op), work.edge(op, 0)

@@ -10,12 +10,12 @@ from ...ir.ops import Conv2D, Dense, Flatten, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
 from . import meaning
 from .file import TfOperator, TfTensor, enumerated, options
-from .work import Work, padding
+from .work import TfliteImport, padding
 
 _STRIDES = ("StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "Padding")
 
 
-def convolution(work: Work, op: TfOperator) -> None:
+def convolution(work: TfliteImport, op: TfOperator) -> None:
     """CONV_2D, grouped where the weights take fewer channels than there are."""
     chosen = options(op, "Conv2DOptions", *_STRIDES, "FusedActivationFunction")
     weights = work.constant(op, 1)
@@ -29,7 +29,7 @@ def convolution(work: Work, op: TfOperator) -> None:
     _convolve(work, op, chosen, weights, codes, qtype, groups)
 
 
-def depthwise(work: Work, op: TfOperator) -> None:
+def depthwise(work: TfliteImport, op: TfOperator) -> None:
     """DEPTHWISE_CONV_2D, with any depth multiplier."""
     chosen = options(op, "DepthwiseConv2DOptions", *_STRIDES, "FusedActivationFunction")
     weights = work.constant(op, 1)
@@ -50,7 +50,7 @@ def _filters(weights: TfTensor, axis: int) -> tuple[np.ndarray, QType]:
 
 
 def _convolve(
-    work: Work,
+    work: TfliteImport,
     op: TfOperator,
     chosen,
     weights: TfTensor,
@@ -77,7 +77,7 @@ def _convolve(
     work.give(op, work.rescale(op.name, acc, by, out, activation))
 
 
-def fully_connected(work: Work, op: TfOperator) -> None:
+def fully_connected(work: TfliteImport, op: TfOperator) -> None:
     """FULLY_CONNECTED: of a vector, or of each pixel where the file keeps the other axes."""
     chosen = options(
         op, "FullyConnectedOptions", "FusedActivationFunction", "WeightsFormat", "KeepNumDims"
@@ -108,7 +108,7 @@ def fully_connected(work: Work, op: TfOperator) -> None:
 
 
 def _of_each_pixel(
-    work: Work, op: TfOperator, x: Tensor, codes: np.ndarray, qtype: QType, bias
+    work: TfliteImport, op: TfOperator, x: Tensor, codes: np.ndarray, qtype: QType, bias
 ) -> Tensor:
     if len(x.shape) != 3:
         x = work.add(f"{op.name}_pixels", Reshape(x.hwc), x)
@@ -150,7 +150,7 @@ def _weights(tensor: TfTensor, rank: int, axis: int) -> tuple[np.ndarray, QType]
     return codes, plain
 
 
-def _bias(work: Work, op: TfOperator, outputs: int) -> np.ndarray | None:
+def _bias(work: TfliteImport, op: TfOperator, outputs: int) -> np.ndarray | None:
     tensor = work.optional(op, 2)
     if tensor is None:
         return None

@@ -6,10 +6,10 @@ from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import Concat, Reshape, Slice
 from .file import TfOperator, enumerated, options
-from .work import Work, axis_of, frame_shape, same_meaning
+from .work import TfliteImport, axis_of, frame_shape, same_meaning
 
 
-def reshape(work: Work, op: TfOperator) -> None:
+def reshape(work: TfliteImport, op: TfOperator) -> None:
     """RESHAPE, SQUEEZE, EXPAND_DIMS: the file states the resulting shape."""
     x, out = work.edge(op, 0), work.output(op)
     work.keep_meaning(op)
@@ -20,7 +20,7 @@ def reshape(work: Work, op: TfOperator) -> None:
     work.give(op, work.add(op.name, Reshape(shape), x))
 
 
-def transpose(work: Work, op: TfOperator) -> None:
+def transpose(work: TfliteImport, op: TfOperator) -> None:
     """TRANSPOSE where no element moves: axes of more than one element keep their order."""
     x, order = work.edge(op, 0), work.constant(op, 1).data
     assert order is not None
@@ -38,7 +38,7 @@ def transpose(work: Work, op: TfOperator) -> None:
     work.give(op, work.add(op.name, Reshape(frame_shape(work.output(op))), x))
 
 
-def concatenation(work: Work, op: TfOperator) -> None:
+def concatenation(work: TfliteImport, op: TfOperator) -> None:
     """CONCATENATION of channels of one type, scale and zero point."""
     chosen = options(op, "ConcatenationOptions", "Axis", "FusedActivationFunction")
     out = work.output(op)
@@ -56,7 +56,7 @@ def concatenation(work: Work, op: TfOperator) -> None:
     work.give(op, work.add(op.name, Concat(), *parts) if len(parts) > 1 else parts[0])
 
 
-def strided_slice(work: Work, op: TfOperator) -> None:
+def strided_slice(work: TfliteImport, op: TfOperator) -> None:
     """STRIDED_SLICE with constant bounds and positive strides."""
     chosen = options(
         op, "StridedSliceOptions",

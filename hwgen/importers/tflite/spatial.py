@@ -13,24 +13,24 @@ from ...numeric import Overflow, QType, Rounding, apply_scaling
 from . import meaning
 from .file import TfOperator, TfTensor, enumerated, options
 from .meaning import Multipliers, Runtime
-from .work import Work, axis_of, padding, quantized, same_meaning
+from .work import TfliteImport, axis_of, padding, quantized, same_meaning
 
 _POOL = ("FilterHeight", "FilterWidth", "StrideH", "StrideW", "Padding", "FusedActivationFunction")
 
 
-def average_pool(work: Work, op: TfOperator) -> None:
+def average_pool(work: TfliteImport, op: TfOperator) -> None:
     """AVERAGE_POOL_2D: the mean of the real elements, ties away from zero."""
     _pool(work, op, lambda kernel, stride, padding, qtype: AvgPool(
         kernel, stride, padding, type=qtype
     ))  # fmt: skip
 
 
-def max_pool(work: Work, op: TfOperator) -> None:
+def max_pool(work: TfliteImport, op: TfOperator) -> None:
     """MAX_POOL_2D."""
     _pool(work, op, lambda kernel, stride, padding, qtype: MaxPool(kernel, stride, padding))
 
 
-def _pool(work: Work, op: TfOperator, make) -> None:
+def _pool(work: TfliteImport, op: TfOperator, make) -> None:
     chosen = options(op, "Pool2DOptions", *_POOL)
     out, source, x = work.output(op), work.model.tensors[op.inputs[0]], work.edge(op, 0)
     if not same_meaning(source, out):
@@ -48,7 +48,7 @@ def _pool(work: Work, op: TfOperator, make) -> None:
     work.give(op, work.add(op.name, Requantize.identity(pooled, clip), pooled))
 
 
-def mean(work: Work, op: TfOperator) -> None:
+def mean(work: TfliteImport, op: TfOperator) -> None:
     """MEAN over rows and columns: a sum, multiplied by scales over count in one number."""
     out, source, x = work.output(op), work.model.tensors[op.inputs[0]], work.edge(op, 0)
     axes = work.constant(op, 1).data
@@ -72,7 +72,7 @@ def mean(work: Work, op: TfOperator) -> None:
 
 
 def _mean(
-    work: Work, op: TfOperator, x: Tensor, source: TfTensor, out: TfTensor, name: str
+    work: TfliteImport, op: TfOperator, x: Tensor, source: TfTensor, out: TfTensor, name: str
 ) -> Tensor:
     """The sum of what the elements are above their zero point, multiplied by one number."""
     window = x.hwc[:2]
@@ -84,7 +84,7 @@ def _mean(
 
 
 def _xnnpack_mean(
-    work: Work, op: TfOperator, x: Tensor, source: TfTensor, out: TfTensor, name: str
+    work: TfliteImport, op: TfOperator, x: Tensor, source: TfTensor, out: TfTensor, name: str
 ) -> Tensor | None:
     """XNNPACK's mean where it is not the product that _mean gives.
 
@@ -139,7 +139,9 @@ def _keeps_axes(out: TfTensor) -> bool:
     return len(out.shape) == 4
 
 
-def _mean_multiplier(work: Work, source: TfTensor, out: TfTensor, count: int) -> Multipliers:
+def _mean_multiplier(
+    work: TfliteImport, source: TfTensor, out: TfTensor, count: int
+) -> Multipliers:
     """The scales' quotient as a fixed-point number, divided by the count, rounded down."""
     by = meaning.plain(work.runtime, source.scale / out.scale)
     if not by.scaling.fixed_point:
@@ -152,7 +154,7 @@ def _mean_multiplier(work: Work, source: TfTensor, out: TfTensor, count: int) ->
     )
 
 
-def pad(work: Work, op: TfOperator) -> None:
+def pad(work: TfliteImport, op: TfOperator) -> None:
     """PAD and PADV2: rows and columns of the zero point, or of a constant."""
     work.keep_meaning(op)
     x, amounts = work.edge(op, 0), work.constant(op, 1).data
@@ -173,7 +175,7 @@ def pad(work: Work, op: TfOperator) -> None:
     work.give(op, work.add(op.name, Pad((rows, columns), value), x))
 
 
-def resize_nearest(work: Work, op: TfOperator) -> None:
+def resize_nearest(work: TfliteImport, op: TfOperator) -> None:
     """RESIZE_NEAREST_NEIGHBOR by whole factors, without aligned corners."""
     chosen = options(op, "ResizeNearestNeighborOptions", "AlignCorners", "HalfPixelCenters")
     work.keep_meaning(op)

@@ -18,7 +18,7 @@ _FLOATS = ("FLOAT32", "FLOAT16", "FLOAT64", "BFLOAT16")
 
 
 @dataclass
-class Work:
+class TfliteImport:
     """Nodes so far; ``edges`` are those of the file's tensors, by index."""
 
     model: TfModel

@@ -49,21 +49,22 @@ class Conv2D(Op):
         return self.weights.shape[0], self.weights.shape[1]
 
     @property
-    def reach(self) -> Pair:
+    def dilated_kernel(self) -> Pair:
         """Rows and columns from the first tap to the last one, both counted."""
         rows, columns = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
         return rows, columns
 
     def pads(self, x: Tensor) -> Pads:
         """Resolved padding for this input."""
-        return resolve_padding(self.padding, self.reach, self.stride, (x.shape[0], x.shape[1]))
+        size = x.shape[0], x.shape[1]
+        return resolve_padding(self.padding, self.dilated_kernel, self.stride, size)
 
     def _flat(self) -> IntArray:
         return self.weights.reshape(-1, self.weights.shape[3])
 
     def _accumulated(self, name: str, x: Tensor) -> Tensor:
         pads = self.pads(x)
-        out = output_size((x.shape[0], x.shape[1]), self.reach, self.stride, pads)
+        out = output_size((x.shape[0], x.shape[1]), self.dilated_kernel, self.stride, pads)
         shape = (*out, self.weights.shape[3])
         return _matmul.accumulated(
             name, shape, x.type, self._factors(x), self._flat(), self.weight_type, self.accumulator
@@ -106,7 +107,7 @@ class Conv2D(Op):
         x = x - subtracted if subtracted else x
         if bound < 1 << 15:
             x = x.astype(np.int16)
-        view = windows(x, self.reach, self.stride, self.pads(tensor), zero - subtracted)
+        view = windows(x, self.dilated_kernel, self.stride, self.pads(tensor), zero - subtracted)
         view = view[:, :, :, :: self.dilation[0], :: self.dilation[1]]
         if self.weights.shape[2] == 1 and self.accumulator is None:
             total = self._depthwise(view, bound)

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ...contract.geometry import ceil_div
 from ...ir import Graph, Tensor
 from .plan import DataflowPlan
 from .rules import Folding, Place, Stage
 from .stages import INPUT, output_stream
-from .units import ForkUnit, RegroupUnit, StreamShape, Unit, beats_of
+from .units import ForkUnit, RegroupUnit, StreamShape, Unit
 
 
 def assemble(
@@ -22,7 +23,7 @@ def assemble(
     first = graph.inputs[0]
     height, width, channels = first.hwc
     if input_lanes is None:
-        fits = (n for n in range(1, channels) if height * width * beats_of(channels, n) <= target)
+        fits = (n for n in range(1, channels) if height * width * ceil_div(channels, n) <= target)
         input_lanes = next(fits, channels if target else 1)
         if not target:
             input_lanes = 1

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 from ...contract.engine import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
 from ...errors import UserError
 from ..options import Options, option
-from .mapping.stationarity import Order
+from .mapping.stationarity import Stationarity
 
 DEFAULT_ARRAY = (16, 16)
 DEFAULT_RESIDENT = 2
 AUTO = "auto"
-ORDERS = (AUTO, *(order.value for order in Order))
+ORDERS = (AUTO, *(kind.value for kind in Stationarity))
 _SMALLEST, _LARGEST = 4, 64
 """Of PE and SIMD."""
 _MOST_RESIDENT = 8
@@ -33,7 +33,7 @@ class TiledOptions(Options):
     multipliers : of all tile units together, instead of array. array : PExSIMD, of each tile unit.
     tiles : tile units side by side. resident : tiles held in each buffer. buffer_kib : of all
     buffers of all units together. mem_width : bits of the external memory's port. order : of the
-    loops of tiles, AUTO or a value of mapping.stationarity.Order.
+    loops of tiles, AUTO or a value of mapping.stationarity.Stationarity.
     """
 
     exclusive: ClassVar[tuple[str, ...]] = ("multipliers", "array")
@@ -86,11 +86,11 @@ class TiledOptions(Options):
         return engine_with(pe, simd, width, self.buffer_kib, tiles), resident
 
     @property
-    def preferred(self) -> Order | None:
+    def preferred(self) -> Stationarity | None:
         """The order of loops that was asked for; None: the best one."""
         if self.order in (None, AUTO):
             return None
-        return Order(self.order)
+        return Stationarity(self.order)
 
     def _array(self, tiles: int) -> tuple[int, int]:
         multipliers = self.multipliers

@@ -17,7 +17,8 @@ from ...contract.isa import (
     OUTPUT_LEVELS,
     SOFTMAX_CHANNELS,
     TABLE_WORDS,
-    Op,
+    Opcode,
+    Operand,
     Target,
 )
 from ...errors import UserError
@@ -25,18 +26,24 @@ from ...ir import Graph
 from ...tables import html_table
 from .mapping.buffer_traffic import BufferTraffic, traffic_of
 from .mapping.placement import Placement, place
-from .mapping.stationarity import Order
+from .mapping.stationarity import Stationarity
 from .mapping.tiling import Tiling
-from .network.lower import work_of
+from .network.lower import task_graph_of
 from .network.softmax import softmax_cycles
-from .network.tasks import Task, Work
+from .network.tasks import Task, TaskGraph
 from .options import AUTO, buffer_bytes, stated_engine
 from .schedule.program import Program, Writer
-from .schedule.tile_order import turns
-from .timing import Memory, times
+from .schedule.tile_order import tile_order
+from .timing import MemoryTiming, times
 from .timing.pipeline import TABLE_PARTS
 
 SCHEMA = 1
+OPERANDS = {
+    Operand.DENSE: "shared",
+    Operand.DEPTHWISE: "own",
+    Operand.DEPTHWISE_WINDOW: "window",
+}
+"""What plan files call operands."""
 Progress = Callable[[str], None]
 
 
@@ -49,7 +56,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Traffic:
+class ExternalTraffic:
     """Bytes between external memory and the buffers, for one task or all of them.
 
     What is read are whole beats, those that a row only begins or ends in included; what is written
@@ -61,8 +68,10 @@ class Traffic:
     ifmaps: int = 0
     ofmaps: int = 0
 
-    def __add__(self, other: Traffic) -> Traffic:
-        return Traffic(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+    def __add__(self, other: ExternalTraffic) -> ExternalTraffic:
+        return ExternalTraffic(
+            *(getattr(self, f.name) + getattr(other, f.name) for f in fields(self))
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,8 +79,8 @@ class TiledPlan:
     """A network on an engine.
 
     resident : tiles held in each buffer. keep : False: every tensor goes to external memory, where
-    it can be seen. preferred : order of the tiles' loops where a task can have it; None: the best.
-    used : tile units that have work, the first ones.
+    it can be seen. preferred : stationarity where a task can have it; None: the best one.
+    used : tile units that have task_graph, the first ones.
     """
 
     arch: ClassVar[str] = "tiled"
@@ -79,16 +88,18 @@ class TiledPlan:
     graph: Graph
     shape: EngineShape
     resident: int
-    work: Work
+    task_graph: TaskGraph
     placement: Placement
     keep: bool = True
-    preferred: Order | None = None
+    preferred: Stationarity | None = None
     used: int = 1
 
     @cached_property
     def program(self) -> Program:
         """Descriptors and the image of external memory."""
-        return Writer(self.work, self.placement, replace(self.shape, tiles=self.used)).program()
+        return Writer(
+            self.task_graph, self.placement, replace(self.shape, tiles=self.used)
+        ).program()
 
     def outside(self) -> TiledPlan:
         """The same network on the same engine, with every tensor in external memory."""
@@ -100,7 +111,7 @@ class TiledPlan:
     @property
     def tasks(self) -> list[Task]:
         """In the order in which they are carried out; descriptors number them as layers."""
-        return self.work.tasks
+        return self.task_graph.tasks
 
     @property
     def multipliers(self) -> int:
@@ -121,7 +132,7 @@ class TiledPlan:
     @property
     def tiles(self) -> int:
         """Of all tasks."""
-        return sum(d["op"] == Op.COMPUTE for d in self.program.descriptors)
+        return sum(d["op"] == Opcode.COMPUTE for d in self.program.descriptors)
 
     @cached_property
     def unit_steps(self) -> np.ndarray[Any, Any]:
@@ -129,7 +140,7 @@ class TiledPlan:
         softmax the cycles of its lane."""
         counts = np.zeros((len(self.tasks), self.shape.tiles), np.int64)
         for d in self.program.descriptors:
-            if d["op"] == Op.COMPUTE:
+            if d["op"] == Opcode.COMPUTE:
                 counts[d["layer"], d["unit"]] += self._steps_of(d)
         return counts
 
@@ -150,7 +161,7 @@ class TiledPlan:
         return int(self.unit_steps.sum(axis=0).max())
 
     @cached_property
-    def traffic(self) -> tuple[Traffic, ...]:
+    def traffic(self) -> tuple[ExternalTraffic, ...]:
         """Of each task. The second operand of a sum is an ifmap too; tables are parameters."""
         kinds = {
             Target.FEATURES: "ifmaps",
@@ -158,13 +169,13 @@ class TiledPlan:
             Target.PARAMETERS: "parameters",
             Target.TABLES: "parameters",
         }
-        found = [Traffic() for _ in self.tasks]
+        found = [ExternalTraffic() for _ in self.tasks]
         for d in self.program.descriptors:
-            if d["op"] != Op.COMPUTE:
-                loads = d["op"] == Op.LOAD
+            if d["op"] != Opcode.COMPUTE:
+                loads = d["op"] == Opcode.LOAD
                 kind = kinds[Target(d["target"])] if loads else "ofmaps"
                 moved = self._beats(d) * self.shape.bus_bytes if loads else d["rows"] * d["bytes"]
-                found[d["layer"]] += Traffic(**{kind: moved})
+                found[d["layer"]] += ExternalTraffic(**{kind: moved})
         return tuple(found)
 
     @cached_property
@@ -172,7 +183,7 @@ class TiledPlan:
         """Words between the buffers and the array, of each task: what the hardware counts."""
         found = [BufferTraffic() for _ in self.tasks]
         for d in self.program.descriptors:
-            if d["op"] == Op.COMPUTE:
+            if d["op"] == Opcode.COMPUTE:
                 found[d["layer"]] += traffic_of(d, self.shape)
         return tuple(found)
 
@@ -181,19 +192,19 @@ class TiledPlan:
         found = [BufferTraffic() for _ in self.tasks]
         tile = [0] * self.shape.tiles
         for d in self.program.descriptors:
-            if d["op"] == Op.COMPUTE:
+            if d["op"] == Opcode.COMPUTE:
                 unit = d["unit"]
                 moved = {name: counts[tile[unit]] for name, counts in words[unit].items()}
                 found[d["layer"]] += BufferTraffic(**moved)
                 tile[unit] += 1
         return tuple(found)
 
-    def estimate(self, memory: Memory | None = None) -> Estimate:
-        """The cycles with an external memory, by default a quick one (see cycles.Memory)."""
-        given, program = memory or Memory(), self.program
+    def estimate(self, memory: MemoryTiming | None = None) -> Estimate:
+        """The cycles with an external memory, by default a quick one (see timing.MemoryTiming)."""
+        given, program = memory or MemoryTiming(), self.program
         if given not in self._estimates:
             run = times(program.descriptors, program.start, self.shape, given)
-            finished = self.task_cycles(run.finished[Op.COMPUTE])
+            finished = self.task_cycles(run.finished[Opcode.COMPUTE])
             self._estimates[given] = Estimate(run.total, finished)
         return self._estimates[given]
 
@@ -205,9 +216,9 @@ class TiledPlan:
     @cached_property
     def beats(self) -> tuple[int, int]:
         """Beats of external memory that a run reads, those of the program too, and writes."""
-        moved = sum(self.traffic, Traffic())
+        moved = sum(self.traffic, ExternalTraffic())
         read = moved.weights + moved.parameters + moved.ifmaps + self.program_bytes
-        stores = (d for d in self.program.descriptors if d["op"] == Op.STORE)
+        stores = (d for d in self.program.descriptors if d["op"] == Opcode.STORE)
         return read // self.shape.bus_bytes, sum(self._beats(d) for d in stores)
 
     def _beats(self, transfer: dict[str, int]) -> int:
@@ -217,13 +228,13 @@ class TiledPlan:
         return int((-(-(rows % bus + transfer["bytes"]) // bus)).sum())
 
     @cached_property
-    def _estimates(self) -> dict[Memory, Estimate]:
+    def _estimates(self) -> dict[MemoryTiming, Estimate]:
         """Those that were asked for: the model takes seconds for a large network."""
         return {}
 
     def task_cycles(self, finished: Sequence[int]) -> tuple[int, ...]:
         """Cycles of each task, from the cycles in which all tiles of a run were finished."""
-        computes = [d["layer"] for d in self.program.descriptors if d["op"] == Op.COMPUTE]
+        computes = [d["layer"] for d in self.program.descriptors if d["op"] == Opcode.COMPUTE]
         ends = [0] * len(self.tasks)
         for layer, cycle in zip(computes, finished, strict=True):
             ends[layer] = cycle
@@ -234,7 +245,7 @@ class TiledPlan:
         estimate = self.estimate()
         rows = []
         for n, (task, s, t) in enumerate(
-            zip(self.tasks, self.placement.situations, self.placement.tilings, strict=True)
+            zip(self.tasks, self.placement.problems, self.placement.tilings, strict=True)
         ):
             rows.append(
                 {
@@ -242,19 +253,19 @@ class TiledPlan:
                     "layers": list(task.layers),
                     "macs": task.macs,
                     "operand": _operand(s.task),
-                    "ifmap": {"name": task.x, "stays": s.x_stays},
-                    "ofmap": {"name": task.y, "stays": s.y_stays},
+                    "ifmap": {"name": task.x, "stays": s.x_on_chip},
+                    "ofmap": {"name": task.y, "stays": s.y_on_chip},
                     "tile": {
                         "rows": t.rows,
                         "columns": t.columns,
-                        "outputs": min(task.outputs, t.groups * self.shape.pe),
+                        "outputs": min(task.outputs, t.cout_blocks * self.shape.pe),
                         "taps": list(t.taps),
                     },
                     "split": str(t.split),
                     "units": len(s.shares(t.split)),
-                    "tiles": sum(1 for _ in turns(s, t)),
+                    "tiles": sum(1 for _ in tile_order(s, t)),
                     "order": order(t),
-                    "stationary": t.order.value,
+                    "stationary": t.stationarity.value,
                     "bytes": asdict(self.traffic[n]),
                     "buffer_bytes": self.buffer_traffic[n].bytes(self.shape),
                     "interval_bound": self.steps[n],
@@ -285,13 +296,13 @@ class TiledPlan:
             "resident": self.resident,
             "units": self.used,
             "order": AUTO if self.preferred is None else self.preferred.value,
-            "stays": sorted(self.placement.stays),
+            "stays": sorted(self.placement.on_chip),
             "layers": self.layers(),
         }
 
 
 def _operand(task: Task) -> str:
-    return task.operand.name.lower() if task.softmax is None else "softmax"
+    return OPERANDS[task.operand] if task.softmax is None else "softmax"
 
 
 def order(tiling: Tiling) -> str:
@@ -304,7 +315,7 @@ def plan_tiled(
     shape: EngineShape,
     resident: int,
     progress: Progress | None = None,
-    preferred: Order | None = None,
+    preferred: Stationarity | None = None,
     units: int | None = None,
 ) -> TiledPlan:
     """Plan a legal graph on an engine. units : tile units that are given work; None: as many as
@@ -318,18 +329,20 @@ def _planned(
     resident: int,
     progress: Progress | None = None,
     keep: bool = True,
-    preferred: Order | None = None,
+    preferred: Stationarity | None = None,
     units: int | None = None,
 ) -> TiledPlan:
-    work, plans, refused = work_of(graph), [], None
+    task_graph, plans, refused = task_graph_of(graph), [], None
     for used in [n for n in TILES if n <= shape.tiles] if units is None else [units]:
         try:
             part = replace(shape, tiles=used)
-            placement = place(work, part, resident, progress, keep, preferred)
+            placement = place(task_graph, part, resident, progress, keep, preferred)
         except UserError as error:
             refused = error
             continue
-        plans.append(TiledPlan(graph, shape, resident, work, placement, keep, preferred, used))
+        plans.append(
+            TiledPlan(graph, shape, resident, task_graph, placement, keep, preferred, used)
+        )
     if not plans:
         assert refused is not None
         raise refused
@@ -347,7 +360,7 @@ def tiled_from_json(
     try:
         shape, resident = stated_engine(choices.get("engine"), choices.get("resident"))
         asked = choices.get("order", AUTO)
-        preferred = None if asked == AUTO else Order(asked)
+        preferred = None if asked == AUTO else Stationarity(asked)
     except (TypeError, ValueError) as error:
         raise UserError(f"the plan's engine is not usable ({error})") from None
     plan = plan_tiled(graph, shape, resident, progress, preferred)

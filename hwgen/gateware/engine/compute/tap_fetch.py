@@ -7,14 +7,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import COMPUTE, Operand
-from ...common.counter import datum, delayed, from_on, index_shape
+from ....contract.isa import COMPUTE, WINDOW_TAPS, Operand
+from ...common.counter import delay_line, from_on, index_shape, reg
 from ...common.multiplier import Multiplier
 from ..fetch.descriptor_layout import layout
 from ..memory.feature_memory import FeatureMemory
-
-WINDOW = 3
-"""Rows and columns of a window."""
 
 
 class TapFetch(wiring.Component):
@@ -29,8 +26,8 @@ class TapFetch(wiring.Component):
     -------
     command (in): COMPUTE record; steady from a step until its operands are out. step (in): there is
     one in this cycle, with position, row, ring (in): of its first value; fresh (in): these are not
-    those of the step before; begins (in): the first column of a row (WINDOW). taps_en, taps_addr
-    (out), taps_data (in): of the feature memory.
+    those of the step before; begins (in): the first column of a row (DEPTHWISE_WINDOW).
+    taps_en, taps_addr (out), taps_data (in): of the feature memory.
     shared (out): ``simd`` values for all channels; own (out): one value for each; window (out): 9
     for each. All are 9 bits with sign.
 
@@ -61,7 +58,7 @@ class TapFetch(wiring.Component):
                 "taps_data": In(data.ArrayLayout(unsigned(8 * shape.word), BANKS)),
                 "shared": Out(data.ArrayLayout(self.value, shape.simd)),
                 "own": Out(pe_values),
-                "window": Out(data.ArrayLayout(pe_values, WINDOW * WINDOW)),
+                "window": Out(data.ArrayLayout(pe_values, WINDOW_TAPS * WINDOW_TAPS)),
             }
         )
 
@@ -83,24 +80,24 @@ class TapFetch(wiring.Component):
         c, in_bank = self.command, (BANKS - 1).bit_length()
         m.submodules.row_place = place = Multiplier(self.ring[in_bank:].shape(), c.x_pitch.shape())
         m.d.comb += [place.a.eq(self.ring[in_bank:]), place.b.eq(c.x_pitch)]
-        ring = delayed(m, self.ring, 2, "ring", data=True)
-        here, below = datum(self.address, "row_here"), datum(self.address, "row_below")
+        ring = delay_line(m, self.ring, 2, "ring", data=True)
+        here, below = reg(self.address, "row_here"), reg(self.address, "row_below")
         last = ring[in_bank:] == (c.x_ring >> in_bank) - 1
-        start = datum(self.address, "row_start")
-        position = delayed(m, self.position, 2, "position", data=True)
-        first = delayed(m, ring[:in_bank], 1, "first_bank", data=True)
+        start = reg(self.address, "row_start")
+        position = delay_line(m, self.position, 2, "position", data=True)
+        first = delay_line(m, ring[:in_bank], 1, "first_bank", data=True)
         within, inside = self._within(m), self._inside(m)
-        reads = delayed(m, self.step & self.fresh, 3, "reads")
-        exists = [delayed(m, row, 2, f"exists{n}", data=True) for n, row in enumerate(within)]
+        reads = delay_line(m, self.step & self.fresh, 3, "reads")
+        exists = [delay_line(m, row, 2, f"exists{n}", data=True) for n, row in enumerate(within)]
         exists = Cat(*exists, Const(0))
-        some = datum(1, "some_inside")
+        some = reg(1, "some_inside")
         m.d.sync += some.eq(inside.any())
         m.d.sync += [
             here.eq(place.p),
             below.eq(Mux(last, 0, place.p + c.x_pitch)),
             start.eq(c.x_base + position),
         ]
-        window = c.operand == Operand.WINDOW
+        window = c.operand == Operand.DEPTHWISE_WINDOW
         from_first = from_on(first, BANKS)
         for bank in range(BANKS):
             behind = Signal(in_bank, name=f"behind{bank}")  # rows below the first of the three
@@ -116,8 +113,8 @@ class TapFetch(wiring.Component):
     def _within(self, m: Module) -> list[Value]:
         """Whether each of the three rows exists, a cycle after the step."""
         rows = []
-        for n in range(WINDOW):
-            within = datum(1, f"within{n}")
+        for n in range(WINDOW_TAPS):
+            within = reg(1, f"within{n}")
             row = self.row + n
             m.d.sync += within.eq((row >= 0) & (row < self.command.x_rows))
             rows.append(within)
@@ -128,14 +125,14 @@ class TapFetch(wiring.Component):
         c, word = self.command, self.shape.word
         # Lanes from ``low`` on and below ``high`` are, compared in two steps.
         limit = index_shape(word + 1)
-        low, high = datum(limit, "low"), datum(limit, "high")
+        low, high = reg(limit, "low"), reg(limit, "high")
         room = Signal(signed(len(c.x_bytes) + 3), name="room")
         m.d.comb += room.eq(c.x_bytes - self.position)
         m.d.sync += [
             low.eq(Mux(self.position >= 0, 0, Mux(self.position < -word, word, -self.position))),
             high.eq(Mux(room < 0, 0, Mux(room > word, word, room))),
         ]
-        inside = datum(word, "inside")
+        inside = reg(word, "inside")
         m.d.sync += inside.eq(Cat((low <= n) & (high > n) for n in range(word)))
         return inside
 
@@ -143,18 +140,18 @@ class TapFetch(wiring.Component):
         """Bytes of the three rows, the pad byte where there is no value; LATENCY after step."""
         ahead = self.LATENCY - 1
         in_bank = (BANKS - 1).bit_length()
-        first = delayed(m, self.ring[:in_bank], ahead, "read_bank", data=True)
-        fresh = delayed(m, self.step & self.fresh, ahead, "fresh")
-        inside = delayed(m, real[1], ahead - 2, "inside", data=True)
+        first = delay_line(m, self.ring[:in_bank], ahead, "read_bank", data=True)
+        fresh = delay_line(m, self.step & self.fresh, ahead, "fresh")
+        inside = delay_line(m, real[1], ahead - 2, "inside", data=True)
         rows = []
-        for n in range(WINDOW):
-            within = delayed(m, real[0][n], ahead - 1, f"within{n}", data=True)
+        for n in range(WINDOW_TAPS):
+            within = delay_line(m, real[0][n], ahead - 1, f"within{n}", data=True)
             bank = Signal(in_bank, name=f"bank{n}")
             m.d.comb += bank.eq(first + n)
             read = Array(self.taps_data[k] for k in range(BANKS))[bank]
             lanes = []
             for lane in range(self.shape.word if n == 0 else self.shape.pe):
-                value = datum(8, f"row{n}_lane{lane}")
+                value = reg(8, f"row{n}_lane{lane}")
                 byte = Mux(within & inside[lane], read.word_select(lane, 8), self.command.pad)
                 with m.If(fresh):
                     m.d.sync += value.eq(byte)
@@ -168,17 +165,17 @@ class TapFetch(wiring.Component):
 
     def _shift(self, m: Module, rows: list[list[Value]]) -> None:
         """Columns of a window: the newest as it was read, two kept."""
-        arrived = delayed(m, self.step, self.LATENCY, "arrived")
-        begins = delayed(m, self.begins, self.LATENCY, "begins", data=True)
+        arrived = delay_line(m, self.step, self.LATENCY, "arrived")
+        begins = delay_line(m, self.begins, self.LATENCY, "begins", data=True)
         pad = self.command.pad
         for row, lanes in enumerate(rows):
             for channel in range(self.shape.pe):
                 newest = lanes[channel]
-                before = datum(8, f"before{row}_{channel}")
-                oldest = datum(8, f"oldest{row}_{channel}")
+                before = reg(8, f"before{row}_{channel}")
+                oldest = reg(8, f"oldest{row}_{channel}")
                 with m.If(arrived):
                     m.d.sync += [before.eq(newest), oldest.eq(Mux(begins, pad, before))]
                 columns = (Mux(begins, pad, oldest), Mux(begins, pad, before), newest)
                 for column, value in enumerate(columns):
-                    tap = self.window[WINDOW * row + column][channel]
+                    tap = self.window[WINDOW_TAPS * row + column][channel]
                     m.d.comb += tap.eq(self._value(value))

@@ -7,13 +7,21 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import COMPUTE, LEVELS, SKIPPING, Loop, Operand, Reduction
+from ....contract.isa import (
+    COMPUTE,
+    LEVELS,
+    SKIPPING,
+    WINDOW_TAPS,
+    Loop,
+    Operand,
+    Reduction,
+)
 from ....numeric.types import Overflow, QType, Rounding
-from ...common.counter import datum, delayed, index_shape
+from ...common.counter import delay_line, index_shape, reg
 from ...common.mac import MacArray, MacParameters
 from ..fetch.descriptor_layout import layout
 from .loop_nest import LoopNest, chosen, turned
-from .tap_fetch import WINDOW, TapFetch
+from .tap_fetch import TapFetch
 from .weights import WeightMemory, weight_port
 
 ACC = QType(True, 32, 0, Rounding.FLOOR, Overflow.WRAP)
@@ -106,7 +114,7 @@ class TileArray(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        command = datum(layout(COMPUTE), "held_command")
+        command = reg(layout(COMPUTE), "held_command")
         m.submodules.nest = nest = LoopNest(LEVELS, command.loop0_count.shape())
         m.d.comb += [nest.counts[n].eq(command[f"loop{n}_count"]) for n in range(LEVELS)]
         m.d.comb += [nest.skips[n].eq(command[f"loop{n}_skip"]) for n in SKIPPING]
@@ -115,7 +123,7 @@ class TileArray(wiring.Component):
         self._sequence(m, command, load, done)
 
         taps = Cat(command[f"loop{n}_kind"] == Loop.TAP for n in range(LEVELS))
-        window = command.operand == Operand.WINDOW
+        window = command.operand == Operand.DEPTHWISE_WINDOW
         complete = Signal(name="complete")
         self._windows(m, command, nest, load, step, complete)
         mark = Signal(_MARKS, name="mark")
@@ -150,7 +158,7 @@ class TileArray(wiring.Component):
             ("ifmap", ("position", "row", "ring")), ("weight", ("weight",)), ("psum", ("psum",)),
         ):  # fmt: skip
             change = Signal(_CHANGE, name=f"{what}_change")
-            moved = datum(LEVELS, f"{what}_moved")  # from the descriptor, a cycle after it came
+            moved = reg(LEVELS, f"{what}_moved")  # from the descriptor, a cycle after it came
             m.d.sync += moved.eq(
                 Cat(
                     Cat(command[f"loop{n}_{name}"].any() for name in names).any()
@@ -226,14 +234,14 @@ class TileArray(wiring.Component):
         ):  # fmt: skip
             increments = [command[f"loop{n}_{name}"] for n in range(LEVELS)]
             move = chosen(m, nest.moves, increments, f"{name}_move")
-            place = datum(start.shape(), f"{name}_now")
+            place = reg(start.shape(), f"{name}_now")
             with m.If(load):
                 m.d.sync += place.eq(start)
             with m.Elif(step):
                 m.d.sync += place.eq(place + move)
             places[name] = place
             if name == "row":
-                ring = datum(command.x_ring.shape(), "ring_now")
+                ring = reg(command.x_ring.shape(), "ring_now")
                 turns = [command[f"loop{n}_ring"] for n in range(LEVELS)]
                 turn = chosen(m, nest.moves, turns, "ring_move")
                 following = turned(m, ring, turn, command.x_ring, "ring_next")
@@ -266,11 +274,11 @@ class TileArray(wiring.Component):
         fresh = step & changes["weight"].before & ~command.ones & ~largest
         early = ahead - WeightMemory.LATENCY
         m.d.comb += [
-            weights.en.eq(delayed(m, fresh, early, "fresh_word")),
-            weights.word.eq(delayed(m, places["weight"], early, "word", data=True)),
+            weights.en.eq(delay_line(m, fresh, early, "fresh_word")),
+            weights.word.eq(delay_line(m, places["weight"], early, "word", data=True)),
         ]
         arrived = Signal.like(mark, name="arrived")
-        m.d.comb += arrived.eq(delayed(m, mark.as_value(), ahead, "mark"))
+        m.d.comb += arrived.eq(delay_line(m, mark.as_value(), ahead, "mark"))
         m.submodules.array = array = MacArray(
             self.mac, shape.pe, psums=shape.psum_words, shared=False
         )
@@ -280,7 +288,7 @@ class TileArray(wiring.Component):
             array.last.eq(arrived.gives),
             array.resumes.eq(arrived.resumes),
             array.saves.eq(arrived.saves),
-            array.slot.eq(delayed(m, places["psum"], ahead, "psum", data=True)),
+            array.slot.eq(delay_line(m, places["psum"], ahead, "psum", data=True)),
             self.events.ifmaps.eq(sum(fetch.taps_en[bank] for bank in range(BANKS))),
             self.events.weights.eq(weights.en),
             self.events.psums_read.eq(array.psum_read),
@@ -298,10 +306,10 @@ class TileArray(wiring.Component):
     def _operand(self, command, fetch: TapFetch, pe: int, lane: int) -> Value:
         """What a lane multiplies. Lanes that an operand does not use have weights of 0."""
         value = fetch.shared[lane]
-        if lane < WINDOW * WINDOW:
-            value = Mux(command.operand == Operand.WINDOW, fetch.window[lane][pe], value)
+        if lane < WINDOW_TAPS * WINDOW_TAPS:
+            value = Mux(command.operand == Operand.DEPTHWISE_WINDOW, fetch.window[lane][pe], value)
         if lane == 0:
-            value = Mux(command.operand == Operand.OWN, fetch.own[pe], value)
+            value = Mux(command.operand == Operand.DEPTHWISE, fetch.own[pe], value)
         return value
 
     def _collect(
@@ -312,7 +320,7 @@ class TileArray(wiring.Component):
         m.d.sync += found.eq(works & gives)
         m.d.comb += self.push.eq(array.done | found)
         for pe in range(self.shape.pe):
-            largest = datum(Shape.cast(fetch.own[pe].shape()), f"largest{pe}")
+            largest = reg(Shape.cast(fetch.own[pe].shape()), f"largest{pe}")
             value = fetch.own[pe]
             with m.If(works):
                 m.d.sync += largest.eq(Mux(first | (value > largest), value, largest))

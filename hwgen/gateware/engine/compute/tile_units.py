@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ....contract.engine import EngineShape
 from ....contract.isa import COMPUTE
 from ...bus.axi import LAYER_BITS
-from ...common.counter import datum, delayed, index_shape
+from ...common.counter import delay_line, index_shape, reg
 from ...common.fifo import FEW, CreditFifo
 from ...common.streams import connect
 from ..fetch.descriptor_layout import layout
@@ -126,7 +126,7 @@ class TileUnits(wiring.Component):
         for n, unit in enumerate(self.units):
             m.submodules[f"unit{n}"] = unit
         known, wrong = Signal(name="known"), Signal(name="wrong")
-        layer = datum(LAYER_BITS, "wrong_layer")
+        layer = reg(LAYER_BITS, "wrong_layer")
         m.d.comb += known.eq(self.command.payload.unit < self.shape.tiles)
         m.d.sync += [
             wrong.eq(self.command.valid & ~known),
@@ -197,7 +197,7 @@ class TileUnits(wiring.Component):
 
     def _stores(self, m: Module) -> None:
         store, ready, word = self.store, [], Const(0, len(self.store.data))
-        came = delayed(m, self.store_units, READ_LATENCY, "store_units", data=True)
+        came = delay_line(m, self.store_units, READ_LATENCY, "store_units", data=True)
         for n, unit in enumerate(self.units):
             m.d.comb += [
                 unit.store.en.eq(store.en & self.store_units[n]),

@@ -7,8 +7,8 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
-from ...common.counter import datum, index_shape
-from ...common.streams import beats_of
+from ....contract.geometry import ceil_div
+from ...common.counter import index_shape, reg
 
 
 def weight_port(shape: EngineShape) -> wiring.Signature:
@@ -17,7 +17,7 @@ def weight_port(shape: EngineShape) -> wiring.Signature:
         {
             "en": Out(1),
             "word": Out(index_shape(shape.weight_words)),
-            "slice": Out(index_shape(beats_of(shape.weight_bytes, shape.bus_bytes))),
+            "slice": Out(index_shape(ceil_div(shape.weight_bytes, shape.bus_bytes))),
             "data": Out(8 * shape.bus_bytes),
         }
     )
@@ -36,7 +36,7 @@ class WeightMemory(wiring.Component):
 
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
-        self.slices = beats_of(shape.weight_bytes, shape.bus_bytes)
+        self.slices = ceil_div(shape.weight_bytes, shape.bus_bytes)
         word = index_shape(shape.weight_words)
         super().__init__(
             {
@@ -65,7 +65,7 @@ class WeightMemory(wiring.Component):
                 read.addr.eq(self.word),
             ]
             parts.append(read.data)
-        held = datum(len(self.data), "held")
+        held = reg(len(self.data), "held")
         m.d.sync += held.eq(Cat(*parts))
         m.d.comb += self.data.eq(held)
         return m

@@ -13,17 +13,17 @@ from ....contract.isa import (
     RECORDS,
     SLOT,
     TRANSFER,
-    Op,
+    Opcode,
     Record,
     slots,
 )
 from ...bus.axi import LAYER_BITS
-from ...common.counter import Counter, datum
+from ...common.counter import Counter, reg
 from ...common.fifo import CreditFifo
 from .descriptor_layout import layout
 from .prefetch import program_beat
 
-UNITS = {"load": Op.LOAD, "compute": Op.COMPUTE, "store": Op.STORE}
+UNITS = {"load": Opcode.LOAD, "compute": Opcode.COMPUTE, "store": Opcode.STORE}
 """The order in which units are asked for the layer that a stalled program waits in."""
 QUEUE = {"load": 4, "compute": 2, "store": 4}
 """Descriptors that wait for each unit, that which is offered to it among them: so many for each
@@ -78,7 +78,7 @@ class DescriptorQueue(wiring.Component):
             self.i.payload.shape(), (self.depth - 1) * self.beats
         )
         whole, reached = Signal(name="whole"), Signal(name="reached")
-        word = datum(8 * self.bus_bytes * self.beats, "descriptor")
+        word = reg(8 * self.bus_bytes * self.beats, "descriptor")
         fields = data.View(layout(self.record), word[: layout(self.record).size])
         take, leaves = Signal(name="take"), Signal(name="leaves")
         number = Counter(self.beats, "beat_of_descriptor")
@@ -223,7 +223,7 @@ class Dispatcher(wiring.Component):
                 m.d.sync += left.eq(queue.beats - 1)
             with m.If(take):
                 m.d.sync += kept.eq(mine)
-        with m.If(begins & (op == Op.END)):
+        with m.If(begins & (op == Opcode.END)):
             m.d.comb += [room.eq(1), known.eq(1)]
             with m.If(take):
                 m.d.sync += ended.eq(1)

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ....contract.isa import SLOT
 from ...bus.axi import ADDRESS_BITS, REQUEST, read_beat
-from ...common.counter import Counter, datum
+from ...common.counter import Counter, reg
 from ...common.fifo import CreditFifo
 
 SLOTS = 16
@@ -61,11 +61,11 @@ class Prefetch(wiring.Component):
         beats = SLOT // self.bus_bytes
         left = self._hold(m, beats)
         slot_bits = (SLOT - 1).bit_length()
-        slot = datum(ADDRESS_BITS - slot_bits, "slot")
+        slot = reg(ADDRESS_BITS - slot_bits, "slot")
         after_chunk, after_slot = (
-            datum(ADDRESS_BITS + 1 - slot_bits, name) for name in ("after_chunk", "after_slot")
+            reg(ADDRESS_BITS + 1 - slot_bits, name) for name in ("after_chunk", "after_slot")
         )
-        chunk_fits, slot_fits = datum(1, "chunk_fits"), datum(1, "slot_fits")
+        chunk_fits, slot_fits = reg(1, "chunk_fits"), reg(1, "slot_fits")
         free = Signal(range(SLOTS + 1), name="free", init=SLOTS)
         whole = self.limit[slot_bits:]
         exhausted, asked = Signal(name="exhausted"), Signal(name="asked")
@@ -104,7 +104,7 @@ class Prefetch(wiring.Component):
         shape = self.o.payload.shape()
         m.submodules.held = held = CreditFifo(shape, SLOTS * beats)
         beat, left = Counter(beats, "beat_of_slot"), Signal(name="slot_left")
-        word = datum(shape, "word")
+        word = reg(shape, "word")
         m.d.comb += [
             self.data.ready.eq(1),
             held.take.eq(self.data.valid),

@@ -12,7 +12,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
-from ...common.counter import datum, delayed, from_on, index_shape
+from ...common.counter import delay_line, from_on, index_shape, reg
 from ...common.memory import SimpleDualPort
 from .feature_ports import READ_LATENCY, VISIBLE, read_port, write_port
 
@@ -106,9 +106,9 @@ class Placer(wiring.Component):
         even_mask = Signal(self.word, name="even_mask")
         odd_mask = Signal(self.word, name="odd_mask")
         kept = {
-            "even_addr": (datum(self.o.even_addr.shape(), "even_addr"), place.even),
-            "odd_addr": (datum(self.o.odd_addr.shape(), "odd_addr"), place.odd),
-            "data": (datum(8 * self.word, "placed_data"), turned),
+            "even_addr": (reg(self.o.even_addr.shape(), "even_addr"), place.even),
+            "odd_addr": (reg(self.o.odd_addr.shape(), "odd_addr"), place.odd),
+            "data": (reg(8 * self.word, "placed_data"), turned),
             "even_mask": (even_mask, Mux(self.en, mask & ~odd, 0)),
             "odd_mask": (odd_mask, Mux(self.en, mask & odd, 0)),
         }
@@ -165,9 +165,9 @@ class Bank(wiring.Component):
                 half.w_data.eq(self.w.data),
             ]
             # Block RAM has this register.
-            words[name] = delayed(m, half.r_data, 1, f"{name}_word", data=True)
-        odd = delayed(m, place.odd_bytes, self.LATENCY - 1, "odd_bytes", data=True)
-        shift = delayed(m, place.shift, self.LATENCY - 1, "shift", data=True)
+            words[name] = delay_line(m, half.r_data, 1, f"{name}_word", data=True)
+        odd = delay_line(m, place.odd_bytes, self.LATENCY - 1, "odd_bytes", data=True)
+        shift = delay_line(m, place.shift, self.LATENCY - 1, "shift", data=True)
         stored = Signal(8 * self.word, name="stored")
         m.d.comb += stored.eq(
             Cat(
@@ -175,7 +175,7 @@ class Bank(wiring.Component):
                 for n in range(self.word)
             )
         )
-        result = datum(8 * self.word, "result")
+        result = reg(8 * self.word, "result")
         m.d.sync += result.eq(_rotated(m, stored, shift, 8, True, "turned"))
         m.d.comb += self.r_data.eq(result)
         return m
@@ -255,7 +255,7 @@ class FeatureMemory(wiring.Component):
             ]
         words = Array(bank.r_data for bank in banks)
         for name, client in (("second", second), ("store", store)):
-            came = delayed(m, client.bank, self.LATENCY, f"{name}_bank", data=True)
+            came = delay_line(m, client.bank, self.LATENCY, f"{name}_bank", data=True)
             m.d.comb += client.data.eq(words[came])
 
     def _writes(self, m: Module, banks: list[Bank]) -> None:
@@ -273,7 +273,7 @@ class FeatureMemory(wiring.Component):
                 placer.mask.eq(client.mask),
             ]
             placed[name] = placer.o
-            here[name] = datum(BANKS, f"{name}_here")
+            here[name] = reg(BANKS, f"{name}_here")
             m.d.sync += here[name].eq(
                 Cat(client.bank == n for n in range(BANKS)) & taken.replicate(BANKS)
             )

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ....contract.engine import EngineShape
 from ....contract.isa import TRANSFER, Target
 from ...bus.axi import LAYER_BITS, REQUEST, read_beat
-from ...common.counter import datum, delayed, index_shape
+from ...common.counter import delay_line, index_shape, reg
 from ...common.fifo import CreditFifo
 from ..compute.weights import weight_port
 from ..fetch.descriptor_layout import layout
@@ -112,9 +112,9 @@ class LoadUnit(wiring.Component):
             take.eq(self.data.valid & self.data.ready),
             rows.o.ready.eq(take & beat.last),
         ]
-        word = datum(8 * self.shape.bus_bytes, "beat")
-        layer = datum(LAYER_BITS, "beat_layer")
-        units = datum(len(self.units), "beat_units")
+        word = reg(8 * self.shape.bus_bytes, "beat")
+        layer = reg(LAYER_BITS, "beat_layer")
+        units = reg(len(self.units), "beat_units")
         with m.If(~stalls):
             m.d.sync += [
                 to_features.eq(take & (row.target == Target.FEATURES)),
@@ -133,13 +133,13 @@ class LoadUnit(wiring.Component):
         self._words(m, row, take, first, word)
         written = Signal(name="final_written")
         m.d.comb += written.eq(final & ~stalls)
-        m.d.comb += self.finished.eq(delayed(m, written, self.SETTLE, "settle"))
+        m.d.comb += self.finished.eq(delay_line(m, written, self.SETTLE, "settle"))
 
     def _features(self, m: Module, row, last, take, first, en, word) -> None:
         port, bus = self.features, self.shape.bus_bytes
-        addr, following = datum(port.addr.shape(), "addr"), datum(port.addr.shape(), "next_addr")
+        addr, following = reg(port.addr.shape(), "addr"), reg(port.addr.shape(), "next_addr")
         place = Signal.like(addr, name="place")
-        bank, mask = datum(port.bank.shape(), "bank"), datum(bus, "mask")
+        bank, mask = reg(port.bank.shape(), "bank"), reg(bus, "mask")
         m.d.comb += place.eq(Mux(first, row.start, following))
         with m.If(take):
             m.d.sync += [
@@ -173,8 +173,8 @@ class LoadUnit(wiring.Component):
         """Word and slice of each beat of a row."""
         width = len(row.start)
         slices = max(self.slices.values())
-        number, part = datum(width, "word"), datum(index_shape(slices), "slice")
-        number_next, part_next = datum(width, "next_word"), datum(index_shape(slices), "next_slice")
+        number, part = reg(width, "word"), reg(index_shape(slices), "slice")
+        number_next, part_next = reg(width, "next_word"), reg(index_shape(slices), "next_slice")
         now, part_now = Signal(width, name="word_now"), Signal.like(part, name="slice_now")
         word_ends = Signal(name="word_ends")
         ends = [

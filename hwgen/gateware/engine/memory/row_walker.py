@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import TRANSFER, Target
 from ...bus.axi import ADDRESS_BITS, LAYER_BITS, REQUEST
-from ...common.counter import datum, from_on, index_shape, up_to
+from ...common.counter import from_on, index_shape, reg, up_to
 from ..fetch.descriptor_layout import layout
 
 WORD_BITS = 16
@@ -91,14 +91,14 @@ class RowWalker(wiring.Component):
         bits = {field.name: field.width for field in TRANSFER.fields}
         kept = ("layer", "target", "address", "pitch", "rows", "bytes", "base", "bank_pitch")
         kept += ("ring", "first", "unit" if self.store else "units")
-        self._now = now = {name: datum(unsigned(bits[name]), name) for name in kept}
+        self._now = now = {name: reg(unsigned(bits[name]), name) for name in kept}
         place_bits = len(self.row.start)
         place = {
-            "place": datum(place_bits, "place"),
-            "pitch": datum(place_bits, "place_pitch"),
-            "steps": datum(bits["first"] - 2, "place_steps"),
-            "bank": datum(index_shape(BANKS), "place_bank"),
-            "group": datum(bits["first"] - 2, "bank_row"),
+            "place": reg(place_bits, "place"),
+            "pitch": reg(place_bits, "place_pitch"),
+            "steps": reg(bits["first"] - 2, "place_steps"),
+            "bank": reg(index_shape(BANKS), "place_bank"),
+            "group": reg(bits["first"] - 2, "bank_row"),
         }
         emit, out_free = Signal(name="emit"), Signal(name="out_free")
         m.d.comb += out_free.eq(~self.request.valid | self.request.ready)
@@ -187,7 +187,7 @@ class RowWalker(wiring.Component):
         }
         for kind, target in (("request", self.request.payload), ("row", self.row)):
             for field, value in values[kind].items():
-                held = datum(len(target[field]), f"{kind}_{field}")
+                held = reg(len(target[field]), f"{kind}_{field}")
                 m.d.comb += target[field].eq(held)
                 with m.If(emit):
                     m.d.sync += held.eq(value)

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ....contract.engine import EngineShape
 from ....contract.isa import TRANSFER
 from ...bus.axi import LAYER_BITS, REQUEST, write_beat
-from ...common.counter import datum, delayed
+from ...common.counter import delay_line, reg
 from ...common.fifo import CreditFifo
 from ...common.streams import connect
 from ..fetch.descriptor_layout import layout
@@ -88,11 +88,11 @@ class StoreUnit(wiring.Component):
         m.submodules.beats = beats = CreditFifo(write_beat(bus), READ_LATENCY + 5)
         connect(m, beats.o, wiring.flipped(self.data))
         take, first = Signal(name="take"), Signal(name="first_beat", init=1)
-        left, left_now = datum(row.beats.shape(), "left"), Signal.like(row.beats, name="left_now")
-        addr, following = datum(port.addr.shape(), "addr"), datum(port.addr.shape(), "next_addr")
+        left, left_now = reg(row.beats.shape(), "left"), Signal.like(row.beats, name="left_now")
+        addr, following = reg(port.addr.shape(), "addr"), reg(port.addr.shape(), "next_addr")
         place, last = Signal.like(addr, name="place"), Signal(name="last_beat")
-        en, bank, strb = Signal(name="en"), datum(port.bank.shape(), "bank"), datum(bus, "strb")
-        units = datum(len(self.units), "units_now")
+        en, bank, strb = Signal(name="en"), reg(port.bank.shape(), "bank"), reg(bus, "strb")
+        units = reg(len(self.units), "units_now")
         m.d.comb += [
             take.eq(rows.o.valid & beats.room & (~en | port.ready)),
             left_now.eq(Mux(first, row.beats, left)),
@@ -119,7 +119,7 @@ class StoreUnit(wiring.Component):
                 strb.eq(row_bytes(row, first, last, bus)),
             ]
         m.d.comb += [
-            beats.push.eq(delayed(m, en & port.ready, READ_LATENCY, "read")),
-            beats.data.strb.eq(delayed(m, strb, READ_LATENCY, "read_strb", data=True)),
+            beats.push.eq(delay_line(m, en & port.ready, READ_LATENCY, "read")),
+            beats.data.strb.eq(delay_line(m, strb, READ_LATENCY, "read_strb", data=True)),
             beats.data.data.eq(port.data[: 8 * bus]),
         ]

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
 from ....contract.isa import TABLE_WORDS
-from ...common.counter import datum, index_shape
+from ...common.counter import index_shape, reg
 from ...common.streams import positive
 from ..fetch.descriptor_layout import RESULT
 from .lookup import ENTRY, Lookup, entries_of
@@ -81,7 +81,7 @@ class TableCombine(wiring.Component):
                 entries.append(table.o)
             if n == 0:
                 m.d.comb += self.power.eq(entries[0])
-            total = datum(signed(ENTRY + 1), f"total{n}")
+            total = reg(signed(ENTRY + 1), f"total{n}")
             m.d.sync += total.eq(entries[0] + Mux(self.with_second, entries[1], 0))
             m.submodules[f"lane{n}"] = lane = RequantLane(total.shape())
             m.d.comb += [

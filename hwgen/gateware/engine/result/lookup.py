@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.isa import TABLE_WORDS
-from ...common.counter import delayed, index_shape
+from ...common.counter import delay_line, index_shape
 from ...common.memory import SimpleDualPort
 
 ENTRY = 32
@@ -63,11 +63,11 @@ class Lookup(wiring.Component):
             memory.r_addr.eq(self.index[bits:]),
         ]
         # Block RAM has this register.
-        word = delayed(m, memory.r_data, 1, "read", data=True)
+        word = delay_line(m, memory.r_data, 1, "read", data=True)
         if self.entries == 1:
             m.d.comb += self.o.eq(word)
         else:
-            which = delayed(m, self.index[:bits], self.LATENCY, "which", data=True)
+            which = delay_line(m, self.index[:bits], self.LATENCY, "which", data=True)
             parts = Array(word.word_select(n, ENTRY) for n in range(self.entries))
             m.d.comb += self.o.eq(parts[which])
         return m

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import COMPUTE, OUTPUT_LEVELS
-from ...common.counter import datum, delayed, index_shape
+from ...common.counter import delay_line, index_shape, reg
 from ...common.multiplier import Multiplier
 from ..fetch.descriptor_layout import layout
 
@@ -83,8 +83,8 @@ class OutputLoops(wiring.Component):
         again: list[Value] = []
         for n in range(OUTPUT_LEVELS):
             loop = self.loops[n]
-            left = datum(loop.count.shape(), f"left{n}")
-            end = datum(1, f"end{n}")
+            left = reg(loop.count.shape(), f"left{n}")
+            end = reg(1, f"end{n}")
             reached = self.step if inner is None else self.step & inner
             with m.If(self.load | (reached & end)):
                 m.d.sync += [left.eq(loop.count - 1), end.eq(loop.count <= 1)]
@@ -97,7 +97,7 @@ class OutputLoops(wiring.Component):
             groups = loop.group if groups is None else groups | loop.group
             inner = end if inner is None else inner & end
         m.d.comb += self.last.eq(inner)
-        group = datum(self.group.shape(), "group_now")
+        group = reg(self.group.shape(), "group_now")
         with m.If(self.load | Cat(again).any()):
             m.d.sync += group.eq(0)
         with m.Elif(Cat(more).any()):
@@ -147,7 +147,7 @@ class RingPlace(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         row = self._row(m)
-        position = datum(self.addr.shape(), "position")
+        position = reg(self.addr.shape(), "position")
         with m.If(self.load):
             m.d.sync += position.eq(0)
         with m.Elif(self.steps.any()):
@@ -157,14 +157,14 @@ class RingPlace(wiring.Component):
         pitch = self.pitch[: len(self.addr)]
         m.submodules.mul = mul = Multiplier(unsigned(len(row) - bits), unsigned(len(pitch)))
         m.d.comb += [mul.a.eq(row[bits:]), mul.b.eq(pitch)]
-        offset = datum(self.addr.shape(), "offset")
+        offset = reg(self.addr.shape(), "offset")
         m.d.sync += offset.eq(self.base + position)
-        offset = delayed(m, offset, Multiplier.LATENCY - 1, "offset_late", data=True)
-        addr = datum(self.addr.shape(), "addr_now")
+        offset = delay_line(m, offset, Multiplier.LATENCY - 1, "offset_late", data=True)
+        addr = reg(self.addr.shape(), "addr_now")
         m.d.sync += addr.eq(mul.p + offset)
         m.d.comb += [
             self.addr.eq(addr),
-            self.bank.eq(delayed(m, row[:bits], self.LATENCY, "bank_late", data=True)),
+            self.bank.eq(delay_line(m, row[:bits], self.LATENCY, "bank_late", data=True)),
         ]
         return m
 
@@ -177,12 +177,12 @@ class RingPlace(wiring.Component):
 
     def _row(self, m: Module) -> Value:
         """The ring row: what each step adds, and what it adds where that is outside the ring."""
-        row = datum(self.first.shape(), "ring_row")
+        row = reg(self.first.shape(), "ring_row")
         bits = signed(len(row) + 2)
         around = []
         for n in range(OUTPUT_LEVELS):
             stride = self.strides[n].row
-            other = datum(bits, f"around{n}")
+            other = reg(bits, f"around{n}")
             m.d.sync += other.eq(Mux(stride < 0, stride + self.ring, stride - self.ring))
             around.append(other)
         near, far = Signal(bits, name="near"), Signal(bits, name="far")

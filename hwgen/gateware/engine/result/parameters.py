@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
 from ....contract.isa import COMPUTE, RECORD
-from ...common.counter import datum, delayed, index_shape
+from ...common.counter import delay_line, index_shape, reg
 from ...common.memory import SimpleDualPort
 from ..fetch.descriptor_layout import layout
 
@@ -90,7 +90,7 @@ class ParameterMemory(wiring.Component):
         self._write(m, memory)
         asked = self._ask(m, memory)
         # Block RAM has this register.
-        read = delayed(m, memory.r_data, self.LATENCY - 1, "read", data=True)
+        read = delay_line(m, memory.r_data, self.LATENCY - 1, "read", data=True)
         for n in range(self.LATENCY):
             later = Signal(_ASKED, name=f"asked_{n}")
             m.d.sync += later.eq(asked)
@@ -100,7 +100,7 @@ class ParameterMemory(wiring.Component):
             asked = later
         come, filled = Signal(name="come"), Signal(name="filled")
         m.d.comb += [come.eq(asked.valid & ~self.load), self.ready.eq(filled)]
-        ahead = datum(RECORD.size * self.shape.pe, "ahead")
+        ahead = reg(RECORD.size * self.shape.pe, "ahead")
         for n in range(self.reads):
             with m.If(come & (asked.row == n)):
                 m.d.sync += ahead.word_select(n, width).eq(read)
@@ -108,9 +108,9 @@ class ParameterMemory(wiring.Component):
             m.d.sync += filled.eq(0)
         with m.Elif(come & asked.last):
             m.d.sync += filled.eq(1)
-        records = datum(RECORD.size * self.shape.pe, "in_use")
+        records = reg(RECORD.size * self.shape.pe, "in_use")
         # Thousands of registers are enabled by one of their own.
-        with m.If(delayed(m, self.take, self.TAKE - 1, "taken")):
+        with m.If(delay_line(m, self.take, self.TAKE - 1, "taken")):
             m.d.sync += records.eq(ahead)
         m.d.comb += self.records.as_value().eq(records)
         return m
@@ -136,11 +136,11 @@ class ParameterMemory(wiring.Component):
         """Ask for the rows of a group, from ``load`` or ``take`` on; returns which it is now."""
         asked = Signal(_ASKED, name="asked")
         start, running = Signal(name="start"), Signal(name="running")
-        next_row = datum(asked.row.shape(), "next_row")
+        next_row = reg(asked.row.shape(), "next_row")
         group = Signal(self.groups.shape(), name="group")
-        next_group = datum(self.groups.shape(), "next_group")
+        next_group = reg(self.groups.shape(), "next_group")
         word = Signal(self.write.word.shape(), name="word")
-        next_word = datum(word.shape(), "next_word")
+        next_word = reg(word.shape(), "next_word")
         m.d.comb += [
             start.eq(self.load | self.take),
             group.eq(Mux(self.load, 0, next_group)),

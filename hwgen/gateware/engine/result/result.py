@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
 from ....contract.isa import COMPUTE
-from ...common.counter import datum, delayed
+from ...common.counter import delay_line, reg
 from ...common.fifo import CreditFifo
 from ...common.streams import positive
 from ..fetch.descriptor_layout import RESULT, layout
@@ -100,7 +100,7 @@ class ResultStage(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        kept = datum(RESULT, "kept")
+        kept = reg(RESULT, "kept")
         begin = self._command(m, kept)
         m.submodules.operand = operand = SecondOperand(self.shape, SECONDS)
         m.submodules.parameters = parameters = ParameterMemory(self.shape)
@@ -126,7 +126,7 @@ class ResultStage(wiring.Component):
         combined = self._combine(
             m, kept, with_second, tokens[_RESULTS].part, results, operand, softmax
         )
-        byte = delayed(m, softmax.o.payload.byte, _SOFTMAX, "byte", data=True)
+        byte = delay_line(m, softmax.o.payload.byte, _SOFTMAX, "byte", data=True)
         self._write(m, kept, begin, tokens, results, combined, byte)
         return m
 
@@ -153,7 +153,7 @@ class ResultStage(wiring.Component):
         m.submodules.loops = loops = OutputLoops()
         set_counts(m, loops, kept)
         working, fresh = Signal(name="working"), Signal(name="fresh")
-        part, first = datum(2, "part"), Signal(name="first_part")
+        part, first = reg(2, "part"), Signal(name="first_part")
         issue, last = Signal(name="sum_issue"), Signal(name="last_part")
         given, ends = Signal(name="softmax_given"), Signal(name="word_ends")
         lengths = (TABLE_PARTS - 1, wide_parts(self.shape) - 1)
@@ -221,7 +221,7 @@ class ResultStage(wiring.Component):
         ]
         wiring.connect(m, wiring.flipped(self.parameter_write), parameters.write)
         rounding = rounding_of(m, "rounding", kept.shift, kept.half_even, kept.low, kept.high)
-        late = delayed(m, acc, ParameterMemory.TAKE, "acc", data=True)
+        late = delay_line(m, acc, ParameterMemory.TAKE, "acc", data=True)
         sums = data.View(self.word, late)
         results = []
         for n in range(self.shape.pe):
@@ -279,4 +279,4 @@ class ResultStage(wiring.Component):
             writer.byte.eq(byte),
         ]
         settled = ResultWriter.LATENCY + VISIBLE
-        m.d.comb += self.finished.eq(delayed(m, token.all, settled, "finish"))
+        m.d.comb += self.finished.eq(delay_line(m, token.all, settled, "finish"))

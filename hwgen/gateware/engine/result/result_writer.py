@@ -7,8 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
-from ...common.counter import datum, delayed
-from ...common.streams import beats_of
+from ....contract.geometry import ceil_div
+from ...common.counter import delay_line, reg
 from ..fetch.descriptor_layout import RESULT
 from ..memory.feature_ports import write_port
 from .output_walk import OutputLoops, RingPlace, set_counts, set_place
@@ -23,7 +23,7 @@ WIDE_BYTES = 4
 
 def wide_parts(shape: EngineShape) -> int:
     """Writes that a word of wide results takes."""
-    return beats_of(WIDE_BYTES * shape.pe, shape.word)
+    return ceil_div(WIDE_BYTES * shape.pe, shape.word)
 
 
 TOKEN = data.StructLayout({"valid": 1, "word": 1, "all": 1, "part": 2})
@@ -81,8 +81,8 @@ class ResultWriter(wiring.Component):
         ]
         lanes = self._lanes(m, loops)
         en = Signal(name="en")
-        bank = datum(self.port.bank.shape(), "bank")
-        addr = datum(self.port.addr.shape(), "addr")
+        bank = reg(self.port.bank.shape(), "bank")
+        addr = reg(self.port.addr.shape(), "addr")
         m.d.sync += [
             en.eq(Mux(given.tables, self.token.word, self.token.valid)),
             bank.eq(place.bank),
@@ -99,9 +99,9 @@ class ResultWriter(wiring.Component):
 
     def _lanes(self, m: Module, loops: OutputLoops) -> Value:
         """The lanes that are channels, with the place of their word."""
-        inside = datum(self.shape.pe, "inside")
+        inside = reg(self.shape.pe, "inside")
         m.d.sync += inside.eq(Cat(n < self.descriptor.lanes for n in range(self.shape.pe)))
-        last = delayed(
+        last = delay_line(
             m, loops.group == self.descriptor.groups - 1, RingPlace.LATENCY, "last", data=True
         )
         # With softmax one after the other.
@@ -119,7 +119,7 @@ class ResultWriter(wiring.Component):
         return parts[0] if count == 1 else Array(parts)[self.token.part]
 
     def _data(self, m: Module) -> Value:
-        word = datum(BYTE * self.shape.word, "word")
+        word = reg(BYTE * self.shape.word, "word")
         whole = Cat(lane[:BYTE] for lane in self.results)
         wide = self._slices(self.results.as_value(), BYTE * self.shape.word)
         some = Cat(lane[:BYTE] for lane in self.combined)
@@ -136,7 +136,7 @@ class ResultWriter(wiring.Component):
         return word
 
     def _mask(self, m: Module, lanes: Value) -> Value:
-        mask = datum(self.shape.word, "mask")
+        mask = reg(self.shape.word, "mask")
         wide = self._slices(Cat(lane.replicate(WIDE_BYTES) for lane in lanes), self.shape.word)
         m.d.sync += mask.eq(Mux(self.descriptor.wide, wide, lanes))
         return mask

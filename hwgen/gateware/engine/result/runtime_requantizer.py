@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ....contract.isa import RECORD
 from ....numeric.types import Rounding
-from ...common.counter import datum, delayed
+from ...common.counter import delay_line, reg
 from ...common.multiplier import MultiplyAdd
 from ...common.requantizer import bias_of_side, raised
 from ..fetch.descriptor_layout import layout
@@ -41,7 +41,7 @@ below : the bits of a value below the highest one that is shifted out. beyond : 
 
 def rounding_of(m: Module, name: str, shift, half_even, low, high):
     """Registers with what ShiftRoundClamp needs of these numbers, a cycle after them."""
-    rounding = datum(ROUNDING, name)
+    rounding = reg(ROUNDING, name)
     m.d.sync += [
         rounding.shift.eq(shift),
         rounding.half_even.eq(half_even),
@@ -77,35 +77,35 @@ class ShiftRoundClamp(wiring.Component):
         # One bit more at the end: what is left in it after the shift is the half.
         held = Cat(Const(0, 1), value).as_signed()
         fine, coarse = rounding.shift[:COARSE], rounding.shift[COARSE:]
-        near = datum(RESULT_BITS + (1 << COARSE), "near")
+        near = reg(RESULT_BITS + (1 << COARSE), "near")
         m.d.sync += near.eq(held >> Cat(Const(0, COARSE), coarse))
-        shifted = datum(RESULT_BITS + 1, "shifted")
+        shifted = reg(RESULT_BITS + 1, "shifted")
         m.d.sync += shifted.eq(near >> fine)
 
-        dropped, top = datum(1, "dropped"), value[RESULT_BITS - 1 :]
-        ones, zeros = datum(1, "ones"), datum(1, "zeros")
+        dropped, top = reg(1, "dropped"), value[RESULT_BITS - 1 :]
+        ones, zeros = reg(1, "ones"), reg(1, "zeros")
         m.d.sync += [
             dropped.eq((value[: len(rounding.below)] & rounding.below).any()),
             ones.eq((top & rounding.beyond).any()),
             zeros.eq((~top & rounding.beyond).any()),
         ]
-        below = delayed(m, dropped, 1, "below", data=True)
-        negative = delayed(m, value[-1], 2, "negative", data=True)
+        below = delay_line(m, dropped, 1, "below", data=True)
+        negative = delay_line(m, value[-1], 2, "negative", data=True)
 
         floor = shifted[1:].as_signed()
         up = raised(shifted[0], below, negative, floor[0], Rounding.HALF_EVEN)
-        rounded = datum(signed(RESULT_BITS + 1), "rounded")
+        rounded = reg(signed(RESULT_BITS + 1), "rounded")
         m.d.sync += rounded.eq(floor + (up & rounding.half_even))
 
-        over = delayed(m, ones & zeros, 2, "over", data=True)
-        under = delayed(m, negative, 1, "under", data=True)
-        too_low, too_high = datum(1, "too_low"), datum(1, "too_high")
+        over = delay_line(m, ones & zeros, 2, "over", data=True)
+        under = delay_line(m, negative, 1, "under", data=True)
+        too_low, too_high = reg(1, "too_low"), reg(1, "too_high")
         m.d.sync += [
             too_low.eq(Mux(over, under, rounded < rounding.low)),
             too_high.eq(Mux(over, ~under, rounded > rounding.high)),
         ]
-        within = delayed(m, rounded[:RESULT_BITS], 1, "within", data=True)
-        result = datum(signed(RESULT_BITS), "result")
+        within = delay_line(m, rounded[:RESULT_BITS], 1, "within", data=True)
+        result = reg(signed(RESULT_BITS), "result")
         m.d.sync += result.eq(Mux(too_low, rounding.low, Mux(too_high, rounding.high, within)))
         m.d.comb += self.o.eq(result)
         return m

@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
-from ...common.counter import delayed, index_shape
+from ...common.counter import delay_line, index_shape
 from ...common.fifo import CreditFifo
 from ..fetch.descriptor_layout import RESULT
 from ..memory.feature_ports import READ_LATENCY, read_port
@@ -70,7 +70,7 @@ class SecondOperand(wiring.Component):
             loops.step.eq(step),
             place.load.eq(self.load),
             asked.take.eq(step),
-            asked.push.eq(delayed(m, step, RingPlace.LATENCY, "placed")),
+            asked.push.eq(delay_line(m, step, RingPlace.LATENCY, "placed")),
             asked.data.bank.eq(place.bank),
             asked.data.addr.eq(place.addr),
         ]
@@ -82,7 +82,7 @@ class SecondOperand(wiring.Component):
             read.eq(self.port.en & self.port.ready),
             asked.o.ready.eq(read),
             words.take.eq(read),
-            words.push.eq(delayed(m, read, READ_LATENCY, "came")),
+            words.push.eq(delay_line(m, read, READ_LATENCY, "came")),
             words.data.eq(self.port.data),
         ]
         wiring.connect(m, words.o, wiring.flipped(self.o))

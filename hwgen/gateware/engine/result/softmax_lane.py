@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
 from ....contract.isa import SOFTMAX_CHANNELS
-from ...common.counter import datum, index_shape
+from ...common.counter import index_shape, reg
 from ...common.softmax import MAX_CHANNELS, POWER, SoftmaxCore
 from ..fetch.descriptor_layout import RESULT
 from .lookup import Lookup
@@ -58,7 +58,7 @@ class SoftmaxLane(wiring.Component):
         m = Module()
         m.submodules.core = core = self.core
         given, pe = self.descriptor, self.shape.pe
-        channels = datum(core.channels.shape(), "channels")
+        channels = reg(core.channels.shape(), "channels")
         m.d.sync += channels.eq((given.groups - 1) * pe + given.lanes)
         taken, gone = (_Place(self.shape, given, name) for name in ("taken", "gone"))
         byte = Signal(8, name="byte")

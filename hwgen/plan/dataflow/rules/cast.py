@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ....contract.geometry import ceil_div
 from ....ir import ops
 from ... import latency
-from ..units import BeatUnit, Unit, beats_of
+from ..units import BeatUnit, Unit
 from .rule import Place, Rule, Stage
 
 
@@ -25,7 +26,7 @@ class CastUnit(BeatUnit):
 
     @property
     def memory_bits(self) -> int:
-        beats = self.positions * beats_of(self.input.channels, self.input.lanes)
+        beats = self.positions * ceil_div(self.input.channels, self.input.lanes)
         return super().memory_bits + beats * self.input.lanes * self.types.bit_length()
 
 
@@ -34,7 +35,7 @@ class CastRule(Rule[ops.Cast]):
 
     def unit(self, stage: Stage[ops.Cast], place: Place) -> Unit:
         positions, types = len(stage.op.rows(stage.input)), len(stage.op.types)
-        beats = positions * beats_of(stage.output.channels, place.inputs[0].lanes)
+        beats = positions * ceil_div(stage.output.channels, place.inputs[0].lanes)
         return CastUnit(
             **self.common(stage, place),
             delay=latency.cast(beats, types),

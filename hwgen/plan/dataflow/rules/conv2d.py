@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ....contract.geometry import ceil_div
 from ....ir import ops
 from ... import latency
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
 from ..events.window_events import tap_events
-from ..units import MacUnit, Unit, WindowedUnit, beats_of
+from ..units import MacUnit, Unit, WindowedUnit
 from .mac import MacRule
 from .rule import Place, Stage, pixels
 from .windows import window_of
@@ -48,7 +49,7 @@ class ConvUnit(WindowedUnit, MacUnit):
     def word_beats(self) -> list[int]:
         if self.pixels == 1:
             return super().word_beats()
-        beats, full = beats_of(self.outputs, self.output.lanes), self.geometry.groups - 1
+        beats, full = ceil_div(self.outputs, self.output.lanes), self.geometry.groups - 1
         last = self.geometry.out_size[1] - full * self.pixels
         return [self.pixels * beats] * full + [last * beats]
 
@@ -102,7 +103,7 @@ class Conv2DRule(MacRule[ops.Conv2D]):
         if op.accumulator is not None:
             return False
         channels = x.hwc[2]
-        bits = op.reach[0] * op.reach[1] * channels * x.type.width
+        bits = op.dilated_kernel[0] * op.dilated_kernel[1] * channels * x.type.width
         if op.groups == 1:
             return bits > WIDE
         return op.groups == channels == op.weights.shape[-1] and bits > WIDE_DEPTHWISE
@@ -142,7 +143,7 @@ class Conv2DRule(MacRule[ops.Conv2D]):
         chosen = place.folding
         assert chosen is not None
         array = self.array(stage, place)
-        geometry = window_of(stage, stage.op.reach, place.inputs[0].lanes, chosen.pixels)
+        geometry = window_of(stage, stage.op.dilated_kernel, place.inputs[0].lanes, chosen.pixels)
         if chosen.ring is not None:
             parallel = chosen.ring[1]
             return RingConvUnit(**array, geometry=geometry, rows=1, parallel=parallel, windows=0)

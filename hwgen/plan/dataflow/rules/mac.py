@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, TypeVar
 
+from ....contract.geometry import ceil_div
 from ....errors import UserError
 from ....ir import Graph, Node, ops
 from ....numeric import PowerCode
-from ..units import beats_of
 from .requantize import needs_multiplier, parameter_bits
 from .rule import Folding, Place, Rule, Stage
 
@@ -43,15 +43,15 @@ class MacRule(Rule[MacT]):
     def foldings(self, stage: Stage[MacT]) -> list[Folding]:
         """All useful foldings: for each number of folds the narrowest unit."""
         op, (taps, outputs) = stage.op, taps_and_outputs(stage.op)
-        out_folds = {beats_of(outputs, pe) for pe in range(1, outputs + 1)}
-        tap_folds = {beats_of(taps, simd) for simd in range(1, taps + 1)}
-        simds = [beats_of(taps, k) for k in sorted(tap_folds)]
+        out_folds = {ceil_div(outputs, pe) for pe in range(1, outputs + 1)}
+        tap_folds = {ceil_div(taps, simd) for simd in range(1, taps + 1)}
+        simds = [ceil_div(taps, k) for k in sorted(tap_folds)]
         if op.accumulator is not None:
             simds = [min(op.accumulator.group, taps)]
         ring = self.reads_ring(stage)
         result = []
         for m in sorted(out_folds):
-            pe = beats_of(outputs, m)
+            pe = ceil_div(outputs, m)
             for simd in simds:
                 if ring:
                     if self.ring_chunk(stage, pe, simd) is not None:
@@ -77,11 +77,11 @@ class MacRule(Rule[MacT]):
             if read is None or pixels > 1:
                 raise ValueError("the ring does not suit this folding")
         taps, outputs = taps_and_outputs(stage.op)
-        tap_folds = beats_of(taps, simd)
+        tap_folds = ceil_div(taps, simd)
         height, width, _ = stage.output.hwc
-        compute = height * beats_of(width, pixels) * tap_folds * beats_of(outputs, pe)
+        compute = height * ceil_div(width, pixels) * tap_folds * ceil_div(outputs, pe)
         lanes = requant_lanes(outputs, pe, pixels, tap_folds)
-        out_beats = height * width * beats_of(outputs, lanes)
+        out_beats = height * width * ceil_div(outputs, lanes)
         return Folding(pe * simd * pixels, lanes, max(compute, out_beats), pe, simd, pixels, read)
 
     def array(self, stage: Stage[MacT], place: Place) -> dict[str, Any]:
@@ -116,6 +116,6 @@ def requant_lanes(outputs: int, pe: int, pixels: int, tap_folds: int) -> int:
     """
     candidates = range(1, pe + 1) if pe >= outputs else [n for n in range(1, pe + 1) if pe % n == 0]
     for lanes in candidates:
-        if pixels * beats_of(min(pe, outputs), lanes) <= tap_folds:
+        if pixels * ceil_div(min(pe, outputs), lanes) <= tap_folds:
             return lanes
     return pe

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ....contract.geometry import ceil_div
 from ....ir import Tensor, ops
 from ... import latency
-from ..units import Unit, beats_of
+from ..units import Unit
 from .requantize import RequantUnit
 from .rule import Place, Rule, Stage
 
@@ -27,7 +28,7 @@ class RescaleRule(Rule[ops.Rescale]):
             **self.common(stage, place),
             delay=_latency(stage.op, stage.input),
             multiplies=True,
-            parameter_bits=beats_of(stage.op.parameters_bits, stage.output.channels),
+            parameter_bits=ceil_div(stage.op.parameters_bits, stage.output.channels),
         )
 
 

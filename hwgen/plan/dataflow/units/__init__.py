@@ -4,7 +4,7 @@ Here are what several of them share, and those that no op asks for. The others a
 of their ops.
 """
 
-from .base import BeatUnit, StreamShape, Unit, beats_of
+from .base import BeatUnit, StreamShape, Unit
 from .join_fork import ForkUnit, JoinUnit
 from .mac import MacUnit
 from .regroup import RegroupUnit
@@ -19,6 +19,5 @@ __all__ = [
     "StreamShape",
     "Unit",
     "WindowedUnit",
-    "beats_of",
     "row_burst",
 ]

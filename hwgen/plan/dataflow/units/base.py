@@ -9,14 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from ....contract.geometry import ceil_div
 from ... import latency
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
-
-
-def beats_of(elements: int, lanes: int) -> int:
-    """Beats that carry this many elements."""
-    return -(-elements // lanes)
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class StreamShape:
     @property
     def beats(self) -> int:
         """Beats of a frame."""
-        return self.pixels * beats_of(self.channels, self.lanes)
+        return self.pixels * ceil_div(self.channels, self.lanes)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ....contract.geometry import ceil_div
 from ... import latency
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
-from .base import Unit, beats_of
+from .base import Unit
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ class MacUnit(Unit):
     @property
     def tap_folds(self) -> int:
         """Cycles for all taps of one output fold."""
-        return beats_of(self.taps, self.simd)
+        return ceil_div(self.taps, self.simd)
 
     @property
     def out_folds(self) -> int:
         """Folds of the outputs."""
-        return beats_of(self.outputs, self.pe)
+        return ceil_div(self.outputs, self.pe)
 
     @property
     def mac_latency(self) -> int:
@@ -94,7 +95,7 @@ class MacUnit(Unit):
     def word_beats(self) -> list[int]:
         """Beats in which each shadow word leaves, over and over."""
         widths = (min(self.pe, self.outputs - n * self.pe) for n in range(self.out_folds))
-        return [beats_of(width, self.output.lanes) for width in widths]
+        return [ceil_div(width, self.output.lanes) for width in widths]
 
     def drain(self, sim: Simulation, shadow: Queue) -> Queue:
         """Add the drain, which takes shadow words apart; returns the output queue."""

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from ....contract.geometry import ceil_div
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
 from ..events.times import Words, compiled
-from .base import StreamShape, Unit, beats_of
+from .base import StreamShape, Unit
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class RegroupUnit(Unit):
 
 def _beat_sizes(stream: StreamShape) -> Words:
     """Elements of each beat of a frame."""
-    beats = beats_of(stream.channels, stream.lanes)
+    beats = ceil_div(stream.channels, stream.lanes)
     pixel = [stream.lanes] * (beats - 1) + [stream.channels - (beats - 1) * stream.lanes]
     return np.array(pixel * stream.pixels, np.int64)
 

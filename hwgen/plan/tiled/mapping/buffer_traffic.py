@@ -14,8 +14,7 @@ from math import prod
 import numpy as np
 
 from ....contract.engine import EngineShape
-from ....contract.isa import LEVELS, Loop, Operand, Reduction
-from .descriptor_fields import WINDOW_TAPS
+from ....contract.isa import LEVELS, WINDOW_TAPS, Loop, Operand, Reduction
 
 Values = Mapping[str, int]
 
@@ -108,7 +107,7 @@ def _inside(d: Values, shape: EngineShape, steps: list[range]) -> int:
         else:
             rest *= len(index)
     some = (position > -shape.word) & (position < d["x_bytes"])
-    rows = WINDOW_TAPS if d["operand"] == Operand.WINDOW else 1
+    rows = WINDOW_TAPS if d["operand"] == Operand.DEPTHWISE_WINDOW else 1
     return rest * sum(
         int(np.count_nonzero((row + k >= 0) & (row + k < d["x_rows"]) & some)) for k in range(rows)
     )
@@ -116,7 +115,7 @@ def _inside(d: Values, shape: EngineShape, steps: list[range]) -> int:
 
 def _psums(d: Values) -> tuple[int, int]:
     """Words of psums read and written."""
-    counts, window = _counts(d), d["operand"] == Operand.WINDOW
+    counts, window = _counts(d), d["operand"] == Operand.DEPTHWISE_WINDOW
     if window:
         columns = range(d["window_first"], counts[0], d["window_step"])
         return 0, len(columns) * prod(counts[1:]) if d["hold"] else 0

@@ -6,27 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ....contract.engine import EngineShape
-from ....contract.isa import LEVELS, OUTPUT_LEVELS, SKIPPING, Loop, Operand, Reduction
+from ....contract.geometry import ceil_div
+from ....contract.isa import LEVELS, OUTPUT_LEVELS, SKIPPING, WINDOW_TAPS, Loop, Operand, Reduction
 from ..network.tasks import Stored, Task
-from .stationarity import Order, margins, scatters
+from .stationarity import Stationarity, margins, scatters
 
 Range = tuple[int, int]
 Values = dict[str, int]
-WINDOW_TAPS = 3
-"""Rows and columns of Operand.WINDOW."""
-
-
-def beats(elements: int, lanes: int) -> int:
-    """How many times ``lanes`` it takes."""
-    return -(-elements // lanes)
 
 
 @dataclass(frozen=True)
 class Taps:
-    """The words of weights of one group of outputs: (kernel rows, kernel columns, chunks).
+    """The words of weights of a cout block: (kernel rows, kernel columns, cin blocks).
 
     across : bytes from one step of the kernel's columns to the next; 1 column where a row of the
-    kernel is contiguous in memory, and its chunks go over all of its columns.
+    kernel is contiguous in memory, and its cin blocks go over all of its columns.
     """
 
     counts: tuple[int, int, int]
@@ -44,20 +38,20 @@ def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> T
     ``apart`` : words of weights are those of one column of the kernel, always.
     """
     rows, columns = task.kernel
-    if task.operand is Operand.WINDOW:
+    if task.operand is Operand.DEPTHWISE_WINDOW:
         return Taps((1, 1, 1), 0)
     across = task.dilation[1] * x.shape[2]
-    if task.operand is Operand.OWN:
+    if task.operand is Operand.DEPTHWISE:
         return Taps((rows, columns, 1), across)
     if columns == 1 or (task.dilation[1] == 1 and not apart):
-        return Taps((rows, 1, beats(columns * x.shape[2], shape.simd)), 0)
-    return Taps((rows, columns, beats(x.shape[2], shape.simd)), across)
+        return Taps((rows, 1, ceil_div(columns * x.shape[2], shape.simd)), 0)
+    return Taps((rows, columns, ceil_div(x.shape[2], shape.simd)), across)
 
 
 def suits_window(task: Task, shape: EngineShape) -> bool:
     """Whether a depthwise task can take a window a cycle."""
     return (
-        task.operand is Operand.OWN
+        task.operand is Operand.DEPTHWISE
         and task.weights is not None
         and max(task.kernel) <= WINDOW_TAPS
         and max(task.dilation) == 1
@@ -94,19 +88,19 @@ class View:
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a task: output rows and columns, groups of output channels, taps.
+    """A part of a task: output rows and columns, blocks of output channels, taps.
 
-    taps : ranges of kernel rows, kernel columns and chunks. keep, hold : sums begin with those of
-    the tile before, and are left to the one behind. order : of the loops.
+    taps : ranges of kernel rows, kernel columns and cin blocks. accumulate : sums begin with those
+    of the tile before. no_writeback : they are left to the tile behind, and give no results.
     """
 
     rows: Range
     columns: Range
-    groups: Range
+    cout_blocks: Range
     taps: tuple[Range, Range, Range]
-    keep: bool = False
-    hold: bool = False
-    order: Order = Order.OUTPUT
+    accumulate: bool = False
+    no_writeback: bool = False
+    stationarity: Stationarity = Stationarity.OUTPUT
 
 
 def compute(
@@ -126,23 +120,23 @@ def compute(
         return _softmax(task, tile, shape, x, y, of_x, of_y)
     channels = of_x.depth
     stride, ((top, _), (left, _)) = task.stride, task.pads
-    rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
-    (ky, _), (kx, _), (chunk, _) = tile.taps
-    scattered = scatters(tile.order, y.shape[:2])
+    rows, columns, cout_blocks = (b - a for a, b in (tile.rows, tile.columns, tile.cout_blocks))
+    (ky, _), (kx, _), (cin_block, _) = tile.taps
+    scattered = scatters(tile.stationarity, y.shape[:2])
     taps = taps_of(task, x, shape, scattered)
     first_row, first_column = (
         out[0] // times for out, times in zip((tile.rows, tile.columns), task.repeat, strict=True)
     )
     row = first_row * stride[0] - top + ky * task.dilation[0]
     column = first_column * stride[1] - left - of_x.columns[0]
-    position = column * channels + kx * taps.across + chunk * shape.simd
+    position = column * channels + kx * taps.across + cin_block * shape.simd
     values: Values = {
         "operand": task.operand,
         "reduction": task.reduction,
         "ones": int(task.weights is None and task.reduction is Reduction.SUM),
         "x_signed": int(x.signed),
-        "keep": int(tile.keep),
-        "hold": int(tile.hold),
+        "keep": int(tile.accumulate),
+        "hold": int(tile.no_writeback),
         "pad": task.pad & 255,
         "x_base": of_x.base,
         "x_pitch": of_x.pitch,
@@ -153,10 +147,10 @@ def compute(
         "weight": places["weights"],
         "psum": places["psums"],
     }
-    if task.operand is Operand.OWN or task.operand is Operand.WINDOW:
-        position += tile.groups[0] * shape.pe - of_x.channels[0]
+    if task.operand is Operand.DEPTHWISE or task.operand is Operand.DEPTHWISE_WINDOW:
+        position += tile.cout_blocks[0] * shape.pe - of_x.channels[0]
     loops = _loops(task, taps, tile, shape, channels, scattered)
-    if task.operand is Operand.WINDOW:
+    if task.operand is Operand.DEPTHWISE_WINDOW:
         before = max(0, -column)
         position += before * channels
         values["window_first"] = task.kernel[1] - 1 - before
@@ -170,8 +164,10 @@ def compute(
     for n in range(LEVELS):
         values[f"loop{n}_ring"] = values[f"loop{n}_row"] % of_x.ring
         values[f"loop{n}_kind"] = loops[n].kind if n < len(loops) else Loop.PIXEL
-    if not tile.hold:
-        values |= _results(task, tile, shape, y, of_y, second, of_second, groups, rows, columns)
+    if not tile.no_writeback:
+        values |= _results(
+            task, tile, shape, y, of_y, second, of_second, cout_blocks, rows, columns
+        )
         values["parameter"] = places["parameters"]
     if scattered:
         # Above and left of the tile's first outputs sums are finished too: they miss taps.
@@ -184,11 +180,11 @@ def _softmax(
     task: Task, tile: Tile, shape: EngineShape, x: Stored, y: Stored, of_x: View, of_y: View
 ) -> Values:
     """Fields of a softmax, which reads the ifmap as the second operand."""
-    rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
-    values: Values = {"softmax": 1, "operand": Operand.OWN, "x_signed": int(x.signed)}
+    rows, columns, cout_blocks = (b - a for a, b in (tile.rows, tile.columns, tile.cout_blocks))
+    values: Values = {"softmax": 1, "operand": Operand.DEPTHWISE, "x_signed": int(x.signed)}
     values |= _fields("loop", [], LEVELS, ())
     values |= {f"loop{n}_kind": Loop.PIXEL for n in range(LEVELS)}
-    values |= _results(task, tile, shape, y, of_y, x, of_x, groups, rows, columns)
+    values |= _results(task, tile, shape, y, of_y, x, of_x, cout_blocks, rows, columns)
     return values | {"second": 0}
 
 
@@ -208,58 +204,58 @@ def _loops(
 ) -> list[_Loop]:
     """Innermost first.
 
-    Groups are outside of pixels, so that their parameters are seldom changed, unless an ifmap word
-    stays for all of them.
+    Cout blocks are outside of pixels, so that their parameters are seldom changed, unless an ifmap
+    word stays for all of them.
     """
-    rows, columns, groups = (b - a for a, b in (tile.rows, tile.columns, tile.groups))
+    rows, columns, cout_blocks = (b - a for a, b in (tile.rows, tile.columns, tile.cout_blocks))
     counts = [b - a for a, b in tile.taps]
     words = counts[0] * counts[1] * counts[2]
     if scattered:
         down, across = margins(task)
         rows, columns = rows + down, columns + across
-    shared, held = task.operand is Operand.SHARED, tile.keep or tile.hold
+    shared, held = task.operand is Operand.DENSE, tile.accumulate or tile.no_writeback
     # Where a sum is finished before the next one begins, it needs no place.
-    many = held or (tile.order is not Order.OUTPUT and words > 1)
-    apart = held or tile.order is Order.INPUT
-    group = _Loop(
-        Loop.GROUP, groups, weight=words, psum=rows * columns if many and apart else 0,
+    many = held or (tile.stationarity is not Stationarity.OUTPUT and words > 1)
+    apart = held or tile.stationarity is Stationarity.INPUT
+    cout_block = _Loop(
+        Loop.GROUP, cout_blocks, weight=words, psum=rows * columns if many and apart else 0,
         position=0 if shared else shape.pe,
     )  # fmt: skip
     across = _Loop(Loop.PIXEL, columns, position=task.stride[1] * channels, psum=int(many))
     down = _Loop(Loop.PIXEL, rows, row=task.stride[0], psum=columns if many else 0)
-    if task.operand is Operand.WINDOW:
-        return [across, down, group]
+    if task.operand is Operand.DEPTHWISE_WINDOW:
+        return [across, down, cout_block]
     if task.repeat != (1, 1):
         again_down, again_across = (_Loop(Loop.PIXEL, times) for times in task.repeat)
         across = replace(across, count=columns // task.repeat[1])
         down = replace(down, count=rows // task.repeat[0])
-        return [again_across, across, again_down, down, group]
-    chunk = _Loop(Loop.TAP, counts[2], position=shape.simd, weight=1)
+        return [again_across, across, again_down, down, cout_block]
+    cin_block = _Loop(Loop.TAP, counts[2], position=shape.simd, weight=1)
     if scattered:
         # The ifmap pixel stays where it is: a tap further on is a pixel of the ofmap back.
         steps = (columns * task.dilation[0], task.dilation[1])
         tap_row = _Loop(Loop.TAP, counts[0], weight=counts[1] * counts[2], psum=-steps[0])
         tap_column = _Loop(Loop.TAP, counts[1], weight=counts[2], psum=-steps[1])
-        return [tap_column, tap_row, group, across, down, chunk]
+        return [tap_column, tap_row, cout_block, across, down, cin_block]
     inner = [
-        chunk,
+        cin_block,
         _Loop(Loop.TAP, counts[1], position=taps.across, weight=counts[2]),
         _Loop(Loop.TAP, counts[0], row=task.dilation[0], weight=counts[1] * counts[2]),
     ]
-    if tile.order is Order.WEIGHT:
-        return [across, down, *inner, group]
-    if tile.order is Order.INPUT:
-        return [group, across, down, *inner]
-    return [*inner, across, down, group]
+    if tile.stationarity is Stationarity.WEIGHT:
+        return [across, down, *inner, cout_block]
+    if tile.stationarity is Stationarity.INPUT:
+        return [cout_block, across, down, *inner]
+    return [*inner, across, down, cout_block]
 
 
 def _results(
     task: Task, tile: Tile, shape: EngineShape, y: Stored, of_y: View, second: Stored | None,
-    of_second: View | None, groups: int, rows: int, columns: int,
+    of_second: View | None, cout_blocks: int, rows: int, columns: int,
 ) -> Values:  # fmt: skip
     requant, size = task.requant, y.size
-    pixel, first = y.shape[2] * size, tile.groups[0] * shape.pe
-    outputs = min(task.outputs - first, groups * shape.pe)
+    pixel, first = y.shape[2] * size, tile.cout_blocks[0] * shape.pe
+    outputs = min(task.outputs - first, cout_blocks * shape.pe)
     start = (tile.columns[0] - of_y.columns[0]) * pixel + (task.channel + first) * size
     values: Values = {
         "shift": requant.shift,
@@ -267,20 +263,22 @@ def _results(
         "low": requant.low,
         "high": requant.high,
         "wide": int(size == 4),
-        "groups": groups,
-        "lanes": outputs - (groups - 1) * shape.pe,
+        "groups": cout_blocks,
+        "lanes": outputs - (cout_blocks - 1) * shape.pe,
         "y_base": of_y.base + start,
         "y_pitch": of_y.pitch,
         "y_ring": of_y.ring,
         "y_first": of_y.ring_row(tile.rows[0]),
     }
     other = second.shape[2] if second is not None else 0
-    group = _Loop(Loop.GROUP, groups, position=shape.pe * size, second=shape.pe if other else 0)
+    cout_block = _Loop(
+        Loop.GROUP, cout_blocks, position=shape.pe * size, second=shape.pe if other else 0
+    )
     across = _Loop(Loop.PIXEL, columns, position=pixel, second=other)
     down = _Loop(Loop.PIXEL, rows, row=1)
     # All words of a vector are one behind the other.
-    groups_first = task.softmax is not None or tile.order is Order.INPUT
-    order = [group, across, down] if groups_first else [across, down, group]
+    cout_blocks_first = task.softmax is not None or tile.stationarity is Stationarity.INPUT
+    order = [cout_block, across, down] if cout_blocks_first else [across, down, cout_block]
     values |= _fields("out", order, OUTPUT_LEVELS, ("position", "row", "second"))
     for n, loop in enumerate(order):
         values[f"out{n}_group"] = int(loop.kind is Loop.GROUP)

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ....contract.engine import BANKS
-from ..network.tasks import Stored, Task, Work
+from ..network.tasks import Stored, Task, TaskGraph
 from .descriptor_fields import Range
 from .problem import parts_of, row_parts, rows_needed
 
 
 @dataclass(frozen=True)
-class Residence:
+class OnChipTensor:
     """Rows of a tensor in each unit.
 
     own : that it computes. held : that there is place for: its own and those that its tasks read.
@@ -41,37 +41,37 @@ class Residence:
         return runs(row for row in range(*rows) if any(a <= row < b for a, b in others))
 
 
-def residence(tensor: Stored, work: Work, units: int) -> Residence:
+def on_chip_tensor(tensor: Stored, task_graph: TaskGraph, units: int) -> OnChipTensor:
     """How a tensor lies in so many units, whose tasks are dealt out by rows."""
     own = parts_of(tensor.shape[0], units)
     own += [(0, 0)] * (units - len(own))
     held = []
     for unit in range(units):
         needed = [own[unit]]
-        for task in work.tasks:
-            needed += _read(task, tensor, work, unit, units)
+        for task in task_graph.tasks:
+            needed += _read(task, tensor, task_graph, unit, units)
         some = [rows for rows in needed if rows[0] < rows[1]] or [(0, 0)]
         held.append((min(a for a, _ in some), max(b for _, b in some)))
-    return Residence(tuple(own), tuple(held))
+    return OnChipTensor(tuple(own), tuple(held))
 
 
-def can_stay(tensor: Stored, work: Work, units: int) -> bool:
-    """Whether the units compute just the rows of ``residence``."""
-    return units == 1 or all(t.repeat[0] == 1 for t in work.tasks if t.y == tensor.name)
+def can_be_on_chip(tensor: Stored, task_graph: TaskGraph, units: int) -> bool:
+    """Whether the units compute just the rows of ``on_chip_tensor``."""
+    return units == 1 or all(t.repeat[0] == 1 for t in task_graph.tasks if t.y == tensor.name)
 
 
-def borders(task: Task, tensor: Stored, kept: Residence, work: Work) -> int:
+def borders(task: Task, tensor: Stored, kept: OnChipTensor, task_graph: TaskGraph) -> int:
     """Bytes of a tensor that the units read in a task, but others compute."""
     units, rows = len(kept.own), 0
     for unit in range(units):
-        for read in _read(task, tensor, work, unit, units):
+        for read in _read(task, tensor, task_graph, unit, units):
             rows += sum(end - start for start, end in kept.of_others(unit, read))
     return rows * tensor.row_bytes
 
 
-def _read(task: Task, tensor: Stored, work: Work, unit: int, units: int) -> list[Range]:
+def _read(task: Task, tensor: Stored, task_graph: TaskGraph, unit: int, units: int) -> list[Range]:
     """Rows of a tensor that a unit reads in a task."""
-    parts = row_parts(task, work.stored[task.y].shape[0], units)
+    parts = row_parts(task, task_graph.stored[task.y].shape[0], units)
     if unit >= len(parts):
         return []
     rows = parts[unit]

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import COMPUTE, Operand
-from ..network.tasks import Stored, Task, Work
+from ..network.tasks import Stored, Task, TaskGraph
 from .descriptor_fields import suits_window
-from .on_chip import Residence, borders, can_stay, residence
-from .problem import Situation
-from .stationarity import Order
+from .on_chip import OnChipTensor, borders, can_be_on_chip, on_chip_tensor
+from .problem import MappingProblem
+from .stationarity import Stationarity
 from .tiling import Tiling, choose, refuse
 
 Progress = Callable[[str], None]
@@ -36,32 +36,32 @@ class Region:
 class Placement:
     """The decisions for all tasks.
 
-    stays : tensors that stay on chip, and how. regions : by name: that of a tensor that stays, or
+    on_chip : tensors that stay on chip, by name. regions : by name: that of such a tensor, or
     ``x``, ``y``, ``second`` with the number of the task.
     """
 
-    situations: tuple[Situation, ...]
+    problems: tuple[MappingProblem, ...]
     tilings: tuple[Tiling, ...]
-    stays: dict[str, Residence]
+    on_chip: dict[str, OnChipTensor]
     regions: dict[str, Region]
 
 
 def place(
-    work: Work,
+    task_graph: TaskGraph,
     shape: EngineShape,
     resident: int,
     progress: Progress | None = None,
     keep: bool = True,
-    order: Order | None = None,
+    stationarity: Stationarity | None = None,
 ) -> Placement:
     """The placement: tensors stay on chip one after the other, as long as that saves time.
 
-    Without ``keep`` none stays: every tensor can then be seen outside. order : of
-    the tiles' loops, for all tasks that can have it; None: the best one for each.
-    Raises UserError where a task does not fit at all.
+    Without ``keep`` none does: every tensor can then be seen outside. stationarity : for
+    all tasks that can have it; None: the best one for each. Raises UserError
+    where a task does not fit at all.
     """
     say = progress or (lambda text: None)
-    search = _Search(work, shape, resident, order)
+    search = _Search(task_graph, shape, resident, stationarity)
     best = search.placement(frozenset())
     if best is None:
         raise search.error
@@ -69,13 +69,14 @@ def place(
     if not keep:
         return best
     candidates = [
-        t for t in work.stored.values()
-        if t.name not in (work.source, work.result) and search.bank_bytes(t) <= shape.bank_bytes
-        and t.row_bytes <= COMPUTE.most("x_pitch") and can_stay(t, work, shape.tiles)
+        t for t in task_graph.stored.values()
+        if t.name not in (task_graph.source, task_graph.result)
+        and search.bank_bytes(t) <= shape.bank_bytes
+        and t.row_bytes <= COMPUTE.most("x_pitch") and can_be_on_chip(t, task_graph, shape.tiles)
     ]  # fmt: skip
     candidates.sort(key=lambda t: -t.bytes)
     for tensor in candidates:
-        trial = search.placement(frozenset(best.stays) | {tensor.name})
+        trial = search.placement(frozenset(best.on_chip) | {tensor.name})
         if trial is not None and _cycles(trial) <= cycles:
             best, cycles = trial, _cycles(trial)
             say(f"{tensor.name} stays on chip")
@@ -87,46 +88,58 @@ def _cycles(placement: Placement) -> float:
 
 
 class _Search:
-    def __init__(self, work: Work, shape: EngineShape, resident: int, order: Order | None) -> None:
-        self.work, self.shape, self.resident, self.order = work, shape, resident, order
+    def __init__(
+        self,
+        task_graph: TaskGraph,
+        shape: EngineShape,
+        resident: int,
+        stationarity: Stationarity | None,
+    ) -> None:
+        self.task_graph, self.shape, self.resident, self.stationarity = (
+            task_graph,
+            shape,
+            resident,
+            stationarity,
+        )
         self.error = AssertionError("nothing was tried")
-        self._chosen: dict[tuple, tuple[Situation, Tiling] | None] = {}
-        self._residences: dict[str, Residence] = {}
+        self._chosen: dict[tuple, tuple[MappingProblem, Tiling] | None] = {}
+        self._tensors: dict[str, OnChipTensor] = {}
         self._lives = {}
-        for name in work.stored:
-            written = [n for n, task in enumerate(work.tasks) if task.y == name]
-            read = [n for n, task in enumerate(work.tasks) if name in inputs_of(task)]
+        for name in task_graph.stored:
+            written = [n for n, task in enumerate(task_graph.tasks) if task.y == name]
+            read = [n for n, task in enumerate(task_graph.tasks) if name in inputs_of(task)]
             if written or read:
                 self._lives[name] = (min(written + read), max(written + read))
 
-    def residence(self, name: str) -> Residence:
+    def on_chip_tensor(self, name: str) -> OnChipTensor:
         """How a tensor lies on chip."""
-        if name not in self._residences:
-            tensor = self.work.stored[name]
-            self._residences[name] = residence(tensor, self.work, self.shape.tiles)
-        return self._residences[name]
+        if name not in self._tensors:
+            tensor = self.task_graph.stored[name]
+            self._tensors[name] = on_chip_tensor(tensor, self.task_graph, self.shape.tiles)
+        return self._tensors[name]
 
     def bank_bytes(self, tensor: Stored) -> int:
-        """Bytes of a bank that a tensor takes that stays."""
-        return self.residence(tensor.name).ring // BANKS * tensor.row_bytes
+        """Bytes of a bank that a tensor takes on chip."""
+        return self.on_chip_tensor(tensor.name).ring // BANKS * tensor.row_bytes
 
-    def placement(self, stays: frozenset[str]) -> Placement | None:
+    def placement(self, on_chip: frozenset[str]) -> Placement | None:
         """With these tensors on chip; None where something does not fit."""
-        work, limit = self.work, self.shape.bank_bytes
+        task_graph, limit = self.task_graph, self.shape.bank_bytes
         tensors = [
-            Region(name, self.bank_bytes(work.stored[name]), *self._lives[name]) for name in stays
+            Region(name, self.bank_bytes(task_graph.stored[name]), *self._lives[name])
+            for name in on_chip
         ]
-        situations, tilings, regions = [], [], list(tensors)
+        problems, tilings, regions = [], [], list(tensors)
         used = []
-        for n, task in enumerate(work.tasks):
+        for n, task in enumerate(task_graph.tasks):
             kept = sum(r.size for r in tensors if r.begin <= n <= r.end)
-            s = self._situation(task, stays)
+            s = self._problem(task, on_chip)
             chosen = self._choose(n, s, limit - kept)
             if chosen is None:
                 self.error = refuse(s, limit - kept)
                 return None
             s, tiling = chosen
-            situations.append(s)
+            problems.append(s)
             tilings.append(tiling)
             used.append(kept + tiling.feature_bytes)
         for n, tiling in enumerate(tilings):
@@ -150,28 +163,28 @@ class _Search:
             packed = pack([r for r in regions if r.size], limit)
         if packed is None:
             return None
-        kept = {name: self.residence(name) for name in stays}
-        return Placement(tuple(situations), tuple(tilings), kept, packed)
+        kept = {name: self.on_chip_tensor(name) for name in on_chip}
+        return Placement(tuple(problems), tuple(tilings), kept, packed)
 
-    def _situation(self, task: Task, stays: frozenset[str]) -> Situation:
-        stored = self.work.stored
+    def _problem(self, task: Task, on_chip: frozenset[str]) -> MappingProblem:
+        stored = self.task_graph.stored
         second = task.tables.second if task.tables is not None else None
         crossing = sum(
-            borders(task, stored[name], self.residence(name), self.work)
+            borders(task, stored[name], self.on_chip_tensor(name), self.task_graph)
             for name in dict.fromkeys(inputs_of(task))
-            if name in stays
+            if name in on_chip
         )
         if suits_window(task, self.shape):
-            task = replace(task, operand=Operand.WINDOW)
-        return Situation(
+            task = replace(task, operand=Operand.DEPTHWISE_WINDOW)
+        return MappingProblem(
             task, self.shape, stored[task.x], stored[task.y],
-            None if second is None else stored[second], task.x in stays, task.y in stays,
-            second is None or second in stays, self.resident, order=self.order,
+            None if second is None else stored[second], task.x in on_chip, task.y in on_chip,
+            second is None or second in on_chip, self.resident, stationarity=self.stationarity,
             borders=crossing,
         )  # fmt: skip
 
-    def _choose(self, n: int, s: Situation, room: int) -> tuple[Situation, Tiling] | None:
-        key = (n, s.x_stays, s.y_stays, s.second_stays, room)
+    def _choose(self, n: int, s: MappingProblem, room: int) -> tuple[MappingProblem, Tiling] | None:
+        key = (n, s.x_on_chip, s.y_on_chip, s.second_on_chip, room)
         if key not in self._chosen:
             self._chosen[key] = choose(s, room)
         return self._chosen[key]

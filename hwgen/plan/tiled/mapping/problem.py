@@ -7,13 +7,14 @@ from enum import StrEnum
 from itertools import pairwise
 
 from ....contract.engine import EngineShape
+from ....contract.geometry import ceil_div
 from ....contract.isa import Operand
 from ..network.tasks import Stored, Task
-from .descriptor_fields import Range, Taps, Tile, beats, taps_of
-from .stationarity import Order, scatters
+from .descriptor_fields import Range, Taps, Tile, taps_of
+from .stationarity import Stationarity, scatters
 
-LARGEST_PIECE = 256
-"""Elements of a piece of a vector."""
+LARGEST_SLAB = 256
+"""Elements of a slab of a vector."""
 
 
 class Split(StrEnum):
@@ -22,17 +23,17 @@ class Split(StrEnum):
     ROWS = "rows"
     """Rows of the ofmap; each unit loads the rows of the ifmap that it needs."""
     OUTPUTS = "outputs"
-    """Groups of output channels; all units are given the same rows of the ifmap."""
+    """Blocks of output channels; all units are given the same rows of the ifmap."""
 
 
 @dataclass(frozen=True)
-class Situation:
+class MappingProblem:
     """What a tiling is chosen for: a task, its tensors, and which of them stay on chip.
 
-    resident : tiles held in each buffer: with 2, one is filled while the other is used. pieces :
-    tiles hold a part of the ifmap's rows or channels, not all of what their windows span. order :
-    of loops to take, where the task can have it; None: the best one. borders : bytes of staying
-    tensors that units read, but others compute.
+    resident : tiles held in each buffer: with 2, one is filled while the other is used. slabs :
+    tiles hold a part of the ifmap's rows or channels, not all of what their windows span.
+    stationarity : to take, where the task can have it; None: the best one. borders : bytes of
+    on-chip tensors that units read, but others compute.
     """
 
     task: Task
@@ -40,22 +41,22 @@ class Situation:
     x: Stored
     y: Stored
     second: Stored | None
-    x_stays: bool
-    y_stays: bool
-    second_stays: bool
+    x_on_chip: bool
+    y_on_chip: bool
+    second_on_chip: bool
     resident: int = 2
-    pieces: bool = False
-    order: Order | None = None
+    slabs: bool = False
+    stationarity: Stationarity | None = None
     borders: int = 0
 
-    def taps_in(self, order: Order) -> Taps:
+    def taps_in(self, stationarity: Stationarity) -> Taps:
         """How the taps are folded."""
-        return taps_of(self.task, self.x, self.shape, scatters(order, self.size))
+        return taps_of(self.task, self.x, self.shape, scatters(stationarity, self.size))
 
     @property
-    def groups(self) -> int:
-        """Groups of output channels."""
-        return beats(self.task.outputs, self.shape.pe)
+    def cout_blocks(self) -> int:
+        """Blocks of output channels, ``pe`` each."""
+        return ceil_div(self.task.outputs, self.shape.pe)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -63,16 +64,16 @@ class Situation:
         return self.y.shape[0], self.y.shape[1]
 
     @property
-    def reach(self) -> tuple[int, int]:
+    def dilated_kernel(self) -> tuple[int, int]:
         """Rows and columns that a window spans."""
-        return _reach(self.task, 0), _reach(self.task, 1)
+        return _dilated(self.task, 0), _dilated(self.task, 1)
 
     def needs(self, tile: Tile) -> tuple[Range, Range, Range]:
         """Rows, columns and channels of the ifmap that must be there for a tile."""
-        if self.pieces:
+        if self.slabs:
             channels = 0, self.x.shape[2]
-            if self.task.operand is Operand.OWN:
-                first, last = (g * self.shape.pe for g in tile.groups)
+            if self.task.operand is Operand.DEPTHWISE:
+                first, last = (g * self.shape.pe for g in tile.cout_blocks)
                 channels = first, min(last, channels[1])
             return tile.taps[0], (0, 1), channels
         rows = _spanned(self.task, 0, tile.rows, self.x.shape[0])
@@ -81,58 +82,59 @@ class Situation:
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """What can be dealt out. A softmax takes all channels of a pixel, and of tensors that stay
+        """What can be dealt out. A softmax takes all channels of a pixel, and of tensors on chip
         each unit has rows."""
-        stays = self.x_stays or self.y_stays or (self.second is not None and self.second_stays)
-        if self.shape.tiles == 1 or self.task.softmax is not None or stays:
+        second_on_chip = self.second is not None and self.second_on_chip
+        on_chip = self.x_on_chip or self.y_on_chip or second_on_chip
+        if self.shape.tiles == 1 or self.task.softmax is not None or on_chip:
             return (Split.ROWS,)
         return tuple(Split)
 
     def shares(self, split: Split) -> list[tuple[Range, Range]]:
-        """Rows of the ofmap and groups of each unit that has work: no more units than parts."""
-        rows, groups, units = (0, self.size[0]), (0, self.groups), self.shape.tiles
+        """Rows of the ofmap and cout blocks of each unit with work: no more units than parts."""
+        rows, cout_blocks, units = (0, self.size[0]), (0, self.cout_blocks), self.shape.tiles
         if split is Split.OUTPUTS:
-            return [(rows, part) for part in parts_of(self.groups, units)]
-        return [(part, groups) for part in row_parts(self.task, self.size[0], units)]
+            return [(rows, part) for part in parts_of(self.cout_blocks, units)]
+        return [(part, cout_blocks) for part in row_parts(self.task, self.size[0], units)]
 
     def part(self, split: Split) -> tuple[int, int]:
-        """Rows and groups of the unit that has most work, which is the first."""
+        """Rows and cout blocks of the unit that has most work, which is the first."""
         (first, last), (begin, end) = self.shares(split)[0]
         return last - first, end - begin
 
     def x_rows(self, split: Split) -> int:
         """Rows of the ifmap that a unit needs, at most."""
         steps = self.part(split)[0] // self.task.repeat[0]
-        return min(self.x.shape[0], (steps - 1) * self.task.stride[0] + self.reach[0])
+        return min(self.x.shape[0], (steps - 1) * self.task.stride[0] + self.dilated_kernel[0])
 
     def by_columns(self, split: Split) -> bool:
         """Whether results leave each column by itself: a unit has some channels of a pixel only."""
-        some = self.part(split)[1] < self.groups or self.task.outputs < self.y.shape[2]
-        return some and not self.y_stays
+        some = self.part(split)[1] < self.cout_blocks or self.task.outputs < self.y.shape[2]
+        return some and not self.y_on_chip
 
-    def in_pieces(self) -> Situation | None:
-        """The same work with the ifmap as one column of pixels, of which each tile holds a piece.
+    def in_slabs(self) -> MappingProblem | None:
+        """The same work with the ifmap as one column of pixels, of which each tile holds a slab.
 
         That is for tasks that make one pixel of the whole ifmap, which may be larger than the
         memory; None for others.
         """
         task, (rows, columns, channels) = self.task, self.x.shape
         whole = self.size == (1, 1) and task.kernel == (rows, columns) and task.dilation == (1, 1)
-        if not whole or self.x_stays or any(any(pads) for pads in task.pads):
+        if not whole or self.x_on_chip or any(any(pads) for pads in task.pads):
             return None
         pixels, depth = rows * columns, channels
-        if pixels == 1 and task.operand is Operand.SHARED:
-            depth = _piece(channels, self.shape.simd)
+        if pixels == 1 and task.operand is Operand.DENSE:
+            depth = _slab(channels, self.shape.simd)
             pixels = channels // depth
         weights = task.weights
         if weights is not None:
             weights = weights.reshape(pixels, 1, -1, weights.shape[3])
-        operand = Operand.SHARED if task.operand is Operand.SHARED else Operand.OWN
+        operand = Operand.DENSE if task.operand is Operand.DENSE else Operand.DEPTHWISE
         return replace(
             self,
             task=replace(task, kernel=(pixels, 1), operand=operand, weights=weights),
             x=replace(self.x, shape=(pixels, 1, depth)),
-            pieces=True,
+            slabs=True,
         )
 
 
@@ -157,7 +159,7 @@ def rows_needed(task: Task, rows: Range, height: int) -> Range:
     return _spanned(task, 0, rows, height)
 
 
-def _reach(task: Task, axis: int) -> int:
+def _dilated(task: Task, axis: int) -> int:
     return (task.kernel[axis] - 1) * task.dilation[axis] + 1
 
 
@@ -165,11 +167,11 @@ def _spanned(task: Task, axis: int, out: Range, size: int) -> Range:
     """Rows or columns of the ifmap that these of the ofmap read, one at least."""
     times, stride, before = task.repeat[axis], task.stride[axis], task.pads[axis][0]
     begin = out[0] // times * stride - before
-    end = (beats(out[1], times) - 1) * stride - before + _reach(task, axis)
+    end = (ceil_div(out[1], times) - 1) * stride - before + _dilated(task, axis)
     return max(0, min(size - 1, begin)), max(1, min(size, end))
 
 
-def _piece(length: int, lanes: int) -> int:
-    """Elements of equal pieces of a vector: a multiple of the lanes that divides it."""
-    sizes = [n for n in range(lanes, LARGEST_PIECE + 1, lanes) if length % n == 0]
+def _slab(length: int, lanes: int) -> int:
+    """Elements of equal slabs of a vector: a multiple of the lanes that divides it."""
+    sizes = [n for n in range(lanes, LARGEST_SLAB + 1, lanes) if length % n == 0]
     return max(sizes, default=length)

@@ -1,6 +1,6 @@
-"""Orders of a tile's loops: which operand stays at the array while the others pass.
+"""Stationarity: which operand stays at the array while the others pass, by the order of loops.
 
-What an order needs and costs is given for arrays of candidates at once.
+What it needs and costs is given for arrays of candidates at once.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ..timing.pipeline import TABLE_PARTS, Pipeline
 Array = np.ndarray
 
 
-class Order(StrEnum):
-    """What stays.
+class Stationarity(StrEnum):
+    """What stays at the array, which is an order of a tile's loops.
 
     OUTPUT : the sum, all its taps one after the other. WEIGHT : a word of weights, all pixels of
     the tile one after the other. INPUT : an ifmap word, for everything in the tile that it adds to.
@@ -30,23 +30,23 @@ class Order(StrEnum):
     INPUT = "input"
 
 
-def suits(order: Order, task: Task, size: tuple[int, int]) -> bool:
-    """Whether a task with an ofmap of these rows and columns can have an order.
+def suits(stationarity: Stationarity, task: Task, size: tuple[int, int]) -> bool:
+    """Whether a task with an ofmap of these rows and columns can have it.
 
     A window that steps by more than one pixel takes other taps at every pixel: then no loops give
     what an ifmap value adds to.
     """
-    if order is Order.OUTPUT:
+    if stationarity is Stationarity.OUTPUT:
         return True
-    if task.weights is None or task.operand is Operand.WINDOW or task.repeat != (1, 1):
+    if task.weights is None or task.operand is Operand.DEPTHWISE_WINDOW or task.repeat != (1, 1):
         return False
     steady = all(s == 1 or k == 1 for s, k in zip(task.stride, task.kernel, strict=True))
-    return order is Order.WEIGHT or steady or size == (1, 1)
+    return stationarity is Stationarity.WEIGHT or steady or size == (1, 1)
 
 
-def scatters(order: Order, size: tuple[int, int]) -> bool:
+def scatters(stationarity: Stationarity, size: tuple[int, int]) -> bool:
     """Whether loops over the pixels of the ifmap add to the sums of many outputs."""
-    return order is Order.INPUT and size != (1, 1)
+    return stationarity is Stationarity.INPUT and size != (1, 1)
 
 
 def margins(task: Task) -> tuple[int, int]:
@@ -59,25 +59,26 @@ def margins(task: Task) -> tuple[int, int]:
 class Candidates:
     """Tilings of one task, as arrays of their numbers.
 
-    y, size : the ofmap, and the rows and columns of it that a tile unit makes. all_groups, words :
-    groups of outputs that it makes, and words of weights of one. rows, columns, groups : of a tile.
-    spatial : rows and columns of tiles. blocks : into how many tiles the taps are cut; of_groups :
-    the groups. chunks : words of weights of a place of the kernel.
+    y, size : the ofmap, and the rows and columns of it that a tile unit makes.
+    unit_cout_blocks, words : blocks of output channels that it makes, and words of weights of one.
+    rows, columns, cout_blocks : of a tile. spatial : rows and columns of tiles. tap_parts : into
+    how many tiles the taps are cut; cout_parts : the cout blocks. cin_blocks : words of weights of
+    a place of the kernel.
     """
 
     task: Task
     shape: EngineShape
     y: Stored
     size: tuple[int, int]
-    all_groups: int
+    unit_cout_blocks: int
     words: int
-    chunks: int
+    cin_blocks: int
     rows: Array
     columns: Array
-    groups: Array
+    cout_blocks: Array
     spatial: tuple[Array, Array]
-    blocks: Array
-    of_groups: Array
+    tap_parts: Array
+    cout_parts: Array
 
     @property
     def pixels(self) -> int:
@@ -92,7 +93,7 @@ class Candidates:
     @property
     def steps(self) -> int:
         """Of the array, where every step is useful."""
-        return self.pixels * self.all_groups * self.words
+        return self.pixels * self.unit_cout_blocks * self.words
 
     @property
     def rate(self) -> int:
@@ -108,50 +109,52 @@ class Candidates:
         return (height + self.spatial[0] * down) * (width + self.spatial[1] * across)
 
 
-def psums_needed(order: Order, c: Candidates) -> Array:
+def psums_needed(stationarity: Stationarity, c: Candidates) -> Array:
     """Words of psums that are held at a time."""
     tile = c.rows * c.columns
-    if scatters(order, c.y.shape[:2]):
+    if scatters(stationarity, c.y.shape[:2]):
         down, across = margins(c.task)
-        return (c.rows + down) * (c.columns + across) * c.groups
-    if order is Order.INPUT:
-        return tile * c.groups
-    within = tile if order is Order.WEIGHT and c.words > 1 else 0 * tile
-    return np.where(c.blocks > 1, tile * c.groups, within)
+        return (c.rows + down) * (c.columns + across) * c.cout_blocks
+    if stationarity is Stationarity.INPUT:
+        return tile * c.cout_blocks
+    within = tile if stationarity is Stationarity.WEIGHT and c.words > 1 else 0 * tile
+    return np.where(c.tap_parts > 1, tile * c.cout_blocks, within)
 
 
-def cycles_needed(order: Order, c: Candidates) -> Array:
+def cycles_needed(stationarity: Stationarity, c: Candidates) -> Array:
     """Cycles of the array, without those between tiles."""
-    rate, results = c.rate, c.pixels * c.all_groups
+    rate, results = c.rate, c.pixels * c.unit_cout_blocks
     zero = 0 * c.rows
-    if order is Order.OUTPUT or (c.words == 1 and order is Order.WEIGHT):
+    if stationarity is Stationarity.OUTPUT or (
+        c.words == 1 and stationarity is Stationarity.WEIGHT
+    ):
         tables = c.task.tables is not None
         return zero + max(c.steps, results * rate if tables else 0)
-    if order is Order.WEIGHT:
+    if stationarity is Stationarity.WEIGHT:
         return zero + c.steps + results * (rate - 1)  # with the last words sums are finished
-    turn = np.where(c.groups > 1, max(rate, Pipeline.of(c.shape).turn), rate)
-    if scatters(order, c.y.shape[:2]):
-        taps = c.words // c.chunks
-        steps = c.scanned * c.all_groups * c.words
+    turn = np.where(c.cout_blocks > 1, max(rate, Pipeline.of(c.shape).turn), rate)
+    if scatters(stationarity, c.y.shape[:2]):
+        taps = c.words // c.cin_blocks
+        steps = c.scanned * c.unit_cout_blocks * c.words
         return steps + results * np.maximum(0, turn - taps)
     return c.steps + results * (turn - 1)
 
 
-def bytes_needed(order: Order, c: Candidates) -> Array:
+def bytes_needed(stationarity: Stationarity, c: Candidates) -> Array:
     """Bytes between the buffers and the array, padding counted as if it were read."""
-    steps, results, zero = c.steps, c.pixels * c.all_groups, 0 * c.rows
+    steps, results, zero = c.steps, c.pixels * c.unit_cout_blocks, 0 * c.rows
     ifmaps, weights = zero + steps, zero + steps
-    psums = results * (c.blocks - 1)
-    if order is Order.WEIGHT or c.words == 1:
-        weights = c.tiles * c.all_groups * c.words
+    psums = results * (c.tap_parts - 1)
+    if stationarity is Stationarity.WEIGHT or c.words == 1:
+        weights = c.tiles * c.unit_cout_blocks * c.words
         psums = zero + results * (c.words - 1)
-    elif scatters(order, c.y.shape[:2]):
-        groups = c.of_groups if c.task.operand is Operand.SHARED else c.all_groups
-        ifmaps = c.scanned * c.chunks * groups
-        weights = c.scanned * c.all_groups * c.words
-        psums = c.scanned * c.all_groups * (c.words - 1)
-    elif order is Order.INPUT:
-        ifmaps = c.words * c.of_groups
-        psums = np.where(c.groups > 1, results * (c.words - 1), psums)
+    elif scatters(stationarity, c.y.shape[:2]):
+        cout_blocks = c.cout_parts if c.task.operand is Operand.DENSE else c.unit_cout_blocks
+        ifmaps = c.scanned * c.cin_blocks * cout_blocks
+        weights = c.scanned * c.unit_cout_blocks * c.words
+        psums = c.scanned * c.unit_cout_blocks * (c.words - 1)
+    elif stationarity is Stationarity.INPUT:
+        ifmaps = c.words * c.cout_parts
+        psums = np.where(c.cout_blocks > 1, results * (c.words - 1), psums)
     stored = c.shape.weight_bytes if c.task.weights is not None else 0
     return ifmaps * c.shape.word + weights * stored + psums * 2 * 4 * c.shape.pe

@@ -9,14 +9,15 @@ from itertools import product
 import numpy as np
 
 from ....contract.engine import BANKS
+from ....contract.geometry import ceil_div
 from ....contract.isa import COMPUTE, TRANSFER, Operand
 from ....errors import UserError
 from ..network.softmax import softmax_cycles
-from .descriptor_fields import Taps, beats
-from .problem import Situation, Split
+from .descriptor_fields import Taps
+from .problem import MappingProblem, Split
 from .stationarity import (
     Candidates,
-    Order,
+    Stationarity,
     bytes_needed,
     cycles_needed,
     psums_needed,
@@ -39,19 +40,19 @@ task before is at work, so that nobody waits for it."""
 
 @dataclass(frozen=True)
 class Tiling:
-    """split : what is dealt out to the units. rows, columns, groups : of a tile. taps : (kernel
-    rows, kernel columns, chunks) of a tile.
+    """split : what is dealt out to the units. rows, columns, cout_blocks : of a tile. taps :
+    (kernel rows, kernel columns, cin blocks) of a tile.
 
     weights_outer : all pixels for one block of weights, then the next block; else all blocks for
     one tile of pixels. x_ring, y_rows : rows of the ifmap's ring, and of a tile's ofmap buffer, a
-    multiple of the banks. feature_bytes : of a bank that the task's own buffers take. order :
-    of the loops of a tile. buffer_bytes : between buffers and array, about.
+    multiple of the banks. feature_bytes : of a bank that the task's own buffers take.
+    stationarity : of the tiles. buffer_bytes : between buffers and array, about.
     """
 
     split: Split
     rows: int
     columns: int
-    groups: int
+    cout_blocks: int
     taps: tuple[int, int, int]
     weights_outer: bool
     x_ring: int
@@ -62,7 +63,7 @@ class Tiling:
     second_bytes: int
     cycles: float
     read_bytes: float
-    order: Order
+    stationarity: Stationarity
     buffer_bytes: float
 
     @property
@@ -76,151 +77,154 @@ class Tiling:
         return self.cycles, self.read_bytes, self.buffer_bytes, self.feature_bytes
 
 
-def choose(situation: Situation, room: int) -> tuple[Situation, Tiling] | None:
+def choose(problem: MappingProblem, room: int) -> tuple[MappingProblem, Tiling] | None:
     """The tiling of the fewest cycles, then of the least traffic, outside and inside, whose buffers
-    fit ``room`` bytes of a bank, with the situation that it is for; None where there is none."""
-    s, pieces = situation, situation.in_pieces()
-    possible = [order for order in Order if suits(order, s.task, s.size)]
-    for orders in ([o for o in possible if o is s.order], possible):
+    fit ``room`` bytes of a bank, with the problem that it is for; None where there is none."""
+    s, slabs = problem, problem.in_slabs()
+    possible = [kind for kind in Stationarity if suits(kind, s.task, s.size)]
+    for kinds in ([kind for kind in possible if kind is s.stationarity], possible):
         found = [
             (of, tiling)
-            for of, outer in ((s, False), (s, True), (pieces, False))
+            for of, outer in ((s, False), (s, True), (slabs, False))
             if of is not None
-            for split, order in product(of.splits, orders)
-            for tiling in _best(of, room, split, outer, order)
+            for split, kind in product(of.splits, kinds)
+            for tiling in _best(of, room, split, outer, kind)
         ]
         if found:
             return min(found, key=lambda f: f[1].costs)
     return None
 
 
-def _constants_read(s: Situation, c: Candidates, weights_outer: bool) -> np.ndarray:
+def _constants_read(s: MappingProblem, c: Candidates, weights_outer: bool) -> np.ndarray:
     """Bytes of weights and parameters, those that do not stay again for each round of tiles."""
-    groups = c.all_groups
-    weights = s.groups * c.words * s.shape.weight_bytes * (s.task.weights is not None)
-    stay = weights_stay(s, groups * c.words, c.blocks == 1, c.of_groups == 1, weights_outer)
+    of_unit, all_cout_blocks = c.unit_cout_blocks, c.cout_parts == 1
+    weights = s.cout_blocks * c.words * s.shape.weight_bytes * (s.task.weights is not None)
+    stay = weights_stay(s, of_unit * c.words, c.tap_parts == 1, all_cout_blocks, weights_outer)
     read = weights * np.where(stay, 1, c.tiles)
-    stay = parameters_stay(s, groups, c.of_groups == 1, weights_outer)
-    return read + s.groups * s.shape.parameter_bytes * np.where(stay, 1, c.tiles)
+    stay = parameters_stay(s, of_unit, all_cout_blocks, weights_outer)
+    return read + s.cout_blocks * s.shape.parameter_bytes * np.where(stay, 1, c.tiles)
 
 
 def parameters_stay(
-    s: Situation, groups: int, all_groups: np.ndarray | bool, weights_outer: bool
+    s: MappingProblem, cout_blocks: int, all_cout_blocks: np.ndarray | bool, weights_outer: bool
 ) -> np.ndarray:
-    """The same of parameters. groups : of a unit."""
-    stay = weights_outer or groups <= s.shape.parameter_words // 2
-    return np.asarray(all_groups) | stay
+    """The same of parameters. cout_blocks : of a unit."""
+    stay = weights_outer or cout_blocks <= s.shape.parameter_words // 2
+    return np.asarray(all_cout_blocks) | stay
 
 
 def weights_stay(
-    s: Situation, words: int, all_taps: np.ndarray | bool, all_groups: np.ndarray | bool,
+    s: MappingProblem, words: int, all_taps: np.ndarray | bool, all_cout_blocks: np.ndarray | bool,
     weights_outer: bool,
 ) -> np.ndarray:  # fmt: skip
     """Whether a block of weights stays until no tile of pixels needs it any more.
 
-    words : of weights, of all tiles of a unit. all_taps, all_groups : a tile has them.
+    words : of weights, of all tiles of a unit. all_taps, all_cout_blocks : a tile has them.
     """
-    once = np.asarray(all_taps) & (np.asarray(all_groups) | weights_outer)
+    once = np.asarray(all_taps) & (np.asarray(all_cout_blocks) | weights_outer)
     return once | (words <= s.shape.weight_words // 2)
 
 
 def _splits(length: int, most: int = 64) -> list[int]:
     """Sizes of equal parts, each number of parts once: the largest first."""
-    sizes = {beats(length, parts) for parts in range(1, min(length, most) + 1)}
+    sizes = {ceil_div(length, parts) for parts in range(1, min(length, most) + 1)}
     return sorted(sizes | {1}, reverse=True)
 
 
 def _tap_blocks(taps: Taps, whole_kernel: bool) -> list[tuple[int, int, int]]:
-    """All taps, then fewer rows, columns, chunks: inner ones are cut only where outer ones are.
+    """All taps, then fewer rows, columns, cin blocks: inner ones are cut only where outer ones are.
 
-    ``whole_kernel`` : only chunks are cut.
+    ``whole_kernel`` : only cin blocks are cut.
     """
-    rows, columns, chunks = taps.counts
+    rows, columns, cin_blocks = taps.counts
     if whole_kernel:
-        return [(rows, columns, k) for k in _splits(chunks)]
-    blocks = [(r, columns, chunks) for r in _splits(rows)]
-    blocks += [(1, c, chunks) for c in _splits(columns)[1:]]
-    return blocks + [(1, 1, k) for k in _splits(chunks)[1:]]
+        return [(rows, columns, k) for k in _splits(cin_blocks)]
+    blocks = [(r, columns, cin_blocks) for r in _splits(rows)]
+    blocks += [(1, c, cin_blocks) for c in _splits(columns)[1:]]
+    return blocks + [(1, 1, k) for k in _splits(cin_blocks)[1:]]
 
 
 def _best(
-    s: Situation, room: int, split: Split, weights_outer: bool, order: Order
+    s: MappingProblem, room: int, split: Split, weights_outer: bool, stationarity: Stationarity
 ) -> Iterator[Tiling]:
-    """The best tiling of one order, if there is one. All candidates at once, as arrays."""
+    """The best tiling with one stationarity, if there is one. All candidates at once, as arrays."""
     shape, task = s.shape, s.task
     height, most = s.part(split)
     width = s.size[1]
-    if weights_outer and not s.y_stays and most > 1:
+    if weights_outer and not s.y_on_chip and most > 1:
         return  # channels of a pixel leave together
-    taps = s.taps_in(order)
-    tap_blocks = _tap_blocks(taps, scatters(order, s.size))
+    taps = s.taps_in(stationarity)
+    tap_blocks = _tap_blocks(taps, scatters(stationarity, s.size))
     spatial_options = (
         [times * n for n in _splits(size // times)]
         for size, times in zip((height, width), task.repeat, strict=True)
     )
     options = [*spatial_options, _splits(most), range(len(tap_blocks))]
     axes = np.meshgrid(*(np.array(o, np.int64) for o in options), indexing="ij")
-    rows, columns, groups, part = (a.ravel() for a in axes)
+    rows, columns, cout_blocks, part = (a.ravel() for a in axes)
     blocks = np.array(tap_blocks)[part]
     words = blocks.prod(axis=1)
     tap_parts = np.prod([-(-n // blocks[:, k]) for k, n in enumerate(taps.counts)], axis=0)
-    group_parts = -(-most // groups)
-    parts = tap_parts * group_parts
+    cout_parts = -(-most // cout_blocks)
+    parts = tap_parts * cout_parts
     has_weights = task.weights is not None
     held = np.minimum(parts, s.resident)
-    fits = (groups * words * held <= shape.weight_words) | (not has_weights)
+    fits = (cout_blocks * words * held <= shape.weight_words) | (not has_weights)
     if task.softmax is None:
-        fits &= groups * np.minimum(group_parts, 2) <= shape.parameter_words
+        fits &= cout_blocks * np.minimum(cout_parts, 2) <= shape.parameter_words
     else:
-        fits &= group_parts == 1
+        fits &= cout_parts == 1
     strips = (-(-height // rows), -(-width // columns))
     candidates = Candidates(
         task, shape, s.y, (height, width), most, taps.words, taps.counts[2],
-        rows, columns, groups, strips, tap_parts, group_parts,
+        rows, columns, cout_blocks, strips, tap_parts, cout_parts,
     )  # fmt: skip
-    fits &= psums_needed(order, candidates) <= shape.psum_words
-    if order is Order.INPUT:
-        fits &= group_parts == 1  # else ifmap words came again for the other groups
-    fits &= (tap_parts == 1) | (task.operand is not Operand.WINDOW)
+    fits &= psums_needed(stationarity, candidates) <= shape.psum_words
+    if stationarity is Stationarity.INPUT:
+        fits &= cout_parts == 1  # else ifmap words came again for the other cout blocks
+    fits &= (tap_parts == 1) | (task.operand is not Operand.DEPTHWISE_WINDOW)
 
-    buffers = _buffers(s, split, rows, columns) | (_pieces(s, groups, blocks) if s.pieces else {})
+    buffers = _buffers(s, split, rows, columns)
+    if s.slabs:
+        buffers |= _slabs(s, cout_blocks, blocks)
     need = sum(buffers[name] for name in ("x_bytes", "y_bytes", "second_bytes"))
     fits &= need <= room
-    fits &= _describable(s, order, candidates, blocks, buffers)
+    fits &= _describable(s, stationarity, candidates, blocks, buffers)
     if not fits.any():
         return
-    if s.pieces:
-        ifmap = _pieces_read(s, groups, blocks, group_parts)
+    if s.slabs:
+        ifmap = _slabs_read(s, cout_blocks, blocks, cout_parts)
     else:
         ifmap = _ifmap_read(s, split, rows, columns, parts if weights_outer else 1, buffers)
     constants = _constants_read(s, candidates, weights_outer)
-    cycles, read = _cost(s, split, order, candidates, constants, ifmap)
-    moved = bytes_needed(order, candidates)
+    cycles, read = _cost(s, split, stationarity, candidates, constants, ifmap)
+    moved = bytes_needed(stationarity, candidates)
     if has_weights:
         own = len(s.shares(split)) if split is Split.OUTPUTS else 1
-        late = np.maximum(0, groups * words - shape.weight_words // EARLY) * own
+        late = np.maximum(0, cout_blocks * words - shape.weight_words // EARLY) * own
         cycles = cycles + late * shape.weight_bytes / shape.bus_bytes
     cycles, read = np.where(fits, cycles, np.inf), np.where(fits, read, np.inf)
     n = np.lexsort((np.asarray(need), moved, read, cycles))[0]
     size = {name: int(values[n]) for name, values in buffers.items()}
-    part_rows, part_columns, chunks = (int(b) for b in blocks[n])
+    kernel_rows, kernel_columns, cin_blocks = (int(b) for b in blocks[n])
     yield Tiling(
-        split, int(rows[n]), int(columns[n]), int(groups[n]), (part_rows, part_columns, chunks),
-        weights_outer, **size, cycles=float(cycles[n]), read_bytes=float(read[n]),
-        order=order, buffer_bytes=float(moved[n]),
+        split, int(rows[n]), int(columns[n]), int(cout_blocks[n]),
+        (kernel_rows, kernel_columns, cin_blocks), weights_outer, **size,
+        cycles=float(cycles[n]), read_bytes=float(read[n]), stationarity=stationarity,
+        buffer_bytes=float(moved[n]),
     )  # fmt: skip
 
 
 def _buffers(
-    s: Situation, split: Split, rows: np.ndarray, columns: np.ndarray
+    s: MappingProblem, split: Split, rows: np.ndarray, columns: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Rings and buffers, in each unit, of tensors that do not stay; bytes of a bank."""
     _, width, channels = s.x.shape
     down, across = s.task.stride
     strips = -(-s.size[1] // columns)
     steps_down, steps_across = rows // s.task.repeat[0], columns // s.task.repeat[1]
-    x_columns = np.minimum(width, (steps_across - 1) * across + s.reach[1])
-    span = (steps_down - 1) * down + s.reach[0]
+    x_columns = np.minimum(width, (steps_across - 1) * across + s.dilated_kernel[1])
+    span = (steps_down - 1) * down + s.dilated_kernel[0]
     # With one strip a tile shares rows with the one above; behind a strip comes the next one. Rows
     # that no window reads have their places too.
     fresh = np.where(strips > 1, np.maximum(span, steps_down * down), steps_down * down)
@@ -231,73 +235,78 @@ def _buffers(
     zero = np.zeros_like(rows)
     held = np.minimum(s.resident, -(-s.part(split)[0] // rows) * strips)
     kept = held * y_rows // BANKS * columns
-    second = kept * s.second.shape[2] if s.second is not None and not s.second_stays else zero
+    second = kept * s.second.shape[2] if s.second is not None and not s.second_on_chip else zero
     return {
         "x_ring": ring,
         "x_columns": x_columns,
         "y_rows": y_rows,
-        "x_bytes": zero if s.x_stays else ring // BANKS * x_columns * channels,
-        "y_bytes": zero if s.y_stays else kept * pixel,
+        "x_bytes": zero if s.x_on_chip else ring // BANKS * x_columns * channels,
+        "y_bytes": zero if s.y_on_chip else kept * pixel,
         "second_bytes": second,
     }
 
 
-def _pieces(s: Situation, groups: np.ndarray, blocks: np.ndarray) -> dict[str, np.ndarray]:
-    """The ifmap's buffers where it is held in pieces: those of some rows and channels."""
-    depth = _depth(s, groups)
+def _slabs(s: MappingProblem, cout_blocks: np.ndarray, blocks: np.ndarray) -> dict[str, np.ndarray]:
+    """The ifmap's buffers where it is held in slabs: those of some rows and channels."""
+    depth = _depth(s, cout_blocks)
     several = (blocks[:, 0] < s.task.kernel[0]) | (depth < s.x.shape[2])
     ring = _whole(blocks[:, 0]) * np.where(several, s.resident, 1)
     return {"x_ring": ring, "x_bytes": ring // BANKS * depth}
 
 
-def _depth(s: Situation, groups: np.ndarray) -> np.ndarray:
-    """Channels of a piece."""
+def _depth(s: MappingProblem, cout_blocks: np.ndarray) -> np.ndarray:
+    """Channels of a slab."""
     channels = s.x.shape[2]
-    if s.task.operand is Operand.OWN:
-        return np.minimum(groups * s.shape.pe, channels)
-    return np.full_like(groups, channels)
+    if s.task.operand is Operand.DEPTHWISE:
+        return np.minimum(cout_blocks * s.shape.pe, channels)
+    return np.full_like(cout_blocks, channels)
 
 
-def _pieces_read(
-    s: Situation, groups: np.ndarray, blocks: np.ndarray, group_parts: np.ndarray
+def _slabs_read(
+    s: MappingProblem, cout_blocks: np.ndarray, blocks: np.ndarray, cout_parts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As _ifmap_read: where all channels are summed, each block of weights takes every piece."""
-    again = (blocks[:, 0] < s.task.kernel[0]) & (s.task.operand is Operand.SHARED)
-    return s.x.bytes * np.where(again, group_parts, 1), blocks[:, 0] * _depth(s, groups)
+    """As _ifmap_read: where all channels are summed, each block of weights takes every slab."""
+    again = (blocks[:, 0] < s.task.kernel[0]) & (s.task.operand is Operand.DENSE)
+    return s.x.bytes * np.where(again, cout_parts, 1), blocks[:, 0] * _depth(s, cout_blocks)
 
 
 def _ifmap_read(
-    s: Situation, split: Split, rows: np.ndarray, columns: np.ndarray, times: np.ndarray | int,
+    s: MappingProblem, split: Split, rows: np.ndarray, columns: np.ndarray, times: np.ndarray | int,
     buffers: dict[str, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Bytes of the ifmap read in all, and before the first tile; ``times`` : how often."""
-    if s.x_stays:
+    if s.x_on_chip:
         return np.zeros_like(rows), np.zeros_like(rows)
     borders = len(s.shares(split)) - 1 if split is Split.ROWS else 0
-    height = s.x.shape[0] + borders * max(0, s.reach[0] - s.task.stride[0])  # read by both there
+    # Both units at a border read the rows that their windows share.
+    height = s.x.shape[0] + borders * max(0, s.dilated_kernel[0] - s.task.stride[0])
     strips = -(-s.size[1] // columns)
     row_bytes = buffers["x_columns"] * s.x.shape[2]
-    span = (rows // s.task.repeat[0] - 1) * s.task.stride[0] + s.reach[0]
+    span = (rows // s.task.repeat[0] - 1) * s.task.stride[0] + s.dilated_kernel[0]
     whole = (buffers["x_ring"] >= s.x_rows(split)) & (buffers["x_columns"] == s.x.shape[1])
     read = strips * row_bytes * height * np.where(whole, 1, times)
     return read, np.minimum(span, s.x.shape[0]) * row_bytes
 
 
 def _describable(
-    s: Situation, order: Order, c: Candidates, blocks: np.ndarray, buffers: dict[str, np.ndarray]
+    s: MappingProblem,
+    stationarity: Stationarity,
+    c: Candidates,
+    blocks: np.ndarray,
+    buffers: dict[str, np.ndarray],
 ) -> np.ndarray:
     """Whether the fields of descriptors hold counts, steps back, rings and pitches."""
-    (down, across), (reach_rows, reach_columns) = s.task.stride, s.reach
+    (down, across), (kernel_rows, kernel_columns) = s.task.stride, s.dilated_kernel
     rows, columns = c.rows, c.columns
-    back = (rows - 1) * down + reach_rows
-    scattered = scatters(order, s.size)
-    window = s.task.operand is Operand.WINDOW or scattered
-    across_steps = (columns - 1) * across + reach_columns if window else columns
+    back = (rows - 1) * down + kernel_rows
+    scattered = scatters(stationarity, s.size)
+    window = s.task.operand is Operand.DEPTHWISE_WINDOW or scattered
+    across_steps = (columns - 1) * across + kernel_columns if window else columns
     down_steps = back if scattered else rows
-    counts = np.max([down_steps, across_steps, c.groups, blocks.max(axis=1)], axis=0)
+    counts = np.max([down_steps, across_steps, c.cout_blocks, blocks.max(axis=1)], axis=0)
     rings = np.maximum(buffers["x_ring"], s.resident * buffers["y_rows"])
-    pitch = buffers["x_columns"] * s.x.shape[2] * (not s.x_stays)
-    pitch = np.maximum(pitch, columns * s.y.shape[2] * s.y.size * (not s.y_stays))
+    pitch = buffers["x_columns"] * s.x.shape[2] * (not s.x_on_chip)
+    pitch = np.maximum(pitch, columns * s.y.shape[2] * s.y.size * (not s.y_on_chip))
     return (
         (counts <= COMPUTE.most("loop0_count")) & (back <= COMPUTE.most("loop0_row"))
         & (rings <= COMPUTE.most("x_ring")) & (pitch <= COMPUTE.most("x_pitch"))
@@ -309,8 +318,8 @@ def _whole(rows: np.ndarray) -> np.ndarray:
 
 
 def _cost(
-    s: Situation, split: Split, order: Order, c: Candidates, constants: np.ndarray,
-    ifmap: tuple[np.ndarray, np.ndarray],
+    s: MappingProblem, split: Split, stationarity: Stationarity, c: Candidates,
+    constants: np.ndarray, ifmap: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Cycles, roughly, and bytes read from external memory.
 
@@ -318,34 +327,34 @@ def _cost(
     are those of the unit that has most; all units' bytes go over the one port.
     """
     shape, task = s.shape, s.task
-    units, (height, width), groups = len(s.shares(split)), c.size, c.all_groups
+    units, (height, width), cout_blocks = len(s.shares(split)), c.size, c.unit_cout_blocks
     at_once = units if split is Split.ROWS else 1
     rows, columns, (_, strips) = c.rows, c.columns, c.spatial
-    spatial, parts = c.tiles, c.blocks * c.of_groups
-    if task.operand is Operand.WINDOW:
-        work = height * groups * (width * task.stride[1] + strips * 2)
+    spatial, parts = c.tiles, c.tap_parts * c.cout_parts
+    if task.operand is Operand.DEPTHWISE_WINDOW:
+        work = height * cout_blocks * (width * task.stride[1] + strips * 2)
         if task.tables is not None:
-            work = np.maximum(work, height * width * groups * c.rate)
+            work = np.maximum(work, height * width * cout_blocks * c.rate)
     elif task.softmax is not None:
         work = np.full_like(rows, softmax_cycles([height, width], 1, task.outputs))
     else:
-        work = cycles_needed(order, c)
+        work = cycles_needed(stationarity, c)
     work = work + spatial * parts * OVERHEAD
-    second = 0 if s.second is None or s.second_stays else s.second.bytes
+    second = 0 if s.second is None or s.second_on_chip else s.second.bytes
     program = units * spatial * parts * ((COMPUTE.size + 2 * TRANSFER.size) // 8)
-    end = 0 if s.y_stays else rows * columns * s.y.shape[2] * s.y.size
+    end = 0 if s.y_on_chip else rows * columns * s.y.shape[2] * s.y.size
     bus = shape.bus_bytes
-    written = 0 if s.y_stays else s.y.bytes
+    written = 0 if s.y_on_chip else s.y.bytes
     if s.by_columns(split):
         # A unit's channels of a pixel are a row of their own in external memory.
-        part = beats(groups * shape.pe * s.y.size, bus) + 1
+        part = ceil_div(cout_blocks * shape.pe * s.y.size, bus) + 1
         written = max(written, height * width * units * part * bus)
         work = work + spatial * columns * units * STORE_OVERHEAD
         program = program + units * spatial * (columns - 1) * (TRANSFER.size // 8)
     read = ifmap[0] + constants + second + program + s.borders
     # A buffer is free for another tile when it has been filled, used and, an ofmap's, stored.
     moved = np.maximum(ifmap[0] / spatial, end * at_once) / bus
-    turn = (work + spatial * (TURN + moved)) * (not (s.x_stays and s.y_stays))
+    turn = (work + spatial * (TURN + moved)) * (not (s.x_on_chip and s.y_on_chip))
     cycles = np.maximum(np.maximum(work, turn / s.resident), np.maximum(read, written) / bus)
     # Rows at borders are stored by one unit, then loaded by another one.
     exchange = 2 * s.borders / bus + TURN * (s.borders > 0)
@@ -353,12 +362,12 @@ def _cost(
     return cycles.astype(np.float64), np.asarray(read, np.float64)
 
 
-def refuse(situation: Situation, room: int) -> UserError:
+def refuse(problem: MappingProblem, room: int) -> UserError:
     """The error where no tiling fits."""
-    shape = situation.shape
+    shape = problem.shape
     return UserError(
         f"not even its smallest tile fits the buffers ({max(0, room) * BANKS} bytes of feature "
         f"maps, {shape.weight_words} words of weights, {shape.psum_words} of psums)",
-        layer=situation.task.name,
+        layer=problem.task.name,
         hint="give more with --buffer-kib",
     )

@@ -14,10 +14,10 @@ from .fusion import Fusion, refuse_rescale
 from .moves import of_image, selection, with_zeros
 from .requant import Requant
 from .softmax import exponentials_of
-from .tasks import Pair, Tables, Task, Work
+from .tasks import Pair, Tables, Task, TaskGraph
 
 
-def work_of(graph: Graph) -> Work:
+def task_graph_of(graph: Graph) -> TaskGraph:
     """The tasks of a legal graph. Raises UserError for what the engine can not carry out."""
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UserError(
@@ -34,7 +34,7 @@ def work_of(graph: Graph) -> Work:
     if len(cut.tasks) > most:
         raise UserError(f"{len(cut.tasks)} layers, the tiled architecture takes {most}")
     result = cut.names[graph.outputs[0]]
-    return Work(cut.tasks, cut.stored, graph.inputs[0].name, result)
+    return TaskGraph(cut.tasks, cut.stored, graph.inputs[0].name, result)
 
 
 class _Cut(Fusion):
@@ -55,7 +55,7 @@ class _Cut(Fusion):
         depthwise = 1 < op.groups == x.channels == op.weights.shape[3]
         self._multiply(
             node, op, op.weights if depthwise else with_zeros(op.weights, op.groups), op.stride,
-            op.pads(x), op.dilation, Operand.OWN if depthwise else Operand.SHARED,
+            op.pads(x), op.dilation, Operand.DEPTHWISE if depthwise else Operand.DENSE,
         )  # fmt: skip
 
     @visit.register
@@ -63,7 +63,7 @@ class _Cut(Fusion):
         rows, columns, channels = self.stored[self.names[node.inputs[0]]].shape
         weights = op.weights.reshape(rows, columns, channels, -1)
         none = ((0, 0), (0, 0))
-        self._multiply(node, op, weights, (1, 1), none, (1, 1), Operand.SHARED)
+        self._multiply(node, op, weights, (1, 1), none, (1, 1), Operand.DENSE)
 
     @visit.register
     def _(self, op: ops.MaxPool, node: Node) -> None:
@@ -138,7 +138,7 @@ class _Cut(Fusion):
             requant=Requant.identity(size[2], x.type.min, x.type.max),
             stride=(step[0], step[1]),
             pads=((-start[0], 0), (-start[1], 0)),
-            operand=Operand.OWN if weights is None else Operand.SHARED,
+            operand=Operand.DEPTHWISE if weights is None else Operand.DENSE,
             weights=weights,
         )
         self.finish(task, node)
@@ -210,8 +210,8 @@ class _Cut(Fusion):
         (x,) = self.graph.operands(node)
         task = Task(
             result, tuple(dict.fromkeys((node.name, result))), self.names[node.inputs[0]], result,
-            x.channels, op.kernel, op.stride, op.pads(x), (1, 1), Operand.OWN, None, requant, pad,
-            reduction,
+            x.channels, op.kernel, op.stride, op.pads(x), (1, 1), Operand.DEPTHWISE, None, requant,
+            pad, reduction,
         )  # fmt: skip
         self.finish(task, self.nodes[result])
 
@@ -229,8 +229,8 @@ class _Cut(Fusion):
         self._check_pixels(node, x)
         return Task(
             f"{node.name}_{channel}" if channel else node.name, (y,), self.names[x.name], y,
-            x.channels, (1, 1), (1, 1), none, (1, 1), Operand.OWN, None, requant, tables=tables,
-            channel=channel,
+            x.channels, (1, 1), (1, 1), none, (1, 1), Operand.DEPTHWISE, None, requant,
+            tables=tables, channel=channel,
         )  # fmt: skip
 
     def _check_pixels(self, node: Node, x: Tensor) -> None:

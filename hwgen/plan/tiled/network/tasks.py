@@ -79,7 +79,7 @@ class Task:
 
 
 @dataclass
-class Work:
+class TaskGraph:
     """Tasks in order, and the tensors between them.
 
     source, result : names of the stored input and output.
@@ -91,9 +91,9 @@ class Work:
     result: str
 
 
-def edges_of(work: Work) -> Iterator[str]:
+def edges_of(task_graph: TaskGraph) -> Iterator[str]:
     """Edges that exist as bytes, in the order in which they are finished."""
-    last = {task.y: n for n, task in enumerate(work.tasks)}
-    for n, task in enumerate(work.tasks):
+    last = {task.y: n for n, task in enumerate(task_graph.tasks)}
+    for n, task in enumerate(task_graph.tasks):
         if last[task.y] == n:
             yield task.y

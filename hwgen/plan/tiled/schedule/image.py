@@ -5,20 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from ....contract.engine import EngineShape
-from ....contract.isa import RECORD, Operand
-from ..mapping.descriptor_fields import WINDOW_TAPS, Range, Taps, beats
+from ....contract.geometry import ceil_div
+from ....contract.isa import RECORD, WINDOW_TAPS, Operand
+from ..mapping.descriptor_fields import Range, Taps
 from ..network.requant import Requant
 from ..network.tasks import Task
 
 
 def weight_words(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
-    """All words of a task: (groups, kernel rows, kernel columns, chunks, pe, simd) int8."""
+    """A task's words, int8: (cout blocks, kernel rows, kernel columns, cin blocks, pe, simd)."""
     assert task.weights is not None
-    lanes = _lanes(task, taps, shape)  # (rows, columns, chunks, simd, outputs)
-    groups = beats(task.outputs, shape.pe)
-    full = np.zeros((*lanes.shape[:-1], groups * shape.pe), np.int8)
+    lanes = _lanes(task, taps, shape)  # (rows, columns, cin blocks, simd, outputs)
+    cout_blocks = ceil_div(task.outputs, shape.pe)
+    full = np.zeros((*lanes.shape[:-1], cout_blocks * shape.pe), np.int8)
     full[..., : task.outputs] = lanes
-    split = full.reshape(*lanes.shape[:-1], groups, shape.pe)
+    split = full.reshape(*lanes.shape[:-1], cout_blocks, shape.pe)
     return split.transpose(4, 0, 1, 2, 5, 3)
 
 
@@ -26,13 +27,13 @@ def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
     weights = task.weights
     assert weights is not None
     rows, columns, _, outputs = weights.shape
-    if task.operand is Operand.WINDOW:
+    if task.operand is Operand.DEPTHWISE_WINDOW:
         window = np.zeros((WINDOW_TAPS, WINDOW_TAPS, outputs), np.int64)
         window[:rows, WINDOW_TAPS - columns :] = weights[:, :, 0]
         lanes = np.zeros((1, 1, 1, shape.simd, outputs), np.int64)
         lanes[0, 0, 0, : WINDOW_TAPS**2] = window.reshape(-1, outputs)
         return lanes
-    if task.operand is Operand.OWN:
+    if task.operand is Operand.DEPTHWISE:
         lanes = np.zeros((rows, columns, 1, shape.simd, outputs), np.int64)
         lanes[:, :, 0, 0] = weights[:, :, 0]
         return lanes
@@ -42,22 +43,24 @@ def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
     return lanes.reshape(rows, taps.counts[1], taps.counts[2], shape.simd, outputs)
 
 
-def weight_block(words: np.ndarray, groups: Range, taps: tuple[Range, Range, Range]) -> np.ndarray:
-    """The words of some groups and taps, in the order in which they are read, as bytes."""
+def weight_block(
+    words: np.ndarray, cout_blocks: Range, taps: tuple[Range, Range, Range]
+) -> np.ndarray:
+    """The words of some cout blocks and taps, in the order in which they are read, as bytes."""
     (r0, r1), (c0, c1), (k0, k1) = taps
-    part = words[groups[0] : groups[1], r0:r1, c0:c1, k0:k1]
+    part = words[cout_blocks[0] : cout_blocks[1], r0:r1, c0:c1, k0:k1]
     return np.ascontiguousarray(part).view(np.uint8).reshape(-1)
 
 
 def parameter_words(requant: Requant, outputs: int, shape: EngineShape) -> np.ndarray:
-    """Records of all groups of outputs, as bytes (groups, bytes of a word)."""
-    groups = beats(outputs, shape.pe)
+    """Records of all output channels, as bytes (cout blocks, bytes of a word)."""
+    cout_blocks = ceil_div(outputs, shape.pe)
     records = []
-    for channel in range(groups * shape.pe):
+    for channel in range(cout_blocks * shape.pe):
         n = min(channel, outputs - 1)
         values = {f.name: int(getattr(requant, f.name)[n]) for f in RECORD.fields}
         records.append(RECORD.pack(values))
-    return np.frombuffer(b"".join(records), np.uint8).reshape(groups, -1)
+    return np.frombuffer(b"".join(records), np.uint8).reshape(cout_blocks, -1)
 
 
 def table_bytes(task: Task) -> np.ndarray | None:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import COMPUTE, MOST_TILES, TRANSFER, Op, Target
+from ....contract.isa import COMPUTE, MOST_TILES, TRANSFER, Opcode, Target
 from ..mapping.descriptor_fields import Range, Values, View, compute
 from ..mapping.placement import Placement
-from ..mapping.problem import Situation
-from ..network.tasks import Stored, Work
+from ..mapping.problem import MappingProblem
+from ..network.tasks import Stored, TaskGraph
 from .scoreboard import Scoreboard, Span
-from .tile_jobs import Constants, Layout, Load, Step, TaskSteps
+from .tile_jobs import Constants, Layout, Load, TaskJobs, TileJob
 
 AHEAD = 2
 """Tiles of a unit ahead of which their operands are loaded."""
@@ -53,33 +53,33 @@ class Program:
 class Writer:
     """Makes the program of a placement."""
 
-    def __init__(self, work: Work, placement: Placement, shape: EngineShape) -> None:
-        self.work, self.placement, self.shape = work, placement, shape
-        external = [t for t in work.stored.values() if t.name not in placement.stays]
+    def __init__(self, task_graph: TaskGraph, placement: Placement, shape: EngineShape) -> None:
+        self.task_graph, self.placement, self.shape = task_graph, placement, shape
+        external = [t for t in task_graph.stored.values() if t.name not in placement.on_chip]
         self.tensors, self._borders = _places(external, 0)
-        staying = [t for t in work.stored.values() if t.name in placement.stays]
-        shared, self._data_bytes = _places(staying if shape.tiles > 1 else [], self._borders)
+        on_chip = [t for t in task_graph.stored.values() if t.name in placement.on_chip]
+        shared, self._data_bytes = _places(on_chip if shape.tiles > 1 else [], self._borders)
         self.layout = Layout(placement, Constants(shape), self.tensors | shared)
 
     def program(self) -> Program:
         """All descriptors and the memory."""
-        steps = self._steps()
-        emission = _Emission(self.placement, self.shape, self._data_bytes, steps)
+        jobs = self._jobs()
+        emission = _Emission(self.placement, self.shape, self._data_bytes, jobs)
         descriptors = emission.descriptors()
         constants = self.layout.constants.bytes()
         start = len(constants)
         blobs = []
         length = sum(
-            (COMPUTE if d["op"] == Op.COMPUTE else TRANSFER).size // 8 for d in descriptors
+            (COMPUTE if d["op"] == Opcode.COMPUTE else TRANSFER).size // 8 for d in descriptors
         )
         end = start + length + TRANSFER.size // 8
         writable = -(-end // 4096) * 4096
         for d in descriptors:
             if d.pop("external", 0):
                 d["address"] += writable
-            record = COMPUTE if d["op"] == Op.COMPUTE else TRANSFER
+            record = COMPUTE if d["op"] == Opcode.COMPUTE else TRANSFER
             blobs.append(record.pack(d))
-        code = b"".join(blobs) + TRANSFER.pack({"op": Op.END})
+        code = b"".join(blobs) + TRANSFER.pack({"op": Opcode.END})
         memory = np.zeros(writable + self._data_bytes, np.uint8)
         memory[:start] = constants
         memory[start : start + len(code)] = np.frombuffer(code, np.uint8)
@@ -87,13 +87,13 @@ class Writer:
         borders = self._borders + writable
         return Program(memory, start, end, writable, tensors, borders, descriptors)
 
-    def _steps(self) -> list[Step]:
-        steps: list[Step] = []
-        for n, situation in enumerate(self.placement.situations):
-            self.layout.first_steps.append(len(steps))
-            steps += TaskSteps(self.layout, n, len(steps)).steps()
-            self.layout.last_steps[situation.y.name] = len(steps) - 1
-        return steps
+    def _jobs(self) -> list[TileJob]:
+        jobs: list[TileJob] = []
+        for n, problem in enumerate(self.placement.problems):
+            self.layout.first_jobs.append(len(jobs))
+            jobs += TaskJobs(self.layout, n, len(jobs)).jobs()
+            self.layout.last_jobs[problem.y.name] = len(jobs) - 1
+        return jobs
 
 
 def _places(tensors: list[Stored], start: int) -> tuple[dict[str, int], int]:
@@ -150,14 +150,14 @@ class _Emission:
     """Writes descriptors: before each tile the loads of the tiles that follow it."""
 
     def __init__(
-        self, placement: Placement, shape: EngineShape, data_bytes: int, steps: list[Step]
+        self, placement: Placement, shape: EngineShape, data_bytes: int, jobs: list[TileJob]
     ) -> None:
-        self.placement, self.steps, self.shape = placement, steps, shape
+        self.placement, self.jobs, self.shape = placement, jobs, shape
         words = {Target.WEIGHTS: shape.weight_words, Target.PARAMETERS: shape.parameter_words,
                  Target.TABLES: 2}  # fmt: skip
         self.blocks = {target: _Blocks(size) for target, size in words.items()}
         self.last = {
-            (target, key): n for n, step in enumerate(steps) for target, key in step.keys.items()
+            (target, key): n for n, job in enumerate(jobs) for target, key in job.keys.items()
         }
         sizes = {target.name: size for target, size in words.items()}
         sizes |= {f"bank{n}": shape.bank_bytes for n in range(BANKS)}
@@ -176,7 +176,7 @@ class _Emission:
     def descriptors(self) -> list[Values]:
         """All of them in order."""
         time = self._time()
-        for n, step in enumerate(self.steps):
+        for n, job in enumerate(self.jobs):
             self.free = min(PART_BEATS, self.free + time[n])
             for queue in self.queues:
                 while queue and (queue[0][0] <= n + AHEAD * self.shape.tiles or self.free > 0):
@@ -185,18 +185,18 @@ class _Emission:
                         break
                     if load.key not in self.parts:
                         queue.popleft()
-            self._compute(n, step)
-            for values in step.stores:
-                spans = list(self._feature_spans(values, 1 << step.unit))
+            self._compute(n, job)
+            for values in job.stores:
+                spans = list(self._feature_spans(values, 1 << job.unit))
                 external = list(_external_spans(values))
-                self._write(Op.STORE, values | {"unit": step.unit}, step.task, spans, external)
+                self._write(Opcode.STORE, values | {"unit": job.unit}, job.task, spans, external)
         return self.out
 
     def _queues(self) -> list[deque[tuple[int, Load]]]:
-        """Loads with the first step that needs them, in the order in which they are written."""
+        """Loads with the first job that needs them, in the order in which they are written."""
         loads, seen = [], set()
-        for n, step in enumerate(self.steps):
-            for load in step.loads:
+        for n, job in enumerate(self.jobs):
+            for load in job.loads:
                 if (load.target, load.key) not in seen:
                     loads.append((n, load))
                 if load.key:
@@ -206,17 +206,17 @@ class _Emission:
         return [deque(item for item in loads if item[1].target is target) for target in Target]
 
     def _time(self) -> list[float]:
-        """Beats that the port has time for beside features and descriptors, for each step."""
+        """Beats that the port has time for beside features and descriptors, for each job."""
         if self.shape.tiles == 1:
-            return [0.0] * len(self.steps)
-        steps = Counter(step.task for step in self.steps)
+            return [0.0] * len(self.jobs)
+        jobs = Counter(job.task for job in self.jobs)
         time = []
-        for step in self.steps:
+        for job in self.jobs:
             moved = sum(v["rows"] * v["bytes"] for v in (
-                load.values for load in step.loads if load.target is Target.FEATURES
+                load.values for load in job.loads if load.target is Target.FEATURES
             ))  # fmt: skip
-            moved += (COMPUTE.size + (len(step.stores) + len(step.loads)) * TRANSFER.size) // 8
-            cycles = self.placement.tilings[step.task].cycles / steps[step.task]
+            moved += (COMPUTE.size + (len(job.stores) + len(job.loads)) * TRANSFER.size) // 8
+            cycles = self.placement.tilings[job.task].cycles / jobs[job.task]
             time.append(max(0.0, cycles - moved / self.shape.bus_bytes))
         return time
 
@@ -229,7 +229,7 @@ class _Emission:
         task = load.task
         if load.target is Target.FEATURES:
             spans = list(self._feature_spans(values, load.units))
-            self._write(Op.LOAD, values, task, list(_external_spans(values)), spans)
+            self._write(Opcode.LOAD, values, task, list(_external_spans(values)), spans)
             return True
         blocks = self.blocks[load.target]
         if load.key in self.parts:
@@ -252,41 +252,43 @@ class _Emission:
         values["base"] = place + done if load.target is not Target.TABLES else 0
         self.free -= count * word / self.shape.bus_bytes
         names = [_of(n, load.target.name) for n in self._units(load.units)]
-        self._write(Op.LOAD, values, task, [], [Span(name, place + done, count) for name in names])
+        self._write(
+            Opcode.LOAD, values, task, [], [Span(name, place + done, count) for name in names]
+        )
         return True
 
     def _units(self, units: int) -> list[int]:
         return [n for n in range(self.shape.tiles) if units >> n & 1]
 
-    def _compute(self, n: int, step: Step) -> None:
-        s = self.placement.situations[step.task]
+    def _compute(self, n: int, job: TileJob) -> None:
+        s = self.placement.problems[job.task]
         places = {
-            name.name.lower(): self.blocks[name].used[key].start for name, key in step.keys.items()
+            name.name.lower(): self.blocks[name].used[key].start for name, key in job.keys.items()
         }
         places.setdefault("weights", 0)
         places["psums"] = 0
-        values = compute(s.task, step.tile, self.shape, s.x, s.y, step.views, s.second, places)
-        values["unit"] = step.unit
-        reads = list(self._tile_spans(s, step))
-        for target, key in step.keys.items():
+        values = compute(s.task, job.tile, self.shape, s.x, s.y, job.views, s.second, places)
+        values["unit"] = job.unit
+        reads = list(self._tile_spans(s, job))
+        for target, key in job.keys.items():
             block = self.blocks[target].used[key]
-            reads.append(Span(_of(step.unit, target.name), block.start, block.end - block.start))
-        writes = [] if step.tile.hold else list(self._result_spans(s, step))
-        self._write(Op.COMPUTE, values, step.task, reads, writes)
+            reads.append(Span(_of(job.unit, target.name), block.start, block.end - block.start))
+        writes = [] if job.tile.no_writeback else list(self._result_spans(s, job))
+        self._write(Opcode.COMPUTE, values, job.task, reads, writes)
         self.written = n
-        for target, key in step.keys.items():
+        for target, key in job.keys.items():
             if self.last[target, key] == n:
                 self.blocks[target].give(key)
 
-    def _tile_spans(self, s: Situation, step: Step) -> Iterator[Span]:
-        tile, (x, _, second) = step.tile, step.views
+    def _tile_spans(self, s: MappingProblem, job: TileJob) -> Iterator[Span]:
+        tile, (x, _, second) = job.tile, job.views
         rows, columns, _ = s.needs(tile)
-        yield from _row_spans(step.unit, x, s.x, rows, columns)
-        if second is not None and s.second is not None and not tile.hold:
-            yield from _row_spans(step.unit, second, s.second, tile.rows, tile.columns)
+        yield from _row_spans(job.unit, x, s.x, rows, columns)
+        if second is not None and s.second is not None and not tile.no_writeback:
+            yield from _row_spans(job.unit, second, s.second, tile.rows, tile.columns)
 
-    def _result_spans(self, s: Situation, step: Step) -> Iterator[Span]:
-        return _row_spans(step.unit, step.views[1], s.y, step.tile.rows, step.tile.columns)
+    def _result_spans(self, s: MappingProblem, job: TileJob) -> Iterator[Span]:
+        return _row_spans(job.unit, job.views[1], s.y, job.tile.rows, job.tile.columns)
 
     def _feature_spans(self, values: Values, units: int) -> Iterator[Span]:
         for row in range(values["rows"]):
@@ -296,7 +298,7 @@ class _Emission:
                 yield Span(_of(n, f"bank{ring % BANKS}"), place, values["bytes"])
 
     def _write(
-        self, op: Op, values: Values, task: int, reads: list[Span], writes: list[Span]
+        self, op: Opcode, values: Values, task: int, reads: list[Span], writes: list[Span]
     ) -> None:
         values = values | {"op": op, "layer": task} | self.board.issue(op, reads, writes)
         for name in ("wait_load", "wait_compute", "wait_store"):

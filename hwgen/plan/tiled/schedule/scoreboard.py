@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....contract.isa import COUNTER_BITS, Op
+from ....contract.isa import COUNTER_BITS, Opcode
 
-UNITS = (Op.LOAD, Op.COMPUTE, Op.STORE)
+UNITS = (Opcode.LOAD, Opcode.COMPUTE, Opcode.STORE)
 REACH = 1 << COUNTER_BITS - 2
 """Descriptors of a unit, counted back from the newest, that are waited for by their number."""
 
@@ -43,9 +43,9 @@ class Scoreboard:
             for name, size in sizes.items()
             for kind in ("read", "written")
         }
-        self.count: dict[Op, int] = dict.fromkeys(UNITS, 0)
+        self.count: dict[Opcode, int] = dict.fromkeys(UNITS, 0)
 
-    def issue(self, unit: Op, reads: Iterable[Span], writes: Iterable[Span]) -> dict[str, int]:
+    def issue(self, unit: Opcode, reads: Iterable[Span], writes: Iterable[Span]) -> dict[str, int]:
         """Register the next descriptor of a unit; returns its waits, counts since the start."""
         reads, writes = list(reads), list(writes)
         waits = np.zeros(len(UNITS), np.int64)
@@ -56,7 +56,7 @@ class Scoreboard:
         for span in writes:
             for kind in ("written", "read"):
                 waits = np.maximum(waits, self._of(span, kind))
-        waits[own] = late if unit is Op.COMPUTE else 0
+        waits[own] = late if unit is Opcode.COMPUTE else 0
         waits = np.maximum(waits, [self.count[u] - REACH for u in UNITS])
         self.count[unit] += 1
         for kind, spans in (("read", reads), ("written", writes)):

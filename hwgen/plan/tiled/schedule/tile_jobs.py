@@ -1,4 +1,4 @@
-"""The steps of a task: tiles in their order, what each needs, what is stored once it is done."""
+"""The jobs of a task: tiles in their order, what each needs, what is stored once it is done."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
+from ....contract.geometry import ceil_div
 from ....contract.isa import Operand, Target
-from ..mapping.descriptor_fields import Range, Tile, Values, View, beats
+from ..mapping.descriptor_fields import Range, Tile, Values, View
 from ..mapping.on_chip import runs
 from ..mapping.placement import Placement
 from ..mapping.problem import Split
 from ..mapping.tiling import parameters_stay, weights_stay
 from ..network.tasks import Stored
 from . import image
-from .tile_order import Turn, turns
+from .tile_order import OrderedTile, tile_order
 
 
 @dataclass
 class Load:
-    """What a step needs. after : the step that must be in the program before it; -1: none.
+    """What a job needs. after : the job that must be in the program before it; -1: none.
 
     units : that it goes to, a bit for each. key, words : of a block of a memory that is shared out
     as the program is written; else ``values`` says where it goes.
@@ -37,7 +38,7 @@ class Load:
 
 
 @dataclass
-class Step:
+class TileJob:
     """A tile of a unit, what it needs, and what is stored once it is done.
 
     keys : of the blocks of constants that it reads.
@@ -77,23 +78,23 @@ class Layout:
     """Where everything lies, as far as the program is made.
 
     tensors : offsets in external memory, of tensors and of rows that units read of others.
-    first_steps : of each task. last_steps : of the task that makes a tensor. came : rows of
-    others that a unit has got, by the tensor that stays and the unit.
+    first_jobs : of each task. last_jobs : of the task that makes a tensor. came : rows of
+    others that a unit has got, by the tensor on chip and the unit.
     """
 
     placement: Placement
     constants: Constants
     tensors: Mapping[str, int]
-    first_steps: list[int] = field(default_factory=list)
-    last_steps: dict[str, int] = field(default_factory=dict)
+    first_jobs: list[int] = field(default_factory=list)
+    last_jobs: dict[str, int] = field(default_factory=dict)
     came: dict[tuple[str, int], set[int]] = field(default_factory=dict)
 
     def view(self, tensor: Stored, unit: int) -> View:
         """Of a tensor that stays on chip."""
-        region, stays = self.placement.regions[tensor.name], self.placement.stays[tensor.name]
+        region, rows = self.placement.regions[tensor.name], self.placement.on_chip[tensor.name]
         _, width, channels = tensor.shape
         return View(
-            region.start, tensor.row_bytes, stays.ring, stays.held[unit][0], (0, width),
+            region.start, tensor.row_bytes, rows.ring, rows.held[unit][0], (0, width),
             (0, channels),
         )  # fmt: skip
 
@@ -105,8 +106,8 @@ class _Ring:
     Places in the ring are taken one after the other, whatever strip or pass rows belong to:
     counter : those taken. first : the row that lies in place 0. loaded : the row behind the last
     one that is there. strip : what the rows belong to. round : of the last tile. begun : the places
-    at which the rows of the last rounds begin, of as many as are held. held, pieces : of an ifmap
-    in pieces the rows and channels that are there, and the first step of each piece.
+    at which the rows of the last rounds begin, of as many as are held. held, slabs : of an ifmap
+    in slabs the rows and channels that are there, and the first job of each slab.
     """
 
     counter: int = 0
@@ -116,81 +117,81 @@ class _Ring:
     round: int = -1
     begun: list[int] = field(default_factory=list)
     held: tuple[Range, Range] | None = None
-    pieces: list[int] = field(default_factory=list)
+    slabs: list[int] = field(default_factory=list)
 
 
-class TaskSteps:
-    """The steps of one task, whose first has the number ``first_step`` in the program."""
+class TaskJobs:
+    """The jobs of one task, whose first has the number ``first_job`` in the program."""
 
-    def __init__(self, layout: Layout, number: int, first_step: int) -> None:
-        self.layout, self.number, self.first_step = layout, number, first_step
-        self.s = situation = layout.placement.situations[number]
+    def __init__(self, layout: Layout, number: int, first_job: int) -> None:
+        self.layout, self.number, self.first_job = layout, number, first_job
+        self.s = problem = layout.placement.problems[number]
         self.tiling = tiling = layout.placement.tilings[number]
-        self.taps = situation.taps_in(tiling.order)
-        self.shares = situation.shares(tiling.split)
+        self.taps = problem.taps_in(tiling.stationarity)
+        self.shares = problem.shares(tiling.split)
         self._blocks: dict[tuple[Range, tuple], int] = {}
-        task, shape = situation.task, situation.shape
+        task, shape = problem.task, problem.shape
         if task.weights is not None:
             self._words = image.weight_words(task, self.taps, shape)
         self._parameters = image.parameter_words(task.requant, task.outputs, shape)
         # Blocks that are used again for the next tile of pixels stay where that is possible.
         whole = tiling.taps == self.taps.counts
-        _, groups = situation.part(tiling.split)
-        all_groups, outer = tiling.groups == groups, tiling.weights_outer
+        _, cout_blocks = problem.part(tiling.split)
+        all_cout_blocks, outer = tiling.cout_blocks == cout_blocks, tiling.weights_outer
         self._weights_stay = weights_stay(
-            situation, groups * self.taps.words, whole, all_groups, outer
+            problem, cout_blocks * self.taps.words, whole, all_cout_blocks, outer
         )
-        self._parameters_stay = parameters_stay(situation, groups, all_groups, outer)
+        self._parameters_stay = parameters_stay(problem, cout_blocks, all_cout_blocks, outer)
         self._parameter_place: dict[Range, int] = {}
         self._tables = image.table_bytes(task)
         self._table_place: int | None = None
         # Units that are given the same part of the ifmap have the same places in their rings.
-        own_piece = situation.pieces and task.operand is Operand.OWN
-        self._alone = tiling.split is Split.ROWS or own_piece
+        own_slab = problem.slabs and task.operand is Operand.DEPTHWISE
+        self._alone = tiling.split is Split.ROWS or own_slab
         units = len(self.shares)
         self._rings = [_Ring() for _ in range(units)] if self._alone else [_Ring()] * units
         self._all = (1 << units) - 1
-        self._round_steps: list[int] = []
+        self._round_jobs: list[int] = []
 
-    def steps(self) -> Iterator[Step]:
+    def jobs(self) -> Iterator[TileJob]:
         """In their order."""
-        order = list(turns(self.s, self.tiling))
-        keys = [self._keys(turn) for turn in order]
+        order = list(tile_order(self.s, self.tiling))
+        keys = [self._keys(ordered) for ordered in order]
         users: dict[tuple[Target, tuple], int] = {}
-        for turn, mine in zip(order, keys, strict=True):
+        for ordered, mine in zip(order, keys, strict=True):
             for block in mine.items():
-                users[block] = users.get(block, 0) | 1 << turn.unit
-        for n, (turn, mine) in enumerate(zip(order, keys, strict=True)):
-            if turn.round == len(self._round_steps):
-                self._round_steps.append(self.first_step + n)
-            ring, loads = self._rings[turn.unit], []
-            new, ring.round = turn.round != ring.round, turn.round
-            x = self._x(turn, ring, self.first_step + n, new, loads)
-            second = self._second(turn, new, loads)
-            y = self._y(turn)
-            loads += [self._constants(turn, block, users[block]) for block in mine.items()]
+                users[block] = users.get(block, 0) | 1 << ordered.unit
+        for n, (ordered, mine) in enumerate(zip(order, keys, strict=True)):
+            if ordered.round == len(self._round_jobs):
+                self._round_jobs.append(self.first_job + n)
+            ring, loads = self._rings[ordered.unit], []
+            new, ring.round = ordered.round != ring.round, ordered.round
+            x = self._x(ordered, ring, self.first_job + n, new, loads)
+            second = self._second(ordered, new, loads)
+            y = self._y(ordered)
+            loads += [self._constants(ordered, block, users[block]) for block in mine.items()]
             for load in loads:
                 load.task = self.number
-            step = Step(self.number, turn.unit, turn.tile, (x, y, second), loads, mine)
-            if turn.last:
-                step.stores += self._stores(turn, y)
-            yield step
+            job = TileJob(self.number, ordered.unit, ordered.tile, (x, y, second), loads, mine)
+            if ordered.last:
+                job.stores += self._stores(ordered, y)
+            yield job
 
-    def _receivers(self, turn: Turn) -> int:
-        """The units that a part of the ifmap for a turn goes to."""
-        return 1 << turn.unit if self._alone else self._all
+    def _receivers(self, ordered: OrderedTile) -> int:
+        """The units that a part of the ifmap for a tile goes to."""
+        return 1 << ordered.unit if self._alone else self._all
 
-    def _x(self, turn: Turn, ring: _Ring, step: int, new: bool, loads: list[Load]) -> View:
+    def _x(self, ordered: OrderedTile, ring: _Ring, job: int, new: bool, loads: list[Load]) -> View:
         """The view of the ifmap; rows that are not there yet are loaded."""
-        s, t, tile = self.s, self.tiling, turn.tile
-        if s.x_stays:
-            return self._staying(s.x, turn, s.needs(tile)[0], loads)
-        if s.pieces:
-            return self._piece(turn, ring, step, loads)
+        s, t, tile = self.s, self.tiling, ordered.tile
+        if s.x_on_chip:
+            return self._on_chip(s.x, ordered, s.needs(tile)[0], loads)
+        if s.slabs:
+            return self._slab(ordered, ring, job, loads)
         _, width, channels = s.x.shape
         rows, columns, all_channels = s.needs(tile)
         whole = t.x_ring >= s.x_rows(t.split) and columns == (0, width)
-        strip = (columns, None if whole or not t.weights_outer else turn.block)
+        strip = (columns, None if whole or not t.weights_outer else ordered.block)
         if strip != ring.strip:
             ring.strip, ring.first, ring.loaded = strip, rows[0] - ring.counter, rows[0]
         region = self.layout.placement.regions[f"x{self.number}"]
@@ -202,56 +203,58 @@ class TaskSteps:
         begin, end = max(rows[0], ring.loaded), rows[1]
         if new and end > begin:
             values = self._rows(s.x, view, (begin, end), columns)
-            after = self._after(s.x, self._round_steps, turn.round, region.begin)
-            loads.append(Load(Target.FEATURES, values, self._receivers(turn), after))
+            after = self._after(s.x, self._round_jobs, ordered.round, region.begin)
+            loads.append(Load(Target.FEATURES, values, self._receivers(ordered), after))
             # Rows between tiles are left out, not their places.
             ring.counter, ring.loaded = end - ring.first, end
             assert ring.counter - min(ring.begun) <= t.x_ring, "rows in use would be overwritten"
         return view
 
-    def _staying(self, tensor: Stored, turn: Turn, rows: Range, loads: list[Load]) -> View:
-        """The view of a tensor that stays; rows that another unit computed are loaded."""
-        layout, unit = self.layout, turn.unit
+    def _on_chip(
+        self, tensor: Stored, ordered: OrderedTile, rows: Range, loads: list[Load]
+    ) -> View:
+        """The view of a tensor on chip; rows that another unit computed are loaded."""
+        layout, unit = self.layout, ordered.unit
         view = layout.view(tensor, unit)
         came = layout.came.setdefault((tensor.name, unit), set())
-        for run in layout.placement.stays[tensor.name].of_others(unit, rows):
+        for run in layout.placement.on_chip[tensor.name].of_others(unit, rows):
             for new in runs(row for row in range(*run) if row not in came):
                 came.update(range(*new))
                 values = self._rows(tensor, view, new, view.columns)
-                after = layout.last_steps[tensor.name]
+                after = layout.last_jobs[tensor.name]
                 loads.append(Load(Target.FEATURES, values, 1 << unit, after))
         return view
 
-    def _piece(self, turn: Turn, ring: _Ring, step: int, loads: list[Load]) -> View:
-        """The view of a piece of the ifmap, which is loaded unless the tile before had it too."""
+    def _slab(self, ordered: OrderedTile, ring: _Ring, job: int, loads: list[Load]) -> View:
+        """The view of a slab of the ifmap, which is loaded unless the tile before had it too."""
         s, t = self.s, self.tiling
-        rows, columns, channels = s.needs(turn.tile)
+        rows, columns, channels = s.needs(ordered.tile)
         new = (rows, channels) != ring.held
         if new:
             ring.held = rows, channels
-            ring.pieces.append(step)
-        number = len(ring.pieces) - 1
+            ring.slabs.append(job)
+        number = len(ring.slabs) - 1
         region = self.layout.placement.regions[f"x{self.number}"]
         span = -(-t.taps[0] // BANKS) * BANKS
         depth = t.x_bytes // (t.x_ring // BANKS)
         first = rows[0] - number % (t.x_ring // span) * span
         view = View(region.start, depth, t.x_ring, first, columns, channels)
         if new:
-            after = self._after(s.x, ring.pieces, number, region.begin)
+            after = self._after(s.x, ring.slabs, number, region.begin)
             values = self._rows(s.x, view, rows, columns)
-            loads.append(Load(Target.FEATURES, values, self._receivers(turn), after))
+            loads.append(Load(Target.FEATURES, values, self._receivers(ordered), after))
         return view
 
     def _after(self, tensor: Stored, users: list[int], number: int, begin: int) -> int:
-        """The step after which what a user (a round of tiles, a piece) needs may be loaded.
+        """The job after which what a user (a round of tiles, a slab) needs may be loaded.
 
         The tensor must be complete; its buffer exists from task ``begin`` on, and then is taken
-        over from an earlier user. users : the first step of each.
+        over from an earlier user. users : the first job of each.
         """
-        complete = self.layout.last_steps.get(tensor.name, -1)
+        complete = self.layout.last_jobs.get(tensor.name, -1)
         if number >= self.s.resident:
             return max(complete, users[number - self.s.resident + 1] - 1)
-        return max(complete, self.layout.first_steps[begin] - 1)
+        return max(complete, self.layout.first_jobs[begin] - 1)
 
     def _rows(
         self, tensor: Stored, view: View, rows: Range, columns: Range, channels: Range | None = None
@@ -278,78 +281,78 @@ class TaskSteps:
             "external": 1,
         }
 
-    def _buffer(self, kind: str, turn: Turn, tensor: Stored) -> View:
+    def _buffer(self, kind: str, ordered: OrderedTile, tensor: Stored) -> View:
         """One of the buffers of tiles."""
         region, t = self.layout.placement.regions[f"{kind}{self.number}"], self.tiling
         height, _ = self.s.part(t.split)
-        rounds = beats(height, t.rows) * beats(self.s.size[1], t.columns)
+        rounds = ceil_div(height, t.rows) * ceil_div(self.s.size[1], t.columns)
         resident = min(self.s.resident, rounds)
         return View(
             region.start, t.columns * tensor.shape[2] * tensor.size, t.y_rows * resident,
-            turn.tile.rows[0] - turn.round % resident * t.y_rows, turn.tile.columns,
+            ordered.tile.rows[0] - ordered.round % resident * t.y_rows, ordered.tile.columns,
             (0, tensor.shape[2]),
         )  # fmt: skip
 
-    def _y(self, turn: Turn) -> View:
-        if self.s.y_stays:
-            return self.layout.view(self.s.y, turn.unit)
-        return self._buffer("y", turn, self.s.y)
+    def _y(self, ordered: OrderedTile) -> View:
+        if self.s.y_on_chip:
+            return self.layout.view(self.s.y, ordered.unit)
+        return self._buffer("y", ordered, self.s.y)
 
-    def _second(self, turn: Turn, new: bool, loads: list[Load]) -> View | None:
+    def _second(self, ordered: OrderedTile, new: bool, loads: list[Load]) -> View | None:
         second = self.s.second
         if second is None:
             return None
-        if self.s.second_stays:
-            return self._staying(second, turn, turn.tile.rows, loads)
-        view = self._buffer("second", turn, second)
+        if self.s.second_on_chip:
+            return self._on_chip(second, ordered, ordered.tile.rows, loads)
+        view = self._buffer("second", ordered, second)
         if new:
-            after = self._after(second, self._round_steps, turn.round, self.number)
-            values = self._rows(second, view, turn.tile.rows, turn.tile.columns)
-            loads.append(Load(Target.FEATURES, values, self._receivers(turn), after))
+            after = self._after(second, self._round_jobs, ordered.round, self.number)
+            values = self._rows(second, view, ordered.tile.rows, ordered.tile.columns)
+            loads.append(Load(Target.FEATURES, values, self._receivers(ordered), after))
         return view
 
-    def _stores(self, turn: Turn, view: View) -> list[Values]:
+    def _stores(self, ordered: OrderedTile, view: View) -> list[Values]:
         """Of a tile's pixels with all channels of the unit: whole pixels leave by rows, others each
-        column by itself; of a tensor that stays the rows that other units need."""
-        task, y, tile = self.s.task, self.s.y, turn.tile
-        if self.s.y_stays:
-            shared = self.layout.placement.stays[y.name].for_others(turn.unit, tile.rows)
+        column by itself; of a tensor on chip the rows that other units need."""
+        task, y, tile = self.s.task, self.s.y, ordered.tile
+        if self.s.y_on_chip:
+            shared = self.layout.placement.on_chip[y.name].for_others(ordered.unit, tile.rows)
             return [self._rows(y, view, rows, tile.columns) for rows in shared]
         if not self.s.by_columns(self.tiling.split):
             return [self._rows(y, view, tile.rows, tile.columns)]
         pe = self.s.shape.pe
-        first, last = self.shares[turn.unit][1]
+        first, last = self.shares[ordered.unit][1]
         channels = (task.channel + first * pe, task.channel + min(task.outputs, last * pe))
         columns = range(*tile.columns)
         return [self._rows(y, view, tile.rows, (c, c + 1), channels) for c in columns]
 
-    def _keys(self, turn: Turn) -> dict[Target, tuple]:
+    def _keys(self, ordered: OrderedTile) -> dict[Target, tuple]:
         """Of the blocks of constants that a tile reads."""
-        task, groups, taps = self.s.task, turn.tile.groups, turn.tile.taps
+        task, cout_blocks, taps = self.s.task, ordered.tile.cout_blocks, ordered.tile.taps
         keys: dict[Target, tuple] = {}
         if task.weights is not None:
-            stay = 0 if self._weights_stay else turn.round
-            keys[Target.WEIGHTS] = (self.number, groups, taps, stay)
-        if not turn.tile.hold and task.softmax is None:
-            stay = 0 if self._parameters_stay else turn.round
-            keys[Target.PARAMETERS] = (self.number, groups, stay)
+            stay = 0 if self._weights_stay else ordered.round
+            keys[Target.WEIGHTS] = (self.number, cout_blocks, taps, stay)
+        if not ordered.tile.no_writeback and task.softmax is None:
+            stay = 0 if self._parameters_stay else ordered.round
+            keys[Target.PARAMETERS] = (self.number, cout_blocks, stay)
         if self._tables is not None:
             keys[Target.TABLES] = (self.number,)
         return keys
 
-    def _constants(self, turn: Turn, block: tuple[Target, tuple], units: int) -> Load:
+    def _constants(self, ordered: OrderedTile, block: tuple[Target, tuple], units: int) -> Load:
         """The load of a block of constants."""
         (target, key), shape = block, self.s.shape
-        groups, taps = turn.tile.groups, turn.tile.taps
-        count = groups[1] - groups[0]
+        cout_blocks, taps = ordered.tile.cout_blocks, ordered.tile.taps
+        count = cout_blocks[1] - cout_blocks[0]
         if target is Target.WEIGHTS:
             words = count * int(np.prod([b - a for a, b in taps]))
-            place, size = self._block(groups, taps), words * shape.weight_bytes
+            place, size = self._block(cout_blocks, taps), words * shape.weight_bytes
         elif target is Target.PARAMETERS:
-            if groups not in self._parameter_place:
-                data = self._parameters[groups[0] : groups[1]].reshape(-1)
-                self._parameter_place[groups] = self.layout.constants.add(data)
-            place, words = self._parameter_place[groups], count
+            if cout_blocks not in self._parameter_place:
+                data = self._parameters[cout_blocks[0] : cout_blocks[1]].reshape(-1)
+                self._parameter_place[cout_blocks] = self.layout.constants.add(data)
+            place, words = self._parameter_place[cout_blocks], count
             size = count * shape.parameter_bytes
         else:
             assert self._tables is not None
@@ -360,8 +363,8 @@ class TaskSteps:
             target, {"address": place, "rows": 1, "bytes": size}, units, key=key, words=words
         )
 
-    def _block(self, groups: Range, taps: tuple) -> int:
-        if (groups, taps) not in self._blocks:
-            data = image.weight_block(self._words, groups, taps)
-            self._blocks[groups, taps] = self.layout.constants.add(data)
-        return self._blocks[groups, taps]
+    def _block(self, cout_blocks: Range, taps: tuple) -> int:
+        if (cout_blocks, taps) not in self._blocks:
+            data = image.weight_block(self._words, cout_blocks, taps)
+            self._blocks[cout_blocks, taps] = self.layout.constants.add(data)
+        return self._blocks[cout_blocks, taps]

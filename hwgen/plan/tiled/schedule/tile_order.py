@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..mapping.descriptor_fields import Range, Taps, Tile
-from ..mapping.problem import Situation
+from ..mapping.problem import MappingProblem
 from ..mapping.tiling import Tiling
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A tile of a unit. Units have one in each round, at most, for each block of groups and taps.
+class OrderedTile:
+    """A tile of a unit, and its place in the order. Units have one in each round, at most, for each
+    block of output channels and taps.
 
     round : tiles of pixels before it, those of earlier blocks where weights are the outer loop
-    among them. block : number of the block of groups among those of the unit. last : the last
+    among them. block : number of the block of channels among those of the unit. last : the last
     tile of its pixels.
     """
 
@@ -26,22 +27,22 @@ class Turn:
     last: bool
 
 
-def turns(situation: Situation, tiling: Tiling) -> Iterator[Turn]:
+def tile_order(problem: MappingProblem, tiling: Tiling) -> Iterator[OrderedTile]:
     """The tiles of a task in their order: those of a round one unit after the other."""
-    shares = situation.shares(tiling.split)
+    shares = problem.shares(tiling.split)
     spatial = [
         [
             ((rows[0] + a, rows[0] + b), columns)
-            for columns in _ranges(situation.size[1], tiling.columns)
+            for columns in _ranges(problem.size[1], tiling.columns)
             for a, b in _ranges(rows[1] - rows[0], tiling.rows)
         ]
         for rows, _ in shares
     ]
     blocks = [
-        [(first + a, first + b) for a, b in _ranges(last - first, tiling.groups)]
+        [(first + a, first + b) for a, b in _ranges(last - first, tiling.cout_blocks)]
         for _, (first, last) in shares
     ]
-    parts = tap_ranges(situation.taps_in(tiling.order), tiling.taps)
+    parts = tap_ranges(problem.taps_in(tiling.stationarity), tiling.taps)
     rounds, most = max(map(len, spatial)), max(map(len, blocks))
     again = rounds if rounds > 1 else 0  # one round's pixels stay for the next block
     order = (
@@ -51,17 +52,21 @@ def turns(situation: Situation, tiling: Tiling) -> Iterator[Turn]:
     )
     for number, n, block in order:
         for k, taps in enumerate(parts):
-            keep, hold = k > 0, k < len(parts) - 1
-            for unit, (pixels, groups) in enumerate(zip(spatial, blocks, strict=True)):
-                if n < len(pixels) and block < len(groups):
-                    tile = Tile(*pixels[n], groups[block], taps, keep, hold, tiling.order)
-                    yield Turn(unit, number, block, tile, not hold and block == len(groups) - 1)
+            last = k == len(parts) - 1
+            for unit, (pixels, cout_blocks) in enumerate(zip(spatial, blocks, strict=True)):
+                if n < len(pixels) and block < len(cout_blocks):
+                    tile = Tile(
+                        *pixels[n], cout_blocks[block], taps, accumulate=k > 0,
+                        no_writeback=not last, stationarity=tiling.stationarity,
+                    )  # fmt: skip
+                    done = last and block == len(cout_blocks) - 1
+                    yield OrderedTile(unit, number, block, tile, done)
 
 
 def tap_ranges(taps: Taps, block: tuple[int, int, int]) -> list[tuple[Range, Range, Range]]:
     """The parts of the taps, in order."""
-    rows, columns, chunks = (_ranges(n, b) for n, b in zip(taps.counts, block, strict=True))
-    return [(r, c, k) for r in rows for c in columns for k in chunks]
+    rows, columns, cin_blocks = (_ranges(n, b) for n, b in zip(taps.counts, block, strict=True))
+    return [(r, c, k) for r in rows for c in columns for k in cin_blocks]
 
 
 def _ranges(length: int, step: int) -> list[Range]:

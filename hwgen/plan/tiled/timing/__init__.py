@@ -1,5 +1,5 @@
 """The cycles of a program on the tiled engine, found without its data."""
 
-from .model import Memory, Times, times
+from .model import MemoryTiming, Times, times
 
-__all__ = ["Memory", "Times", "times"]
+__all__ = ["MemoryTiming", "Times", "times"]

@@ -17,7 +17,7 @@ Write = Callable[[int], int]
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryTiming:
     """External memory: cycles from a burst's address to its first beat, beats a cycle."""
 
     latency: int = 20
@@ -125,7 +125,7 @@ class Burst:
 class ReadChannel:
     """Bursts of loads and of the program, which goes first, in the order in which they begin."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: MemoryTiming) -> None:
         self._memory, self._channel = memory, Channel(memory.rate)
         self.loads: deque[Burst] = deque()
         self.program: deque[Burst] = deque()

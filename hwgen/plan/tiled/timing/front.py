@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ....contract.engine import EngineShape
-from ....contract.isa import SLOT, Op, slots
+from ....contract.isa import SLOT, Opcode, slots
 from .channels import Burst, ReadChannel, Taken, bursts
 from .pipeline import CHUNK, COUNTED, FETCHED, PREFETCH_START, QUEUES, SLOTS, SPLITTER
 
 Values = Mapping[str, int]
-UNITS = {Op.LOAD: "wait_load", Op.COMPUTE: "wait_compute", Op.STORE: "wait_store"}
+UNITS = {Opcode.LOAD: "wait_load", Opcode.COMPUTE: "wait_compute", Opcode.STORE: "wait_store"}
 """Units, with the field of what is waited for of each."""
 
 
-class Queue:
+class DescriptorQueue:
     """Descriptors of one unit. All lists hold cycles, as far as they are known.
 
     accepted : in which the unit took each one. finished : in which it was done. waits : for each,
     the descriptors of each unit that must be finished.
     """
 
-    def __init__(self, op: Op, shape: EngineShape) -> None:
+    def __init__(self, op: Opcode, shape: EngineShape) -> None:
         self._beats = slots(op) * SLOT // shape.bus_bytes
         depth = QUEUES[op] * shape.tiles
         self._room = (depth - 1) * self._beats
         self._pushed: list[int] = []
         self._popped: list[int] = []
         self.descriptors: list[Values] = []
-        self.waits: list[dict[Op, int]] = []
+        self.waits: list[dict[Opcode, int]] = []
         self.accepted: list[int] = []
         self.finished: list[int] = []
 
@@ -55,7 +55,9 @@ class Queue:
             before = self._popped[-1] + 1 if self._popped else 0
             self._popped.append(max(self._pushed[number] + 1, before, free))
 
-    def accept(self, queues: Mapping[Op, Queue], ready: Callable[[Values], int]) -> Values | None:
+    def accept(
+        self, queues: Mapping[Opcode, DescriptorQueue], ready: Callable[[Values], int]
+    ) -> Values | None:
         """Give the next descriptor to its unit; None where none is there, or it is not known when.
 
         ready : from which cycle on the unit takes a descriptor. The last of ``accepted`` is then
@@ -71,7 +73,7 @@ class Queue:
         self.accepted.append(max(offered, ready(d)))
         return d
 
-    def _offered(self, number: int, queues: Mapping[Op, Queue]) -> int | None:
+    def _offered(self, number: int, queues: Mapping[Opcode, DescriptorQueue]) -> int | None:
         """From when on a descriptor is offered to its unit; None: not known yet."""
         self._settle()
         last = (number + 1) * self._beats - 1
@@ -94,13 +96,13 @@ class Front:
         self, descriptors: list[Values], start: int, shape: EngineShape, channel: ReadChannel
     ) -> None:
         bus = shape.bus_bytes
-        self.queues = {op: Queue(op, shape) for op in UNITS}
+        self.queues = {op: DescriptorQueue(op, shape) for op in UNITS}
         self._descriptors, self._address, self._channel = descriptors, start, channel
         self._slot_beats, self._bus = SLOT // bus, bus
         self._next, self._beat, self._passed = 0, 0, -1
         self._taken: list[int] = []
         self._left: list[int] = []
-        self._slots = sum(slots(Op(d["op"])) for d in descriptors) + slots(Op.END)
+        self._slots = sum(slots(Opcode(d["op"])) for d in descriptors) + slots(Opcode.END)
         self._asked, self._asks = 0, PREFETCH_START
         self.ended: int | None = None
 
@@ -136,10 +138,10 @@ class Front:
         if self._next == len(self._descriptors):
             return self._end()
         d = self._descriptors[self._next]
-        queue, before = self.queues[Op(d["op"])], self._beat
+        queue, before = self.queues[Opcode(d["op"])], self._beat
         if not self._beat:
             self._announce(d, queue)
-        while self._beat < slots(Op(d["op"])) * self._slot_beats:
+        while self._beat < slots(Opcode(d["op"])) * self._slot_beats:
             room = queue.room()
             if room is None or not self._arrived_next():
                 break
@@ -153,7 +155,7 @@ class Front:
             self._withdraw(queue)
         return self._beat > before
 
-    def _announce(self, d: Values, queue: Queue) -> None:
+    def _announce(self, d: Values, queue: DescriptorQueue) -> None:
         waits = {}
         for op, name in UNITS.items():
             count = len(self.queues[op].descriptors)
@@ -161,7 +163,7 @@ class Front:
         queue.descriptors.append(d)
         queue.waits.append(waits)
 
-    def _withdraw(self, queue: Queue) -> None:
+    def _withdraw(self, queue: DescriptorQueue) -> None:
         queue.descriptors.pop()
         queue.waits.pop()
 

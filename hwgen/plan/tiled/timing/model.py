@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ....contract.engine import EngineShape
-from ....contract.isa import Op
-from .channels import Memory, ReadChannel
+from ....contract.isa import Opcode
+from .channels import MemoryTiming, ReadChannel
 from .front import UNITS, Front, Values
 from .pipeline import CLOSE
 from .tiles import Tiles
 from .transfers import Loads, Stores
 
-__all__ = ["Memory", "Times", "times"]
+__all__ = ["MemoryTiming", "Times", "times"]
 
 
 NEVER = 1 << 62
@@ -31,11 +31,13 @@ class Times:
     finished : of each unit's descriptors, in their order. total : until the program is done.
     """
 
-    finished: Mapping[Op, Sequence[int]]
+    finished: Mapping[Opcode, Sequence[int]]
     total: int
 
 
-def times(descriptors: Sequence[Values], start: int, shape: EngineShape, memory: Memory) -> Times:
+def times(
+    descriptors: Sequence[Values], start: int, shape: EngineShape, memory: MemoryTiming
+) -> Times:
     """The cycles of a program that begins at the byte ``start`` of the memory's image."""
     channel = ReadChannel(memory)
     front = Front(list(descriptors), start, shape, channel)

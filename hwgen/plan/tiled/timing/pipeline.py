@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import lcm
 
 from ....contract.engine import EngineShape
-from ....contract.isa import RECORD, Op
+from ....contract.isa import RECORD, Opcode
 
 MAX_BEATS = 64
 """Beats of the longest burst; bursts end at multiples of it."""
@@ -43,7 +43,7 @@ FETCHED = 2
 """From the cycle in which a beat of the program is taken to the dispatcher."""
 COUNTED = 2
 """From a descriptor's end to those offered that waited for it."""
-QUEUES = {Op.LOAD: 4, Op.COMPUTE: 2, Op.STORE: 4}
+QUEUES = {Opcode.LOAD: 4, Opcode.COMPUTE: 2, Opcode.STORE: 4}
 """Descriptors that wait for each unit, that which is offered to it among them."""
 ADDRESS = 4
 """From a step to the read of the feature memory."""

@@ -11,9 +11,9 @@ from math import prod
 import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import LEVELS, OUTPUT_LEVELS, Loop, Op, Operand, Reduction
+from ....contract.isa import LEVELS, OUTPUT_LEVELS, WINDOW_TAPS, Loop, Opcode, Operand, Reduction
 from ... import latency
-from .front import Queue, Values
+from .front import DescriptorQueue, Values
 from .pipeline import (
     ADDRESS,
     MOST_UNDER_WAY,
@@ -28,8 +28,6 @@ from .pipeline import (
     VISIBLE,
     Pipeline,
 )
-
-WINDOW_ROWS = 3
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class _Taps:
         d = self.descriptor
         row, position = self._place(step, "row"), self._place(step, "position")
         below = (bank - (d["x_first"] + row) % d["x_ring"]) % BANKS
-        rows = WINDOW_ROWS if d["operand"] == Operand.WINDOW else 1
+        rows = WINDOW_TAPS if d["operand"] == Operand.DEPTHWISE_WINDOW else 1
         position += d["x_position"]
         return (
             below < rows
@@ -93,8 +91,8 @@ class _Taps:
 class Tiles:
     """The tile units; several of them get their tiles from one queue and end in its order."""
 
-    def __init__(self, shape: EngineShape, queues: Mapping[Op, Queue]) -> None:
-        self._queues, self._queue = queues, queues[Op.COMPUTE]
+    def __init__(self, shape: EngineShape, queues: Mapping[Opcode, DescriptorQueue]) -> None:
+        self._queues, self._queue = queues, queues[Opcode.COMPUTE]
         self._units = [_Unit(shape) for _ in range(shape.tiles)]
         self._waiting = [0] * shape.tiles
         """From when on another tile may wait at a unit."""
@@ -240,7 +238,7 @@ class _Unit:
 
 def _key(d: Values) -> tuple:
     window = None
-    if d["operand"] == Operand.WINDOW:
+    if d["operand"] == Operand.DEPTHWISE_WINDOW:
         window = (d["window_first"], d["window_step"])
     loops = tuple(
         (d[f"loop{n}_count"], d[f"loop{n}_kind"], d.get(f"loop{n}_skip", 0)) for n in range(LEVELS)

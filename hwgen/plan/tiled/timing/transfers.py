@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import Op, Target
-from .channels import Burst, Channel, Memory, ReadChannel, Taken, Write, bursts
-from .front import Queue, Values
+from ....contract.isa import Opcode, Target
+from .channels import Burst, Channel, MemoryTiming, ReadChannel, Taken, Write, bursts
+from .front import DescriptorQueue, Values
 from .pipeline import (
     OUTSTANDING,
     ROWS_AHEAD,
@@ -40,7 +40,7 @@ def _placing(d: Values) -> int:
 
 
 def _of_features(d: Values) -> bool:
-    return d["op"] == Op.STORE or d["target"] == Target.FEATURES
+    return d["op"] == Opcode.STORE or d["target"] == Target.FEATURES
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class Loads:
     def __init__(
         self,
         shape: EngineShape,
-        queues: Mapping[Op, Queue],
+        queues: Mapping[Opcode, DescriptorQueue],
         channel: ReadChannel,
         tiles: Tiles,
     ) -> None:
-        self._queues, self._queue, self._channel = queues, queues[Op.LOAD], channel
+        self._queues, self._queue, self._channel = queues, queues[Opcode.LOAD], channel
         self._bus, self._tiles = shape.bus_bytes, tiles
         self._rows: deque[tuple[int, int, int]] = deque()
         self._features, self._units = False, 0
@@ -149,9 +149,13 @@ class Stores:
     """The store unit, write master and write channel."""
 
     def __init__(
-        self, shape: EngineShape, queues: Mapping[Op, Queue], memory: Memory, tiles: Tiles
+        self,
+        shape: EngineShape,
+        queues: Mapping[Opcode, DescriptorQueue],
+        memory: MemoryTiming,
+        tiles: Tiles,
     ) -> None:
-        self._queues, self._queue, self._memory = queues, queues[Op.STORE], memory
+        self._queues, self._queue, self._memory = queues, queues[Opcode.STORE], memory
         self._channel, self._bus, self._tiles = Channel(memory.rate), shape.bus_bytes, tiles
         self._free, self._read, self._issued = 0, -1, -1
         self._requested: deque[int] = deque(maxlen=STORE_REQUESTS + SPLITTER)
