@@ -1,8 +1,7 @@
 """Stages: a legal graph cut into pieces that one unit each carries out.
 
-A legal graph is what the passes leave: every conv and dense has no bias and is followed by one
-requantization with a common shift. Ops that the dataflow architecture can not carry out are
-refused here, by name.
+What holds of a legal graph is stated in ir.legal, and relied on here. Ops that the dataflow
+architecture can not carry out are refused by name.
 """
 
 from __future__ import annotations
@@ -102,14 +101,7 @@ def stage_of(op: Op, node: Node, following: Node | None, graph: Graph) -> Stage 
 
     Dispatches on the op's type: the dataflow architecture's rule for each op.
     """
-    raise UserError(
-        f"the dataflow architecture has no unit for {op.op_name}",
-        layer=node.name,
-        hint="a pass should have replaced it" if isinstance(op, _LOWERED_BY_PASSES) else None,
-    )
-
-
-_LOWERED_BY_PASSES = (ops.AvgPool, ops.BatchNorm, ops.Relu)
+    raise UserError(f"the dataflow architecture has no unit for {op.op_name}", layer=node.name)
 
 
 def _edges(node: Node, graph: Graph) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -118,8 +110,7 @@ def _edges(node: Node, graph: Graph) -> tuple[tuple[Tensor, ...], Tensor]:
 
 def _mac_stage(node: Node, following: Node | None, graph: Graph) -> Stage:
     inputs, _ = _edges(node, graph)
-    if following is None or not isinstance(following.op, ops.Requantize):
-        raise UserError("a requantization must follow", layer=node.name)
+    assert following is not None and isinstance(following.op, ops.Requantize)  # legal.REQUANTIZED
     y = graph.tensors[following.name]
     # Passes that move a bias out leave the bare product under a name of its own; the unit is
     # called as the layer was.
