@@ -12,7 +12,7 @@ from typing import Any, Self
 from ..emit.package import SCHEMA, dump_json
 from ..emit.place import MANIFEST, inside, write_files
 from ..errors import UserError
-from ..ir import Graph, load_json
+from ..ir import Graph, legal, load_json
 
 RESULT_SCHEMA = 1
 SIMULATED = ("rtl/", "mem/")
@@ -60,8 +60,16 @@ class PackageFiles:
 
     @cached_property
     def graph(self) -> Graph:
-        """The legalized graph that the RTL was made from."""
-        return load_json(self.file("graph.json"))
+        """The legal graph that the RTL was made from.
+
+        Raises UserError where it can not be read or is not legal, as when another version made it.
+        """
+        file = self.file("graph.json")
+        graph = load_json(file)
+        if found := legal.illegal(graph):
+            reason = f"breaks a rule of this version's legal graphs ({found[0].reason})"
+            raise UserError(reason, file=file, layer=found[0].layer, hint=_AGAIN)
+        return graph
 
     @cached_property
     def plan_json(self) -> dict[str, Any]:

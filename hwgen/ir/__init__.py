@@ -1,6 +1,6 @@
 """The intermediate representation: a graph of typed ops, its golden execution, its JSON."""
 
-from . import ops
+from . import legal, ops
 from .fields import Accumulator
 from .graph import Graph, Node, check_input, execute
 from .json_format import SCHEMA, graph_from_json, graph_to_json, layer_to_json, load_json
@@ -24,6 +24,7 @@ __all__ = [
     "graph_from_json",
     "graph_to_json",
     "layer_to_json",
+    "legal",
     "load_json",
     "ops",
     "output_size",

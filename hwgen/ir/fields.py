@@ -98,6 +98,14 @@ def _array(value: Any, integral: bool) -> np.ndarray[Any, Any]:
     return array
 
 
+def _wide_integers(value: Any) -> np.ndarray[Any, Any]:
+    """A list of integers of any size: int64 if all fit, else Python integers."""
+    listed = isinstance(value, list) and all(type(v) is int for v in value)
+    if listed and any(not -(1 << 63) <= v < 1 << 63 for v in value):
+        return np.array(value, object)
+    return _array(value, True)
+
+
 def _packed(value: dict[str, Any]) -> np.ndarray[Any, Any]:
     if set(value) != {"dtype", "shape", "base64"}:
         raise ValueError("a packed array has the keys dtype, shape, base64")
@@ -233,6 +241,7 @@ PADDING = Codec(
 )
 PADS = Codec("[[top, bottom], [left, right]]", _pads, lambda value: [list(p) for p in value])
 INTS = Codec("integers, nested lists or packed", lambda v: _array(v, True), _encode_array)
+WIDE_INTS = Codec("integers of any size, a list or packed", _wide_integers, _encode_array)
 REALS = Codec("numbers, nested lists or packed", lambda v: _array(v, False), _encode_array)
 SCALING = Codec(
     f"one of {', '.join(rule.value for rule in Scaling)}", Scaling, lambda value: value.value

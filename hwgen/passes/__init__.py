@@ -1,8 +1,7 @@
 """Passes: graph to graph, in one ordered list; each keeps the golden output equal.
 
-They leave a legal graph: every Conv2D and Dense is bare, multiplies stored integers and is followed
-by one Requantize with a common shift; a Rescale is left where no Requantize equals it, and nothing
-else that is real-valued.
+They leave a legal graph, as the rules of ir.legal state it, and a Rescale only where no Requantize
+was found that equals it.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..ir import Graph
+from ..ir import Graph, legal
 from .average import lower_avg_pool
 from .batch_norm import fold_batch_norm
 from .border import pad_into_conv, repeat_factors
@@ -22,7 +21,7 @@ from .shift import common_shift
 from .table import tabulate
 from .zero_points import zero_points_into_biases
 
-__all__ = ["PASSES", "Pass", "legalize", "remove_dead", "steps"]
+__all__ = ["LEAVES", "PASSES", "Pass", "legalize", "remove_dead", "steps"]
 
 
 def remove_dead(graph: Graph) -> Graph:
@@ -55,6 +54,24 @@ PASSES: tuple[tuple[str, Pass], ...] = (
 )
 """The passes in their order, each with its name for the reader."""
 
+LEAVES: dict[Pass, tuple[legal.Rule, ...]] = {
+    remove_dead: (legal.LEADS_TO_AN_OUTPUT,),
+    relu_into_requantize: (legal.NO_RELU,),
+    zero_points_into_biases: (legal.STORED_INTEGERS,),
+    fold_batch_norm: (legal.NO_BATCH_NORM,),
+    lower_avg_pool: (legal.NO_AVG_POOL,),
+    bias_into_requantize: (legal.NO_BIAS,),
+    ensure_requantize: (legal.REQUANTIZED,),
+    repeat_factors: (legal.ONE_SHAPE,),
+    common_shift: (
+        legal.ONE_SHIFT,
+        legal.SAID_ONCE,
+        legal.SHORTEST_SHIFT,
+        legal.FREE_ROUNDING,
+    ),
+}
+"""The rules that each pass brings about. No pass behind its last run breaks them."""
+
 
 def steps(graph: Graph) -> Iterator[tuple[str, Graph]]:
     """Run all passes; gives each pass's name and the graph that it leaves.
@@ -67,6 +84,9 @@ def steps(graph: Graph) -> Iterator[tuple[str, Graph]]:
 
 
 def legalize(graph: Graph) -> Graph:
-    """Run all passes. Raises UserError naming a layer that has no exact integer form."""
-    *_, (_, legal) = steps(graph)
-    return legal
+    """Run all passes: the legal graph that equals this one.
+
+    Raises UserError naming a layer that has no exact integer form.
+    """
+    *_, (_, last) = steps(graph)
+    return legal.check_legal(last)

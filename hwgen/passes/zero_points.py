@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import UserError
 from ..ir import Graph, Node, ops
 from .rewrite import replace_nodes
 
@@ -15,8 +14,9 @@ from .rewrite import replace_nodes
 def zero_points_into_biases(graph: Graph) -> Graph:
     """Conv2D and Dense multiply integers as they are stored; the bias takes the difference.
 
-    The sum of (x - z) w is that of x w less z times the sum of w. Padded positions hold z.
-    Raises UserError for a given accumulator, which a constant added later would not equal.
+    The sum of (x - z) w is that of x w less z times the sum of w. Padded positions hold z. A given
+    accumulator, which a constant added later would not equal, has no zero point: its products have
+    fractional bits.
     """
 
     def change(node: Node) -> Iterator[Node]:
@@ -24,11 +24,6 @@ def zero_points_into_biases(graph: Graph) -> Graph:
         if isinstance(op, (ops.Conv2D, ops.Dense)) and not op.raw:
             zero = graph.operands(node)[0].type.zero_point
             if zero:
-                if op.accumulator is not None:
-                    raise UserError(
-                        "a given accumulator and an input with a zero point do not go together",
-                        layer=node.name,
-                    )
                 axes = tuple(range(op.weights.ndim - 1))
                 constant = -zero * op.weights.sum(axis=axes)
                 bias = constant if op.bias is None else op.bias + constant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,11 @@ from hwgen.numeric import Overflow, QType, Rounding, apply_overflow, round_shift
 from hwgen.passes import legalize
 from hwgen.plan.dataflow.stages import stages_of
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import legal_graph  # noqa: E402
 
 
 def test_the_example_of_the_model_format_runs() -> None:
@@ -32,6 +37,11 @@ def test_every_op_and_attribute_is_described() -> None:
         assert f"`{name}`" in text, name
         for attribute in op.attributes():
             assert f"`{attribute}`" in text, f"{name}.{attribute}"
+
+
+def test_the_rules_of_the_legal_graph_are_those_of_the_code() -> None:
+    text = (DOCS / "legal_graph.md").read_text()
+    assert f"{legal_graph.BEGIN}{legal_graph.table()}{legal_graph.END}" in text
 
 
 def rows(text: str, heading: str) -> dict[str, list[str]]:

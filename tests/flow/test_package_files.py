@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -58,6 +59,22 @@ def test_what_golden_is_made_from_must_be_as_built(package: Package, name: str) 
     path.unlink()
     with pytest.raises(UserError, match="missing"):
         package.file(name)
+
+
+def test_a_graph_that_is_not_legal(package: Package) -> None:
+    """As another version may have made it: here a layer leads nowhere."""
+    path = package.path / "graph.json"
+    graph = json.loads(path.read_text())
+    first = graph["inputs"][0]["name"]
+    graph["layers"].append({"name": "dead", "op": "flatten", "inputs": [first]})
+    path.write_text(json.dumps(graph))
+    digests = {"graph.json": hashlib.sha256(path.read_bytes()).hexdigest()}
+    other = Package(package.path, package.manifest | {"files": package.manifest["files"] | digests})
+    with pytest.raises(UserError) as raised:
+        _ = other.plan
+    assert (raised.value.file, raised.value.layer) == (path, "dead")
+    assert "flatten: Another layer reads it, or it is an output" in raised.value.reason
+    assert raised.value.hint == "hwgen build again"
 
 
 def test_changed_rtl_is_told(package: Package) -> None:

@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 from hwgen.errors import UserError
 from hwgen.ir import Graph, ops
+from hwgen.passes.shift import common_shift
 from hwgen.plan.dataflow.assembly import assemble
 from hwgen.plan.dataflow.buffers import size_buffers
 from hwgen.plan.dataflow.plan import DataflowPlan
@@ -102,7 +103,7 @@ def random_case(seed: int, kind: str = "chain") -> Case:
 
 
 def _random_case(rng: Random, seed: int, kind: str) -> Case:
-    graph = GRAPHS[kind](rng)
+    graph = common_shift(GRAPHS[kind](rng))
     frames = rng.randint(2, 4)
     macs = mac_stages(graph)
     mode = rng.choice(["budget", "interval", "generous", "capacities", "capacities", "sized"])

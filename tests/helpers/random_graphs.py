@@ -1,4 +1,7 @@
-"""Random small legal graphs of several kinds, reproducible from a seed."""
+"""Random small graphs of several kinds, reproducible from a seed.
+
+They are legal, but that requantizations need not be in their shortest form: C code takes any.
+"""
 
 from __future__ import annotations
 

@@ -22,6 +22,12 @@ TYPED = (ops.BatchNorm, ops.AvgPool, ops.Requantize)
 SATURATING = (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
 
 
+def qtype(rng: Any, width: int, frac: int, signed: bool = True) -> QType:
+    """A saturating type with any rounding."""
+    rounding = list(Rounding)[rng.integers(len(Rounding))]
+    return QType(signed, width, frac, rounding, Overflow.SATURATE)
+
+
 def frames_of(graph: Graph, seed: int, count: int = 6) -> dict[str, np.ndarray]:
     """Random frames, and one each of the smallest and largest integers."""
     rng = Random(seed)

@@ -13,7 +13,7 @@ from hwgen.contract.engine import EngineShape
 from hwgen.contract.isa import Opcode
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Op, Tensor, ops
-from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.numeric import Overflow, QType, Rounding, Scaling
 from hwgen.passes import legalize
 from hwgen.plan.tiled.network.requant import lines_of
 from hwgen.plan.tiled.options import TiledOptions
@@ -179,3 +179,18 @@ def test_rows_that_no_window_reads_have_their_places(stride: int, resident: int)
         strips += plan.placement.tilings[0].columns < plan.placement.problems[0].size[1]
         check_engine_model(plan)
     assert strips
+
+
+def test_sums_that_are_not_requantized_are_refused() -> None:
+    x, y = Tensor("x", (4, 4, 2), byte()), Node("y", ops.MaxPool((1, 1), (1, 1)), ("x",))
+    total = Node("total", ops.Add(), ("x", "y"))
+    graph = legalize(Graph("bare", (x,), (y, total), ("total",)).verify())
+    with pytest.raises(UserError, match=r"'total': the tiled .* every sum .*; quantize the sum"):
+        plan_tiled(graph, SMALL, 1)
+    # Halves, rounded to even: no line does the same.
+    rule = ops.Rescale(Scaling.FP32_HALF_EVEN, np.array([1 << 23]), np.array([24]), byte())
+    ruled = Graph("ruled", (x,), (y, total, Node("z", rule, ("total",))), ("z",))
+    graph = legalize(ruled.verify())
+    assert isinstance(graph.nodes[-1].op, ops.Rescale)
+    with pytest.raises(UserError, match="'z': the tiled architecture has no unit for fp32_half_ev"):
+        plan_tiled(graph, SMALL, 1)

@@ -270,10 +270,8 @@ def _check_group(unit: MacUnit, acc: Accumulator) -> None:
 
 
 def requant_parameters(op: ops.Requantize, channels: int) -> RequantParameters:
-    """Parameters for every channel. The passes leave a shift common to all."""
-    shifts = set(op.shift.tolist())
-    if len(shifts) != 1:
-        raise AssertionError("a requantization without a common shift reached the lowering")
+    """Parameters for every channel."""
+    (shift,) = op.shift.tolist()  # legal.ONE_SHIFT
 
     def per_channel(values) -> tuple[int, ...]:
         listed = [int(v) for v in values.tolist()]
@@ -283,7 +281,7 @@ def requant_parameters(op: ops.Requantize, channels: int) -> RequantParameters:
     return RequantParameters(
         per_channel(op.mult),
         per_channel(op.bias),
-        int(shifts.pop()),
+        shift,
         op.type,
         op.clip,
         pivot,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...numeric import QType, int_array, requantize, round_shift
-from ..fields import CLIP, INT, INTS, TYPE, optional
+from ..fields import CLIP, INT, INTS, TYPE, WIDE_INTS, optional
 from ..op import IntArray, Op, attr, single
 from ..tensor import Tensor
 
@@ -21,6 +21,7 @@ class Requantize(Op):
 
     ``mult``, ``bias`` and ``shift`` hold one integer, or one a channel (last axis). Rounding and
     overflow are those of ``type``; ``clip`` acts after overflow, as a fused activation does.
+    One shift for all channels can make wide integers of the others: they may have any size.
     Where there is a ``pivot``, inputs below it take ``below`` in place of ``bias``: so a rule that
     rounds numbers by their size becomes one that rounds down.
     """
@@ -28,13 +29,13 @@ class Requantize(Op):
     op_name: ClassVar[str] = "requantize"
     reads_accumulators: ClassVar[bool] = True
 
-    mult: IntArray = attr(INTS)
-    bias: IntArray = attr(INTS)
+    mult: IntArray = attr(WIDE_INTS)
+    bias: IntArray = attr(WIDE_INTS)
     shift: IntArray = attr(INTS)
     type: QType = attr(TYPE)
     clip: tuple[int, int] | None = attr(optional(CLIP), default=None)
     pivot: IntArray | None = attr(optional(INTS), default=None)
-    below: IntArray | None = attr(optional(INTS), default=None)
+    below: IntArray | None = attr(optional(WIDE_INTS), default=None)
 
     @classmethod
     def identity(cls, x: Tensor, clip: tuple[int, int] | None = None) -> Requantize:

@@ -1,8 +1,7 @@
 """Stages: a legal graph cut into pieces that one unit each carries out.
 
-A legal graph is what the passes leave: every conv and dense has no bias and is followed by one
-requantization with a common shift. Ops that the dataflow architecture can not carry out are
-refused here, by name.
+What holds of a legal graph is stated in ir.legal, and relied on here. Ops that the dataflow
+architecture can not carry out are refused by name.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import re
 from typing import Any, TypeVar
 
 from ....contract.geometry import ceil_div
-from ....errors import UserError
 from ....ir import Graph, Node, ops
 from ....numeric import PowerCode
 from .requantize import needs_multiplier, parameter_bits
@@ -19,8 +18,9 @@ class MacRule(Rule[MacT]):
     """A matrix product with the requantization behind it. Windows are for those that have any."""
 
     def stage(self, node: Node, following: Node | None, graph: Graph) -> Stage[MacT]:
-        if following is None or not isinstance(following.op, ops.Requantize):
-            raise UserError("a requantization must follow", layer=node.name)
+        assert following is not None and isinstance(
+            following.op, ops.Requantize
+        )  # legal.REQUANTIZED
         op: Any = node.op
         # Passes that move a bias out leave the bare product under a name of its own; the unit is
         # called as the layer was.

@@ -133,10 +133,20 @@ class Fusion:
         return Tables(_table_of(op, x), requant)
 
     def requantization(self, node: Node) -> Node:
-        """The requantization that must follow, which is then done."""
+        """What requantizes the results of a node, which is then done.
+
+        Behind products there is one (legal.REQUANTIZED). Raises UserError where there is none
+        behind a sum of two tensors, and for a rule that the engine does not know.
+        """
         following = self.only_reader(node)
+        if following is not None and isinstance(following.op, ops.Rescale):
+            refuse_rescale(following.op, following)
         if following is None or not isinstance(following.op, ops.Requantize):
-            raise UserError("a requantization must follow", layer=node.name)
+            raise UserError(
+                "the tiled architecture requantizes every sum of two tensors before it stores it",
+                layer=node.name,
+                hint="quantize the sum, and let nothing else read it",
+            )
         self.done.add(following.name)
         behind = self.only_reader(following)
         if behind is not None and isinstance(behind.op, ops.Rescale):

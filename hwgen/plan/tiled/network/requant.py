@@ -49,11 +49,8 @@ class Requant:
         """That of a Requantize which reads ``x``. Raises UserError where there is none."""
         assert isinstance(op, ops.Requantize)
         mult, bias = (_channels(a, x.channels) for a in (op.mult, op.bias))
-        shifts = set(op.shift.tolist())
-        if len(shifts) != 1:
-            raise AssertionError("a requantization without a common shift reached the plan")
-        shift = int(shifts.pop())
-        rounding = op.type.rounding if shift else Rounding.FLOOR
+        (shift,) = op.shift.tolist()  # legal.ONE_SHIFT
+        rounding = op.type.rounding
         low, high = _bounds(layer, op, x)
         if op.pivot is not None and op.below is not None:
             if rounding is not Rounding.FLOOR:

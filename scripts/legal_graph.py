@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""The rules of the legal graph as a table: docs/legal_graph.md.
+
+Prints it; ``--write`` puts it between its marks in the document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from script import ROOT, run
+
+from hwgen.ir import Op, legal
+from hwgen.passes import LEAVES, PASSES
+
+DOCUMENT = ROOT / "docs" / "legal_graph.md"
+BEGIN, END = "<!-- rules: scripts/legal_graph.py -->\n", "<!-- end of rules -->"
+
+
+def table() -> str:
+    """A row for each rule: the layers, what holds of them, the pass that brings it about."""
+    names = {step: name for name, step in PASSES}
+    left = {rule: names[step] for step, rules in LEAVES.items() for rule in rules}
+    lines = ["| layers | rule | left by the pass |", "|---|---|---|"]
+    for rule in legal.RULES:
+        kinds = "every layer" if Op in rule.ops else ", ".join(op.__name__ for op in rule.ops)
+        lines.append(
+            f"| {kinds or 'the graph'} | {rule.sentence} | {left.get(rule, 'each of them')} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Print or write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="into docs/legal_graph.md")
+    if not parser.parse_args().write:
+        print(table(), end="")
+        return
+    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        sys.exit(f"{DOCUMENT} has no place for the rules")
+    DOCUMENT.write_text(before + BEGIN + table() + END + after)
+
+
+if __name__ == "__main__":
+    run(main)
