@@ -110,7 +110,7 @@ class Fusion:
         edge = self.graph.tensors[last.name]
         requant = Requant.of(last.name, last.op, self.graph.tensors[node.name])
         single = all(len(set(a)) == 1 for a in (requant.mult, requant.bias))
-        if not single or any(requant.pivot != -(1 << 31)) or edge.type.width > 8:
+        if not single or any(requant.split_at != -(1 << 31)) or edge.type.width > 8:
             raise UserError(
                 "the tiled architecture requantizes sums to 8 bits, by one multiplier and bias",
                 layer=last.name,
