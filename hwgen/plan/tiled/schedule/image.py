@@ -7,7 +7,7 @@ import numpy as np
 from ....contract.engine import EngineShape
 from ....contract.geometry import ceil_div
 from ....contract.isa import RECORD, WINDOW_TAPS, Operand
-from ..mapping.descriptor_fields import Range, Taps
+from ..mapping.tile import Range, Taps
 from ..network.requant import Requant
 from ..network.tasks import Task
 

@@ -14,9 +14,10 @@ import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import COMPUTE, MOST_TILES, TRANSFER, Opcode, Target
-from ..mapping.descriptor_fields import Range, Values, View, compute
+from ..mapping.descriptor_fields import Values, compute
 from ..mapping.placement import Placement
 from ..mapping.problem import MappingProblem
+from ..mapping.tile import Range, View
 from ..network.tasks import Stored, TaskGraph
 from .scoreboard import Scoreboard, Span
 from .tile_jobs import Constants, Layout, Load, TaskJobs, TileJob

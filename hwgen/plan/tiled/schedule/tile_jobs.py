@@ -10,10 +10,11 @@ import numpy as np
 from ....contract.engine import BANKS, EngineShape
 from ....contract.geometry import ceil_div
 from ....contract.isa import Operand, Target
-from ..mapping.descriptor_fields import Range, Tile, Values, View
+from ..mapping.descriptor_fields import Values
 from ..mapping.on_chip import runs
 from ..mapping.placement import Placement
 from ..mapping.problem import Split
+from ..mapping.tile import Range, Tile, View
 from ..mapping.tiling import parameters_stay, weights_stay
 from ..network.tasks import Stored
 from . import image
