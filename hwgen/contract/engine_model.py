@@ -334,7 +334,7 @@ class _TileSteps:
 
     @property
     def count(self) -> int:
-        """Of the sums."""
+        """Number of sums."""
         return len(self.begins)
 
     @classmethod
@@ -400,7 +400,7 @@ def may(d: Values, finished: dict[Opcode, int]) -> bool:
 
 
 def _strides(d: Values, loop: str, what: str, counts: list[int]) -> Bytes:
-    """Of each loop, from increments that take back what the loops inside did."""
+    """The stride of each loop: its increment without what it takes back of the loops inside."""
     strides: list[int] = []
     for n in range(len(counts)):
         inner = sum((c - 1) * s for c, s in zip(counts, strides, strict=False))

@@ -35,7 +35,7 @@ MOST_TILES = 8
 WINDOW_TAPS = 3
 """Rows and columns that Operand.DEPTHWISE_WINDOW takes."""
 COUNTER_BITS = 16
-"""Of the counters of finished descriptors, which wrap: at most 2**15 may be in flight."""
+"""Bits of the counters of finished descriptors, which wrap: at most 2**15 may be in flight."""
 TABLE_WORDS = 256
 """Words of each of the two tables behind the requantizers."""
 SOFTMAX_CHANNELS = 1 << 11
@@ -190,7 +190,7 @@ RECORD = Record(
     ),
     192,
 )
-"""Of one output channel: ``(sum * mult + (sum < pivot ? below : bias)) >> shift``."""
+"""Parameters of one output channel: ``(sum * mult + (sum < pivot ? below : bias)) >> shift``."""
 
 HEADER = (
     Field("op", 4, "what is asked for"),

@@ -40,7 +40,7 @@ EVENTS = data.StructLayout(
 
 
 _MARKS = data.StructLayout({"works": 1, "first": 1, "gives": 1, "resumes": 1, "saves": 1})
-"""Of a step: it is work of the array; as MacArray's first, last, resumes, saves."""
+"""What is said of a step: it is work of the array; as MacArray's first, last, resumes, saves."""
 _CHANGE = data.StructLayout({"before": 1, "behind": 1})
 
 

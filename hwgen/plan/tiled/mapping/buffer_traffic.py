@@ -34,7 +34,7 @@ class BufferTraffic:
         )
 
     def bytes(self, shape: EngineShape) -> dict[str, int]:
-        """The same in bytes, by the fields' names."""
+        """Bytes of each kind, by the fields' names."""
         sizes = word_bytes(shape)
         return {f.name: getattr(self, f.name) * sizes[f.name] for f in fields(self)}
 
@@ -51,7 +51,7 @@ def word_bytes(shape: EngineShape) -> dict[str, int]:
 
 
 def traffic_of(d: Values, shape: EngineShape) -> BufferTraffic:
-    """Of a COMPUTE descriptor. A softmax does not use the array."""
+    """Words that the tile of a COMPUTE descriptor moves. A softmax does not use the array."""
     if d.get("softmax"):
         return BufferTraffic()
     largest = d["reduction"] == Reduction.MAX

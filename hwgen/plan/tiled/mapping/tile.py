@@ -26,7 +26,7 @@ class Taps:
 
     @property
     def words(self) -> int:
-        """All of them."""
+        """Number of these words."""
         return self.counts[0] * self.counts[1] * self.counts[2]
 
 
@@ -80,7 +80,7 @@ class View:
         return self.channels[1] - self.channels[0]
 
     def ring_row(self, row: int) -> int:
-        """Of the tensor's row, which may lie outside it."""
+        """The ring row of one of the tensor's rows, which may lie outside it."""
         return (row - self.first) % self.ring
 
 

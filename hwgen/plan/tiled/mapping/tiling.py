@@ -127,7 +127,7 @@ def _constants_read(s: MappingProblem, c: Candidates, weights_outer: bool) -> np
 def parameters_stay(
     s: MappingProblem, cout_blocks: int, all_cout_blocks: np.ndarray | bool, weights_outer: bool
 ) -> np.ndarray:
-    """The same of parameters. cout_blocks : of a unit."""
+    """Whether parameters stay until no tile of pixels needs them. cout_blocks : of a unit."""
     stay = weights_outer or cout_blocks <= s.shape.parameter_words // 2
     return np.asarray(all_cout_blocks) | stay
 
@@ -284,7 +284,7 @@ def _depth(s: MappingProblem, cout_blocks: np.ndarray) -> np.ndarray:
 def _slabs_read(
     s: MappingProblem, cout_blocks: np.ndarray, blocks: np.ndarray, cout_parts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As _ifmap_read: where all channels are summed, each block of weights takes every slab."""
+    """As _ifmap_read. Where all channels are summed, each block of weights takes every slab."""
     again = (blocks[:, 0] < s.task.kernel[0]) & (s.task.operand is Operand.DENSE)
     return s.x.bytes * np.where(again, cout_parts, 1), blocks[:, 0] * _depth(s, cout_blocks)
 

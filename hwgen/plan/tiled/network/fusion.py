@@ -75,7 +75,7 @@ class Fusion:
         return maker if maker.tables is None and maker.macs > task.macs else None
 
     def addends(self, node: Node) -> list[tuple[str, np.ndarray, str]]:
-        """Of a sum: the stored edge, its table of 256 values, the edge that is summed."""
+        """The addends of a sum: stored edge, its table of 256 values, the edge that is summed."""
         op = node.op
         assert isinstance(op, ops.Add)
         if len(node.inputs) != 2:

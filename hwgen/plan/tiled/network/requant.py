@@ -49,7 +49,7 @@ class Requant:
 
     @classmethod
     def of(cls, layer: str, op: Op, x: Tensor) -> Requant:
-        """That of a Requantize which reads ``x``. Raises UserError where there is none."""
+        """What equals a Requantize which reads ``x``. Raises UserError where nothing does."""
         assert isinstance(op, ops.Requantize)
         mult, bias = (_channels(a, x.channels) for a in (op.mult, op.bias))
         shifts = set(op.shift.tolist())
@@ -102,7 +102,7 @@ class Requant:
         return made
 
     def of_sums_less(self, offset: int) -> Requant:
-        """The same for sums that ``offset`` is missing from."""
+        """The requantization of sums that ``offset`` is missing from."""
         move = self.mult * offset
         lowest = -(1 << 31)
         split_at = np.where(self.split_at == lowest, lowest, self.split_at - offset)

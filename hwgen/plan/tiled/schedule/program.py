@@ -175,7 +175,7 @@ class _Emission:
         self.out: list[Values] = []
 
     def descriptors(self) -> list[Values]:
-        """All of them in order."""
+        """All descriptors in their order."""
         time = self._time()
         for n, job in enumerate(self.jobs):
             self.free = min(PART_BEATS, self.free + time[n])
