@@ -164,7 +164,7 @@ class _Unit:
             return self._softmax(d, first)
         steps = prod(d[f"loop{n}_count"] for n in range(LEVELS))
         self._firsts.append(first)
-        if d.get("hold"):
+        if d.get("no_writeback"):
             self._taps.append(_Taps(d, self._word, first, steps, []))
             held = first + steps + self._pipeline.sum + 1
             finished = max(held, self._results_free)
