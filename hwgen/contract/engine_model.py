@@ -217,7 +217,7 @@ class TileUnitModel:
                 np.maximum.at(sums, steps.sum[part], x[:, :, 0])
             else:
                 np.add.at(sums, steps.sum[part], self._products(d, x, steps.weight[part]))
-        if d["hold"]:
+        if d["no_writeback"]:
             self.psums[steps.psum] = sums[steps.sum]
             return
         self._results(d, sums[steps.finished])
@@ -292,7 +292,7 @@ class TileUnitModel:
         groups, pe = d["groups"], self.shape.pe
         channels = (groups - 1) * pe + d["lanes"]
         over_words = d["out0_group"] and d["out0_count"] == groups
-        if not over_words or d["hold"] or not 0 < channels <= SOFTMAX_CHANNELS:
+        if not over_words or d["no_writeback"] or not 0 < channels <= SOFTMAX_CHANNELS:
             raise ProgramError(f"a softmax of {channels} bytes in {groups} words")
         row, position, second, group = _places(d)
         x = self._second(d, row, second).view(np.int8 if d["x_signed"] else np.uint8)
@@ -334,7 +334,7 @@ class _TileSteps:
 
     @property
     def count(self) -> int:
-        """Of the sums."""
+        """Number of sums."""
         return len(self.begins)
 
     @classmethod
@@ -346,7 +346,7 @@ class _TileSteps:
         places = {}
         for what in ("position", "row", "weight", "psum"):
             places[what] = np.tensordot(_strides(d, "loop", what, counts), index, 1)
-        first, last = np.full((2, index.shape[1]), [[not d["keep"]], [True]])
+        first, last = np.full((2, index.shape[1]), [[not d["accumulate"]], [True]])
         for n in range(LEVELS):
             if Loop(d[f"loop{n}_kind"]) is Loop.TAP:
                 first &= index[n] == 0
@@ -400,7 +400,7 @@ def may(d: Values, finished: dict[Opcode, int]) -> bool:
 
 
 def _strides(d: Values, loop: str, what: str, counts: list[int]) -> Bytes:
-    """Of each loop, from increments that take back what the loops inside did."""
+    """The stride of each loop: its increment without what it takes back of the loops inside."""
     strides: list[int] = []
     for n in range(len(counts)):
         inner = sum((c - 1) * s for c, s in zip(counts, strides, strict=False))

@@ -35,7 +35,7 @@ MOST_TILES = 8
 WINDOW_TAPS = 3
 """Rows and columns that Operand.DEPTHWISE_WINDOW takes."""
 COUNTER_BITS = 16
-"""Of the counters of finished descriptors, which wrap: at most 2**15 may be in flight."""
+"""Bits of the counters of finished descriptors, which wrap: at most 2**15 may be in flight."""
 TABLE_WORDS = 256
 """Words of each of the two tables behind the requantizers."""
 SOFTMAX_CHANNELS = 1 << 11
@@ -190,7 +190,7 @@ RECORD = Record(
     ),
     192,
 )
-"""Of one output channel: ``(sum * mult + (sum < pivot ? below : bias)) >> shift``."""
+"""Parameters of one output channel: ``(sum * mult + (sum < pivot ? below : bias)) >> shift``."""
 
 HEADER = (
     Field("op", 4, "what is asked for"),
@@ -256,8 +256,8 @@ COMPUTE = Record(
         Field("reduction", 1, "sum of products, or largest value"),
         Field("ones", 1, "all weights are 1 in lane 0 and 0 elsewhere: none are read"),
         Field("x_signed", 1, "ifmap values are signed"),
-        Field("keep", 1, "sums begin with those in the psum memory"),
-        Field("hold", 1, "sums stay in the psum memory: no results"),
+        Field("accumulate", 1, "sums begin with those in the psum memory"),
+        Field("no_writeback", 1, "sums stay in the psum memory: no results"),
         Field("pad", 8, "byte that stands for ifmap values outside rows and positions"),
         Field("x_base", _ADDRESS, "of ring row 0 of the ifmap, in its bank"),
         Field("x_pitch", _PITCH, "bytes from row to row of a bank"),
@@ -332,7 +332,7 @@ one of ``lanes`` bytes, at most SOFTMAX_CHANNELS bytes in all, are read where th
 words lie, as bytes that are signed if ``x_signed`` is set; the innermost loop of the results goes
 over the words of a vector. Entry d of table 0 is the exponential, as Q0.31, of a byte that is less
 by d than the largest one of its vector, 2**31 - 1 for no difference. A result of n 256th parts is
-the byte ``low + n``, n at most 255; ``hold``, ``tables`` and ``wide`` are 0.
+the byte ``low + n``, n at most 255; ``no_writeback``, ``tables`` and ``wide`` are 0.
 """
 
 RECORDS = {Opcode.LOAD: TRANSFER, Opcode.STORE: TRANSFER, Opcode.COMPUTE: COMPUTE}

@@ -87,6 +87,6 @@ def staircases(op: ops.Rescale, ends: Ends, with_pivots: bool) -> Staircases:
 def _requantize(op: ops.Rescale, found: Solution, stairs: Staircases) -> ops.Requantize:
     floor = replace(op.type, rounding=Rounding.FLOOR)
     out = ops.Requantize.scaled(floor, found.mult, found.bias, found.shift, op.clip)
-    if found.below is None or found.below == found.bias:
+    if found.bias_below is None or found.bias_below == found.bias:
         return out
-    return replace(out, pivot=stairs.pivots, below=np.array(found.below))
+    return replace(out, pivot=stairs.pivots, below=np.array(found.bias_below))

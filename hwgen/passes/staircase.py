@@ -100,14 +100,14 @@ class Bounds:
 class Solution:
     """Multipliers and biases of all channels, their common shift, and the rounding of the shift.
 
-    ``below`` : biases of inputs below the pivots, where there are any.
+    ``bias_below`` : biases of inputs below the pivots, where there are any.
     """
 
     mult: list[int]
     bias: list[int]
     shift: int
     rounding: Rounding
-    below: list[int] | None = None
+    bias_below: list[int] | None = None
 
     @property
     def multiplier_bits(self) -> int:
@@ -200,8 +200,8 @@ def solve(
         else:
             fits = [found[channel] for channel in range(len(bounds))]
             mults, biases = [m for m, _ in fits], [b[-1] for _, b in fits]
-            below = None if stairs.pivots is None else [b[0] for _, b in fits]
-            return Solution(mults, biases, shift, rounding, below)
+            bias_below = None if stairs.pivots is None else [b[0] for _, b in fits]
+            return Solution(mults, biases, shift, rounding, bias_below)
         if steepest == 0:
             break
         # The hardest channel is tried first at the next shift.

@@ -78,7 +78,7 @@ class Proof(Elaboratable):
                 )
                 if overflow is Overflow.SATURATE:
                     sides = (rng.randint(-50, 50),), (rng.randint(-99, 99),)
-                    parameters = replace(parameters, pivot=sides[0], below=sides[1])
+                    parameters = replace(parameters, split_at=sides[0], bias_below=sides[1])
                 self.cases.append(parameters)
         self.depth = max(p.latency for p in self.cases) + 2
 
@@ -98,9 +98,9 @@ class Proof(Elaboratable):
             value = Signal(signed(40), name=f"value{n}")
             acc, bias = inputs[p.latency], Signal(signed(40), name=f"bias{n}")
             m.d.comb += bias.eq(p.bias[0])
-            if p.pivot is not None and p.below is not None:
-                with m.If(acc < p.pivot[0]):
-                    m.d.comb += bias.eq(p.below[0])
+            if p.split_at is not None and p.bias_below is not None:
+                with m.If(acc < p.split_at[0]):
+                    m.d.comb += bias.eq(p.bias_below[0])
             m.d.comb += value.eq(acc * p.mult[0] + bias)
             wide = Signal(signed(42), name=f"rounded{n}")
             m.d.comb += wide.eq(nearest(value, p.shift, p.out.rounding))

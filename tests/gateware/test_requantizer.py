@@ -61,8 +61,8 @@ def in_range(value: int, out: QType) -> int:
 
 def expected(p: RequantParameters, channel: int, acc: int) -> int:
     bias = p.bias[channel]
-    if p.pivot is not None and p.below is not None and acc < p.pivot[channel]:
-        bias = p.below[channel]
+    if p.split_at is not None and p.bias_below is not None and acc < p.split_at[channel]:
+        bias = p.bias_below[channel]
     value = Fraction(acc * p.mult[channel] + bias, 1 << p.shift)
     result = in_range(rounded(value, p.out.rounding), p.out)
     return result if p.clip is None else min(max(result, p.clip[0]), p.clip[1])

@@ -208,7 +208,7 @@ def test_small_buffers_tile_every_loop() -> None:
             uneven |= {name} if whole % part else set()
     assert cut == {"rows", "columns", "cout_blocks", "taps"}
     assert uneven >= {"rows", "columns"}
-    assert {"keep", "hold"} <= {k for d in program.descriptors for k in d if d.get(k)}
+    assert {"accumulate", "no_writeback"} <= {k for d in program.descriptors for k in d if d.get(k)}
     check(MODELS / "resnet_tiny_int8.tflite", shape, 2)
 
 

@@ -65,7 +65,7 @@ def test_sums_are_kept_between_tiles_in_every_order(stationarity: Stationarity) 
     graph = legalize(square(24, 8))
     plan = plan_tiled(graph, EngineShape(4, 4, 8 << 10, 64, 256, 16, 32), 2, preferred=stationarity)
     computes = [d for d in plan.program.descriptors if d["op"] == Opcode.COMPUTE]
-    assert {d["keep"] for d in computes} == {d["hold"] for d in computes} == {0, 1}
+    assert {d["accumulate"] for d in computes} == {d["no_writeback"] for d in computes} == {0, 1}
     check(graph, plan)
 
 

@@ -277,15 +277,15 @@ def requant_parameters(op: ops.Requantize, channels: int) -> RequantParameters:
         listed = [int(v) for v in values.tolist()]
         return tuple(listed * channels if len(listed) == 1 else listed)
 
-    pivot, below = (None if a is None else per_channel(a) for a in (op.pivot, op.below))
+    split_at, bias_below = (None if a is None else per_channel(a) for a in (op.pivot, op.below))
     return RequantParameters(
         per_channel(op.mult),
         per_channel(op.bias),
         shift,
         op.type,
         op.clip,
-        pivot,
-        below,
+        split_at,
+        bias_below,
     )
 
 

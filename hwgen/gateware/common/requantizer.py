@@ -22,8 +22,8 @@ class RequantParameters:
     """``clip(overflow(round((acc * mult + bias) >> shift)))`` for every channel.
 
     ``mult`` and ``bias`` have one integer a channel; ``shift`` is common. Rounding and overflow
-    are those of ``out``; ``clip`` (low, high) acts after overflow. ``pivot`` and ``below``: where
-    an accumulator is below its channel's pivot, ``below`` takes the place of ``bias``.
+    are those of ``out``; ``clip`` (low, high) acts after overflow. An
+    accumulator less than its channel's ``split_at`` takes ``bias_below`` in place of ``bias``.
     """
 
     mult: tuple[int, ...]
@@ -31,15 +31,15 @@ class RequantParameters:
     shift: int
     out: QType
     clip: tuple[int, int] | None = None
-    pivot: tuple[int, ...] | None = None
-    below: tuple[int, ...] | None = None
+    split_at: tuple[int, ...] | None = None
+    bias_below: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         lists = [values for values in self.tables.values() if values is not None]
         if not self.mult or any(len(values) != len(self.mult) for values in lists):
-            raise ValueError("mult and bias (pivot and below) need one integer a channel")
-        if (self.pivot is None) != (self.below is None):
-            raise ValueError("pivot and below belong together")
+            raise ValueError("mult and bias (split_at and bias_below) need one integer a channel")
+        if (self.split_at is None) != (self.bias_below is None):
+            raise ValueError("split_at and bias_below belong together")
         if self.shift < 0:
             raise ValueError(f"shift {self.shift} is negative")
         if self.clip is not None:
@@ -50,7 +50,9 @@ class RequantParameters:
     @property
     def tables(self) -> dict[str, tuple[int, ...]]:
         """What differs between channels, by name."""
-        named = {"mult": self.mult, "bias": self.bias, "pivot": self.pivot, "below": self.below}
+        named = {
+            "mult": self.mult, "bias": self.bias, "pivot": self.split_at, "below": self.bias_below,
+        }  # fmt: skip
         return {name: values for name, values in named.items() if values is not None}
 
     @property
@@ -62,11 +64,11 @@ class RequantParameters:
     def multiplies(self) -> bool:
         """Whether a real multiplier is needed: not one power of two common to all channels.
 
-        With a pivot there always is one: the bias is chosen while it works.
+        Where the bias is split there always is one: the bias is chosen while it works.
         """
         first = self.mult[0]
         return (
-            self.pivot is not None
+            self.split_at is not None
             or len(set(self.mult)) > 1
             or first <= 0
             or first & (first - 1) != 0
@@ -166,10 +168,10 @@ class Requantizer(wiring.Component):
         """What is added to the product, WideMultiplier.LATENCY cycles later."""
         p = self.parameters
         bias, cycles = given["bias"], WideMultiplier.LATENCY
-        if p.pivot is None or p.below is None:
+        if p.split_at is None or p.bias_below is None:
             late = delay_line(m, bias, cycles, f"{name}_bias", data=True)
             return late.as_signed() if shape_of(p.bias).signed else late
-        return bias_of_side(m, name, acc, given, shape_of([*p.bias, *p.below]), cycles)
+        return bias_of_side(m, name, acc, given, shape_of([*p.bias, *p.bias_below]), cycles)
 
 
 def bias_of_side(

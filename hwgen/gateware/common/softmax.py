@@ -30,16 +30,16 @@ SHIFTS = (8, 4, 2, 1)
 _48_OVER_17 = 1515870810  # Q2.29
 _MINUS_32_OVER_17 = -1010580540  # Q2.29
 PRODUCTS = 7
-"""Of the reciprocal: the first estimate, and two for each of three Newton steps."""
+"""Numbers of the reciprocal: the first estimate, and two for each of three Newton steps."""
 
 POWER = rom_latency(1 << MAX_WIDTH)
-"""From a difference to its exponential, which every table keeps to."""
+"""Cycles from a difference to its exponential, which every table keeps to."""
 READ = 2 + POWER
-"""From asking for an element to its exponential: memory, difference, table."""
+"""Cycles from asking for an element to its exponential: memory, difference, table."""
 SUMMED = READ + 2
-"""From asking for the last element to the sum: rounded part, sum."""
+"""Cycles from asking for the last element to the sum: rounded part, sum."""
 PRODUCT = WideMultiplier.LATENCY + 2
-"""Of one number of the reciprocal: product, rounded product, sum."""
+"""Cycles of one number of the reciprocal: product, rounded product, sum."""
 
 
 def _checked(shape: Shape, most: int, out: Shape, fifo: int) -> tuple[Shape, Shape]:
@@ -85,7 +85,7 @@ class SoftmaxCore(wiring.Component):
 
     LATENCY = READ + WideMultiplier.LATENCY + 3
     PAUSE = SUMMED + len(SHIFTS) + PRODUCTS * PRODUCT + 1
-    """From asking for the last element of a sum to asking for the first of the results."""
+    """Cycles from asking for the last element of a sum to asking for the first of the results."""
 
     def __init__(self, shape: Shape, most: int, out: Shape, fifo: int) -> None:
         shape, out = _checked(shape, most, out, fifo)

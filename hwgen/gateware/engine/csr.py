@@ -22,7 +22,7 @@ from ..common.counter import delay_line
 from .fetch.fetcher import CODE_BITS
 
 VERSION = 0x1_0002
-"""Of this register map: 1 in the upper half says that it is a tiled engine's."""
+"""Version of this register map: 1 in the upper half says that it is a tiled engine's."""
 ALIGNMENT = 32
 """Bytes that addresses of the memory image and of programs are multiples of."""
 _EVERYWHERE = (1 << BUS_ADDRESS_BITS) - ALIGNMENT
@@ -177,7 +177,7 @@ class TiledControl(wiring.Component):
         return dict(outputs)
 
     def _counters(self, m: Module, running: Value) -> dict:
-        """Of the last run; events act a cycle later, as the start does."""
+        """Counters of the last run; events act a cycle later, as the start does."""
         events = {
             "CYCLES": Const(1),
             "READ_BEATS": delay_line(m, self.read_beat, 1, "read_beat"),

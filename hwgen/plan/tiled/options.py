@@ -17,7 +17,7 @@ DEFAULT_RESIDENT = 2
 AUTO = "auto"
 ORDERS = (AUTO, *(kind.value for kind in Stationarity))
 _SMALLEST, _LARGEST = 4, 64
-"""Of PE and SIMD."""
+"""The least and the most that PE and SIMD can be."""
 _MOST_RESIDENT = 8
 _LEAST_FEATURE_BYTES = 16 << 10
 _LARGEST_WORDS = 1 << 16
@@ -178,7 +178,7 @@ def buffer_sizes(shape: EngineShape) -> dict[str, int]:
 
 
 def buffer_bytes(shape: EngineShape) -> int:
-    """Of all buffers of a tile unit."""
+    """Bytes of all buffers of a tile unit."""
     return sum(buffer_sizes(shape).values())
 
 

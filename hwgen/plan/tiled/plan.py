@@ -125,19 +125,19 @@ class TiledPlan:
 
     @property
     def memory_bits(self) -> int:
-        """Of all buffers."""
+        """Bits of all buffers."""
         beside = 2 * TABLE_WORDS * 4 + SOFTMAX_CHANNELS
         return 8 * (buffer_bytes(self.shape) + beside) * self.shape.tiles
 
     @property
     def tiles(self) -> int:
-        """Of all tasks."""
+        """Tiles of all tasks."""
         return sum(d["op"] == Opcode.COMPUTE for d in self.program.descriptors)
 
     @cached_property
     def unit_steps(self) -> np.ndarray[Any, Any]:
-        """Steps (tasks, tile units) of the arrays: a step is a cycle where nothing waits. Of a
-        softmax the cycles of its lane."""
+        """Steps (tasks, tile units) of the arrays: a step is a cycle where nothing waits. A
+        softmax has the cycles of its lane."""
         counts = np.zeros((len(self.tasks), self.shape.tiles), np.int64)
         for d in self.program.descriptors:
             if d["op"] == Opcode.COMPUTE:
@@ -162,7 +162,7 @@ class TiledPlan:
 
     @cached_property
     def traffic(self) -> tuple[ExternalTraffic, ...]:
-        """Of each task. The second operand of a sum is an ifmap too; tables are parameters."""
+        """What each task moves. The second operand of a sum is an ifmap; tables are parameters."""
         kinds = {
             Target.FEATURES: "ifmaps",
             Target.WEIGHTS: "weights",
@@ -188,7 +188,7 @@ class TiledPlan:
         return tuple(found)
 
     def task_words(self, words: list[dict[str, list[int]]]) -> tuple[BufferTraffic, ...]:
-        """The same, from the words that the tiles of each unit moved in a run, in their order."""
+        """Words of each task, from those that each unit's tiles moved in a run, in their order."""
         found = [BufferTraffic() for _ in self.tasks]
         tile = [0] * self.shape.tiles
         for d in self.program.descriptors:
@@ -210,7 +210,7 @@ class TiledPlan:
 
     @property
     def program_bytes(self) -> int:
-        """Of all descriptors, which a run reads once."""
+        """Bytes of all descriptors, which a run reads once."""
         return self.program.end - self.program.start
 
     @cached_property

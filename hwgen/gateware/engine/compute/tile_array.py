@@ -40,7 +40,7 @@ EVENTS = data.StructLayout(
 
 
 _MARKS = data.StructLayout({"works": 1, "first": 1, "gives": 1, "resumes": 1, "saves": 1})
-"""Of a step: it is work of the array; as MacArray's first, last, resumes, saves."""
+"""What is said of a step: it is work of the array; as MacArray's first, last, resumes, saves."""
 _CHANGE = data.StructLayout({"before": 1, "behind": 1})
 
 
@@ -129,14 +129,14 @@ class TileArray(wiring.Component):
         mark = Signal(_MARKS, name="mark")
         ends, gives = Signal(name="ends"), Signal(name="gives")
         m.d.comb += [
-            ends.eq(Mux(window, complete, (nest.at_last | ~taps).all()) & ~command.hold),
+            ends.eq(Mux(window, complete, (nest.at_last | ~taps).all()) & ~command.no_writeback),
             gives.eq(ends & ~nest.early.any()),
             step.eq(self._running & (~gives | self.room)),
             self.take.eq(step & gives),
             self.issue.eq(step),
             self.begins.eq(load),
             mark.works.eq(step & (~window | complete)),
-            mark.first.eq(window | ((nest.at_first | ~taps).all() & ~command.keep)),
+            mark.first.eq(window | ((nest.at_first | ~taps).all() & ~command.accumulate)),
             mark.gives.eq(gives),
         ]
         changes = self._changes(m, command, nest, load, step)
@@ -192,7 +192,11 @@ class TileArray(wiring.Component):
                     m.next = "LOAD"
             with m.State("LOAD"):
                 m.d.comb += load.eq(1)
-                m.d.sync += [running.eq(~command.softmax), told.eq(command.hold), waited.eq(0)]
+                m.d.sync += [
+                    running.eq(~command.softmax),
+                    told.eq(command.no_writeback),
+                    waited.eq(0),
+                ]
                 # A softmax is for the result stage alone.
                 m.next = "RUN"
                 with m.If(command.softmax):
@@ -204,9 +208,9 @@ class TileArray(wiring.Component):
             with m.State("DRAIN"):
                 m.d.comb += self.result_command.valid.eq(~told)
                 m.d.sync += waited.eq(waited + 1)
-                with m.If((waited >= TapFetch.LATENCY - 1) & told & ~command.hold):
+                with m.If((waited >= TapFetch.LATENCY - 1) & told & ~command.no_writeback):
                     m.next = "IDLE"
-                with m.If((waited == self.latency(self.shape)) & command.hold):
+                with m.If((waited == self.latency(self.shape)) & command.no_writeback):
                     m.next = "HELD"
             with m.State("HELD"), m.If(self.results_idle):
                 m.d.comb += self.held.eq(1)

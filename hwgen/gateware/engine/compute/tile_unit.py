@@ -121,7 +121,7 @@ def _possible(given, shape: EngineShape) -> Value:
     whether a softmax has vectors that its lane can take."""
     counts = [given[f"loop{n}_count"] for n in range(LEVELS)]
     results = [given[f"out{n}_count"] for n in range(OUTPUT_LEVELS)]
-    with_results = ~given.hold
+    with_results = ~given.no_writeback
     rings = {
         "x": ~given.softmax,
         "y": with_results,
@@ -138,7 +138,7 @@ def _possible(given, shape: EngineShape) -> Value:
         ~given.out1_group & ~given.out2_group,
         (given.groups != 0) & (given.groups <= SOFTMAX_CHANNELS // shape.pe),
         (given.lanes != 0) & (given.lanes <= shape.pe),
-        ~given.hold & ~given.tables & ~given.wide,
+        ~given.no_writeback & ~given.tables & ~given.wide,
     ]
     wrong.append(given.softmax & ~Cat(vector).all())
     return ~Cat(wrong).any()

@@ -26,7 +26,7 @@ def checked_bank(word: int, size: int) -> None:
         raise ValueError(f"{size} bytes are less than four words of {word} bytes")
 
 
-class _Place:
+class _WordPlace:
     """Where a word at a byte address is. A plain helper, not a component.
 
     even, odd : the addresses of the two memories. odd_bytes : bytes, in the order in which they
@@ -98,7 +98,7 @@ class Placer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        place = _Place(self.addr, self.word)
+        place = _WordPlace(self.addr, self.word)
         turned = _rotated(m, self.data, place.shift, 8, False, "turned")
         mask = _rotated(m, self.mask, place.shift, 1, False, "turned_mask")
         odd = Signal(self.word, name="odd_bytes")
@@ -152,7 +152,7 @@ class Bank(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        place = _Place(self.r_addr, self.word)
+        place = _WordPlace(self.r_addr, self.word)
         words = {}
         for name, addr in (("even", place.even), ("odd", place.odd)):
             half = SimpleDualPort(8 * self.word, self.size // self.word // 2, part=8)

@@ -13,7 +13,7 @@ from ...common.counter import from_on, index_shape, reg, up_to
 from ..fetch.descriptor_layout import layout
 
 WORD_BITS = 16
-"""Of the number of a word of weights, parameters or tables."""
+"""Bits of the number of a word of weights, parameters or tables."""
 AHEAD = 16
 """Rows whose requests go ahead of their data."""
 

@@ -47,7 +47,7 @@ class ResultStage(wiring.Component):
 
     Members
     -------
-    command (in stream): COMPUTE descriptors (without ``hold``), in the order of their sums.
+    command (in stream): COMPUTE descriptors (without ``no_writeback``), in the order of their sums.
     take, room, push, acc : the queue of sums, see CreditFifo; sums may come before their command.
     second, result : clients of FeatureMemory. finished (out): for one cycle, what a command wrote
     can be read. parameter_write, table_write (in): see parameter_port, table_port; not for words

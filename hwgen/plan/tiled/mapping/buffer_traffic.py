@@ -34,7 +34,7 @@ class BufferTraffic:
         )
 
     def bytes(self, shape: EngineShape) -> dict[str, int]:
-        """The same in bytes, by the fields' names."""
+        """Bytes of each kind, by the fields' names."""
         sizes = word_bytes(shape)
         return {f.name: getattr(self, f.name) * sizes[f.name] for f in fields(self)}
 
@@ -51,7 +51,7 @@ def word_bytes(shape: EngineShape) -> dict[str, int]:
 
 
 def traffic_of(d: Values, shape: EngineShape) -> BufferTraffic:
-    """Of a COMPUTE descriptor. A softmax does not use the array."""
+    """Words that the tile of a COMPUTE descriptor moves. A softmax does not use the array."""
     if d.get("softmax"):
         return BufferTraffic()
     largest = d["reduction"] == Reduction.MAX
@@ -118,15 +118,15 @@ def _psums(d: Values) -> tuple[int, int]:
     counts, window = _counts(d), d["operand"] == Operand.DEPTHWISE_WINDOW
     if window:
         columns = range(d["window_first"], counts[0], d["window_step"])
-        return 0, len(columns) * prod(counts[1:]) if d["hold"] else 0
+        return 0, len(columns) * prod(counts[1:]) if d["no_writeback"] else 0
     taps = [n for n in range(LEVELS) if d[f"loop{n}_kind"] == Loop.TAP]
     moving = [n for n in _moving(d, ("psum",)) if counts[n] > 1]
     # Steps with another psum before them, the very first one among them, are as many as those with
     # another one behind them. Of the first, those that begin a sum read none; of the others, those
     # that finish one write none.
     changes = 1 + _moves(d, ("psum",))
-    begins = _at_ends(counts, taps, moving) if not d["keep"] else 0
-    ends = _at_ends(counts, taps, moving) if not d["hold"] else 0
+    begins = _at_ends(counts, taps, moving) if not d["accumulate"] else 0
+    ends = _at_ends(counts, taps, moving) if not d["no_writeback"] else 0
     return changes - begins, changes - ends
 
 

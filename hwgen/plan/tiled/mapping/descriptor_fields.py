@@ -6,101 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ....contract.engine import EngineShape
-from ....contract.geometry import ceil_div
-from ....contract.isa import LEVELS, OUTPUT_LEVELS, SKIPPING, WINDOW_TAPS, Loop, Operand, Reduction
+from ....contract.isa import LEVELS, OUTPUT_LEVELS, SKIPPING, Loop, Operand, Reduction
 from ..network.tasks import Stored, Task
 from .stationarity import Stationarity, margins, scatters
+from .tile import Taps, Tile, View, taps_of
 
-Range = tuple[int, int]
 Values = dict[str, int]
-
-
-@dataclass(frozen=True)
-class Taps:
-    """The words of weights of a cout block: (kernel rows, kernel columns, cin blocks).
-
-    across : bytes from one step of the kernel's columns to the next; 1 column where a row of the
-    kernel is contiguous in memory, and its cin blocks go over all of its columns.
-    """
-
-    counts: tuple[int, int, int]
-    across: int
-
-    @property
-    def words(self) -> int:
-        """All of them."""
-        return self.counts[0] * self.counts[1] * self.counts[2]
-
-
-def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> Taps:
-    """How a task's taps are folded on the array.
-
-    ``apart`` : words of weights are those of one column of the kernel, always.
-    """
-    rows, columns = task.kernel
-    if task.operand is Operand.DEPTHWISE_WINDOW:
-        return Taps((1, 1, 1), 0)
-    across = task.dilation[1] * x.shape[2]
-    if task.operand is Operand.DEPTHWISE:
-        return Taps((rows, columns, 1), across)
-    if columns == 1 or (task.dilation[1] == 1 and not apart):
-        return Taps((rows, 1, ceil_div(columns * x.shape[2], shape.simd)), 0)
-    return Taps((rows, columns, ceil_div(x.shape[2], shape.simd)), across)
-
-
-def suits_window(task: Task, shape: EngineShape) -> bool:
-    """Whether a depthwise task can take a window a cycle."""
-    return (
-        task.operand is Operand.DEPTHWISE
-        and task.weights is not None
-        and max(task.kernel) <= WINDOW_TAPS
-        and max(task.dilation) == 1
-        and task.stride[1] <= WINDOW_TAPS
-        and shape.simd >= WINDOW_TAPS**2
-    )
-
-
-@dataclass(frozen=True)
-class View:
-    """Where rows of a tensor lie in the feature memory.
-
-    base : of ring row 0, in its bank; pitch : bytes from row to row of a bank; ring : rows held;
-    first : the tensor's row that lies in ring row 0; columns, channels : of the tensor, those that
-    are there.
-    """
-
-    base: int
-    pitch: int
-    ring: int
-    first: int
-    columns: Range
-    channels: Range
-
-    @property
-    def depth(self) -> int:
-        """Channels that are there."""
-        return self.channels[1] - self.channels[0]
-
-    def ring_row(self, row: int) -> int:
-        """Of the tensor's row, which may lie outside it."""
-        return (row - self.first) % self.ring
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A part of a task: output rows and columns, blocks of output channels, taps.
-
-    taps : ranges of kernel rows, kernel columns and cin blocks. accumulate : sums begin with those
-    of the tile before. no_writeback : they are left to the tile behind, and give no results.
-    """
-
-    rows: Range
-    columns: Range
-    cout_blocks: Range
-    taps: tuple[Range, Range, Range]
-    accumulate: bool = False
-    no_writeback: bool = False
-    stationarity: Stationarity = Stationarity.OUTPUT
 
 
 def compute(
@@ -135,8 +46,8 @@ def compute(
         "reduction": task.reduction,
         "ones": int(task.weights is None and task.reduction is Reduction.SUM),
         "x_signed": int(x.signed),
-        "keep": int(tile.accumulate),
-        "hold": int(tile.no_writeback),
+        "accumulate": int(tile.accumulate),
+        "no_writeback": int(tile.no_writeback),
         "pad": task.pad & 255,
         "x_base": of_x.base,
         "x_pitch": of_x.pitch,

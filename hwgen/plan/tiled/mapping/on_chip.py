@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from ....contract.engine import BANKS
 from ..network.tasks import Stored, Task, TaskGraph
-from .descriptor_fields import Range
 from .problem import parts_of, row_parts, rows_needed
+from .tile import Range
 
 
 @dataclass(frozen=True)

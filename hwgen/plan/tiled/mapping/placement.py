@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import COMPUTE, Operand
 from ..network.tasks import Stored, Task, TaskGraph
-from .descriptor_fields import suits_window
 from .on_chip import OnChipTensor, borders, can_be_on_chip, on_chip_tensor
 from .problem import MappingProblem
 from .stationarity import Stationarity
+from .tile import suits_window
 from .tiling import Tiling, choose, refuse
 
 Progress = Callable[[str], None]

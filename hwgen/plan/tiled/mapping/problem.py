@@ -10,8 +10,8 @@ from ....contract.engine import EngineShape
 from ....contract.geometry import ceil_div
 from ....contract.isa import Operand
 from ..network.tasks import Stored, Task
-from .descriptor_fields import Range, Taps, Tile, taps_of
 from .stationarity import Stationarity, scatters
+from .tile import Range, Taps, Tile, taps_of
 
 LARGEST_SLAB = 256
 """Elements of a slab of a vector."""

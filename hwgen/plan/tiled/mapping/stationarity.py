@@ -82,7 +82,7 @@ class Candidates:
 
     @property
     def pixels(self) -> int:
-        """Of the ofmap that a tile unit makes."""
+        """Pixels of the ofmap that a tile unit makes."""
         return self.size[0] * self.size[1]
 
     @property
@@ -92,7 +92,7 @@ class Candidates:
 
     @property
     def steps(self) -> int:
-        """Of the array, where every step is useful."""
+        """Steps of the array, where every step is useful."""
         return self.pixels * self.unit_cout_blocks * self.words
 
     @property

@@ -75,7 +75,7 @@ class Fusion:
         return maker if maker.tables is None and maker.macs > task.macs else None
 
     def addends(self, node: Node) -> list[tuple[str, np.ndarray, str]]:
-        """Of a sum: the stored edge, its table of 256 values, the edge that is summed."""
+        """The addends of a sum: stored edge, its table of 256 values, the edge that is summed."""
         op = node.op
         assert isinstance(op, ops.Add)
         if len(node.inputs) != 2:
@@ -110,7 +110,7 @@ class Fusion:
         edge = self.graph.tensors[last.name]
         requant = Requant.of(last.name, last.op, self.graph.tensors[node.name])
         single = all(len(set(a)) == 1 for a in (requant.mult, requant.bias))
-        if not single or any(requant.pivot != -(1 << 31)) or edge.type.width > 8:
+        if not single or any(requant.split_at != -(1 << 31)) or edge.type.width > 8:
             raise UserError(
                 "the tiled architecture requantizes sums to 8 bits, by one multiplier and bias",
                 layer=last.name,

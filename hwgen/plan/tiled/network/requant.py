@@ -1,8 +1,8 @@
 """Requantizations in the one form that the tiled engine carries out.
 
-``clip((sum * mult + (sum < pivot ? below : bias)) >> shift)``, rounding down or half to even. Other
-roundings are biases; those that go by sign have another one on each side of the sum at which the
-product changes its sign.
+``clip((sum * mult + (sum < split_at ? bias_below : bias)) >> shift)``, rounding down or half to
+even. Other roundings are biases; those that go by sign have another one on each side of the sum at
+which the product changes its sign.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ MULT_BITS = 30
 
 @dataclass(frozen=True, eq=False)
 class Requant:
-    """One integer of mult, bias, pivot and below for each channel."""
+    """One integer of mult, bias, split_at and bias_below for each channel.
+
+    Sums less than ``split_at`` take ``bias_below`` in place of ``bias``.
+    """
 
     mult: Ints
     bias: Ints
-    pivot: Ints
-    below: Ints
+    split_at: Ints
+    bias_below: Ints
     shift: int
     half_even: bool
     low: int
@@ -46,7 +49,7 @@ class Requant:
 
     @classmethod
     def of(cls, layer: str, op: Op, x: Tensor) -> Requant:
-        """That of a Requantize which reads ``x``. Raises UserError where there is none."""
+        """What equals a Requantize which reads ``x``. Raises UserError where nothing does."""
         assert isinstance(op, ops.Requantize)
         mult, bias = (_channels(a, x.channels) for a in (op.mult, op.bias))
         (shift,) = op.shift.tolist()  # legal.ONE_SHIFT
@@ -55,10 +58,13 @@ class Requant:
         if op.pivot is not None and op.below is not None:
             if rounding is not Rounding.FLOOR:
                 raise UserError(f"a pivot with {rounding} rounding", layer=layer)
-            pivot, below = _channels(op.pivot, x.channels), _channels(op.below, x.channels)
+            split_at = _channels(op.pivot, x.channels)
+            bias_below = _channels(op.below, x.channels)
         else:
-            bias, pivot, below = _rounded(layer, mult, bias, shift, rounding)
-        made = cls(mult, bias, pivot, below, shift, rounding is Rounding.HALF_EVEN, low, high)
+            bias, split_at, bias_below = _rounded(layer, mult, bias, shift, rounding)
+        made = cls(
+            mult, bias, split_at, bias_below, shift, rounding is Rounding.HALF_EVEN, low, high
+        )
         made._check(layer, x)
         return made
 
@@ -86,24 +92,27 @@ class Requant:
                 f"the tiled engine has no division that rounds {second.type.rounding} here",
                 layer=layer,
             )
-        mult, bias, pivot, below = (np.full(x.channels, v, object) for v in found[:4])
+        mult, bias, split_at, bias_below = (np.full(x.channels, v, object) for v in found[:4])
         ends = int(results.min()), int(results.max())
-        made = cls(mult, bias, pivot, below, found[4], False, *ends)
+        made = cls(mult, bias, split_at, bias_below, found[4], False, *ends)
         made._check(layer, x)
         return made
 
     def of_sums_less(self, offset: int) -> Requant:
-        """The same for sums that ``offset`` is missing from."""
+        """The requantization of sums that ``offset`` is missing from."""
         move = self.mult * offset
         lowest = -(1 << 31)
-        pivot = np.where(self.pivot == lowest, lowest, self.pivot - offset)
-        return replace(self, bias=self.bias + move, below=self.below + move, pivot=pivot)
+        split_at = np.where(self.split_at == lowest, lowest, self.split_at - offset)
+        bias_below = self.bias_below + move
+        return replace(self, bias=self.bias + move, bias_below=bias_below, split_at=split_at)
 
     def _check(self, layer: str, x: Tensor) -> None:
         """Raises UserError where the engine's registers are too narrow."""
-        limits = (("mult", 32), ("bias", 64), ("pivot", 32), ("below", 64))
-        for name, bits in limits:
-            values = getattr(self, name)
+        limits = (
+            ("mult", self.mult, 32), ("bias", self.bias, 64), ("pivot", self.split_at, 32),
+            ("below", self.bias_below, 64),
+        )  # fmt: skip
+        for name, values, bits in limits:
             if min(values) < -(1 << bits - 1) or max(values) >= 1 << bits - 1:
                 raise UserError(f"its {name} needs more than {bits} bits", layer=layer)
         if self.shift > SHIFTS:
@@ -113,14 +122,15 @@ class Requant:
 
 
 def lines_of(sums: Ints, results: Ints) -> tuple[int, int, int, int, int] | None:
-    """mult, bias, pivot, below and shift that give a result for each of consecutive sums.
+    """mult, bias, split_at, bias_below and shift that give a result for each of consecutive sums.
 
     Results never fall, and are clipped to the smallest and the largest one. One line is tried, and
     one on each side of zero with the same slope. None where there are none.
     """
     ends = int(results.min()), int(results.max())
-    for pivot in (-(1 << 31), 0):
-        sides = [_Side.of(sums[s], results[s], ends) for s in (sums >= pivot, sums < pivot)]
+    for split_at in (-(1 << 31), 0):
+        parts = sums >= split_at, sums < split_at
+        sides = [_Side.of(sums[s], results[s], ends) for s in parts]
         flattest = max(side.slopes()[0] for side in sides)
         steepest = min(side.slopes()[1] for side in sides)
         if flattest >= steepest:
@@ -128,9 +138,9 @@ def lines_of(sums: Ints, results: Ints) -> tuple[int, int, int, int, int] | None
         slope = flattest + 1 if steepest == inf else (flattest + steepest) / 2
         shift = min(SHIFTS, max(0, MULT_BITS - frexp(slope)[1]))
         mult = round(slope * (1 << shift))
-        bias, below = (side.bias(mult, shift) for side in sides)
-        if bias is not None and below is not None:
-            return mult, bias, pivot, below, shift
+        bias, bias_below = (side.bias(mult, shift) for side in sides)
+        if bias is not None and bias_below is not None:
+            return mult, bias, split_at, bias_below, shift
     return None
 
 
@@ -199,7 +209,7 @@ def _saturating(op: ops.Requantize, width: int):
 def _rounded(
     layer: str, mult: Ints, bias: Ints, shift: int, rounding: Rounding
 ) -> tuple[Ints, Ints, Ints]:
-    """bias, pivot and below with which rounding down gives another rounding."""
+    """bias, split_at and bias_below with which rounding down gives another rounding."""
     half, whole = (1 << shift) >> 1, (1 << shift) - 1
     none = np.full(len(mult), -(1 << 31), object)
     always = {
@@ -220,17 +230,17 @@ def _rounded(
     if rounding not in by_sign:
         raise UserError(f"the tiled engine does not round {rounding}", layer=layer)
     positive, negative = by_sign[rounding]
-    above, pivots, below = [], [], []
+    above, splits, below = [], [], []
     for m, b in zip(mult, bias, strict=True):
         at, under = (b + positive, b + negative)
         if m == 0:
-            pivot, at, under = -(1 << 31), (at if b >= 0 else under), under
+            split_at, at, under = -(1 << 31), (at if b >= 0 else under), under
         elif m > 0:
-            pivot = -(b // m)  # the first sum whose product is not negative
+            split_at = -(b // m)  # the first sum whose product is not negative
         else:
-            pivot, at, under = b // -m + 1, under, at
+            split_at, at, under = b // -m + 1, under, at
         above.append(at)
-        # A pivot beyond all sums: the engine's registers end there.
-        pivots.append(min(max(pivot, -(1 << 31)), (1 << 31) - 1))
+        # Beyond all sums: the engine's registers end there.
+        splits.append(min(max(split_at, -(1 << 31)), (1 << 31) - 1))
         below.append(under)
-    return np.array(above, object), np.array(pivots, object), np.array(below, object)
+    return np.array(above, object), np.array(splits, object), np.array(below, object)

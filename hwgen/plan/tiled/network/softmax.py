@@ -16,7 +16,7 @@ _HINT = "leave it to the host with --tail host, where it is the last layer"
 
 
 def exponentials_of(layer: str, op: Op, x: Tensor, stored: tuple[int, int, int]) -> np.ndarray:
-    """Of each difference to the largest byte, as Q0.31: 256 integers.
+    """The exponential of each difference to the largest byte, as Q0.31: 256 integers.
 
     x : what is normalized, over its channels; stored : its shape as it lies in memory. Raises
     UserError for what the engine has no unit for.

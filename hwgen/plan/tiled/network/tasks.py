@@ -29,7 +29,7 @@ class Stored:
 
     @property
     def bytes(self) -> int:
-        """All of them."""
+        """Bytes of the whole tensor."""
         return self.shape[0] * self.row_bytes
 
 

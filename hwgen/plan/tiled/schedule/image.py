@@ -7,7 +7,7 @@ import numpy as np
 from ....contract.engine import EngineShape
 from ....contract.geometry import ceil_div
 from ....contract.isa import RECORD, WINDOW_TAPS, Operand
-from ..mapping.descriptor_fields import Range, Taps
+from ..mapping.tile import Range, Taps
 from ..network.requant import Requant
 from ..network.tasks import Task
 
@@ -55,11 +55,14 @@ def weight_block(
 def parameter_words(requant: Requant, outputs: int, shape: EngineShape) -> np.ndarray:
     """Records of all output channels, as bytes (cout blocks, bytes of a word)."""
     cout_blocks = ceil_div(outputs, shape.pe)
+    fields = {
+        "mult": requant.mult, "bias": requant.bias, "pivot": requant.split_at,
+        "below": requant.bias_below,
+    }  # fmt: skip
     records = []
     for channel in range(cout_blocks * shape.pe):
         n = min(channel, outputs - 1)
-        values = {f.name: int(getattr(requant, f.name)[n]) for f in RECORD.fields}
-        records.append(RECORD.pack(values))
+        records.append(RECORD.pack({name: int(values[n]) for name, values in fields.items()}))
     return np.frombuffer(b"".join(records), np.uint8).reshape(cout_blocks, -1)
 
 

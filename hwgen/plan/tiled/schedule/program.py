@@ -14,9 +14,10 @@ import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import COMPUTE, MOST_TILES, TRANSFER, Opcode, Target
-from ..mapping.descriptor_fields import Range, Values, View, compute
+from ..mapping.descriptor_fields import Values, compute
 from ..mapping.placement import Placement
 from ..mapping.problem import MappingProblem
+from ..mapping.tile import Range, View
 from ..network.tasks import Stored, TaskGraph
 from .scoreboard import Scoreboard, Span
 from .tile_jobs import Constants, Layout, Load, TaskJobs, TileJob
@@ -174,7 +175,7 @@ class _Emission:
         self.out: list[Values] = []
 
     def descriptors(self) -> list[Values]:
-        """All of them in order."""
+        """All descriptors in their order."""
         time = self._time()
         for n, job in enumerate(self.jobs):
             self.free = min(PART_BEATS, self.free + time[n])

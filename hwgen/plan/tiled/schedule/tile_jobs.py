@@ -10,10 +10,11 @@ import numpy as np
 from ....contract.engine import BANKS, EngineShape
 from ....contract.geometry import ceil_div
 from ....contract.isa import Operand, Target
-from ..mapping.descriptor_fields import Range, Tile, Values, View
+from ..mapping.descriptor_fields import Values
 from ..mapping.on_chip import runs
 from ..mapping.placement import Placement
 from ..mapping.problem import Split
+from ..mapping.tile import Range, Tile, View
 from ..mapping.tiling import parameters_stay, weights_stay
 from ..network.tasks import Stored
 from . import image
@@ -69,7 +70,7 @@ class Constants:
         return place
 
     def bytes(self) -> np.ndarray:
-        """All of them."""
+        """The bytes of all blocks."""
         return np.concatenate(self._parts) if self._parts else np.zeros(0, np.uint8)
 
 
@@ -90,7 +91,7 @@ class Layout:
     came: dict[tuple[str, int], set[int]] = field(default_factory=dict)
 
     def view(self, tensor: Stored, unit: int) -> View:
-        """Of a tensor that stays on chip."""
+        """The view of a tensor that stays on chip."""
         region, rows = self.placement.regions[tensor.name], self.placement.on_chip[tensor.name]
         _, width, channels = tensor.shape
         return View(
@@ -154,7 +155,7 @@ class TaskJobs:
         self._round_jobs: list[int] = []
 
     def jobs(self) -> Iterator[TileJob]:
-        """In their order."""
+        """The jobs in their order."""
         order = list(tile_order(self.s, self.tiling))
         keys = [self._keys(ordered) for ordered in order]
         users: dict[tuple[Target, tuple], int] = {}
@@ -312,8 +313,11 @@ class TaskJobs:
         return view
 
     def _stores(self, ordered: OrderedTile, view: View) -> list[Values]:
-        """Of a tile's pixels with all channels of the unit: whole pixels leave by rows, others each
-        column by itself; of a tensor on chip the rows that other units need."""
+        """Stores of a tile's pixels with all channels of the unit.
+
+        Whole pixels leave by rows, others each column by itself; of a tensor on chip only the rows
+        that other units need leave.
+        """
         task, y, tile = self.s.task, self.s.y, ordered.tile
         if self.s.y_on_chip:
             shared = self.layout.placement.on_chip[y.name].for_others(ordered.unit, tile.rows)
@@ -327,7 +331,7 @@ class TaskJobs:
         return [self._rows(y, view, tile.rows, (c, c + 1), channels) for c in columns]
 
     def _keys(self, ordered: OrderedTile) -> dict[Target, tuple]:
-        """Of the blocks of constants that a tile reads."""
+        """Keys of the blocks of constants that a tile reads."""
         task, cout_blocks, taps = self.s.task, ordered.tile.cout_blocks, ordered.tile.taps
         keys: dict[Target, tuple] = {}
         if task.weights is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..mapping.descriptor_fields import Range, Taps, Tile
 from ..mapping.problem import MappingProblem
+from ..mapping.tile import Range, Taps, Tile
 from ..mapping.tiling import Tiling
 
 

@@ -94,7 +94,7 @@ class Taken:
         self.written = free
 
     def at(self, number: int) -> int:
-        """Of a beat: a cycle after it comes, or later."""
+        """The cycle in which a beat is taken: one after it comes, or later."""
         return self._cycles[number] if self._cycles else self._beats.at(number) + 1
 
     @property

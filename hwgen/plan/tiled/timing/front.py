@@ -33,7 +33,7 @@ class DescriptorQueue:
         self.finished: list[int] = []
 
     def room(self) -> int | None:
-        """From when on there is room for the next beat; None: not known yet."""
+        """The cycle from which on there is room for the next beat; None: not known yet."""
         place = len(self._pushed) - self._room
         if place < 0:
             return 0
@@ -74,7 +74,7 @@ class DescriptorQueue:
         return d
 
     def _offered(self, number: int, queues: Mapping[Opcode, DescriptorQueue]) -> int | None:
-        """From when on a descriptor is offered to its unit; None: not known yet."""
+        """The cycle from which on a descriptor is offered to its unit; None: not known yet."""
         self._settle()
         last = (number + 1) * self._beats - 1
         if last >= len(self._popped):

@@ -24,49 +24,49 @@ ROWS_AHEAD = 16
 STORE_REQUESTS = 8
 """Rows whose requests wait for the write master."""
 SPLITTER = 3
-"""From a request to its first burst; as many requests are inside."""
+"""Cycles from a request to its first burst; as many requests are inside."""
 WALKER = 3
-"""From a transfer to its first row."""
+"""Cycles from a transfer to its first row."""
 MASTER = SPLITTER + 1
-"""From a request to its address on the bus."""
+"""Cycles from a request to its address on the bus."""
 VISIBLE = 2
-"""From a write of the feature memory to reads that see it."""
+"""Cycles from a write of the feature memory to reads that see it."""
 STORE_READ = 5
-"""From the read of a beat to the write master."""
+"""Cycles from the read of a beat to the write master."""
 PREFETCH_START = 3
-"""From the start to the first request of the program; so many between requests too."""
+"""Cycles from the start to the first request of the program; so many between requests too."""
 CHUNK = 4
 """Slots of a request of the program."""
 SLOTS = 16
 """Slots that are held or asked for."""
 FETCHED = 2
-"""From the cycle in which a beat of the program is taken to the dispatcher."""
+"""Cycles from the cycle in which a beat of the program is taken to the dispatcher."""
 COUNTED = 2
-"""From a descriptor's end to those offered that waited for it."""
+"""Cycles from a descriptor's end to those offered that waited for it."""
 QUEUES = {Opcode.LOAD: 4, Opcode.COMPUTE: 2, Opcode.STORE: 4}
 """Descriptors that wait for each unit, that which is offered to it among them."""
 ADDRESS = 4
-"""From a step to the read of the feature memory."""
+"""Cycles from a step to the read of the feature memory."""
 TAP_FETCH = 8
-"""From a step to its operands."""
+"""Cycles from a step to its operands."""
 MOST_READS = 8
 """Cycles in which a word of parameters is read, at most."""
 MULTIPLIER = 2
-"""From operands to a product."""
+"""Cycles from operands to a product."""
 CLOSE = 5
-"""From the last descriptor's end to that of the program."""
+"""Cycles from the last descriptor's end to that of the program."""
 UNDER_WAY, MOST_UNDER_WAY = 4, 16
 """Tiles for each of several tile units, and for all of them, that are not told of as finished."""
 SUMS = 16
 """Words of sums that may wait for the result stage."""
 RESULTS = 12
-"""From a word's begin to its results, the write of the last part included."""
+"""Cycles from a word's begin to its results, the write of the last part included."""
 TABLE_RESULTS = 24
-"""The same with tables."""
+"""Cycles from a word's begin to its results where they go through tables."""
 SECOND = 10
-"""From a command to the first word of its second operand."""
+"""Cycles from a command to the first word of its second operand."""
 SOFTMAX_RESULT = 5
-"""From a byte that a softmax gives to its write."""
+"""Cycles from a byte that a softmax gives to its write."""
 TABLE_PARTS = 4
 """Cycles that a word takes with tables: a quarter of the lanes has a second requantizer."""
 
@@ -87,7 +87,7 @@ class Pipeline:
 
     @classmethod
     def of(cls, shape: EngineShape) -> Pipeline:
-        """Of an engine."""
+        """The pipeline of an engine."""
         levels, lanes, arity = 0, shape.simd, 2
         while lanes > 1:
             lanes, levels, arity = -(-lanes // arity), levels + 1, 4

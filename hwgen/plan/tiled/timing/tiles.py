@@ -95,7 +95,7 @@ class Tiles:
         self._queues, self._queue = queues, queues[Opcode.COMPUTE]
         self._units = [_Unit(shape) for _ in range(shape.tiles)]
         self._waiting = [0] * shape.tiles
-        """From when on another tile may wait at a unit."""
+        """The cycle from which on another tile may wait at a unit."""
         self._depth = min(MOST_UNDER_WAY, UNDER_WAY * shape.tiles)
 
     def free_to_write(self, units: int, bank: int, cycle: int) -> int:
@@ -126,7 +126,7 @@ class Tiles:
         return True
 
     def _ready(self, d: Values) -> int:
-        """From when on a tile is taken."""
+        """The cycle from which on a tile is taken."""
         if len(self._units) == 1:
             return self._units[0].free
         told, ready = self._queue.finished, self._waiting[d["unit"]]
@@ -139,7 +139,7 @@ class _Unit:
     def __init__(self, shape: EngineShape) -> None:
         self._pipeline, self._word = Pipeline.of(shape), shape.word
         self.free = 0
-        """From when on another tile is taken."""
+        """The cycle from which on another tile is taken."""
         self._results_free = 0
         self._taps: list[_Taps] = []
         self._firsts: list[int] = []
@@ -164,7 +164,7 @@ class _Unit:
             return self._softmax(d, first)
         steps = prod(d[f"loop{n}_count"] for n in range(LEVELS))
         self._firsts.append(first)
-        if d.get("hold"):
+        if d.get("no_writeback"):
             self._taps.append(_Taps(d, self._word, first, steps, []))
             held = first + steps + self._pipeline.sum + 1
             finished = max(held, self._results_free)
@@ -253,7 +253,7 @@ def _key(d: Values) -> tuple:
 def _profile(
     loops: tuple, window: tuple | None, out: tuple
 ) -> tuple[list[int], list[bool], list[int]]:
-    """Of each word of sums the step that finishes it, whether its group is another than that of
+    """The step that finishes each word of sums, whether its group is another than that of
     the word before, and its row from that of the first on."""
     counts = [count for count, _, _ in reversed(loops)]
     gives = np.ones(counts, bool)

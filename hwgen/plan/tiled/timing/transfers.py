@@ -76,9 +76,9 @@ class Loads:
         self._valid, self._free, self._requested, self._count = 0, 0, -1, 0
         self._row: _Row | None = None
         self._begun: list[int] = []
-        """Of each row, the cycle in which its last burst begins."""
+        """The cycle in which the last burst of each row begins."""
         self._taken: list[int] = []
-        """Of each row, the cycle in which its last beat is taken."""
+        """The cycle in which the last beat of each row is taken."""
 
     def advance(self) -> bool:
         """Do what is known by now; whether something was."""
