@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ..errors import UserError
 from ..ir import Tensor, ops
-from ..numeric import PowerCode
+from ..numeric import Overflow, PowerCode
 from . import latency
 from .folding import Folding
 from .stages import Stage, window_of
@@ -99,6 +102,7 @@ def unit_of(
             positions=positions, types=len(op.types),
         )  # fmt: skip
     if isinstance(op, ops.Rescale):
+        _check_significand(stage.name, op, stage.input)
         delay = _rescale_latency(op, stage.input)
         return RescaleUnit(
             **common, output=out(stream.lanes), delay=delay, multiplies=True,
@@ -126,6 +130,29 @@ def _kept(op: ops.Slice, x: Tensor, lanes: int) -> tuple[tuple[bool, ...], ...]:
         tuple(n in wanted[1] for n in range(columns)),
         tuple(n in wanted[2] for n in range(0, channels, lanes)),
     )
+
+
+def _check_significand(layer: str, op: ops.Rescale, x: Tensor) -> None:
+    """Raises UserError where a float rule's result may be larger than its significand holds.
+
+    Such a result loses low bits, which the rescaler does not imitate: its own must be those that
+    saturate.
+    """
+    if op.scaling.fixed_point:
+        return
+    bits, qtype = op.scaling.precision, op.type
+    rows = (np.broadcast_to(a, x.channels).tolist() for a in (op.mult, op.shift, op.bias))
+    mult, shift, bias = rows
+    sizes = [max(abs(x.type.min + b), abs(x.type.max + b)) for b in bias]
+    most = max(size * m >> s for size, m, s in zip(sizes, mult, shift, strict=True))
+    kept = max(abs(qtype.low - op.offset), abs(qtype.max - op.offset))
+    if most >> bits and (kept >> bits or qtype.overflow is Overflow.WRAP):
+        raise UserError(
+            f"{op.scaling} rounds its products to {bits} bits, results of up to "
+            f"{most.bit_length()} are not supported where {qtype} keeps more than it or wraps",
+            layer=layer,
+            hint=f"let the output saturate to at most {bits} bits",
+        )
 
 
 def _rescale_latency(op: ops.Rescale, x: Tensor) -> int:
