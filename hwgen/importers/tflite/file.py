@@ -188,7 +188,6 @@ class _Reader:
                 f"tensor {name!r} has a shape that is not fixed: {signature or list(shape)}",
                 hint="convert the model with static shapes",
             )
-        check_elements(shape, f"tensor {name!r}")
         quantization = raw.Quantization()
         scales: tuple[float, ...] = ()
         zeros: tuple[int, ...] = ()
@@ -206,6 +205,8 @@ class _Reader:
         if raw.Sparsity() is not None:
             raise UserError(f"tensor {name!r} is sparse", hint="store it densely")
         data = self.data(raw.Buffer(), shape, dtype, name)
+        if data is None:  # else the file has as many
+            check_elements(shape, f"tensor {name!r}")
         return TfTensor(index, name, shape, dtype, scales, zeros, axis, data)
 
     def data(self, number: int, shape: tuple[int, ...], dtype: str, name: str) -> Array | None:
