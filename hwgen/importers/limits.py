@@ -11,6 +11,21 @@ MAX_ELEMENTS = 1 << 24
 """Of an edge, and of a constant that is computed while reading: 128 MiB as 64-bit integers."""
 
 
+_ROOM, _RATIO = 1 << 24, 16
+"""Bytes that a file's content may unpack to: so many, and so many for each byte of the file."""
+
+
+def check_unpacked(count: int, size: int, what: str) -> None:
+    """Raises UserError where ``what``, of ``count`` bytes, is more than a file of ``size`` bytes
+    would hold: packed by a jester, or a number that is damaged."""
+    if count > _ROOM + _RATIO * size:
+        raise UserError(
+            f"{what} would take {count} bytes, a file of {size} bytes is read up to "
+            f"{_ROOM + _RATIO * size}",
+            hint="it may be damaged: copy or save it again, without compression",
+        )
+
+
 def check_elements(shape: Iterable[int], what: str) -> None:
     """Raises UserError where a tensor of that shape would be larger than any that is supported;
     ``what`` it is, as a subject: "its output"."""

@@ -9,6 +9,7 @@ from .arith import (
     quantize,
     requantize,
     round_shift,
+    to_integers,
 )
 from .powers import PowerCode
 from .scaling import SCALED_WIDTH, Scaling, apply_scaling, left_shift, multiplier_of
@@ -34,5 +35,6 @@ __all__ = [
     "quantize",
     "requantize",
     "round_shift",
+    "to_integers",
     "type_for_range",
 ]

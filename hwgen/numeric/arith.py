@@ -29,6 +29,20 @@ def int_array(values: Any, bound: int) -> IntArray:
     return np.vectorize(int, otypes=[object])(array) if array.size else array.astype(object)
 
 
+def to_integers(real: Any, room: int = 0) -> IntArray:
+    """Floats that hold whole numbers as exactly these integers, however large they are.
+
+    ``astype`` gives any integer at all for a float beyond 64 bits. ``room`` : what will be added
+    to the integers, for which int64 must have room too. Raises ValueError for NaN or infinity,
+    which are no integers.
+    """
+    real = np.asarray(real, np.float64)
+    largest = np.max(np.abs(real), initial=0)
+    if not np.isfinite(largest):  # NaN is the largest of anything
+        raise ValueError("NaN or infinity can not become an integer")
+    return int_array(real, int(largest) + abs(room))
+
+
 def magnitude(values: IntArray) -> int:
     """Largest absolute value in the array, 0 when it is empty."""
     return max(abs(int(values.max())), abs(int(values.min()))) if values.size else 0
@@ -86,9 +100,7 @@ def apply_overflow(values: IntArray, qtype: QType) -> IntArray:
     return np.clip(values, low, high)
 
 
-def _scale_of(qtype: QType) -> Any:
-    if qtype.scale is None:
-        return 2.0**-qtype.frac
+def _scale_of(qtype: QType) -> np.ndarray[Any, Any]:
     return np.asarray(qtype.scale, dtype=np.float64)
 
 
@@ -96,21 +108,21 @@ def quantize(values: Any, qtype: QType, single: bool = False) -> IntArray:
     """Real numbers to integers of ``qtype``, exactly as its rounding and overflow say.
 
     A power-of-two scale makes the division exact; with any other scale the quotient is the
-    float64 one, or, ``single``, that of two float32, as runtimes take it. Raises ValueError for
-    NaN or infinity.
+    float64 one, or, ``single``, that of two float32, as runtimes take it. The result is int64
+    where the type fits. Raises ValueError for NaN or infinity, given or as a quotient.
     """
     real = np.asarray(values, dtype=np.float64)
     if not np.all(np.isfinite(real)):
         raise ValueError("values to quantize must be finite (found NaN or infinity)")
-    with np.errstate(over="ignore", under="ignore"):
-        scaled = np.ldexp(real, qtype.frac) if qtype.scale is None else real / _scale_of(qtype)
-        if single and qtype.scale is not None:
-            scaled = (real.astype(np.float32) / np.float32(_scale_of(qtype))).astype(np.float64)
-        exact = qtype.scale is not None or np.array_equal(np.ldexp(scaled, -qtype.frac), real)
-    if not exact:  # beyond the exponents of float64
-        return apply_overflow(_scaled_integers(real, qtype), qtype)
-    if not np.all(np.isfinite(scaled)):
-        raise ValueError("values to quantize are too large for their scale")
+    largest = max(abs(qtype.min), qtype.max)
+    if qtype.scale is not None:
+        scaled = _quotient(real, _scale_of(qtype), np.float32 if single else np.float64)
+    else:
+        with np.errstate(over="ignore", under="ignore"):
+            scaled = np.ldexp(real, qtype.frac)
+            exact = np.array_equal(np.ldexp(scaled, -qtype.frac), real)
+        if not exact:  # beyond the exponents of float64
+            return int_array(apply_overflow(_scaled_integers(real, qtype), qtype), largest)
     floor = np.floor(scaled)
     negative, inexact = scaled < 0, scaled != floor
     # The fraction is taken from the magnitude: exact there, but 1 - tiny would be rounded.
@@ -120,8 +132,19 @@ def quantize(values: Any, qtype: QType, single: bool = False) -> IntArray:
     rounded = floor + _increment(
         np.mod(floor, 2.0), negative, inexact, above_half, 0, qtype.rounding
     )
-    bound = int(np.max(np.abs(rounded), initial=0)) + abs(qtype.zero_point)
-    return apply_overflow(int_array(rounded, bound) + qtype.zero_point, qtype)
+    codes = to_integers(rounded, qtype.zero_point) + qtype.zero_point
+    return int_array(apply_overflow(codes, qtype), largest)
+
+
+def _quotient(
+    real: np.ndarray[Any, Any], scale: np.ndarray[Any, Any], kind: Any
+) -> np.ndarray[Any, Any]:
+    """``real / scale`` in a float type, as float64. Raises ValueError where it is not finite."""
+    with np.errstate(all="ignore"):
+        quotient = (real.astype(kind) / scale.astype(kind)).astype(np.float64)
+    if not np.all(np.isfinite(quotient)):
+        raise ValueError(f"values to quantize are too large for their scale in {kind.__name__}")
+    return quotient
 
 
 def _scaled_integers(real: np.ndarray[Any, Any], qtype: QType) -> IntArray:

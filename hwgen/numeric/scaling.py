@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from .arith import IntArray, round_shift
+from .arith import IntArray, magnitude, round_shift, to_integers
 from .types import Rounding
 
 
@@ -60,11 +60,14 @@ def multiplier_of(real: float, scaling: Scaling) -> tuple[int, int]:
     QuantizeMultiplier does, and vanishes below 2**-32. Floats are taken as they are: give what
     the runtime computes.
 
-    Raises ValueError for a negative or infinite number, and one too large for the rule.
+    Raises ValueError for a negative or infinite number, and one too large for the rule: from
+    ``2**precision`` on for floats, from ``2**30`` on for fixed-point numbers.
     """
     if not 0.0 <= real < math.inf:
         raise ValueError(f"a scale of {real} can not be used")
     if not scaling.fixed_point:
+        if real >= 1 << scaling.precision:
+            raise ValueError(f"a scale of {real:g} is too large")
         fraction, exponent = math.frexp(real)
         mult = round(math.ldexp(fraction, scaling.precision))
         if math.ldexp(mult, exponent - scaling.precision) != real:
@@ -89,20 +92,29 @@ def _normalized(mult: int, shift: int) -> tuple[int, int]:
 
 
 def apply_scaling(values: IntArray, mult: IntArray, shift: IntArray, scaling: Scaling) -> IntArray:
-    """``values * mult / 2**shift`` as the rule rounds it.
+    """``values * mult / 2**shift`` as the rule rounds it, whatever its size.
 
-    values : int64, within 32 bits with sign (also after the left shift of a fixed-point rule).
+    values : int64, within 32 bits with sign.
     mult, shift : broadcast against the last axis (channels); as multiplier_of gives them.
+
+    Results of up to 84 bits are possible: they are Python integers then. Raises ValueError for
+    values that leave the 32 bits, also after the left shift of a fixed-point rule.
     """
     values, mult, shift = (np.asarray(a, np.int64) for a in (values, mult, shift))
+    up = left_shift(shift) if scaling.fixed_point else 0
+    if magnitude(values) << up > 1 << (SCALED_WIDTH - 1):
+        raise ValueError(
+            f"values of up to {magnitude(values)} leave the {SCALED_WIDTH} bits of {scaling}"
+            + (f" after a shift by {up}" if up else "")
+        )
     if scaling is Scaling.FP32_HALF_EVEN:
         real = np.ldexp(mult.astype(np.float32), -shift.astype(np.int32))
-        return np.rint(values.astype(np.float32) * real).astype(np.int64)
+        return to_integers(np.rint(values.astype(np.float32) * real))
     if scaling is Scaling.DOUBLE_HALF_AWAY:
         product = values.astype(np.float64) * np.ldexp(mult.astype(np.float64), -shift)
         whole = np.trunc(product)
         away = np.abs(product - whole) >= 0.5
-        return (whole + np.where(away, np.sign(product), 0.0)).astype(np.int64)
+        return to_integers(whole + np.where(away, np.sign(product), 0.0))
     left, right = np.maximum(FIXED_FRAC - shift, 0), np.maximum(shift - FIXED_FRAC, 0)
     high = round_shift((values << left) * mult, FIXED_FRAC, Rounding.HALF_UP)
     ties = Rounding.HALF_AWAY if scaling is Scaling.TFLM_DOUBLE else Rounding.HALF_UP

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..ir import Graph, Node, Tensor, ops
-from ..numeric import Overflow, QType, Rounding, dequantize, quantize
+from ..numeric import Overflow, QType, Rounding, dequantize, magnitude, quantize
 from .rewrite import replace_nodes
 from .staircase import (
     Bounds,
@@ -94,7 +94,14 @@ def staircases(op: ops.BatchNorm, x: Tensor) -> Staircases:
         real = real * op.scale[channels] + op.offset[channels]
         return quantize(real, _of_channels(wide, channels))
 
-    slopes = np.broadcast_to(_steps(x.type) * op.scale / _steps(op.type), op.scale.shape)
+    ends = function(np.array([[end] * x.channels for end in x.range]), np.arange(x.channels))
+    if top == _ANY and magnitude(ends) >= _ANY:
+        raise UserError(
+            f"results beyond 62 bits whose overflow is {op.type.overflow} are not supported",
+            hint="let it saturate",
+        )
+    with np.errstate(over="ignore", under="ignore"):
+        slopes = np.broadcast_to(_steps(x.type) * op.scale / _steps(op.type), op.scale.shape)
     return Staircases(function, slopes, *x.range, bottom, top)
 
 

@@ -14,12 +14,13 @@ import numpy as np
 
 from ..errors import UserError
 from ..ir import Graph, Node, Tensor, ops
-from ..numeric import Overflow, Rounding
+from ..numeric import Overflow, Rounding, magnitude
 from .rewrite import replace_nodes
 from .staircase import Solution, Staircases, bounds_of, first_difference, solve
 
 Ends = tuple[np.ndarray, np.ndarray]
 _ANY = 1 << 40
+"""Beyond every result of what does not saturate: there is nothing to be equal to."""
 _SATURATING = (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
 
 
@@ -53,6 +54,9 @@ def channel_ranges(graph: Graph, source: Node | None, x: Tensor) -> Ends:
 def reduced(op: ops.Rescale, ends: Ends) -> ops.Requantize | None:
     """The equal requantization, rounding down, of inputs between ``ends``; None where there is
     none that is found."""
+    raw = op.unclipped(np.array(ends))
+    if op.type.overflow not in _SATURATING and magnitude(raw) >= _ANY:
+        return None
     for with_pivots in (False, True):
         stairs = staircases(op, ends, with_pivots)
         try:

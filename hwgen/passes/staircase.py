@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..ir import ops
+from ..ir.ops.requantize import MAX_SHIFT
 from ..numeric import Overflow, QType, Rounding, int_array, requantize, round_shift
 
 IntArray = np.ndarray[Any, Any]
@@ -186,10 +187,13 @@ def solve(
     Raises UserError naming the channel when there is none with MAX_MULT_BITS.
     """
     steepest = float(np.max(np.abs(stairs.slopes)))
-    shift = 0 if steepest == 0 else max(0, -int(np.floor(np.log2(steepest))) - 2)
+    shift = 0
+    if 0 < steepest < 2.0 ** (MAX_MULT_BITS - 1):
+        # A flatter slope than the largest shift has a bit for changes nothing but at one step.
+        shift = min(max(0, -int(np.floor(np.log2(steepest))) - 2), MAX_SHIFT)
     order, failed = list(range(len(bounds))), 0
     sides = _sides(stairs, bounds)
-    while steepest * 2.0**shift < 2.0 ** (MAX_MULT_BITS - 1):
+    while shift <= MAX_SHIFT and steepest * 2.0**shift < 2.0 ** (MAX_MULT_BITS - 1):
         found: dict[int, tuple[int, list[int]]] = {}
         for channel in order:
             fit = _fit(float(stairs.slopes[channel]), sides[channel], shift, rounding)

@@ -12,6 +12,7 @@ import pytest
 from hwgen import api
 from hwgen.cli import main
 from hwgen.emit.c import c_files
+from hwgen.emit.c.layer import storage
 from hwgen.emit.c.layers import LAYERS
 from hwgen.errors import UserError
 from hwgen.flow.c_engine import CEngine
@@ -21,6 +22,7 @@ from hwgen.ir.op import Op
 from hwgen.numeric import Overflow, QType, Rounding, Scaling, multiplier_of
 from tests.helpers.graphs import random_case
 from tests.helpers.random_graphs import GRAPHS
+from tests.numeric.test_scaling import defined
 
 FIXTURES = Path(__file__).parent.parent / "importers" / "fixtures"
 MODELS = sorted([*FIXTURES.glob("onnx_*.onnx"), *FIXTURES.glob("tflite_*.tflite")])
@@ -91,6 +93,73 @@ def test_scaling_rules_near_their_ties(scaling: Scaling) -> None:
         assert np.array_equal(got, wanted) and len(np.unique(wanted)) > 30
 
 
+ENDS = [-(1 << 31), 1 - (1 << 31), -(10**6), -2048, -1, 0, 1, 2047, 2048, 10**6, (1 << 31) - 1]
+
+
+def scales(scaling: Scaling, count: int) -> list[float]:
+    """Numbers from 2**-60 on to the largest that the rule takes, that one first."""
+    rng = np.random.default_rng(60)
+    top = 1.0 if scaling.fixed_point else 2.0**scaling.precision
+    most = top * (1 - 2.0**-scaling.precision)
+    reals = [most, top / 2, *(2.0 ** rng.uniform(-60, np.log2(most), count - 2))]
+    single = scaling is Scaling.FP32_HALF_EVEN
+    return [float(np.float32(r)) if single else float(r) for r in reals]
+
+
+@pytest.mark.parametrize("scaling", list(Scaling))
+def test_scaling_rules_at_every_scale(scaling: Scaling, tmp_path: Path) -> None:
+    """Also where a result has more than 64 bits; no conversion is undefined."""
+    pairs = [multiplier_of(real, scaling) for real in scales(scaling, 48)]
+    mult, shift = np.array(pairs).T
+    values = [v >> 1 for v in ENDS] if scaling.fixed_point else ENDS
+    x = Tensor("x", (48,), QType(True, 32, 0, Rounding.FLOOR, Overflow.WRAP),
+               min(values), max(values))  # fmt: skip
+    inputs = {"x": np.repeat(np.array(values)[:, None], 48, 1)}
+    exact = [[defined(v, m, s, scaling) - 3 for m, s in pairs] for v in values]
+    kinds = [QType(True, width, 0, Rounding.FLOOR, overflow) for width in (8, 32)
+             for overflow in (Overflow.SATURATE, Overflow.SATURATE_ZERO)]  # fmt: skip
+    layers = {str(n): ops.Rescale(scaling, mult, shift, kind, offset=-3)
+              for n, kind in enumerate(kinds)}  # fmt: skip
+    nodes = tuple(Node(name, op, ("x",)) for name, op in layers.items())
+    graph = Graph("all", (x,), nodes, tuple(layers)).verify()
+    golden, c = execute(graph, inputs), CEngine(graph).execute(inputs)
+    for name, kind in zip(layers, kinds, strict=True):
+        assert golden[name].tolist() == [[fitted(v, kind) for v in row] for row in exact], kind
+        assert np.array_equal(c[name], golden[name]), kind
+    sanitized(one(layers["2"], x), inputs, tmp_path, [])
+
+
+def fitted(value: int, kind: QType) -> int:
+    """A value in a type that saturates, or makes zero of what does not fit."""
+    inside = min(max(value, kind.min), kind.max)
+    return 0 if kind.overflow is Overflow.SATURATE_ZERO and inside != value else inside
+
+
+def test_results_of_more_than_64_bits_that_wrap_are_refused() -> None:
+    kind = QType(True, 8, 0, Rounding.FLOOR, Overflow.WRAP)
+    x = Tensor("x", (4,), QType(True, 32, 0, Rounding.FLOOR, Overflow.WRAP))
+    for shift, fits in ((0, False), (40, True)):
+        op = ops.Rescale(Scaling.DOUBLE_HALF_AWAY, np.array([1 << 52]), np.array([shift]), kind)
+        if fits:
+            assert_equal(one(op, x))
+            continue
+        with pytest.raises(UserError, match="'y': what wraps takes 85 bits, the C code has 64"):
+            c_files(one(op, x))
+
+
+def test_types_of_more_than_64_bits_are_refused() -> None:
+    wide, narrow = (QType(True, 8, frac, Rounding.FLOOR, Overflow.SATURATE) for frac in (0, 100))
+    x = Tensor("x", (4,), wide)
+    nodes = (Node("cast", ops.Cast((wide, narrow), np.array([0, 1, 0, 1])), ("x",)),
+             Node("y", ops.Requantize.scaled(BYTE, 1, 0, 100), ("cast",)))  # fmt: skip
+    graph = Graph("wide", (x,), nodes, ("y",)).verify()
+    values = np.array([[-128, 5, 127, -5]])
+    wanted = [[-128, 0, 127, -1]]  # 5 and -5 saturate in units of 2**-100, and are rounded down
+    assert execute(graph, {"x": values})["y"].tolist() == wanted
+    with pytest.raises(UserError, match="'cast': a cast's result takes 108 bits"):
+        c_files(graph)
+
+
 @pytest.mark.parametrize("rounding", list(Rounding))
 @pytest.mark.parametrize("overflow", list(Overflow))
 def test_every_rounding_and_overflow(rounding: Rounding, overflow: Overflow) -> None:
@@ -153,18 +222,23 @@ def test_strict_and_sanitized(name: str, tmp_path: Path) -> None:
         [cc, *strict, "-Wno-conversion", "-ffreestanding", "-c", net, "-o", str(tmp_path / "n.o")],
         check=True,
     )
-    inputs = frames(graph, 3)
-    x, y = graph.inputs[0], graph.tensors[graph.outputs[0]]
-    wanted = execute(graph, inputs)[y.name]
-    main_c = tmp_path / "main.c"
-    main_c.write_text(_driver(inputs[x.name], y.size))
-    binary = tmp_path / "run"
-    sanitize = ["-fsanitize=undefined,address", "-fno-sanitize-recover=all", "-g"]
     for target in vector_flags():
-        command = [cc, "-std=c99", *target, *sanitize, net, str(main_c), "-o", str(binary)]
-        subprocess.run(command, check=True)
-        out = subprocess.run([binary], check=True, capture_output=True, text=True).stdout
-        assert np.array_equal(np.array(out.split(), int), wanted.reshape(-1)), target
+        sanitized(graph, frames(graph, 3), tmp_path, target)
+
+
+def sanitized(graph: Graph, inputs: dict[str, np.ndarray], folder: Path, target: list[str]) -> None:
+    """Golden equals the code of one input and one output, which does nothing undefined."""
+    for file, text in c_files(graph, "net").items():
+        (folder / file).write_text(text)
+    x, y = graph.inputs[0], graph.tensors[graph.outputs[0]]
+    (folder / "main.c").write_text(_driver(inputs[x.name], x, y))
+    sanitize = ["-fsanitize=undefined,address,float-cast-overflow", "-fno-sanitize-recover=all"]
+    binary, sources = str(folder / "run"), [str(folder / name) for name in ("net.c", "main.c")]
+    command = [shutil.which("cc") or "gcc", "-std=c99", "-g", *target, *sanitize, *sources]
+    subprocess.run([*command, "-o", binary], check=True)
+    out = subprocess.run([binary], check=True, capture_output=True, text=True).stdout
+    wanted = execute(graph, inputs)[y.name]
+    assert np.array_equal(np.array(out.split(), int), wanted.reshape(-1)), target
 
 
 def vector_flags() -> list[list[str]]:
@@ -178,20 +252,20 @@ def vector_flags() -> list[list[str]]:
     return [[], *found, *([*target, "-DHWGEN_PORTABLE"] for target in found[-1:])]
 
 
-def _driver(x: np.ndarray, size: int) -> str:
-    values = ", ".join(map(str, x.reshape(-1).tolist()))
+def _driver(values: np.ndarray, x: Tensor, y: Tensor) -> str:
+    numbers = ", ".join(f"INT64_C({v})" for v in values.reshape(-1).tolist())
     return f"""
 #include <stdio.h>
 #include "net.h"
-static const int8_t x[] = {{{values}}};
+static const {storage(x)} x[] = {{{numbers}}};
 static int64_t workspace[(NET_WORKSPACE_BYTES + 7) / 8];
 int main(void)
 {{
-    int8_t y[{size}];
-    for (int n = 0; n < {len(x)}; n++) {{
+    {storage(y)} y[{y.size}];
+    for (int n = 0; n < {len(values)}; n++) {{
         net_run(x + n * NET_INPUT_0_SIZE, y, workspace);
-        for (int i = 0; i < {size}; i++) {{
-            printf("%d\\n", y[i]);
+        for (int i = 0; i < {y.size}; i++) {{
+            printf("%lld\\n", (long long)y[i]);
         }}
     }}
     return 0;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -113,3 +114,45 @@ def test_bad_parameters() -> None:
         RescaleParameters(Rule.TFLM_DOUBLE, (1, 2), (1,), (0, 0), 0, out)
     with pytest.raises(ValueError, match="negative"):
         RescaleParameters(Rule.TFLM_DOUBLE, (-1,), (1,), (0,), 0, out)
+
+
+FLOATS = [rule for rule in Rule if rule.precision]
+
+
+@pytest.mark.parametrize("rule", FLOATS)
+def test_results_beyond_the_significand_are_refused_where_they_would_be_seen(rule: Rule) -> None:
+    """A float of 24 bits has no 2**24 + 1; the rescaler has."""
+    bits = rule.precision
+    x = signed(bits + 2) if bits < 30 else signed(32)
+    mult = 1 if bits < 30 else 1 << 22
+    wide = QType(True, bits + 2, 0, Rounding.FLOOR, Overflow.SATURATE)
+    wraps = QType(True, 8, 0, Rounding.FLOOR, Overflow.WRAP)
+    for out in (wide, wraps):
+        with pytest.raises(ValueError, match=f"keeps results beyond {bits} bits"):
+            Rescaler("r", x, 1, RescaleParameters(rule, (mult,), (0,), (0,), 0, out))
+        RescaleParameters(rule, (mult,), (3,), (0,), 0, out).check(x)
+    RescaleParameters(rule, (mult,), (0,), (0,), 0, replace(wide, width=bits)).check(x)
+
+
+@pytest.mark.parametrize("rule", FLOATS)
+def test_results_beyond_the_significand_saturate(rule: Rule) -> None:
+    """The widest results of the largest multiplier: beyond int64 for a float64."""
+    out = QType(True, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE)
+    mult = ((1 << rule.precision) - 1, 1 << (rule.precision - 1))
+    p = RescaleParameters(rule, mult, (0, 1), (0, 0), 5, out)
+    values = [-(1 << 31), -(10**6), -2048, -1, 0, 1, 2048, (1 << 31) - 1]
+    unit = Rescaler("r", signed(32), 1, p)
+    got = []
+
+    async def process(ctx) -> None:
+        sent = [(value, index) for value in values for index in range(2)]
+        for cycle in range(len(sent) + unit.latency):
+            value, index = sent[min(cycle, len(sent) - 1)]
+            ctx.set(unit.acc.as_value(), join([value], 32))
+            ctx.set(unit.index, index)
+            await ctx.tick()
+            if cycle >= unit.latency - 1 and len(got) < len(sent):
+                got.append(split(ctx.get(unit.o.as_value()), signed(8), 1)[0])
+
+    run(together(r=unit), process)
+    assert got == [max(-128, min(127, 5 + v * m)) for v in values for m in mult]

@@ -16,6 +16,7 @@ from hwgen.numeric import (
     quantize,
     requantize,
     round_shift,
+    to_integers,
 )
 
 from .test_exhaustive import fitted, rounded
@@ -112,6 +113,42 @@ def test_too_large_for_a_scale_is_refused() -> None:
     qtype = QType(True, 8, 0, Rounding.FLOOR, Overflow.SATURATE, scale=1e-300)
     with pytest.raises(ValueError, match="too large"):
         quantize([1e300], qtype)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-46, 1e39, 1e300])
+def test_a_scale_beyond_float32(scale: float) -> None:
+    """As a float32 it is 0 or infinity: quotients are refused where they are no numbers."""
+    qtype = QType(True, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE, scale=scale)
+    if scale < 1:
+        with pytest.raises(ValueError, match="too large for their scale in float32"):
+            quantize([0.0, 1.0], qtype, single=True)
+    else:
+        assert quantize([0.0, 1.0], qtype, single=True).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("overflow", list(Overflow))
+@pytest.mark.parametrize("scale", [None, 0.125, 0.1])
+def test_quantized_numbers_are_int64(overflow: Overflow, scale: float | None) -> None:
+    qtype = QType(True, 8, 0 if scale else 3, Rounding.HALF_EVEN, overflow, scale)
+    for value in (0.5, 1e17, -1e17, 2.0**63, -1e200, 1e306):
+        got = quantize([value], qtype)
+        wide = Fraction(value / scale) if scale else Fraction(value) * 8
+        assert got.dtype == np.int64, value
+        assert got.tolist() == [fitted(rounded(wide, Rounding.HALF_EVEN), qtype)], value
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 2.0**53, -(2.0**62), 2.0**63, -(2.0**64), 1.7e308])
+def test_whole_floats_are_exact_integers(value: float) -> None:
+    got = to_integers([value, -value, 1.0])
+    assert got.tolist() == [int(value), -int(value), 1]
+    assert got.dtype == (np.int64 if abs(value) < 2.0**62 else object)
+    assert (to_integers([value], 1 << 100) + (1 << 100)).tolist() == [int(value) + (1 << 100)]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_no_integer_is_made_of_what_is_not_finite(bad: float) -> None:
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        to_integers([0.0, bad, 1e300])
 
 
 def test_a_negative_shift_is_refused() -> None:

@@ -114,6 +114,20 @@ static inline int64_t scaled_double(int64_t v, double real)
 """
 
 
+_DOUBLE_LARGE = """\
+/* The same where results may leave 64 bits: beyond every type, they saturate at 2**62. */
+static inline int64_t scaled_double_large(int64_t v, double real)
+{
+    const double most = 4611686018427387904.0;
+    const volatile double product = (double)v * real;
+    if (product >= most) {
+        return INT64_C(1) << 62;
+    }
+    return product <= -most ? -(INT64_C(1) << 62) : scaled_double(v, real);
+}
+"""
+
+
 def rounding_name(rounding: Rounding, bits: int) -> str:
     """The function of a rounding shift of a type's integers."""
     return f"round_{rounding.value}_{bits}"
@@ -169,6 +183,7 @@ class Helpers:
 
     def overflow(self, value: str, qtype: QType, bits: int = 64) -> str:
         """An expression brought into a type."""
+        check_bits(max(abs(qtype.min), qtype.max) >> 1, "its type")
         if qtype.overflow is Overflow.WRAP:
             self._use("wrap", _WRAP)
             return f"wrap({value}, {qtype.width}, {int(qtype.signed)})"
@@ -183,11 +198,14 @@ class Helpers:
         self._use("high_product", _HIGH)
         return "high_product"
 
-    def scaled(self, rule: Scaling, value: str, mult: str, shift: str, bits: int = 64) -> str:
+    def scaled(
+        self, rule: Scaling, value: str, mult: str, shift: str, bits: int = 64, large: bool = False
+    ) -> str:
         """An expression of a value scaled as a rule says.
 
         To the fixed-point rules ``shift`` is what follows their product of 32 bits; they may round
-        in 32 ``bits`` where that is enough.
+        in 32 ``bits`` where that is enough. ``large`` : a float64 result may leave 64 bits, and
+        saturates.
         """
         if rule is Scaling.FP32_HALF_EVEN:
             self.shift(Rounding.HALF_EVEN)
@@ -195,7 +213,9 @@ class Helpers:
             return f"scaled_fp32({value}, {mult}, {shift})"
         if rule is Scaling.DOUBLE_HALF_AWAY:
             self._use("scaled_double", _DOUBLE)
-            return f"scaled_double({value}, {mult})"
+            if large:
+                self._use("scaled_double_large", _DOUBLE_LARGE)
+            return f"scaled_double{'_large' if large else ''}({value}, {mult})"
         ties = Rounding.HALF_AWAY if rule is Scaling.TFLM_DOUBLE else Rounding.HALF_UP
         return f"{self.shift(ties, bits)}({self.high_product()}({value}, {mult}), {shift})"
 
@@ -212,6 +232,6 @@ def check_bits(bound: int, what: str) -> None:
     """Raise UserError where magnitudes up to ``bound`` do not fit the C code's 64 bits."""
     if bound.bit_length() > SAFE_BITS:
         raise UserError(
-            f"{what} takes {bound.bit_length() + 1} bits, the C code has 64",
+            f"{what} takes {bound.bit_length() + 1} bits, the C code has 64, two of them to spare",
             hint="use narrower weights or scales",
         )

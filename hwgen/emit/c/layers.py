@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ...ir import ops
-from ...numeric import Overflow, Scaling
+from ...numeric import Overflow, Scaling, magnitude
 from ...numeric.scaling import FIXED_FRAC
 from . import linear
-from .arith import MAX_SHIFT, check_bits
+from .arith import MAX_SHIFT, SAFE_BITS, check_bits
 from .layer import Layer, storage
 from .softmax import gemmlowp_softmax
 from .text import loop, number
@@ -97,9 +97,21 @@ def rescale(layer: Layer) -> list[str]:
             value += f" * {layer.per_channel('up', left, 'c')}"
         shift = np.clip(shift - FIXED_FRAC, 0, MAX_SHIFT)
         bits = _rescaled_bits(layer, left, shift)
-    scaled = helpers.scaled(op.scaling, value, mult, layer.per_channel("shift", shift, "c"), bits)
+    shifts = layer.per_channel("shift", shift, "c")
+    scaled = helpers.scaled(op.scaling, value, mult, shifts, bits, _leaves_64_bits(layer))
     lines = [f"const int{bits}_t v = {scaled} + {number(op.offset)};"]
     return _each_scaled(layer, lines, helpers.overflow("v", op.type, bits), bits)
+
+
+def _leaves_64_bits(layer: Layer) -> bool:
+    """Whether results before overflow may need more; raises UserError where such ones wrap."""
+    op, x = layer.op, layer.x
+    ends = op.unclipped(np.array([[end] * x.channels for end in x.range]))
+    if magnitude(ends).bit_length() <= SAFE_BITS:
+        return False
+    if op.type.overflow is Overflow.WRAP:
+        check_bits(magnitude(ends), "what wraps")
+    return True
 
 
 def _rescaled_bits(layer: Layer, left: Any, shift: Any) -> int:
@@ -152,6 +164,7 @@ def cast(layer: Layer) -> list[str]:
         up = max(0, qtype.frac - x.type.frac)
         down = max(0, x.type.frac - qtype.frac)
         check_bits(max(abs(end) for end in x.range) << up, "a cast")
+        check_bits(max(abs(op.type.min), op.type.max) >> 1, "a cast's result")
         value = f"(int64_t)x[i] * {number(1 << up)}"
         lines += [
             f"case {n}:",

@@ -110,9 +110,20 @@ class RescaleParameters:
 
     def biased(self, x: Shape) -> tuple[int, int]:
         """Smallest and largest input with its bias."""
-        high = (1 << (x.width - x.signed)) - 1
-        low = -high - 1 if x.signed else 0
+        low, high = range_of(x)
         return low + min(self.bias), high + max(self.bias)
+
+    def check(self, x: Shape) -> None:
+        """Raises ValueError where results are beyond a float's significand and do not saturate:
+        their low bits, which the float does not have, would be seen."""
+        low, high = range_of(x)
+        rows = zip(self.mult, self.shift, self.bias, strict=True)
+        products = [max(abs(low + b), abs(high + b)) * m >> s for m, s, b in rows]
+        kept = max(abs(end - self.offset) for end in (self.out.low, self.out.max))
+        limit = 1 << self.rule.precision
+        wraps = self.out.overflow is Overflow.WRAP
+        if self.rule.precision and max(products) >= limit and (wraps or kept >= limit):
+            raise ValueError(f"{self.out} keeps results beyond {self.rule.precision} bits")
 
     def narrows(self, x: Shape) -> bool:
         """Whether an input may have more bits than the significand: then it is rounded as well."""
@@ -131,6 +142,7 @@ class Rescaler(wiring.Component):
     def __init__(self, name: str, x: Shape, lanes: int, parameters: RescaleParameters) -> None:
         positive(lanes=lanes)
         self.image, self.x, self.lanes, self.parameters = name, Shape.cast(x), lanes, parameters
+        parameters.check(self.x)
         self.groups = ceil_div(parameters.channels, lanes)
         self.latency = parameters.latency(self.x)
         super().__init__(
@@ -256,6 +268,12 @@ class Rescaler(wiring.Component):
             low, high = (min(max(end, p.clip[0]), p.clip[1]) for end in (p.out.low, p.out.max))
             return clamped(whole, low, high)
         return clamped(fits, *p.clip)
+
+
+def range_of(x: Shape) -> tuple[int, int]:
+    """Smallest and largest integer of a shape."""
+    high = (1 << (x.width - x.signed)) - 1
+    return (-high - 1 if x.signed else 0), high
 
 
 def late(m: Module, value: Value, cycles: int, name: str) -> Value:

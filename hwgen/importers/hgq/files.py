@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
+from ..keras.hdf5 import Arrays, read_confined
+from ..limits import check_unpacked
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-MAX_BYTES = 1 << 31
 
 Variables = dict[str, list[np.ndarray[Any, Any]]]
 """The variables of a layer, in Keras' order, by where they are in it ("", "kq/quantizer", ...)."""
@@ -34,8 +35,9 @@ def read_archive(path: Path) -> Archive:
     """Read a file that Keras 3 wrote. Raises UserError where it is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
-            config = json.loads(_member(archive, CONFIG))
-            weights = _member(archive, WEIGHTS)
+            size = path.stat().st_size
+            config = json.loads(_member(archive, CONFIG, size))
+            weights = _member(archive, WEIGHTS, size)
     except UserError:
         raise
     except (zipfile.BadZipFile, EOFError, ValueError, RecursionError, OSError) as error:
@@ -47,42 +49,45 @@ def read_archive(path: Path) -> Archive:
     return Archive(config, _places(weights))
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+def _member(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
+    """One file of an archive of ``size`` bytes. Raises UserError."""
     try:
         info = archive.getinfo(name)
     except KeyError:
         raise UserError(
             f"the archive has no {name}", hint="save the whole model: model.save('name.keras')"
         ) from None
-    if info.file_size > MAX_BYTES:
-        raise UserError(f"{name} has {info.file_size} bytes, at most {MAX_BYTES} are read")
-    return archive.read(info)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UserError(f"{name} is compressed by a method that Keras does not use")
+    check_unpacked(info.file_size, size, name)
+    with archive.open(info) as member:
+        # No more than is stated, whatever is there.
+        return member.read(info.file_size)
 
 
 def _places(content: bytes) -> dict[str, Variables]:
-    import h5py  # only those who import such models pay for it
-
-    places: dict[str, Variables] = {}
     try:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            layers: Any = file["layers"]
-            for place in layers:
-                places[place] = {}
-                layers[place].visititems(
-                    lambda name, group, found=places[place]: _variables(name, group, found)
-                )
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{WEIGHTS} is not readable ({reason})", hint="save it again") from None
+        return read_confined(io.BytesIO(content), len(content), _variables)
+    except UserError as error:
+        raise UserError(f"{WEIGHTS}: {error.reason}", hint=error.hint) from None
+
+
+def _variables(file: Any, arrays: Arrays) -> dict[str, Variables]:
+    """The arrays 0, 1, ... of each group ``vars``, by the layer that it is in."""
+    places: dict[str, Variables] = {}
+    layers: Any = file["layers"]
+    for place in layers:
+        found: Variables = {}
+        places[place] = found
+
+        def keep(name: str, group: Any, found: Variables = found) -> None:
+            where, _, last = f"/{name}".rpartition("/")
+            if last == "vars" and len(group):
+                numbered = [arrays.read(group[str(n)]) for n in range(len(group))]
+                found[where.strip("/")] = numbered
+
+        layers[place].visititems(keep)
     return places
-
-
-def _variables(name: str, group: Any, found: Variables) -> None:
-    """Keep the arrays 0, 1, ... of a group ``vars``."""
-    where, _, last = f"/{name}".rpartition("/")
-    if last == "vars" and len(group):
-        arrays = [np.asarray(group[str(n)]) for n in range(len(group))]
-        found[where.strip("/")] = arrays
 
 
 def places_of(class_names: list[str]) -> list[str]:

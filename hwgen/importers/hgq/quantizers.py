@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ...numeric import Overflow, QType, Rounding, type_for_range
+from ...numeric import (
+    Overflow,
+    QType,
+    Rounding,
+    int_array,
+    magnitude,
+    to_integers,
+    type_for_range,
+)
 from ..keras.architecture import KerasLayer
 from ..keras.quantizer import ActivationQuantizer, Kernel
 from ..keras.steps import Casting, Quantize, Step
@@ -128,7 +136,10 @@ class Fixed:
         In the float32 operations of HGQ: rounding adds 0.5 there, which can round up.
         """
         k, i, f = (np.broadcast_to(a, x.shape) for a in (self.k, self.i, self.f))
-        scaled = (x * np.exp2(f.astype(np.float32))).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (x * np.exp2(f.astype(np.float32))).astype(np.float32)
+        if not np.all(np.isfinite(scaled)):
+            raise self.layer.error(f"its weights with {f.max()} fractional bits leave float32")
         codes = _round(scaled, self.rounding)
         frac = int(f[k + i + f > 0].max(initial=0))
         if self.bounded:
@@ -136,13 +147,15 @@ class Fixed:
             codes = np.where(k + i + f > 0, codes, 0)
         else:
             frac = int(f.max(initial=0))
-        shifts = frac - f
-        if np.any((codes != 0) & (shifts < 0)) or shifts.max(initial=0) > _LIMIT:
+        shifts = np.where(codes != 0, frac - f, 0)
+        if shifts.min(initial=0) < 0 or shifts.max(initial=0) > _LIMIT:
             raise self.layer.error("its weights' fractional bits lie too far apart")
-        return np.where(codes != 0, codes << np.clip(shifts, 0, _LIMIT // 2), 0), frac
+        return int_array(codes, magnitude(codes) << int(shifts.max(initial=0))) << shifts, frac
 
     def _bring_into_range(self, codes: IntArray, k: IntArray, i: IntArray, f: IntArray) -> IntArray:
-        width = np.clip(i + f, 0, _LIMIT // 2)
+        width = np.clip(i + f, 0, None)
+        # Of 63 bits and more the largest integer is none of int64's.
+        width = width if width.max(initial=0) < _LIMIT - 2 else width.astype(object)
         high = (1 << width) - 1
         low = -k * (high + (self.overflow is not Overflow.SATURATE_SYMMETRIC))
         if self.overflow is Overflow.WRAP:
@@ -171,7 +184,7 @@ def _round(x: FloatArray, rounding: Rounding) -> IntArray:
         Rounding.HALF_DOWN: lambda: -np.floor(-x + half),
         Rounding.HALF_AWAY: lambda: np.floor(size + half) * sign,
     }[rounding]()
-    return result.astype(np.int64)
+    return to_integers(result)
 
 
 def quantize_kernel(quantizer: Fixed, x: FloatArray) -> Kernel:
@@ -182,7 +195,7 @@ def quantize_kernel(quantizer: Fixed, x: FloatArray) -> Kernel:
     qtype = type_for_range(int(codes.min(initial=0)), int(codes.max(initial=0)), frac)
     if qtype.width > _LIMIT // 2:
         raise quantizer.layer.error(f"its weights take {qtype.width} bits, at most 32 can be")
-    return Kernel(codes, qtype, (Fraction(1),) * x.shape[-1])
+    return Kernel(int_array(codes, qtype.max), qtype, (Fraction(1),) * x.shape[-1])
 
 
 def quantize_vector(quantizer: Fixed, x: FloatArray) -> tuple[Fraction, ...]:

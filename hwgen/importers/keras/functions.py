@@ -66,11 +66,11 @@ def curve(name: str, params: dict[str, Any]) -> Function | None:
     """An activation of Keras before a quantizer, in the float32 operations of Keras."""
     if name == "leaky_relu":
         slope = np.float32(params["slope"])
-        return Function(lambda x: x if x >= 0 else as_fraction(np.float32(float(x)) * slope))
+        return Function(lambda x: x if x >= 0 else as_fraction(_float32(x) * slope))
     if name == "hard_sigmoid":
 
         def hard(x: Fraction) -> Fraction:
-            line = np.float32(0.2) * np.float32(float(x)) + np.float32(0.5)
+            line = np.float32(0.2) * _float32(x) + np.float32(0.5)
             return min(max(as_fraction(line), Fraction(0)), Fraction(1))
 
         return Function(hard)
@@ -86,15 +86,24 @@ def as_fraction(x: np.float32) -> Fraction:
     return Fraction(float(x))
 
 
+def _within(x: Fraction, bound: int) -> Fraction:
+    return min(max(x, Fraction(-bound)), Fraction(bound))
+
+
+def _float32(x: Fraction) -> np.float32:
+    """The nearest float32; the largest one for what is beyond: every quantizer saturates there."""
+    return np.float32(float(_within(x, int(np.finfo(np.float32).max))))
+
+
 def tanh64(x: Fraction) -> Fraction:
     """tanh in float64."""
-    return Fraction(math.tanh(x))
+    return Fraction(math.tanh(_within(x, 700)))
 
 
 def sigmoid64(x: Fraction) -> Fraction:
     """The logistic function in float64."""
-    # exp() of a large number overflows where the result is long 0.
-    return Fraction(1 / (1 + math.exp(min(-x, Fraction(700)))))
+    # exp() of a large number overflows where the result is long 0 or 1.
+    return Fraction(1 / (1 + math.exp(_within(-x, 700))))
 
 
 def staircase(function: Function, pending: Affine, x: Tensor) -> Staircase:

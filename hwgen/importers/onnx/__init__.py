@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -115,17 +116,29 @@ def load_onnx(path: Path, input_type: QType | None) -> Graph:
     work = OnnxImport(model, integer="RequantShift" in kinds)
     work.known |= {name: Const(array) for name, array in model.constants.items()}
     _fold_constants(work)
-    read_inputs(work, path, input_type)
+    with _named_numbers():
+        read_inputs(work, path, input_type)
     for node in model.nodes:
         if all(name in work.known for name in node.outputs if name):
             continue
         _run(work, node)
-    outputs = tuple(_output(work, name).name for name in model.outputs)
+    with _named_numbers():
+        outputs = tuple(_output(work, name).name for name in model.outputs)
     used = {name for node in work.nodes for name in node.inputs}
     inputs = tuple(t for t in work.inputs if t.name in used or t.name in outputs)
     return Graph(
         path.stem, inputs, tuple(work.nodes), outputs, tuple(work.notes), tuple(work.without_reals)
     ).verify()
+
+
+@contextmanager
+def _named_numbers() -> Iterator[None]:
+    """What numbers of a file that make no sense raise becomes a UserError."""
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except (ValueError, OverflowError, TypeError) as error:
+        raise UserError(f"its numbers make no sense ({error})") from None
 
 
 def _check_kinds(kinds: set[str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import UserError
+from ...numeric import to_integers
 from .fusion import is_power_of_two, scale_of
 from .real import Quantizer
 from .work import Array, Value
@@ -27,7 +28,7 @@ def window_quantizer(found: Value, by: Quantizer) -> Quantizer:
 
     def codes(values: Array) -> Array:
         rounded = np.rint((values / scale).astype(np.float32) + zero)
-        return np.clip(rounded.astype(np.float64), by.type.min, by.type.max).astype(np.int64)
+        return to_integers(np.clip(rounded.astype(np.float64), by.type.min, by.type.max))
 
     assert found.count is not None
     low, high = found.edge.range

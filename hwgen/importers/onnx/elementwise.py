@@ -140,8 +140,8 @@ def clip(work: OnnxImport, node: OxNode) -> None:
 def _clipped_codes(work: OnnxImport, node: OxNode, value: Value) -> Value:
     """Clip of the integers themselves: those of fewer bits, in a type of 8."""
     low, high = value.edge.type.min, value.edge.type.max
-    low = max(low, int(work.number(node, 1))) if work.has(node, 1) else low
-    high = min(high, int(work.number(node, 2))) if work.has(node, 2) else high
+    low = max(low, work.whole(node, 1)) if work.has(node, 1) else low
+    high = min(high, work.whole(node, 2)) if work.has(node, 2) else high
     if low > high:
         raise UserError(f"bounds {low} and {high} leave nothing")
     edge = work.add(node.name, Requantize.identity(value.edge, (low, high)), value.edge)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -17,6 +19,10 @@ from .work import OnnxImport, Value, canonical
 
 DEFAULT_INPUT = "u8.8"
 DEFAULT_INTEGERS = "u8.0"
+
+_DAMAGED = (OSError, ValueError, IndexError, KeyError, EOFError, OverflowError, TypeError,
+            BadZipFile, zlib.error)  # fmt: skip
+"""What NumPy raises for an array file that is damaged, or holds no numbers."""
 
 _OF_ROWS = ("LinearConv", "MaxPool", "AveragePool")
 """Operators of images; what has three axes is then an image of one column."""
@@ -136,7 +142,7 @@ def _integers(work: OnnxImport, path: Path, described: OxInput) -> tuple[QType, 
                 order = [i.name for i in work.model.inputs].index(described.name)
                 key = described.name if described.name in names else names[order]
                 low, high = int(arrays[key].min()), int(arrays[key].max())
-        except (OSError, ValueError, IndexError, KeyError) as error:
+        except _DAMAGED as error:
             raise UserError(f"{beside.name} beside the model can not be read ({error})") from None
         signed = low < 0
         if not -128 <= low <= high <= (127 if signed else 255):

@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Op, Tensor
 from ...ir.ops import Mul, Rescale, Staircase
-from ...numeric import QType, Scaling, multiplier_of
+from ...numeric import QType, Scaling, multiplier_of, to_integers
 from ..sums import WIDE, added, shifted, times
 from .fusion import HINT, scale_of
 from .real import FloatStep, evaluate
@@ -28,6 +28,8 @@ _TABLE_SHIFTS = (14, 18, 22)
 _ROUNDS = 512
 """Of making two tables fit: no chain of conditions on 2 * 256 entries is longer."""
 _FAR = 1 << 50
+_FARTHEST = 1 << 30
+"""Sums in units of the result that no table of 32 bits holds."""
 
 
 class Pairs(NamedTuple):
@@ -105,7 +107,18 @@ def _in_float32(
     wanted = np.rint(values / scale).astype(np.float64) + qtype.zero_point
     unit = np.float64(scale)
     terms = (a.astype(np.float64) / unit, b.astype(np.float64) / unit + qtype.zero_point)
-    return terms, np.clip(wanted, qtype.min, qtype.max).astype(np.int64)
+    if kind == "add":
+        _check_reach(terms, parts, qtype)
+    return terms, to_integers(np.clip(wanted, qtype.min, qtype.max))
+
+
+def _check_reach(terms: tuple[Array, Array], parts: tuple[Value, Value], qtype: QType) -> None:
+    """Raises UserError where terms of a sum, in units of the result, are infinite or so large that
+    no table of 32 bits holds them."""
+    if not sum(float(np.abs(term).max()) for term in terms) < _FARTHEST:
+        a, b = (float(v.scale[0]) for v in parts)
+        raise UserError(f"a sum of scales {a:g} and {b:g} to {scale_of(qtype):g}: they are too far "
+                        "apart")  # fmt: skip
 
 
 def fused_sum(
@@ -120,8 +133,9 @@ def fused_sum(
     fixed = np.float32(qtype.zero_point) - np.float32(first * parts[0].zero + zeros)
     x, y = codes
     terms = first * x, (second * y + np.float64(fixed)).astype(np.float32).astype(np.float64)
+    _check_reach(terms, parts, qtype)
     total = np.rint((terms[0] + terms[1]).astype(np.float32))
-    return terms, np.clip(total, qtype.min, qtype.max).astype(np.int64)
+    return terms, to_integers(np.clip(total, qtype.min, qtype.max))
 
 
 def fused_product(parts: tuple[Value, Value], codes: tuple[Array, Array], qtype: QType) -> Array:
@@ -131,7 +145,7 @@ def fused_product(parts: tuple[Value, Value], codes: tuple[Array, Array], qtype:
     factor = np.float32(a.scale[0]) * np.float32(b.scale[0]) / np.float32(scale_of(qtype))
     products = ((codes[0] - a.zero) * (codes[1] - b.zero)).astype(np.float32)
     real = products * factor + np.float32(qtype.zero_point)
-    return np.clip(np.rint(real), qtype.min, qtype.max).astype(np.int64)
+    return to_integers(np.clip(np.rint(real), qtype.min, qtype.max))
 
 
 def _sum(work: OnnxImport, name: str, pairs: Pairs) -> Tensor:
@@ -215,7 +229,7 @@ def _thresholds(pairs: Pairs, shift: int) -> tuple[Array, Array]:
     levels = np.arange(wanted[0], wanted[-1] + 1)
     first = np.searchsorted(wanted, levels[1:])
     middle = (below[first - 1] + above[first]) / 2
-    return np.rint(np.ldexp(middle, shift)).astype(np.int64), levels
+    return to_integers(np.rint(np.ldexp(middle, shift))), levels
 
 
 def _tables(pairs: Pairs, shift: int, least: Array, most: Array, offset: float) -> list[Op] | None:
@@ -228,7 +242,7 @@ def _tables(pairs: Pairs, shift: int, least: Array, most: Array, offset: float) 
     """
     unit = 1 << shift
     a, b = (
-        np.rint(np.ldexp(term + extra, shift)).astype(np.int64)
+        to_integers(np.rint(np.ldexp(term + extra, shift)))
         for term, extra in zip(pairs.terms, (0.0, offset), strict=True)
     )
     if max(np.abs(a).max(), np.abs(b).max()) >= (1 << (WIDE.width - 1)) - unit:

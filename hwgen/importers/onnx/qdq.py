@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Op, Tensor
 from ...ir.ops import Requantize, Rescale
-from ...numeric import Overflow, QType, Rounding, Scaling, multiplier_of
+from ...numeric import Overflow, QType, Rounding, Scaling, multiplier_of, to_integers
 from . import joins, pairs
 from .averages import window_quantizer
 from .file import OxNode
@@ -54,6 +54,8 @@ def quantize_linear(work: OnnxImport, node: OxNode) -> None:
         check_finite(found)
         zero = work.const(node, 2).array if work.has(node, 2) else np.zeros((), np.uint8)
         scale, zero = (_along(a, found.array, node) for a in (work.const(node, 1).array, zero))
+        if not np.all((scale > 0) & np.isfinite(scale)):
+            raise UserError("scales of constants must be positive numbers")
         codes = np.rint(found.array / scale) + zero
         limits = np.iinfo(zero.dtype)
         codes = np.clip(codes, limits.min, limits.max).astype(zero.dtype)
@@ -79,7 +81,7 @@ def stored(
 
     def codes(values: Array) -> Array:
         rounded = np.rint(values / scale).astype(np.float64) + zero
-        return np.clip(rounded, qtype.min, qtype.max).astype(np.int64)
+        return to_integers(np.clip(rounded, qtype.min, qtype.max))
 
     def result(edge: Tensor, where: Array) -> Value:
         return Value(edge, where, scale.reshape(1), zero)

@@ -10,13 +10,13 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import Requantize
-from ...numeric import Overflow, QType, Rounding
+from ...numeric import Overflow, QType, Rounding, to_integers
 from ..limits import check_elements
 from . import joins
 from .file import OxNode
 from .linear import common_fraction
 from .real import Quantizer
-from .work import ONE, Array, Codes, Const, Joined, OnnxImport, Value, check_finite
+from .work import ONE, Array, Codes, Const, Joined, OnnxImport, Value, check_finite, whole
 
 _ROUNDINGS = {
     "ROUND": Rounding.HALF_EVEN,
@@ -36,7 +36,7 @@ _MAX_BITS = 32
 def quant(work: OnnxImport, node: OxNode) -> None:
     """QONNX Quant (IntQuant): any width, rounding and scale."""
     bits = float(work.number(node, 3))
-    if bits != int(bits) or not 1 <= bits <= _MAX_BITS:
+    if not bits.is_integer() or not 1 <= bits <= _MAX_BITS:
         raise UserError(f"a bit width of {bits:g} is not supported, whole numbers up to 32 are")
     signed, narrow = bool(node.get("signed", 1)), bool(node.get("narrow", 0))
     mode = str(node.get("rounding_mode", "ROUND")).upper()
@@ -82,8 +82,8 @@ def _give_quantized(
 ) -> None:
     scales = work.const(node, 1).array if scales is None else scales
     zeros = np.zeros((), np.float32) if zeros is None else zeros
-    whole = np.all((zeros == np.rint(zeros)) & (np.abs(zeros) < 1 << 31))
-    if not np.all((scales > 0) & np.isfinite(scales)) or not whole:
+    integral = np.all((zeros == np.rint(zeros)) & (np.abs(zeros) < 1 << 31))
+    if not np.all((scales > 0) & np.isfinite(scales)) or not integral:
         raise UserError("scales must be positive and zero points whole numbers")
     scales, zeros = np.asarray(scales, np.float32), np.asarray(zeros, np.float32)
     found = work.get(node, 0)
@@ -91,7 +91,7 @@ def _give_quantized(
         check_finite(found)
         shapes = (found.array.shape, scales.shape, zeros.shape)
         check_elements(np.broadcast_shapes(*shapes), "a constant")
-        integers = codes(found.array.astype(np.float32), scales, zeros).astype(np.int64)
+        integers = to_integers(codes(found.array.astype(np.float32), scales, zeros))
         real = (integers.astype(np.float32) - zeros) * scales
         zero = zeros.astype(np.int64)
         work.give(node, Const(real, Codes(integers, scales, zero, base)))
@@ -102,7 +102,7 @@ def _give_quantized(
     qtype = _typed(base, scale, zero)
     value = joins.summed(work, node.name, found) if isinstance(found, Joined) else found
     by = Quantizer(
-        qtype, lambda x: codes(x, scale, zeros.reshape(-1)).astype(np.int64), base is not _SIGNS
+        qtype, lambda x: to_integers(codes(x, scale, zeros.reshape(-1))), base is not _SIGNS
     )
     edge = _input_as(work, value, qtype)
     if edge is None:
@@ -154,7 +154,7 @@ def trunc(work: OnnxImport, node: OxNode) -> None:
     scale = np.float32(work.number(node, 1))
     zero = float(work.number(node, 2))
     last = len(node.inputs) - 1
-    bits_in, bits_out = int(work.number(node, 3)), int(work.number(node, last))
+    bits_in, bits_out = work.whole(node, 3), work.whole(node, last)
     mode = str(node.get("rounding_mode", "FLOOR")).upper()
     if mode not in _ROUNDINGS or zero or not 1 <= bits_out <= bits_in <= _MAX_BITS:
         raise UserError(f"rounding_mode {mode!r}, zero point {zero:g} or {bits_in} to {bits_out} "
@@ -165,6 +165,8 @@ def trunc(work: OnnxImport, node: OxNode) -> None:
     value = work.value(node)
     if last == 5:
         out = np.float32(work.number(node, 4))
+        if not (0 < scale < np.inf and 0 < out < np.inf):
+            raise UserError(f"scales {scale:g} and {out:g} must be positive numbers")
         divisor = np.float32(2.0 ** np.round(np.log2(out / scale)))
         low, high = integer_bounds(bits_out, signed, narrow)
     else:
@@ -176,9 +178,9 @@ def trunc(work: OnnxImport, node: OxNode) -> None:
     qtype = _typed(base, out.reshape(1), 0)
 
     def codes(values: Array) -> Array:
-        whole = np.round(values / scale) / divisor
+        cut = np.round(values / scale) / divisor
         limits = np.float32(low), np.float32(high)
-        return rounded(np.clip(whole, *limits), base.rounding).astype(np.int64)
+        return to_integers(rounded(np.clip(cut, *limits), base.rounding))
 
     edge = work.quantize(node.name, value, Quantizer(qtype, codes, exact=False))
     work.give(node, Value(edge, value.where, out.reshape(1)))
@@ -205,11 +207,12 @@ def requant_shift(work: OnnxImport, node: OxNode) -> None:
 
 
 def _integers(work: OnnxImport, node: OxNode, position: int, value: Value) -> Array:
-    array = work.const(node, position).array.astype(np.float64)
-    channels = value.edge.channels
-    if array.size not in (1, channels) or np.any(array != np.rint(array)):
+    numbers, channels = work.wholes(node, position), value.edge.channels
+    if len(numbers) not in (1, channels):
         raise UserError(f"input {position} must be whole numbers, one or {channels}")
-    return array.reshape(-1).astype(np.int64)
+    if max(abs(number) for number in numbers) >= 1 << 62:
+        raise UserError(f"input {position} holds integers of more than 62 bits")
+    return np.array(numbers, np.int64)
 
 
 def _attribute_number(node: OxNode, key: str, default: int | None = None) -> int:
@@ -217,9 +220,9 @@ def _attribute_number(node: OxNode, key: str, default: int | None = None) -> int
     if found is None:
         raise UserError(f"attribute {key} is missing")
     array = np.asarray(found)
-    if array.size != 1 or array.reshape(-1)[0] != np.rint(array.reshape(-1)[0]):
+    if array.size != 1:
         raise UserError(f"attribute {key} must be one whole number")
-    return int(array.reshape(-1)[0])
+    return whole(array.reshape(-1)[0], f"attribute {key}")
 
 
 def _described(work: OnnxImport, node: OxNode) -> QType | None:
@@ -227,7 +230,7 @@ def _described(work: OnnxImport, node: OxNode) -> QType | None:
     scales, zeros = work.const(node, 1).array, work.const(node, 2).array
     bits, mode = float(work.number(node, 3)), str(node.get("rounding_mode", "ROUND")).upper()
     signed, narrow = bool(node.get("signed", 1)), bool(node.get("narrow", 0))
-    if scales.size != 1 or zeros.size != 1 or mode not in _ROUNDINGS or bits != int(bits):
+    if scales.size != 1 or zeros.size != 1 or mode not in _ROUNDINGS or not bits.is_integer():
         return None
     if not np.all((scales > 0) & np.isfinite(scales)) or not np.all(np.isfinite(zeros)):
         return None

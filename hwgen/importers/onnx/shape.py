@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -58,8 +59,7 @@ def _of_constant(work: OnnxImport, node: OxNode, const: Const, function) -> Cons
 
 def reshape(work: OnnxImport, node: OxNode, array: Array) -> Array:
     """Reshape."""
-    given = work.const(node, 1).array if work.has(node, 1) else np.array(node.ints("shape"))
-    shape = [int(n) for n in given.reshape(-1)]
+    shape = work.wholes(node, 1) if work.has(node, 1) else node.ints("shape")
     if not node.get("allowzero", 0):
         shape = [array.shape[n] if s == 0 else s for n, s in enumerate(shape)]
     return array.reshape(shape)
@@ -90,7 +90,7 @@ def unsqueeze(work: OnnxImport, node: OxNode, array: Array) -> Array:
 
 def _axes(work: OnnxImport, node: OxNode) -> list[int] | None:
     if work.has(node, 1):
-        return [int(a) for a in work.const(node, 1).array.reshape(-1)]
+        return work.wholes(node, 1)
     return node.ints("axes") if node.get("axes") is not None else None
 
 
@@ -115,7 +115,7 @@ def cast(work: OnnxImport, node: OxNode) -> None:
     try:
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(int(node.get("to", 1))))
         if isinstance(found, Const):
-            work.give(node, Const(found.array.astype(dtype)))
+            work.give(node, Const(_converted(found.array, dtype)))
             return
     except (KeyError, TypeError, ValueError):
         raise UserError(f"a cast to type {node.get('to')} is not supported") from None
@@ -133,6 +133,16 @@ def cast(work: OnnxImport, node: OxNode) -> None:
         raise UserError(f"a cast of a tensor of {stored or 'float32'} to {dtype} is not supported")
 
 
+def _converted(array: Array, dtype: Any) -> Array:
+    """An array of another type. Raises UserError for floats that its integers do not hold."""
+    if array.dtype.kind == "f" and dtype.kind in "iu":
+        limits, cut = np.iinfo(dtype), np.trunc(array.astype(np.float64))
+        # The limits as floats may be one too large: of 64 bits the largest float is below them.
+        if not np.all((cut >= limits.min) & (cut < float(limits.max) + 1)):
+            raise UserError(f"a cast of numbers that are no {dtype} is not supported")
+    return array.astype(dtype)
+
+
 def constant(work: OnnxImport, node: OxNode) -> None:
     """Constant."""
     for key in ("value", "value_float", "value_int", "value_floats", "value_ints"):
@@ -146,7 +156,7 @@ def constant(work: OnnxImport, node: OxNode) -> None:
 
 def constant_of_shape(work: OnnxImport, node: OxNode) -> None:
     """ConstantOfShape."""
-    shape = [int(n) for n in work.const(node, 0).array.reshape(-1)]
+    shape = work.wholes(node, 0)
     if any(n < 0 for n in shape):
         raise UserError(f"a constant of shape {shape} is not supported")
     check_elements(shape, "a constant")
@@ -166,11 +176,13 @@ def shape_of(work: OnnxImport, node: OxNode) -> None:
 def gather(work: OnnxImport, node: OxNode) -> None:
     """Gather of constants."""
     array, indices = work.const(node, 0).array, work.const(node, 1).array
+    if indices.dtype.kind not in "iu":
+        raise UserError(f"indices of type {indices.dtype} are not supported")
     axis = int(node.get("axis", 0))
     try:
         size = array.shape[axis]
         check_elements((array.size // max(1, size), indices.size), "a constant")
-        work.give(node, Const(np.take(array, indices.astype(int), axis)))
+        work.give(node, Const(np.take(array, indices.astype(np.int64), axis)))
     except (IndexError, ValueError) as error:
         raise UserError(f"does not fit its input ({error})") from None
 
@@ -179,10 +191,7 @@ def cut(work: OnnxImport, node: OxNode) -> None:
     """Slice of constants."""
     array = work.const(node, 0).array
     if work.has(node, 1):
-        columns = [
-            [int(v) for v in work.const(node, n).array.reshape(-1)] if work.has(node, n) else None
-            for n in range(1, 5)
-        ]
+        columns = [work.wholes(node, n) if work.has(node, n) else None for n in range(1, 5)]
     else:
         columns = [node.ints("starts"), node.ints("ends"), node.get("axes"), None]
     starts, ends, axes, steps = columns

@@ -51,7 +51,7 @@ def _reduced(work: OnnxImport, node: OxNode) -> list[int] | None:
     if node.kind != "ReduceMean":
         return None
     if work.has(node, 1):
-        return [int(a) for a in work.const(node, 1).array.reshape(-1)]
+        return work.wholes(node, 1)
     return node.ints("axes")
 
 
@@ -109,10 +109,7 @@ def _windowed(work: OnnxImport, node: OxNode, value: Value, op: Callable[..., Op
 def pad(work: OnnxImport, node: OxNode) -> None:
     """Pad of rows and columns with zeros (or another constant)."""
     value = image(work, node.name, work.value(node))
-    amounts = (
-        [int(n) for n in work.const(node, 1).array.reshape(-1)]
-        if work.has(node, 1) else node.ints("pads")
-    )  # fmt: skip
+    amounts = work.wholes(node, 1) if work.has(node, 1) else node.ints("pads")
     rank = value.where.ndim
     if str(node.get("mode", "constant")) != "constant" or len(amounts) != 2 * rank:
         raise UserError(
@@ -125,7 +122,7 @@ def pad(work: OnnxImport, node: OxNode) -> None:
         raise UserError(f"padding {amounts}: only rows and columns can be padded")
     real = float(work.number(node, 2)) if work.has(node, 2) else float(node.get("value", 0.0))
     code = real / float(value.scale[0]) + value.zero
-    if code != int(code):
+    if not np.isfinite(code) or code != int(code):
         raise UserError(f"padding with {real:g} is no integer of the input's type")
     pads = [(b, e) for b, e in zip(begins[2:], ends[2:], strict=True)]
     pads = [*pads, (0, 0)] if rank == 3 else pads
@@ -160,7 +157,7 @@ def _factors(work: OnnxImport, node: OxNode, value: Value) -> tuple[int, int]:
     else:
         position = 1 if node.kind == "Upsample" else 2
         numbers = [float(s) for s in work.const(node, position).array.reshape(-1)]
-    if len(numbers) != len(shape) or any(n != int(n) or n < 1 for n in numbers):
+    if len(numbers) != len(shape) or any(not n.is_integer() or n < 1 for n in numbers):
         raise UserError(f"factors {numbers} are not whole numbers, one for each axis")
     if numbers[:2] != [1, 1]:
         raise UserError(f"factors {numbers}: only rows and columns can be resized")

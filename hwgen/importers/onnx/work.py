@@ -173,6 +173,15 @@ class OnnxImport:
             raise UserError(f"input {position} has {array.size} elements, one is supported")
         return array.reshape(-1)[0]
 
+    def whole(self, node: OxNode, position: int) -> int:
+        """A constant of one whole number. Raises UserError for another one."""
+        return whole(self.number(node, position), f"input {position}")
+
+    def wholes(self, node: OxNode, position: int) -> list[int]:
+        """The whole numbers of a constant: a shape, axes, pads. Raises UserError for others."""
+        numbers = self.const(node, position).array.reshape(-1)
+        return [whole(number, f"input {position}") for number in numbers]
+
     def give(self, node: OxNode, result: Const | Value | Joined) -> None:
         """The node's only output. Raises UserError where it has several."""
         if len([name for name in node.outputs if name]) != 1:
@@ -260,6 +269,13 @@ def _unit(value: Value) -> QType:
     return QType(t.signed, t.width, 0, t.rounding, t.overflow)
 
 
+def whole(number: Any, what: str) -> int:
+    """A number of a file that has to be whole; ``what`` it is. Raises UserError."""
+    if not np.isfinite(number) or number != int(number):
+        raise UserError(f"{what} is {number}, a whole number is needed")
+    return int(number)
+
+
 def check_finite(const: Const) -> None:
     """Raises UserError where a constant holds numbers that are not."""
     if not np.all(np.isfinite(const.array.astype(np.float64))):
@@ -269,7 +285,8 @@ def check_finite(const: Const) -> None:
 def canonical(shape: tuple[int, ...]) -> Array:
     """Positions of an edge of that shape, in its own order."""
     check_elements(shape, "a tensor")
-    return np.arange(int(np.prod(shape))).reshape(shape)
+    # Such arrays are kept for every tensor: four bytes for each of at most 2**24 elements.
+    return np.arange(int(np.prod(shape)), dtype=np.int32).reshape(shape)
 
 
 def image(work: OnnxImport, name: str, value: Value) -> Value:

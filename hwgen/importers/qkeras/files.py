@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
+from ..keras.hdf5 import Arrays, read_confined
 
 Weights = dict[str, np.ndarray[Any, Any]]
 
@@ -39,28 +40,23 @@ def read_hdf5(path: Path) -> Hdf5Content:
     """Read a file that Keras 2 wrote. Raises UserError where it is damaged or of another layout."""
     if not path.is_file():
         raise UserError("no such file" if not path.exists() else "not a file", file=path)
-    import h5py  # only those who import QKeras models pay for it
-
     try:
-        with h5py.File(path, "r") as file:
-            config = file.attrs.get("model_config")
-            if "layers" in file and config is None:
-                raise UserError(
-                    "weights in the layout of Keras 3",
-                    file=path,
-                    hint="QKeras needs Keras 2: save with model.save('name.h5') there",
-                )
-            root: Any = file.get("model_weights", file)
-            weights = {name: _layer(root[name]) for name in _names(root, "layer_names")}
-    except UserError:
-        raise
-    except Exception as error:
-        # A damaged file surfaces as many kinds of exceptions from inside h5py; all mean the same.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"not a readable HDF5 file ({reason})", file=path, hint="copy or save it again"
-        ) from None
+        config, weights = read_confined(path, path.stat().st_size, _content)
+    except UserError as error:
+        raise error.within(path) from None
     return Hdf5Content(None if config is None else _parse(config, path), weights)
+
+
+def _content(file: Any, arrays: Arrays) -> tuple[Any, dict[str, Weights]]:
+    """The text of a model's configuration, if it is there, and the weights of all layers."""
+    config = file.attrs.get("model_config")
+    if "layers" in file and config is None:
+        raise UserError(
+            "weights in the layout of Keras 3",
+            hint="QKeras needs Keras 2: save with model.save('name.h5') there",
+        )
+    root: Any = file.get("model_weights", file)
+    return config, {name: _layer(root[name], arrays) for name in _names(root, "layer_names")}
 
 
 def _parse(config: Any, path: Path) -> Any:
@@ -85,11 +81,11 @@ def _names(group: Any, key: str) -> list[str]:
     return [text.decode("utf-8") if isinstance(text, bytes) else text for text in texts]
 
 
-def _layer(group: Any) -> Weights:
+def _layer(group: Any, arrays: Arrays) -> Weights:
     """Arrays of one layer by the last part of their names (``conv1/kernel:0`` -> ``kernel``)."""
     import h5py
 
     if not isinstance(group, h5py.Group):
         raise UserError("a layer's weights are not in a group of their own")
     names = _names(group, "weight_names")
-    return {n.split("/")[-1].split(":")[0]: np.asarray(group[n]) for n in names}
+    return {n.split("/")[-1].split(":")[0]: arrays.read(group[n]) for n in names}

@@ -17,6 +17,8 @@ from .quantizers import Spec, number_alpha, ternary_threshold
 
 _EPSILON = Fraction(float(np.float32(1e-7)))
 """K.epsilon()"""
+_BEYOND = Fraction(2) ** 300
+"""More than any power of two of at most eight bits; its square has a logarithm in float64."""
 
 
 def quantizer_function(spec: Spec) -> Function | None:
@@ -131,7 +133,7 @@ class PowerOfTwo:
         """Of the power of two for a number of at least zero: the nearest logarithm."""
         if x < _EPSILON:
             return self.low  # also where it is quadratic
-        x = x if self.largest is None else min(x, self.largest)
+        x = min(x, _BEYOND if self.largest is None else self.largest)
         # 2**(n - 1/2) <= y < 2**(n + 1/2), compared in squares, where y is x or its square root.
         square = x if self.quadratic else x * x
         n = math.floor(math.log2(square) / 2)

@@ -180,9 +180,25 @@ def _codes(spec: Spec, x: FloatArray) -> FloatArray:
         return np.clip(np.rint(x * m / m_i), low, m - np.float32(1))
 
 
+_LARGEST = 2.0**60
+"""Of what is scaled by its own size: float32 holds the squares of its integers, and more."""
+
+
+def _check_size(spec: Spec, x: FloatArray) -> None:
+    """Raise UserError for numbers so large that their scales would be infinite."""
+    integer = spec.number("integer", -64, 64) if "integer" in spec.params else 0
+    size = float(np.max(np.abs(x))) * 2.0**-integer
+    if size >= _LARGEST:
+        raise spec.layer.error(
+            f"{spec.name}: numbers of {size:g} can not be given a scale of their own",
+            "the training diverged: train again",
+        )
+
+
 def _auto_few(spec: Spec, alpha: str, x: FloatArray) -> tuple[FloatArray, FloatArray, str | None]:
     """The same for binary and ternary kernels: least squares (quantizers.py, QKeras 0.9.0)."""
     near = False
+    _check_size(spec, x)
     if spec.name == "binary":
         codes = _codes(spec, x)
         scale, near = _least_squares(x, codes, alpha)
@@ -227,6 +243,7 @@ def _auto(spec: Spec, alpha: str, x: FloatArray) -> tuple[FloatArray, FloatArray
         raise spec.layer.error(
             f"{spec.name}: with 1 bit and alpha {alpha!r} QKeras divides by zero", "use alpha=1"
         )
+    _check_size(spec, x)
     axes = tuple(range(max(1, x.ndim - 1)))
     half = np.float32(2 ** (bits - 1) - 1)
     x = x / np.float32(2.0 ** spec.number("integer", -64, 64))

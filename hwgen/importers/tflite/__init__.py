@@ -74,7 +74,7 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
         except UserError as error:
             layer = error.layer or op.name
             raise UserError(error.reason, layer=layer, hint=error.hint) from None
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise UserError(str(error), layer=op.name) from None
     outputs = []
     for index in model.outputs:

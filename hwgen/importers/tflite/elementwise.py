@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import Requantize, Softmax, SoftmaxTable, Staircase
-from ...numeric import QType, Scaling, apply_scaling, gemmlowp, multiplier_of
+from ...numeric import QType, Scaling, apply_scaling, gemmlowp, multiplier_of, to_integers
 from . import meaning
 from .file import TfOperator, TfTensor, options
 from .meaning import Multipliers, Runtime
@@ -115,7 +115,8 @@ _CURVE_INTEGER_BITS = 4
 def logistic(work: TfliteImport, op: TfOperator) -> None:
     """LOGISTIC by a table."""
     low = quantized(work.output(op)).min
-    _curve(work, op, gemmlowp.logistic, 8, low, lambda x: 1.0 / (1.0 + math.exp(-x)))
+    # exp() of a large number overflows where the result is long 0.
+    _curve(work, op, gemmlowp.logistic, 8, low, lambda x: 1.0 / (1.0 + math.exp(min(-x, 700.0))))
 
 
 def tanh(work: TfliteImport, op: TfOperator) -> None:
@@ -171,7 +172,8 @@ def _real_curve(
     values = np.array([real(float(np.float32(scale) * np.float32(code))) for code in x])
     rounded = values.astype(np.float32) / np.float32(out.scale)
     away = np.trunc(rounded + np.copysign(np.float32(0.5), rounded))
-    return away.astype(np.int64) + out.zero_point
+    # Beyond 32 bits the table saturates, whatever the number.
+    return to_integers(np.clip(away, -(2.0**31), 2.0**31)) + out.zero_point
 
 
 def softmax(work: TfliteImport, op: TfOperator) -> None:
@@ -180,6 +182,8 @@ def softmax(work: TfliteImport, op: TfOperator) -> None:
     out, x = work.output(op), work.edge(op, 0)
     qtype = quantized(out)
     scale = work.model.tensors[op.inputs[0]].scale
+    if not 0.0 < chosen.Beta < math.inf:
+        raise UserError(f"a beta of {chosen.Beta:g} must be a positive number")
     if work.runtime == "xnnpack":
         work.give(op, work.add(op.name, SoftmaxTable(_powers(scale, chosen.Beta), qtype), x))
         return

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
+from ..limits import check_elements, check_unpacked
 
 Array = np.ndarray[Any, Any]
 
@@ -33,9 +34,6 @@ _DAMAGED = (
     KeyError,
 )
 """What the generated reader raises where offsets and lengths make no sense."""
-
-_MAX_ELEMENTS = 1 << 26
-"""Most elements of a tensor: with more, a frame's integers take gigabytes."""
 
 _DTYPES = {
     "FLOAT32": np.float32,
@@ -135,7 +133,7 @@ class _Reader:
         import tflite
 
         self.schema: Any = tflite
-        self.content = content
+        self.content, self.taken = content, 0
         self.root: Any = tflite.Model.GetRootAsModel(content, 0)
         self.kinds = _names(tflite.BuiltinOperator)
         self.types = _names(tflite.TensorType)
@@ -162,8 +160,18 @@ class _Reader:
             raise ValueError(f"a list of {stated} elements in {len(self.content)} bytes")
         return stated
 
+    def array(self, values: Any) -> Array:
+        """A vector of the generated reader, which gives 0 for an absent one; a view of the file.
+
+        Many tensors may name one vector: what is taken in all is held against the file's size.
+        """
+        vector = values if isinstance(values, np.ndarray) else np.zeros(0, np.int64)
+        self.taken += vector.nbytes
+        check_unpacked(self.taken, len(self.content), "lists that it states")
+        return vector
+
     def indices(self, values: Any, count: int, what: str) -> tuple[int, ...]:
-        out = tuple(_array(values).tolist())
+        out = tuple(self.array(values).tolist())
         if any(not -1 <= i < count for i in out):
             raise ValueError(f"{what} name tensors {list(out)} of {count}")
         return out
@@ -172,27 +180,22 @@ class _Reader:
         raw = graph.Tensors(index)
         name = (raw.Name() or b"").decode("utf-8", "replace")
         dtype = self.types.get(raw.Type(), f"type {raw.Type()}")
-        shape = tuple(_array(raw.ShapeAsNumpy()).tolist())
+        shape = tuple(self.array(raw.ShapeAsNumpy()).tolist())
         # A signature marks what may change from call to call with -1.
-        signature = _array(raw.ShapeSignatureAsNumpy()).tolist()
+        signature = self.array(raw.ShapeSignatureAsNumpy()).tolist()
         if any(n < 0 for n in shape) or any(n < 0 for n in signature[1:]):
             raise UserError(
                 f"tensor {name!r} has a shape that is not fixed: {signature or list(shape)}",
                 hint="convert the model with static shapes",
-            )
-        if prod(shape) > _MAX_ELEMENTS:
-            raise UserError(
-                f"tensor {name!r} of shape {list(shape)} has {prod(shape)} elements, at most "
-                f"{_MAX_ELEMENTS} are supported",
-                hint="the file is damaged, or made for another purpose",
             )
         quantization = raw.Quantization()
         scales: tuple[float, ...] = ()
         zeros: tuple[int, ...] = ()
         axis = 0
         if quantization is not None:
-            scales = tuple(_array(quantization.ScaleAsNumpy()).tolist())
-            zeros = tuple(_array(quantization.ZeroPointAsNumpy()).tolist()) or (0,) * len(scales)
+            scales = tuple(self.array(quantization.ScaleAsNumpy()).tolist())
+            given = self.array(quantization.ZeroPointAsNumpy()).tolist()
+            zeros = tuple(given) or (0,) * len(scales)
             axis = quantization.QuantizedDimension()
         if len(zeros) != len(scales) or not all(0.0 < s < np.inf for s in scales):
             raise UserError(
@@ -202,6 +205,8 @@ class _Reader:
         if raw.Sparsity() is not None:
             raise UserError(f"tensor {name!r} is sparse", hint="store it densely")
         data = self.data(raw.Buffer(), shape, dtype, name)
+        if data is None:  # else the file has as many
+            check_elements(shape, f"tensor {name!r}")
         return TfTensor(index, name, shape, dtype, scales, zeros, axis, data)
 
     def data(self, number: int, shape: tuple[int, ...], dtype: str, name: str) -> Array | None:
@@ -212,14 +217,14 @@ class _Reader:
             raise UserError(f"tensor {name!r} is stored outside of the flatbuffer")
         if not buffer.DataLength() or dtype not in _DTYPES:
             return None
-        raw = _array(buffer.DataAsNumpy()).tobytes()
+        raw: Any = buffer.DataAsNumpy()  # a view: tensors may share a buffer
         kind = np.dtype(_DTYPES[dtype]).newbyteorder("<")
         if len(raw) != prod(shape) * kind.itemsize:
             raise UserError(
                 f"tensor {name!r} has {len(raw)} bytes of data, shape {list(shape)} of {dtype} "
                 f"needs {prod(shape) * kind.itemsize}"
             )
-        return np.frombuffer(raw, kind).reshape(shape)
+        return raw.view(kind).reshape(shape)
 
     def operator(self, graph: Any, index: int, tensors: int) -> TfOperator:
         raw = graph.Operators(index)
@@ -267,8 +272,3 @@ def enumerated(enumeration: str, value: int) -> str:
 
 def _names(enumeration: Any) -> dict[int, str]:
     return {v: k for k, v in vars(enumeration).items() if isinstance(v, int)}
-
-
-def _array(values: Any) -> Array:
-    """A vector of the generated reader, which gives 0 for an absent one."""
-    return values if isinstance(values, np.ndarray) else np.zeros(0, np.int64)

@@ -83,6 +83,10 @@ ADD_SHIFT = 20
 """Bits by which TensorFlow Lite moves the operands of an addition to the left."""
 
 
+ADD_SCALES = (2.0**-10, 2.0**8)
+"""Quotients of scales that XNNPACK's additions take (its sources: the limits of its operators)."""
+
+
 @dataclass(frozen=True)
 class Addition:
     """XNNPACK's addition: integer multipliers of both operands and one shift of their sum."""
@@ -92,8 +96,15 @@ class Addition:
 
     @classmethod
     def of(cls, a: float, b: float, out: float) -> Addition:
-        """From the scales of operands and result."""
+        """From the scales of operands and result. Raises UserError."""
         scales = [np.float32(s) / np.float32(out) for s in (a, b)]
+        least, most = ADD_SCALES
+        if not all(least <= s < most for s in scales):
+            raise UserError(
+                f"scales {a:g} and {b:g} to {out:g}: XNNPACK adds where their quotients are from "
+                f"{least:g} to {most:g}",
+                hint="use --runtime tflm or reference",
+            )
         _, exponent = math.frexp(float(max(scales)))
         shift = ADD_SHIFT - (exponent - 1)
         first, second = (int(np.rint(np.ldexp(s, shift))) for s in scales)
@@ -113,6 +124,8 @@ def activation_bounds(
     def code(real: float) -> int:
         # As TfLiteRound of a float32 quotient.
         quotient = float(np.float32(real) / np.float32(scale))
+        if not abs(quotient) < 1 << 31:
+            raise UserError(f"{real:g} at a scale of {scale:g} leaves the runtime's 32 bits")
         return zero_point + int(math.copysign(math.floor(abs(quotient) + 0.5), quotient))
 
     bounds = {

@@ -22,10 +22,9 @@ def reshape(work: TfliteImport, op: TfOperator) -> None:
 
 def transpose(work: TfliteImport, op: TfOperator) -> None:
     """TRANSPOSE where no element moves: axes of more than one element keep their order."""
-    x, order = work.edge(op, 0), work.constant(op, 1).data
-    assert order is not None
+    x, order = work.edge(op, 0), work.integers(op, 1)
     shape = work.model.tensors[op.inputs[0]].shape
-    axes = [int(a) for a in order.reshape(-1)]
+    axes = order.reshape(-1).tolist()
     if sorted(axes) != list(range(len(shape))):
         raise UserError(f"axes {axes} are not those of {list(shape)}")
     kept = [a for a in axes if shape[a] > 1]
@@ -68,12 +67,7 @@ def strided_slice(work: TfliteImport, op: TfOperator) -> None:
         raise UserError("a slice whose ends count from its begins is not supported")
     x = work.edge(op, 0)
     shape = work.model.tensors[op.inputs[0]].shape
-    columns = []
-    for position in (1, 2, 3):
-        data = work.constant(op, position).data
-        assert data is not None
-        columns.append([int(n) for n in data.reshape(-1)])
-    begins, ends, strides = columns
+    begins, ends, strides = (work.integers(op, n).reshape(-1).tolist() for n in (1, 2, 3))
     if not len(begins) == len(ends) == len(strides) == len(shape):
         raise UserError(f"slice {begins}:{ends}:{strides} does not fit {list(shape)}")
     start, size, step = [], [], []

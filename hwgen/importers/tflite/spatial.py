@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import AvgPool, MaxPool, Pad, Requantize, Reshape, Staircase, SumPool, Upsample
-from ...numeric import Overflow, QType, Rounding, apply_scaling
+from ...numeric import Overflow, QType, Rounding, apply_scaling, to_integers
 from . import meaning
 from .file import TfOperator, TfTensor, enumerated, options
 from .meaning import Multipliers, Runtime
@@ -51,12 +51,11 @@ def _pool(work: TfliteImport, op: TfOperator, make) -> None:
 def mean(work: TfliteImport, op: TfOperator) -> None:
     """MEAN over rows and columns: a sum, multiplied by scales over count in one number."""
     out, source, x = work.output(op), work.model.tensors[op.inputs[0]], work.edge(op, 0)
-    axes = work.constant(op, 1).data
-    assert axes is not None
+    axes = work.integers(op, 1)
     if source.dtype != out.dtype:
         raise UserError(f"{source.dtype.lower()} in and {out.dtype.lower()} out")
     rank = len(source.shape)
-    chosen = {axis_of(int(a), source) for a in axes.reshape(-1)}
+    chosen = {axis_of(a, source) for a in axes.reshape(-1).tolist()}
     if len(x.shape) == 1 or chosen != set(range(1, rank - 1)):
         raise UserError(
             f"the mean over axes {sorted(chosen)} of {list(source.shape)} is not supported; rows "
@@ -102,7 +101,7 @@ def _xnnpack_mean(
 
     def rule(sums: np.ndarray) -> np.ndarray:
         codes = np.rint(sums.astype(np.float32) * scale + bias)
-        return np.clip(codes, qtype.min, qtype.max).astype(np.int64)
+        return to_integers(np.clip(codes, qtype.min, qtype.max))
 
     def product(sums: np.ndarray) -> np.ndarray:
         by = _mean_multiplier(work, source, out, int(count))
@@ -157,16 +156,14 @@ def _mean_multiplier(
 def pad(work: TfliteImport, op: TfOperator) -> None:
     """PAD and PADV2: rows and columns of the zero point, or of a constant."""
     work.keep_meaning(op)
-    x, amounts = work.edge(op, 0), work.constant(op, 1).data
-    assert amounts is not None
+    x, amounts = work.edge(op, 0), work.integers(op, 1)
     value = x.type.zero_point
     if len(op.inputs) > 2 and op.inputs[2] >= 0:
-        constant = work.constant(op, 2).data
-        assert constant is not None
+        constant = work.integers(op, 2)
         if not same_meaning(work.model.tensors[op.inputs[2]], work.model.tensors[op.inputs[0]]):
             raise UserError("the border must have the input's type, scale and zero point")
         value = int(constant.reshape(-1)[0])
-    pads = amounts.reshape(-1, 2).astype(int).tolist()
+    pads = amounts.reshape(-1, 2).tolist()
     if len(x.shape) != 3 or len(pads) != 4 or any(pads[0]) or any(pads[3]):
         raise UserError(f"padding {pads} is not supported; rows and columns of an image are")
     if min(min(p) for p in pads) < 0:
@@ -179,9 +176,8 @@ def resize_nearest(work: TfliteImport, op: TfOperator) -> None:
     """RESIZE_NEAREST_NEIGHBOR by whole factors, without aligned corners."""
     chosen = options(op, "ResizeNearestNeighborOptions", "AlignCorners", "HalfPixelCenters")
     work.keep_meaning(op)
-    x, size = work.edge(op, 0), work.constant(op, 1).data
-    assert size is not None
-    wanted = tuple(int(n) for n in size.reshape(-1))
+    x, size = work.edge(op, 0), work.integers(op, 1)
+    wanted = tuple(size.reshape(-1).tolist())
     if len(x.shape) != 3 or len(wanted) != 2:
         raise UserError(f"resizing {x.shape} to {wanted} is not supported")
     factor = (wanted[0] // x.shape[0], wanted[1] // x.shape[1])

@@ -55,6 +55,16 @@ class TfliteImport:
             raise UserError(f"input {tensor.name!r} must be a constant, but has no data")
         return tensor
 
+    def integers(self, op: TfOperator, position: int) -> np.ndarray:
+        """The integers of a constant input: axes, sizes, amounts. Raises UserError for others."""
+        tensor = self.constant(op, position)
+        data = tensor.data
+        assert data is not None
+        if data.dtype.kind not in "iu" or not data.size:
+            raise UserError(f"input {tensor.name!r} is {tensor.dtype.lower()} of shape "
+                            f"{list(tensor.shape)}, integers are needed")  # fmt: skip
+        return data.astype(np.int64)
+
     def optional(self, op: TfOperator, position: int) -> TfTensor | None:
         """A constant input that may be absent."""
         if position >= len(op.inputs) or op.inputs[position] < 0:

@@ -57,6 +57,12 @@ class BatchNorm(Op):
                 raise UserError(
                     f"{what} has shape {getattr(self, what).shape}, ({x.channels},) is needed"
                 )
+        # The map is linear: what its ends give is finite, or they are the first that are not.
+        ends = np.array([[end] * x.channels for end in x.range], dtype=object)
+        try:
+            self._quantized(ends, x)
+        except ValueError as error:
+            raise UserError(f"scale and offset are too large: {error}") from None
         if self.clip:
             if not self.type.min <= self.clip[0] <= self.clip[1] <= self.type.max:
                 raise UserError(f"clip {list(self.clip)} is outside {self.type}")
@@ -65,9 +71,13 @@ class BatchNorm(Op):
 
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Exact integers of the float64 formula."""
-        real = dequantize(arrays[0], inputs[0].type) * self.scale + self.offset
-        out = quantize(real, self.type)
+        out = self._quantized(arrays[0], inputs[0])
         return np.clip(out, *self.clip) if self.clip else out
+
+    def _quantized(self, values: IntArray, x: Tensor) -> IntArray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            real = dequantize(values, x.type) * self.scale + self.offset
+        return quantize(real, self.type)
 
     @property
     def parameters_bits(self) -> int:

@@ -75,14 +75,15 @@ class Cast(Op):
         """Exact integers."""
         x = arrays[0]
         index = np.broadcast_to(self.index, inputs[0].shape)
-        result = np.zeros(x.shape, np.int64)
+        bound = max(abs(self.type.min), self.type.max)
+        result = int_array(np.zeros(x.shape, np.int64), bound)
         for n, qtype in enumerate(self.types):
             here = index == n
             up = max(0, qtype.frac - inputs[0].type.frac)
             down = max(0, inputs[0].type.frac - qtype.frac)
             values = int_array(x[:, here], magnitude(x) << up)
             codes = apply_overflow(round_shift(values << up, down, qtype.rounding), qtype)
-            result[:, here] = codes << (self.type.frac - qtype.frac)
+            result[:, here] = int_array(codes, bound) << (self.type.frac - qtype.frac)
         return result
 
     @property

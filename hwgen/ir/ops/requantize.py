@@ -14,6 +14,9 @@ from ..fields import CLIP, INT, INTS, TYPE, WIDE_INTS, optional
 from ..op import IntArray, Op, attr, single
 from ..tensor import Tensor
 
+MAX_SHIFT = 512
+"""Largest shift of a requantization."""
+
 
 @dataclass(frozen=True, eq=False)
 class Requantize(Op):
@@ -58,17 +61,17 @@ class Requantize(Op):
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Edge of the given type, its range narrowed by what the input can hold."""
         x = single(self, inputs)
-        mult, shift, _ = (per_channel(self, n, x.channels) for n in ("mult", "shift", "bias"))
-        if shift.min() < 0 or shift.max() > 512:
-            raise UserError(f"shift {int(shift.min())}..{int(shift.max())} is outside 0..512")
+        mult, shift, *_ = parameters(self, x, "mult", "shift", "bias", "pivot", "below")
+        if shift.min() < 0 or shift.max() > MAX_SHIFT:
+            ends = f"{int(shift.min())}..{int(shift.max())}"
+            raise UserError(f"shift {ends} is outside 0..{MAX_SHIFT}")
         if (self.pivot is None) != (self.below is None):
             raise UserError("pivot and below belong together")
         # Before overflow the map is monotone in each channel, on both sides of a pivot, so the ends
         # of the input give the ends of the output; where they wrap, all of the type is possible.
-        ends = np.array([[lo_hi] * x.channels for lo_hi in x.range], dtype=object)
+        ends = np.array([[lo_hi] * len(mult) for lo_hi in x.range], dtype=object)
         if self.pivot is not None:
-            pivot = per_channel(self, "pivot", x.channels).astype(object)
-            per_channel(self, "below", x.channels)
+            pivot = np.broadcast_to(self.pivot, mult.shape).astype(object)
             beside = np.clip([pivot - 1, pivot], *x.range)
             ends = np.concatenate([ends, beside])
         raw = round_shift(ends * mult + self.biases(ends), shift, self.type.rounding)
@@ -106,15 +109,19 @@ class Requantize(Op):
         return bits
 
 
-def per_channel(op: Op, name: str, channels: int) -> IntArray:
-    """An attribute that holds one integer, or one a channel, for every channel.
+def parameters(op: Op, x: Tensor, *names: str) -> list[IntArray]:
+    """Attributes that hold one integer, or one a channel, as arrays of one length: that of the
+    channels where one of them has more than one integer, else 1. An attribute may be None.
 
     Raises UserError for another shape.
     """
-    array = getattr(op, name)
-    if array.shape not in ((1,), (channels,)):
-        raise UserError(f"{name} has shape {array.shape}, (1,) or ({channels},) is needed")
-    return np.broadcast_to(array, (channels,))
+    arrays = [(name, getattr(op, name)) for name in names]
+    given = [(name, array) for name, array in arrays if array is not None]
+    for name, array in given:
+        if array.shape not in ((1,), (x.channels,)):
+            raise UserError(f"{name} has shape {array.shape}, (1,) or ({x.channels},) is needed")
+    # Not the channels themselves: what a file says of its shapes is not yet limited.
+    return list(np.broadcast_arrays(*(array for _, array in given)))
 
 
 def limited(out: Tensor, low: int, high: int, clip: tuple[int, int] | None) -> Tensor:

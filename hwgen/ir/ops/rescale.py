@@ -9,11 +9,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import UserError
-from ...numeric import SCALED_WIDTH, QType, Scaling, apply_overflow, apply_scaling, left_shift
+from ...numeric import (
+    SCALED_WIDTH,
+    QType,
+    Scaling,
+    apply_overflow,
+    apply_scaling,
+    int_array,
+    left_shift,
+)
 from ..fields import CLIP, INT, INTS, SCALING, TYPE, optional
 from ..op import IntArray, Op, attr, single
 from ..tensor import Tensor
-from .requantize import limited, per_channel
+from .requantize import MAX_SHIFT, limited, parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +48,14 @@ class Rescale(Op):
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Edge of the given type, its range narrowed by what the input can hold."""
         x = single(self, inputs)
-        mult, shift, bias = (per_channel(self, n, x.channels) for n in ("mult", "shift", "bias"))
+        mult, shift, bias = parameters(self, x, "mult", "shift", "bias")
         precision = self.scaling.precision
         if mult.min() < 0 or int(mult.max()).bit_length() > precision:
             raise UserError(f"a multiplier of {self.scaling} has {precision} bits without sign")
         least = 1 if self.scaling.fixed_point else 0
-        if shift.min() < least or shift.max() > 512:
-            raise UserError(f"shift {int(shift.min())}..{int(shift.max())} is outside {least}..512")
+        if shift.min() < least or shift.max() > MAX_SHIFT:
+            span = f"{int(shift.min())}..{int(shift.max())}"
+            raise UserError(f"shift {span} is outside {least}..{MAX_SHIFT}")
         ends = [[bound + int(b) for b in bias] for bound in x.range]
         left = left_shift(shift) if self.scaling.fixed_point else 0
         limit = 1 << (SCALED_WIDTH - 1)
@@ -55,6 +64,8 @@ class Rescale(Op):
                 f"inputs {min(ends[0])}..{max(ends[1])} do not fit the {SCALED_WIDTH} bits of "
                 f"{self.scaling}" + (f" after a shift by {left}" if left else "")
             )
+        if not -limit <= self.offset < limit:
+            raise UserError(f"offset {self.offset} does not fit {SCALED_WIDTH} bits with sign")
         raw = apply_scaling(np.array(ends), mult, shift, self.scaling) + self.offset
         return limited(Tensor(name, x.shape, self.type), int(raw.min()), int(raw.max()), self.clip)
 
@@ -67,7 +78,8 @@ class Rescale(Op):
 
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Exact integers."""
-        out = apply_overflow(self.unclipped(arrays[0]), self.type)
+        wide = apply_overflow(self.unclipped(arrays[0]), self.type)
+        out = int_array(wide, max(abs(self.type.min), self.type.max))
         return out if self.clip is None else np.clip(out, *self.clip)
 
     @property
