@@ -119,22 +119,12 @@ def build(
     """
     say = progress or (lambda text: None)
     model, target = Path(model), Path(out)
-    options: dict[str, Any] = {"arch": arch or ARCHITECTURES[0]}
-    if plan_file is not None:
-        options["plan"] = Path(plan_file).name
-    elif interval is not None:
-        options["interval"] = interval
-    elif multipliers is not None:
-        options["multipliers"] = multipliers
-    if input_type is not None:
-        options["input_type"] = str(input_type)
-    if runtime is not None:
-        options["runtime"] = runtime
-    if tail is not None:
-        options["tail"] = tail
-    if c:
-        options["c"] = True
-    options |= TiledOptions(**tiled).given
+    # By the names of the command line's options, from which the report prints the command.
+    options = _given(
+        arch=arch or ARCHITECTURES[0], plan=None if plan_file is None else Path(plan_file).name,
+        interval=interval, multipliers=multipliers, input_type=input_type, runtime=runtime,
+        tail=tail, c=c, **TiledOptions(**tiled).given,
+    )  # fmt: skip
     with replacing(target) as folder:
         say(f"reading {model.name}")
         graph = _without_tail(load(model, input_type, runtime), tail)
@@ -156,6 +146,15 @@ def build(
         write_package(folder, files, manifest(files, source, made.graph.name))
         write_report(Package.open(folder))
     return Package.open(target)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Those options that were given, as the manifest records them."""
+    return {
+        name: str(value) if isinstance(value, QType) else value
+        for name, value in options.items()
+        if value is not None and value is not False
+    }
 
 
 def verify(

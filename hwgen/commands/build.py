@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .. import api
 from ..console import Output
+from ..report.command_lines import command_line
 from ..report.summary import summary
 from .arguments import add_architecture, add_budget, add_model, architecture, input_type
 
@@ -37,6 +38,6 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         f"{cycles['interval_estimate']} cycles (bound {cycles['interval_bound']}), "
         f"latency {cycles['latency_estimate']}, {report['memory_bits']:,} bits of memory"
     )
-    output.say(f"next: hwgen verify {arguments.out}")
+    output.say(f"next: {command_line('verify', arguments.out)}")
     output.json(report)
     return 0

@@ -13,6 +13,8 @@ from .engine import SimulationRun
 from .package_files import Package
 
 RANDOM_SEED = 1
+VECTORS, RANDOM, GIVEN = "vectors", "random", "given"
+"""Where the frames of a verification come from: the package, a seed, the user."""
 EXAMPLES = 8
 """Given frames that the results keep, with their outputs, for the report."""
 _LARGEST_EXAMPLE = 4096
@@ -44,7 +46,8 @@ class Verification:
 
     frames : were compared. difference : the first one, or how the design broke its streams'
     contract; then there are no cycles and no outputs. outputs : what the RTL gave. changed : files
-    of the RTL that are not as build made them.
+    of the RTL that are not as build made them. source : where the frames come from, VECTORS, RANDOM
+    or GIVEN.
     """
 
     simulator: str
@@ -55,6 +58,7 @@ class Verification:
     latency: int | None
     outputs: np.ndarray[Any, Any]
     changed: tuple[str, ...] = ()
+    source: str = VECTORS
 
     @property
     def equal(self) -> bool:
@@ -84,6 +88,13 @@ def frames_of(
     return checked
 
 
+def source_of(inputs: np.ndarray[Any, Any] | None, random: int | None) -> str:
+    """Where ``frames_of`` takes the frames from."""
+    if inputs is not None:
+        return GIVEN
+    return VECTORS if random is None else RANDOM
+
+
 def first_difference(layer: str, expected: Any, got: Any) -> Difference | None:
     """Of integers (frames, *shape)."""
     wrong = np.argwhere(expected != got)
@@ -100,6 +111,7 @@ def common_results(
     value: dict[str, Any] = {
         "simulator": verification.simulator,
         "frames": verification.frames,
+        "source": verification.source,
         "equal": verification.equal,
         "difference": str(verification.difference) if verification.difference else None,
         "cycles": {

@@ -23,6 +23,7 @@ from .comparison import (
     common_results,
     first_difference,
     frames_of,
+    source_of,
 )
 from .engine import ByteArray, DesignFault, Progress, SimulationRun
 from .package_files import Package
@@ -47,7 +48,7 @@ def verify(
         )
     graph, plan = package.graph, package.tiled
     x, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
-    given = frames_of(package, x, inputs, random)
+    given, origin = frames_of(package, x, inputs, random), source_of(inputs, random)
     changed = tuple(package.changed())
     source, stored = ends(plan.work)
     job = Job(plan, to_bytes(given, source), package.path / "mem" / "image.hex")
@@ -57,7 +58,9 @@ def verify(
     except DesignFault as fault:
         nothing = np.zeros((0, *result.shape), np.int64)
         empty = SimulationRun(np.zeros((0, 0, 0), np.uint8), [], [], 0.0)
-        found = Verification(SIMULATOR, len(given), str(fault), empty, None, None, nothing, changed)
+        found = Verification(
+            SIMULATOR, len(given), str(fault), empty, None, None, nothing, changed, origin
+        )
         return _recorded(package, found, None, memory, None)
     if file is not None and not file.is_file():
         raise UserError("the waveform can not be written", file=file)
@@ -75,7 +78,7 @@ def verify(
     cycles = None if isinstance(difference, str) else max(run.cycles)
     simulation = SimulationRun(run.output[:, None], [], [], runs.seconds, wave=file)
     verification = Verification(
-        SIMULATOR, len(given), difference, simulation, cycles, cycles, got, changed
+        SIMULATOR, len(given), difference, simulation, cycles, cycles, got, changed, origin
     )
     return _recorded(package, verification, None if inputs is None else given, memory, run)
 

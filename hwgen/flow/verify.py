@@ -19,6 +19,7 @@ from .comparison import (
     common_results,
     first_difference,
     frames_of,
+    source_of,
 )
 from .engine import ByteArray, DesignFault, Progress, SimulationRun
 from .package_files import Package
@@ -73,7 +74,7 @@ def verify(
         raise UserError("the dataflow architecture has no external memory", hint=_NO_MEMORY)
     graph, plan = package.graph, package.plan
     x = graph.inputs[0]
-    given = frames_of(package, x, inputs, random)
+    given, source = frames_of(package, x, inputs, random), source_of(inputs, random)
     frames = len(given)
     repeated = np.resize(given, (max(frames, MEASURED_FRAMES[name]), *x.shape))
     changed = tuple(package.changed())
@@ -83,7 +84,7 @@ def verify(
     except DesignFault as fault:
         nothing = np.zeros((0, *result.shape), np.int64)
         run = SimulationRun(np.zeros((0, 0, 0), np.uint8), [], [], 0.0)
-        found = Verification(name, frames, str(fault), run, None, None, nothing, changed)
+        found = Verification(name, frames, str(fault), run, None, None, nothing, changed, source)
         return _recorded(package, found, None)
     got = unpack(run.output, plan.output, result.type, result.shape)
     say("comparing with the golden model")
@@ -102,6 +103,7 @@ def verify(
         latency=run.ends[0] - run.first[0] + 1,
         outputs=got[:frames],
         changed=changed,
+        source=source,
     )
     return _recorded(package, verification, None if inputs is None else given)
 
