@@ -119,9 +119,10 @@ def build(
     """
     say = progress or (lambda text: None)
     model, target = Path(model), Path(out)
+    name = _name(model)
     # By the names of the command line's options, from which the report prints the command.
     options = _given(
-        arch=arch or ARCHITECTURES[0], plan=None if plan_file is None else Path(plan_file).name,
+        arch=arch or ARCHITECTURES[0], plan=None if plan_file is None else _name(Path(plan_file)),
         interval=interval, multipliers=multipliers, input_type=input_type, runtime=runtime,
         tail=tail, c=c, **TiledOptions(**tiled).given,
     )  # fmt: skip
@@ -142,10 +143,20 @@ def build(
             raise error.within(model) from None
         options["arch"] = made.to_json()["arch"]
         say("writing the package")
-        source = Source(model.name, digest, options)
+        source = Source(name, digest, options)
         write_package(folder, files, manifest(files, source, made.graph.name))
         write_report(Package.open(folder))
     return Package.open(target)
+
+
+def _name(file: Path) -> str:
+    """The name of a file as the manifest has it. Raises UserError where that can not be."""
+    try:
+        file.name.encode()
+    except UnicodeEncodeError:
+        shown = str(file).encode(errors="backslashreplace").decode()
+        raise UserError("its name is not UTF-8 text", file=shown, hint="rename it") from None
+    return file.name
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,19 @@ def test_model_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
         assert not out.exists()
     assert "not quantized" in refused(capsys, "build", FLOAT_MODEL, "--out", out)
     assert "tmp" in refused(capsys, "inspect", tmp_path)
+
+
+def test_names_that_are_no_text(
+    capsys: pytest.CaptureFixture[str], small: Path, tmp_path: Path
+) -> None:
+    """The report's command could not name them."""
+    for kind, file in (("model", small / "small.json"), ("plan", small / "package" / "plan.json")):
+        odd = Path(os.fsdecode(bytes(tmp_path) + b"/\xff." + kind.encode() + b".json"))
+        odd.write_bytes(file.read_bytes())
+        given = (odd,) if kind == "model" else (small / "small.json", "--plan", odd)
+        message = refused(capsys, "build", *given, "--out", tmp_path / "out")
+        assert "not UTF-8" in message and rf"\udcff.{kind}.json" in message
+        assert not (tmp_path / "out").exists()
 
 
 def test_budgets(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
