@@ -14,9 +14,11 @@ import pytest
 
 import hwgen
 from hwgen.emit.package import npz_bytes
+from hwgen.emit.testbench import template
 from hwgen.flow import tools
 from hwgen.flow.package_files import Package
 from hwgen.gateware.csr import REGISTERS
+from tests.helpers.commands import printed, printed_in
 from tests.helpers.packages import tiny_model, tiny_package
 
 
@@ -91,7 +93,7 @@ def test_an_archive_depends_on_its_arrays_alone(tmp_path: Path) -> None:
 def test_icarus_bench_passes_without_hwgen(package: Package, tmp_path: Path) -> None:
     need("iverilog", "make")
     folder = copy_of(package, tmp_path)
-    assert "PASS: 4 frames equal" in run(folder, "make", "-f", "tb/Makefile", "icarus")
+    assert "PASS: 4 frames equal" in run(folder, *printed(folder, "icarus"))
 
 
 def test_the_bench_fails_where_an_output_differs(package: Package, tmp_path: Path) -> None:
@@ -113,7 +115,27 @@ def test_verilator_bench_and_lint(
     monkeypatch.setenv("MAKEFLAGS", tools.VERILATOR_MAKE)
     folder = copy_of(package, tmp_path)
     assert "%Warning" not in run(folder, "make", "-s", "-f", "tb/Makefile", "lint")
-    assert "PASS: 4 frames equal" in run(folder, "make", "-f", "tb/Makefile", "verilator")
+    assert "PASS: 4 frames equal" in run(folder, *printed(folder, "verilator"))
+
+
+def test_every_command_that_is_printed_is_one_of_those_that_tests_run(package: Package) -> None:
+    assert printed_in(package.path) == {
+        "make -f tb/Makefile icarus",
+        "make -f tb/Makefile verilator",
+        "python3 check.py",
+    }
+    run(package.path, *printed(package.path, "check.py"))
+
+
+@pytest.mark.parametrize("name", ["harness.cpp", "tiled_harness.cpp"])
+def test_the_head_of_a_harness_names_every_option(name: str) -> None:
+    code = template(name)
+    head = code.partition("#include")[0]
+    taken = set(re.findall(r'"(--[a-z]+)"', code))
+    assert taken and taken == set(re.findall(r"--[a-z]+", head))
+    usage = re.search(r'"usage: (.*?)"', code)
+    assert usage is not None
+    assert f"//   {usage[1]}\n" in re.sub(r"(?: \[--\w+ \w+\]){5}\n", " [options]\n", head)
 
 
 def test_yosys_reads_and_synthesizes_the_verilog(package: Package) -> None:

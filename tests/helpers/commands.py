@@ -57,3 +57,30 @@ def made_by(package: Path) -> list[str]:
     assert found is not None
     # A name may hold a line break, so that lines are no commands.
     return re.findall(r"^hwgen .*?(?=\nhwgen |\Z)", html.unescape(found[1]), re.S | re.M)
+
+
+PROGRAMS = ("make", "python3", "python", "pip", "cc", "gcc", "g++", "iverilog", "vvp", "verilator")
+"""What a text of a package may tell a person to run."""
+
+
+def printed_in(package: Path) -> set[str]:
+    """Commands that the texts of a package tell a person to run in its directory: in backquotes,
+    between tags, or alone at the beginning of a line of comment."""
+    found: set[str] = set()
+    program = "|".join(map(re.escape, PROGRAMS))
+    places = (
+        rf"[`>]((?:{program}) [^`<\n]+)[`<]",
+        rf"(?m)^(?:#|//|\*)? {{2,}}((?:{program}) (?:[^\s]+ ?)+)",
+    )
+    for file in sorted(package.rglob("*")):
+        if file.suffix in (".hex", ".npz", ".json") or file.is_dir() or "results" in file.parts:
+            continue
+        text = html.unescape(file.read_text(encoding="utf-8"))
+        found |= {line.strip() for place in places for line in re.findall(place, text)}
+    return found
+
+
+def printed(package: Path, last: str) -> list[str]:
+    """The words of the one printed command that ends in ``last``."""
+    (command,) = (line for line in printed_in(package) if line.split()[-1] == last)
+    return shlex.split(command)
