@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """The steps of scripts/demo, on the Python API.
 
 python scripts/demo_steps.py [--multipliers N] [--digits N] [--sim SIMULATOR]

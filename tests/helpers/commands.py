@@ -41,9 +41,16 @@ def spellings(command: str | None = None) -> set[str]:
 
 
 def parsed(line: str) -> argparse.Namespace:
-    """What the command line makes of ``hwgen ...``; a wrong command is an AssertionError."""
+    """What the command line makes of ``hwgen ...``.
+
+    Raises AssertionError for a wrong command, and for an abbreviated option.
+    """
     program, *words = shlex.split(line)
     assert program == "hwgen", line
+    options = {
+        word.partition("=")[0] for word in words if re.match(r"--[a-z]+(-[a-z]+)*(=|$)", word)
+    }
+    assert options <= spellings(words[0]), line
     try:
         return cli._parser().parse_args(words)
     except SystemExit as stop:
