@@ -48,11 +48,14 @@ def test_every_order_gives_golden(seed: int, order: Order | None, shape: EngineS
     print(f"seed {seed}")
     graph = legalize(random_layers(seed))
     plan = plan_tiled(graph, shape, 2, preferred=order)
+    held = 0
     for s, t in zip(plan.placement.situations, plan.placement.tilings, strict=True):
         # Psums of all groups, and a block of their weights while the next one comes.
         room = shape.psum_words > 32 and 2 * 9 * s.groups <= shape.weight_words
         if order is not None and suits(order, s.task, s.size) and room:
             assert t.order is order
+            held += 1
+    assert order is None or (held > 0) == (shape.psum_words > 32)
     check(graph, plan)
 
 
@@ -99,6 +102,7 @@ def test_each_weight_is_read_once_for_all_pixels() -> None:
 def test_what_can_not_have_an_order_has_another() -> None:
     """Pools, windows, and steps of several pixels for ifmap words that stay."""
     graph = legalize(hwgen.load(RESNET))
+    steps = 0
     for order in Order:
         plan = plan_tiled(graph, EngineShape(), 2, preferred=order)
         found = {}
@@ -107,8 +111,10 @@ def test_what_can_not_have_an_order_has_another() -> None:
             found.setdefault(possible, set()).add(t.order)
             if order is Order.INPUT and max(s.task.stride) > 1 and max(s.task.kernel) > 1:
                 assert not possible
+                steps += 1
         assert found[True] == {order}
         assert order is Order.OUTPUT or Order.OUTPUT in found[False]
+    assert steps >= 2, "convolutions with steps of two"
 
 
 def test_among_equal_cycles_the_least_traffic() -> None:
