@@ -98,6 +98,19 @@ def test_help_names_options_of_its_own_command(
     assert not wordless
 
 
+@pytest.mark.parametrize("words", [[], ["dance"], *([name, "--tail=all"] for name in COMMANDS)])
+def test_the_help_that_a_wrong_command_names_can_be_asked_for(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        hwgen.cli.main(words)
+    found = re.search(r"; see hwgen (.*)\n$", capsys.readouterr().err)
+    assert stop.value.code == 2 and found
+    with pytest.raises(SystemExit) as stop:
+        hwgen.cli.main(found[1].split())
+    assert stop.value.code == 0
+
+
 def test_what_is_to_be_installed_is_offered() -> None:
     project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
     wanted = [project["dependencies"], *project["optional-dependencies"].values()]
