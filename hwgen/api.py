@@ -169,6 +169,7 @@ def build(
     """
     say = progress or (lambda text: None)
     model, target, qtype = _path("build", model), _path("build", out), _type(input_type)
+    file = _name(model)
     own: dict[str, Any] = {"multipliers": multipliers, "interval": interval} | options
     with replacing(target) as folder:
         say(f"reading {model.name}")
@@ -189,7 +190,7 @@ def build(
         # By the names of the command line's options, in the order in which they were invented.
         recorded = {
             "arch": built.name,
-            "plan": None if plan_file is None else _text(Path(plan_file).name),
+            "plan": None if plan_file is None else _name(Path(plan_file)),
             "interval": given.pop("interval", None),
             "multipliers": given.pop("multipliers", None),
             "input_type": None if qtype is None else str(qtype),
@@ -198,10 +199,29 @@ def build(
             "c": c or None,
         } | given
         recorded = {name: value for name, value in recorded.items() if value is not None}
-        source = Source(model.name, digest, recorded)
+        source = Source(file, digest, recorded)
         write_package(folder, files, manifest(files, source, made.graph.name))
         write_report(Package.open(folder))
     return Package.open(target)
+
+
+def _name(file: Path) -> str:
+    """The name of a file as the manifest has it. Raises UserError where that can not be."""
+    try:
+        file.name.encode()
+    except UnicodeEncodeError:
+        shown = str(file).encode(errors="backslashreplace").decode()
+        raise UserError("its name is not UTF-8 text", file=shown, hint="rename it") from None
+    return file.name
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Those options that were given, as the manifest records them."""
+    return {
+        name: str(value) if isinstance(value, QType) else value
+        for name, value in options.items()
+        if value is not None and value is not False
+    }
 
 
 def verify(
@@ -358,11 +378,6 @@ def _path(function: str, value: Any) -> Path:
     if not isinstance(value, (str, os.PathLike)):
         raise UserError(f"{function}() takes the path of a file, not {_kind(value)}")
     return Path(value)
-
-
-def _text(name: str) -> str:
-    """A file's name as JSON can hold it: what is not UTF-8 is replaced."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _opened(function: str, package: Any) -> Package:

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Frames a second of golden and of the C engine, beside the runtimes of the same TFLite file.
 
 One core for everybody: golden against TensorFlow Lite Micro, which is meant to be read as golden

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Measures the bench's problems and compares them with the committed baseline.
 
 python scripts/bench_run.py [--json] [--only PROBLEM] [--write-baseline]

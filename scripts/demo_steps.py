@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """The steps of scripts/demo, on the Python API.
 
 python scripts/demo_steps.py [--multipliers N] [--digits N] [--sim SIMULATOR]
@@ -15,8 +16,8 @@ import numpy as np
 
 import hwgen
 from hwgen.archs.dataflow.simulators import ENGINES, default_simulator
+from hwgen.archs.reporting import write_report
 from hwgen.console import Output
-from hwgen.report.summary import write_report
 
 MODEL = "mnist_cnn.h5"
 DIGITS = "mnist_digits.npz"

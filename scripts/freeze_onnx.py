@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Freezes what ONNX Runtime, or QONNX, computes with a model: ``NAME.onnx`` gives ``NAME.npz``.
 
 ``x`` are the inputs of tests/helpers/oracle_inputs.py in the file's order, as integers: real

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Freezes what TensorFlow Lite's runtimes compute with a model: ``NAME.tflite`` gives ``NAME.npz``.
 
 For each runtime that runs the file (tflm, xnnpack, reference) ``RUNTIME.y0``, ... are its outputs

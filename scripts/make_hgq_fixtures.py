@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Makes the HGQ2 fixtures of tests/importers: tiny frozen models with bits of their own everywhere.
 
 ``hgq_<name>.keras`` and ``hgq_<name>.npz`` are a model and what HGQ2 computes with it:

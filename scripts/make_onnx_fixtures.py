@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Makes the ONNX test models: small networks in each of the format's quantized dialects.
 
 Weights and scales are random, but of the sizes that a trained network has. What the runtimes

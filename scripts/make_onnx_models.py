@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Makes the shipped ONNX models from the shipped QKeras CNN, and freezes what runtimes compute.
 
 ``cnn_qonnx.onnx`` has the same weights and types as QONNX quantizers. ``cnn_qdq.onnx`` has them as

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Makes the QKeras fixtures of tests/importers: frozen quantizers and tiny frozen models.
 
 ``quantizers.npz`` holds the inputs and outputs of many quantizer configurations:

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Makes the TensorFlow Lite test models: small int8 networks by TensorFlow's own converter.
 
 Runs in the QKeras environment of scripts/train (TensorFlow 2.15): ``scripts/train

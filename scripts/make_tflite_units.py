@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Makes TensorFlow Lite test models of single operators, whose scales meet many ties.
 
 They need no TensorFlow. What the runtimes compute with them is frozen by freeze_tflite.py, which

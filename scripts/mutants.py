@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Puts faults into gateware and golden code, one at a time, and shows that the tests catch each.
 
 Each mutant is a copy of the sources with one replacement, on which the tests that ought to notice

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Trains the shipped MNIST CNN with QKeras and freezes what QKeras computes with it.
 
 Writes three files: the model (.h5), a few hundred test digits, and the outputs of QKeras for

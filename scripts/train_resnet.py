@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Trains the shipped small residual network on MNIST and converts it to int8 TensorFlow Lite.
 
 Runs in the environment made by scripts/train: ``scripts/train --resnet``. Trained in float, then

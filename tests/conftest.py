@@ -1,12 +1,19 @@
-"""Options of the tests."""
+"""Options of the tests, and which of them may be skipped."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+REQUIRED = "HWGEN_REQUIRE_SIMULATORS"
+"""Where the environment has it, as in CI, all tools must be there: a test that is skipped fails."""
+MAY_BE_ABSENT = ("(HWGEN_SHARED)", "could not import 'onnxruntime'")
+"""Parts of the reasons for which a test may be skipped even so: what neither the project nor its
+extra ``dev`` brings."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,3 +32,27 @@ def shared() -> Callable[[str], Path]:
         return root / name
 
     return find
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, Any, Any]:
+    """A test that skips itself."""
+    return _not_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """A file that skips itself."""
+    return _not_skipped((yield))
+
+
+def _not_skipped(report: Any) -> Any:
+    if not os.environ.get(REQUIRED) or not report.skipped or hasattr(report, "wasxfail"):
+        return report
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if not any(part in reason for part in MAY_BE_ABSENT):
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid}: {reason}, and {REQUIRED} is set"
+    return report

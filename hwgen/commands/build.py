@@ -8,6 +8,7 @@ from pathlib import Path
 from .. import api
 from ..archs.reporting import report_of
 from ..console import Output
+from ..report.command_lines import command_line
 from .arguments import add_model, add_plan, input_type, planning
 
 TEXT = "model file to package: Verilog, memory images, bench, report"
@@ -36,6 +37,6 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         f"{cycles['interval_estimate']} cycles (bound {cycles['interval_bound']}), "
         f"latency {cycles['latency_estimate']}, {report['memory_bits']:,} bits of memory"
     )
-    output.say(f"next: hwgen verify {arguments.out}")
+    output.say(f"next: {command_line('verify', arguments.out)}")
     output.json(report)
     return 0

@@ -14,6 +14,8 @@ from .memory import Memory
 from .package_files import PackageFiles
 
 RANDOM_SEED = 1
+VECTORS, RANDOM, GIVEN = "vectors", "random", "given"
+"""Where the frames of a verification come from: the package, a seed, the user."""
 EXAMPLES = 8
 """Given frames that the results keep, with their outputs, for the report."""
 _LARGEST_EXAMPLE = 4096
@@ -45,7 +47,8 @@ class Verification:
 
     frames : were compared. difference : the first one, or how the design broke its streams'
     contract; then there are no cycles and no outputs. outputs : what the RTL gave. changed : files
-    of the RTL that are not as build made them.
+    of the RTL that are not as build made them. source : where the frames come from, VECTORS, RANDOM
+    or GIVEN.
     """
 
     simulator: str
@@ -56,6 +59,7 @@ class Verification:
     latency: int | None
     outputs: np.ndarray[Any, Any]
     changed: tuple[str, ...] = ()
+    source: str = VECTORS
 
     @property
     def equal(self) -> bool:
@@ -101,6 +105,13 @@ def frames_of(package: PackageFiles, x: Tensor, request: VerifyRequest) -> np.nd
     return checked
 
 
+def source_of(request: VerifyRequest) -> str:
+    """Where ``frames_of`` takes the frames from."""
+    if request.inputs is not None:
+        return GIVEN
+    return VECTORS if request.random is None else RANDOM
+
+
 def first_difference(layer: str, expected: Any, got: Any) -> Difference | None:
     """Of integers (frames, *shape)."""
     wrong = np.argwhere(expected != got)
@@ -117,6 +128,7 @@ def common_results(
     value: dict[str, Any] = {
         "simulator": verification.simulator,
         "frames": verification.frames,
+        "source": verification.source,
         "equal": verification.equal,
         "difference": str(verification.difference) if verification.difference else None,
         "cycles": {

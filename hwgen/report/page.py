@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..flow.fpga import DEVICES
 from ..flow.package_files import PackageFiles
+from .command_lines import commands_of
 from .drawing import frame_png, number
 
 _STYLE = """
@@ -179,22 +179,9 @@ def _requantizations(report: dict[str, Any]) -> str:
 
 def _commands(package: PackageFiles) -> str:
     """What made the package and its results, to be run again."""
-    options = dict(package.manifest["options"])
-    given = "".join(f" --{key.replace('_', '-')} {value}" for key, value in options.items())
-    lines = [f"hwgen build {package.manifest['model']['file']} --out PACKAGE{given}"]
-    verified = package.result("verify")
-    if verified:
-        memory = verified.get("memory")
-        answers = (
-            f" --mem-latency {memory['latency']} --mem-rate {memory['rate']:g}" if memory else ""
-        )
-        lines.append(f"hwgen verify PACKAGE --sim {verified['simulator']}{answers}")
-    for name in DEVICES:
-        if package.result(f"synth-{name}"):
-            lines.append(f"hwgen synth PACKAGE --device {name}")
     tools = ", ".join(f"{k} {v}" for k, v in package.manifest["tools"].items())
     return (
-        f"<h2>Made by</h2><pre>{escape(chr(10).join(lines))}</pre>"
+        f"<h2>Made by</h2><pre>{escape(chr(10).join(commands_of(package)))}</pre>"
         f'<p class="sub">{escape(tools)}; design <code>{package.design}</code></p>'
     )
 

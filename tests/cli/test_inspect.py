@@ -21,5 +21,6 @@ def test_plans_can_be_shown(name: str, capsys: pytest.CaptureFixture[str]) -> No
     shown = capsys.readouterr().out
     assert main([*command, "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
+    assert value["layers"] and value["plan"]["units"]
     assert all(layer["name"] in shown for layer in value["layers"])
     assert all(unit["name"] in shown for unit in value["plan"]["units"])

@@ -72,6 +72,19 @@ def test_model_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert "tmp" in refused(capsys, "inspect", tmp_path)
 
 
+def test_names_that_are_no_text(
+    capsys: pytest.CaptureFixture[str], small: Path, tmp_path: Path
+) -> None:
+    """The report's command could not name them."""
+    for kind, file in (("model", small / "small.json"), ("plan", small / "package" / "plan.json")):
+        odd = Path(os.fsdecode(bytes(tmp_path) + b"/\xff." + kind.encode() + b".json"))
+        odd.write_bytes(file.read_bytes())
+        given = (odd,) if kind == "model" else (small / "small.json", "--plan", odd)
+        message = refused(capsys, "build", *given, "--out", tmp_path / "out")
+        assert "not UTF-8" in message and rf"\udcff.{kind}.json" in message
+        assert not (tmp_path / "out").exists()
+
+
 def test_budgets(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     for option, value, said in (
@@ -97,7 +110,8 @@ def test_output_places(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     dangling = tmp_path / "dangling"
     dangling.symlink_to(tmp_path / "nowhere")
     for place in (file, foreign, dangling, file / "below", Path("/proc/hwgen")):
-        assert str(place) in refused(capsys, "build", MODEL, "--out", place) or place.parent == file
+        named = file if place.parent == file else place
+        assert str(named) in refused(capsys, "build", MODEL, "--out", place)
     assert (foreign / "thesis.tex").read_text() == "x"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dangling", "file", "foreign"]
 

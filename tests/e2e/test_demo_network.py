@@ -40,7 +40,6 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Package]:
 
 def need_compiler() -> None:
     if not tools.can_compile():
-        assert not os.environ.get("HWGEN_REQUIRE_SIMULATORS"), "Verilator and a compiler are needed"
         pytest.skip("Verilator, g++, make and perl are needed")
 
 

@@ -14,10 +14,12 @@ import pytest
 
 import hwgen
 from hwgen.archs.package import Package
+from hwgen.emit.bench import template
 from hwgen.emit.contents import strangers
 from hwgen.emit.package import npz_bytes
 from hwgen.flow import tools
 from hwgen.gateware.stream.csr import REGISTERS
+from tests.helpers.commands import printed, printed_in
 from tests.helpers.packages import tiny_model, tiny_package
 
 
@@ -92,7 +94,7 @@ def test_an_archive_depends_on_its_arrays_alone(tmp_path: Path) -> None:
 def test_icarus_bench_passes_without_hwgen(package: Package, tmp_path: Path) -> None:
     need("iverilog", "make")
     folder = copy_of(package, tmp_path)
-    assert "PASS: 4 frames equal" in run(folder, "make", "-f", "tb/Makefile", "icarus")
+    assert "PASS: 4 frames equal" in run(folder, *printed(folder, "icarus"))
     assert (folder / "build").is_dir() and not strangers(folder, package.manifest)
 
 
@@ -115,8 +117,28 @@ def test_verilator_bench_and_lint(
     monkeypatch.setenv("MAKEFLAGS", tools.VERILATOR_MAKE)
     folder = copy_of(package, tmp_path)
     assert "%Warning" not in run(folder, "make", "-s", "-f", "tb/Makefile", "lint")
-    assert "PASS: 4 frames equal" in run(folder, "make", "-f", "tb/Makefile", "verilator")
+    assert "PASS: 4 frames equal" in run(folder, *printed(folder, "verilator"))
     assert (folder / "build" / "tb").is_dir() and not strangers(folder, package.manifest)
+
+
+def test_every_command_that_is_printed_is_one_of_those_that_tests_run(package: Package) -> None:
+    assert printed_in(package.path) == {
+        "make -f tb/Makefile icarus",
+        "make -f tb/Makefile verilator",
+        "python3 check.py",
+    }
+    run(package.path, *printed(package.path, "check.py"))
+
+
+@pytest.mark.parametrize("arch", ["dataflow", "tiled"])
+def test_the_head_of_a_harness_names_every_option(arch: str) -> None:
+    code = template(f"hwgen.archs.{arch}", "harness.cpp")
+    head = code.partition("#include")[0]
+    taken = set(re.findall(r'"(--[a-z]+)"', code))
+    assert taken and taken == set(re.findall(r"--[a-z]+", head))
+    usage = re.search(r'"usage: (.*?)"', code)
+    assert usage is not None
+    assert f"//   {usage[1]}\n" in re.sub(r"(?: \[--\w+ \w+\]){5}\n", " [options]\n", head)
 
 
 def test_yosys_reads_and_synthesizes_the_verilog(package: Package) -> None:
@@ -168,5 +190,7 @@ def test_the_core_file_names_what_is_there(package: Package) -> None:
 
 
 def test_json_files_are_json(package: Package) -> None:
-    for path in package.path.glob("*.json"):
+    files = [path for path in package.path.rglob("*.json") if "results" not in path.parts]
+    assert len(files) == 5
+    for path in files:
         assert isinstance(json.loads(path.read_text()), dict)

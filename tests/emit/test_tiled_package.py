@@ -23,6 +23,7 @@ from hwgen.gateware.engine.csr import REGISTERS
 from hwgen.numeric import parse_type
 from hwgen.plan.tiled.network.tasks import Stored
 from tests.emit.test_package import copy_of, native_verilator, need, run
+from tests.helpers.commands import printed, printed_in
 from tests.helpers.tiled import MNIST, RESNET, tiled_package
 
 
@@ -100,7 +101,7 @@ def test_the_bench_passes_without_hwgen(
     monkeypatch.setenv("MAKEFLAGS", tools.VERILATOR_MAKE)
     folder = copy_of(package, tmp_path)
     assert "%Warning" not in run(folder, "make", "-s", "-f", "tb/Makefile", "lint")
-    assert "PASS: 4 frames equal" in run(folder, "make", "-f", "tb/Makefile", "verilator")
+    assert "PASS: 4 frames equal" in run(folder, *printed(folder, "verilator"))
     assert (folder / "build" / "tb").is_dir() and not strangers(folder, package.manifest)
     vectors = folder / "vectors" / "output.hex"
     first, *rest = vectors.read_text().split("\n")
@@ -153,5 +154,6 @@ def test_the_guide_says_everything_and_its_instantiation_compiles(
 def test_the_certificate_can_be_checked_again(package: Package, tmp_path: Path) -> None:
     need("python3")
     folder = Path(shutil.copytree(package.path, tmp_path / "copy"))
-    run(folder, "python3", "check.py")
+    run(folder, *printed(folder, "check.py"))
+    assert printed_in(package.path) == {"make -f tb/Makefile verilator", "python3 check.py"}
     assert json.loads((folder / "certificate.json").read_text())["edges"]

@@ -31,26 +31,28 @@ def package(made: Package, tmp_path: Path) -> Package:
     return Package.open(Path(shutil.copytree(made.path, tmp_path / "copy")))
 
 
+def need(simulator: str) -> None:
+    there = {"python": True, "icarus": tools.icarus().found, "verilator": tools.can_compile()}
+    if not there[simulator]:
+        pytest.skip(f"{simulator} or what it needs is not installed")
+
+
 @pytest.fixture(params=["icarus", "verilator"])
 def simulator(request: pytest.FixtureRequest) -> str:
     """The simulators that read the package's own Verilog."""
-    there = {"icarus": tools.icarus().found, "verilator": tools.can_compile()}
-    if not there[request.param]:
-        pytest.skip(f"{request.param} or what it needs is not installed")
+    need(request.param)
     return request.param
 
 
-def test_all_simulators_measure_the_same(package: Package) -> None:
+@pytest.mark.parametrize("name", ["python", "icarus", "verilator"])
+def test_all_simulators_measure_the_same(package: Package, name: str) -> None:
+    need(name)
     timing = package.plan.timing()
     x = np.random.default_rng(5).integers(0, 256, (3, 4, 4, 1))
-    for name, there in (
-        ("python", True), ("icarus", tools.icarus().found), ("verilator", tools.can_compile())
-    ):  # fmt: skip
-        if there:
-            result = hwgen.verify(package, name, inputs=x)
-            assert result.equal
-            assert result.frames == 3
-            assert (result.interval, result.latency) == (timing.interval, timing.latency)
+    result = hwgen.verify(package, name, inputs=x)
+    assert result.equal
+    assert result.frames == 3
+    assert (result.interval, result.latency) == (timing.interval, timing.latency)
 
 
 def test_a_changed_weight_is_found_in_its_layer(package: Package, simulator: str) -> None:
@@ -135,9 +137,7 @@ def test_amaranths_simulator_refuses_changed_rtl(package: Package) -> None:
 
 @pytest.mark.parametrize("name", ["python", "icarus", "verilator"])
 def test_waveforms(package: Package, name: str) -> None:
-    there = {"python": True, "icarus": tools.icarus().found, "verilator": tools.can_compile()}
-    if not there[name]:
-        pytest.skip(f"{name} or what it needs is not installed")
+    need(name)
     result = hwgen.verify(package, name, random=1, wave=True)
     assert result.equal
     wave = result.run.wave

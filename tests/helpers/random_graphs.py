@@ -9,10 +9,11 @@ from collections.abc import Callable
 from random import Random
 
 from hwgen.errors import UserError
-from hwgen.ir import Graph, ops
+from hwgen.ir import Graph, Op, ops
 from hwgen.numeric import Scaling
 from hwgen.passes import legalize
 
+from .drawn import Drawn
 from .random_layers import Builder
 from .runtime_graphs import GatedNetwork, SoftmaxNetwork, runtime_network
 
@@ -52,46 +53,54 @@ def random_types_graph(rng: Random) -> Graph:
 
 def random_runtime_graph(rng: Random) -> Graph:
     """What the passes make of a network of a runtime's format, where they need no engine."""
-    while True:
-        try:
-            graph = legalize(runtime_network(rng, (Scaling.TFLM_DOUBLE, Scaling.FP32_HALF_EVEN)))
-        except UserError:
-            continue
-        if not any(isinstance(node.op, ops.Rescale) for node in graph.nodes):
-            return graph
+    rules = (Scaling.TFLM_DOUBLE, Scaling.FP32_HALF_EVEN)
+    return _legal(lambda: runtime_network(rng, rules), lambda graph: not _has(graph, ops.Rescale))
 
 
 def random_engines_graph(rng: Random) -> Graph:
     """Likewise, where at least one rule is carried out as it is."""
-    while True:
-        try:
-            graph = legalize(runtime_network(rng, tuple(Scaling)))
-        except UserError:
-            continue
-        if any(isinstance(node.op, ops.Rescale) for node in graph.nodes):
-            return graph
+    return _legal(
+        lambda: runtime_network(rng, tuple(Scaling)), lambda graph: _has(graph, ops.Rescale)
+    )
 
 
 def random_gated_graph(rng: Random) -> Graph:
     """Likewise, with products of streams and slices of frames."""
-    while True:
-        try:
-            graph = legalize(runtime_network(rng, tuple(Scaling), GatedNetwork))
-        except UserError:
-            continue
-        if any(isinstance(node.op, (ops.Mul, ops.Slice)) for node in graph.nodes):
-            return graph
+    return _legal(
+        lambda: runtime_network(rng, tuple(Scaling), GatedNetwork),
+        lambda graph: _has(graph, ops.Mul, ops.Slice),
+    )
 
 
 def random_softmax_graph(rng: Random) -> Graph:
     """Likewise, with a softmax anywhere."""
-    while True:
+    return _legal(
+        lambda: runtime_network(rng, tuple(Scaling), SoftmaxNetwork),
+        lambda graph: _has(graph, ops.Softmax),
+    )
+
+
+ATTEMPTS = 200
+"""Networks that are drawn until one is wanted: more show that none is taken any more."""
+
+
+def _legal(draw: Callable[[], Graph], wanted: Callable[[Graph], bool]) -> Graph:
+    """The first wanted one of what the passes make of networks."""
+    drawn = Drawn()
+    for attempt in range(ATTEMPTS):
         try:
-            graph = legalize(runtime_network(rng, tuple(Scaling), SoftmaxNetwork))
-        except UserError:
+            graph = legalize(draw())
+        except UserError as error:
+            drawn.leave_out(attempt, error.reason)
             continue
-        if any(isinstance(node.op, ops.Softmax) for node in graph.nodes):
+        if wanted(graph):
             return graph
+        drawn.leave_out(attempt, "not of the kind")
+    raise AssertionError(f"no network in {ATTEMPTS}: {drawn.left_out[:5]}")
+
+
+def _has(graph: Graph, *kinds: type[Op]) -> bool:
+    return any(isinstance(node.op, kinds) for node in graph.nodes)
 
 
 GRAPHS = {

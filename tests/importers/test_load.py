@@ -107,12 +107,15 @@ def test_damaged_inside(keras: Any) -> None:
     """Overwritten parts give a message or, where only weights are hit, a model; never a crash."""
     path = keras.save(keras.sequential(keras.input(4), keras.dense("fc", 3)))
     whole = path.read_bytes()
+    refused = 0
     for start in np.linspace(96, len(whole) - 32, 24).astype(int):
         path.write_bytes(whole[:start] + b"\xee" * 32 + whole[start + 32 :])
         try:
             load(path)
         except UserError as error:
             assert str(path) in str(error)
+            refused += 1
+    assert 0 < refused < 24, "both kinds of damage are met"
 
 
 def test_architecture_with_weights_beside_it(keras: Any) -> None:

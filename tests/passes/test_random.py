@@ -12,6 +12,7 @@ from hwgen.ir import Graph, Node, legal, ops
 from hwgen.passes import PASSES, Pass, legalize, remove_dead, steps
 from hwgen.passes.fuse import drop_identities, fuse_requantize, hoist_requantize
 from hwgen.plan.dataflow.stages import stages_of
+from tests.helpers.drawn import Drawn
 from tests.helpers.runtime_graphs import GatedNetwork, RuntimeNetwork, runtime_network
 
 from .networks import assert_equal, network
@@ -45,22 +46,26 @@ def random_network(seed: int) -> Graph:
     return runtime_network(Random(seed), kind=kind)
 
 
-def stage_graphs(seed: int) -> list[tuple[str, Graph]]:
-    """The network before each pass; shorter where a pass refuses it."""
+def stage_graphs(seed: int, drawn: Drawn) -> list[tuple[str, Graph]]:
+    """The network before each pass and after the last; shorter where a pass refuses it."""
     graphs = [("network", random_network(seed))]
     try:
         graphs += steps(graphs[0][1])
     except UserError as error:
         assert any(text in str(error) for text in REFUSALS), f"seed {seed}: {error}"
         assert error.layer, f"seed {seed}: {error}"
+        drawn.leave_out(seed, error.reason)
+    else:
+        assert len(graphs) > len(PASSES)
+        drawn.take()
     return graphs
 
 
 @pytest.mark.parametrize("start", [*range(0, COUNT, BLOCK), RUNTIME, RUNTIME + BLOCK, GATED])
 def test_whole_list(start: int) -> None:
-    done = 0
+    drawn = Drawn()
     for seed in range(start, start + BLOCK):
-        graphs = stage_graphs(seed)
+        graphs = stage_graphs(seed, drawn)
         for name, graph in graphs[1:]:
             try:
                 assert_equal(graphs[0][1], graph, seed)
@@ -68,8 +73,7 @@ def test_whole_list(start: int) -> None:
                 raise AssertionError(f"seed {seed}, {name}: {error}") from error
         if len(graphs) > len(PASSES):
             assert_legal(graphs[-1][1], seed)
-            done += 1
-    assert done > BLOCK * 0.6, f"only {done} of {BLOCK} networks were legalized"
+    drawn.enough()
 
 
 def assert_legal(graph: Graph, seed: int) -> None:
@@ -80,33 +84,39 @@ def assert_legal(graph: Graph, seed: int) -> None:
 @pytest.mark.parametrize("step", SINGLE, ids=lambda step: step.__name__)
 def test_each_pass_alone(step: Pass) -> None:
     """On networks as they come, and as any earlier pass leaves them."""
-    changed = 0
+    changed, networks, drawn = 0, Drawn(), Drawn()
     for seed in [
         *range(1000, 1040),
         *range(RUNTIME + 200, RUNTIME + 220),
         *range(GATED + 200, GATED + 215),
     ]:
-        for earlier, graph in stage_graphs(seed):
+        for earlier, graph in stage_graphs(seed, networks):
             try:
                 after = step(graph).verify()
-            except UserError:
+            except UserError as error:
+                drawn.leave_out((seed, earlier), error.reason)
                 continue
             changed += after.nodes != graph.nodes
             try:
                 assert_equal(graph, after, seed)
             except AssertionError as error:
                 raise AssertionError(f"seed {seed}, after {earlier}: {error}") from error
+            drawn.take()
+    networks.enough()
+    drawn.enough()
     # Nothing in these chains is dead; another test has a branch that is.
     assert changed or step is remove_dead, f"{step.__name__} had nothing to do"
 
 
 def test_legalizing_twice_changes_nothing() -> None:
+    drawn = Drawn()
     for seed in range(40):
-        graphs = stage_graphs(seed)
+        graphs = stage_graphs(seed, drawn)
         if len(graphs) > len(PASSES):
             once = graphs[-1][1]
             again = legalize(once)
             assert [n.name for n in again.nodes] == [n.name for n in once.nodes], f"seed {seed}"
+    drawn.enough()
 
 
 def test_networks_hold_every_op() -> None:
@@ -118,12 +128,15 @@ def test_networks_hold_every_op() -> None:
 
 def test_branches_and_second_outputs_keep_their_values() -> None:
     """Readers of an inner edge see the same integers; networks with a second output too."""
+    drawn = Drawn()
     for seed in range(200, 260):
         graph = network(seed)
         if len(graph.nodes) < 3:
+            drawn.leave_out(seed, "too short to have an inner edge")
             continue
         inner = graph.nodes[len(graph.nodes) // 2 - 1].name
         if graph.tensors[inner].type.width > 32:
+            drawn.leave_out(seed, "an inner edge too wide to be an output")
             continue
         # One more reader of the inner edge, which is an output, and a layer that leads nowhere.
         fork = Node("fork", ops.Requantize.identity(graph.tensors[inner]), (inner,))
@@ -133,7 +146,10 @@ def test_branches_and_second_outputs_keep_their_values() -> None:
         forked = Graph("forked", graph.inputs, nodes, outputs).verify()
         try:
             after = legalize(forked)
-        except UserError:
+        except UserError as error:
+            drawn.leave_out(seed, error.reason)
             continue
         assert "dead" not in after.tensors
         assert_equal(forked, after, seed)
+        drawn.take()
+    drawn.enough(0.75)

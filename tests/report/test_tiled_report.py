@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import hwgen
 from hwgen.archs.package import Package
 from hwgen.cli import main
+from tests.helpers.commands import made_by, parsed
 from tests.helpers.tiled import RESNET, need_verilator, tiled_package
 from tests.report.test_browser import BROWSER, probe
 
@@ -42,7 +44,12 @@ def test_what_is_known_before_a_simulation(package: Package) -> None:
         assert total == sum(layer["bytes"][kind] for layer in report["layers"])
 
 
-def test_after_a_simulation(package: Package, capsys: pytest.CaptureFixture[str]) -> None:
+def test_after_a_simulation(
+    package: Package,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     need_verilator()
     x = package.graph.inputs[0]
     inputs = np.random.default_rng(2).integers(x.range[0], x.range[1] + 1, (2, *x.shape))
@@ -59,7 +66,13 @@ def test_after_a_simulation(package: Package, capsys: pytest.CaptureFixture[str]
         assert layer["name"] in page
         assert layer["buffer_bytes_measured"] == layer["buffer_bytes"]
     assert "The RTL counted the same" in page
-    assert "--mem-latency 20" in page
+    np.save(tmp_path / "FRAMES.npy", inputs)
+    (tmp_path / "PACKAGE").symlink_to(package.path)
+    monkeypatch.chdir(tmp_path)
+    build, verify = made_by(package.path)
+    assert parsed(build).buffer_kib == 32 and "--mem-latency 20" in verify
+    assert main(shlex.split(verify)[1:]) == 0
+    assert report_of(package)["cycles"] == before["cycles"]
 
 
 @pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")

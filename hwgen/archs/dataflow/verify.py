@@ -15,6 +15,7 @@ from ...flow.comparison import (
     common_results,
     first_difference,
     frames_of,
+    source_of,
 )
 from ...flow.engine import DesignFault, Progress, SimulationRun
 from ...ir import execute
@@ -37,7 +38,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
         raise UserError("the dataflow architecture has no external memory", hint=_NO_MEMORY)
     graph, plan = package.graph, package.plan
     x = graph.inputs[0]
-    given = frames_of(package, x, request)
+    given, source = frames_of(package, x, request), source_of(request)
     frames = len(given)
     repeated = np.resize(given, (max(frames, MEASURED_FRAMES[name]), *x.shape))
     changed = tuple(package.changed())
@@ -47,7 +48,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     except DesignFault as fault:
         nothing = np.zeros((0, *result.shape), np.int64)
         run = SimulationRun(np.zeros((0, 0, 0), np.uint8), [], [], 0.0)
-        found = Verification(name, frames, str(fault), run, None, None, nothing, changed)
+        found = Verification(name, frames, str(fault), run, None, None, nothing, changed, source)
         return _recorded(package, found, None)
     got = unpack(run.output, plan.output, result.type, result.shape)
     say("comparing with the golden model")
@@ -66,6 +67,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
         latency=run.ends[0] - run.first[0] + 1,
         outputs=got[:frames],
         changed=changed,
+        source=source,
     )
     return _recorded(package, verification, None if request.inputs is None else given)
 

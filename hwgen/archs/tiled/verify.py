@@ -18,6 +18,7 @@ from ...flow.comparison import (
     common_results,
     first_difference,
     frames_of,
+    source_of,
 )
 from ...flow.engine import ByteArray, DesignFault, Progress, SimulationRun
 from ...flow.memory import Memory
@@ -42,7 +43,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     say, memory = request.say, request.memory or Memory()
     graph, plan = package.graph, package.plan
     x, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
-    given = frames_of(package, x, request)
+    given, origin = frames_of(package, x, request), source_of(request)
     changed = tuple(package.changed())
     source, stored = ends(plan.task_graph)
     job = Job(plan, to_bytes(given, source), package.path / "mem" / "image.hex")
@@ -52,7 +53,9 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     except DesignFault as fault:
         nothing = np.zeros((0, *result.shape), np.int64)
         empty = SimulationRun(np.zeros((0, 0, 0), np.uint8), [], [], 0.0)
-        found = Verification(SIMULATOR, len(given), str(fault), empty, None, None, nothing, changed)
+        found = Verification(
+            SIMULATOR, len(given), str(fault), empty, None, None, nothing, changed, origin
+        )
         return _recorded(package, found, None, memory, None)
     if file is not None and not file.is_file():
         raise UserError("the waveform can not be written", file=file)
@@ -70,7 +73,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     cycles = None if isinstance(difference, str) else max(run.cycles)
     simulation = SimulationRun(run.output[:, None], [], [], runs.seconds, wave=file)
     verification = Verification(
-        SIMULATOR, len(given), difference, simulation, cycles, cycles, got, changed
+        SIMULATOR, len(given), difference, simulation, cycles, cycles, got, changed, origin
     )
     return _recorded(package, verification, None if request.inputs is None else given, memory, run)
 

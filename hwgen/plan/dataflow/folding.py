@@ -20,29 +20,31 @@ def choose_for_interval(stages: list[Stage], interval: int) -> dict[str, Folding
 
     Raises UserError when a stage or a stream can not.
     """
+    options = {stage.name: fs for stage in stages if (fs := stage.rule.foldings(stage))}
+    quickest = {
+        stage.name: min((f.cycles for f in options.get(stage.name, [])), default=0)
+        or stage.rule.fixed_cycles(stage)
+        for stage in stages
+    }
     floor = stream_floor(stages)
+    # What all of them can keep to: less would be refused for the next one.
+    hint = f"ask for --interval {max(floor, *quickest.values())} or more"
     if interval < floor:
         raise UserError(
             f"an interval of {interval} cycles is below what the streams allow: "
             f"{floor} cycles at one pixel a beat",
-            hint=f"ask for --interval {floor} or more",
+            hint=hint,
         )
-    chosen = {}
-    for stage in stages:
-        if options := stage.rule.foldings(stage):
-            quick = [f for f in options if f.cycles <= interval]
-            least = min(f.cycles for f in options)
-            if quick:
-                chosen[stage.name] = min(quick)
-        else:
-            least = stage.rule.fixed_cycles(stage)
+    for name, least in quickest.items():
         if least > interval:
             raise UserError(
                 f"can not keep to an interval of {interval} cycles, {least} at best",
-                layer=stage.name,
-                hint=f"ask for --interval {least} or more",
+                layer=name,
+                hint=hint,
             )
-    return chosen
+    return {
+        name: min(f for f in choices if f.cycles <= interval) for name, choices in options.items()
+    }
 
 
 def choose_for_multipliers(stages: list[Stage], budget: int) -> dict[str, Folding]:

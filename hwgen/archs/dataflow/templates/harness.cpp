@@ -64,7 +64,7 @@ void print_list(std::FILE* file, const char* name, const std::vector<uint64_t>& 
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 5) fail("usage: harness INPUT OUTPUT FRAMES STATS [--edges DIR] [--wave FILE]");
+    if (argc < 5) fail("usage: harness INPUT OUTPUT FRAMES STATS [--edges DIR] [--wave FILE] [--gaps SEED]");
     const uint64_t frames = std::strtoull(argv[3], nullptr, 10);
     std::string edges, wave;
     bool gaps = false;

@@ -1,0 +1,81 @@
+"""Commands as a person types them into a shell."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from ..flow.comparison import GIVEN, RANDOM
+from ..flow.fpga import DEVICES
+from ..flow.fpga.synth import SEED, TARGET_MHZ
+from ..flow.package_files import PackageFiles
+
+PLACE = "PACKAGE"
+"""Stands for the directory of a package in what is printed into it."""
+FRAMES = "FRAMES.npy"
+"""Stands for the file of frames that a verification was given."""
+
+
+def command_line(command: str, *places: object, **options: object) -> str:
+    """``hwgen COMMAND PLACE... --OPTION VALUE...``, for a POSIX shell.
+
+    places : files and directories. options : values by the option's name with underscores; True
+    stands for the option alone, None and False for nothing. Whatever a name or a value holds
+    (blanks, quotation marks, a dash in front), the command gets it as it is.
+    """
+    words = ["hwgen", command, *(_place(str(place)) for place in places)]
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is None or value is False:
+            continue
+        text = "" if value is True else _text(value)
+        if text.startswith("-"):
+            words.append(f"{option}={text}")
+        else:
+            words += [option, text] if text else [option]
+    return shlex.join(words)
+
+
+def _place(name: str) -> str:
+    return f"./{name}" if name.startswith("-") else name
+
+
+def _text(value: object) -> str:
+    """Floats in the fewest digits that read back as the same number."""
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)
+
+
+def commands_of(package: PackageFiles) -> list[str]:
+    """What made a package and its results, to be run again beside the model's file."""
+    lines = [_build(package.manifest)]
+    verified = package.result("verify")
+    if verified:
+        lines.append(_verify(verified))
+    results = ((name, package.result(f"synth-{name}")) for name in DEVICES)
+    lines += [_synth(name, result) for name, result in results if result]
+    return lines
+
+
+def _build(manifest: dict[str, Any]) -> str:
+    return command_line("build", manifest["model"]["file"], out=PLACE, **manifest["options"])
+
+
+def _verify(result: dict[str, Any]) -> str:
+    memory = result.get("memory") or {}
+    source = result.get("source")
+    return command_line(
+        "verify", PLACE, sim=result["simulator"],
+        random=result["frames"] if source == RANDOM else None,
+        inputs=FRAMES if source == GIVEN else None,
+        mem_latency=memory.get("latency"), mem_rate=memory.get("rate"),
+    )  # fmt: skip
+
+
+def _synth(device: str, result: dict[str, Any]) -> str:
+    seeds = [int(seed) for seed in result["fmax_mhz_of_seeds"]]
+    asked = {"freq": result["target_mhz"], "seed": min(seeds), "tries": len(seeds)}
+    usual = {"freq": TARGET_MHZ, "seed": SEED, "tries": 1}
+    given = {name: value for name, value in asked.items() if value != usual[name]}
+    return command_line("synth", PLACE, device=device, **given)
