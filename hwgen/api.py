@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,11 @@ def _read_plan(path: Path) -> dict[str, Any]:
     return value
 
 
+def _name(path: Path) -> str:
+    """A file's name as text: what is no UTF-8 in it can not be written in a package."""
+    return os.fsencode(path.name).decode(errors="replace")
+
+
 def build(
     model: str | Path,
     out: str | Path,
@@ -121,7 +127,7 @@ def build(
     model, target = Path(model), Path(out)
     options: dict[str, Any] = {"arch": arch or ARCHITECTURES[0]}
     if plan_file is not None:
-        options["plan"] = Path(plan_file).name
+        options["plan"] = _name(Path(plan_file))
     elif interval is not None:
         options["interval"] = interval
     elif multipliers is not None:
@@ -152,7 +158,7 @@ def build(
             raise error.within(model) from None
         options["arch"] = made.to_json()["arch"]
         say("writing the package")
-        source = Source(model.name, digest, options)
+        source = Source(_name(model), digest, options)
         write_package(folder, files, manifest(files, source, made.graph.name))
         write_report(Package.open(folder))
     return Package.open(target)

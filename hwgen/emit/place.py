@@ -56,7 +56,8 @@ def replacing(target: Path) -> Iterator[Path]:
             above = _missing(place.parent)
             for folder in reversed(above):
                 folder.mkdir()
-            work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+            # Of a name that is as long as names may be only the beginning.
+            work = Path(tempfile.mkdtemp(prefix=f".{place.name[:40]}-", dir=place.parent))
             made = work / place.name
             made.mkdir()
         except (OSError, RuntimeError, ValueError) as error:  # the last two: link loops, null bytes

@@ -25,6 +25,7 @@ from .comparison import (
     frames_of,
 )
 from .engine import ByteArray, DesignFault, Progress, SimulationRun
+from .images import check_changed
 from .package_files import Package
 from .tiled_sim import Job, JobRun, Memory
 
@@ -49,6 +50,7 @@ def verify(
     x, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
     given = frames_of(package, x, inputs, random)
     changed = tuple(package.changed())
+    check_changed(package, changed)
     source, stored = ends(plan.work)
     job = Job(plan, to_bytes(given, source), package.path / "mem" / "image.hex")
     file = _wave_file(package) if wave else None

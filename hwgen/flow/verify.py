@@ -21,6 +21,7 @@ from .comparison import (
     frames_of,
 )
 from .engine import ByteArray, DesignFault, Progress, SimulationRun
+from .images import check_changed
 from .package_files import Package
 from .tiled_sim import Memory
 
@@ -58,8 +59,8 @@ def verify(
 
     Inputs are integers (frames, *shape) given, or ``random`` seeded frames, or the package's
     vectors. ``memory`` : how external memory answers a tiled engine. Writes results/verify.json.
-    Raises UserError for inputs that do not fit or a missing simulator, ToolError when a simulator
-    fails.
+    Raises UserError for inputs that do not fit, a missing simulator, or a memory image that is
+    missing or damaged; ToolError when a simulator fails or does not read an image.
     """
     say = progress or (lambda text: None)
     name = simulator or default_simulator()
@@ -77,6 +78,7 @@ def verify(
     frames = len(given)
     repeated = np.resize(given, (max(frames, MEASURED_FRAMES[name]), *x.shape))
     changed = tuple(package.changed())
+    check_changed(package, changed)
     result = graph.tensors[graph.outputs[0]]
     try:
         run = _simulate(package, name, repeated, wave, say)

@@ -17,6 +17,7 @@ from hwgen.emit.package import npz_bytes
 from hwgen.flow import tools
 from hwgen.flow.package_files import Package
 from hwgen.gateware.csr import REGISTERS
+from tests.helpers.names import UGLY
 from tests.helpers.packages import tiny_model, tiny_package
 
 
@@ -32,7 +33,8 @@ def need(*names: str) -> None:
 
 
 def copy_of(package: Package, folder: Path) -> Path:
-    return Path(shutil.copytree(package.path, folder / "copy"))
+    """A copy in a directory whose name no tool likes."""
+    return Path(shutil.copytree(package.path, folder / UGLY))
 
 
 def run(folder: Path, *command: str) -> str:
@@ -40,6 +42,16 @@ def run(folder: Path, *command: str) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def fails(folder: Path, *command: str) -> str:
+    """Output of a command that fails."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
+UNREAD = "ERROR: a memory image or a file of vectors can not be read whole"
 
 
 def native_verilator(folder: Path) -> Path:
@@ -92,6 +104,16 @@ def test_icarus_bench_passes_without_hwgen(package: Package, tmp_path: Path) -> 
     need("iverilog", "make")
     folder = copy_of(package, tmp_path)
     assert "PASS: 4 frames equal" in run(folder, "make", "-f", "tb/Makefile", "icarus")
+    image = folder / "mem" / "conv_weights.hex"
+    whole = image.read_text()
+    for text in ("", whole + whole, whole.replace("\n", "q\n", 1)):
+        image.write_text(text)
+        assert UNREAD in fails(folder, "make", "-f", "tb/Makefile", "icarus")
+    image.unlink()
+    assert UNREAD in fails(folder, "make", "-f", "tb/Makefile", "icarus")
+    image.write_text(whole)
+    (folder / "vectors" / "output.hex").unlink()
+    assert UNREAD in fails(folder, "make", "-f", "tb/Makefile", "icarus")
 
 
 def test_the_bench_fails_where_an_output_differs(package: Package, tmp_path: Path) -> None:
@@ -100,10 +122,9 @@ def test_the_bench_fails_where_an_output_differs(package: Package, tmp_path: Pat
     vectors = folder / "vectors" / "output.hex"
     first, *rest = vectors.read_text().split("\n")
     vectors.write_text("\n".join([f"{int(first, 16) ^ 1:0{len(first)}x}", *rest]))
-    command = ["make", "-f", "tb/Makefile", "icarus"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "FAIL: 1 beats differ" in done.stdout
+    said = fails(folder, "make", "-f", "tb/Makefile", "icarus")
+    assert "FAIL: 1 beats differ" in said
+    assert UNREAD not in said
 
 
 def test_verilator_bench_and_lint(
@@ -114,6 +135,8 @@ def test_verilator_bench_and_lint(
     folder = copy_of(package, tmp_path)
     assert "%Warning" not in run(folder, "make", "-s", "-f", "tb/Makefile", "lint")
     assert "PASS: 4 frames equal" in run(folder, "make", "-f", "tb/Makefile", "verilator")
+    (folder / "mem" / "conv_weights.hex").unlink()
+    assert UNREAD in fails(folder, "make", "-f", "tb/Makefile", "verilator")
 
 
 def test_yosys_reads_and_synthesizes_the_verilog(package: Package) -> None:
