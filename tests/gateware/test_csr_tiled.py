@@ -9,7 +9,6 @@ import pytest
 from amaranth.hdl import Module
 
 from hwgen.descriptors import EngineShape, ErrorCode
-from hwgen.gateware.axilite import Register, RegisterPort
 from hwgen.gateware.csr_tiled import ADDRESS_BITS, REGISTERS, TiledControl, shape_values
 from tests.gateware.test_fetcher import BASE, GOOD, LOWEST, PROGRAM, SIZE, Machine, changed, packed
 from tests.helpers.axilite import Lite
@@ -215,8 +214,3 @@ def test_errors_stay_until_cleared_or_the_next_start(
         assert await engine.read(ctx, "STATUS") == 0
 
     engine.run(process)
-
-
-def test_a_map_must_fit_its_addresses() -> None:
-    with pytest.raises(ValueError, match="beyond"):
-        RegisterPort([Register("FAR", 64, "ro", 0, "too far")], 6)

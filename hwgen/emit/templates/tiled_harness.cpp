@@ -284,12 +284,14 @@ class Bench {
         top.s_axi_awvalid = top.s_axi_wvalid = 1;
         top.s_axi_bready = 1;
         const uint64_t begin = now;
-        for (bool taken = false; !taken;) {
+        while (top.s_axi_awvalid || top.s_axi_wvalid) {
             top.eval();
-            taken = top.s_axi_awready && top.s_axi_wready;
+            const bool address = top.s_axi_awready, data = top.s_axi_wready;
             answer_cycle(begin);
+            if (address) top.s_axi_awvalid = 0;
+            if (data) top.s_axi_wvalid = 0;
         }
-        top.s_axi_awvalid = top.s_axi_wvalid = 0;
+        while (!top.s_axi_bvalid) answer_cycle(begin);
         cycle();
     }
 
