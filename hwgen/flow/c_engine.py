@@ -8,7 +8,6 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from ..errors import ToolError
 from ..ir import Graph, Tensor
 from ..ir.graph import check_inputs
 from . import tools
+from .workplace import plain_directory
 
 Array = np.ndarray[Any, Any]
 STEM = "network"
@@ -96,15 +96,16 @@ def _processor() -> str:
 
 
 def _compile(compiler: str, files: Mapping[str, str], kept: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="hwgen-") as folder:
-        work = Path(folder)
+    with plain_directory() as work:
         for name, text in files.items():
             (work / name).write_text(text)
-        made = work / "library.so"
-        command = [compiler, *_FLAGS, "-o", str(made), str(work / f"{STEM}.c")]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [compiler, *_FLAGS, "-o", "library.so", f"{STEM}.c"]
+        result = subprocess.run(
+            command, cwd=work, env=os.environ | {"TMPDIR": str(work)}, capture_output=True,
+            text=True, errors="replace", check=False,
+        )  # fmt: skip
         if result.returncode:
             raise ToolError(f"the C compiler failed: {result.stderr.strip()[:2000]}")
         beside = kept.with_name(f"{kept.name}.{os.getpid()}")
-        shutil.copy(made, beside)
+        shutil.copy(work / "library.so", beside)
         beside.replace(kept)

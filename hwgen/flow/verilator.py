@@ -12,7 +12,9 @@ from pathlib import Path
 from ..errors import ToolError
 from . import tools
 from .engine import DesignFault, Progress
+from .images import require_read
 from .package_files import PackageFiles
+from .workplace import plain_directory
 
 DESIGN_FAULT = 3
 """Exit code of the harness where the design is at fault."""
@@ -43,24 +45,26 @@ def build(package: PackageFiles, wave: bool, say: Progress) -> Path:
     if binary.exists():
         return binary
     say("compiling with Verilator")
-    work = Path(tempfile.mkdtemp(prefix=".build-", dir=place.parent))
-    try:
-        # Copied, because Verilator's makefiles can not have paths with spaces.
+    with plain_directory() as work:
         for file in [*bench, *headers, *sources]:
             shutil.copy2(file, work / file.name)
         files = [file.name for file in [*bench, *sources]]
         call([*command, *files], work, work / "build.log", "Verilator")
-        finished = work / "finished"
-        finished.mkdir()
-        shutil.copy2(work / "obj" / "harness", finished / "harness")
-        try:
-            finished.rename(place)
-        except OSError:  # another process was quicker
-            if not binary.exists():
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _keep(work / "obj" / "harness", binary)
     return binary
+
+
+def _keep(made: Path, binary: Path) -> None:
+    """Put what was compiled in the cache, whole or not at all."""
+    finished = Path(tempfile.mkdtemp(prefix=".build-", dir=binary.parent.parent))
+    try:
+        shutil.copy2(made, finished / binary.name)
+        finished.rename(binary.parent)
+    except OSError:  # another process was quicker
+        if not binary.exists():
+            raise
+    finally:
+        shutil.rmtree(finished, ignore_errors=True)
 
 
 def _object_cache() -> str:
@@ -68,16 +72,21 @@ def _object_cache() -> str:
 
 
 def call(command: list[str], folder: Path, log: Path, what: str, fault: int | None = None) -> None:
-    """Run a tool with its output in a log.
+    """Run a tool with its output in a log, which is in a directory of plain name.
 
-    Raises ToolError with the last lines, DesignFault where the exit code is ``fault``.
+    fault : the exit code of a simulation that found the design at fault. Raises ToolError with the
+    last lines, or where a simulation could not read a memory image; DesignFault where the exit code
+    is ``fault``.
     """
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "VERILATOR_ROOT")}
+    environment["TMPDIR"] = str(log.parent)
     with log.open("w") as output:
         done = subprocess.run(
             command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=environment,
             check=False,
         )  # fmt: skip
+    if fault is not None:
+        require_read(log.read_text(errors="replace"), "Verilator")
     if done.returncode and done.returncode == fault:
         raise DesignFault(log.read_text(errors="replace").strip().removeprefix("harness: "))
     if done.returncode:

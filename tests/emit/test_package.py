@@ -20,6 +20,7 @@ from hwgen.emit.package import npz_bytes
 from hwgen.flow import tools
 from hwgen.gateware.stream.csr import REGISTERS
 from tests.helpers.commands import printed, printed_in
+from tests.helpers.folder_names import UGLY
 from tests.helpers.packages import tiny_model, tiny_package
 
 
@@ -35,7 +36,8 @@ def need(*names: str) -> None:
 
 
 def copy_of(package: Package, folder: Path) -> Path:
-    return Path(shutil.copytree(package.path, folder / "copy"))
+    """A copy in a directory whose name no tool likes."""
+    return Path(shutil.copytree(package.path, folder / UGLY))
 
 
 def run(folder: Path, *command: str) -> str:
@@ -43,6 +45,16 @@ def run(folder: Path, *command: str) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def fails(folder: Path, *command: str) -> str:
+    """Output of a command that fails."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
+UNREAD = "ERROR: a memory image or a file of vectors can not be read whole"
 
 
 def native_verilator(folder: Path) -> Path:
@@ -96,6 +108,16 @@ def test_icarus_bench_passes_without_hwgen(package: Package, tmp_path: Path) -> 
     folder = copy_of(package, tmp_path)
     assert "PASS: 4 frames equal" in run(folder, *printed(folder, "icarus"))
     assert (folder / "build").is_dir() and not strangers(folder, package.manifest)
+    image = folder / "mem" / "conv_weights.hex"
+    whole = image.read_text()
+    for text in ("", whole + whole, whole.replace("\n", "q\n", 1)):
+        image.write_text(text)
+        assert UNREAD in fails(folder, "make", "-f", "tb/Makefile", "icarus")
+    image.unlink()
+    assert UNREAD in fails(folder, "make", "-f", "tb/Makefile", "icarus")
+    image.write_text(whole)
+    (folder / "vectors" / "output.hex").unlink()
+    assert UNREAD in fails(folder, "make", "-f", "tb/Makefile", "icarus")
 
 
 def test_the_bench_fails_where_an_output_differs(package: Package, tmp_path: Path) -> None:
@@ -104,10 +126,9 @@ def test_the_bench_fails_where_an_output_differs(package: Package, tmp_path: Pat
     vectors = folder / "vectors" / "output.hex"
     first, *rest = vectors.read_text().split("\n")
     vectors.write_text("\n".join([f"{int(first, 16) ^ 1:0{len(first)}x}", *rest]))
-    command = ["make", "-f", "tb/Makefile", "icarus"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "FAIL: 1 beats differ" in done.stdout
+    said = fails(folder, "make", "-f", "tb/Makefile", "icarus")
+    assert "FAIL: 1 beats differ" in said
+    assert UNREAD not in said
 
 
 def test_verilator_bench_and_lint(
@@ -119,6 +140,8 @@ def test_verilator_bench_and_lint(
     assert "%Warning" not in run(folder, "make", "-s", "-f", "tb/Makefile", "lint")
     assert "PASS: 4 frames equal" in run(folder, *printed(folder, "verilator"))
     assert (folder / "build" / "tb").is_dir() and not strangers(folder, package.manifest)
+    (folder / "mem" / "conv_weights.hex").unlink()
+    assert UNREAD in fails(folder, "make", "-f", "tb/Makefile", "verilator")
 
 
 def test_every_command_that_is_printed_is_one_of_those_that_tests_run(package: Package) -> None:

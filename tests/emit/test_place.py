@@ -70,6 +70,13 @@ def test_directories_above_are_made_and_removed_again(tmp_path: Path) -> None:
     assert (target / "file").read_text() == "x"
 
 
+def test_the_longest_names(tmp_path: Path) -> None:
+    for name in ("d" * 255, "ü" * 127, "网" * 85):
+        with replacing(tmp_path / name) as made:
+            (made / "file").write_text("x")
+        assert tree(tmp_path / name) == {"file": b"x"}
+
+
 def test_errors_name_the_place_that_the_user_knows(tmp_path: Path) -> None:
     target = tmp_path / "package"
     with pytest.raises(UserError) as raised, replacing(target) as made:

@@ -22,7 +22,7 @@ from hwgen.flow import tools
 from hwgen.gateware.engine.csr import REGISTERS
 from hwgen.numeric import parse_type
 from hwgen.plan.tiled.network.tasks import Stored
-from tests.emit.test_package import copy_of, native_verilator, need, run
+from tests.emit.test_package import copy_of, fails, native_verilator, need, run
 from tests.helpers.commands import printed, printed_in
 from tests.helpers.tiled import MNIST, RESNET, tiled_package
 
@@ -110,6 +110,17 @@ def test_the_bench_passes_without_hwgen(
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "FAIL: 1 bytes differ, 0 runs" in done.stdout
+    image = folder / "mem" / "image.hex"
+    whole = image.read_text()
+    for text, said in (
+        (whole[17:], "has"), ("q" + whole[1:], "hexa"), (whole[1:], "half"), (None, "can not read")
+    ):  # fmt: skip
+        image.unlink()
+        if text is not None:
+            image.write_text(text)
+        answer = fails(folder, *command)
+        assert "mem/image.hex" in answer and said in answer
+        assert "FAIL" not in answer
 
 
 def test_the_c_header_compiles_and_names_every_register(package: Package, tmp_path: Path) -> None:

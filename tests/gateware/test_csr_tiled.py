@@ -10,7 +10,6 @@ from amaranth.hdl import Module
 
 from hwgen.contract.engine import EngineShape
 from hwgen.contract.isa import ErrorCode
-from hwgen.gateware.bus.axilite import Register, RegisterPort
 from hwgen.gateware.engine.csr import ADDRESS_BITS, REGISTERS, TiledControl, shape_values
 from tests.gateware.test_fetcher import (
     BASE,
@@ -225,8 +224,3 @@ def test_errors_stay_until_cleared_or_the_next_start(
         assert await engine.read(ctx, "STATUS") == 0
 
     engine.run(process)
-
-
-def test_a_map_must_fit_its_addresses() -> None:
-    with pytest.raises(ValueError, match="beyond"):
-        RegisterPort([Register("FAR", 64, "ro", 0, "too far")], 6)

@@ -49,7 +49,10 @@ class Lite:
         ctx.set(self._signal("awvalid"), 1)
         await self._handshake(ctx, "wvalid", "wready")
         ctx.set(self._signal("awvalid"), 0)
-        assert ctx.get(self._signal("bvalid")), "no answer after one cycle"
+        assert not ctx.get(self._signal("bvalid")), "an answer after one cycle"
+        await ctx.tick()
+        self.cycles += 1
+        assert ctx.get(self._signal("bvalid")), "no answer after two cycles"
         assert ctx.get(self._signal("bresp")) == 0
         ctx.set(self._signal("bready"), 1)
         await ctx.tick()

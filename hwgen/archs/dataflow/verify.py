@@ -18,6 +18,7 @@ from ...flow.comparison import (
     source_of,
 )
 from ...flow.engine import DesignFault, Progress, SimulationRun
+from ...flow.images import check_changed
 from ...ir import execute
 from ...plan.dataflow.events.simulation import steady_interval
 from ..package import Package
@@ -42,6 +43,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     frames = len(given)
     repeated = np.resize(given, (max(frames, MEASURED_FRAMES[name]), *x.shape))
     changed = tuple(package.changed())
+    check_changed(package, changed)
     result = graph.tensors[graph.outputs[0]]
     try:
         run = _simulate(package, name, repeated, wave, say)

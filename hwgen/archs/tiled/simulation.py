@@ -6,7 +6,6 @@ The compiled bench depends on the engine only: networks on the same engine share
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +16,13 @@ import numpy as np
 
 from ...contract.isa import ErrorCode
 from ...flow.engine import ByteArray, Progress
+from ...flow.images import ImageShape, read_words
 from ...flow.memory import Memory
 from ...flow.verilator import DESIGN_FAULT, build, call
+from ...flow.workplace import plain_directory
 from ...plan.tiled.plan import TiledPlan
 from ..package import Package
-from .files import ends, image_hex, job, regions
+from .files import ends, job, regions
 
 FAULTS = ("read_error", "write_error", "ar", "r", "aw", "w", "b", "reset", "start")
 
@@ -108,11 +109,9 @@ def run(
     hangs or breaks the rules of AXI.
     """
     binary = build(package, wave is not None, say)
-    with tempfile.TemporaryDirectory(prefix="hwgen-") as folder:
-        work = Path(folder)
+    with plain_directory() as work:
         files = [_write(work, n, given) for n, given in enumerate(jobs)]
-        command = [str(binary), str(work / "stats.json"), *map(str, files)]
-        command += [*memory.arguments(), "--dump", str(work / "dump.bin")]
+        command = [str(binary), "stats.json", *files, *memory.arguments(), "--dump", "dump.bin"]
         if wave is not None:
             command += ["--wave", str(wave.absolute())]
         say(f"simulating {sum(len(given.frames) for given in jobs)} frames")
@@ -121,29 +120,30 @@ def run(
         seconds = time.monotonic() - begin
         stats = json.loads((work / "stats.json").read_text())
         done = [
-            _read(work / f"out{n}.bin", given, values)
+            _read(work / f"outputs{n}.bin", given, values)
             for n, (given, values) in enumerate(zip(jobs, stats, strict=True))
         ]
         return Runs(done, np.fromfile(work / "dump.bin", np.uint8), seconds)
 
 
-def _write(work: Path, number: int, given: Job) -> Path:
-    plan = given.plan
-    image, inputs = given.image, work / f"in{number}.bin"
-    if image is None:
-        image = work / f"image{number}.hex"
-        image.write_text(image_hex(plan.program, plan.shape))
-    given.frames.tofile(inputs)
-    file = work / f"job{number}.txt"
-    text = job(
-        plan,
-        len(given.frames),
-        image=str(image.absolute()),
-        inputs=str(inputs),
-        outputs=str(work / f"out{number}.bin"),
-    )
-    file.write_text(text + "".join(f"fault {f.kind} {f.at} {f.cycles}\n" for f in given.faults))
-    return file
+def _write(work: Path, number: int, given: Job) -> str:
+    """The files of a job; returns the name of the one that names the others."""
+    names = {key: f"{key}{number}.bin" for key in ("image", "inputs", "outputs")}
+    (work / names["image"]).write_bytes(_image(given))
+    given.frames.tofile(work / names["inputs"])
+    text = job(given.plan, len(given.frames), **names)
+    text += "".join(f"fault {f.kind} {f.at} {f.cycles}\n" for f in given.faults)
+    (work / f"job{number}.txt").write_text(text)
+    return f"job{number}.txt"
+
+
+def _image(given: Job) -> bytes:
+    """Where external memory begins. Raises UserError for a file that is not such an image."""
+    program, size = given.plan.program, given.plan.shape.bus_bytes
+    if given.image is None:
+        return program.memory[: program.writable].tobytes()
+    words = read_words(given.image, ImageShape(program.writable // size, 8 * size))
+    return b"".join(word.to_bytes(size, "little") for word in words)
 
 
 def _read(file: Path, given: Job, stats: dict[str, Any]) -> JobRun:

@@ -21,6 +21,7 @@ from ...flow.comparison import (
     source_of,
 )
 from ...flow.engine import ByteArray, DesignFault, Progress, SimulationRun
+from ...flow.images import check_changed
 from ...flow.memory import Memory
 from ...ir import execute
 from ...plan.tiled import timing as cycles_of
@@ -45,6 +46,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     x, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
     given, origin = frames_of(package, x, request), source_of(request)
     changed = tuple(package.changed())
+    check_changed(package, changed)
     source, stored = ends(plan.task_graph)
     job = Job(plan, to_bytes(given, source), package.path / "mem" / "image.hex")
     file = _wave_file(package) if request.wave else None

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import Any, ClassVar
 from ...errors import ToolError, UserError
 from .. import tools
 from ..engine import Progress
+from ..images import check_changed
 from ..package_files import PackageFiles
+from ..workplace import plain_directory
 from .devices import DEVICES, Device
 from .harness import NAME, harness, ports_of
 from .results import critical_path, resources, totals
@@ -44,7 +45,8 @@ def synthesize(
     Placement depends on its seed as on a throw of dice: the best of ``tries`` seeds, from ``seed``
     on, is kept.
 
-    Raises UserError for an unknown device or a missing tool, ToolError where a tool fails.
+    Raises UserError for an unknown device, a missing tool, or a memory image that is missing or
+    damaged; ToolError where a tool fails.
     """
     say = progress or (lambda text: None)
     device = DEVICES.get(device_name)
@@ -54,8 +56,8 @@ def synthesize(
     for tool in (yosys, nextpnr):
         tool.require()
     changed = package.changed()
-    with tempfile.TemporaryDirectory(prefix="hwgen-") as folder:
-        work = Path(folder)
+    check_changed(package, changed)
+    with plain_directory() as work:
         sources = _sources(package, device, work)
         begin = time.monotonic()
         ports = _PORTS.format(sources=sources, top="top")

@@ -9,6 +9,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..common.counter import reg
+
 MAGIC = 0x4857474E
 """ASCII "HWGN"."""
 
@@ -78,8 +80,11 @@ class RegisterPort(wiring.Component):
     AXI4-Lite as flat signals. value_NAME (in): what register NAME reads. write_NAME (out), of
     those that are "rw": ``data`` is written to it in this cycle, in the bytes of ``strobe``.
 
-    A read answers 1 cycle after its address, a write 1 cycle after address and data. Writes to
-    read-only registers are ignored; what is beyond the map reads 0.
+    A read answers 1 cycle after its address, a write 2 cycles after address and data, whichever of
+    them comes last: they are taken in any order, one of each, and the register is written in the
+    cycle between. Reads and writes follow each other every second cycle. Writes to read-only
+    registers are ignored; what is beyond the map reads 0. No AXI4-Lite output depends on an input
+    within a cycle (AMBA AXI, A3.1.1).
     """
 
     def __init__(self, registers: Sequence[Register], address_bits: int) -> None:
@@ -104,24 +109,36 @@ class RegisterPort(wiring.Component):
                 for register in self.registers:
                     with m.Case(register.offset >> 2):
                         m.d.sync += self.rdata.eq(getattr(self, f"value_{register.name}"))
-        accept = Signal(name="write")
+        self._write(m)
+        return m
+
+    def _write(self, m: Module) -> None:
+        """Address and data wait for each other, each in registers of its own."""
+        write = Signal(name="write")
+        has_address, has_data = Signal(name="has_address"), Signal(name="has_data")
+        address = reg(self.address_bits, "address")
         m.d.comb += [
-            accept.eq(self.awvalid & self.wvalid & ~self.bvalid),
-            self.awready.eq(accept),
-            self.wready.eq(accept),
-            self.data.eq(self.wdata),
-            self.strobe.eq(self.wstrb),
+            self.awready.eq(~has_address),
+            self.wready.eq(~has_data),
+            write.eq(has_address & has_data & ~self.bvalid),
         ]
+        with m.If(~has_address):
+            m.d.sync += [has_address.eq(self.awvalid), address.eq(self.awaddr)]
+        with m.If(~has_data):
+            m.d.sync += [
+                has_data.eq(self.wvalid),
+                self.data.eq(self.wdata),
+                self.strobe.eq(self.wstrb),
+            ]
         with m.If(self.bvalid & self.bready):
             m.d.sync += self.bvalid.eq(0)
-        with m.If(accept):
-            m.d.sync += self.bvalid.eq(1)
+        with m.If(write):
+            m.d.sync += [self.bvalid.eq(1), has_address.eq(0), has_data.eq(0)]
         for register in self.registers:
             if register.access == "rw":
                 m.d.comb += getattr(self, f"write_{register.name}").eq(
-                    accept & (self.awaddr[2:] == register.offset >> 2)
+                    write & (address[2:] == register.offset >> 2)
                 )
-        return m
 
     def written(self, old: Value) -> Value:
         """What a register holds after a write, by bytes."""

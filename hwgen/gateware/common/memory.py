@@ -147,9 +147,10 @@ module hwgen_rom #(
 );
     reg [WIDTH-1:0] mem [0:DEPTH-1];
     reg [WIDTH-1:0] word;
-    // Tools that read this file before they know the parameters find no image to read.
+    // Tools that read this file before they know the parameters find no image to read. With its
+    // range a simulator has to complain of an image that is too short.
     generate if (IMAGE != "") begin : load
-        initial $readmemh({`HWGEN_MEM_DIR, IMAGE}, mem);
+        initial $readmemh({`HWGEN_MEM_DIR, IMAGE}, mem, 0, DEPTH - 1);
     end endgenerate
     always @(posedge clk) begin
         word <= mem[addr];

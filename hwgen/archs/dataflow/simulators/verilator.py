@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from ....emit.packing import beat_bytes
 from ....flow.engine import ByteArray, Progress, SimulationRun
 from ....flow.verilator import DESIGN_FAULT, build, call
+from ....flow.workplace import plain_directory
 from ...package import Package
 from ..testbench import level_names
 
@@ -26,8 +26,7 @@ def run(
     """
     binary = build(package, wave is not None, say)
     plan = package.plan
-    with tempfile.TemporaryDirectory(prefix="hwgen-") as folder:
-        work = Path(folder)
+    with plain_directory() as work:
         beats.tofile(work / "in.bin")
         command = [str(binary), str(work / "in.bin"), str(work / "out.bin"), str(len(beats))]
         command.append(str(work / "stats.json"))

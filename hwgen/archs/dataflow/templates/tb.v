@@ -10,8 +10,8 @@ module tb;
 
     reg [8*`IN_BYTES-1:0] input_beats [0:`FRAMES*`IN_BEATS-1];
     reg [8*`OUT_BYTES-1:0] output_beats [0:`FRAMES*`OUT_BEATS-1];
-    initial $readmemh("vectors/input.hex", input_beats);
-    initial $readmemh("vectors/output.hex", output_beats);
+    initial $readmemh("vectors/input.hex", input_beats, 0, `FRAMES*`IN_BEATS-1);
+    initial $readmemh("vectors/output.hex", output_beats, 0, `FRAMES*`OUT_BEATS-1);
 
     integer in_beat = 0;
     integer out_beat = 0;

@@ -48,19 +48,20 @@ constexpr uint64_t QUIET_LIMIT = 100000;  // cycles in which nothing moves
 constexpr uint64_t PATIENCE = 4;          // a run may last so many times what is expected
 constexpr uint64_t ANSWER_LIMIT = 1000;   // cycles until a register access is answered
 
-uint8_t digit(char c) {
+uint8_t digit(char c, const std::string& path) {
     if (c >= '0' && c <= '9') return static_cast<uint8_t>(c - '0');
     if (c >= 'a' && c <= 'f') return static_cast<uint8_t>(c - 'a' + 10);
     if (c >= 'A' && c <= 'F') return static_cast<uint8_t>(c - 'A' + 10);
-    fail("a digit is not hexadecimal");
+    fail(path + ": a digit is not hexadecimal");
 }
 
-std::vector<uint8_t> read_hex(std::ifstream& file) {
+std::vector<uint8_t> read_hex(std::ifstream& file, const std::string& path) {
     std::vector<uint8_t> data;
     for (std::string word; file >> word;) {
-        if (word.size() % 2) fail("half a byte");
+        if (word.size() % 2) fail(path + ": half a byte");
         for (size_t i = word.size(); i; i -= 2)
-            data.push_back(static_cast<uint8_t>(digit(word[i - 2]) << 4 | digit(word[i - 1])));
+            data.push_back(
+                static_cast<uint8_t>(digit(word[i - 2], path) << 4 | digit(word[i - 1], path)));
     }
     return data;
 }
@@ -68,7 +69,7 @@ std::vector<uint8_t> read_hex(std::ifstream& file) {
 std::vector<uint8_t> read_all(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     if (!file) fail("can not read " + path);
-    if (path.size() > 4 && path.substr(path.size() - 4) == ".hex") return read_hex(file);
+    if (path.size() > 4 && path.substr(path.size() - 4) == ".hex") return read_hex(file, path);
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
@@ -283,12 +284,14 @@ class Bench {
         top.s_axi_awvalid = top.s_axi_wvalid = 1;
         top.s_axi_bready = 1;
         const uint64_t begin = now;
-        for (bool taken = false; !taken;) {
+        while (top.s_axi_awvalid || top.s_axi_wvalid) {
             top.eval();
-            taken = top.s_axi_awready && top.s_axi_wready;
+            const bool address = top.s_axi_awready, data = top.s_axi_wready;
             answer_cycle(begin);
+            if (address) top.s_axi_awvalid = 0;
+            if (data) top.s_axi_wvalid = 0;
         }
-        top.s_axi_awvalid = top.s_axi_wvalid = 0;
+        while (!top.s_axi_bvalid) answer_cycle(begin);
         cycle();
     }
 
@@ -373,6 +376,9 @@ bool run_job(Bench& bench, const Job& job, std::FILE* stats) {
     const uint64_t frames = job.number("frames"), size = job.number("input_bytes"),
                    from = job.number("output_at"), result = job.number("output_bytes"),
                    to = job.number("input_at");
+    if (image.size() != job.number("writable"))
+        fail(job.text("image") + " has " + std::to_string(image.size()) +
+             " bytes, not those up to WRITE_FROM");
     image.resize(job.number("memory"));
     if (!frames || inputs.size() != frames * size) fail("the inputs have another size");
     if (to + size > image.size() || from + result > image.size()) fail("outside the memory");
