@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from .ir import Graph, execute
 from .numeric import QType, dequantize, quantize
 from .passes import legalize
 from .passes.tail import without_softmax
-from .plan.architectures import ARCHITECTURES, Plan, plan_from_json
+from .plan.architectures import ARCHITECTURES, Plan, plan_from_json, read_plan
 from .plan.dataflow import plan_dataflow
 from .plan.tiled.options import TiledOptions
 from .plan.tiled.plan import plan_tiled
@@ -57,7 +56,7 @@ def plan(
     """
     if sum(option is not None for option in (multipliers, interval, plan_file)) > 1:
         raise UserError("give one of --multipliers, --interval and --plan")
-    choices = None if plan_file is None else _read_plan(Path(plan_file))
+    choices = None if plan_file is None else read_plan(Path(plan_file))
     asked = TiledOptions(**options)
     name = arch or (choices or {}).get("arch") or ARCHITECTURES[0]
     if name not in ARCHITECTURES:
@@ -73,30 +72,15 @@ def plan(
     legal = legalize(_without_tail(graph, tail))
     if engine is not None:
         return plan_tiled(legal, *engine, progress, preferred)
-    try:
-        if choices is None:
-            return plan_dataflow(legal, multipliers, interval, None, progress)
-        if choices.get("arch") != name:
-            raise UserError(f"is no plan of the {name} architecture")
-        return plan_from_json(legal, choices)
-    except UserError as error:
-        raise error if plan_file is None else error.within(plan_file) from None
+    if choices is None:
+        return plan_dataflow(legal, multipliers, interval, None, progress)
+    if choices["arch"] != name:
+        raise UserError(f"is no plan of the {name} architecture", file=plan_file)
+    return plan_from_json(legal, choices, Path(plan_file) if plan_file else None)
 
 
 def _without_tail(graph: Graph, tail: str | None) -> Graph:
     return without_softmax(graph) if tail == "host" else graph
-
-
-def _read_plan(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"can not be read ({error.strerror})", file=path) from None
-    except ValueError as error:
-        raise UserError(f"not JSON ({error})", file=path) from None
-    if not isinstance(value, dict):
-        raise UserError("not a plan file", file=path)
-    return value
 
 
 def build(
@@ -169,6 +153,7 @@ def verify(
 ) -> Verification:
     """Simulate a package's RTL against golden; updates its report. See flow.verify."""
     opened = package if isinstance(package, Package) else Package.open(Path(package))
+    opened.check()
     result = _verify(opened, simulator, inputs, random, wave, progress, memory)
     write_report(opened)
     return result
@@ -190,6 +175,7 @@ def synthesize(
 ) -> dict[str, Any]:
     """Synthesize, place and route a package; updates its report. See flow.fpga."""
     opened = package if isinstance(package, Package) else Package.open(Path(package))
+    opened.check()
     result = _synthesize(opened, device, target_mhz, seed, tries, progress)
     write_report(opened)
     return result

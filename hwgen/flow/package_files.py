@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,15 +12,62 @@ from ..emit.package import SCHEMA, dump_json
 from ..emit.place import MANIFEST, write_files
 from ..errors import UserError
 from ..ir import Graph, load_json
-from ..plan.architectures import Plan, plan_from_json
+from ..plan.architectures import ARCHITECTURES, Plan, plan_from_json
 from ..plan.dataflow import DataflowPlan
+from ..plan.plan_file import COUNT, package_plan_schema
 from ..plan.tiled.plan import TiledPlan
+from ..validation import Schema, fields, read_json
 
 RESULT_SCHEMA = 1
 SIMULATED = ("rtl/", "mem/")
 """Where the files are that a simulation takes as they are, changed or not."""
 
 _AGAIN = "hwgen build again"
+
+_TEXT = {"type": "string"}
+_HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_VERSION = {"schema": {"type": "integer"}}
+_ANY_MANIFEST = Schema({"type": "object", "required": ["schema"], "properties": _VERSION})
+_MANIFEST = Schema(
+    {
+        "type": "object",
+        "required": ["name", "design", "model", "files"],
+        "properties": {
+            "name": _TEXT,
+            "design": _HASH,
+            "model": {"type": "object", "required": ["file"], "properties": {"file": _TEXT}},
+            # No file is outside the package.
+            "files": {
+                "type": "object",
+                "additionalProperties": False,
+                "patternProperties": {r"^(?!/)(?!(.*/)?\.\.(/|$))": _HASH},
+            },
+        },
+    }
+)
+_PLAN = package_plan_schema(ARCHITECTURES)
+_FORMS = fields(dict.fromkeys(("shift", "multiply", "staircase", "proven"), COUNT))
+_CERTIFICATE = Schema(
+    {
+        "type": "object",
+        "required": ["requantizations"],
+        "properties": {"requantizations": _FORMS},
+    }
+)
+
+
+def _read(file: Path, schema: Schema) -> Any:
+    """The value in one of hwgen's own files. Raises UserError where it is damaged."""
+    try:
+        value = read_json(file)
+        schema.check(value)
+    except UserError as error:
+        raise UserError(f"is damaged ({error.reason})", file=file, hint=_AGAIN) from None
+    return value
+
+
+def _digest(value: dict[str, Any]) -> str:
+    return hashlib.sha256(dump_json(value).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -46,20 +92,14 @@ class Package:
             raise UserError(
                 f"is not a package of hwgen (no {MANIFEST})", file=path, hint="make it: hwgen build"
             )
-        try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-            schema = manifest["schema"]
-            if schema == SCHEMA:
-                texts = manifest["design"], manifest["name"], manifest["model"]["file"]
-                for text in (*texts, *manifest["files"].values()):
-                    text.encode()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise UserError("is damaged", file=file, hint=_AGAIN) from None
-        if schema != SCHEMA:
+        manifest = _read(file, _ANY_MANIFEST)
+        if manifest["schema"] != SCHEMA:
             raise UserError(
-                f"has schema {schema!r}, this version reads {SCHEMA}", file=file, hint=_AGAIN
+                f"has schema {manifest['schema']}, this version reads {SCHEMA}",
+                file=file,
+                hint=_AGAIN,
             )
-        return cls(path, manifest)
+        return cls(path, _read(file, _MANIFEST))
 
     @cached_property
     def graph(self) -> Graph:
@@ -69,12 +109,12 @@ class Package:
     @cached_property
     def plan_json(self) -> dict[str, Any]:
         """The plan file."""
-        return json.loads(self.file("plan.json").read_text(encoding="utf-8"))
+        return _read(self.file("plan.json"), _PLAN)
 
     @cached_property
     def certificate(self) -> dict[str, Any]:
         """What check.py checks."""
-        return json.loads(self.file("certificate.json").read_text(encoding="utf-8"))
+        return _read(self.file("certificate.json"), _CERTIFICATE)
 
     @property
     def arch(self) -> str:
@@ -84,10 +124,11 @@ class Package:
     @cached_property
     def any_plan(self) -> Plan:
         """The plan that the RTL was made from."""
-        try:
-            return plan_from_json(self.graph, self.plan_json)
-        except UserError as error:
-            raise error.within(self.path / "plan.json") from None
+        return plan_from_json(self.graph, self.plan_json, self.path / "plan.json")
+
+    def check(self) -> None:
+        """Read what a report needs, before work of minutes. Raises UserError if it is damaged."""
+        _ = self.any_plan, self.certificate
 
     @property
     def plan(self) -> DataflowPlan:
@@ -135,16 +176,18 @@ class Package:
         """results/NAME.json, None when absent, damaged or of another design."""
         path = self.path / "results" / f"{name}.json"
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = read_json(path)
+            digest = value.pop("digest")
             current = value["design"] == self.design and value["schema"] == RESULT_SCHEMA
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return value if current and digest == _digest(value) else None
+        except (UserError, KeyError, TypeError, AttributeError):
             return None
-        return value if current else None
 
     def write_result(self, name: str, value: dict[str, Any]) -> None:
         """Write results/NAME.json, keyed by the design."""
         keyed = {"schema": RESULT_SCHEMA, "design": self.design} | value
-        self.write({f"results/{name}.json": dump_json(keyed)})
+        # A result that was damaged since is none, whatever it then seems to say.
+        self.write({f"results/{name}.json": dump_json(keyed | {"digest": _digest(keyed)})})
 
     def write(self, texts: dict[str, str]) -> None:
         """Write files of the package, each whole or not at all. Raises UserError."""

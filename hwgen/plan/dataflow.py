@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from ..errors import UserError
-from ..ir import Graph, ops
+from ..ir import Graph
 from .assembly import assemble
 from .buffers import SIZING_FRAMES, size_buffers, trimmed
-from .dataflow_plan import INPUT_FIFO, SCHEMA, DataflowPlan, Progress
+from .dataflow_file import dataflow_from_json
+from .dataflow_plan import INPUT_FIFO, DataflowPlan, Progress
 from .events import steady_interval
-from .folding import choose_for_interval, choose_for_multipliers, folding
-from .stages import Stage, stages_of
+from .folding import choose_for_interval, choose_for_multipliers
+from .stages import stages_of
 from .unit_rules import needs_multiplier
-from .units import RingConvUnit
 
 
 def plan_dataflow(
@@ -29,9 +27,9 @@ def plan_dataflow(
     With none of them: as many multipliers as the default budget, 64. Raises UserError when it
     can not be done.
     """
-    stages = stages_of(graph)
     if choices is not None:
-        return _from_choices(graph, stages, choices)
+        return dataflow_from_json(graph, choices)
+    stages = stages_of(graph)
     if interval is not None:
         chosen = choose_for_interval(stages, interval)
     else:
@@ -42,43 +40,6 @@ def plan_dataflow(
 
 
 DEFAULT_MULTIPLIERS = 64
-
-
-def _from_choices(graph: Graph, stages: list[Stage], choices: dict[str, Any]) -> DataflowPlan:
-    """The plan that a plan file states. Raises UserError where it does not fit the network."""
-    if choices.get("schema") != SCHEMA or choices.get("arch") != "dataflow":
-        raise UserError(f"not a plan of the dataflow architecture with schema {SCHEMA}")
-    by_name = {c.get("name"): c for c in choices.get("units", []) if isinstance(c, dict)}
-    chosen = {}
-    for stage in stages:
-        if not isinstance(stage.op, (ops.Conv2D, ops.Dense)):
-            continue
-        choice = by_name.get(stage.name)
-        if choice is None:
-            raise UserError("the plan has no unit for this layer", layer=stage.name)
-        try:
-            fold = (int(choice["pe"]), int(choice["simd"]), int(choice["pixels"]))
-            chosen[stage.name] = folding(stage, *fold, ring=choice["kind"] == RingConvUnit.kind)
-        except (KeyError, TypeError, ValueError, ZeroDivisionError):
-            raise UserError(
-                "the plan's kind, pe, simd, pixels are not usable", layer=stage.name
-            ) from None
-    lanes = choices.get("input_lanes")
-    if not isinstance(lanes, int) or not 1 <= lanes <= graph.inputs[0].hwc[2]:
-        raise UserError(f"the plan's input_lanes {lanes!r} do not fit the input")
-    plan = assemble(graph, stages, chosen, lanes)
-    units = []
-    for unit in plan.units:
-        choice = by_name.get(unit.name, {})
-        if choice.get("kind") != unit.kind:
-            raise UserError(f"the plan's unit should be a {unit.kind!r}", layer=unit.name)
-        for field in unit.capacities:
-            value = choice.get(field)
-            if not isinstance(value, int) or not unit.smallest(field) <= value <= 1 << 20:
-                raise UserError(f"the plan's {field} {value!r} is not usable", layer=unit.name)
-            unit = unit.with_capacity(field, value)
-        units.append(unit)
-    return replace(plan, units=tuple(units))
 
 
 __all__ = [

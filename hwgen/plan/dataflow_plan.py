@@ -12,6 +12,7 @@ from .recurrences import Kind
 from .stages import INPUT
 from .units import StreamShape, Unit
 
+ARCH = "dataflow"
 SCHEMA = 1
 INPUT_FIFO = 2
 """Beats held behind the input port; two sustain one a cycle."""
@@ -98,7 +99,7 @@ class DataflowPlan:
         """The choices of the plan; with the graph they give the plan again."""
         return {
             "schema": SCHEMA,
-            "arch": "dataflow",
+            "arch": ARCH,
             "input_lanes": self.input.lanes,
             "units": [unit.choices() for unit in self.units],
         }

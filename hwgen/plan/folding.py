@@ -125,6 +125,41 @@ def folding(stage: Stage, pe: int, simd: int, pixels: int, ring: bool | None = N
     return Folding(pe * simd * pixels, lanes, max(compute, out_beats), pe, simd, pixels, read)
 
 
+def stated_folding(stage: Stage, pe: int, simd: int, pixels: int, ring: bool) -> Folding:
+    """A folding that a plan file states, as ``folding`` gives it; numbers from 1 on.
+
+    Raises UserError whose reason begins with the number that can not be: ``simd: ...``.
+    """
+    op = stage.op
+    assert isinstance(op, (ops.Conv2D, ops.Dense))
+    outputs = op.weights.shape[-1]
+    taps = op.weights.size // outputs
+    for name, value, most, what in (("pe", pe, outputs, "outputs"), ("simd", simd, taps, "taps")):
+        if value > most:
+            raise UserError(
+                f"{name}: {value} is more than the {most} {what} of this layer",
+                hint=f"state 1 to {most}",
+            )
+    if op.accumulator is not None and simd != (group := min(op.accumulator.group, taps)):
+        raise UserError(
+            f"simd: {simd} is stated, its accumulator sums {group} products exactly",
+            hint=f"state {group}",
+        )
+    most = _pixel_choices(stage, pe == outputs)[-1]
+    if pixels > most:
+        raise UserError(
+            f"pixels: {pixels} is more than the {most} of this layer with a pe of {pe}",
+            hint=f"state 1 to {most}" if most > 1 else "state 1",
+        )
+    try:
+        return folding(stage, pe, simd, pixels, ring)
+    except ValueError:
+        raise UserError(
+            f"kind: taps can not be read from the ring {simd} at a time for {pe} outputs",
+            hint="take those of a plan.json that hwgen build wrote for this network",
+        ) from None
+
+
 def requant_lanes(outputs: int, pe: int, pixels: int, tap_folds: int) -> int:
     """Fewest requantizers that take a word apart before the next one is finished.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, replace
-from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from ...descriptors import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
@@ -17,11 +16,11 @@ AUTO = "auto"
 ORDERS = (AUTO, *(order.value for order in Order))
 _SMALLEST, _LARGEST = 4, 64
 """Of PE and SIMD."""
-_MOST_RESIDENT = 8
+MOST_RESIDENT = 8
 _LEAST_FEATURE_BYTES = 16 << 10
-_LARGEST_WORDS = 1 << 16
+LARGEST_WORDS = 1 << 16
 """Words of a memory that the fields of descriptors reach."""
-_LARGEST_BUFFERS = 16 << 10
+LARGEST_BUFFERS = 16 << 10
 """KiB."""
 
 
@@ -56,8 +55,8 @@ class TiledOptions:
         if tiles not in TILES:
             raise UserError(f"--tiles {tiles}: give {', '.join(map(str, TILES))}")
         resident = DEFAULT_RESIDENT if self.resident is None else self.resident
-        if not 1 <= resident <= _MOST_RESIDENT:
-            raise UserError(f"--resident {resident}: give 1 to {_MOST_RESIDENT}")
+        if not 1 <= resident <= MOST_RESIDENT:
+            raise UserError(f"--resident {resident}: give 1 to {MOST_RESIDENT}")
         pe, simd = self._array(multipliers, tiles)
         width = EngineShape.mem_width if self.mem_width is None else self.mem_width
         if width not in (32, 64, 128, 256):
@@ -133,18 +132,18 @@ def engine_with(pe: int, simd: int, mem_width: int, kib: int, tiles: int = 1) ->
         pe, simd, feature_bytes=4 * BANKS * word, mem_width=mem_width, tiles=tiles, **_LEAST_WORDS
     )
     limit = (kib << 10) // tiles
-    if buffer_bytes(shape) > limit or kib > _LARGEST_BUFFERS:
+    if buffer_bytes(shape) > limit or kib > LARGEST_BUFFERS:
         least = -(-tiles * buffer_bytes(shape) // 1024)
         arrays = "an array" if tiles == 1 else f"{tiles} arrays"
         raise UserError(
-            f"--buffer-kib {kib}: give {least} to {_LARGEST_BUFFERS} for {arrays} of {pe}x{simd}"
+            f"--buffer-kib {kib}: give {least} to {LARGEST_BUFFERS} for {arrays} of {pe}x{simd}"
         )
     growing = list(SHARES)
     while growing:
         sizes = buffer_sizes(shape)
         name = min(growing, key=lambda n: sizes[n] / SHARES[n])
         value = 2 * getattr(shape, name)
-        most = MAX_FEATURE_BYTES if name == "feature_bytes" else _LARGEST_WORDS
+        most = MAX_FEATURE_BYTES if name == "feature_bytes" else LARGEST_WORDS
         larger = replace(shape, **{name: value}) if value <= most else None
         if larger is not None and buffer_bytes(larger) <= limit:
             shape = larger
@@ -166,23 +165,3 @@ def buffer_sizes(shape: EngineShape) -> dict[str, int]:
 def buffer_bytes(shape: EngineShape) -> int:
     """Of all buffers of a tile unit."""
     return sum(buffer_sizes(shape).values())
-
-
-def stated_engine(fields: Any, resident: Any) -> tuple[EngineShape, int]:
-    """The engine that a file states, and the tiles held in its buffers, within the limits of the
-    options. Raises ValueError."""
-    names = [field.name for field in dataclass_fields(EngineShape)]
-    if not isinstance(fields, dict) or set(fields) - set(names):
-        raise ValueError(f"an engine has {', '.join(names)}")
-    for name, value in (fields | {"resident": resident}).items():
-        if type(value) is not int:
-            raise ValueError(f"{name} {value!r} is no integer")
-    if not 1 <= resident <= _MOST_RESIDENT:
-        raise ValueError(f"resident {resident}: 1 to {_MOST_RESIDENT}")
-    shape = EngineShape(**fields)
-    for name in ("weight_words", "psum_words", "parameter_words"):
-        if getattr(shape, name) > _LARGEST_WORDS:
-            raise ValueError(f"{name} {getattr(shape, name)}: {_LARGEST_WORDS} at most")
-    if shape.tiles * buffer_bytes(shape) > _LARGEST_BUFFERS << 10:
-        raise ValueError(f"buffers of more than {_LARGEST_BUFFERS} KiB")
-    return shape, resident

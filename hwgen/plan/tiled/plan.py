@@ -27,7 +27,7 @@ from .buffers import BufferTraffic, traffic_of
 from .cycles import Memory, times
 from .cycles.pipeline import TABLE_PARTS
 from .lower import work_of
-from .options import AUTO, buffer_bytes, stated_engine
+from .options import AUTO, buffer_bytes
 from .orders import Order
 from .placement import Placement, place
 from .program import Program, Writer
@@ -36,6 +36,7 @@ from .tasks import Task, Work
 from .tiling import Tiling
 from .turns import turns
 
+ARCH = "tiled"
 SCHEMA = 1
 Progress = Callable[[str], None]
 
@@ -265,7 +266,7 @@ class TiledPlan:
         """The choices of the plan, which with the graph give it again, and what follows of them."""
         return {
             "schema": SCHEMA,
-            "arch": "tiled",
+            "arch": ARCH,
             "engine": asdict(self.shape),
             "resident": self.resident,
             "units": self.used,
@@ -320,36 +321,3 @@ def _planned(
         raise refused
     # Where transfers are the bound, fewer units are quicker: they exchange less.
     return min(plans, key=lambda plan: plan.estimate().cycles) if len(plans) > 1 else plans[0]
-
-
-def tiled_from_json(
-    graph: Graph, choices: dict[str, Any], progress: Progress | None = None
-) -> TiledPlan:
-    """The plan of the engine that a plan file states; its layers are planned again, and must be
-    those of the file. Raises UserError where they are not, or the engine can not be."""
-    if choices.get("schema") != SCHEMA or choices.get("arch") != "tiled":
-        raise UserError(f"not a plan of the tiled architecture with schema {SCHEMA}")
-    try:
-        shape, resident = stated_engine(choices.get("engine"), choices.get("resident"))
-        asked = choices.get("order", AUTO)
-        preferred = None if asked == AUTO else Order(asked)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"the plan's engine is not usable ({error})") from None
-    plan = plan_tiled(graph, shape, resident, progress, preferred)
-    again = plan.to_json()
-    for name in ("units", "stays", "layers"):
-        if name in choices and _chosen(choices[name]) != _chosen(again[name]):
-            raise UserError(
-                f"the plan's {name} are not those that this engine gets",
-                hint="change its engine, resident or order: the rest follows from them",
-            )
-    return plan
-
-
-def _chosen(value: Any) -> Any:
-    """What is decided, as JSON values: without the cycles that are expected of layers."""
-    if isinstance(value, list):
-        return [_chosen(item) for item in value]
-    if isinstance(value, dict):
-        return {k: _chosen(v) for k, v in value.items() if not k.startswith("interval")}
-    return value

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .. import latency
 from ..events import Queue, Simulation
 from ..recurrences import Kind
-from .base import StreamShape, Unit
+from .base import CAPACITY, StreamShape, Unit
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,15 @@ class ForkUnit(Unit):
     @property
     def capacities(self) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(f"fifo{n}" for n in range(len(self.fifos)))
+
+    @classmethod
+    def choice_schema(cls) -> dict[str, Any]:
+        # How many readers there are, the network says.
+        return super().choice_schema() | {"patternProperties": {"^fifo[0-9]+$": CAPACITY}}
+
+    @classmethod
+    def stated_capacities(cls) -> tuple[str, ...]:
+        return ()
 
     @property
     def streams(self) -> tuple[str, ...]:

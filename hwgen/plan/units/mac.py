@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ...validation import fields
 from .. import latency
 from ..events import Queue, Simulation
 from ..recurrences import Kind
 from ..window_events import tap_events
-from .base import Unit, beats_of
+from .base import CAPACITY, Unit, beats_of
 from .windowed import WindowedUnit
 
 
@@ -89,6 +90,13 @@ class MacUnit(Unit):
             + self.shadow * self.pe * self.pixels * self.acc_bits
             + self.outputs * self.parameter_bits
         )
+
+    @classmethod
+    def choice_schema(cls) -> dict[str, Any]:
+        schema = super().choice_schema()
+        fold = ("pe", "simd", "pixels")
+        properties = schema["properties"] | dict.fromkeys(fold, CAPACITY)
+        return fields(properties, required=(*schema["required"], *fold))
 
     def choices(self) -> dict[str, Any]:
         return super().choices() | {"pe": self.pe, "simd": self.simd, "pixels": self.pixels}
