@@ -12,7 +12,7 @@ import numpy as np
 from . import importers
 from .emit.package import Source, design_files, manifest, write_package
 from .emit.place import replacing
-from .errors import UserError
+from .errors import OptionError, UserError, naming
 from .flow.c_engine import CEngine
 from .flow.fpga.synth import SEED, TARGET_MHZ
 from .flow.fpga.synth import synthesize as _synthesize
@@ -55,18 +55,18 @@ def plan(
     UserError when it can not be done.
     """
     if sum(option is not None for option in (multipliers, interval, plan_file)) > 1:
-        raise UserError("give one of --multipliers, --interval and --plan")
+        raise OptionError("give one of --multipliers, --interval and --plan")
     choices = None if plan_file is None else read_plan(Path(plan_file))
     asked = TiledOptions(**options)
     name = arch or (choices or {}).get("arch") or ARCHITECTURES[0]
     if name not in ARCHITECTURES:
-        raise UserError(f"architecture {name!r} is not one of {', '.join(ARCHITECTURES)}")
+        raise OptionError(f"architecture {name!r} is not one of {', '.join(ARCHITECTURES)}")
     if asked.given and (name != "tiled" or choices is not None):
         option = f"--{next(iter(asked.given)).replace('_', '-')}"
         reason = f"{option} is for --arch tiled" if choices is None else f"--plan says {option}"
-        raise UserError(reason, hint="leave it out")
+        raise OptionError(reason, hint="leave it out")
     if name == "tiled" and interval is not None:
-        raise UserError("--interval: give the tiled architecture --array instead")
+        raise OptionError("--interval: give the tiled architecture --array instead")
     engine = asked.engine(multipliers) if name == "tiled" and choices is None else None
     preferred = asked.preferred
     legal = legalize(_without_tail(graph, tail))
@@ -124,16 +124,9 @@ def build(
         graph = _without_tail(load(model, input_type, runtime), tail)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         say("planning")
-        try:
-            made = plan(
-                graph, multipliers, interval, plan_file, None, progress, arch, **tiled
-            )  # fmt: skip
-        except UserError as error:
-            raise error.within(model) from None
-        try:
+        with naming(model):
+            made = plan(graph, multipliers, interval, plan_file, None, progress, arch, **tiled)
             files = design_files(graph, made, progress, c)
-        except UserError as error:
-            raise error.within(model) from None
         options["arch"] = made.to_json()["arch"]
         say("writing the package")
         source = Source(model.name, digest, options)
@@ -205,7 +198,7 @@ def run(
         inputs = {t.name: _quantized(t, inputs.get(t.name)) for t in graph.inputs}
     if engine == "c":
         if edges:
-            raise UserError("the C engine gives outputs only", hint="leave out --edges")
+            raise OptionError("the C engine gives outputs only", hint="leave out --edges")
         outputs = CEngine(graph).execute(inputs, progress)
     else:
         wanted = list(graph.tensors) if edges else None

@@ -29,6 +29,14 @@ class UserError(Exception):
         return UserError(self.reason, file=file, layer=self.layer, hint=self.hint)
 
 
+class OptionError(UserError):
+    """An option that can not be, or needs what this computer has not: no file is to blame."""
+
+    def within(self, file: object) -> UserError:
+        """The same error: it is not about a file."""
+        return self
+
+
 @contextmanager
 def naming(file: object) -> Iterator[None]:
     """What is done here is about a file (None: about no file), which its errors name."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import api
 from ..console import Output
 from ..report.summary import summary
-from .arguments import add_architecture, add_budget, add_model, architecture, input_type
+from .arguments import add_architecture, add_budget, add_model, architecture, input_type, unused
 
 TEXT = "model file to package: Verilog, memory images, bench, report"
 
@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         f"{cycles['interval_estimate']} cycles (bound {cycles['interval_bound']}), "
         f"latency {cycles['latency_estimate']}, {report['memory_bits']:,} bits of memory"
     )
+    note = unused(package.any_plan, arguments, output)
     output.say(f"next: hwgen verify {arguments.out}")
-    output.json(report)
+    output.json(report | note)
     return 0

@@ -10,10 +10,10 @@ from typing import Any
 from .. import api
 from ..arrays import load_labelled
 from ..console import Output
-from ..errors import UserError
+from ..errors import OptionError, UserError
 from ..flow.package_files import Package
 from ..flow.verify import ENGINES
-from .arguments import add_budget, add_model, input_type, load_model
+from .arguments import add_budget, add_model, input_type, load_model, whole
 from .verify import verdict, verification_json
 
 TEXT = "accuracy on labelled data"
@@ -23,7 +23,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_model(sub, "MODEL_OR_PACKAGE")
     sub.add_argument("--data", required=True, type=Path, metavar="FILE.npz", help="arrays x, y")
-    sub.add_argument("--rtl", type=int, metavar="N", help="the first N in simulation too")
+    sub.add_argument("--rtl", type=whole, metavar="N", help="the first N in simulation too")
     sub.add_argument("--sim", choices=list(ENGINES), help="simulator for --rtl")
     add_budget(sub, with_file=False)
 
@@ -31,10 +31,13 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     package = _package(arguments) if arguments.model.is_dir() else None
+    for name in ("sim", "tail", "multipliers", "interval"):
+        if arguments.rtl is None and getattr(arguments, name) is not None:
+            raise OptionError(f"--{name} is for --rtl", hint="give --rtl too, or leave it out")
     graph = package.graph if package else load_model(arguments)
     x, y = load_labelled(arguments.data, graph)
     if arguments.rtl is not None and not 1 <= arguments.rtl <= len(y):
-        raise UserError(f"--rtl {arguments.rtl}: the data have 1 to {len(y)} samples")
+        raise OptionError(f"--rtl {arguments.rtl}: the data have 1 to {len(y)} samples")
     try:
         with output.bar("frames") as progress:
             values = api.run(graph, {graph.inputs[0].name: x}, progress=progress)
@@ -42,13 +45,16 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         raise error.within(arguments.data) from None
     scores = values[graph.outputs[0]]
     value: dict[str, Any] = {"samples": len(y), "accuracy": _accuracy(scores, y)}
-    output.say(f"golden: {100 * value['accuracy']:.2f} % of {len(y)} samples")
+    lines = [f"golden: {100 * value['accuracy']:.2f} % of {len(y)} samples"]
     code = 0
-    if package is not None:
-        api.record_accuracy(package, value["accuracy"], len(y))
     if arguments.rtl is not None:
         rtl = x[: arguments.rtl], y[: arguments.rtl]
-        code = _eval_rtl(arguments, output, package, *rtl, value)
+        code = _eval_rtl(arguments, output, package, *rtl, value, lines)
+    if package is not None:
+        api.record_accuracy(package, value["accuracy"], len(y))
+    # Nothing is said before all is known: what fails says one thing alone.
+    for line in lines:
+        output.say(line)
     output.json(value)
     return code
 
@@ -58,7 +64,7 @@ def _package(arguments: argparse.Namespace) -> Package:
     for name in ("input_type", "runtime", "tail", "multipliers", "interval"):
         if getattr(arguments, name) is not None:
             option = f"--{name.replace('_', '-')}"
-            raise UserError(f"{option} was given, but a package has its own", file=arguments.model)
+            raise OptionError(f"{option} was given, but a package has its own")
     return Package.open(arguments.model)
 
 
@@ -69,19 +75,24 @@ def _eval_rtl(
     x: Any,
     y: Any,
     value: dict[str, Any],
+    lines: list[str],
 ) -> int:
+    """Simulate; adds to the JSON value and to what is said. Returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="hwgen-") as folder, output.steps() as say:
-        package = package or api.build(
-            arguments.model, Path(folder) / "package", arguments.multipliers, arguments.interval,
-            input_type=input_type(arguments), runtime=arguments.runtime,
-            tail=arguments.tail, progress=say,
-        )  # fmt: skip
+        if package is None:
+            package = api.build(
+                arguments.model, Path(folder) / "package", arguments.multipliers,
+                arguments.interval, input_type=input_type(arguments), runtime=arguments.runtime,
+                tail=arguments.tail, progress=say,
+            )  # fmt: skip
+            note = package.any_plan.unused(arguments.multipliers, arguments.interval)
+            lines += [] if note is None else [f"note: {note}"]
         result = api.verify(package, arguments.sim, inputs=x, progress=say)
     accuracy = _accuracy(result.outputs, y) if len(result.outputs) else None
     value["rtl"] = verification_json(result) | {"samples": len(y), "accuracy": accuracy}
     if accuracy is not None:
-        output.say(f"RTL:    {100 * accuracy:.2f} % of {len(y)} samples")
-    output.say(verdict(result))
+        lines.append(f"RTL:    {100 * accuracy:.2f} % of {len(y)} samples")
+    lines.append(verdict(result))
     return 0 if result.equal else 1
 
 

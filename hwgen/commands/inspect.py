@@ -7,12 +7,13 @@ from typing import Any
 
 from .. import api
 from ..console import Output
-from ..errors import UserError
+from ..errors import naming
 from ..ir import Graph
+from ..plan.architectures import Plan
 from ..plan.dataflow import DataflowPlan
 from ..plan.tiled.options import buffer_bytes
 from ..plan.tiled.plan import TiledPlan
-from .arguments import add_architecture, add_budget, add_model, architecture, load_model
+from .arguments import add_architecture, add_budget, add_model, architecture, load_model, unused
 
 TEXT = "layers, types, MACs, parameters of a model"
 
@@ -29,6 +30,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     graph = load_model(arguments)
     value = _describe(graph)
+    plan = _planned(arguments, graph, output)
+    # All that can be refused has been by now: what is said below is all of it.
     output.say(f"{graph.name}: {graph.macs:,} MACs, {graph.parameters_bits:,} parameter bits")
     for note in graph.notes:
         output.say(f"  note: {note}")
@@ -37,19 +40,26 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         for row in value["layers"]
     ]
     output.table("layers", ["layer", "op", "output", "type", "MACs"], rows)
+    if plan is not None:
+        tiled = isinstance(plan, TiledPlan)
+        value["plan"] = _describe_tiled(plan, output) if tiled else _describe_plan(plan, output)
+        value |= unused(plan, arguments, output)
+    output.json(value)
+    return 0
+
+
+def _planned(arguments: argparse.Namespace, graph: Graph, output: Output) -> Plan | None:
+    """The plan that is asked for, with its cycles; None where none is. Raises UserError."""
     asked = architecture(arguments) | {
         "multipliers": arguments.multipliers, "interval": arguments.interval,
     }  # fmt: skip
-    if arguments.plan or any(option is not None for option in asked.values()):
-        with output.steps() as say:
-            try:
-                plan = api.plan(graph, tail=arguments.tail, progress=say, **asked)
-            except UserError as error:
-                raise error.within(arguments.model) from None
-        tiled = isinstance(plan, TiledPlan)
-        value["plan"] = _describe_tiled(plan, output) if tiled else _describe_plan(plan, output)
-    output.json(value)
-    return 0
+    options = (*asked.values(), arguments.tail)
+    if not arguments.plan and all(option is None for option in options):
+        return None
+    with naming(arguments.model), output.steps() as say:
+        plan = api.plan(graph, tail=arguments.tail, progress=say, **asked)
+        plan.to_json()
+    return plan
 
 
 def _describe(graph: Graph) -> dict[str, Any]:

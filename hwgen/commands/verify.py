@@ -9,9 +9,10 @@ from typing import Any
 from .. import api
 from ..arrays import load_array
 from ..console import Output
-from ..errors import UserError
+from ..errors import naming
 from ..flow.package_files import Package
 from ..flow.verify import ENGINES, Memory, Verification, default_simulator
+from .arguments import number, whole
 
 TEXT = "RTL against golden, every bit"
 
@@ -22,35 +23,33 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--sim", choices=list(ENGINES), help="default: verilator, else python")
     group = sub.add_mutually_exclusive_group()
     group.add_argument("--inputs", type=Path, metavar="FILE.npy")
-    group.add_argument("--random", type=int, metavar="N", help="N seeded random frames")
+    group.add_argument("--random", type=whole, metavar="N", help="N seeded random frames")
     sub.add_argument(
         "--wave", action="store_true", help="write results/wave.vcd (Icarus: wave.fst)"
     )
     tiled = sub.add_argument_group("tiled architecture")
     tiled.add_argument(
-        "--mem-latency", type=int, metavar="CYCLES",
+        "--mem-latency", type=whole, metavar="CYCLES",
         help=f"until external memory answers (default {Memory.latency})",
     )  # fmt: skip
     tiled.add_argument(
-        "--mem-rate", type=float, metavar="R",
+        "--mem-rate", type=number, metavar="R",
         help=f"beats of external memory a cycle (default {Memory.rate:g})",
     )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
+    memory = _memory(arguments)
     inputs = None if arguments.inputs is None else load_array(arguments.inputs)
     package = Package.open(arguments.package)
-    if arguments.sim is None and package.arch != "tiled" and default_simulator() == "python":
-        output.say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
-    try:
-        with output.steps() as say:
-            result = api.verify(
-                package, arguments.sim, inputs, arguments.random, arguments.wave, say,
-                _memory(arguments),
-            )  # fmt: skip
-    except UserError as error:
-        raise (error if arguments.inputs is None else error.within(arguments.inputs)) from None
+    slow = arguments.sim is None and package.arch != "tiled" and default_simulator() == "python"
+    with naming(arguments.inputs), output.steps() as say:
+        if slow:
+            say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
+        result = api.verify(
+            package, arguments.sim, inputs, arguments.random, arguments.wave, say, memory
+        )
     for name in result.changed:
         output.say(f"note: {name} has been changed since the build; it was simulated as it is")
     output.say(verdict(result))

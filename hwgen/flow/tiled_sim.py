@@ -17,7 +17,7 @@ import numpy as np
 
 from ..descriptors import ErrorCode
 from ..emit.tiled_files import ends, image_hex, job, regions
-from ..errors import UserError
+from ..errors import OptionError
 from ..plan.tiled.plan import TiledPlan
 from .engine import ByteArray, Progress
 from .package_files import Package
@@ -40,9 +40,9 @@ class Memory:
 
     def __post_init__(self) -> None:
         if not 1 <= self.latency <= 10_000:
-            raise UserError(f"--mem-latency {self.latency}: give 1 to 10000 cycles")
+            raise OptionError(f"--mem-latency {self.latency}: give 1 to 10000 cycles")
         if not 0.01 <= self.rate <= 1:
-            raise UserError(f"--mem-rate {self.rate:g}: give 0.01 to 1 beats a cycle")
+            raise OptionError(f"--mem-rate {self.rate:g}: give 0.01 to 1 beats a cycle")
 
     @property
     def regular(self) -> bool:

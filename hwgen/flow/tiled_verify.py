@@ -11,7 +11,7 @@ import numpy as np
 
 from ..descriptors import ErrorCode
 from ..emit.tiled_files import ends, from_bytes, to_bytes
-from ..errors import UserError
+from ..errors import OptionError, UserError
 from ..ir import execute
 from ..plan.tiled import cycles as cycles_of
 from ..plan.tiled.plan import TiledPlan
@@ -42,7 +42,7 @@ def verify(
 ) -> Verification:
     """See flow.verify."""
     if simulator not in (None, SIMULATOR):
-        raise UserError(
+        raise OptionError(
             f"a tiled engine can not be simulated with {simulator}", hint="use --sim verilator"
         )
     graph, plan = package.graph, package.tiled

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..emit.packing import pack, unpack, unpack_bits
-from ..errors import UserError
+from ..errors import OptionError, UserError
 from ..ir import execute
 from ..plan.events import steady_interval
 from . import icarus_sim, python_sim, tiled_verify, tools, verilator_sim
@@ -64,13 +64,13 @@ def verify(
     say = progress or (lambda text: None)
     name = simulator or default_simulator()
     if name not in ENGINES:
-        raise UserError(f"simulator {name!r} is not one of {', '.join(ENGINES)}")
+        raise OptionError(f"simulator {name!r} is not one of {', '.join(ENGINES)}")
     if package.arch == "tiled":
         return tiled_verify.verify(
             package, simulator, inputs, random, wave, memory or Memory(), say
         )
     if memory is not None:
-        raise UserError("the dataflow architecture has no external memory", hint=_NO_MEMORY)
+        raise OptionError("the dataflow architecture has no external memory", hint=_NO_MEMORY)
     graph, plan = package.graph, package.plan
     x = graph.inputs[0]
     given = frames_of(package, x, inputs, random)

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..ir import Graph
 from .events import FRAMES, Deadlock, Simulation, Timing, steady_interval
+from .folding import useful_multipliers
 from .recurrences import Kind
-from .stages import INPUT
+from .stages import INPUT, stages_of
 from .units import StreamShape, Unit
 
 ARCH = "dataflow"
@@ -94,6 +95,21 @@ class DataflowPlan:
         ends = tuple(sim.entries(queue.pop)[out_beats - 1 :: out_beats].tolist())
         first = tuple(sim.entries(entry.push)[:: self.input.beats].tolist())
         return sim, ends, first
+
+    def unused(self, multipliers: int | None, interval: int | None) -> str | None:
+        """A sentence where a budget, or an interval, is beyond what this network can use."""
+        if multipliers is not None and multipliers > self.multipliers:
+            _, most = useful_multipliers(stages_of(self.graph))
+            if multipliers > most:
+                return f"--multipliers {multipliers:,}: {most:,} are the most that can be used here"
+        if interval is not None and interval > self.interval_bound:
+            fewest, _ = useful_multipliers(stages_of(self.graph))
+            if self.multipliers == fewest:
+                return (
+                    f"--interval {interval:,}: {self.interval_bound:,} cycles are kept with the "
+                    f"fewest multipliers that this network needs, {fewest:,}"
+                )
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """The choices of the plan; with the graph they give the plan again."""

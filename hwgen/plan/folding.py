@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
-from ..errors import UserError
+from ..errors import OptionError, UserError
 from ..ir import ops
 from . import latency
 from .stages import Stage, sliced_lanes
@@ -200,11 +200,11 @@ def fixed_cycles(stage: Stage) -> int:
 def choose_for_interval(stages: list[Stage], interval: int) -> dict[str, Folding]:
     """Fewest multipliers with which every stage keeps to ``interval`` cycles.
 
-    Raises UserError when a stage or a stream can not.
+    Raises OptionError when a stage or a stream can not.
     """
     floor = stream_floor(stages)
     if interval < floor:
-        raise UserError(
+        raise OptionError(
             f"an interval of {interval} cycles is below what the streams allow: "
             f"{floor} cycles at one pixel a beat",
             hint=f"ask for --interval {floor} or more",
@@ -220,7 +220,7 @@ def choose_for_interval(stages: list[Stage], interval: int) -> dict[str, Folding
         else:
             least = fixed_cycles(stage)
         if least > interval:
-            raise UserError(
+            raise OptionError(
                 f"can not keep to an interval of {interval} cycles, {least} at best",
                 layer=stage.name,
                 hint=f"ask for --interval {least} or more",
@@ -231,21 +231,20 @@ def choose_for_interval(stages: list[Stage], interval: int) -> dict[str, Folding
 def choose_for_multipliers(stages: list[Stage], budget: int) -> dict[str, Folding]:
     """The smallest interval within ``budget`` multipliers, then the fewest at that interval.
 
-    Raises UserError when the budget is below one multiplier for each MAC stage.
+    Raises OptionError when the budget is below one multiplier for each MAC stage.
     """
     macs = _mac_stages(stages)
     options = {stage.name: foldings(stage) for stage in macs}
     least = sum(min(f.multipliers for f in options[stage.name]) for stage in macs)
     if budget < least:
-        raise UserError(
+        raise OptionError(
             f"{budget} multipliers are too few: this network needs at least {least} "
             "(one for each layer that multiplies, more where an accumulator states a group)",
             hint=f"give --multipliers {least} or more",
         )
-    floor = max(stream_floor(stages), *map(fixed_cycles, stages))
-    intervals = sorted({max(floor, f.cycles) for fs in options.values() for f in fs} | {floor})
-    slowest_best = max((min(f.cycles for f in fs) for fs in options.values()), default=0)
-    intervals = [t for t in intervals if t >= slowest_best]
+    quickest = _quickest(stages, options)
+    cycles = (max(quickest, f.cycles) for fs in options.values() for f in fs)
+    intervals = sorted({quickest, *cycles})
 
     def cost(interval: int) -> int:
         return sum(
@@ -260,6 +259,20 @@ def choose_for_multipliers(stages: list[Stage], budget: int) -> dict[str, Foldin
         else:
             low = middle + 1
     return choose_for_interval(stages, intervals[low])
+
+
+def useful_multipliers(stages: list[Stage]) -> tuple[int, int]:
+    """The fewest multipliers that a network needs, and the most that it can use."""
+    options = {stage.name: foldings(stage) for stage in _mac_stages(stages)}
+    fewest = sum(min(fs).multipliers for fs in options.values())
+    chosen = choose_for_interval(stages, _quickest(stages, options))
+    return fewest, sum(f.multipliers for f in chosen.values())
+
+
+def _quickest(stages: list[Stage], options: dict[str, list[Folding]]) -> int:
+    """Cycles of a frame with as many multipliers as can be used."""
+    slowest = max((min(f.cycles for f in fs) for fs in options.values()), default=0)
+    return max(stream_floor(stages), *map(fixed_cycles, stages), slowest)
 
 
 def _mac_stages(stages: list[Stage]) -> list[Stage]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...descriptors import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
-from ...errors import UserError
+from ...errors import OptionError
 from .orders import Order
 
 DEFAULT_ARRAY = (16, 16)
@@ -49,20 +49,20 @@ class TiledOptions:
         """The engine, and the tiles held in each of its buffers.
 
         multipliers : of all tile units together.
-        Raises UserError that names the option which is wrong.
+        Raises OptionError that names the option which is wrong.
         """
         tiles = 1 if self.tiles is None else self.tiles
         if tiles not in TILES:
-            raise UserError(f"--tiles {tiles}: give {', '.join(map(str, TILES))}")
+            raise OptionError(f"--tiles {tiles}: give {', '.join(map(str, TILES))}")
         resident = DEFAULT_RESIDENT if self.resident is None else self.resident
         if not 1 <= resident <= MOST_RESIDENT:
-            raise UserError(f"--resident {resident}: give 1 to {MOST_RESIDENT}")
+            raise OptionError(f"--resident {resident}: give 1 to {MOST_RESIDENT}")
         pe, simd = self._array(multipliers, tiles)
         width = EngineShape.mem_width if self.mem_width is None else self.mem_width
         if width not in (32, 64, 128, 256):
-            raise UserError(f"--mem-width {width}: give 32, 64, 128 or 256")
+            raise OptionError(f"--mem-width {width}: give 32, 64, 128 or 256")
         if width > 8 * pe * simd:
-            raise UserError(
+            raise OptionError(
                 f"--mem-width {width}: an array of {pe}x{simd} takes at most {8 * pe * simd} bits"
             )
         if self.buffer_kib is None:
@@ -71,21 +71,21 @@ class TiledOptions:
 
     @property
     def preferred(self) -> Order | None:
-        """The order of loops that was asked for; None: the best one. Raises UserError."""
+        """The order of loops that was asked for; None: the best one. Raises OptionError."""
         if self.order in (None, AUTO):
             return None
         if self.order not in ORDERS:
-            raise UserError(f"--order {self.order}: give one of {', '.join(ORDERS)}")
+            raise OptionError(f"--order {self.order}: give one of {', '.join(ORDERS)}")
         return Order(self.order)
 
     def _array(self, multipliers: int | None, tiles: int) -> tuple[int, int]:
         if self.array is not None and multipliers is not None:
-            raise UserError("give one of --multipliers and --array")
+            raise OptionError("give one of --multipliers and --array")
         if self.array is not None:
             found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", self.array.strip())
             sizes = (int(found[1]), int(found[2])) if found else (0, 0)
             if not all(_SMALLEST <= n <= _LARGEST and n & (n - 1) == 0 for n in sizes):
-                raise UserError(
+                raise OptionError(
                     f"--array {self.array}: give PExSIMD, powers of two from {_SMALLEST} to "
                     f"{_LARGEST}, as in 16x16"
                 )
@@ -94,7 +94,7 @@ class TiledOptions:
             return DEFAULT_ARRAY
         if multipliers < tiles * _SMALLEST**2:
             each = f" each of {tiles} tile units has" if tiles > 1 else " the smallest array has"
-            raise UserError(
+            raise OptionError(
                 f"--multipliers {multipliers}:{each} {_SMALLEST**2}",
                 hint="the dataflow architecture does with fewer",
             )
@@ -124,7 +124,7 @@ def engine_with(pe: int, simd: int, mem_width: int, kib: int, tiles: int = 1) ->
     """The engine whose buffers take at most so many KiB together, those of all tile units.
 
     All sizes are powers of two. Beginning with the smallest buffers there are, the one that is
-    smallest for its share (``SHARES``) is doubled, as long as all fit. Raises UserError where not
+    smallest for its share (``SHARES``) is doubled, as long as all fit. Raises OptionError where not
     even the smallest do.
     """
     word = max(pe, simd, mem_width // 8)
@@ -135,7 +135,7 @@ def engine_with(pe: int, simd: int, mem_width: int, kib: int, tiles: int = 1) ->
     if buffer_bytes(shape) > limit or kib > LARGEST_BUFFERS:
         least = -(-tiles * buffer_bytes(shape) // 1024)
         arrays = "an array" if tiles == 1 else f"{tiles} arrays"
-        raise UserError(
+        raise OptionError(
             f"--buffer-kib {kib}: give {least} to {LARGEST_BUFFERS} for {arrays} of {pe}x{simd}"
         )
     growing = list(SHARES)

@@ -262,6 +262,13 @@ class TiledPlan:
             )
         return rows
 
+    def unused(self, multipliers: int | None, interval: int | None) -> str | None:
+        """A sentence where a budget is beyond the largest array. There is no ``interval``."""
+        if multipliers is None or multipliers < 2 * self.multipliers:
+            return None
+        units = "the largest array has" if self.shape.tiles == 1 else "the largest arrays have"
+        return f"--multipliers {multipliers:,}: {units} {self.multipliers:,}; see --tiles"
+
     def to_json(self) -> dict[str, Any]:
         """The choices of the plan, which with the graph give it again, and what follows of them."""
         return {
