@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import api
 from ..archs.reporting import report_of
 from ..console import Output
-from .arguments import add_model, add_plan, input_type, planning
+from .arguments import add_model, add_plan, input_type, planning, unused
 
 TEXT = "model file to package: Verilog, memory images, bench, report"
 
@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         f"{cycles['interval_estimate']} cycles (bound {cycles['interval_bound']}), "
         f"latency {cycles['latency_estimate']}, {report['memory_bits']:,} bits of memory"
     )
+    note = unused(package.plan, arguments, output)
     output.say(f"next: hwgen verify {arguments.out}")
-    output.json(report)
+    output.json(report | note)
     return 0

@@ -57,6 +57,12 @@ class BatchNorm(Op):
                 raise UserError(
                     f"{what} has shape {getattr(self, what).shape}, ({x.channels},) is needed"
                 )
+        ends = np.array([[bound] * x.channels for bound in x.range], dtype=object)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                quantize(self._real(ends, x), self.type)
+        except ValueError as error:
+            raise UserError(f"scale and offset give numbers that are too large ({error})") from None
         if self.clip:
             if not self.type.min <= self.clip[0] <= self.clip[1] <= self.type.max:
                 raise UserError(f"clip {list(self.clip)} is outside {self.type}")
@@ -65,9 +71,12 @@ class BatchNorm(Op):
 
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Exact integers of the float64 formula."""
-        real = dequantize(arrays[0], inputs[0].type) * self.scale + self.offset
-        out = quantize(real, self.type)
+        out = quantize(self._real(arrays[0], inputs[0]), self.type)
         return np.clip(out, *self.clip) if self.clip else out
+
+    def _real(self, array: IntArray, x: Tensor) -> RealArray:
+        """The result before it is quantized."""
+        return dequantize(array, x.type) * self.scale + self.offset
 
     @property
     def parameters_bits(self) -> int:
