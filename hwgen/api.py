@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,11 +13,12 @@ import numpy as np
 from . import importers
 from .archs.choices import options_of, with_options
 from .archs.package import Package, files_of
+from .archs.plan_files import read_plan
 from .archs.registry import architecture
 from .archs.reporting import write_report
 from .emit.package import Source, manifest, write_package
 from .emit.place import replacing
-from .errors import UserError
+from .errors import OptionError, UserError, naming
 from .flow.c_engine import CEngine
 from .flow.comparison import Verification, VerifyRequest
 from .flow.fpga.synth import SEED, TARGET_MHZ
@@ -110,31 +110,16 @@ def _plan_of_file(
     given: dict[str, Any],
 ) -> Plan:
     if given:
-        raise UserError(f"--plan says {flag(next(iter(given)))}", hint="leave it out")
-    choices = _read_plan(file)
-    try:
-        chosen = architecture(arch or choices.get("arch"))
-        if choices.get("arch") != chosen.name:
-            raise UserError(f"is no plan of the {chosen.name} architecture")
-        return chosen.from_json(legalize(_without_tail(graph, tail)), choices, progress)
-    except UserError as error:
-        raise error.within(file) from None
+        raise OptionError(f"--plan says {flag(next(iter(given)))}", hint="leave it out")
+    choices = read_plan(file)
+    chosen = architecture(arch or choices["arch"])
+    if choices["arch"] != chosen.name:
+        raise UserError(f"is no plan of the {chosen.name} architecture", file=file)
+    return chosen.from_json(legalize(_without_tail(graph, tail)), choices, progress, file)
 
 
 def _without_tail(graph: Graph, tail: str | None) -> Graph:
     return without_softmax(graph) if tail == "host" else graph
-
-
-def _read_plan(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"can not be read ({error.strerror})", file=path) from None
-    except ValueError as error:
-        raise UserError(f"not JSON ({error})", file=path) from None
-    if not isinstance(value, dict):
-        raise UserError("not a plan file", file=path)
-    return value
 
 
 @with_options
@@ -176,15 +161,10 @@ def build(
         graph = _without_tail(load(model, qtype, runtime), tail)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         say("planning")
-        try:
+        with naming(model):
             made = plan(graph, plan_file=plan_file, progress=progress, arch=arch, **own)
-        except UserError as error:
-            raise error.within(model) from None
-        built = architecture(made.arch)
-        try:
             files = files_of(graph, made, progress, c)
-        except UserError as error:
-            raise error.within(model) from None
+        built = architecture(made.arch)
         say("writing the package")
         given = {} if plan_file is not None else options_of(built, own).given
         # By the names of the command line's options, in the order in which they were invented.
@@ -254,9 +234,10 @@ def verify(
     True
     """
     opened = _opened("verify", package)
+    opened.check()
     own = opened.architecture
     if simulator not in (None, *own.simulators):
-        raise UserError(
+        raise OptionError(
             f"simulator {simulator!r} is not one of those that take a {own.name} design",
             hint=f"use --sim {' or '.join(own.simulators)}",
         )
@@ -294,6 +275,7 @@ def synthesize(
     Raises UserError for an unknown device, ToolError where a tool fails.
     """
     opened = _opened("synthesize", package)
+    opened.check()
     result = _synthesize(opened, device, target_mhz, seed, tries, progress)
     write_report(opened)
     return result
@@ -344,7 +326,7 @@ def run(
         inputs = {t.name: _quantized(t, inputs.get(t.name)) for t in graph.inputs}
     if engine == "c":
         if edges:
-            raise UserError("the C engine gives outputs only", hint="leave out --edges")
+            raise OptionError("the C engine gives outputs only", hint="leave out --edges")
         outputs = CEngine(graph).execute(inputs, progress)
     else:
         wanted = list(graph.tensors) if edges else None
@@ -396,7 +378,7 @@ def _type(value: QType | str | None) -> QType | None:
         try:
             return parse_type(value)
         except ValueError as error:
-            raise UserError(f"--input-type: {error}") from None
+            raise OptionError(f"--input-type: {error}") from None
     if value is not None and not isinstance(value, QType):
         raise UserError(f"input_type {value!r} is no type", hint='give one as "u8.8"')
     return value

@@ -37,7 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             # Names, of files too, may hold what the terminal's encoding does not.
             stream.reconfigure(errors="backslashreplace")
-    arguments = _parser().parse_args(argv)
+    parser, given = _parser(), sys.argv[1:] if argv is None else argv
+    for text in given:
+        # Of "--option=--" some versions of argparse make an empty list.
+        if text.startswith("--") and text.endswith("=--"):
+            parser.error(f"argument {text.removesuffix('=--')}: '--' is no value")
+    arguments = parser.parse_args(given)
     output = Output(arguments.json)
     try:
         with tidy_end():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """Bad input or something unsupported: one clear message, exit code 2.
@@ -24,6 +27,23 @@ class UserError(Exception):
         if self.file is not None:
             return self
         return UserError(self.reason, file=file, layer=self.layer, hint=self.hint)
+
+
+class OptionError(UserError):
+    """An option that can not be, or needs what this computer has not: no file is to blame."""
+
+    def within(self, file: object) -> UserError:
+        """The same error: it is not about a file."""
+        return self
+
+
+@contextmanager
+def naming(file: object) -> Iterator[None]:
+    """What is done here is about a file (None: about no file), which its errors name."""
+    try:
+        yield
+    except UserError as error:
+        raise error.within(file) from None
 
 
 class ToolError(Exception):

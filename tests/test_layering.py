@@ -9,7 +9,7 @@ from pathlib import Path
 import hwgen
 
 ROOT = Path(hwgen.__file__).parent
-COMMON = {"errors", "identifiers", "tables"}
+COMMON = {"errors", "identifiers", "tables", "validation"}
 """Plain definitions that every room may use."""
 
 ABOVE = {
@@ -127,8 +127,9 @@ def test_parts_of_rooms_import_only_what_stands_above() -> None:
 
 
 def test_common_definitions_stand_on_nothing() -> None:
+    """But on what an error is."""
     for name in COMMON:
-        assert list(imports(ROOT / f"{name}.py")) == []
+        assert set(imports(ROOT / f"{name}.py")) <= {"hwgen.errors"}
 
 
 def test_names_of_ops_are_no_strings_elsewhere() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from ..errors import UserError
+from ..errors import OptionError
 from ..plan.options import Options, flag
 from .protocol import Architecture
 from .registry import ARCHITECTURES
@@ -29,7 +29,7 @@ def all_options() -> list[str]:
 def options_of(chosen: Architecture[Any], asked: dict[str, Any]) -> Options:
     """The architecture's options, from values by name, None where nothing was asked for.
 
-    Raises UserError for options of others, for those that nobody has, and where two exclude each
+    Raises OptionError for options of others, for those that nobody has, and where two exclude each
     other.
     """
     given = {name: value for name, value in asked.items() if value is not None}
@@ -37,13 +37,13 @@ def options_of(chosen: Architecture[Any], asked: dict[str, Any]) -> Options:
         if not (having := owners(name)):
             close = get_close_matches(name, all_options(), 1)
             meant = f"did you mean {close[0]}?" if close else f"take {', '.join(all_options())}"
-            raise UserError(f"there is no option {name!r}", hint=meant)
+            raise OptionError(f"there is no option {name!r}", hint=meant)
         if chosen.name not in having:
             reason = f"{flag(name)} is for --arch {' and '.join(having)}"
-            raise UserError(reason, hint="leave it out")
+            raise OptionError(reason, hint="leave it out")
     clash = [flag(name) for name in chosen.Options.exclusive if name in given]
     if len(clash) > 1:
-        raise UserError(f"give one of {' and '.join(clash)}")
+        raise OptionError(f"give one of {' and '.join(clash)}")
     return chosen.Options(**given)
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from ..emit.package import design_files
 from ..errors import UserError
-from ..flow.package_files import PackageFiles
+from ..flow.package_files import AGAIN, PackageFiles
 from ..ir import Graph
 from ..plan.protocol import Plan, Progress
+from ..validation import shown
 from .protocol import Architecture
-from .registry import architecture
+from .registry import ARCHITECTURES, architecture
 
 
 def files_of(
@@ -30,12 +31,21 @@ class Package(PackageFiles):
     @property
     def architecture(self) -> Architecture[Any]:
         """The architecture of the design. Raises UserError where it is not known."""
+        if self.arch not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise UserError(
+                f"is damaged (arch: {shown(self.arch)} is not one of {known})",
+                file=self.path / "plan.json",
+                hint=AGAIN,
+            )
         return architecture(self.arch)
 
     @cached_property
     def plan(self) -> Any:
         """The plan that the RTL was made from. Raises UserError where the file is no plan."""
-        try:
-            return self.architecture.from_json(self.graph, self.plan_json)
-        except UserError as error:
-            raise error.within(self.path / "plan.json") from None
+        file = self.path / "plan.json"
+        return self.architecture.from_json(self.graph, self.plan_json, file=file)
+
+    def check(self) -> None:
+        """Read what a report needs, before work of minutes. Raises UserError if it is damaged."""
+        _ = self.plan, self.certificate

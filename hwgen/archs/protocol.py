@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -68,9 +69,24 @@ class Architecture(ABC, Generic[P]):
 
     @abstractmethod
     def from_json(
-        self, graph: Graph, choices: dict[str, Any], progress: Progress | None = None
+        self,
+        graph: Graph,
+        choices: dict[str, Any],
+        progress: Progress | None = None,
+        file: Path | None = None,
     ) -> P:
-        """The plan that a plan file states. Raises UserError where it does not fit the graph."""
+        """The plan that a plan file states for a legal graph.
+
+        Parameters: ``choices`` is any JSON object; ``file`` is what errors name where the plan is
+        at fault, not the network.
+
+        Raises UserError that names the place in the file, for what no plan may state and for what
+        does not fit the graph.
+        """
+
+    def unused(self, plan: P, options: Any) -> str | None:
+        """A sentence where ``options`` ask for more than the plan can use, None where not."""
+        return None
 
     @abstractmethod
     def parts(self, plan: P, inputs: Array, outputs: Array, progress: Progress | None) -> Parts:

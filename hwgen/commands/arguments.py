@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 from .. import api
 from ..archs import ARCHITECTURES
-from ..archs.choices import all_options
+from ..archs.choices import all_options, options_of
 from ..archs.protocol import Architecture
 from ..archs.registry import architecture
-from ..errors import UserError
+from ..console import Output
+from ..errors import OptionError
 from ..importers import RUNTIMES
 from ..ir import Graph
 from ..numeric import QType, parse_type
 from ..plan.options import flag
+from ..plan.protocol import Plan
+from ..validation import shown
+
+
+def whole(text: str) -> int:
+    """A whole number of an option. Raises ArgumentTypeError."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number, or too large a one")
+    return int(text)
+
+
+def number(text: str) -> float:
+    """A number of an option, with or without a fraction. Raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or not text.isascii():
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number, or too large a one")
+    return value
 
 
 def add_model(sub: argparse.ArgumentParser, metavar: str = "MODEL") -> None:
@@ -51,7 +74,10 @@ def add_plan(sub: argparse.ArgumentParser, with_file: bool) -> None:
         names = tuple(entry.name for entry in entries)
         if names not in groups:
             groups[names] = sub.add_argument_group(f"{' and '.join(names)} architecture")
-        groups[names].add_argument(flag(name), **entries[0].Options.arguments()[name])
+        how = entries[0].Options.arguments()[name]
+        if how.get("type") is int:
+            how["type"] = whole
+        groups[names].add_argument(flag(name), **how)
 
 
 def planning(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -72,14 +98,30 @@ def simulators() -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def unused(plan: Plan, arguments: argparse.Namespace, output: Output) -> dict[str, str]:
+    """Say where more is asked for than can be used; returns it as a part of the JSON value."""
+    note = unused_note(plan, arguments)
+    if note is None:
+        return {}
+    output.say(f"note: {note}")
+    return {"note": note}
+
+
+def unused_note(plan: Plan, arguments: argparse.Namespace) -> str | None:
+    """A sentence where more is asked for than a plan can use, None where not."""
+    asked = {name: value for name, value in planning(arguments).items() if name != "arch"}
+    own = architecture(plan.arch)
+    return own.unused(plan, options_of(own, asked))
+
+
 def input_type(arguments: argparse.Namespace) -> QType | None:
-    """The type given with --input-type. Raises UserError."""
+    """The type given with --input-type. Raises OptionError."""
     if arguments.input_type is None:
         return None
     try:
         return parse_type(arguments.input_type)
     except ValueError as error:
-        raise UserError(f"--input-type: {error}") from None
+        raise OptionError(f"--input-type: {error}") from None
 
 
 def load_model(arguments: argparse.Namespace) -> Graph:

@@ -9,7 +9,7 @@ from .. import api
 from ..archs.reporting import report_of
 from ..console import Output
 from ..report.command_lines import command_line
-from .arguments import add_model, add_plan, input_type, planning
+from .arguments import add_model, add_plan, input_type, planning, unused
 
 TEXT = "model file to package: Verilog, memory images, bench, report"
 
@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         f"{cycles['interval_estimate']} cycles (bound {cycles['interval_bound']}), "
         f"latency {cycles['latency_estimate']}, {report['memory_bits']:,} bits of memory"
     )
+    note = unused(package.plan, arguments, output)
     output.say(f"next: {command_line('verify', arguments.out)}")
-    output.json(report)
+    output.json(report | note)
     return 0

@@ -11,8 +11,18 @@ from .. import api
 from ..archs.package import Package
 from ..arrays import load_labelled
 from ..console import Output
-from ..errors import UserError
-from .arguments import add_model, add_plan, input_type, load_model, planning, simulators
+from ..errors import OptionError, UserError
+from ..plan.options import flag
+from .arguments import (
+    add_model,
+    add_plan,
+    input_type,
+    load_model,
+    planning,
+    simulators,
+    unused_note,
+    whole,
+)
 from .verify import verdict, verification_json
 
 TEXT = "accuracy on labelled data"
@@ -22,7 +32,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_model(sub, "MODEL_OR_PACKAGE")
     sub.add_argument("--data", required=True, type=Path, metavar="FILE.npz", help="arrays x, y")
-    sub.add_argument("--rtl", type=int, metavar="N", help="the first N in simulation too")
+    sub.add_argument("--rtl", type=whole, metavar="N", help="the first N in simulation too")
     sub.add_argument("--sim", choices=simulators(), help="simulator for --rtl")
     add_plan(sub, with_file=False)
 
@@ -30,10 +40,13 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     package = _package(arguments) if arguments.model.is_dir() else None
+    for name in ("sim", "tail", *planning(arguments)):
+        if arguments.rtl is None and getattr(arguments, name) is not None:
+            raise OptionError(f"{flag(name)} is for --rtl", hint="give --rtl too, or leave it out")
     graph = package.graph if package else load_model(arguments)
     x, y = load_labelled(arguments.data, graph)
     if arguments.rtl is not None and not 1 <= arguments.rtl <= len(y):
-        raise UserError(f"--rtl {arguments.rtl}: the data have 1 to {len(y)} samples")
+        raise OptionError(f"--rtl {arguments.rtl}: the data have 1 to {len(y)} samples")
     try:
         with output.bar("frames") as progress:
             values = api.run(graph, {graph.inputs[0].name: x}, progress=progress)
@@ -41,13 +54,16 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         raise error.within(arguments.data) from None
     scores = values[graph.outputs[0]]
     value: dict[str, Any] = {"samples": len(y), "accuracy": _accuracy(scores, y)}
-    output.say(f"golden: {100 * value['accuracy']:.2f} % of {len(y)} samples")
+    lines = [f"golden: {100 * value['accuracy']:.2f} % of {len(y)} samples"]
     code = 0
-    if package is not None:
-        api.record_accuracy(package, value["accuracy"], len(y))
     if arguments.rtl is not None:
         rtl = x[: arguments.rtl], y[: arguments.rtl]
-        code = _eval_rtl(arguments, output, package, *rtl, value)
+        code = _eval_rtl(arguments, output, package, *rtl, value, lines)
+    if package is not None:
+        api.record_accuracy(package, value["accuracy"], len(y))
+    # Nothing is said before all is known: what fails says one thing alone.
+    for line in lines:
+        output.say(line)
     output.json(value)
     return code
 
@@ -56,8 +72,7 @@ def _package(arguments: argparse.Namespace) -> Package:
     """The package given as a model. Raises UserError where options state another design."""
     for name in ("input_type", "runtime", "tail", *planning(arguments)):
         if getattr(arguments, name) is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise UserError(f"{option} was given, but a package has its own", file=arguments.model)
+            raise OptionError(f"{flag(name)} was given, but a package has its own")
     return Package.open(arguments.model)
 
 
@@ -68,18 +83,23 @@ def _eval_rtl(
     x: Any,
     y: Any,
     value: dict[str, Any],
+    lines: list[str],
 ) -> int:
+    """Simulate; adds to the JSON value and to what is said. Returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="hwgen-") as folder, output.steps() as say:
-        package = package or api.build(
-            arguments.model, Path(folder) / "package", input_type=input_type(arguments),
-            runtime=arguments.runtime, tail=arguments.tail, progress=say, **planning(arguments),
-        )  # fmt: skip
+        if package is None:
+            package = api.build(
+                arguments.model, Path(folder) / "package", input_type=input_type(arguments),
+                runtime=arguments.runtime, tail=arguments.tail, progress=say, **planning(arguments),
+            )  # fmt: skip
+            note = unused_note(package.plan, arguments)
+            lines += [] if note is None else [f"note: {note}"]
         result = api.verify(package, arguments.sim, inputs=x, progress=say)
     accuracy = _accuracy(result.outputs, y) if len(result.outputs) else None
     value["rtl"] = verification_json(result) | {"samples": len(y), "accuracy": accuracy}
     if accuracy is not None:
-        output.say(f"RTL:    {100 * accuracy:.2f} % of {len(y)} samples")
-    output.say(verdict(result))
+        lines.append(f"RTL:    {100 * accuracy:.2f} % of {len(y)} samples")
+    lines.append(verdict(result))
     return 0 if result.equal else 1
 
 

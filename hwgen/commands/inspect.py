@@ -8,9 +8,10 @@ from typing import Any
 from .. import api
 from ..archs.registry import architecture
 from ..console import Output
-from ..errors import UserError
+from ..errors import naming
 from ..ir import Graph
-from .arguments import add_model, add_plan, load_model, planning
+from ..plan.protocol import Plan
+from .arguments import add_model, add_plan, load_model, planning, unused
 
 TEXT = "layers, types, MACs, parameters of a model"
 
@@ -26,6 +27,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     graph = load_model(arguments)
     value = _describe(graph)
+    plan = _planned(arguments, graph, output)
+    # All that can be refused has been by now: what is said below is all of it.
     output.say(f"{graph.name}: {graph.macs:,} MACs, {graph.parameters_bits:,} parameter bits")
     for note in graph.notes:
         output.say(f"  note: {note}")
@@ -34,21 +37,28 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         for row in value["layers"]
     ]
     output.table("layers", ["layer", "op", "output", "type", "MACs"], rows)
-    asked = planning(arguments)
-    if arguments.plan or any(option is not None for option in asked.values()):
-        with output.steps() as say:
-            try:
-                plan = api.plan(graph, tail=arguments.tail, progress=say, **asked)
-            except UserError as error:
-                raise error.within(arguments.model) from None
-        described = architecture(asked["arch"]).describe(plan)
+    if plan is not None:
+        described = architecture(plan.arch).describe(plan)
         for line in described.lines:
             output.say(line)
         for table in described.tables:
             output.table(table.title, table.columns, table.rows)
         value["plan"] = described.json
+        value |= unused(plan, arguments, output)
     output.json(value)
     return 0
+
+
+def _planned(arguments: argparse.Namespace, graph: Graph, output: Output) -> Plan | None:
+    """The plan that is asked for, with its cycles; None where none is. Raises UserError."""
+    asked = planning(arguments)
+    options = (*asked.values(), arguments.tail)
+    if not arguments.plan and all(option is None for option in options):
+        return None
+    with naming(arguments.model), output.steps() as say:
+        plan = api.plan(graph, tail=arguments.tail, progress=say, **asked)
+        plan.to_json()
+    return plan
 
 
 def _describe(graph: Graph) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import api
 from ..arrays import Array, load_array, save_arrays
 from ..console import Output
-from ..errors import UserError
+from ..errors import OptionError, UserError
 from ..ir import Graph
 from .arguments import add_model, load_model
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     inputs = _named_inputs(graph, arguments.input)
     edges = arguments.edges is not None
     if edges and arguments.engine == "c":
-        raise UserError("--engine c gives outputs only", hint="leave out --edges")
+        raise OptionError("--engine c gives outputs only", hint="leave out --edges")
     try:
         with output.bar("frames") as progress:
             values = api.run(graph, inputs, arguments.float, edges, progress, arguments.engine)

@@ -7,10 +7,13 @@ import argparse
 from .. import api
 from ..archs.package import Package
 from ..console import Output
-from ..errors import UserError
+from ..errors import OptionError
 from ..flow.fpga import DEVICES
 from ..flow.fpga.synth import SEED, TARGET_MHZ
-from .arguments import add_package
+from .arguments import add_package, number, whole
+
+_LARGEST_SEED = 10**9
+"""So that those of all tries fit 32 bits."""
 
 TEXT = "synthesis, placement and routing for an FPGA"
 
@@ -19,20 +22,22 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_package(sub)
     sub.add_argument("--device", required=True, metavar="NAME", help=", ".join(DEVICES))
-    sub.add_argument("--freq", type=float, default=TARGET_MHZ, metavar="MHZ", help="to strive for")
-    sub.add_argument("--seed", type=int, default=SEED, help="of placement")
+    sub.add_argument("--freq", type=number, default=TARGET_MHZ, metavar="MHZ", help="to strive for")
+    sub.add_argument("--seed", type=whole, default=SEED, help="of placement")
     sub.add_argument(
-        "--tries", type=int, default=1, metavar="N", help="the best of N seeds from --seed on"
+        "--tries", type=whole, default=1, metavar="N", help="the best of N seeds from --seed on"
     )
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
-    package = Package.open(arguments.package)
     if not 1 <= arguments.freq <= 1000:
-        raise UserError(f"--freq {arguments.freq:g}: give 1 to 1000 MHz")
+        raise OptionError(f"--freq {arguments.freq:g}: give 1 to 1000 MHz")
     if not 1 <= arguments.tries <= 100:
-        raise UserError(f"--tries {arguments.tries}: give 1 to 100")
+        raise OptionError(f"--tries {arguments.tries}: give 1 to 100")
+    if not 0 <= arguments.seed <= _LARGEST_SEED:
+        raise OptionError(f"--seed {arguments.seed}: give 0 to {_LARGEST_SEED}")
+    package = Package.open(arguments.package)
     with output.steps() as say:
         result = api.synthesize(
             package, arguments.device, arguments.freq, arguments.seed, arguments.tries, say

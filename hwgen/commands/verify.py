@@ -10,10 +10,10 @@ from .. import api
 from ..archs.package import Package
 from ..arrays import load_array
 from ..console import Output
-from ..errors import UserError
+from ..errors import naming
 from ..flow.comparison import Verification
 from ..flow.memory import Memory
-from .arguments import add_package, simulators
+from .arguments import add_package, number, simulators, whole
 
 TEXT = "RTL against golden, every bit"
 
@@ -26,35 +26,33 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--inputs", type=Path, metavar="FILE.npy", help="integers (frames, *shape) to simulate"
     )
-    group.add_argument("--random", type=int, metavar="N", help="N seeded random frames")
+    group.add_argument("--random", type=whole, metavar="N", help="N seeded random frames")
     sub.add_argument(
         "--wave", action="store_true", help="write results/wave.vcd (Icarus: wave.fst)"
     )
     memory = sub.add_argument_group("external memory of the tiled architecture")
     memory.add_argument(
-        "--mem-latency", type=int, metavar="CYCLES",
+        "--mem-latency", type=whole, metavar="CYCLES",
         help=f"until external memory answers (default {Memory.latency})",
     )  # fmt: skip
     memory.add_argument(
-        "--mem-rate", type=float, metavar="R",
+        "--mem-rate", type=number, metavar="R",
         help=f"beats of external memory a cycle (default {Memory.rate:g})",
     )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
+    memory = _memory(arguments)
     inputs = None if arguments.inputs is None else load_array(arguments.inputs)
     package = Package.open(arguments.package)
-    if arguments.sim is None and package.architecture.default_simulator() == "python":
-        output.say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
-    try:
-        with output.steps() as say:
-            result = api.verify(
-                package, arguments.sim, inputs, arguments.random, arguments.wave, say,
-                _memory(arguments),
-            )  # fmt: skip
-    except UserError as error:
-        raise (error if arguments.inputs is None else error.within(arguments.inputs)) from None
+    slow = arguments.sim is None and package.architecture.default_simulator() == "python"
+    with naming(arguments.inputs), output.steps() as say:
+        if slow:
+            say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
+        result = api.verify(
+            package, arguments.sim, inputs, arguments.random, arguments.wave, say, memory
+        )
     for name in result.changed:
         output.say(f"note: {name} has been changed since the build; it was simulated as it is")
     output.say(verdict(result))

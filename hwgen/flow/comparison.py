@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import OptionError, UserError
 from ..ir import Tensor, check_input
 from .engine import Progress, SimulationRun
 from .memory import Memory
@@ -19,6 +19,8 @@ VECTORS, RANDOM, GIVEN = "vectors", "random", "given"
 EXAMPLES = 8
 """Given frames that the results keep, with their outputs, for the report."""
 _LARGEST_EXAMPLE = 4096
+_MOST_RANDOM = 1 << 27
+"""Elements of random frames: 1 GiB as 64-bit integers."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,9 @@ def frames_of(package: PackageFiles, x: Tensor, request: VerifyRequest) -> np.nd
     if request.inputs is not None:
         checked = check_input(x, request.inputs)
     elif random is not None:
-        if random < 1:
-            raise UserError(f"--random {random}: at least 1 frame is needed")
+        most = max(1, _MOST_RANDOM // x.size)
+        if not 1 <= random <= most:
+            raise OptionError(f"--random {random}: give 1 to {most} frames")
         generator = np.random.default_rng(RANDOM_SEED)
         checked = generator.integers(x.type.min, x.type.max + 1, (random, *x.shape))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import UserError
+from ..errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Memory:
 
     def __post_init__(self) -> None:
         if not 1 <= self.latency <= 10_000:
-            raise UserError(f"--mem-latency {self.latency}: give 1 to 10000 cycles")
+            raise OptionError(f"--mem-latency {self.latency}: give 1 to 10000 cycles")
         if not 0.01 <= self.rate <= 1:
-            raise UserError(f"--mem-rate {self.rate:g}: give 0.01 to 1 beats a cycle")
+            raise OptionError(f"--mem-rate {self.rate:g}: give 0.01 to 1 beats a cycle")
 
     @property
     def regular(self) -> bool:

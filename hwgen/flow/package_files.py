@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +12,60 @@ from ..emit.package import SCHEMA, dump_json
 from ..emit.place import MANIFEST, inside, write_files
 from ..errors import UserError
 from ..ir import Graph, legal, load_json
+from ..plan.plan_file import COUNT, package_plan_schema
+from ..validation import Schema, fields, read_json
 
 RESULT_SCHEMA = 1
 SIMULATED = ("rtl/", "mem/")
 """Where the files are that a simulation takes as they are, changed or not."""
 
-_AGAIN = "hwgen build again"
+AGAIN = "hwgen build again"
+"""What to do where a file of a package is damaged."""
+
+_TEXT = {"type": "string"}
+_HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_VERSION = {"schema": {"type": "integer"}}
+_ANY_MANIFEST = Schema({"type": "object", "required": ["schema"], "properties": _VERSION})
+_MANIFEST = Schema(
+    {
+        "type": "object",
+        "required": ["name", "design", "model", "files"],
+        "properties": {
+            "name": _TEXT,
+            "design": _HASH,
+            "model": {"type": "object", "required": ["file"], "properties": {"file": _TEXT}},
+            # No file is outside the package.
+            "files": {
+                "type": "object",
+                "additionalProperties": False,
+                "patternProperties": {r"^(?!/)(?!(.*/)?\.\.(/|$))": _HASH},
+            },
+        },
+    }
+)
+_PLAN = package_plan_schema()
+_FORMS = fields(dict.fromkeys(("shift", "multiply", "staircase", "proven"), COUNT))
+_CERTIFICATE = Schema(
+    {
+        "type": "object",
+        "required": ["requantizations"],
+        "properties": {"requantizations": _FORMS},
+    }
+)
+
+
+def _read(file: Path, schema: Schema) -> Any:
+    """The value in one of hwgen's own files. Raises UserError where it is damaged."""
+    try:
+        value = read_json(file)
+        schema.check(value)
+    except UserError as error:
+        raise UserError(f"is damaged ({error.reason})", file=file, hint=AGAIN) from None
+    return value
+
+
+def _digest(value: dict[str, Any]) -> str:
+    return hashlib.sha256(dump_json(value).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -43,20 +90,14 @@ class PackageFiles:
             raise UserError(
                 f"is not a package of hwgen (no {MANIFEST})", file=path, hint="make it: hwgen build"
             )
-        try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-            schema = manifest["schema"]
-            if schema == SCHEMA:
-                texts = manifest["design"], manifest["name"], manifest["model"]["file"]
-                for text in (*texts, *manifest["files"].values()):
-                    text.encode()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise UserError("is damaged", file=file, hint=_AGAIN) from None
-        if schema != SCHEMA:
+        manifest = _read(file, _ANY_MANIFEST)
+        if manifest["schema"] != SCHEMA:
             raise UserError(
-                f"has schema {schema!r}, this version reads {SCHEMA}", file=file, hint=_AGAIN
+                f"has schema {manifest['schema']}, this version reads {SCHEMA}",
+                file=file,
+                hint=AGAIN,
             )
-        return cls(path, manifest)
+        return cls(path, _read(file, _MANIFEST))
 
     @cached_property
     def graph(self) -> Graph:
@@ -68,18 +109,18 @@ class PackageFiles:
         graph = load_json(file)
         if found := legal.illegal(graph):
             reason = f"breaks a rule of this version's legal graphs ({found[0].reason})"
-            raise UserError(reason, file=file, layer=found[0].layer, hint=_AGAIN)
+            raise UserError(reason, file=file, layer=found[0].layer, hint=AGAIN)
         return graph
 
     @cached_property
     def plan_json(self) -> dict[str, Any]:
         """The plan file."""
-        return json.loads(self.file("plan.json").read_text(encoding="utf-8"))
+        return _read(self.file("plan.json"), _PLAN)
 
     @cached_property
     def certificate(self) -> dict[str, Any]:
         """What check.py checks."""
-        return json.loads(self.file("certificate.json").read_text(encoding="utf-8"))
+        return _read(self.file("certificate.json"), _CERTIFICATE)
 
     @property
     def arch(self) -> str:
@@ -95,7 +136,7 @@ class PackageFiles:
         """The path of a file that is as build made it. Raises UserError where it is not."""
         path = self.path / name
         if self._changed(name):
-            raise UserError("has been changed or damaged since the build", file=path, hint=_AGAIN)
+            raise UserError("has been changed or damaged since the build", file=path, hint=AGAIN)
         return path
 
     def changed(self) -> list[str]:
@@ -111,7 +152,7 @@ class PackageFiles:
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except FileNotFoundError:
-            raise UserError("is missing from the package", file=path, hint=_AGAIN) from None
+            raise UserError("is missing from the package", file=path, hint=AGAIN) from None
         except OSError as error:
             raise UserError(f"can not be read ({error.strerror})", file=path) from None
         return digest != self.manifest["files"].get(name)
@@ -120,16 +161,18 @@ class PackageFiles:
         """results/NAME.json, None when absent, damaged or of another design."""
         path = self.path / "results" / f"{name}.json"
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = read_json(path)
+            digest = value.pop("digest")
             current = value["design"] == self.design and value["schema"] == RESULT_SCHEMA
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return value if current and digest == _digest(value) else None
+        except (UserError, KeyError, TypeError, AttributeError):
             return None
-        return value if current else None
 
     def write_result(self, name: str, value: dict[str, Any]) -> None:
         """Write results/NAME.json, keyed by the design."""
         keyed = {"schema": RESULT_SCHEMA, "design": self.design} | value
-        self.write({f"results/{name}.json": dump_json(keyed)})
+        # A result that was damaged since is none, whatever it then seems to say.
+        self.write({f"results/{name}.json": dump_json(keyed | {"digest": _digest(keyed)})})
 
     def write(self, texts: dict[str, str]) -> None:
         """Write files of the package, each whole or not at all. Raises UserError."""

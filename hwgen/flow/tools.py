@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import OptionError, UserError
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Tool:
     def require(self) -> str:
         """Its path. Raises UserError saying what to install."""
         if self.path is None:
-            raise UserError(f"{self.name} is not installed ({self.use})", hint=self.install)
+            raise OptionError(f"{self.name} is not installed ({self.use})", hint=self.install)
         return self.path
 
 

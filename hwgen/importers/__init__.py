@@ -6,7 +6,7 @@ nothing is approximated.
 
 from __future__ import annotations
 
-import json
+import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..ir import Graph, load_json
+from ..ir import Graph, graph_from_json
 from ..numeric import QType
+from ..validation import read_json
 from .limits import check_edges
 
 __all__ = ["IMPORTERS", "RUNTIMES", "Importer", "ModelFile", "Options", "load"]
@@ -37,12 +38,10 @@ class ModelFile:
     @cached_property
     def json(self) -> Any:
         """The parsed file where it is JSON, else None."""
-        if self.path.suffix.lower() != ".json" and not self.head.lstrip().startswith(b"{"):
+        text = self.head.removeprefix(codecs.BOM_UTF8).lstrip()
+        if self.path.suffix.lower() != ".json" and not text.startswith(b"{"):
             return None
-        try:
-            return json.loads(self.path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"not JSON ({error})") from None
+        return read_json(self.path)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def _is_own(source: ModelFile) -> bool:
 
 
 def _read_own(source: ModelFile, options: Options) -> Graph:
-    return load_json(source.path)
+    return graph_from_json(source.json)
 
 
 def _is_qkeras(source: ModelFile) -> bool:

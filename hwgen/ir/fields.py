@@ -1,4 +1,4 @@
-"""Kinds of attributes: how each is checked, read from JSON and written to it."""
+"""Kinds of attributes: what each is in JSON, how it is read from there and written to it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,32 @@ from typing import Any
 
 import numpy as np
 
-from ..numeric import Overflow, QType, Rounding, Scaling
+from ..numeric import TYPE_SCHEMA, Overflow, QType, Rounding, Scaling
+from ..validation import Schema, fields, integer, list_of
 
 _DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "int64", "float32", "float64")
+MAX_LENGTH = 1 << 24
+"""Of an axis, and of anything that is counted along one."""
+_MAX_INT64 = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
 class Codec:
     """How an attribute is read and written.
 
-    doc : one line. decode : raises ValueError with the reason.
+    schema : what it is in JSON. decode : makes the attribute of a value that the schema allows;
+    raises ValueError, TypeError or OverflowError with the reason where a schema could not see that
+    it is wrong. encode : the inverse.
     """
 
-    doc: str
-    decode: Callable[[Any], Any]
+    schema: dict[str, Any]
+    decode: Callable[[Any], Any] = lambda value: value
     encode: Callable[[Any], Any] = lambda value: value
+
+    def read(self, value: Any) -> Any:
+        """The attribute of any value. Raises UserError or ValueError."""
+        Schema(self.schema).check(value)
+        return self.decode(value)
 
 
 @dataclass(frozen=True)
@@ -40,40 +51,13 @@ class Accumulator:
     group: int
 
 
-def _int(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"expected an integer, got {value!r}")
-    return value
-
-
 def _pair(value: Any) -> tuple[int, int]:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = [value, value]
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise ValueError(f"expected [rows, columns], got {value!r}")
-    pair = (_int(value[0]), _int(value[1]))
-    if min(pair) < 1:
-        raise ValueError(f"expected numbers of at least 1, got {value!r}")
-    return pair
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
-def _padding(value: Any) -> Any:
-    if value in ("valid", "same"):
-        return value
-    return _pads(value, '"valid", "same" or ')
-
-
-def _pads(value: Any, others: str = "") -> tuple[tuple[int, int], tuple[int, int]]:
-    try:
-        (top, bottom), (left, right) = value
-        pads = ((_int(top), _int(bottom)), (_int(left), _int(right)))
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"expected {others}[[top, bottom], [left, right]], got {value!r}"
-        ) from None
-    if min(min(p) for p in pads) < 0:
-        raise ValueError(f"padding must not be negative, got {value!r}")
-    return pads
+def _pads(value: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    (top, bottom), (left, right) = value
+    return (top, bottom), (left, right)
 
 
 def _array(value: Any, integral: bool) -> np.ndarray[Any, Any]:
@@ -84,12 +68,15 @@ def _array(value: Any, integral: bool) -> np.ndarray[Any, Any]:
             array = np.asarray(value)
         except ValueError:
             raise ValueError("rows of different lengths") from None
+        # NumPy takes true for 1 where there are numbers beside it.
+        if bool in _types_in(value):
+            raise ValueError("expected numbers, got true or false")
     if array.dtype == object or array.dtype.kind not in "iuf":
         raise ValueError("expected numbers in nested lists of equal lengths")
     if integral:
         if array.dtype.kind == "f":
             raise ValueError("expected integers, got a number with a fraction")
-        if array.size and int(array.max()) > np.iinfo(np.int64).max:
+        if array.dtype == np.uint64 and array.size and int(array.max()) > _MAX_INT64:
             raise ValueError(f"{int(array.max())} does not fit in 64 bits with a sign")
         return array.astype(np.int64)
     array = array.astype(np.float64)
@@ -106,18 +93,21 @@ def _wide_integers(value: Any) -> np.ndarray[Any, Any]:
     return _array(value, True)
 
 
+def _types_in(value: Any) -> set[type]:
+    """Types of the elements of nested lists."""
+    if value and isinstance(value[0], (list, tuple)):
+        return set().union(*map(_types_in, value))
+    return set(map(type, value))
+
+
 def _packed(value: dict[str, Any]) -> np.ndarray[Any, Any]:
-    if set(value) != {"dtype", "shape", "base64"}:
-        raise ValueError("a packed array has the keys dtype, shape, base64")
-    if value["dtype"] not in _DTYPES:
-        raise ValueError(f"dtype {value['dtype']!r} is not one of {', '.join(_DTYPES)}")
-    shape = [_int(n) for n in value["shape"]]
+    shape = value["shape"]
     dtype = np.dtype(value["dtype"]).newbyteorder("<")
     try:
         raw = base64.b64decode(value["base64"], validate=True)
-    except (ValueError, TypeError):
+    except ValueError:
         raise ValueError("base64 text is damaged") from None
-    if any(n < 0 for n in shape) or prod(shape) * dtype.itemsize != len(raw):
+    if prod(shape) * dtype.itemsize != len(raw):
         raise ValueError(f"{len(raw)} bytes do not fill shape {shape} of {value['dtype']}")
     return np.frombuffer(raw, dtype).reshape(shape)
 
@@ -145,32 +135,22 @@ def _encode_array(array: np.ndarray[Any, Any]) -> Any:
 
 
 def _clip(value: Any) -> tuple[int, int]:
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise ValueError(f"expected [low, high], got {value!r}")
-    low, high = _int(value[0]), _int(value[1])
+    low, high = value
     if low > high:
         raise ValueError(f"low {low} is above high {high}")
     return low, high
 
 
 def _accumulator(value: Any) -> Accumulator:
-    keys = {"width", "frac", "overflow", "group", "rounding"}
-    if not isinstance(value, dict) or set(value) - keys or keys - {"rounding"} - set(value):
-        raise ValueError("an accumulator has width, frac, overflow, group (and rounding)")
-    qtype = QType.from_json(
-        {
-            "signed": True,
-            "width": value["width"],
-            "frac": value["frac"],
-            # Only used when the accumulator has fewer fractional bits than the products.
-            "rounding": value.get("rounding", Rounding.FLOOR.value),
-            "overflow": value["overflow"],
-        }
+    qtype = QType(
+        signed=True,
+        width=value["width"],
+        frac=value["frac"],
+        # Only used when the accumulator has fewer fractional bits than the products.
+        rounding=value.get("rounding", Rounding.FLOOR),
+        overflow=value["overflow"],
     )
-    group = _int(value["group"])
-    if group < 1:
-        raise ValueError(f"group must be at least 1, got {group}")
-    return Accumulator(qtype, group)
+    return Accumulator(qtype, value["group"])
 
 
 def _encode_accumulator(acc: Accumulator) -> dict[str, Any]:
@@ -183,74 +163,99 @@ def _encode_accumulator(acc: Accumulator) -> dict[str, Any]:
     }
 
 
-def _real(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        raise ValueError(f"expected a number, got {value!r}")
-    return float(value)
-
-
-def _bool(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"expected true or false, got {value!r}")
-    return value
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, (list, tuple)) or not value:
-        raise ValueError(f"expected a list of lengths, got {value!r}")
-    shape = tuple(_int(n) for n in value)
-    if min(shape) < 1:
-        raise ValueError(f"every length must be at least 1, got {list(shape)}")
-    return shape
-
-
-def _start(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, (list, tuple)) or not value:
-        raise ValueError(f"expected a list of positions, got {value!r}")
-    start = tuple(_int(n) for n in value)
-    if min(start) < 0:
-        raise ValueError(f"positions count from 0, got {list(start)}")
-    return start
-
-
-def _types(value: Any) -> tuple[QType, ...]:
-    if not isinstance(value, (list, tuple)) or not value:
-        raise ValueError(f"expected a list of types, got {value!r}")
-    return tuple(QType.from_json(item) for item in value)
+def _encode_pads(value: Any) -> Any:
+    return value if isinstance(value, str) else [list(pair) for pair in value]
 
 
 def optional(codec: Codec) -> Codec:
     """The same codec, or null."""
+    schema = codec.schema
+    if "anyOf" in schema:
+        schema = one_of(f"{schema['description']}, or null", {"type": "null"}, *schema["anyOf"])
+    else:
+        schema = schema | {"type": [schema["type"], "null"]}
     return Codec(
-        f"{codec.doc}, or null",
+        schema,
         lambda value: None if value is None else codec.decode(value),
         lambda value: None if value is None else codec.encode(value),
     )
 
 
-INT = Codec("integer", _int)
-REAL = Codec("number", _real)
-BOOL = Codec("true or false", _bool)
-PAIR = Codec("[rows, columns], or one number for both", _pair, list)
-SHAPE = Codec("list of lengths", _shape, list)
-START = Codec("list of positions, from 0", _start, list)
+def one_of(described: str, *schemas: dict[str, Any]) -> dict[str, Any]:
+    """The schema of what one of several describes."""
+    return {"description": described, "anyOf": list(schemas)}
+
+
+LENGTH = integer(1, MAX_LENGTH)
+_POSITION = integer(0, MAX_LENGTH)
+_TWO = {"minItems": 2, "maxItems": 2}
+_PADS = list_of(list_of(_POSITION, **_TWO), **_TWO)
+_PACKED = fields(
+    {
+        "dtype": {"enum": list(_DTYPES)},
+        "shape": list_of(_POSITION),
+        "base64": {"type": "string"},
+    }
+)
+_ARRAY = one_of("nested lists of numbers, or a packed array", {"type": "array"}, _PACKED)
+_WIDE = integer(-(1 << 127), (1 << 128) - 1)
+"""An integer of the widest accumulator."""
+_INT64 = integer(-(1 << 63), _MAX_INT64)
+
+INT = Codec(_WIDE)
+COUNT = Codec(LENGTH)
+OFFSET = Codec(integer(-(1 << 32), 1 << 32))
+FRAC = Codec(integer(-256, 256))
+BOOL = Codec({"type": "boolean"})
+PAIR = Codec(
+    one_of("[rows, columns], or one number for both", LENGTH, list_of(LENGTH, **_TWO)), _pair, list
+)
+SHAPE = Codec(list_of(LENGTH, minItems=1), tuple, list)
+START = Codec(list_of(_POSITION, minItems=1), tuple, list)
 PADDING = Codec(
-    '"valid", "same" or [[top, bottom], [left, right]]',
-    _padding,
-    lambda value: value if isinstance(value, str) else [list(p) for p in value],
+    one_of(
+        '"valid", "same" or [[top, bottom], [left, right]]',
+        {"type": "string", "enum": ["valid", "same"]},
+        _PADS,
+    ),
+    lambda value: value if isinstance(value, str) else _pads(value),
+    _encode_pads,
 )
-PADS = Codec("[[top, bottom], [left, right]]", _pads, lambda value: [list(p) for p in value])
-INTS = Codec("integers, nested lists or packed", lambda v: _array(v, True), _encode_array)
-WIDE_INTS = Codec("integers of any size, a list or packed", _wide_integers, _encode_array)
-REALS = Codec("numbers, nested lists or packed", lambda v: _array(v, False), _encode_array)
-SCALING = Codec(
-    f"one of {', '.join(rule.value for rule in Scaling)}", Scaling, lambda value: value.value
+PADS = Codec(_PADS, _pads, _encode_pads)
+INTS = Codec(_ARRAY, lambda value: _array(value, True), _encode_array)
+REALS = Codec(_ARRAY, lambda value: _array(value, False), _encode_array)
+PER_CHANNEL = Codec(
+    one_of("an integer, a list with one a channel, or a packed array", _INT64, *_ARRAY["anyOf"]),
+    lambda value: _array([value] if isinstance(value, int) else value, True),
+    _encode_array,
 )
-TYPE = Codec("type object", QType.from_json, lambda value: value.to_json())
-TYPES = Codec("list of type objects", _types, lambda value: [t.to_json() for t in value])
-CLIP = Codec("[low, high]", _clip, list)
+WIDE_PER_CHANNEL = Codec(
+    one_of(
+        "an integer of any size, a list with one a channel, or a packed array",
+        {"type": "integer"},
+        *_ARRAY["anyOf"],
+    ),
+    lambda value: _wide_integers([value] if isinstance(value, int) else value),
+    _encode_array,
+)
+SCALING = Codec({"enum": [rule.value for rule in Scaling]}, Scaling, lambda value: value.value)
+TYPE = Codec(TYPE_SCHEMA, QType.from_json, lambda value: value.to_json())
+TYPES = Codec(
+    list_of(TYPE_SCHEMA, minItems=1),
+    lambda value: tuple(map(QType.from_json, value)),
+    lambda value: [t.to_json() for t in value],
+)
+CLIP = Codec(list_of(_WIDE, **_TWO), _clip, list)
 ACCUMULATOR = Codec(
-    "{width, frac, overflow, group} and, with fewer fractional bits than the products, rounding",
+    # Rounding is needed where it has fewer fractional bits than the products.
+    fields(
+        {
+            **{key: TYPE_SCHEMA["properties"][key] for key in ("width", "frac", "overflow")},
+            "group": LENGTH,
+            "rounding": TYPE_SCHEMA["properties"]["rounding"],
+        },
+        required=("width", "frac", "overflow", "group"),
+    ),
     _accumulator,
     _encode_accumulator,
 )

@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import MISSING, fields
+import dataclasses
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..numeric import QType
+from ..numeric import TYPE_SCHEMA, QType
+from ..validation import Schema, constant, fields, inside, list_of, read_json
+from .fields import LENGTH
 from .graph import Graph, Node
 from .op import OPS, Op
-from .ops import Requantize, Rescale
 from .tensor import Tensor
 
 FORMAT = "hwgen-model"
-_SCALARS = ("mult", "bias", "shift", "pivot", "below")
-"""Attributes of requantizations that may be one number."""
 SCHEMA = 1
+
+# JSON lets a text hold halves of surrogate pairs, which can not be written.
+_TEXT = {
+    "description": "a text without halves of surrogate pairs",
+    "type": "string",
+    "pattern": r"^[^\ud800-\udfff]*$",
+}
+_NAME = _TEXT | {
+    "description": "a text of 1 to 1000 characters without halves of surrogate pairs",
+    "minLength": 1,
+    "maxLength": 1000,
+}
+"""Names are shown; identifiers made from them are shorter."""
+_NAMES = list_of(_NAME)
+_SENTENCES = list_of(_TEXT)
+_INPUT = fields(
+    {"name": _NAME, "shape": list_of(LENGTH, minItems=1, maxItems=3), "type": TYPE_SCHEMA}
+)
+_VERSION = {
+    "format": constant(FORMAT, f'"{FORMAT}"'),
+    "schema": constant(SCHEMA, f"schema {SCHEMA}, which this version reads"),
+}
+_HEAD = Schema({"type": "object", "required": ["format"], "properties": _VERSION})
+"""What is looked at first: other versions may have other keys."""
+_MODEL = Schema(
+    fields(
+        {
+            **_VERSION,
+            "name": _NAME,
+            "notes": _SENTENCES,
+            "without_reals": _NAMES,
+            "inputs": list_of(_INPUT),
+            "layers": {"type": "array"},
+            "outputs": _NAMES,
+        },
+        required=("format", "schema", "name", "inputs", "layers", "outputs"),
+    )
+)
 
 
 def graph_to_json(graph: Graph) -> dict[str, Any]:
@@ -45,8 +82,8 @@ def layer_to_json(node: Node) -> dict[str, Any]:
         "op": node.op.op_name,
         "inputs": list(node.inputs),
     }
-    for name, kind in node.op.attributes().items():
-        out[name] = kind.encode(getattr(node.op, name))
+    for name, codec in node.op.attributes().items():
+        out[name] = codec.encode(getattr(node.op, name))
     return out
 
 
@@ -55,118 +92,68 @@ def graph_from_json(obj: Any) -> Graph:
 
     Raises UserError whose reason begins with the path of the fault (``layers[2].stride: ...``).
     """
-    _check(isinstance(obj, dict), "$", "expected an object")
-    _check(obj.get("format") == FORMAT, "format", f'expected "{FORMAT}"')
-    _check(obj.get("schema") == SCHEMA, "schema", f"this version reads schema {SCHEMA}")
-    known = {"format", "schema", "name", "notes", "without_reals", "inputs", "layers", "outputs"}
-    for key in obj:
-        _check(key in known, key, f"unknown key; a model has {', '.join(sorted(known))}")
-    name = _text(obj, "name", "name")
-    inputs = tuple(_input(item, f"inputs[{i}]") for i, item in enumerate(_list(obj, "inputs")))
-    nodes = tuple(_node(item, f"layers[{i}]") for i, item in enumerate(_list(obj, "layers")))
-    outputs = tuple(_list(obj, "outputs"))
-    _check(all(isinstance(o, str) for o in outputs), "outputs", "expected names of layers")
-    notes = tuple(_list(obj, "notes")) if "notes" in obj else ()
-    _check(all(isinstance(n, str) and _is_unicode(n) for n in notes), "notes", "expected sentences")
-    silent = tuple(_list(obj, "without_reals")) if "without_reals" in obj else ()
-    _check(set(silent) <= set(outputs), "without_reals", "expected names of outputs")
-    return Graph(name, inputs, nodes, outputs, notes, silent).verify()
+    _HEAD.check(obj)
+    _MODEL.check(obj)
+    inputs = tuple(_input(item, f"inputs[{i}]") for i, item in enumerate(obj["inputs"]))
+    nodes = tuple(_node(item, f"layers[{i}]") for i, item in enumerate(obj["layers"]))
+    outputs, silent = tuple(obj["outputs"]), tuple(obj.get("without_reals", ()))
+    if not set(silent) <= set(outputs):
+        raise UserError("without_reals: expected names of outputs")
+    return Graph(obj["name"], inputs, nodes, outputs, tuple(obj.get("notes", ())), silent).verify()
 
 
 def load_json(path: Path) -> Graph:
     """Read a model description file. Raises UserError naming the file and the path in it."""
+    value = read_json(path)
     try:
-        obj = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # ValueError: text, JSON, overlong numbers
-        raise UserError(f"not JSON ({error})", file=path) from None
-    try:
-        return graph_from_json(obj)
+        return graph_from_json(value)
     except UserError as error:
         raise error.within(path) from None
 
 
-def _check(condition: bool, path: str, reason: str) -> None:
-    if not condition:
-        raise UserError(f"{path}: {reason}")
-
-
-def _list(obj: dict[str, Any], key: str, path: str | None = None) -> list[Any]:
-    value = obj.get(key)
-    _check(isinstance(value, list), path or key, "expected a list")
-    return value  # type: ignore[return-value]
-
-
-def _text(obj: dict[str, Any], key: str, path: str) -> str:
-    value = obj.get(key)
-    _check(isinstance(value, str) and value != "", path, "expected a name")
-    assert isinstance(value, str)
-    longest = 1000  # names are shown; identifiers made from them are shorter
-    _check(len(value) <= longest, path, f"a name has at most {longest} characters")
-    _check(_is_unicode(value), path, "has half of a surrogate pair, which is no character")
-    return value
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether a string, which JSON lets hold halves of surrogate pairs, can be written."""
+def _input(item: dict[str, Any], at: str) -> Tensor:
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _input(item: Any, path: str) -> Tensor:
-    _check(isinstance(item, dict), path, "expected an object")
-    for key in item:
-        _check(key in ("name", "shape", "type"), f"{path}.{key}", "unknown key")
-    name = _text(item, "name", f"{path}.name")
-    shape = _list(item, "shape", f"{path}.shape")
-    _check(
-        1 <= len(shape) <= 3 and all(type(n) is int and n >= 1 for n in shape),
-        f"{path}.shape",
-        f"expected [height, width, channels] or [features], each at least 1, got {shape}",
-    )
-    try:
-        return Tensor(name, tuple(shape), QType.from_json(item.get("type")))
+        return Tensor(item["name"], tuple(item["shape"]), QType.from_json(item["type"]))
     except ValueError as error:
-        raise UserError(f"{path}.type: {error}") from None
+        raise UserError(f"{at}.type: {error}") from None
 
 
-def _node(item: Any, path: str) -> Node:
-    _check(isinstance(item, dict), path, "expected an object")
-    name = _text(item, "name", f"{path}.name")
-    op_name = item.get("op")
-    _check(
-        isinstance(op_name, str) and op_name in OPS,
-        f"{path}.op",
-        f"{op_name!r} is not one of {', '.join(sorted(OPS))}",
-    )
-    inputs = _list(item, "inputs", f"{path}.inputs")
-    _check(all(isinstance(i, str) for i in inputs), f"{path}.inputs", "expected names")
-    return Node(name, _op(OPS[str(op_name)], item, path), tuple(inputs))
+def _node(item: Any, at: str) -> Node:
+    _op_named().check(item, at)
+    op = OPS[item["op"]]
+    _op_schema(op).check(item, at)
+    return Node(item["name"], _op(op, item, at), tuple(item["inputs"]))
 
 
-def _op(cls: type[Op], item: dict[str, Any], path: str) -> Op:
-    kinds = cls.attributes()
-    for key in item:
-        _check(
-            key in kinds or key in ("name", "op", "inputs"),
-            f"{path}.{key}",
-            f"unknown key; {cls.op_name} has {', '.join(kinds) or 'no attributes'}",
-        )
+@cache
+def _op_named() -> Schema:
+    """The schema of a layer of any op. A function, since ops come after this file."""
+    named = {"op": {"enum": sorted(OPS)}}
+    return Schema({"type": "object", "required": list(named), "properties": named})
+
+
+@cache
+def _op_schema(op: type[Op]) -> Schema:
+    """The schema of a layer of an op: its attributes, by their codecs."""
+    needed = [
+        field.name
+        for field in dataclasses.fields(op)
+        if "codec" in field.metadata
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    attributes = {name: codec.schema for name, codec in op.attributes().items()}
+    common = {"name": _NAME, "op": constant(op.op_name), "inputs": _NAMES}
+    return Schema(fields(common | attributes, required=(*common, *needed)))
+
+
+def _op(op: type[Op], item: dict[str, Any], at: str) -> Op:
     values: dict[str, Any] = {}
-    for field in fields(cls):
-        if field.name not in kinds:
+    for name, codec in op.attributes().items():
+        if name not in item:
             continue
-        if field.name not in item:
-            needed = field.default is MISSING and field.default_factory is MISSING
-            _check(not needed, f"{path}.{field.name}", "is missing")
-            continue
-        value = item[field.name]
-        if cls in (Requantize, Rescale) and field.name in _SCALARS:
-            value = [value] if isinstance(value, int) else value
         try:
-            values[field.name] = kinds[field.name].decode(value)
+            values[name] = codec.decode(item[name])
         except (ValueError, TypeError, OverflowError) as error:
-            raise UserError(f"{path}.{field.name}: {error}") from None
-    return cls(**values)
+            raise UserError(f"{inside(at, name)}: {error}") from None
+    return op(**values)

@@ -13,11 +13,20 @@ from .arith import (
 )
 from .powers import PowerCode
 from .scaling import SCALED_WIDTH, Scaling, apply_scaling, left_shift, multiplier_of
-from .types import MAX_TENSOR_WIDTH, Overflow, QType, Rounding, parse_type, type_for_range
+from .types import (
+    MAX_TENSOR_WIDTH,
+    TYPE_SCHEMA,
+    Overflow,
+    QType,
+    Rounding,
+    parse_type,
+    type_for_range,
+)
 
 __all__ = [
     "MAX_TENSOR_WIDTH",
     "SCALED_WIDTH",
+    "TYPE_SCHEMA",
     "Overflow",
     "PowerCode",
     "QType",

@@ -8,14 +8,18 @@ manual, sections "Quantization and Overflow"); the names are this project's own 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from ..validation import fields, integer
 
 MAX_TENSOR_WIDTH = 32
 """Widest type of a tensor that is stored or streamed; only accumulators may be wider."""
 
 _MAX_WIDTH = 128
+_MAX_FRAC = 256
 
 
 class Rounding(StrEnum):
@@ -84,8 +88,8 @@ class QType:
     def __post_init__(self) -> None:
         if not 1 <= self.width <= _MAX_WIDTH:
             raise ValueError(f"width {self.width} is outside 1..{_MAX_WIDTH}")
-        if not -256 <= self.frac <= 256:
-            raise ValueError(f"frac {self.frac} is outside -256..256")
+        if not -_MAX_FRAC <= self.frac <= _MAX_FRAC:
+            raise ValueError(f"frac {self.frac} is outside -{_MAX_FRAC}..{_MAX_FRAC}")
         object.__setattr__(self, "rounding", Rounding(self.rounding))
         object.__setattr__(self, "overflow", Overflow(self.overflow))
         if self.scale is None:
@@ -137,33 +141,39 @@ class QType:
         return out
 
     @classmethod
-    def from_json(cls, obj: Any) -> QType:
-        """Read what ``to_json`` wrote. Raises ValueError with the reason."""
-        if not isinstance(obj, dict):
-            raise ValueError("a type is an object with signed, width, frac, rounding, overflow")
-        known = {"signed", "width", "frac", "scale", "zero_point", "rounding", "overflow"}
-        if unknown := sorted(set(obj) - known):
-            raise ValueError(f"unknown key {unknown[0]!r}; a type has {', '.join(sorted(known))}")
-        for key in ("signed", "width", "rounding", "overflow"):
-            if key not in obj:
-                raise ValueError(f"{key!r} is missing (a type has no defaults)")
-        if not isinstance(obj["signed"], bool):
-            raise ValueError("signed must be true or false")
-        for key in ("width", "frac", "zero_point"):
-            if key in obj and (not isinstance(obj[key], int) or isinstance(obj[key], bool)):
-                raise ValueError(f"{key} must be an integer")
+    def from_json(cls, obj: Mapping[str, Any]) -> QType:
+        """Read what ``to_json`` wrote.
+
+        obj : an object that ``TYPE_SCHEMA`` allows.
+        Raises ValueError for what a schema does not say: parameters that do not go together.
+        """
         if ("frac" in obj) == ("scale" in obj):
             raise ValueError("give either frac or scale")
-        scale = _scale(obj["scale"]) if "scale" in obj else None
         return cls(
             signed=obj["signed"],
             width=obj["width"],
             frac=obj.get("frac", 0),
-            rounding=_mode(Rounding, obj["rounding"], "rounding"),
-            overflow=_mode(Overflow, obj["overflow"], "overflow"),
-            scale=scale,
+            rounding=obj["rounding"],
+            overflow=obj["overflow"],
+            scale=_scale(obj["scale"]) if "scale" in obj else None,
             zero_point=obj.get("zero_point", 0),
         )
+
+
+TYPE_SCHEMA = fields(
+    {
+        "signed": {"type": "boolean"},
+        "width": integer(1, _MAX_WIDTH),
+        "frac": integer(-_MAX_FRAC, _MAX_FRAC),
+        # One a channel in a list, which may be long: see _scale.
+        "scale": {"type": ["number", "array"]},
+        "zero_point": integer(-(1 << (_MAX_WIDTH - 1)), (1 << _MAX_WIDTH) - 1),
+        "rounding": {"enum": [mode.value for mode in Rounding]},
+        "overflow": {"enum": [mode.value for mode in Overflow]},
+    },
+    required=("signed", "width", "rounding", "overflow"),
+)
+"""A type in a JSON file. There are no defaults."""
 
 
 def _scale(value: Any) -> float | tuple[float, ...]:
@@ -175,14 +185,6 @@ def _scale(value: Any) -> float | tuple[float, ...]:
     except OverflowError:
         raise ValueError("every scale must be positive and finite") from None
     return scales if isinstance(value, list) else scales[0]
-
-
-def _mode(kind: type[Rounding] | type[Overflow], value: Any, key: str) -> Any:
-    try:
-        return kind(value)
-    except ValueError:
-        names = ", ".join(m.value for m in kind)
-        raise ValueError(f"{key} {value!r} is not one of {names}") from None
 
 
 def parse_type(text: str) -> QType:

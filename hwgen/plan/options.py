@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from operator import index
 from typing import Any, ClassVar
 
-from ..errors import UserError
+from ..errors import OptionError
 
 
 def option(
@@ -37,15 +37,15 @@ class Options:
     """Fields of which at most one may be given."""
 
     def __post_init__(self) -> None:
-        """Raise UserError where a value is not of its option's type."""
+        """Raise OptionError where a value is not of its option's type."""
         for name, value in self.given.items():
             how = type(self).arguments()[name]
             if how.get("type") is int:
                 object.__setattr__(self, name, _integer(name, value))
             elif not isinstance(value, str):
-                raise UserError(f"{flag(name)} {value!r}: give a text")
+                raise OptionError(f"{flag(name)} {value!r}: give a text")
             if "choices" in how and value not in how["choices"]:
-                raise UserError(f"{flag(name)} {value}: give one of {', '.join(how['choices'])}")
+                raise OptionError(f"{flag(name)} {value}: give one of {', '.join(how['choices'])}")
 
     @property
     def given(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _integer(name: str, value: Any) -> int:
             raise TypeError
         return index(value)  # NumPy's integers too
     except TypeError:
-        raise UserError(f"{flag(name)} {value!r}: give an integer") from None
+        raise OptionError(f"{flag(name)} {value!r}: give an integer") from None
 
 
 def flag(name: str) -> str:

@@ -16,6 +16,7 @@ from hwgen.gateware.common.memory import SimpleDualPort
 from hwgen.gateware.common.streams import element
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.plan.dataflow.plan_file import dataflow_from_json
 from hwgen.plan.dataflow.planner import plan_dataflow
 from hwgen.plan.dataflow.rules.pool import StreamPoolUnit
 from hwgen.plan.dataflow.units import Unit
@@ -195,6 +196,6 @@ def test_a_given_accumulator_states_its_simd() -> None:
     unit = next(u for u in choices["units"] if u["name"] == node.name)
     unit["simd"] += 1
     with pytest.raises(UserError, match="exactly") as error:
-        plan = plan_dataflow(case.graph, choices=choices)
+        plan = dataflow_from_json(case.graph, choices)
         run_plan(plan, random_frames(plan, 1, 0))
     assert error.value.layer == node.name

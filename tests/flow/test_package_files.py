@@ -6,11 +6,14 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from hwgen.archs.package import Package
+from hwgen.cli import main
 from hwgen.errors import UserError
+from tests.helpers.mutations import NOT_JSON, mutated
 from tests.helpers.packages import tiny_package
 
 
@@ -95,3 +98,54 @@ def test_results_are_those_of_the_design(package: Package) -> None:
     assert other.result("verify") is None
     (package.path / "results" / "verify.json").write_text("{")
     assert package.result("verify") is None
+    package.write_result("verify", {"equal": True})
+    file = package.path / "results" / "verify.json"
+    file.write_text(file.read_text().replace("true", "null"))
+    assert package.result("verify") is None
+
+
+COMMANDS = (("report",), ("verify", "--sim", "python"), ("synth", "--device", "ecp5-85k-6"))
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "graph.json", "plan.json", "certificate.json"])
+@pytest.mark.parametrize("damage", ["half", "a list", "not UTF-8"])
+def test_commands_refuse_a_damaged_package(
+    package: Package, name: str, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = package.path / name
+    file.write_bytes(NOT_JSON[damage])
+    before = {path: path.read_bytes() for path in package.path.rglob("*") if path.is_file()}
+    for command, *options in COMMANDS:
+        assert main([command, str(package.path), *options]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"hwgen: {file}: ") and said.count("\n") == 1, said
+    assert before == {p: p.read_bytes() for p in package.path.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("name", "cases"),
+    [("manifest.json", 40), ("plan.json", 40), ("graph.json", 40), ("certificate.json", 10)],
+)
+def test_files_whose_hash_is_right(
+    package: Package, name: str, cases: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever they state, a command ends with a report or with one message."""
+    good = json.loads((package.path / name).read_text())
+    if name == "certificate.json":
+        good = {"requantizations": good["requantizations"]}
+    refused = 0
+    for seed in range(cases):
+        fault, text = mutated(good, Random(seed))
+        print(f"seed {seed}: {fault}")
+        (package.path / name).write_text(text)
+        if name != "manifest.json":
+            hashes = package.manifest["files"] | {name: hashlib.sha256(text.encode()).hexdigest()}
+            manifest = package.manifest | {"files": hashes}
+            (package.path / "manifest.json").write_text(json.dumps(manifest))
+        code = main(["report", str(package.path)])
+        said = capsys.readouterr().err
+        assert code in (0, 2)
+        if code == 2:
+            assert said.startswith("hwgen: ") and said.count("\n") == 1, said
+            refused += 1
+    assert refused > cases // 4

@@ -7,10 +7,17 @@ from typing import Any
 
 import pytest
 
-from hwgen.numeric import Overflow, QType, Rounding, parse_type, type_for_range
+from hwgen.errors import UserError
+from hwgen.numeric import TYPE_SCHEMA, Overflow, QType, Rounding, parse_type, type_for_range
+from hwgen.validation import Schema
 
 PLAIN = {"signed": True, "width": 8, "frac": 4, "rounding": "floor", "overflow": "wrap"}
 SCALED = {"signed": False, "width": 8, "scale": 0.5, "rounding": "ceil", "overflow": "saturate"}
+
+
+def read(value: Any) -> QType:
+    Schema(TYPE_SCHEMA).check(value)
+    return QType.from_json(value)
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -32,32 +39,32 @@ def test_bounds(signed: bool, overflow: Overflow) -> None:
 def test_json_round_trip(rounding: Rounding, overflow: Overflow, meaning: dict[str, Any]) -> None:
     qtype = QType(True, 9, **{"frac": 0, **meaning}, rounding=rounding, overflow=overflow)
     text = json.dumps(qtype.to_json())
-    assert QType.from_json(json.loads(text)) == qtype
-    assert hash(QType.from_json(json.loads(text))) == hash(qtype)
+    assert read(json.loads(text)) == qtype
+    assert hash(read(json.loads(text))) == hash(qtype)
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"width": 0}, "width 0"),
-        ({"width": 129}, "width 129"),
-        ({"width": 8.0}, "width must be an integer"),
-        ({"width": True}, "width must be an integer"),
-        ({"frac": "4"}, "frac must be an integer"),
-        ({"frac": 257}, "frac 257"),
-        ({"frac": -257}, "frac -257"),
-        ({"signed": 1}, "signed must be true or false"),
+        ({"width": 0}, "width: 0 is less than the minimum of 1"),
+        ({"width": 129}, "width: 129 is more than the maximum of 128"),
+        ({"width": 8.0}, "width: expected an integer"),
+        ({"width": True}, "width: expected an integer"),
+        ({"frac": "4"}, "frac: expected an integer"),
+        ({"frac": 257}, "frac: 257"),
+        ({"frac": -257}, "frac: -257"),
+        ({"signed": 1}, "signed: expected true or false"),
         ({"rounding": "nearest"}, "half_even"),
         ({"rounding": ["floor"]}, "rounding"),
         ({"overflow": None}, "saturate_symmetric"),
         ({"scale": 1.0}, "either frac or scale"),
         ({"zero_point": 1}, "zero_point needs a scale"),
-        ({"bits": 8}, "unknown key 'bits'"),
+        ({"bits": 8}, "bits: unknown key"),
     ],
 )
 def test_faults_of_a_type(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        QType.from_json(PLAIN | changes)
+    with pytest.raises((UserError, ValueError), match=said):
+        read(PLAIN | changes)
 
 
 @pytest.mark.parametrize(
@@ -77,24 +84,24 @@ def test_faults_of_a_type(changes: dict[str, Any], said: str) -> None:
         ({"scale": 10**400}, "positive and finite"),
         ({"zero_point": 256}, "zero_point 256"),
         ({"zero_point": -1}, "zero_point -1"),
-        ({"zero_point": 0.5}, "zero_point must be an integer"),
+        ({"zero_point": 0.5}, "zero_point: expected an integer"),
     ],
 )
 def test_faults_of_a_scale(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        QType.from_json(SCALED | changes)
+    with pytest.raises((UserError, ValueError), match=said):
+        read(SCALED | changes)
 
 
 @pytest.mark.parametrize("key", ["signed", "width", "rounding", "overflow"])
 def test_a_type_has_no_defaults(key: str) -> None:
-    with pytest.raises(ValueError, match=f"'{key}' is missing"):
-        QType.from_json({k: v for k, v in PLAIN.items() if k != key})
+    with pytest.raises(UserError, match=f"{key}: is missing"):
+        read({k: v for k, v in PLAIN.items() if k != key})
 
 
 @pytest.mark.parametrize("value", [None, 8, "s8.4", [PLAIN]])
 def test_a_type_is_an_object(value: Any) -> None:
-    with pytest.raises(ValueError, match="a type is an object"):
-        QType.from_json(value)
+    with pytest.raises(UserError, match="expected an object"):
+        read(value)
 
 
 def test_frac_and_scale_exclude_each_other() -> None:
@@ -116,9 +123,9 @@ def test_faults_of_the_short_form(text: str) -> None:
 
 
 def test_names_of_scaled_types() -> None:
-    assert str(QType.from_json(SCALED)) == "u8*0.5"
-    assert str(QType.from_json(SCALED | {"zero_point": 3})) == "u8*0.5+3"
-    assert str(QType.from_json(SCALED | {"scale": [1.0, 2.0]})) == "u8*channel"
+    assert str(read(SCALED)) == "u8*0.5"
+    assert str(read(SCALED | {"zero_point": 3})) == "u8*0.5+3"
+    assert str(read(SCALED | {"scale": [1.0, 2.0]})) == "u8*channel"
 
 
 @pytest.mark.parametrize("bits", [31, 62, 63, 64, 100])

@@ -10,7 +10,7 @@ import hwgen
 from hwgen.plan.dataflow.buffers import SIZING_FRAMES, size_buffers, trimmed
 from hwgen.plan.dataflow.events.simulation import FRAMES, Deadlock
 from hwgen.plan.dataflow.plan import DataflowPlan
-from hwgen.plan.dataflow.planner import plan_dataflow
+from hwgen.plan.dataflow.plan_file import dataflow_from_json
 from tests.helpers.graphs import random_case
 
 
@@ -115,6 +115,6 @@ def test_plan_file_gives_the_same_plan(kind: str) -> None:
     """Also where it reads the ring though the windows are not wide: the file's kinds decide."""
     for seed in range(600, 640):
         plan = random_case(seed, kind).plan
-        again = plan_dataflow(plan.graph, choices=plan.to_json())
+        again = dataflow_from_json(plan.graph, plan.to_json())
         assert again == plan
         assert again.to_json() == plan.to_json()

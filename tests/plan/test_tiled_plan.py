@@ -23,7 +23,8 @@ from hwgen.plan.tiled.options import (
     default_engine,
     engine_with,
 )
-from hwgen.plan.tiled.plan import TABLE_PARTS, ExternalTraffic, TiledPlan, tiled_from_json
+from hwgen.plan.tiled.plan import TABLE_PARTS, ExternalTraffic, TiledPlan
+from hwgen.plan.tiled.plan_file import tiled_from_json
 from tests.helpers.tiled import MNIST, RESNET, softmax_network
 
 
@@ -139,7 +140,7 @@ def test_a_plan_file_with_other_layers_is_refused(plan: TiledPlan) -> None:
     stated["layers"][0]["interval_estimate"] += 1  # by another version of the model
     assert tiled_from_json(plan.graph, stated).to_json() == plan.to_json()
     stated["layers"][0]["tile"]["rows"] += 1
-    with pytest.raises(UserError, match="layers are not those"):
+    with pytest.raises(UserError, match=r"^layers\[0\]\.tile\.rows: 6 is stated, 5 is right"):
         tiled_from_json(plan.graph, stated)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ...emit.parts import Parts
@@ -9,6 +10,7 @@ from ...flow.comparison import Verification, VerifyRequest
 from ...ir import Graph
 from ...plan.dataflow.options import DataflowOptions
 from ...plan.dataflow.plan import DataflowPlan
+from ...plan.dataflow.plan_file import dataflow_from_json
 from ...plan.dataflow.planner import plan_dataflow
 from ...plan.options import Options
 from ...plan.protocol import Progress
@@ -34,12 +36,19 @@ class Dataflow(Architecture[DataflowPlan]):
     def plan(
         self, graph: Graph, options: DataflowOptions, progress: Progress | None = None
     ) -> DataflowPlan:
-        return plan_dataflow(graph, options.multipliers, options.interval, None, progress)
+        return plan_dataflow(graph, options.multipliers, options.interval, progress)
 
     def from_json(
-        self, graph: Graph, choices: dict[str, Any], progress: Progress | None = None
+        self,
+        graph: Graph,
+        choices: dict[str, Any],
+        progress: Progress | None = None,
+        file: Path | None = None,
     ) -> DataflowPlan:
-        return plan_dataflow(graph, choices=choices, progress=progress)
+        return dataflow_from_json(graph, choices, file)
+
+    def unused(self, plan: DataflowPlan, options: DataflowOptions) -> str | None:
+        return plan.unused(options.multipliers, options.interval)
 
     def parts(
         self, plan: DataflowPlan, inputs: Array, outputs: Array, progress: Progress | None

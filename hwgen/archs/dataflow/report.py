@@ -21,7 +21,7 @@ def rows(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
     units = package.plan.units
     return {
         "layers": [_layer(package.graph, u, busy.get(u.name), interval) for u in units],
-        "high_water_estimate": package.plan_json["estimate"]["high_water"],
+        "high_water_estimate": package.plan_json["estimate"].get("high_water", {}),
         "high_water_measured": verified.get("high_water"),
     }
 

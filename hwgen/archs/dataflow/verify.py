@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...emit.packing import pack, unpack, unpack_bits
-from ...errors import UserError
+from ...errors import OptionError, UserError
 from ...flow.comparison import (
     Difference,
     Verification,
@@ -36,7 +36,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     say, wave = request.say, request.wave
     name = request.simulator or default_simulator()
     if request.memory is not None:
-        raise UserError("the dataflow architecture has no external memory", hint=_NO_MEMORY)
+        raise OptionError("the dataflow architecture has no external memory", hint=_NO_MEMORY)
     graph, plan = package.graph, package.plan
     x = graph.inputs[0]
     given, source = frames_of(package, x, request), source_of(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ...emit.parts import Parts
@@ -10,7 +11,8 @@ from ...ir import Graph
 from ...plan.options import Options
 from ...plan.protocol import Progress
 from ...plan.tiled.options import TiledOptions
-from ...plan.tiled.plan import TiledPlan, plan_tiled, tiled_from_json
+from ...plan.tiled.plan import TiledPlan, plan_tiled
+from ...plan.tiled.plan_file import tiled_from_json
 from ..package import Package
 from ..protocol import Architecture, Array, Description
 from . import report as reported
@@ -36,9 +38,16 @@ class Tiled(Architecture[TiledPlan]):
         return plan_tiled(graph, *options.engine(), progress, options.preferred)
 
     def from_json(
-        self, graph: Graph, choices: dict[str, Any], progress: Progress | None = None
+        self,
+        graph: Graph,
+        choices: dict[str, Any],
+        progress: Progress | None = None,
+        file: Path | None = None,
     ) -> TiledPlan:
-        return tiled_from_json(graph, choices, progress)
+        return tiled_from_json(graph, choices, progress, file)
+
+    def unused(self, plan: TiledPlan, options: TiledOptions) -> str | None:
+        return plan.unused(options.multipliers)
 
     def parts(
         self, plan: TiledPlan, inputs: Array, outputs: Array, progress: Progress | None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ...errors import ToolError, UserError
+from ...errors import OptionError, ToolError
 from .. import tools
 from ..engine import Progress
 from ..images import check_changed
@@ -51,7 +51,7 @@ def synthesize(
     say = progress or (lambda text: None)
     device = DEVICES.get(device_name)
     if device is None:
-        raise UserError(f"device {device_name!r} is not known; there is {', '.join(DEVICES)}")
+        raise OptionError(f"device {device_name!r} is not known; there is {', '.join(DEVICES)}")
     yosys, nextpnr = tools.yosys(), tools.nextpnr(device.family)
     for tool in (yosys, nextpnr):
         tool.require()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import UserError
 from ...ir.fields import PADS
 from ...ir.ops import Add, AvgPool, Concat, MaxPool, Pad, Upsample
 from .architecture import KerasLayer
@@ -66,8 +67,8 @@ def _pads(
     layer: KerasLayer, pads: object, value: object
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     try:
-        return PADS.decode(pads)
-    except ValueError:
+        return PADS.read(pads)
+    except UserError:
         raise layer.error(f"padding {value!r} is not understood") from None
 
 

@@ -10,7 +10,18 @@ import numpy as np
 
 from ...errors import UserError
 from ...numeric import QType, int_array
-from ..fields import ACCUMULATOR, BOOL, INT, INTS, PADDING, PAIR, TYPE, Accumulator, optional
+from ..fields import (
+    ACCUMULATOR,
+    BOOL,
+    COUNT,
+    FRAC,
+    INTS,
+    PADDING,
+    PAIR,
+    TYPE,
+    Accumulator,
+    optional,
+)
 from ..op import IntArray, Op, attr, image
 from ..tensor import Tensor
 from . import _matmul
@@ -37,10 +48,10 @@ class Conv2D(Op):
     stride: Pair = attr(PAIR, default=(1, 1))
     padding: Any = attr(PADDING, default="valid")
     bias: IntArray | None = attr(optional(INTS), default=None)
-    bias_frac: int | None = attr(optional(INT), default=None)
+    bias_frac: int | None = attr(optional(FRAC), default=None)
     accumulator: Accumulator | None = attr(optional(ACCUMULATOR), default=None)
     dilation: Pair = attr(PAIR, default=(1, 1))
-    groups: int = attr(INT, default=1)
+    groups: int = attr(COUNT, default=1)
     raw: bool = attr(BOOL, default=False)
 
     @property

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ...errors import UserError
 from ...numeric import QType
-from ..fields import ACCUMULATOR, BOOL, INT, INTS, TYPE, Accumulator, optional
+from ..fields import ACCUMULATOR, BOOL, FRAC, INTS, TYPE, Accumulator, optional
 from ..op import IntArray, Op, attr, single
 from ..tensor import Tensor
 from . import _matmul
@@ -28,7 +28,7 @@ class Dense(Op):
     weights: IntArray = attr(INTS)
     weight_type: QType = attr(TYPE)
     bias: IntArray | None = attr(optional(INTS), default=None)
-    bias_frac: int | None = attr(optional(INT), default=None)
+    bias_frac: int | None = attr(optional(FRAC), default=None)
     accumulator: Accumulator | None = attr(optional(ACCUMULATOR), default=None)
     raw: bool = attr(BOOL, default=False)
 

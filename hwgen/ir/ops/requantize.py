@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...numeric import QType, int_array, requantize, round_shift
-from ..fields import CLIP, INT, INTS, TYPE, WIDE_INTS, optional
+from ..fields import CLIP, INT, PER_CHANNEL, TYPE, WIDE_PER_CHANNEL, optional
 from ..op import IntArray, Op, attr, single
 from ..tensor import Tensor
 
@@ -32,13 +32,13 @@ class Requantize(Op):
     op_name: ClassVar[str] = "requantize"
     reads_accumulators: ClassVar[bool] = True
 
-    mult: IntArray = attr(WIDE_INTS)
-    bias: IntArray = attr(WIDE_INTS)
-    shift: IntArray = attr(INTS)
+    mult: IntArray = attr(WIDE_PER_CHANNEL)
+    bias: IntArray = attr(WIDE_PER_CHANNEL)
+    shift: IntArray = attr(PER_CHANNEL)
     type: QType = attr(TYPE)
     clip: tuple[int, int] | None = attr(optional(CLIP), default=None)
-    pivot: IntArray | None = attr(optional(INTS), default=None)
-    below: IntArray | None = attr(optional(WIDE_INTS), default=None)
+    pivot: IntArray | None = attr(optional(PER_CHANNEL), default=None)
+    below: IntArray | None = attr(optional(WIDE_PER_CHANNEL), default=None)
 
     @classmethod
     def identity(cls, x: Tensor, clip: tuple[int, int] | None = None) -> Requantize:

@@ -18,7 +18,7 @@ from ...numeric import (
     int_array,
     left_shift,
 )
-from ..fields import CLIP, INT, INTS, SCALING, TYPE, optional
+from ..fields import CLIP, OFFSET, PER_CHANNEL, SCALING, TYPE, optional
 from ..op import IntArray, Op, attr, single
 from ..tensor import Tensor
 from .requantize import MAX_SHIFT, limited, parameters
@@ -38,11 +38,11 @@ class Rescale(Op):
     reads_accumulators: ClassVar[bool] = True
 
     scaling: Scaling = attr(SCALING)
-    mult: IntArray = attr(INTS)
-    shift: IntArray = attr(INTS)
+    mult: IntArray = attr(PER_CHANNEL)
+    shift: IntArray = attr(PER_CHANNEL)
     type: QType = attr(TYPE)
-    bias: IntArray = attr(INTS, default_factory=lambda: np.zeros(1, np.int64))
-    offset: int = attr(INT, default=0)
+    bias: IntArray = attr(PER_CHANNEL, default_factory=lambda: np.zeros(1, np.int64))
+    offset: int = attr(OFFSET, default=0)
     clip: tuple[int, int] | None = attr(optional(CLIP), default=None)
 
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:

@@ -6,7 +6,7 @@ its cheapest folding that is quick enough; the search over intervals is exact.
 
 from __future__ import annotations
 
-from ...errors import UserError
+from ...errors import OptionError
 from .rules import Folding, Stage
 
 
@@ -18,7 +18,7 @@ def stream_floor(stages: list[Stage]) -> int:
 def choose_for_interval(stages: list[Stage], interval: int) -> dict[str, Folding]:
     """Fewest multipliers with which every stage keeps to ``interval`` cycles.
 
-    Raises UserError when a stage or a stream can not.
+    Raises OptionError when a stage or a stream can not.
     """
     options = {stage.name: fs for stage in stages if (fs := stage.rule.foldings(stage))}
     quickest = {
@@ -30,14 +30,14 @@ def choose_for_interval(stages: list[Stage], interval: int) -> dict[str, Folding
     # What all of them can keep to: less would be refused for the next one.
     hint = f"ask for --interval {max(floor, *quickest.values())} or more"
     if interval < floor:
-        raise UserError(
+        raise OptionError(
             f"an interval of {interval} cycles is below what the streams allow: "
             f"{floor} cycles at one pixel a beat",
             hint=hint,
         )
     for name, least in quickest.items():
         if least > interval:
-            raise UserError(
+            raise OptionError(
                 f"can not keep to an interval of {interval} cycles, {least} at best",
                 layer=name,
                 hint=hint,
@@ -50,20 +50,19 @@ def choose_for_interval(stages: list[Stage], interval: int) -> dict[str, Folding
 def choose_for_multipliers(stages: list[Stage], budget: int) -> dict[str, Folding]:
     """The smallest interval within ``budget`` multipliers, then the fewest at that interval.
 
-    Raises UserError when the budget is below one multiplier for each MAC stage.
+    Raises OptionError when the budget is below one multiplier for each MAC stage.
     """
-    options = {stage.name: fs for stage in stages if (fs := stage.rule.foldings(stage))}
+    options = _foldings(stages)
     least = sum(min(f.multipliers for f in fs) for fs in options.values())
     if budget < least:
-        raise UserError(
+        raise OptionError(
             f"{budget} multipliers are too few: this network needs at least {least} "
             "(one for each layer that multiplies, more where an accumulator states a group)",
             hint=f"give --multipliers {least} or more",
         )
-    floor = max([stream_floor(stages), *(s.rule.fixed_cycles(s) for s in stages)])
-    intervals = sorted({max(floor, f.cycles) for fs in options.values() for f in fs} | {floor})
-    slowest_best = max((min(f.cycles for f in fs) for fs in options.values()), default=0)
-    intervals = [t for t in intervals if t >= slowest_best]
+    quickest = _quickest(stages, options)
+    cycles = (max(quickest, f.cycles) for fs in options.values() for f in fs)
+    intervals = sorted({quickest, *cycles})
 
     def cost(interval: int) -> int:
         return sum(
@@ -78,3 +77,23 @@ def choose_for_multipliers(stages: list[Stage], budget: int) -> dict[str, Foldin
         else:
             low = middle + 1
     return choose_for_interval(stages, intervals[low])
+
+
+def useful_multipliers(stages: list[Stage]) -> tuple[int, int]:
+    """The fewest multipliers that a network needs, and the most that it can use."""
+    options = _foldings(stages)
+    fewest = sum(min(fs).multipliers for fs in options.values())
+    chosen = choose_for_interval(stages, _quickest(stages, options))
+    return fewest, sum(f.multipliers for f in chosen.values())
+
+
+def _foldings(stages: list[Stage]) -> dict[str, list[Folding]]:
+    """All useful foldings of the stages that multiply."""
+    return {stage.name: fs for stage in stages if (fs := stage.rule.foldings(stage))}
+
+
+def _quickest(stages: list[Stage], options: dict[str, list[Folding]]) -> int:
+    """Cycles of a frame with as many multipliers as can be used."""
+    slowest = max((min(f.cycles for f in fs) for fs in options.values()), default=0)
+    fixed = (stage.rule.fixed_cycles(stage) for stage in stages)
+    return max(stream_floor(stages), slowest, *fixed)

@@ -10,7 +10,8 @@ from ...ir import Graph
 from ...tables import html_table
 from .events.recurrences import Kind
 from .events.simulation import FRAMES, Deadlock, Simulation, Timing, steady_interval
-from .stages import INPUT
+from .folding import useful_multipliers
+from .stages import INPUT, stages_of
 from .units import StreamShape, Unit
 
 SCHEMA = 1
@@ -110,6 +111,21 @@ class DataflowPlan:
             for unit in self.units
         ]  # fmt: skip
         return html_table(repr(self), ["unit", "kind", "PE x SIMD", "MACs", "cycles"], rows)
+
+    def unused(self, multipliers: int | None, interval: int | None) -> str | None:
+        """A sentence where a budget, or an interval, is beyond what this network can use."""
+        if multipliers is not None and multipliers > self.multipliers:
+            _, most = useful_multipliers(stages_of(self.graph))
+            if multipliers > most:
+                return f"--multipliers {multipliers:,}: {most:,} are the most that can be used here"
+        if interval is not None and interval > self.interval_bound:
+            fewest, _ = useful_multipliers(stages_of(self.graph))
+            if self.multipliers == fewest:
+                return (
+                    f"--interval {interval:,}: {self.interval_bound:,} cycles are kept with the "
+                    f"fewest multipliers that this network needs, {fewest:,}"
+                )
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """The choices of the plan; with the graph they give the plan again."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from dataclasses import fields as dataclass_fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ...contract.engine import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
-from ...errors import UserError
+from ...errors import OptionError
 from ..options import Options, option
 from .mapping.stationarity import Stationarity
 
@@ -18,11 +17,11 @@ AUTO = "auto"
 ORDERS = (AUTO, *(kind.value for kind in Stationarity))
 _SMALLEST, _LARGEST = 4, 64
 """The least and the most that PE and SIMD can be."""
-_MOST_RESIDENT = 8
+MOST_RESIDENT = 8
 _LEAST_FEATURE_BYTES = 16 << 10
-_LARGEST_WORDS = 1 << 16
+LARGEST_WORDS = 1 << 16
 """Words of a memory that the fields of descriptors reach."""
-_LARGEST_BUFFERS = 16 << 10
+LARGEST_BUFFERS = 16 << 10
 """KiB."""
 
 
@@ -65,20 +64,20 @@ class TiledOptions(Options):
     def engine(self) -> tuple[EngineShape, int]:
         """The engine, and the tiles held in each of its buffers.
 
-        Raises UserError that names the option which is wrong.
+        Raises OptionError that names the option which is wrong.
         """
         tiles = 1 if self.tiles is None else self.tiles
         if tiles not in TILES:
-            raise UserError(f"--tiles {tiles}: give {', '.join(map(str, TILES))}")
+            raise OptionError(f"--tiles {tiles}: give {', '.join(map(str, TILES))}")
         resident = DEFAULT_RESIDENT if self.resident is None else self.resident
-        if not 1 <= resident <= _MOST_RESIDENT:
-            raise UserError(f"--resident {resident}: give 1 to {_MOST_RESIDENT}")
+        if not 1 <= resident <= MOST_RESIDENT:
+            raise OptionError(f"--resident {resident}: give 1 to {MOST_RESIDENT}")
         pe, simd = self._array(tiles)
         width = EngineShape.mem_width if self.mem_width is None else self.mem_width
         if width not in (32, 64, 128, 256):
-            raise UserError(f"--mem-width {width}: give 32, 64, 128 or 256")
+            raise OptionError(f"--mem-width {width}: give 32, 64, 128 or 256")
         if width > 8 * pe * simd:
-            raise UserError(
+            raise OptionError(
                 f"--mem-width {width}: an array of {pe}x{simd} takes at most {8 * pe * simd} bits"
             )
         if self.buffer_kib is None:
@@ -95,12 +94,12 @@ class TiledOptions(Options):
     def _array(self, tiles: int) -> tuple[int, int]:
         multipliers = self.multipliers
         if self.array is not None and multipliers is not None:
-            raise UserError("give one of --multipliers and --array")
+            raise OptionError("give one of --multipliers and --array")
         if self.array is not None:
             found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", str(self.array).strip())
             sizes = (int(found[1]), int(found[2])) if found else (0, 0)
             if not all(_SMALLEST <= n <= _LARGEST and n & (n - 1) == 0 for n in sizes):
-                raise UserError(
+                raise OptionError(
                     f"--array {self.array}: give PExSIMD, powers of two from {_SMALLEST} to "
                     f"{_LARGEST}, as in 16x16"
                 )
@@ -109,7 +108,7 @@ class TiledOptions(Options):
             return DEFAULT_ARRAY
         if multipliers < tiles * _SMALLEST**2:
             each = f" each of {tiles} tile units has" if tiles > 1 else " the smallest array has"
-            raise UserError(
+            raise OptionError(
                 f"--multipliers {multipliers}:{each} {_SMALLEST**2}",
                 hint="the dataflow architecture does with fewer",
             )
@@ -139,7 +138,7 @@ def engine_with(pe: int, simd: int, mem_width: int, kib: int, tiles: int = 1) ->
     """The engine whose buffers take at most so many KiB together, those of all tile units.
 
     All sizes are powers of two. Beginning with the smallest buffers there are, the one that is
-    smallest for its share (``SHARES``) is doubled, as long as all fit. Raises UserError where not
+    smallest for its share (``SHARES``) is doubled, as long as all fit. Raises OptionError where not
     even the smallest do.
     """
     word = max(pe, simd, mem_width // 8)
@@ -147,18 +146,18 @@ def engine_with(pe: int, simd: int, mem_width: int, kib: int, tiles: int = 1) ->
         pe, simd, feature_bytes=4 * BANKS * word, mem_width=mem_width, tiles=tiles, **_LEAST_WORDS
     )
     limit = (kib << 10) // tiles
-    if buffer_bytes(shape) > limit or kib > _LARGEST_BUFFERS:
+    if buffer_bytes(shape) > limit or kib > LARGEST_BUFFERS:
         least = -(-tiles * buffer_bytes(shape) // 1024)
         arrays = "an array" if tiles == 1 else f"{tiles} arrays"
-        raise UserError(
-            f"--buffer-kib {kib}: give {least} to {_LARGEST_BUFFERS} for {arrays} of {pe}x{simd}"
+        raise OptionError(
+            f"--buffer-kib {kib}: give {least} to {LARGEST_BUFFERS} for {arrays} of {pe}x{simd}"
         )
     growing = list(SHARES)
     while growing:
         sizes = buffer_sizes(shape)
         name = min(growing, key=lambda n: sizes[n] / SHARES[n])
         value = 2 * getattr(shape, name)
-        most = MAX_FEATURE_BYTES if name == "feature_bytes" else _LARGEST_WORDS
+        most = MAX_FEATURE_BYTES if name == "feature_bytes" else LARGEST_WORDS
         larger = replace(shape, **{name: value}) if value <= most else None
         if larger is not None and buffer_bytes(larger) <= limit:
             shape = larger
@@ -180,23 +179,3 @@ def buffer_sizes(shape: EngineShape) -> dict[str, int]:
 def buffer_bytes(shape: EngineShape) -> int:
     """Bytes of all buffers of a tile unit."""
     return sum(buffer_sizes(shape).values())
-
-
-def stated_engine(fields: Any, resident: Any) -> tuple[EngineShape, int]:
-    """The engine that a file states, and the tiles held in its buffers, within the limits of the
-    options. Raises ValueError."""
-    names = [field.name for field in dataclass_fields(EngineShape)]
-    if not isinstance(fields, dict) or set(fields) - set(names):
-        raise ValueError(f"an engine has {', '.join(names)}")
-    for name, value in (fields | {"resident": resident}).items():
-        if type(value) is not int:
-            raise ValueError(f"{name} {value!r} is no integer")
-    if not 1 <= resident <= _MOST_RESIDENT:
-        raise ValueError(f"resident {resident}: 1 to {_MOST_RESIDENT}")
-    shape = EngineShape(**fields)
-    for name in ("weight_words", "psum_words", "parameter_words"):
-        if getattr(shape, name) > _LARGEST_WORDS:
-            raise ValueError(f"{name} {getattr(shape, name)}: {_LARGEST_WORDS} at most")
-    if shape.tiles * buffer_bytes(shape) > _LARGEST_BUFFERS << 10:
-        raise ValueError(f"buffers of more than {_LARGEST_BUFFERS} KiB")
-    return shape, resident

@@ -31,7 +31,7 @@ from .mapping.tiling import Tiling
 from .network.lower import task_graph_of
 from .network.softmax import softmax_cycles
 from .network.tasks import Task, TaskGraph
-from .options import AUTO, buffer_bytes, stated_engine
+from .options import AUTO, buffer_bytes
 from .schedule.program import Program, Writer
 from .schedule.tile_order import tile_order
 from .timing import MemoryTiming, times
@@ -287,6 +287,13 @@ class TiledPlan:
         rows = [[row[key] for key in keys] for row in self.layers()]
         return html_table(repr(self), ["layer", "MACs", "tiles", "steps", "cycles"], rows)
 
+    def unused(self, multipliers: int | None) -> str | None:
+        """A sentence where a budget is beyond the largest array."""
+        if multipliers is None or multipliers < 2 * self.multipliers:
+            return None
+        units = "the largest array has" if self.shape.tiles == 1 else "the largest arrays have"
+        return f"--multipliers {multipliers:,}: {units} {self.multipliers:,}; see --tiles"
+
     def to_json(self) -> dict[str, Any]:
         """The choices of the plan, which with the graph give it again, and what follows of them."""
         return {
@@ -348,36 +355,3 @@ def _planned(
         raise refused
     # Where transfers are the bound, fewer units are quicker: they exchange less.
     return min(plans, key=lambda plan: plan.estimate().cycles) if len(plans) > 1 else plans[0]
-
-
-def tiled_from_json(
-    graph: Graph, choices: dict[str, Any], progress: Progress | None = None
-) -> TiledPlan:
-    """The plan of the engine that a plan file states; its layers are planned again, and must be
-    those of the file. Raises UserError where they are not, or the engine can not be."""
-    if choices.get("schema") != SCHEMA or choices.get("arch") != "tiled":
-        raise UserError(f"not a plan of the tiled architecture with schema {SCHEMA}")
-    try:
-        shape, resident = stated_engine(choices.get("engine"), choices.get("resident"))
-        asked = choices.get("order", AUTO)
-        preferred = None if asked == AUTO else Stationarity(asked)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"the plan's engine is not usable ({error})") from None
-    plan = plan_tiled(graph, shape, resident, progress, preferred)
-    again = plan.to_json()
-    for name in ("units", "stays", "layers"):
-        if name in choices and _chosen(choices[name]) != _chosen(again[name]):
-            raise UserError(
-                f"the plan's {name} are not those that this engine gets",
-                hint="change its engine, resident or order: the rest follows from them",
-            )
-    return plan
-
-
-def _chosen(value: Any) -> Any:
-    """What is decided, as JSON values: without the cycles that are expected of layers."""
-    if isinstance(value, list):
-        return [_chosen(item) for item in value]
-    if isinstance(value, dict):
-        return {k: _chosen(v) for k, v in value.items() if not k.startswith("interval")}
-    return value

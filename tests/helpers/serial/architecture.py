@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from hwgen.archs.package import Package
 from hwgen.archs.protocol import Architecture, Array, Description, Table
 from hwgen.emit.parts import Parts, dump_json
 from hwgen.emit.verilog import to_verilog
-from hwgen.errors import UserError
+from hwgen.errors import OptionError, UserError, naming
 from hwgen.flow.comparison import (
     Verification,
     VerifyRequest,
@@ -24,9 +25,12 @@ from hwgen.flow.comparison import (
 from hwgen.flow.engine import SimulationRun
 from hwgen.ir import Graph, execute, ops
 from hwgen.plan.options import Options, option
+from hwgen.plan.plan_file import plan_schema
 from hwgen.plan.protocol import Progress
 
 from .top import SerialTop
+
+_PLAN = plan_schema("serial", 1, {"unit": {"type": "string"}})
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Serial(Architecture[SerialPlan]):
 
     def check(self, options: SerialOptions) -> None:
         if options.unit == "":
-            raise UserError("--unit: give a name")
+            raise OptionError("--unit: give a name")
 
     def plan(
         self, graph: Graph, options: SerialOptions, progress: Progress | None = None
@@ -84,8 +88,14 @@ class Serial(Architecture[SerialPlan]):
         return SerialPlan(graph, options.unit or "serial")
 
     def from_json(
-        self, graph: Graph, choices: dict[str, Any], progress: Progress | None = None
+        self,
+        graph: Graph,
+        choices: dict[str, Any],
+        progress: Progress | None = None,
+        file: Path | None = None,
     ) -> SerialPlan:
+        with naming(file):
+            _PLAN.check(choices)
         return self.plan(graph, SerialOptions(unit=choices["unit"]))
 
     def parts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ....errors import UserError
+from ....errors import OptionError
 from ....flow import tools
 from ....flow.engine import ByteArray, DesignFault, Progress, SimulationRun
 from ...package import Package
@@ -27,7 +27,7 @@ def run(
             run_network,
         )
     except ModuleNotFoundError as missing:
-        raise UserError(
+        raise OptionError(
             f"the cocotb benches can not be imported ({missing})", hint="pip install hwgen"
         ) from None
 

@@ -6,6 +6,7 @@ import re
 from typing import Any, TypeVar
 
 from ....contract.geometry import ceil_div
+from ....errors import UserError
 from ....ir import Graph, Node, ops
 from ....numeric import PowerCode
 from .requantize import needs_multiplier, parameter_bits
@@ -83,6 +84,40 @@ class MacRule(Rule[MacT]):
         lanes = requant_lanes(outputs, pe, pixels, tap_folds)
         out_beats = height * width * ceil_div(outputs, lanes)
         return Folding(pe * simd * pixels, lanes, max(compute, out_beats), pe, simd, pixels, read)
+
+    def stated_folding(
+        self, stage: Stage[MacT], pe: int, simd: int, pixels: int, ring: bool
+    ) -> Folding:
+        """A folding that a plan file states, as ``folding`` gives it; numbers from 1 on.
+
+        Raises UserError whose reason begins with the number that can not be: ``simd: ...``.
+        """
+        op, (taps, outputs) = stage.op, taps_and_outputs(stage.op)
+        limits = (("pe", pe, outputs, "outputs"), ("simd", simd, taps, "taps"))
+        for name, value, most, what in limits:
+            if value > most:
+                raise UserError(
+                    f"{name}: {value} is more than the {most} {what} of this layer",
+                    hint=f"state 1 to {most}",
+                )
+        if op.accumulator is not None and simd != (group := min(op.accumulator.group, taps)):
+            raise UserError(
+                f"simd: {simd} is stated, its accumulator sums {group} products exactly",
+                hint=f"state {group}",
+            )
+        most = self.most_pixels(stage) if pe == outputs else 1
+        if pixels > most:
+            raise UserError(
+                f"pixels: {pixels} is more than the {most} of this layer with a pe of {pe}",
+                hint=f"state 1 to {most}" if most > 1 else "state 1",
+            )
+        try:
+            return self.folding(stage, pe, simd, pixels, ring)
+        except ValueError:
+            raise UserError(
+                f"kind: taps can not be read from the ring {simd} at a time for {pe} outputs",
+                hint="take those of a plan.json that hwgen build wrote for this network",
+            ) from None
 
     def array(self, stage: Stage[MacT], place: Place) -> dict[str, Any]:
         """The fields of a MacUnit."""

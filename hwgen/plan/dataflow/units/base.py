@@ -10,9 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from ....contract.geometry import ceil_div
+from ....validation import constant, fields, integer, list_of
 from ... import latency
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
+
+CAPACITY = integer(1, 1 << 20)
+"""Of a buffer in a plan file, and of whatever is counted as lanes."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,21 @@ class Unit:
     def with_capacity(self, field: str, value: int) -> Unit:
         """The unit with one capacity changed."""
         return replace(self, **{field: bool(value) if field == "parallel" else value})
+
+    @classmethod
+    def stated_capacities(cls) -> tuple[str, ...]:
+        """Those capacities that every unit of this kind has."""
+        return cls.capacities
+
+    @classmethod
+    def choice_schema(cls) -> dict[str, Any]:
+        """The schema of what a plan file states of a unit of this kind, see ``choices``."""
+        sizes = dict.fromkeys(cls.stated_capacities(), CAPACITY)
+        if "parallel" in sizes:
+            sizes["parallel"] = {"type": "boolean"}
+        free = {"layers": list_of({"type": "string"}), "lanes": CAPACITY}
+        needed = {"name": {"type": "string"}, "kind": constant(cls.kind), **sizes}
+        return fields(needed | free, required=list(needed))
 
     def choices(self) -> dict[str, Any]:
         """What a plan file states of this unit."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
-from .base import StreamShape, Unit
+from .base import CAPACITY, StreamShape, Unit
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,15 @@ class ForkUnit(Unit):
     @property
     def capacities(self) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(f"fifo{n}" for n in range(len(self.fifos)))
+
+    @classmethod
+    def choice_schema(cls) -> dict[str, Any]:
+        # How many readers there are, the network says.
+        return super().choice_schema() | {"patternProperties": {"^fifo[0-9]+$": CAPACITY}}
+
+    @classmethod
+    def stated_capacities(cls) -> tuple[str, ...]:
+        return ()
 
     @property
     def streams(self) -> tuple[str, ...]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....contract.geometry import ceil_div
+from ....validation import fields
 from ... import latency
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
-from .base import Unit
+from .base import CAPACITY, Unit
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,13 @@ class MacUnit(Unit):
             + self.shadow * self.pe * self.pixels * self.acc_bits
             + self.outputs * self.parameter_bits
         )
+
+    @classmethod
+    def choice_schema(cls) -> dict[str, Any]:
+        schema = super().choice_schema()
+        fold = ("pe", "simd", "pixels")
+        properties = schema["properties"] | dict.fromkeys(fold, CAPACITY)
+        return fields(properties, required=(*schema["required"], *fold))
 
     def choices(self) -> dict[str, Any]:
         return super().choices() | {"pe": self.pe, "simd": self.simd, "pixels": self.pixels}
