@@ -214,7 +214,7 @@ def test_a_fault_in_a_file_names_the_file_and_the_path(tmp_path: Path) -> None:
 def test_a_batch_norm_beyond_float64_is_refused() -> None:
     model = graph_to_json(network())
     model["layers"][1]["scale"] = [1e308] * 4
-    with pytest.raises(UserError, match="layer 'norm': scale and offset give numbers that are too"):
+    with pytest.raises(UserError, match="layer 'norm': scale and offset are too large"):
         graph_from_json(model)
 
 
