@@ -7,15 +7,13 @@ Prints it; ``--write`` puts it between its marks in the document.
 from __future__ import annotations
 
 import argparse
-import sys
 
-from script import ROOT, run
+from script import ROOT, put, run
 
 from hwgen.ir import Op, legal
 from hwgen.passes import LEAVES, PASSES
 
 DOCUMENT = ROOT / "docs" / "legal_graph.md"
-BEGIN, END = "<!-- rules: scripts/legal_graph.py -->\n", "<!-- end of rules -->"
 
 
 def table() -> str:
@@ -38,11 +36,7 @@ def main() -> None:
     if not parser.parse_args().write:
         print(table(), end="")
         return
-    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        sys.exit(f"{DOCUMENT} has no place for the rules")
-    DOCUMENT.write_text(before + BEGIN + table() + END + after)
+    put(DOCUMENT, "rules", "scripts/legal_graph.py", table())
 
 
 if __name__ == "__main__":

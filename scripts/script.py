@@ -19,3 +19,13 @@ def run(main: Callable[[], None]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def put(document: Path, mark: str, script: str, text: str) -> None:
+    """Put what a script makes between its marks in a document."""
+    begin, end = f"<!-- {mark}: {script} -->\n", f"<!-- end of {mark} -->"
+    before, _, rest = document.read_text().partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        sys.exit(f"{document} has no place for {mark}")
+    document.write_text(before + begin + text + end + after)

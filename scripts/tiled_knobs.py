@@ -2,13 +2,11 @@
 """What tile size, number of tile units and number of multipliers do to one network: docs/tiled.md.
 
 Each engine is built and simulated with Verilator on one random frame, whose outputs must be golden
-and whose beats those of the plan. Prints the tables; ``--write`` puts them, and the tables of
-descriptors, between their marks in docs/tiled.md, and draws docs/tiled_knobs.svg. Figures are kept
-in a file, so that a run that was ended goes on where it stopped; those of other plans are measured
-again.
+and whose beats those of the plan. Prints the tables; ``--write`` puts them between their
+marks in docs/tiled.md, and draws docs/tiled_knobs.svg. Figures are kept in a file, so that a run
+that was ended goes on where it stopped; those of other plans are measured again.
 
     scripts/tiled_knobs.py ../shared/models/tflite/mlperf_tiny_ic_resnet8_int8.tflite --write
-    scripts/tiled_knobs.py --descriptors --write        # the tables of descriptors alone
 """
 
 from __future__ import annotations
@@ -21,10 +19,9 @@ from math import log
 from pathlib import Path
 from typing import Any
 
-from script import ROOT, run
+from script import ROOT, put, run
 
 import hwgen
-from hwgen.contract.isa import describe
 from hwgen.errors import UserError
 from hwgen.plan.tiled.options import buffer_bytes
 from hwgen.plan.tiled.plan import ExternalTraffic, TiledPlan
@@ -149,16 +146,6 @@ def chart(points: dict[str, list[tuple[int, int]]]) -> str:
     )
 
 
-def put(mark: str, text: str) -> None:
-    """Between the marks of the document."""
-    begin, end = f"<!-- {mark}: scripts/tiled_knobs.py -->\n", f"<!-- end of {mark} -->"
-    before, _, rest = DOCUMENT.read_text().partition(begin)
-    _, found, after = rest.partition(end)
-    if not found:
-        sys.exit(f"{DOCUMENT} has no place for {mark}")
-    DOCUMENT.write_text(before + begin + text + end + after)
-
-
 def tables(model: Path, kept: Path) -> tuple[str, str]:
     """The tables of all knobs and the drawing; figures are taken from ``kept`` where they are."""
     known = json.loads(kept.read_text()) if kept.exists() else {}
@@ -191,22 +178,13 @@ def tables(model: Path, kept: Path) -> tuple[str, str]:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path, nargs="?", help="the network")
-    parser.add_argument("--descriptors", action="store_true", help="their tables alone")
+    parser.add_argument("model", type=Path, help="the network")
     parser.add_argument("--kept", type=Path, default=ROOT / "rtl_out" / "tiled_knobs.json")
     parser.add_argument("--write", action="store_true", help="into docs/tiled.md")
     given = parser.parse_args()
-    if given.write:
-        put("descriptors", describe())
-    elif given.descriptors:
-        print(describe())
-    if given.descriptors:
-        return
-    if given.model is None:
-        parser.error("a model is needed")
     text, drawing = tables(given.model, given.kept)
     if given.write:
-        put("knobs", text)
+        put(DOCUMENT, "knobs", "scripts/tiled_knobs.py", text)
         DRAWING.write_text(drawing)
 
 

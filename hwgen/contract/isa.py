@@ -12,6 +12,7 @@ the same time; a descriptor says which of them it is about. The tiles of one uni
 and all count as finished in the order of the program, whichever unit has them.
 
 Addresses are bytes. Those in external memory count from the base that the host sets.
+docs/engine_isa.md is the specification for people; engine_model interprets programs.
 """
 
 from __future__ import annotations
@@ -335,6 +336,16 @@ by d than the largest one of its vector, 2**31 - 1 for no difference. A result o
 the byte ``low + n``, n at most 255; ``no_writeback``, ``tables`` and ``wide`` are 0.
 """
 
+CODES: dict[str, type[IntEnum]] = {
+    "`op`": Opcode,
+    "`target`": Target,
+    "`operand`": Operand,
+    "`reduction`": Reduction,
+    "`loopN_kind`": Loop,
+    "error code of the status register": ErrorCode,
+}
+"""Fields, and a register, whose values are codes."""
+
 RECORDS = {Opcode.LOAD: TRANSFER, Opcode.STORE: TRANSFER, Opcode.COMPUTE: COMPUTE}
 
 
@@ -347,8 +358,17 @@ _LATER_LOOP = re.compile(r"(loop|out)[1-9]_(?!skip)")
 """Fields that are those of the first loop of their kind again."""
 
 
-def describe() -> str:
-    """The tables of the documentation, in Markdown: of loops the fields of the first one alone."""
+def codes() -> str:
+    """The values of all fields that are codes, as a table in Markdown."""
+    rows = ["| field | values |", "|---|---|"]
+    for name, kind in CODES.items():
+        values = ", ".join(f"{code.value} {code.name}" for code in kind)
+        rows.append(f"| {name} | {values} |")
+    return "\n".join(rows) + "\n"
+
+
+def records() -> str:
+    """The fields of all records, as tables in Markdown: of loops those of the first one alone."""
     parts = []
     for record in (TRANSFER, COMPUTE, RECORD):
         rows, place = ["| bits | field | meaning |", "|---|---|---|"], 0

@@ -155,7 +155,7 @@ contents. All offsets are bytes from MEM_BASE.
 | | |
 |---|---|
 {_tensor_rows(result, task_graph.stored[task_graph.result])}
-Descriptors and their fields: `hwgen/contract/isa.py`.
+Descriptors and their fields: docs/engine_isa.md of hwgen.
 
 ## Registers: `s_axi_*`, AXI4-Lite, 32 bits
 | offset | name | access | meaning |

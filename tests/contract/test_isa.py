@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import pytest
 
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.isa import COMPUTE, RECORD, RECORDS, TRANSFER, Opcode, describe, slots
+from hwgen.contract.isa import COMPUTE, RECORD, RECORDS, TRANSFER, Opcode, codes, records, slots
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "engine_isa.md"
 
 
 @pytest.mark.parametrize("record", [TRANSFER, COMPUTE, RECORD], ids=lambda r: r.name)
@@ -34,11 +38,11 @@ def test_every_descriptor_is_whole_slots() -> None:
 
 
 def test_the_documents_tables_are_those_of_the_code() -> None:
-    document = Path(__file__).parents[1] / "docs" / "tiled.md"
-    assert describe() in document.read_text(), "run scripts/tiled_knobs.py --descriptors --write"
+    text = DOCUMENT.read_text()
+    assert records() in text and codes() in text, "run scripts/engine_isa.py --write"
     bits = [
         [int(n) for n in row.split("|")[1].split("..")]
-        for table in describe().split("###")[1:]
+        for table in records().split("###")[1:]
         for row in table.splitlines()[3:]
         if row
     ]
@@ -49,6 +53,26 @@ def test_the_documents_tables_are_those_of_the_code() -> None:
         assert start == 0 or start == ends[n - 1] + 1
     for record in (TRANSFER, COMPUTE):
         assert sum(field.width for field in record.fields) - 1 in ends
+
+
+def test_the_documents_program_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.S)
+    monkeypatch.chdir(ROOT)
+    exec(example, {})
+    assert capsys.readouterr().out == "True\n"
+
+
+def test_the_text_tells_of_every_field() -> None:
+    text = DOCUMENT.read_text().partition("## Codes")[0]
+    names = {
+        re.sub(r"^(loop|out)\d", r"\1N", field.name)
+        for record in (TRANSFER, COMPUTE)
+        for field in record.fields
+    }
+    assert len(names) > 60
+    assert not {name for name in names if f"`{name}`" not in text}
 
 
 @pytest.mark.parametrize(
