@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 UNITS = ("tests/gateware", "tests/archs")
 NUMBERS = ("tests/numeric",)
-SIGNS = ("tests/gateware/test_mac.py", "tests/archs/test_few_weights.py")
-BANKED = ("tests/gateware/test_banked.py",)
-RESULTS = ("tests/gateware/test_result.py",)
+SIGNS = ("tests/gateware/common/test_mac.py", "tests/archs/dataflow/test_few_weights.py")
+BANKED = ("tests/gateware/engine/memory/test_feature_memory.py",)
+RESULTS = ("tests/gateware/engine/result/test_result.py",)
 GOLDEN = ("tests/ir", "tests/archs")
-SOFTMAX = ("tests/gateware/test_softmax.py",)
-LANE = ("tests/gateware/test_softmax_lane.py",)
-TRANSFERS = ("tests/gateware/test_transfer.py",)
-PROGRAMS = ("tests/gateware/test_fetcher.py",)
-MASTERS = ("tests/gateware/test_axi.py",)
-TILES = ("tests/gateware/test_tile_unit.py",)
-SIDE_BY_SIDE = ("tests/gateware/test_tile_units.py",)
+SOFTMAX = ("tests/gateware/common/test_softmax.py",)
+LANE = ("tests/gateware/engine/result/test_softmax_lane.py",)
+TRANSFERS = ("tests/gateware/engine/memory/test_dma.py",)
+PROGRAMS = ("tests/gateware/engine/fetch/test_fetcher.py",)
+MASTERS = ("tests/gateware/bus/test_axi.py",)
+TILES = ("tests/gateware/engine/compute/test_tile_unit.py",)
+SIDE_BY_SIDE = ("tests/gateware/engine/compute/test_tile_units.py",)
 
 
 @dataclass(frozen=True)
@@ -516,28 +516,28 @@ MUTATIONS = (
         GATES + "bus/axi.py",
         "burst.length.eq(Mux(last, tail, self.max_beats - 1) - first)",
         "burst.length.eq(Mux(last, tail, self.max_beats - 1))",
-        ("tests/gateware/test_axi.py",),
+        ("tests/gateware/bus/test_axi.py",),
     ),
     Mutation(
         "stores go below what may be written",
         GATES + "bus/axi.py",
         "outside.eq(self._below | (self._end > self.limit))",
         "outside.eq(self._end > self.limit)",
-        ("tests/gateware/test_axi.py", "tests/formal/test_axi.py"),
+        ("tests/gateware/bus/test_axi.py", "tests/formal/test_axi.py"),
     ),
     Mutation(
         "a row's last beat is moved whole",
         GATES + "engine/memory/row_walker.py",
         "return Mux(first, from_skip, ~0) & Mux(last, to_end, ~0)",
         "return Mux(first, from_skip, ~0)",
-        ("tests/gateware/test_transfer.py",),
+        ("tests/gateware/engine/memory/test_dma.py",),
     ),
     Mutation(
         "a descriptor goes a count too early",
         GATES + "engine/fetch/dispatcher.py",
         'ahead.eq(self.counts[n] - getattr(fields, f"wait_{unit}"))',
         'ahead.eq(self.counts[n] - getattr(fields, f"wait_{unit}") + 1)',
-        ("tests/gateware/test_fetcher.py",),
+        ("tests/gateware/engine/fetch/test_fetcher.py",),
     ),
     Mutation(
         "what is offered to a unit is withdrawn",
@@ -622,7 +622,9 @@ MUTATIONS = (
         GATES + "engine/compute/tile_unit.py",
         "wrong = [~Cat(count.any() for count in counts).all()]",
         "wrong = []",
-        ("tests/gateware/test_tile_unit.py::test_a_tile_that_can_not_be_is_refused",),
+        (
+            "tests/gateware/engine/compute/test_tile_unit.py::test_a_tile_that_can_not_be_is_refused",
+        ),
     ),
     Mutation(
         "tiles are told of in the order of their ends",
@@ -846,7 +848,7 @@ MUTATIONS = (
         GATES + "engine/csr.py",
         "self.start.eq(starts & ~running)",
         "self.start.eq(starts)",
-        ("tests/gateware/test_csr_tiled.py",),
+        ("tests/gateware/engine/test_csr.py",),
     ),
     Mutation(
         "event model forgets a cycle",

@@ -19,7 +19,7 @@ from hwgen.archs.dataflow.top import DataflowTop
 from hwgen.archs.tiled.top import TiledTop
 from hwgen.contract.engine import EngineShape
 from hwgen.plan.dataflow.planner import plan_dataflow
-from tests.archs.test_dataflow_ports import small_network
+from tests.archs.dataflow.test_ports import small_network
 from tests.helpers.netlist import combinational_paths
 
 units = pytest.importorskip("hwgen_sim.units", reason="hwgen_sim is not installed")

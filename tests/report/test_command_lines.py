@@ -158,7 +158,7 @@ def test_the_command_of_a_verification_verifies_again(
 
 
 def test_how_external_memory_answered_is_part_of_the_command(tmp_path: Path) -> None:
-    """tests/report/test_tiled_report.py simulates with such a command."""
+    """tests/archs/tiled/test_report.py simulates with such a command."""
     package = tiny_package(tmp_path)
     result = {"simulator": "verilator", "source": "random", "frames": 2}
     package.write_result("verify", result | {"memory": {"latency": 33, "rate": 0.1234567}})

@@ -28,7 +28,7 @@ from hwgen.plan.tiled.schedule.scoreboard import Scoreboard, Span
 from tests.helpers.tiled import softmax_network
 
 MODELS = Path(hwgen.__file__).parent / "models"
-FIXTURES = Path(__file__).parents[1] / "importers" / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "importers" / "fixtures"
 SHAPES = {
     "default": EngineShape(),
     "8x8": EngineShape(8, 8, 8 << 10, 64, 64, 8, 64),

@@ -24,7 +24,7 @@ from tests.helpers.tiled import (
     tiled_package,
 )
 
-ADDS = Path(__file__).parents[1] / "importers" / "fixtures" / "tflite_adds.tflite"
+ADDS = Path(__file__).parents[2] / "importers" / "fixtures" / "tflite_adds.tflite"
 ENGINES: dict[str, dict[str, Any]] = {
     "4x4, 32 bits": {"array": "4x4", "mem_width": 32, "buffer_kib": 8},
     "4x8, 64 bits": {"array": "4x8", "mem_width": 64, "buffer_kib": 8},

@@ -16,7 +16,7 @@ from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
 from hwgen.plan.tiled.schedule.tile_order import tile_order
 from tests.helpers.tiled import RESNET
 from tests.helpers.tiled_layers import random_layers, square
-from tests.plan.test_tiled import as_bytes
+from tests.plan.tiled.test_program import as_bytes
 
 SHAPES = {
     "4x4": EngineShape(4, 4, 8 << 10, 64, 128, 16, 32),

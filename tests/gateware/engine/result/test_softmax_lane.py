@@ -14,7 +14,7 @@ from hwgen.gateware.engine.result.softmax_lane import SoftmaxLane
 from hwgen.ir import Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.exponentials import softmax_powers
-from tests.gateware.test_result import SHAPES, Bench
+from tests.gateware.engine.result.test_result import SHAPES, Bench
 from tests.helpers.result_model import Command, Write, random_command
 from tests.helpers.streams import run
 

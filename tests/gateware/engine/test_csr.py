@@ -11,7 +11,7 @@ from amaranth.hdl import Module
 from hwgen.contract.engine import EngineShape
 from hwgen.contract.isa import ErrorCode
 from hwgen.gateware.engine.csr import ADDRESS_BITS, REGISTERS, TiledControl, shape_values
-from tests.gateware.test_fetcher import (
+from tests.gateware.engine.fetch.test_fetcher import (
     BASE,
     GOOD,
     LOWEST,

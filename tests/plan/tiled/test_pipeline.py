@@ -1,4 +1,4 @@
-"""The cycle model's latencies are those of the gateware. Its cycles: tests/flow/test_cycles.py."""
+"""The timing model's latencies are those of the gateware; its cycles are tested in archs/tiled."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from hwgen.plan.tiled.mapping.problem import Split, parts_of
 from hwgen.plan.tiled.options import TiledOptions, buffer_bytes
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
 from hwgen.plan.tiled.schedule.tile_order import tile_order
-from tests.plan.test_tiled import FIXTURES, MODELS, SHAPES, check, check_graph, planned
+from tests.plan.tiled.test_program import FIXTURES, MODELS, SHAPES, check, check_graph, planned
 
 RESNET, MNIST = MODELS / "resnet_tiny_int8.tflite", MODELS / "mnist_cnn.h5"
 

@@ -22,7 +22,7 @@ from hwgen.passes import legalize
 from hwgen.plan.tiled.plan import plan_tiled
 from tests.helpers.tiled import check_engine_model, need_verilator, tiled_package
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from mobilenet import mobilenet_v2  # noqa: E402

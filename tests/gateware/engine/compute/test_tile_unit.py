@@ -30,7 +30,7 @@ from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.tiled.mapping.stationarity import Stationarity
 from tests.helpers.tiled import softmax_network
 from tests.helpers.tiled_layers import random_layers
-from tests.plan.test_tiled import FIXTURES, as_bytes, program_of
+from tests.plan.tiled.test_program import FIXTURES, as_bytes, program_of
 
 
 class Driver:

@@ -12,7 +12,7 @@ import pytest
 from hwgen.contract.engine import EngineShape
 from hwgen.gateware.engine.compute.tile_units import Retirement, TileUnits
 from hwgen.gateware.engine.memory.broadcast import WriteBroadcast
-from tests.gateware.test_tile_unit import SMALL, carried_out, small_network
+from tests.gateware.engine.compute.test_tile_unit import SMALL, carried_out, small_network
 from tests.helpers.pysim import pattern
 from tests.helpers.streams import run
 
