@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Puts faults into gateware and golden code, one at a time, and shows that the tests catch each.
 
-Each mutant is a copy of the sources with one replacement, on which the tests that ought to notice
-run until one fails. Prints a table; ``--write`` puts it into docs/verification.md. Exits with 1 if
-a mutant survives: then a test is missing.
+The faults stand beside the tests of what they are put into, in files called mutants.py. Each mutant
+is a copy of the sources with one replacement, on which the tests that ought to notice run until one
+fails. Prints a table; ``--write`` puts it into docs/verification.md. Exits with 1 if a mutant
+survives: then a test is missing.
 """
 
 from __future__ import annotations
@@ -16,14 +17,27 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
-from mutations import MUTATIONS, Mutation
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.helpers.mutation import Mutation  # noqa: E402
+
 DOCUMENT = ROOT / "docs" / "verification.md"
 BEGIN, END = "<!-- mutants: made by scripts/mutants.py -->", "<!-- end of mutants -->"
 COPIED = ("hwgen", "sim", "tests", "boards", "pyproject.toml")
+
+
+def all_mutations() -> list[Mutation]:
+    """Those of all files called mutants.py. Raises ValueError where two have one name."""
+    files = sorted((ROOT / "tests").rglob("mutants.py"))
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files]
+    found = [mutation for name in names for mutation in import_module(name).MUTATIONS]
+    if len({mutation.name for mutation in found}) < len(found):
+        raise ValueError("two mutants have one name")
+    return found
 
 
 def run(mutation: Mutation, timeout: int) -> tuple[str, float]:
@@ -89,7 +103,7 @@ def main() -> int:
     parser.add_argument("--timeout", type=int, default=900, help="seconds a mutant, default 900")
     parser.add_argument("--write", action="store_true", help="update docs/verification.md")
     arguments = parser.parse_args()
-    chosen = [m for m in MUTATIONS if arguments.only in m.name]
+    chosen = [m for m in all_mutations() if arguments.only in m.name]
     results = []
     with ThreadPoolExecutor(arguments.jobs) as pool:
         jobs = [(m, pool.submit(run, m, arguments.timeout)) for m in chosen]

@@ -1,0 +1,60 @@
+"""Faults in hwgen/gateware/bus that tests must notice; see scripts/mutants.py."""
+
+from __future__ import annotations
+
+from tests.helpers.mutation import Mutation
+
+MUTATIONS = (
+    Mutation(
+        "a short frame is not filled up",
+        "hwgen/gateware/bus/axis.py",
+        'm.next = "FILL"',
+        'm.next = "PASS"',
+        ("tests/gateware/bus/test_axis.py",),
+    ),
+    Mutation(
+        "dropped TLAST",
+        "hwgen/gateware/bus/axis.py",
+        "self.tlast.eq(count.last & pixel.last)",
+        "self.tlast.eq(count.last & pixel.last & 0)",
+        ("tests/gateware/bus/test_axis.py",),
+    ),
+    Mutation(
+        "TKEEP always full",
+        "hwgen/gateware/bus/axis.py",
+        "Mux(count.last, partial, full)",
+        "full",
+        ("tests/gateware/bus/test_axis.py",),
+    ),
+    Mutation(
+        "a request's first burst is too long",
+        "hwgen/gateware/bus/axi.py",
+        "burst.length.eq(Mux(last, tail, self.max_beats - 1) - first)",
+        "burst.length.eq(Mux(last, tail, self.max_beats - 1))",
+        ("tests/gateware/bus/test_axi.py",),
+    ),
+    Mutation(
+        "stores go below what may be written",
+        "hwgen/gateware/bus/axi.py",
+        "outside.eq(self._below | (self._end > self.limit))",
+        "outside.eq(self._end > self.limit)",
+        (
+            "tests/gateware/bus/test_axi.py",
+            "tests/formal/test_axi.py",
+        ),
+    ),
+    Mutation(
+        "a burst is read without room for it",
+        "hwgen/gateware/bus/read_master.py",
+        "room.eq(free >= 2 * self.max_beats)",
+        "room.eq(free >= self.max_beats)",
+        ("tests/gateware/bus/test_axi.py",),
+    ),
+    Mutation(
+        "a burst is written before its data are there",
+        "hwgen/gateware/bus/write_master.py",
+        "complete.eq(waiting > length)",
+        "complete.eq(waiting != 0)",
+        ("tests/gateware/bus/test_axi.py",),
+    ),
+)
