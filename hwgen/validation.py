@@ -90,7 +90,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for n, name in enumerate(names) if name in names[:n])
-        raise UserError(f"the key {twice!r} is stated twice in one object")
+        raise UserError(f"the key {shown(twice)} is stated twice in one object")
     return value
 
 
