@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import ToolError, UserError
 from .package_files import Package
 
-_ROM = re.compile(r"\bhwgen_rom #\(([^;]*?)\) \S+ \(", re.S)
+_ROM = re.compile(r"\bhwgen_rom #\(([^;]*?)\)\s+\S+\s+\(", re.S)
 """A ROM as Yosys writes it; see gateware.memory."""
 _NUMBER = r"\.{}\(32'd(\d+)\)"
 _IMAGE = re.compile(r'\.IMAGE\("([^"]*)"\)')
