@@ -19,7 +19,7 @@ from ...gateware.stream.dense import Dense
 from ...gateware.stream.elementwise import ArgMax, Elementwise, Regroup, Requant
 from ...gateware.stream.join_fork import Add, Concat, Fork, Mul
 from ...gateware.stream.pad_crop_upsample import Crop, Pad, Upsample
-from ...gateware.stream.pool import Reduction, StreamPool, WindowPool
+from ...gateware.stream.pool import PoolReduction, StreamPool, WindowPool
 from ...gateware.stream.rescaler import RescaleParameters, Rescaler, Rule
 from ...gateware.stream.ring_conv import RingConv
 from ...gateware.stream.staircase import Staircase, StaircaseParameters
@@ -289,5 +289,5 @@ def requant_parameters(op: ops.Requantize, channels: int) -> RequantParameters:
     )
 
 
-def _reduction(op: ops.Pool) -> Reduction:
-    return Reduction.MAX if isinstance(op, ops.MaxPool) else Reduction.SUM
+def _reduction(op: ops.Pool) -> PoolReduction:
+    return PoolReduction.MAX if isinstance(op, ops.MaxPool) else PoolReduction.SUM

@@ -19,7 +19,7 @@ from .ring import RowRing
 from .window import WindowAssembler
 
 
-class Reduction(Enum):
+class PoolReduction(Enum):
     """What a pool makes of a window."""
 
     MAX = "max"
@@ -27,18 +27,18 @@ class Reduction(Enum):
 
     def result(self, shape: Shape, taps: int) -> Shape:
         """Shape of the result of ``taps`` elements."""
-        if self is Reduction.MAX:
+        if self is PoolReduction.MAX:
             return shape
         width = shape.width + (taps - 1).bit_length()
         return signed(width) if shape.signed else unsigned(width)
 
     def combine(self, a: Value, b: Value) -> Value:
         """Two elements (or partial results) into one."""
-        return Mux(greater(a, b), a, b) if self is Reduction.MAX else a + b
+        return Mux(greater(a, b), a, b) if self is PoolReduction.MAX else a + b
 
     def neutral(self, shape: Shape) -> int:
         """What does not change a result."""
-        if self is Reduction.SUM:
+        if self is PoolReduction.SUM:
             return 0
         return -(1 << (shape.width - 1)) if shape.signed else 0
 
@@ -62,7 +62,7 @@ class StreamPool(wiring.Component):
         self,
         shape: Shape,
         geometry: WindowGeometry,
-        reduction: Reduction,
+        reduction: PoolReduction,
         depths: Depths,
         result: Shape | None = None,
     ) -> None:
@@ -195,7 +195,7 @@ class WindowPool(wiring.Component):
         self,
         shape: Shape,
         geometry: WindowGeometry,
-        reduction: Reduction,
+        reduction: PoolReduction,
         depths: Depths,
         result: Shape | None = None,
     ) -> None:

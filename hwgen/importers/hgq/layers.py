@@ -16,7 +16,7 @@ from ...ir.ops import Add, AvgPool, MaxPool
 from ..keras.architecture import KerasLayer
 from ..keras.functions import curve
 from ..keras.layers import PLAIN, Handler, global_pooling, in_one_row, pooling, window
-from ..keras.steps import Clip, Curve, Each, Join, Linear, Scale, Softmax, Step
+from ..keras.steps import Clip, Curve, Each, Join, Linear, Scale, SoftmaxStep, Step
 from .files import Variables
 from .quantizers import Fixed, FloatArray, quantize_kernel, quantize_vector
 
@@ -60,7 +60,7 @@ def _activation(layer: KerasLayer) -> list[Step]:
         "linear": [],
         "relu": [Clip(layer)],
         "relu6": [Clip(layer, Fraction(6))],
-        "softmax": [Softmax(layer)],
+        "softmax": [SoftmaxStep(layer)],
     }
     if name is None or (isinstance(name, str) and name in plain):
         return plain[name]

@@ -13,7 +13,7 @@ from ...ir.fields import PADS
 from ...ir.ops import Add, AvgPool, Concat, MaxPool, Pad, Upsample
 from .architecture import KerasLayer
 from .functions import curve
-from .steps import Border, Clip, Curve, Join, Pooling, PoolOp, RowAxis, Shape, Softmax, Step
+from .steps import Border, Clip, Curve, Join, Pooling, PoolOp, RowAxis, Shape, SoftmaxStep, Step
 
 Handler = Callable[[KerasLayer], list[Step]]
 
@@ -132,7 +132,7 @@ def _softmax(layer: KerasLayer) -> list[Step]:
     axis = layer.config.get("axis", -1)
     if axis not in (-1, [-1]):
         raise layer.error(f"axis {axis!r} is not supported (only the last)")
-    return [Softmax(layer)]
+    return [SoftmaxStep(layer)]
 
 
 def in_one_row(layer: KerasLayer, steps: list[Step]) -> list[Step]:

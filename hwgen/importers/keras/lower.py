@@ -47,7 +47,7 @@ from .steps import (
     RowAxis,
     Scale,
     Shape,
-    Softmax,
+    SoftmaxStep,
     Stairs,
     Step,
 )
@@ -437,7 +437,7 @@ class _Lowering:
         pending = value.pending.tiled(shape[-1])
         return _Value(step.name, self.add(step.name, op, value.edge), pending)
 
-    def _softmax(self, step: Softmax, index: int, value: _Value) -> _Value:
+    def _softmax(self, step: SoftmaxStep, index: int, value: _Value) -> _Value:
         if index != self.flow.output:
             raise step.layer.error("a softmax before the end of the network is not supported")
         self.notes.append(
@@ -460,7 +460,7 @@ _LOWERINGS: dict[type[Step], Callable[[_Lowering, Any, int, _Value], _Value]] = 
     Border: _Lowering._border,
     Shape: _Lowering._shape,
     RowAxis: _Lowering._shape,
-    Softmax: _Lowering._softmax,
+    SoftmaxStep: _Lowering._softmax,
 }
 
 

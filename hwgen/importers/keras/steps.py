@@ -158,5 +158,5 @@ class RowAxis(Shape):
 
 
 @dataclass(frozen=True)
-class Softmax(Step):
+class SoftmaxStep(Step):
     """A softmax over the channels."""

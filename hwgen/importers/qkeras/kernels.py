@@ -12,7 +12,7 @@ import numpy as np
 from ..keras.architecture import KerasLayer
 from ..keras.functions import curve
 from ..keras.layers import in_one_row, window
-from ..keras.steps import Clip, Curve, Linear, Quantize, Softmax, Stairs, Step
+from ..keras.steps import Clip, Curve, Linear, Quantize, SoftmaxStep, Stairs, Step
 from .files import Weights
 from .functions import quantizer_function
 from .parameters import quantize_bias, quantize_kernel, quantize_vector
@@ -48,7 +48,7 @@ def weight(layer: KerasLayer, weights: Weights, name: str, shape: tuple[int | No
 
 def activation(layer: KerasLayer, field: Any) -> list[Step]:
     """The steps of an activation field: a quantizer, or the name of a Keras activation."""
-    plain = {"relu": [Clip(layer)], "linear": [], "softmax": [Softmax(layer)]}
+    plain = {"relu": [Clip(layer)], "linear": [], "softmax": [SoftmaxStep(layer)]}
     if isinstance(field, str) and field in plain:
         return list(plain[field])
     if isinstance(field, str) and (function := curve(field, {})) is not None:

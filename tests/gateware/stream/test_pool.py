@@ -9,7 +9,7 @@ from amaranth.hdl import Shape, signed, unsigned
 
 from hwgen.contract.geometry import WindowGeometry
 from hwgen.gateware.stream.conv import Depths
-from hwgen.gateware.stream.pool import Reduction, StreamPool, WindowPool
+from hwgen.gateware.stream.pool import PoolReduction, StreamPool, WindowPool
 from hwgen.plan import latency
 from tests.helpers.pysim import pattern
 from tests.helpers.streams import Trace, beats, drive, pixels
@@ -24,9 +24,9 @@ def limits(shape: Shape) -> tuple[int, int]:
     return 0, (1 << shape.width) - 1
 
 
-def pooled(g: WindowGeometry, x, reduction: Reduction) -> list[list[int]]:
+def pooled(g: WindowGeometry, x, reduction: PoolReduction) -> list[list[int]]:
     """Output pixels of all frames."""
-    combine = max if reduction is Reduction.MAX else sum
+    combine = max if reduction is PoolReduction.MAX else sum
     return [
         [
             combine(int(frame[y, column, c]) for _, _, y, column in taps(g, *output))
@@ -50,11 +50,11 @@ def check(pool: Pool, x, kinds: tuple[str, str] = ("always", "always")) -> Trace
     return trace
 
 
-@pytest.mark.parametrize("reduction", list(Reduction))
+@pytest.mark.parametrize("reduction", list(PoolReduction))
 @pytest.mark.parametrize("kind", [StreamPool, WindowPool])
 @pytest.mark.parametrize("seed", range(12))
 def test_pools_equal_their_definition(
-    seed: int, kind: type[StreamPool] | type[WindowPool], reduction: Reduction
+    seed: int, kind: type[StreamPool] | type[WindowPool], reduction: PoolReduction
 ) -> None:
     """Any geometry and sign, extremes included, gaps on both sides, small buffers."""
     rng = Random(f"{seed} {kind} {reduction}")
@@ -67,8 +67,8 @@ def test_pools_equal_their_definition(
     check(pool, frames(g, 3, *limits(shape), seed), (kinds[0], kinds[1]))
 
 
-@pytest.mark.parametrize("reduction", list(Reduction))
-def test_stream_pool_takes_a_beat_a_cycle(reduction: Reduction) -> None:
+@pytest.mark.parametrize("reduction", list(PoolReduction))
+def test_stream_pool_takes_a_beat_a_cycle(reduction: PoolReduction) -> None:
     """The beat that completes a window is at the FIFO's end 2 cycles later."""
     g = WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (4, 6), 3, 2)
     fifo = StreamPool.LATENCY + 2
@@ -84,7 +84,7 @@ def test_window_pool_makes_a_beat_a_cycle() -> None:
     """Overlapping windows of stride 1: as many outputs as inputs, each takes one cycle."""
     g = WindowGeometry((3, 3), (1, 1), ((1, 1), (1, 1)), (5, 5), 2, 2)
     fifo = latency.window_pool(9) + 2
-    pool = WindowPool(signed(5), g, Reduction.MAX, Depths(7, True, 5, fifo=fifo))
+    pool = WindowPool(signed(5), g, PoolReduction.MAX, Depths(7, True, 5, fifo=fifo))
     trace = check(pool, frames(g, 5, -16, 15, 0))
     # One cycle more than pixels: the column beyond the last row of a frame.
     ends = trace.given[24::25]
@@ -95,7 +95,7 @@ def test_window_pool_makes_a_beat_a_cycle() -> None:
 def test_window_pool_latency(kernel: tuple[int, int]) -> None:
     count = kernel[0] * kernel[1]
     g = WindowGeometry(kernel, (1, 1), ((0, 0), (0, 0)), kernel, 1, 1)
-    pool = WindowPool(signed(5), g, Reduction.SUM, Depths(kernel[0], True, 1, fifo=1))
+    pool = WindowPool(signed(5), g, PoolReduction.SUM, Depths(kernel[0], True, 1, fifo=1))
     assert pool.latency == latency.window_pool(count)
     trace = check(pool, frames(g, 1, -16, 15, 0))
     delay = latency.FIRST_WINDOW + latency.window_pool(count) + 1
@@ -107,17 +107,17 @@ def test_a_narrower_result_where_the_values_fit(kind: type[StreamPool] | type[Wi
     """Elements of a wide type that are known to be 0..3: their sum of 4 needs 4 bits, no sign."""
     g = WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (4, 4), 2, 1)
     depths = Depths(2, True, 1, fifo=2)
-    pool = kind(signed(8), g, Reduction.SUM, depths, unsigned(4))
+    pool = kind(signed(8), g, PoolReduction.SUM, depths, unsigned(4))
     assert pool.result_shape == unsigned(4)
     check(pool, frames(g, 2, 0, 3, 0))
 
 
 def test_result_shapes_hold_every_result() -> None:
-    assert Reduction.MAX.result(signed(5), 9) == signed(5)
+    assert PoolReduction.MAX.result(signed(5), 9) == signed(5)
     for shape in (signed(1), signed(5), unsigned(1), unsigned(6)):
         for count in range(1, 40):
             low, high = limits(shape)
-            least, most = limits(Reduction.SUM.result(shape, count))
+            least, most = limits(PoolReduction.SUM.result(shape, count))
             assert least <= low * count
             assert high * count <= most
 
@@ -125,7 +125,7 @@ def test_result_shapes_hold_every_result() -> None:
 def test_refuses_what_it_can_not_do() -> None:
     g = WindowGeometry((2, 2), (1, 1), ((0, 0), (0, 0)), (4, 4), 1, 1)
     with pytest.raises(ValueError, match="windows overlap"):
-        StreamPool(signed(4), g, Reduction.MAX, Depths())
+        StreamPool(signed(4), g, PoolReduction.MAX, Depths())
     two = WindowGeometry((2, 2), (1, 1), ((0, 0), (0, 0)), (4, 4), 1, 1, 2)
     with pytest.raises(ValueError, match="one pixel at a time"):
-        WindowPool(signed(4), two, Reduction.MAX, Depths(rows=2))
+        WindowPool(signed(4), two, PoolReduction.MAX, Depths(rows=2))

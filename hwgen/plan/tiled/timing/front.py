@@ -14,7 +14,7 @@ UNITS = {Opcode.LOAD: "wait_load", Opcode.COMPUTE: "wait_compute", Opcode.STORE:
 """Units, with the field of what is waited for of each."""
 
 
-class DescriptorQueue:
+class QueueTiming:
     """Descriptors of one unit. All lists hold cycles, as far as they are known.
 
     accepted : in which the unit took each one. finished : in which it was done. waits : for each,
@@ -56,7 +56,7 @@ class DescriptorQueue:
             self._popped.append(max(self._pushed[number] + 1, before, free))
 
     def accept(
-        self, queues: Mapping[Opcode, DescriptorQueue], ready: Callable[[Values], int]
+        self, queues: Mapping[Opcode, QueueTiming], ready: Callable[[Values], int]
     ) -> Values | None:
         """Give the next descriptor to its unit; None where none is there, or it is not known when.
 
@@ -73,7 +73,7 @@ class DescriptorQueue:
         self.accepted.append(max(offered, ready(d)))
         return d
 
-    def _offered(self, number: int, queues: Mapping[Opcode, DescriptorQueue]) -> int | None:
+    def _offered(self, number: int, queues: Mapping[Opcode, QueueTiming]) -> int | None:
         """The cycle from which on a descriptor is offered to its unit; None: not known yet."""
         self._settle()
         last = (number + 1) * self._beats - 1
@@ -96,7 +96,7 @@ class Front:
         self, descriptors: list[Values], start: int, shape: EngineShape, channel: ReadChannel
     ) -> None:
         bus = shape.bus_bytes
-        self.queues = {op: DescriptorQueue(op, shape) for op in UNITS}
+        self.queues = {op: QueueTiming(op, shape) for op in UNITS}
         self._descriptors, self._address, self._channel = descriptors, start, channel
         self._slot_beats, self._bus = SLOT // bus, bus
         self._next, self._beat, self._passed = 0, 0, -1
@@ -155,7 +155,7 @@ class Front:
             self._withdraw(queue)
         return self._beat > before
 
-    def _announce(self, d: Values, queue: DescriptorQueue) -> None:
+    def _announce(self, d: Values, queue: QueueTiming) -> None:
         waits = {}
         for op, name in UNITS.items():
             count = len(self.queues[op].descriptors)
@@ -163,7 +163,7 @@ class Front:
         queue.descriptors.append(d)
         queue.waits.append(waits)
 
-    def _withdraw(self, queue: DescriptorQueue) -> None:
+    def _withdraw(self, queue: QueueTiming) -> None:
         queue.descriptors.pop()
         queue.waits.pop()
 

@@ -13,7 +13,7 @@ import numpy as np
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import LEVELS, OUTPUT_LEVELS, WINDOW_TAPS, Loop, Opcode, Operand, Reduction
 from ... import latency
-from .front import DescriptorQueue, Values
+from .front import QueueTiming, Values
 from .pipeline import (
     ADDRESS,
     MOST_UNDER_WAY,
@@ -91,7 +91,7 @@ class _Taps:
 class Tiles:
     """The tile units; several of them get their tiles from one queue and end in its order."""
 
-    def __init__(self, shape: EngineShape, queues: Mapping[Opcode, DescriptorQueue]) -> None:
+    def __init__(self, shape: EngineShape, queues: Mapping[Opcode, QueueTiming]) -> None:
         self._queues, self._queue = queues, queues[Opcode.COMPUTE]
         self._units = [_Unit(shape) for _ in range(shape.tiles)]
         self._waiting = [0] * shape.tiles

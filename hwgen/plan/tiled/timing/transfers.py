@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import Opcode, Target
 from .channels import Burst, Channel, MemoryTiming, ReadChannel, Taken, Write, bursts
-from .front import DescriptorQueue, Values
+from .front import QueueTiming, Values
 from .pipeline import (
     OUTSTANDING,
     ROWS_AHEAD,
@@ -65,7 +65,7 @@ class Loads:
     def __init__(
         self,
         shape: EngineShape,
-        queues: Mapping[Opcode, DescriptorQueue],
+        queues: Mapping[Opcode, QueueTiming],
         channel: ReadChannel,
         tiles: Tiles,
     ) -> None:
@@ -151,7 +151,7 @@ class Stores:
     def __init__(
         self,
         shape: EngineShape,
-        queues: Mapping[Opcode, DescriptorQueue],
+        queues: Mapping[Opcode, QueueTiming],
         memory: MemoryTiming,
         tiles: Tiles,
     ) -> None:
