@@ -10,18 +10,22 @@ See ``hwgen.api`` for all steps; they are imported when first used.
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .errors import ToolError, UserError
 
 if TYPE_CHECKING:
-    from .api import build, load, plan, run, synthesize, verify
+    from .api import Memory, build, load, plan, run, synthesize, verify
 
-__version__ = version("hwgen")
+try:
+    __version__ = version("hwgen")
+except PackageNotFoundError:  # a tree that is on the path, but not installed
+    __version__ = "unknown"
 __all__ = [
-    "ToolError", "UserError", "__version__", "build", "load", "plan", "run", "synthesize", "verify",
+    "Memory", "ToolError", "UserError", "__version__", "build", "load", "plan", "run", "synthesize",
+    "verify",
 ]  # fmt: skip
 
 

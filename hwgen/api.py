@@ -195,15 +195,6 @@ def _name(file: Path) -> str:
     return file.name
 
 
-def _given(**options: Any) -> dict[str, Any]:
-    """Those options that were given, as the manifest records them."""
-    return {
-        name: str(value) if isinstance(value, QType) else value
-        for name, value in options.items()
-        if value is not None and value is not False
-    }
-
-
 def verify(
     package: Package | str | Path,
     simulator: str | None = None,
@@ -223,7 +214,8 @@ def verify(
         neither: the package's own test vectors.
     wave : write a waveform beside the results.
     progress : is called with a sentence at each step.
-    memory : how external memory answers a tiled engine.
+    memory : how external memory answers a tiled engine, as ``hwgen.Memory(latency=20, rate=0.5)``:
+        cycles until it does, and beats a cycle.
 
     Keeps the result with the package and updates its report. Raises UserError for a request that
     does not fit, ToolError where a simulator fails.

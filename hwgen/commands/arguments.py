@@ -77,6 +77,9 @@ def add_plan(sub: argparse.ArgumentParser, with_file: bool) -> None:
         how = entries[0].Options.arguments()[name]
         if how.get("type") is int:
             how["type"] = whole
+        texts = {entry.name: entry.Options.arguments()[name]["help"] for entry in entries}
+        if len(set(texts.values())) > 1:
+            how["help"] = "; ".join(f"{owner}: {text}" for owner, text in texts.items())
         groups[names].add_argument(flag(name), **how)
 
 

@@ -116,7 +116,7 @@ def source_of(request: VerifyRequest) -> str:
 
 
 def first_difference(layer: str, expected: Any, got: Any) -> Difference | None:
-    """Of integers (frames, *shape)."""
+    """The first element in which integers (frames, *shape) differ; None where they are equal."""
     wrong = np.argwhere(expected != got)
     if not len(wrong):
         return None

@@ -31,6 +31,6 @@ class Memory:
         return self.gaps is None
 
     def arguments(self) -> list[str]:
-        """For the bench."""
+        """Its words on the command line of the bench."""
         values = {"--latency": self.latency, "--rate": self.rate, "--gaps": self.gaps}
         return [str(a) for pair in values.items() if pair[1] is not None for a in pair]

@@ -49,12 +49,12 @@ def rom(words: int) -> int:
 
 
 def mac(simd: int) -> int:
-    """From operands to the finished accumulator: operands, product, tree, sum."""
+    """Cycles from operands to the finished accumulator: operands, product, tree, sum."""
     return 3 + adder_tree(simd)
 
 
 def requantizer(multiplies: bool, channels: int) -> int:
-    """From accumulators to results: parameter ROM, product (three), bias, round, saturate."""
+    """Cycles from accumulators to results: parameter ROM, product (3), bias, round, saturate."""
     return rom(channels) + 3 + (3 if multiplies else 0)
 
 
@@ -68,7 +68,7 @@ def rescale(channels: int, precision: int, narrows: bool) -> int:
 
 
 def softmax(channels: int) -> tuple[int, int]:
-    """From taking a vector's last element to asking for its first result: the pass that sums
+    """Cycles from taking a vector's last element to asking for its first result: the pass that sums
     exponentials, the reciprocal. And the interval: a vector is taken, summed and given."""
     gap = channels + SOFTMAX_PAUSE
     return gap, 2 * channels - 1 + gap

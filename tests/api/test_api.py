@@ -26,7 +26,7 @@ def graph() -> Graph:
 
 
 def test_names_are_completed() -> None:
-    assert {*STEPS, "UserError", "ToolError", "__version__"} == set(dir(hwgen))
+    assert {*STEPS, "Memory", "UserError", "ToolError", "__version__"} == set(dir(hwgen))
     assert (ROOT / "hwgen" / "py.typed").exists()
 
 

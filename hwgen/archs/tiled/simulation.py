@@ -93,7 +93,7 @@ class JobRun:
 
 @dataclass(frozen=True)
 class Runs:
-    """Of several jobs. memory : external memory after the last run."""
+    """What several jobs gave. memory : external memory after the last run."""
 
     jobs: list[JobRun]
     memory: ByteArray

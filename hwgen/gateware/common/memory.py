@@ -10,7 +10,6 @@ words is the exception, see fifo.)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from amaranth.hdl import Array, ClockSignal, Instance, Module, Signal, unsigned
 from amaranth.lib import memory, wiring
@@ -19,15 +18,6 @@ from amaranth.lib.wiring import In, Out
 from ...contract.geometry import ceil_div
 from .counter import delay_line, index_shape, reg
 from .streams import positive
-
-
-class ImageStore(Protocol):
-    """A platform that keeps ROM words in image files."""
-
-    def add_image(self, name: str, width: int, words: Sequence[int]) -> str:
-        """Keep the words; returns the image's file name."""
-        ...
-
 
 BANK = 2048
 """Words of a ROM that are one column of block RAM in ECP5, Nexus, Gowin and iCE40 (2048 x 9, 9, 8

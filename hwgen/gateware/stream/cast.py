@@ -50,7 +50,7 @@ class CastParameters:
         return self.types[0].overflow is Overflow.WRAP
 
     def bounds(self) -> list[tuple[int, int, int]]:
-        """Of each type, and of zero: bits to be rounded off, lowest and highest value.
+        """Return of each type, and of zero: bits to be rounded off, lowest and highest value.
 
         In units of ``inner``. For types that wrap the third is the mask of the bits that stay.
         """

@@ -104,9 +104,9 @@ def convolution(
     strides, dilation = (
         _pair(node.ints(key, [1] * spatial), spatial, key) for key in ("strides", "dilations")
     )
-    reach = [(k - 1) * d + 1 for k, d in zip(numbers.shape[2:], dilation, strict=True)]
-    pads = padding(node, reach, strides, x.shape[:2], spatial)
-    if any(max(pad) >= n for pad, n in zip(pads, reach, strict=True)):
+    dilated_kernel = [(k - 1) * d + 1 for k, d in zip(numbers.shape[2:], dilation, strict=True)]
+    pads = padding(node, dilated_kernel, strides, x.shape[:2], spatial)
+    if any(max(pad) >= n for pad, n in zip(pads, dilated_kernel, strict=True)):
         # Windows of nothing but padding: it becomes a part of the image.
         x = work.add(f"{node.name}_border", Pad(pads, x.type.zero_point), x)
         pads = _NO_PADS
@@ -240,13 +240,13 @@ def _pair(numbers: list[int], spatial: int, key: str) -> tuple[int, int]:
 
 
 def padding(
-    node: OxNode, reach, strides, size, spatial: int
+    node: OxNode, dilated_kernel, strides, size, spatial: int
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Rows and columns of padding. Raises UserError where they are not supported."""
     auto = node.get("auto_pad", "NOTSET")
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         pads = []
-        for k, s, n in zip(reach, strides, size, strict=True):
+        for k, s, n in zip(dilated_kernel, strides, size, strict=True):
             total = max(0, (-(-n // s) - 1) * s + k - n)
             small = total // 2
             pads.append((small, total - small) if auto == "SAME_UPPER" else (total - small, small))

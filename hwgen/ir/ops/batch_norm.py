@@ -34,21 +34,6 @@ class BatchNorm(Op):
     type: QType = attr(TYPE)
     clip: tuple[int, int] | None = attr(optional(CLIP), default=None)
 
-    @classmethod
-    def from_parameters(
-        cls,
-        gamma: RealArray,
-        beta: RealArray,
-        mean: RealArray,
-        variance: RealArray,
-        epsilon: float,
-        qtype: QType,
-    ) -> BatchNorm:
-        """Build from the parameters of a trained layer."""
-        wide = [np.asarray(a, np.float64) for a in (gamma, beta, mean, variance)]
-        scale = wide[0] / np.sqrt(wide[3] + epsilon)
-        return cls(scale, wide[1] - wide[2] * scale, qtype)
-
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Edge of the given type."""
         x = single(self, inputs)

@@ -37,7 +37,9 @@ class TiledOptions(Options):
 
     exclusive: ClassVar[tuple[str, ...]] = ("multipliers", "array")
 
-    multipliers: int | None = option("multipliers of all arrays together", metavar="N", convert=int)
+    multipliers: int | None = option(
+        "the largest array within it (default 16x16)", metavar="N", convert=int
+    )
     array: str | tuple[int, int] | None = option("an array (default 16x16)", metavar="PExSIMD")
     tiles: int | None = option(
         "tile units side by side, an array each: 1, 2, 4 or 8 (default 1)",

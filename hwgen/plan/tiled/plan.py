@@ -313,7 +313,7 @@ def _operand(task: Task) -> str:
 
 
 def order(tiling: Tiling) -> str:
-    """What of a task is the outer loop."""
+    """Say what of a task is the outer loop."""
     return "weights outer" if tiling.weights_outer else "pixels outer"
 
 

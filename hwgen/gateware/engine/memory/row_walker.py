@@ -197,7 +197,7 @@ class RowWalker(wiring.Component):
             m.d.sync += self.request.valid.eq(1)
 
     def _step(self, m: Module, place: dict) -> None:
-        """To the next row: of the ring, which wraps, and of external memory."""
+        """Go to the next row: of the ring, which wraps, and of external memory."""
         now, bank = self._now, place["bank"]
         m.d.sync += [
             now["address"].eq((now["address"] + now["pitch"])[:ADDRESS_BITS]),

@@ -74,7 +74,7 @@ class ConcatRule(Rule[ops.Concat]):
         return max(super().least_beats(stage), stage.output.size // _most_lanes(stage))
 
     def lanes(self, stage: Stage[ops.Concat], place: Place, target: int) -> int:
-        """As few as bring a frame in time."""
+        """Take as few lanes as bring a frame in time."""
         most, beats = _most_lanes(stage), stage.output.size
         return next(
             n for n in range(1, most + 1) if most % n == 0 and (n == most or beats // n <= target)

@@ -123,7 +123,7 @@ class _Search:
         return self.on_chip_tensor(tensor.name).ring // BANKS * tensor.row_bytes
 
     def placement(self, on_chip: frozenset[str]) -> Placement | None:
-        """With these tensors on chip; None where something does not fit."""
+        """Place all with these tensors on chip; None where something does not fit."""
         task_graph, limit = self.task_graph, self.shape.bank_bytes
         tensors = [
             Region(name, self.bank_bytes(task_graph.stored[name]), *self._lives[name])

@@ -27,8 +27,6 @@ SPLITTER = 3
 """Cycles from a request to its first burst; as many requests are inside."""
 WALKER = 3
 """Cycles from a transfer to its first row."""
-MASTER = SPLITTER + 1
-"""Cycles from a request to its address on the bus."""
 VISIBLE = 2
 """Cycles from a write of the feature memory to reads that see it."""
 STORE_READ = 5
