@@ -31,7 +31,7 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "hwgen/models/README.md")),
     ROOT / "rtl_out" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
-    *sorted(path for path in SCRIPTS.iterdir() if path.suffix in ("", ".py")),
+    *sorted(p for p in SCRIPTS.iterdir() if p.is_file() and p.suffix in ("", ".py")),
 ]
 STARTS = r"(?:python3? )?(?:hwgen|scripts/[\w.]+)(?: |$)"
 VALUES = {
@@ -182,7 +182,7 @@ def test_the_search_finds_them() -> None:
 def test_scripts_can_be_called_as_documents_call_them() -> None:
     programs = [
         path
-        for path in sorted(SCRIPTS.iterdir())
+        for path in sorted(f for f in SCRIPTS.iterdir() if f.is_file())
         if (path.suffix == "" and path.is_file()) or '__name__ == "__main__"' in path.read_text()
     ]
     assert len(programs) >= 18

@@ -204,14 +204,14 @@ def test_units_that_there_are_not_are_refused(change: dict) -> None:
 def test_options_and_numbers() -> None:
     shape, _ = TiledOptions(tiles=4, array="8x8").engine()
     assert (shape.pe, shape.simd, shape.tiles) == (8, 8, 4)
-    shape, _ = TiledOptions(tiles=4).engine(256)
+    shape, _ = TiledOptions(tiles=4, multipliers=256).engine()
     assert (shape.pe, shape.simd) == (8, 8)
     shape, _ = TiledOptions(tiles=4, array="8x8", buffer_kib=128).engine()
     assert buffer_bytes(shape) <= 32 << 10
     with pytest.raises(UserError, match="--tiles 3"):
         TiledOptions(tiles=3).engine()
     with pytest.raises(UserError, match="each of 4 tile units has 16"):
-        TiledOptions(tiles=4).engine(63)
+        TiledOptions(tiles=4, multipliers=63).engine()
     plan = hwgen.plan(hwgen.load(RESNET), arch="tiled", array="8x8", tiles=4)
     assert isinstance(plan, TiledPlan)
     assert plan.multipliers == 4 * 64
