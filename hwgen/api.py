@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from . import importers
-from .archs.choices import options_of, with_options
+from .archs.choices import asked_for, with_options
 from .archs.package import Package, files_of
-from .archs.plan_files import read_plan
-from .archs.registry import architecture
 from .archs.reporting import write_report
 from .emit.package import Source, manifest, write_package
 from .emit.place import replacing
@@ -28,7 +26,6 @@ from .ir import Graph, execute
 from .numeric import QType, dequantize, parse_type, quantize
 from .passes import legalize
 from .passes.tail import without_softmax
-from .plan.options import flag
 from .plan.protocol import Plan, Progress
 
 
@@ -91,31 +88,9 @@ def plan(
     if not isinstance(graph, Graph):
         hint = f"hwgen.plan(hwgen.load({str(graph)!r}))" if isinstance(graph, (str, Path)) else None
         raise UserError(f"plan() takes a graph, not {_kind(graph)}", hint=hint)
-    asked = {"multipliers": multipliers, "interval": interval} | options
-    given = {name: value for name, value in asked.items() if value is not None}
-    if plan_file is not None:
-        return _plan_of_file(graph, _path("plan", plan_file), tail, progress, arch, given)
-    chosen = architecture(arch)
-    wanted = options_of(chosen, given)
-    chosen.check(wanted)
-    return chosen.plan(legalize(_without_tail(graph, tail)), wanted, progress)
-
-
-def _plan_of_file(
-    graph: Graph,
-    file: Path,
-    tail: str | None,
-    progress: Progress | None,
-    arch: str | None,
-    given: dict[str, Any],
-) -> Plan:
-    if given:
-        raise OptionError(f"--plan says {flag(next(iter(given)))}", hint="leave it out")
-    choices = read_plan(file)
-    chosen = architecture(arch or choices["arch"])
-    if choices["arch"] != chosen.name:
-        raise UserError(f"is no plan of the {chosen.name} architecture", file=file)
-    return chosen.from_json(legalize(_without_tail(graph, tail)), choices, progress, file)
+    own = {"multipliers": multipliers, "interval": interval} | options
+    asked = asked_for(arch, None if plan_file is None else _path("plan", plan_file), own)
+    return asked.plan(legalize(_without_tail(graph, tail)), progress)
 
 
 def _without_tail(graph: Graph, tail: str | None) -> Graph:
@@ -155,22 +130,23 @@ def build(
     say = progress or (lambda text: None)
     model, target, qtype = _path("build", model), _path("build", out), _type(input_type)
     file = _name(model)
-    own: dict[str, Any] = {"multipliers": multipliers, "interval": interval} | options
+    own = {"multipliers": multipliers, "interval": interval} | options
+    # What does not depend on the model is refused before it is read.
+    asked = asked_for(arch, None if plan_file is None else _path("build", plan_file), own)
     with replacing(target) as folder:
         say(f"reading {model.name}")
         graph = _without_tail(load(model, qtype, runtime), tail)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         say("planning")
         with naming(model):
-            made = plan(graph, plan_file=plan_file, progress=progress, arch=arch, **own)
+            made = asked.plan(legalize(graph), progress)
             files = files_of(graph, made, progress, c)
-        built = architecture(made.arch)
         say("writing the package")
-        given = {} if plan_file is not None else options_of(built, own).given
+        given = asked.given
         # By the names of the command line's options, in the order in which they were invented.
         recorded = {
-            "arch": built.name,
-            "plan": None if plan_file is None else _name(Path(plan_file)),
+            "arch": made.arch,
+            "plan": None if asked.file is None else _name(asked.file),
             "interval": given.pop("interval", None),
             "multipliers": given.pop("multipliers", None),
             "input_type": None if qtype is None else str(qtype),

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import OptionError
+from ..errors import OptionError, UserError
+from ..ir import Graph
 from ..plan.options import Options, flag
+from ..plan.protocol import Progress
+from .plan_files import read_plan
 from .protocol import Architecture
-from .registry import ARCHITECTURES
+from .registry import ARCHITECTURES, architecture
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +50,54 @@ def options_of(chosen: Architecture[Any], asked: dict[str, Any]) -> Options:
     if len(clash) > 1:
         raise OptionError(f"give one of {' and '.join(clash)}")
     return chosen.Options(**given)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a plan is asked for, checked as far as that does not depend on a network.
+
+    ``options`` are the architecture's; where there is a plan ``file`` instead, ``choices`` are what
+    it states.
+    """
+
+    architecture: Architecture[Any]
+    options: Options
+    file: Path | None = None
+    choices: dict[str, Any] | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that were given, by their names."""
+        return self.options.given
+
+    def plan(self, legal: Graph, progress: Progress | None = None) -> Any:
+        """Plan a legal graph. Raises UserError where it can not be done."""
+        if self.choices is not None:
+            return self.architecture.from_json(legal, self.choices, progress, self.file)
+        return self.architecture.plan(legal, self.options, progress)
+
+
+def asked_for(arch: str | None, file: Path | None, asked: dict[str, Any]) -> Asked:
+    """What is asked for by an architecture's name, or a plan file, and values by their options.
+
+    Raises UserError where options are wrong, or the file is no plan of this architecture.
+    """
+    if file is None:
+        chosen = architecture(arch)
+        options = options_of(chosen, asked)
+        chosen.check(options)
+        return Asked(chosen, options)
+    given = [name for name, value in asked.items() if value is not None]
+    if given:
+        raise OptionError(
+            f"{flag(given[0])} is what the file of --plan states", hint="leave it out"
+        )
+    choices = read_plan(file)
+    stated = architecture(choices["arch"])
+    if arch not in (None, stated.name):
+        reason = f"is a plan of the {stated.name} architecture"
+        raise UserError(reason, file=file, hint=f"leave out --arch {arch}")
+    return Asked(stated, stated.Options(), file, choices)
 
 
 def with_options(function: F) -> F:
