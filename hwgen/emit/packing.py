@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..contract.geometry import ceil_div
 from ..numeric import QType
 from ..plan.dataflow.units import StreamShape
 
@@ -21,8 +22,18 @@ def beat_bytes(stream: StreamShape) -> int:
 
 
 def element_bytes(bits: int) -> int:
-    """Whole bytes that hold an element."""
-    return -(-bits // 8)
+    """Whole bytes that hold an element, or a beat, of so many bits."""
+    return ceil_div(bits, 8)
+
+
+def whole_frames(raw: ByteArray, stream: StreamShape) -> ByteArray:
+    """Beats of a stream inside, one behind the other, as (frames, beats, bytes of a beat).
+
+    Elements take exactly their bits (see ``unpack_bits``). A frame that has not ended is left out.
+    """
+    size = element_bytes(stream.lanes * stream.bits)
+    frames = len(raw) // (stream.beats * size)
+    return raw[: frames * stream.beats * size].reshape(frames, stream.beats, size)
 
 
 def pack(values: np.ndarray[Any, Any], stream: StreamShape) -> ByteArray:

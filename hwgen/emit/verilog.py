@@ -18,6 +18,7 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
+from ..contract.geometry import ceil_div
 from ..errors import ToolError
 from ..gateware.common.memory import ROM_VERILOG
 from ..gateware.common.multiplier import MUL_VERILOG
@@ -36,7 +37,7 @@ class Image:
 
     def to_hex(self) -> str:
         """The $readmemh file."""
-        digits = -(-self.width // 4)
+        digits = ceil_div(self.width, 4)
         return "".join(f"{word:0{digits}x}\n" for word in self.words)
 
 

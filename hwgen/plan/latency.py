@@ -5,6 +5,8 @@ They are stated here a second time on purpose: a test holds each against the gat
 
 from __future__ import annotations
 
+from ..contract.geometry import ceil_div
+
 SEEN = 2
 """From a beat's writing to the ring to asking for it at the earliest."""
 RING = 3
@@ -32,18 +34,18 @@ def adder_tree(simd: int) -> int:
     """Registered levels of a tree that sums pairs, then four operands a level."""
     if simd == 1:
         return 0
-    sums, levels = -(-simd // 2), 1
+    sums, levels = ceil_div(simd, 2), 1
     while sums > 1:
-        sums, levels = -(-sums // 4), levels + 1
+        sums, levels = ceil_div(sums, 4), levels + 1
     return levels
 
 
 def rom(words: int) -> int:
     """Memory read, output register, and a registered multiplexer of banks of 2048 words."""
-    banks = -(-words // 2048)
+    banks = ceil_div(words, 2048)
     levels = 0
     while banks > 1:
-        banks = -(-banks // 4)
+        banks = ceil_div(banks, 4)
         levels += 1
     return 2 + levels
 

@@ -89,7 +89,10 @@ def test_graphs_and_plans_show_themselves(graph: Graph) -> None:
         (lambda g: hwgen.plan(g, arch="tiled", array=8), "--array 8: give a text"),
         (lambda g: hwgen.plan(g, arch="tiled", order="row"), "--order row: give one of auto"),
         (lambda g: hwgen.plan(g, arch="systolic"), "is not one of dataflow, tiled"),
-        (lambda g: hwgen.plan(g, plan_file=MODEL, multipliers=9), "--multipliers is what the file of --plan states"),
+        (
+            lambda g: hwgen.plan(g, plan_file=MODEL, multipliers=9),
+            "--multipliers is what the file of --plan states",
+        ),
         (lambda g: hwgen.load(3), "load() takes the path of a file, not 3 (int)"),
         (lambda g: hwgen.load(MODEL, input_type="w8"), "--input-type"),
         (lambda g: hwgen.load(MODEL, input_type=8), 'give one as "u8.8"'),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...emit.bench import WAIVERS, port_list, template, top_ports, vector
-from ...emit.packing import beat_bytes
+from ...emit.packing import beat_bytes, element_bytes
 from ...plan.dataflow.plan import DataflowPlan
 from .top import DataflowTop, level_members
 
@@ -59,7 +59,7 @@ def _edges(top: DataflowTop) -> dict[str, int]:
 
 def _cpp_header(plan: DataflowPlan, top: DataflowTop) -> str:
     edges = _edges(top)
-    sizes = [-(-bits // 8) for bits in edges.values()]
+    sizes = [element_bytes(bits) for bits in edges.values()]
     offsets = [sum(sizes[:i]) for i in range(len(sizes))]
     lines = [f"constexpr uint64_t {name} = {value};" for name, value in _constants(plan).items()]
     names = ", ".join(f'"{name}"' for name in edges)
@@ -85,7 +85,7 @@ def _probe(plan: DataflowPlan, top: DataflowTop) -> str:
         "    input rst,",
     ]
     lines += port_list(ports)
-    total_bytes = sum(-(-bits // 8) for bits in edges.values())
+    total_bytes = sum(map(element_bytes, edges.values()))
     lines += [
         f"    output {vector(32 * len(levels))}levels,",
         f"    output {vector(64 * len(edges))}work,",
@@ -110,7 +110,7 @@ def _probe(plan: DataflowPlan, top: DataflowTop) -> str:
         ]
     offset = 0
     for i, (name, bits) in enumerate(edges.items()):
-        size = 8 * -(-bits // 8)
+        size = 8 * element_bytes(bits)
         lines += [
             f"    reg [63:0] work_{name};",
             "    always @(posedge clk)",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...contract.geometry import ceil_div
 from ...emit.packing import pack, unpack, unpack_bits
 from ...errors import OptionError, UserError
 from ...flow.comparison import (
@@ -127,7 +128,7 @@ def _recorded(
     run, frames = verification.run, len(verification.run.ends)
     levels, work = run.levels, None
     if run.work is not None:
-        work = {name: -(-cycles // frames) for name, cycles in run.work.items()}
+        work = {name: ceil_div(cycles, frames) for name, cycles in run.work.items()}
     earlier = package.result("verify")
     if levels is None and verification.equal and earlier and earlier["equal"]:
         levels, work = earlier["high_water"], earlier["busy"]

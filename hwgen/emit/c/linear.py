@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...contract.geometry import ceil_div
 from ...ir.ops._matmul import add_bias, factor_range, subtracted
 from . import products
 from .arith import check_bits
@@ -141,7 +142,7 @@ class _Sums:
         layer, (_, part, _) = self.layer, self.weights.shape
         name = layer.table("weights", products.blocked(self.weights), "int8_t")
         lanes = products.LANES
-        step = -(-part // lanes) * lanes * self.taps
+        step = ceil_div(part, lanes) * lanes * self.taps
         value = _with_bias(layer, "sums[n][o]", f"(g * {part} + block + o)")
         count = str(lanes)
         head = []

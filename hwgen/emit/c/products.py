@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...contract.geometry import ceil_div
 from .arith import Helpers
 
 LANES = 16
@@ -57,7 +58,7 @@ static inline void {name}(int32_t (*sums)[16], const int16_t *patch, int32_t tap
 def blocked(weights: Any) -> Any:
     """Weights (groups, outputs, taps) in the order that the loop reads, filled up with zeros."""
     groups, outputs, taps = weights.shape
-    filled = np.zeros((groups, -(-outputs // LANES) * LANES, taps + taps % 2), np.int64)
+    filled = np.zeros((groups, ceil_div(outputs, LANES) * LANES, taps + taps % 2), np.int64)
     filled[:, :outputs, :taps] = weights
     return filled.reshape(groups, -1, LANES, filled.shape[2] // 2, 2).transpose(0, 1, 3, 2, 4)
 

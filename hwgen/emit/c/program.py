@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ...contract.geometry import ceil_div
 from ...errors import UserError
 from ...identifiers import identifier
 from ...ir import Graph, Node, Tensor
@@ -101,7 +102,7 @@ def _aliases(graph: Graph) -> dict[str, str]:
 
 def _bytes(tensor: Tensor) -> int:
     size = tensor.size * _element_bytes(tensor)
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+    return ceil_div(size, _ALIGNMENT) * _ALIGNMENT
 
 
 def _element_bytes(tensor: Tensor) -> int:

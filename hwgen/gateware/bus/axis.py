@@ -18,7 +18,7 @@ from ..common.streams import beat, connect, positive, stream_of
 
 def lane_bytes(shape: Shape) -> int:
     """Bytes of TDATA that an element occupies."""
-    return -(-Shape.cast(shape).width // 8)
+    return ceil_div(Shape.cast(shape).width, 8)
 
 
 class InputPort(wiring.Component):

@@ -11,6 +11,7 @@ from amaranth.hdl import Module, Shape, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...contract.geometry import ceil_div
 from .counter import delay_line, reg
 from .multiplier import Multiplier
 
@@ -25,7 +26,7 @@ def tree_levels(simd: int) -> int:
     """Registered levels of the adder tree over ``simd`` products."""
     levels, arity = 0, TREE_ARITY[0]
     while simd > 1:
-        simd = -(-simd // arity)
+        simd = ceil_div(simd, arity)
         levels, arity = levels + 1, TREE_ARITY[1]
     return levels
 

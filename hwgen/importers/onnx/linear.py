@@ -8,7 +8,7 @@ from math import log2
 import numpy as np
 
 from ...errors import UserError
-from ...ir import Tensor
+from ...ir import Tensor, resolve_padding
 from ...ir.ops import Conv2D, Dense, Pad, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
 from .file import OxNode
@@ -245,12 +245,9 @@ def padding(
     """Rows and columns of padding. Raises UserError where they are not supported."""
     auto = node.get("auto_pad", "NOTSET")
     if auto in ("SAME_UPPER", "SAME_LOWER"):
-        pads = []
-        for k, s, n in zip(dilated_kernel, strides, size, strict=True):
-            total = max(0, (-(-n // s) - 1) * s + k - n)
-            small = total // 2
-            pads.append((small, total - small) if auto == "SAME_UPPER" else (total - small, small))
-        return pads[0], pads[1]
+        (top, bottom), (left, right) = resolve_padding("same", dilated_kernel, strides, size)
+        upper = (top, bottom), (left, right)
+        return upper if auto == "SAME_UPPER" else ((bottom, top), (right, left))
     if auto not in ("NOTSET", "VALID"):
         raise UserError(f"auto_pad {auto!r} is not supported")
     if auto == "VALID":

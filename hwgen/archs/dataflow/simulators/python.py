@@ -11,7 +11,7 @@ from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
 from ....emit.package import model_hash
-from ....emit.packing import beat_bytes
+from ....emit.packing import beat_bytes, element_bytes, whole_frames
 from ....errors import UserError
 from ....flow.engine import ByteArray, DesignFault, Progress, SimulationRun
 from ...package import Package
@@ -49,11 +49,9 @@ def run(
     out = plan.output
     taps = {}
     for unit in plan.units if edges else ():
-        size = -(-unit.output.lanes * unit.output.bits // 8)
+        size = element_bytes(unit.output.lanes * unit.output.bits)
         data = b"".join(value.to_bytes(size, "little") for value in bench.edges[unit.name])
-        whole = len(bench.edges[unit.name]) // unit.output.beats
-        data = data[: whole * unit.output.beats * size]
-        taps[unit.name] = np.frombuffer(data, np.uint8).reshape(whole, unit.output.beats, size)
+        taps[unit.name] = whole_frames(np.frombuffer(data, np.uint8), unit.output)
     raw = b"".join(value.to_bytes(beat_bytes(out), "little") for value in bench.output)
     return SimulationRun(
         output=np.frombuffer(raw, np.uint8).reshape(len(beats), out.beats, beat_bytes(out)),

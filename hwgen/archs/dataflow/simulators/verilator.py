@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ....emit.packing import beat_bytes
+from ....emit.packing import beat_bytes, whole_frames
 from ....flow.engine import ByteArray, Progress, SimulationRun
 from ....flow.verilator import DESIGN_FAULT, build, call
 from ....flow.workplace import plain_directory
@@ -46,11 +46,8 @@ def run(
         taps = {}
         if edges:
             for unit in plan.units:
-                size = -(-unit.output.lanes * unit.output.bits // 8)
                 data = np.fromfile(streams / f"{unit.name}.bin", np.uint8)
-                whole = len(data) // (unit.output.beats * size)
-                data = data[: whole * unit.output.beats * size]
-                taps[unit.name] = data.reshape(whole, unit.output.beats, size)
+                taps[unit.name] = whole_frames(data, unit.output)
     return SimulationRun(
         output=output.reshape(len(beats), out.beats, beat_bytes(out)),
         first=stats["first"],

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
+from ....contract.geometry import ceil_div
 from ....contract.isa import COMPUTE, MOST_TILES, TRANSFER, Opcode, Target
 from ..mapping.descriptor_fields import Values, compute
 from ..mapping.placement import Placement
@@ -74,7 +75,7 @@ class Writer:
             (COMPUTE if d["op"] == Opcode.COMPUTE else TRANSFER).size // 8 for d in descriptors
         )
         end = start + length + TRANSFER.size // 8
-        writable = -(-end // 4096) * 4096
+        writable = ceil_div(end, 4096) * 4096
         for d in descriptors:
             if d.pop("external", 0):
                 d["address"] += writable
@@ -102,7 +103,7 @@ def _places(tensors: list[Stored], start: int) -> tuple[dict[str, int], int]:
     found, end = {}, start
     for tensor in tensors:
         found[tensor.name] = end
-        end += -(-tensor.bytes // EXTERNAL_PIECE) * EXTERNAL_PIECE
+        end += ceil_div(tensor.bytes, EXTERNAL_PIECE) * EXTERNAL_PIECE
     return found, end
 
 

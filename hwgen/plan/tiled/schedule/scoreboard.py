@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....contract.geometry import ceil_div
 from ....contract.isa import COUNTER_BITS, Opcode
 
 UNITS = (Opcode.LOAD, Opcode.COMPUTE, Opcode.STORE)
@@ -39,7 +40,7 @@ class Scoreboard:
     def __init__(self, sizes: dict[str, int], pieces: dict[str, int]) -> None:
         self._pieces = pieces
         self._last = {
-            (name, kind): np.zeros((len(UNITS), -(-size // pieces[name]) + 1), np.int64)
+            (name, kind): np.zeros((len(UNITS), ceil_div(size, pieces[name]) + 1), np.int64)
             for name, size in sizes.items()
             for kind in ("read", "written")
         }

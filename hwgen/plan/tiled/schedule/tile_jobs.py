@@ -236,7 +236,7 @@ class TaskJobs:
             ring.slabs.append(job)
         number = len(ring.slabs) - 1
         region = self.layout.placement.regions[f"x{self.number}"]
-        span = -(-t.taps[0] // BANKS) * BANKS
+        span = ceil_div(t.taps[0], BANKS) * BANKS
         depth = t.x_bytes // (t.x_ring // BANKS)
         first = rows[0] - number % (t.x_ring // span) * span
         view = View(region.start, depth, t.x_ring, first, columns, channels)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import lcm
 
 from ....contract.engine import EngineShape
+from ....contract.geometry import ceil_div
 from ....contract.isa import RECORD, Opcode
 
 MAX_BEATS = 64
@@ -88,7 +89,7 @@ class Pipeline:
         """The pipeline of an engine."""
         levels, lanes, arity = 0, shape.simd, 2
         while lanes > 1:
-            lanes, levels, arity = -(-lanes // arity), levels + 1, 4
+            lanes, levels, arity = ceil_div(lanes, arity), levels + 1, 4
         row = lcm(RECORD.size // 8, shape.bus_bytes)
         reads = min(MOST_READS, shape.pe, shape.parameter_bytes // row)
         return cls(
