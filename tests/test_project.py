@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import tomllib
 from pathlib import Path
@@ -46,3 +47,24 @@ def test_links_between_documents_lead_somewhere() -> None:
             assert (file.parent / target).exists(), f"{file.name}: {target}"
             found += 1
     assert found > 10
+
+
+FRAGMENTS = (
+    "Of ", "For ", "From ", "With ", "By ", "To ", "Behind ", "In ", "On ", "At ", "Likewise",
+    "All of", "Those ",
+)  # fmt: skip
+"""How docstrings begin that are no sentence and no name of what there is."""
+
+
+def test_docstrings_are_no_fragments() -> None:
+    wrong, seen = [], 0
+    for file in (ROOT / "hwgen").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                text = ast.get_docstring(node)
+                seen += text is not None
+                if text is not None and text.startswith(FRAGMENTS):
+                    line = text.splitlines()[0]
+                    wrong.append(f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 1)} {line}")
+    assert not wrong, "\n".join(wrong)
+    assert seen > 2000

@@ -1,1 +1,1 @@
-"""From a planned design to files: Verilog, memory images, vectors, benches, the package."""
+"""A planned design as files: Verilog, memory images, vectors, benches, the package."""

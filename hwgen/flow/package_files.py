@@ -140,7 +140,7 @@ class PackageFiles:
         return path
 
     def changed(self) -> list[str]:
-        """Those of the files in ``SIMULATED`` that are not as build made them.
+        """List the files in ``SIMULATED`` that are not as build made them.
 
         Raises UserError where one is missing.
         """

@@ -63,7 +63,7 @@ def confined(read: Callable[[], Any], size: int) -> Any:
 
 
 def _answer(read: Callable[[], Any], size: int, sink: int) -> NoReturn:
-    """In the copy: send the result, or the exception, and end without a trace."""
+    """Act in the copy: send the result, or the exception, and end without a trace."""
     try:
         _limit(size)
         try:

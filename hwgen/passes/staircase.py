@@ -72,7 +72,7 @@ class Bounds:
     missed: IntArray
 
     def sides(self, pivot: int, first: int, last: int) -> tuple[Bounds, Bounds]:
-        """Those whose input is below the pivot, and the others, of a function that rises from
+        """Find those whose input is below the pivot, and the others, of a function that rises from
         ``first`` to ``last``.
 
         What is reached below the pivot is so at the pivot, and what is missed from the pivot on is
@@ -220,7 +220,7 @@ def solve(
 
 
 def _sides(stairs: Staircases, bounds: list[Bounds]) -> list[tuple[Bounds, ...]]:
-    """For each channel the bounds that share a bias."""
+    """Find for each channel the bounds that share a bias."""
     if stairs.pivots is None:
         return [(bound,) for bound in bounds]
     ends = zip(bounds, stairs.pivots, *stairs.ends, strict=True)
@@ -259,7 +259,7 @@ def _fit(
 
 
 def _first_numerators(levels: IntArray, shift: int, rounding: Rounding) -> IntArray:
-    """For each level, the smallest n for which n / 2**shift is rounded to it or higher."""
+    """Find for each level the smallest n for which n / 2**shift is rounded to it or higher."""
     # Rounding doubles the rest, and adding products must be safe too.
     levels = int_array(levels, (_magnitude(levels) + 1) << (shift + 2))
     if not len(levels) or shift == 0:

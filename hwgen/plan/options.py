@@ -49,7 +49,7 @@ class Options:
 
     @property
     def given(self) -> dict[str, Any]:
-        """Those that were given."""
+        """The options that were given."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod

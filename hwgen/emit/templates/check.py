@@ -107,7 +107,7 @@ def pads_of(layer, x, y):
 
 
 def requantize_range(layer, x):
-    """From the ends of the input, and both sides of a pivot: between them the map is monotone."""
+    """The range from the ends and both sides of a pivot: between them the map is monotone."""
     ends = []
     for row in parameters(layer):
         inputs = list(x["range"])
@@ -118,7 +118,7 @@ def requantize_range(layer, x):
 
 
 def rescale_range(layer, x):
-    """From the ends of the input: a runtime's rule is monotone."""
+    """The range that the ends of the input give: a runtime's rule is monotone."""
     rule, offset = layer["scaling"], layer["offset"]
     ends = [
         scaled(v + row["bias"], row["mult"], row["shift"], rule) + offset
@@ -146,7 +146,7 @@ def limited(layer, low, high):
 
 
 def cast_range(layer):
-    """From the smallest to the largest value of the types that elements have."""
+    """The range from the smallest to the largest value of the types that elements have."""
     frac = max(t["frac"] for t in layer["types"])
     ends = []
     for index in set(flat(layer["index"])):

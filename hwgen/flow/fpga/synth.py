@@ -1,4 +1,4 @@
-"""From a package to placed and routed figures: Yosys and nextpnr, their progress and their logs."""
+"""Placed and routed figures of a package: Yosys and nextpnr, their progress and their logs."""
 
 from __future__ import annotations
 

@@ -262,7 +262,7 @@ class MacArray(wiring.Component):
         }
 
     def _counts(self, m: Module) -> list[Value]:
-        """With ``signs``, how many operands of each set are not 0: all its PEs share that."""
+        """Give, with ``signs``, how many operands of each set are not 0: all its PEs share that."""
         p = self.parameters
         counts = []
         for n in range(self.sets if p.signs else 0):

@@ -158,7 +158,7 @@ def _changes(real: Callable[[int], Fraction], low: int, high: int) -> list[tuple
 
 
 def _thresholds(steps: list[tuple[int, Fraction]], values: list[Fraction], high: int) -> list[int]:
-    """For each value but the least the first input that gives it or more; high + 1: none."""
+    """Find for each value but the least the first input that gives it or more; high + 1: none."""
     result, position = [], 0
     for value in values[1:]:
         while position < len(steps) and steps[position][1] < value:

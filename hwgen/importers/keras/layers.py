@@ -19,7 +19,7 @@ Handler = Callable[[KerasLayer], list[Step]]
 
 
 def pooling(op: PoolOp, rank: int = 2) -> Handler:
-    """Of a layer that pools windows of an image, or of a sequence (rank 1)."""
+    """Make the steps of a layer that pools windows of an image, or of a sequence (rank 1)."""
 
     def handler(layer: KerasLayer) -> list[Step]:
         layer.require("data_format", ("channels_last",))
@@ -36,7 +36,7 @@ def pooling(op: PoolOp, rank: int = 2) -> Handler:
 
 
 def global_pooling(op: PoolOp, rank: int = 2) -> Handler:
-    """Of a layer that pools a whole image or sequence."""
+    """Make the steps of a layer that pools a whole image or sequence."""
 
     def handler(layer: KerasLayer) -> list[Step]:
         layer.require("data_format", ("channels_last",))

@@ -151,7 +151,7 @@ class RowAxis(Shape):
     add: bool = True
 
     def resolve(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """With one more length or one less. Raises UserError."""
+        """Give a shape with one length more or one less. Raises UserError."""
         if self.add and len(shape) != 2:
             raise self.layer.error(f"takes a sequence (length, channels), its input is {shape}")
         return (1, *shape) if self.add else shape[1:]

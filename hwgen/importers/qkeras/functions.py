@@ -130,7 +130,7 @@ class PowerOfTwo:
         return cls(low, high, bound, quadratic)
 
     def exponent(self, x: Fraction) -> int:
-        """Of the power of two for a number of at least zero: the nearest logarithm."""
+        """Find the exponent of the power of two nearest to a number, 0 or more, by logarithm."""
         if x < _EPSILON:
             return self.low  # also where it is quadratic
         x = min(x, _BEYOND if self.largest is None else self.largest)

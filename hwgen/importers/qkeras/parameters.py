@@ -69,7 +69,7 @@ def _auto_type(spec: Spec) -> QType:
 
 
 def _few_type(spec: Spec) -> QType:
-    """Of +1 and -1, with 0 between them, or of 0 and 1."""
+    """Make the type of +1 and -1, with 0 between them, or of 0 and 1."""
     if spec.params.get("use_01"):
         return QType(False, 1, 0, Rounding.HALF_EVEN, Overflow.SATURATE)
     return bits_type(spec)[0]

@@ -212,7 +212,7 @@ def number_alpha(spec: Spec) -> Fraction:
 
 
 def ternary_threshold(spec: Spec) -> Fraction:
-    """From where on ternary is not zero, a float32. Raises UserError."""
+    """Find the number from which on ternary is not zero, a float32. Raises UserError."""
     threshold = spec.params["threshold"]
     threshold = 0.33 if threshold is None else threshold
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or threshold <= 0:

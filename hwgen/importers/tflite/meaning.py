@@ -47,7 +47,7 @@ class Multipliers:
 
 
 def convolution(runtime: Runtime, x: float, weights: Sequence[float], out: float) -> Multipliers:
-    """From the accumulators of a convolution to its output."""
+    """The rule from the accumulators of a convolution to its output."""
     if runtime is Runtime.XNNPACK:
         return Multipliers.of(Scaling.FP32_HALF_EVEN, _float32(x, weights, out))
     return Multipliers.of(Scaling.TFLM_DOUBLE, [x * w / out for w in weights])
@@ -56,7 +56,7 @@ def convolution(runtime: Runtime, x: float, weights: Sequence[float], out: float
 def fully_connected(
     runtime: Runtime, x: float, weights: Sequence[float], out: float
 ) -> Multipliers:
-    """From the accumulators of a fully connected layer; one scale for all means its own rule."""
+    """The rule of a fully connected layer's accumulators; one scale for all has its own rule."""
     if runtime is Runtime.XNNPACK:
         return Multipliers.of(Scaling.FP32_HALF_EVEN, _float32(x, weights, out))
     if len(weights) > 1:
@@ -67,7 +67,8 @@ def fully_connected(
 
 
 def plain(runtime: Runtime, real: float, as_float: float | None = None) -> Multipliers:
-    """By one real number; XNNPACK's is a float32, computed in its own way where that matters."""
+    """The rule that multiplies by one real number; XNNPACK's is a float32, which it computes in
+    its own way where that matters."""
     if runtime is Runtime.XNNPACK:
         number = np.float32(real) if as_float is None else np.float32(as_float)
         return Multipliers.of(Scaling.FP32_HALF_EVEN, [float(number)])
@@ -96,7 +97,7 @@ class Addition:
 
     @classmethod
     def of(cls, a: float, b: float, out: float) -> Addition:
-        """From the scales of operands and result. Raises UserError."""
+        """Find the rule from the scales of operands and result. Raises UserError."""
         scales = [np.float32(s) / np.float32(out) for s in (a, b)]
         least, most = ADD_SCALES
         if not all(least <= s < most for s in scales):

@@ -110,7 +110,7 @@ class TiledPlan:
 
     @property
     def tasks(self) -> list[Task]:
-        """In the order in which they are carried out; descriptors number them as layers."""
+        """The tasks in the order of their execution; descriptors number them as layers."""
         return self.task_graph.tasks
 
     @property
@@ -229,7 +229,7 @@ class TiledPlan:
 
     @cached_property
     def _estimates(self) -> dict[MemoryTiming, Estimate]:
-        """Those that were asked for: the model takes seconds for a large network."""
+        """The estimates that were asked for: the model takes seconds for a large network."""
         return {}
 
     def task_cycles(self, finished: Sequence[int]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""From a tap's row and position to the operands of the MAC array, for the tiled engine."""
+"""The way from a tap's row and position to the operands of the MAC array, for the tiled engine."""
 
 from __future__ import annotations
 

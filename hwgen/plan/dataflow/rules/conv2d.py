@@ -127,7 +127,7 @@ class Conv2DRule(MacRule[ops.Conv2D]):
         return min(MAX_PIXELS, stage.output.hwc[1])
 
     def lanes(self, stage: Stage[ops.Conv2D], place: Place, target: int) -> int | None:
-        """Behind a ring whose words are read in chunks: as few as bring a frame in time."""
+        """Take as few lanes as bring a frame in time, where a ring's words are read in chunks."""
         assert place.folding is not None
         if place.folding.ring is None:
             return None

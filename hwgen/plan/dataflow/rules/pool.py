@@ -41,7 +41,7 @@ class StreamPoolUnit(BeatUnit):
 
 
 def _last_of_window(g: WindowGeometry, axis: int) -> list[bool]:
-    """For each coordinate, whether it is the last real one of a window."""
+    """Tell for each coordinate whether it is the last real one of a window."""
     size, kernel, stride = g.size[axis], g.kernel[axis], g.stride[axis]
     last = [False] * size
     for window in range(g.out_size[axis]):

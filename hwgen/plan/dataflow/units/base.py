@@ -123,7 +123,7 @@ class Unit:
 
     @classmethod
     def stated_capacities(cls) -> tuple[str, ...]:
-        """Those capacities that every unit of this kind has."""
+        """The capacities that every unit of this kind has."""
         return cls.capacities
 
     @classmethod
@@ -149,7 +149,7 @@ class Unit:
         return [self.simulate(sim, *sources)]
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
-        """Likewise for a unit with one input and one output."""
+        """Do the same for a unit with one input and one output."""
         raise AssertionError(f"{self.kind} has no event model")
 
 
@@ -164,7 +164,7 @@ class BeatUnit(Unit):
         return max(super().generous(field), self.delay + 6 + self.burst)
 
     def completes(self) -> list[bool]:
-        """For each input beat of a frame, whether it gives an output beat."""
+        """Tell for each input beat of a frame whether it gives an output beat."""
         return [True] * self.input.beats
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
