@@ -31,7 +31,7 @@ MUTATIONS = (
         "hwgen/gateware/bus/axi.py",
         "burst.length.eq(Mux(last, tail, self.max_beats - 1) - first)",
         "burst.length.eq(Mux(last, tail, self.max_beats - 1))",
-        ("tests/gateware/bus/test_axi.py",),
+        ("tests/gateware/bus/test_read_master.py",),
     ),
     Mutation(
         "stores go below what may be written",
@@ -39,7 +39,7 @@ MUTATIONS = (
         "outside.eq(self._below | (self._end > self.limit))",
         "outside.eq(self._end > self.limit)",
         (
-            "tests/gateware/bus/test_axi.py",
+            "tests/gateware/bus/test_write_master.py",
             "tests/formal/test_axi.py",
         ),
     ),
@@ -48,13 +48,13 @@ MUTATIONS = (
         "hwgen/gateware/bus/read_master.py",
         "room.eq(free >= 2 * self.max_beats)",
         "room.eq(free >= self.max_beats)",
-        ("tests/gateware/bus/test_axi.py",),
+        ("tests/gateware/bus/test_read_master.py",),
     ),
     Mutation(
         "a burst is written before its data are there",
         "hwgen/gateware/bus/write_master.py",
         "complete.eq(waiting > length)",
         "complete.eq(waiting != 0)",
-        ("tests/gateware/bus/test_axi.py",),
+        ("tests/gateware/bus/test_write_master.py",),
     ),
 )

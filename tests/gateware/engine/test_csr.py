@@ -11,17 +11,17 @@ from amaranth.hdl import Module
 from hwgen.contract.engine import EngineShape
 from hwgen.contract.isa import ErrorCode
 from hwgen.gateware.engine.csr import ADDRESS_BITS, REGISTERS, TiledControl, shape_values
-from tests.gateware.engine.fetch.test_fetcher import (
+from tests.helpers.axilite import Lite
+from tests.helpers.program_bench import (
     BASE,
     GOOD,
     LOWEST,
     PROGRAM,
     SIZE,
-    EngineModel,
+    ProgramBench,
     changed,
     packed,
 )
-from tests.helpers.axilite import Lite
 from tests.helpers.streams import run
 
 OFFSET = {register.name: register.offset for register in REGISTERS}
@@ -96,7 +96,7 @@ class Engine:
     def __init__(self, program: bytes) -> None:
         self.csr = TiledControl(SHAPE, HASH)
         self.lite = Lite(self.csr)
-        self.machine, self.program = EngineModel(SHAPE, program), program
+        self.machine, self.program = ProgramBench(SHAPE, program), program
 
     async def begin(self, ctx: Any) -> None:
         values = (BASE, SIZE, LOWEST, PROGRAM, PROGRAM + len(self.program))

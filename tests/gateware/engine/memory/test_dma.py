@@ -18,8 +18,8 @@ from hwgen.gateware.common.streams import connect
 from hwgen.gateware.engine.memory.load import LoadUnit
 from hwgen.gateware.engine.memory.row_walker import RowWalker
 from hwgen.gateware.engine.memory.store import StoreUnit
-from tests.gateware.bus.test_axi import offer, until
 from tests.helpers.axi import AxiMemory
+from tests.helpers.masters import offer, until
 from tests.helpers.pysim import pattern
 from tests.helpers.streams import run
 from tests.helpers.transfers import (
