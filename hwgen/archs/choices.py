@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -105,8 +105,12 @@ def with_options(function: F) -> F:
     signature = inspect.signature(function)
     named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     taken = {p.name for p in named}
+    # Annotations are texts, as in the functions themselves; those of the first owner.
+    kinds = {f.name: f.type for a in reversed(ARCHITECTURES.values()) for f in fields(a.Options)}
     more = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Any)
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kinds[name]
+        )
         for name in all_options()
         if name not in taken
     ]

@@ -38,6 +38,7 @@ def test_steps_say_what_they_take(name: str) -> None:
     assert "Parameters\n" in text and "Raises" in text
     for parameter in inspect.signature(step).parameters.values():
         assert parameter.kind is not parameter.VAR_KEYWORD
+        assert parameter.annotation not in (parameter.empty, "Any")
         described = parameter.name in text
         # Options of an architecture, and those that build has from plan.
         assert described or parameter.kind is parameter.KEYWORD_ONLY or name == "build"

@@ -12,7 +12,7 @@
 - No queue, ring or window holds more than its capacity in the event model's run, nor in the RTL's
   where it was simulated.
 
-Exits with 1 and says what is wrong.
+Exits with 1 and says what is wrong. It is one long file, so that it can be read and run alone.
 """
 
 import base64
