@@ -9,12 +9,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 from typing import NoReturn
 
 from . import __version__
 from .commands import COMMANDS
-from .console import Output, tidy_end
+from .console import Output, any_text_is_shown, tidy_end
 from .errors import ToolError, UserError
 
 DESCRIPTION = "A quantized neural network in, a verified hardware accelerator out."
@@ -33,10 +32,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # Names, of files too, may hold what the terminal's encoding does not.
-            stream.reconfigure(errors="backslashreplace")
+    any_text_is_shown()
     parser, given = _parser(), sys.argv[1:] if argv is None else argv
     for text in given:
         # Of "--option=--" some versions of argparse make an empty list.

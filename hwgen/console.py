@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import signal
@@ -20,14 +21,32 @@ WIDTH = 160
 """Columns of tables where there is no terminal."""
 
 
+def _as_it_came(error: UnicodeError) -> tuple[str | bytes, int]:
+    """What the encoding does not hold: bytes of a path unchanged, characters as escapes."""
+    assert isinstance(error, UnicodeEncodeError)
+    if 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF:
+        return bytes([ord(error.object[error.start]) - 0xDC00]), error.start + 1
+    single = UnicodeEncodeError(error.encoding, error.object, error.start, error.start + 1, "")
+    return codecs.backslashreplace_errors(single)
+
+
+def any_text_is_shown() -> None:
+    """Let stdout and stderr take every text, names of files too, whatever their encoding is.
+
+    On stdout a path stays the path that it is, bytes that are no text included, so that other
+    programs can open it; messages on stderr are for people, and show such bytes as escapes.
+    """
+    codecs.register_error("hwgen.as_it_came", _as_it_came)
+    for stream, errors in ((sys.stdout, "hwgen.as_it_came"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
 class Output:
     """Where a command writes. ``json_only``: one JSON value on stdout and nothing else."""
 
     def __init__(self, json_only: bool) -> None:
         self.json_only = json_only
-        # What is no UTF-8 in a path goes out as it came in.
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="surrogateescape")
         # Into a file or a pipe tables keep their width.
         width = None if sys.stdout.isatty() else WIDTH
         self.out = Console(highlight=False, emoji=False, soft_wrap=width is not None, width=width)

@@ -116,18 +116,35 @@ def test_the_cache_of_compiled_benches(
     assert [file.name for file in (tmp_path / UGLY / "verilator").glob("*/*")] == ["harness"]
 
 
-def test_a_name_that_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the model's file in the package's files, and of the package on the terminal."""
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_paths_on_stdout(tmp_path: Path, encoding: str) -> None:
+    """What a command prints of a path is the path, bytes that are no text included."""
     folder = tmp_path / NAMES["not-utf8"]
     folder.mkdir()
-    model = tiny_model(folder).rename(folder / NAMES["not-utf8"])
-    package = hwgen.build(model, folder / "tiny", multipliers=4)
-    assert package.manifest["model"]["file"] == "gr\ufffd\ufffde"
-    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    package = hwgen.build(tiny_model(folder), folder / "tiny", multipliers=4)
     command = [sys.executable, "-m", "hwgen", "report", os.fspath(package.path)]
-    done = subprocess.run(command, capture_output=True, check=False)
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == os.fsencode(package.path / "report.html") + b"\n"
+
+
+def test_what_the_encoding_does_not_hold(tmp_path: Path) -> None:
+    """Characters become escapes: on stdout, where bytes stay, and on stderr."""
+    model = tiny_model(tmp_path).rename(tmp_path / "größe\u2192.json")
+    command = [sys.executable, "-m", "hwgen", "build", os.fspath(model), "--multipliers", "4"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1:strict"}
+    out = os.fsencode(tmp_path) + b"/\xff"
+    done = subprocess.run(
+        [*command, "--out", out], capture_output=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert out + b": " in done.stdout
+    model.write_text("{")
+    done = subprocess.run(
+        [*command, "--out", out], capture_output=True, check=False, env=environment
+    )
+    assert done.returncode == 2 and b"gr\xf6\xdfe\\u2192.json" in done.stderr
 
 
 def test_plain_names() -> None:

@@ -42,7 +42,7 @@ def mutated(good: Any, rng: Random) -> tuple[str, str]:
         holder[key] = nasty = rng.choice(NASTY)
         what = f"{nasty!r:.40}"
     elif isinstance(holder, list):
-        holder.insert(key, holder[key])
+        holder.insert(key, holder[key])  # pyright: ignore[reportCallIssue]
     else:
         # Two keys of one name: written by hand, since a dict has none.
         mark = "this key is there twice"

@@ -45,9 +45,9 @@ def onnx_file(path: Path, nodes: list[Any]) -> Path:
     """A file of nodes from ``x`` to ``y``, with the constants that they read."""
     used = {name for node in nodes for name in node.input}
     stored = [numpy_helper.from_array(np.asarray(v), n) for n, v in CONSTANTS.items() if n in used]
-    ends = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, shape)]
-            for n, shape in (("x", (1, 4, 4, 4)), ("y", None))]  # fmt: skip
-    graph = helper.make_graph(nodes, "made", *ends, stored)
+    inputs, outputs = ([helper.make_tensor_value_info(n, TensorProto.FLOAT, shape)]
+            for n, shape in (("x", (1, 4, 4, 4)), ("y", None)))  # fmt: skip
+    graph = helper.make_graph(nodes, "made", inputs, outputs, stored)
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("qonnx.custom_op.general", 1)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
     return path
@@ -179,8 +179,8 @@ LAYER = KerasLayer("QDense", "dense", {}, ())
 
 
 def fixed(k: Any, i: Any, f: Any, overflow: Overflow = Overflow.SATURATE) -> Fixed:
-    bits = (np.asarray(v, np.int64) for v in (k, i, f))
-    return Fixed(LAYER, *bits, Rounding.HALF_UP, overflow, True)
+    k, i, f = (np.asarray(v, np.int64) for v in (k, i, f))
+    return Fixed(LAYER, k, i, f, Rounding.HALF_UP, overflow, True)
 
 
 @pytest.mark.parametrize("apart", [1, 31, 32, 33, 40, 64])

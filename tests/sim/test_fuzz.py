@@ -13,7 +13,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from hwgen.emit.package import Source, design_files, manifest, write_package
+from hwgen.archs.package import files_of
+from hwgen.emit.package import Source, manifest, write_package
 from hwgen.emit.packing import pack, unpack
 from hwgen.ir import execute
 from tests.helpers.graphs import Case, random_case
@@ -55,7 +56,7 @@ def test_verilog_equals_golden(kind: str, seed: int, tmp_path: Path) -> None:
     case, rng = case_of(kind, seed), Random(seed)
     print(case)
     plan, graph = case.plan, case.graph
-    files = design_files(graph, plan)
+    files = files_of(graph, plan)
     source = Source("random", "0" * 64, {"arch": "dataflow"})
     write_package(tmp_path, files, manifest(files, source, graph.name))
     x = random_frames(plan, case.frames, seed)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hwgen.archs.tiled.files import PACKAGE
 from hwgen.archs.tiled.top import TiledTop
 from hwgen.emit.bench import WAIVERS, template
 from hwgen.emit.verilog import to_verilog
@@ -28,7 +29,7 @@ def engine(folder: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MAKEFLAGS", tools.VERILATOR_MAKE)
     shape, _ = TiledOptions(**options).engine()
     files = {f"rtl/{n}": t for n, t in to_verilog(TiledTop(shape, 1), "top").sources.items()}
-    files |= {"tb/Makefile": template("tiled_Makefile"), "tb/waivers.vlt": WAIVERS}
+    files |= {"tb/Makefile": template(PACKAGE, "Makefile"), "tb/waivers.vlt": WAIVERS}
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)

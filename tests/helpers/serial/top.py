@@ -67,7 +67,7 @@ class SerialTop(wiring.Component):
                 m.d.comb += [
                     scaled.eq(
                         (total * numbers["mult"][output] + numbers["bias"][output])
-                        >> numbers["shift"][output].as_unsigned()[:7]
+                        >> numbers["shift"][output].as_unsigned()[:7]  # pyright: ignore[reportCallIssue]
                     ),
                     self.y.eq(
                         Mux(scaled < out.min, out.min, Mux(scaled > out.max, out.max, scaled))
