@@ -19,6 +19,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
+from queue import SimpleQueue
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -40,44 +41,60 @@ def all_mutations() -> list[Mutation]:
     return found
 
 
-def run(mutation: Mutation, timeout: int) -> tuple[str, float]:
-    """The test that caught a mutant and after how many seconds.
+class Copy:
+    """A copy of the sources, into which one fault at a time is put.
 
-    No test: it survived, or what it does takes too long; a deadlock that no test ends is missed.
+    It stays where it is from fault to fault, so that what is compiled and cached of the files
+    without a fault is compiled once.
     """
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mutant_") as name:
-        folder = Path(name)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ignored = shutil.ignore_patterns("__pycache__")
         for entry in COPIED:
             source = ROOT / entry
             if source.is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(source, folder / entry, ignore=ignored)
             else:
-                shutil.copy(source, folder / entry)
+                shutil.copy2(source, folder / entry)
         # sim/ installs under another name; a link stands for that.
         (folder / "path").mkdir()
         (folder / "path" / "hwgen_sim").symlink_to(folder / "sim")
-        file = folder / mutation.file
-        file.write_text(mutation.applied(file.read_text()))
-        path = os.pathsep.join([str(folder), str(folder / "path")])
+
+    def run(self, mutation: Mutation, timeout: int) -> tuple[str, float]:
+        """The test that caught a mutant and after how many seconds.
+
+        No test: it survived, or what it does takes too long; a deadlock that no test ends is
+        missed. Raises RuntimeError where the tests did not run.
+        """
+        began = time.monotonic()
+        file, whole = self.folder / mutation.file, ROOT / mutation.file
+        file.write_text(mutation.applied(whole.read_text()))
+        try:
+            caught = self._first_failure(mutation, timeout)
+        finally:
+            shutil.copy2(whole, file)
+            for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
+                compiled.unlink()
+        return caught, time.monotonic() - began
+
+    def _first_failure(self, mutation: Mutation, timeout: int) -> str:
+        path = os.pathsep.join([str(self.folder), str(self.folder / "path")])
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
         try:
             done = subprocess.run(
                 [*command, *mutation.tests],
-                cwd=folder,
-                env=os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+                cwd=self.folder,
+                env=os.environ | {"PYTHONPATH": path},
                 capture_output=True,
                 text=True,
                 timeout=timeout,
             )
-            output = done.stdout
-            if done.returncode not in (0, 1):
-                raise RuntimeError(f"{mutation.name}: the tests did not run\n{output[-2000:]}")
-            caught = next((c for c in map(_test, output.splitlines()) if c), "")
         except subprocess.TimeoutExpired:
-            caught = ""
-    return caught, time.monotonic() - began
+            return ""
+        if done.returncode not in (0, 1):
+            raise RuntimeError(f"{mutation.name}: the tests did not run\n{done.stdout[-2000:]}")
+        return next((c for c in map(_test, done.stdout.splitlines()) if c), "")
 
 
 def _test(line: str) -> str:
@@ -105,10 +122,22 @@ def main() -> int:
     arguments = parser.parse_args()
     chosen = [m for m in all_mutations() if arguments.only in m.name]
     results = []
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        jobs = [(m, pool.submit(run, m, arguments.timeout)) for m in chosen]
-        for mutation, job in jobs:
-            caught, seconds = job.result()
+    with (
+        tempfile.TemporaryDirectory(prefix="mutants_") as name,
+        ThreadPoolExecutor(arguments.jobs) as pool,
+    ):
+        copies: SimpleQueue[Copy] = SimpleQueue()
+        for number in range(arguments.jobs):
+            copies.put(Copy(Path(name) / str(number)))
+
+        def caught_by(mutation: Mutation) -> tuple[str, float]:
+            copy = copies.get()
+            try:
+                return copy.run(mutation, arguments.timeout)
+            finally:
+                copies.put(copy)
+
+        for mutation, (caught, seconds) in zip(chosen, pool.map(caught_by, chosen), strict=True):
             results.append((mutation, caught, seconds))
             print(f"{mutation.name}: {caught or 'SURVIVED'} ({seconds:.0f} s)", flush=True)
     if arguments.write:

@@ -290,4 +290,11 @@ MUTATIONS = (
         "m.d.sync += short_seen.eq(0)",
         ("tests/gateware/stream/test_csr.py",),
     ),
+    Mutation(
+        "casts do not limit what is too large",
+        "hwgen/gateware/stream/cast.py",
+        "return Mux(outside_low, low, Mux(outside_high, high, value))",
+        "return Mux(outside_low, low, value)",
+        ("tests/gateware/stream/test_cast.py",),
+    ),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ....errors import UserError
 from ....ir import Node, Op, ops
 from .argmax import ArgMaxRule
 from .border import PadRule, UpsampleRule
@@ -14,7 +15,6 @@ from .cast import CastRule
 from .conv2d import Conv2DRule
 from .dense import DenseRule
 from .join import AddRule, ConcatRule, MulRule
-from .lowered import LoweredRule, no_unit
 from .mac import MacRule
 from .pool import PoolRule
 from .requantize import RequantizeRule
@@ -28,8 +28,6 @@ from .staircase import StaircaseRule
 RULES: dict[type[Op], Rule[Any]] = {
     ops.Add: AddRule(),
     ops.ArgMax: ArgMaxRule(),
-    ops.AvgPool: LoweredRule(),
-    ops.BatchNorm: LoweredRule(),
     ops.Cast: CastRule(),
     ops.Concat: ConcatRule(),
     ops.Conv2D: Conv2DRule(),
@@ -38,7 +36,6 @@ RULES: dict[type[Op], Rule[Any]] = {
     ops.MaxPool: PoolRule(),
     ops.Mul: MulRule(),
     ops.Pad: PadRule(),
-    ops.Relu: LoweredRule(),
     ops.Requantize: RequantizeRule(),
     ops.Rescale: RescaleRule(),
     ops.Reshape: ReshapeRule(),
@@ -49,14 +46,15 @@ RULES: dict[type[Op], Rule[Any]] = {
     ops.SumPool: PoolRule(),
     ops.Upsample: UpsampleRule(),
 }
-"""The rule of every op."""
+"""The rule of every op that a legal graph may have."""
 
 
 def rule_of(node: Node) -> Rule[Any]:
     """The rule of a node's op. Raises UserError for one without."""
     rule = RULES.get(type(node.op))
     if rule is None:
-        raise no_unit(node)
+        reason = f"the dataflow architecture has no unit for {node.op.op_name}"
+        raise UserError(reason, layer=node.name)
     return rule
 
 

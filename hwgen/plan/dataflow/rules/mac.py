@@ -25,7 +25,7 @@ class MacRule(Rule[MacT]):
         op: Any = node.op
         # Passes that move a bias out leave the bare product under a name of its own; the unit is
         # called as the layer was.
-        name = re.sub("(_mac)+$", "", node.name)
+        name = re.sub("(?<=.)(_mac)+$", "", node.name)
         inputs, y = tuple(graph.operands(node)), graph.tensors[following.name]
         return Stage(name, (node.name, following.name), op, inputs, y, self, following.op)
 
