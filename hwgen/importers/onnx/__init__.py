@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import UserError
-from ...ir import Graph, Tensor
+from ...ir import Arrangement, Graph, Tensor
 from ...numeric import QType
 from . import elementwise, linear, qdq, qonnx, qoperator, shape, spatial
 from .file import OxNode, is_onnx, read_model
 from .inputs import read_inputs
 from .joins import summed
 from .real import FloatStep
-from .work import Const, Joined, OnnxImport, Value, canonical
+from .work import Const, Joined, OnnxImport, Value, in_file_order
 
 __all__ = ["is_onnx", "load_onnx"]
 
@@ -35,7 +36,6 @@ _STANDARD: dict[str, Handler] = {
     "DequantizeLinear": qdq.dequantize_linear,
     "Div": elementwise.arithmetic("Div"),
     "Dropout": shape.dropout,
-    "Flatten": shape.rearranged(shape.flatten),
     "Gather": shape.gather,
     "Gemm": linear.gemm,
     "GlobalAveragePool": spatial.global_average_pool,
@@ -53,19 +53,15 @@ _STANDARD: dict[str, Handler] = {
     "ReduceMean": spatial.global_average_pool,
     "Relu": elementwise.relu,
     "RequantShift": qonnx.requant_shift,
-    "Reshape": shape.rearranged(shape.reshape),
     "Resize": spatial.resize,
     "Shape": shape.shape_of,
     "Sigmoid": elementwise.curve(elementwise.sigmoid),
     "Slice": shape.cut,
     "Softmax": elementwise.softmax,
-    "Squeeze": shape.rearranged(shape.squeeze),
     "Sub": elementwise.arithmetic("Sub"),
     "Tanh": elementwise.curve(elementwise.tanh),
-    "Transpose": shape.rearranged(shape.transpose),
-    "Unsqueeze": shape.rearranged(shape.unsqueeze),
     "Upsample": spatial.resize,
-}
+} | {kind: shape.rearranged(function) for kind, function in shape.REARRANGING.items()}
 
 _MICROSOFT: dict[str, Handler] = {
     "DequantizeLinear": qdq.dequantize_linear,
@@ -126,9 +122,17 @@ def load_onnx(path: Path, input_type: QType | None) -> Graph:
         outputs = tuple(_output(work, name).name for name in model.outputs)
     used = {name for node in work.nodes for name in node.inputs}
     inputs = tuple(t for t in work.inputs if t.name in used or t.name in outputs)
-    return Graph(
-        path.stem, inputs, tuple(work.nodes), outputs, tuple(work.notes), tuple(work.without_reals)
-    ).verify()
+    ends = {*outputs, *(t.name for t in inputs)}
+    graph = Graph(
+        path.stem, inputs, tuple(work.nodes), outputs, tuple(work.notes),
+        tuple(work.without_reals), {}, tuple(n for n in work.unstated if n in ends),
+    )  # fmt: skip
+    arrays = {
+        name: order
+        for name, order in work.arrays.items()
+        if name in ends and order != Arrangement.same(graph.tensors[name].shape)
+    }
+    return replace(graph, arrays=arrays).verify()
 
 
 @contextmanager
@@ -204,27 +208,10 @@ def _output(work: OnnxImport, name: str) -> Tensor:
     found = found.divided()
     if found.sums or found.steps:
         found = _without_tail(work, found)
-    _check_order(work, name, found)
+    if Arrangement.found(found.where, found.edge.shape) is None:
+        found = in_file_order(work, "output", found)
+    work.arrange(found.edge.name, found.where, found.edge.shape)
     return found.edge
-
-
-def _check_order(work: OnnxImport, name: str, value: Value) -> None:
-    """Raises UserError unless the edge has the file's elements with channels last, or as they are
-    in the file."""
-    where = value.where
-    in_order = canonical(where.shape)
-    if where.ndim > 2 and where.shape[0] == 1:
-        _, channels, *rest = where.shape
-        last = np.moveaxis(canonical((*rest, channels)), -1, 0)[np.newaxis]
-        if np.array_equal(where, last):
-            return
-    if not np.array_equal(where, in_order):
-        raise UserError(
-            f"the output {name!r} is in another order than channels last, which is not supported",
-            hint="leave out what moves its elements at the end",
-        )
-    if where.ndim > 2:
-        work.notes.append(f"the output {name!r} is in the order of the file: {list(where.shape)}")
 
 
 def _without_tail(work: OnnxImport, value: Value) -> Value:

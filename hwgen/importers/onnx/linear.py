@@ -23,6 +23,7 @@ from .work import (
     Value,
     canonical,
     image,
+    in_file_order,
     operand,
     shaped,
     vector,
@@ -132,7 +133,7 @@ def product(
     shape = value.where.shape
     if not shape or shape[-1] != taps:
         raise UserError(f"weights take {taps} numbers, the input has shape {list(shape)}")
-    if value.edge.size == taps:
+    if value.where.size == taps:
         edge, where = vector(work, node.name, value)
         ours = np.empty_like(numbers)
         # The file's order of elements becomes the edge's.
@@ -142,10 +143,10 @@ def product(
         value = replace(value, edge=edge)
         return _summed(work, node.name, op, value, codes, scale, bias,
                        lambda edge: canonical(edge.shape).reshape(out))  # fmt: skip
-    if np.any(value.where.reshape(-1) != np.arange(value.edge.size)):
-        raise UserError("its input would have to be put in another order, which is not supported")
-    rows = value.edge.size // taps
-    x = value.edge
+    # Rows that each have their own taps: as the file has them, whatever an image would be.
+    flat = replace(value, where=value.where.reshape(-1, taps))
+    x = in_file_order(work, node.name, flat).edge
+    rows = x.size // taps
     if x.shape != (1, rows, taps):
         x = work.add(f"{node.name}_rows", Reshape((1, rows, taps)), x)
     return _summed(

@@ -88,6 +88,37 @@ def unsqueeze(work: OnnxImport, node: OxNode, array: Array) -> Array:
     return np.expand_dims(array, tuple(_axes(work, node) or ()))
 
 
+def depth_to_space(work: OnnxImport, node: OxNode, array: Array) -> Array:
+    """DepthToSpace."""
+    size, (frames, channels, rows, columns) = int(node.get("blocksize", 1)), array.shape
+    less = channels // size**2
+    if node.get("mode", "DCR") == "DCR":
+        split = array.reshape(frames, size, size, less, rows, columns).transpose(0, 3, 4, 1, 5, 2)
+    else:
+        split = array.reshape(frames, less, size, size, rows, columns).transpose(0, 1, 4, 2, 5, 3)
+    return split.reshape(frames, less, rows * size, columns * size)
+
+
+def space_to_depth(work: OnnxImport, node: OxNode, array: Array) -> Array:
+    """SpaceToDepth."""
+    size, (frames, channels, rows, columns) = int(node.get("blocksize", 1)), array.shape
+    split = array.reshape(frames, channels, rows // size, size, columns // size, size)
+    moved = split.transpose(0, 3, 5, 1, 2, 4)
+    return moved.reshape(frames, channels * size**2, rows // size, columns // size)
+
+
+REARRANGING: dict[str, Callable[[OnnxImport, OxNode, Array], Array]] = {
+    "DepthToSpace": depth_to_space,
+    "Flatten": flatten,
+    "Reshape": reshape,
+    "SpaceToDepth": space_to_depth,
+    "Squeeze": squeeze,
+    "Transpose": transpose,
+    "Unsqueeze": unsqueeze,
+}
+"""Operators that give all elements of their input in another shape or order."""
+
+
 def _axes(work: OnnxImport, node: OxNode) -> list[int] | None:
     if work.has(node, 1):
         return work.wholes(node, 1)
