@@ -11,6 +11,7 @@ from ...errors import UserError
 from ...ir import Tensor, resolve_padding
 from ...ir.ops import Conv2D, Dense, Pad, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
+from . import biases
 from .file import OxNode
 from .fusion import BEHIND_PAD, is_power_of_two
 from .real import FloatStep
@@ -39,8 +40,16 @@ def conv(work: OnnxImport, node: OxNode) -> None:
 
 
 def matmul(work: OnnxImport, node: OxNode) -> None:
-    """MatMul by a constant."""
-    work.give(node, product(work, node, work.value(node), weights(work, node, 1), None))
+    """MatMul by a constant; with a constant that is added to it, a Gemm."""
+    value, codes = work.value(node), weights(work, node, 1)
+    behind = biases.added_behind(work, node, value)
+    if behind is None:
+        work.give(node, product(work, node, value, codes, None))
+        return
+    last, bias = behind
+    result = product(work, replace(node, outputs=last.outputs), value, codes, bias)
+    for one in (node, last):
+        work.give(one, result)
 
 
 def gemm(work: OnnxImport, node: OxNode) -> None:
@@ -117,7 +126,7 @@ def convolution(
         numbers.transpose(2, 3, 1, 0), qtype, strides, pads, dilation=dilation,
         groups=int(node.get("group", 1)),
     )  # fmt: skip
-    return _summed(work, node.name, op, replace(value, edge=x), codes, scale, bias,
+    return _summed(work, node, op, replace(value, edge=x), codes, scale, bias,
                    lambda edge: shaped(edge, axes))  # fmt: skip
 
 
@@ -141,7 +150,7 @@ def product(
         op = Dense(ours, qtype)
         out = (*shape[:-1], outputs)
         value = replace(value, edge=edge)
-        return _summed(work, node.name, op, value, codes, scale, bias,
+        return _summed(work, node, op, value, codes, scale, bias,
                        lambda edge: canonical(edge.shape).reshape(out))  # fmt: skip
     # Rows that each have their own taps: as the file has them, whatever an image would be.
     flat = replace(value, where=value.where.reshape(-1, taps))
@@ -150,7 +159,7 @@ def product(
     if x.shape != (1, rows, taps):
         x = work.add(f"{node.name}_rows", Reshape((1, rows, taps)), x)
     return _summed(
-        work, node.name, Conv2D(numbers[np.newaxis, np.newaxis], qtype), replace(value, edge=x),
+        work, node, Conv2D(numbers[np.newaxis, np.newaxis], qtype), replace(value, edge=x),
         codes, scale, bias, lambda edge: canonical(edge.shape).reshape(*shape[:-1], outputs),
     )  # fmt: skip
 
@@ -189,13 +198,15 @@ def common_fraction(scale: Array) -> int | None:
 
 
 def _summed(
-    work: OnnxImport, name: str, op, value: Value, codes: Codes, scale: Array, bias, arranged
+    work: OnnxImport, node: OxNode, op, value: Value, codes: Codes, scale: Array, bias, arranged
 ) -> Value:
     """The node of a product, its bias inside where that is exact."""
     step = None
     scales = value.scale * scale
     if bias is not None:
         stored = _stored_bias(bias, scales, work)
+        if stored is None and value.plain and value.apart in ("", BEHIND_PAD):
+            stored = biases.rounded(work, node, bias, scales)
         outputs = op.weights.shape[-1]
         if stored is not None:
             if stored.size not in (1, outputs):
@@ -203,7 +214,7 @@ def _summed(
             op = replace(op, bias=np.broadcast_to(stored.reshape(-1), (outputs,)).copy())
         else:
             step = bias
-    edge: Tensor = work.add(f"{name}_mac", op, value.edge)
+    edge: Tensor = work.add(f"{node.name}_mac", op, value.edge)
     exact = step is None and is_power_of_two(value.scale) and is_power_of_two(scale)
     apart = value.apart
     if not apart and value.edge.type.signed and not codes.type.signed:
