@@ -12,7 +12,8 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Arrangement, Graph, Tensor
 from ...numeric import QType
-from . import elementwise, linear, qdq, qonnx, qoperator, shape, spatial
+from . import elementwise, linear, parts, qdq, qonnx, qoperator, shape, softmax, spatial
+from .constants import FOLDED, folded
 from .file import OxNode, is_onnx, read_model
 from .inputs import read_inputs
 from .joins import summed
@@ -25,6 +26,7 @@ Handler = Callable[[OnnxImport, OxNode], None]
 
 _STANDARD: dict[str, Handler] = {
     "Add": elementwise.arithmetic("Add"),
+    "ArgMax": parts.arg_max,
     "AveragePool": spatial.average_pool,
     "BatchNormalization": elementwise.batch_normalization,
     "Cast": shape.cast,
@@ -36,7 +38,7 @@ _STANDARD: dict[str, Handler] = {
     "DequantizeLinear": qdq.dequantize_linear,
     "Div": elementwise.arithmetic("Div"),
     "Dropout": shape.dropout,
-    "Gather": shape.gather,
+    "Gather": parts.gather,
     "Gemm": linear.gemm,
     "GlobalAveragePool": spatial.global_average_pool,
     "HardSigmoid": elementwise.curve(elementwise.hard_sigmoid),
@@ -46,6 +48,7 @@ _STANDARD: dict[str, Handler] = {
     "MaxPool": spatial.max_pool,
     "Mul": elementwise.arithmetic("Mul"),
     "Pad": spatial.pad,
+    "PRelu": elementwise.prelu,
     "Pow": elementwise.arithmetic("Pow"),
     "QLinearConv": qoperator.conv,
     "QLinearMatMul": qoperator.matmul,
@@ -56,10 +59,12 @@ _STANDARD: dict[str, Handler] = {
     "Resize": spatial.resize,
     "Shape": shape.shape_of,
     "Sigmoid": elementwise.curve(elementwise.sigmoid),
-    "Slice": shape.cut,
-    "Softmax": elementwise.softmax,
+    "Slice": parts.cut,
+    "Softmax": softmax.softmax,
+    "Split": parts.split,
     "Sub": elementwise.arithmetic("Sub"),
     "Tanh": elementwise.curve(elementwise.tanh),
+    "TopK": parts.top_k,
     "Upsample": spatial.resize,
 } | {kind: shape.rearranged(function) for kind, function in shape.REARRANGING.items()}
 
@@ -72,6 +77,7 @@ _MICROSOFT: dict[str, Handler] = {
     "QLinearGlobalAveragePool": qoperator.average,
     "QLinearLeakyRelu": qoperator.curve(elementwise.leaky_relu),
     "QLinearMul": qoperator.joined("mul"),
+    "QLinearSoftmax": qoperator.softmax,
     "QLinearSigmoid": qoperator.curve(elementwise.sigmoid),
     "QuantizeLinear": qdq.quantize_linear,
 }
@@ -84,7 +90,8 @@ _QONNX: dict[str, Handler] = {
 }
 
 _HANDLERS: dict[str, dict[str, Handler]] = {
-    "": _STANDARD,
+    # Old exports of Brevitas have quantizers without a domain.
+    "": _STANDARD | _QONNX,
     "ai.onnx": _STANDARD,
     "com.microsoft": _MICROSOFT,
     "qonnx.custom_op.general": _QONNX,
@@ -95,8 +102,9 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
 }
 """Operators of each domain: the same name may mean something else in another."""
 
-_OF_CODES = ("Cast", "Clip", "Concat", "DequantizeLinear", "Dropout", "Flatten", "Identity",
-             "MaxPool", "QGemm", "Reshape", "Resize", "Shape", "Squeeze", "Transpose", "Unsqueeze",
+_OF_CODES = ("ArgMax", "Cast", "Clip", "Concat", "DepthToSpace", "DequantizeLinear", "Dropout",
+             "Flatten", "Gather", "Identity", "MaxPool", "QGemm", "Reshape", "Resize", "Shape",
+             "Slice", "SpaceToDepth", "Split", "Squeeze", "TopK", "Transpose", "Unsqueeze",
              "Upsample")  # fmt: skip
 """Operators that mean the same where they are given a quantizer's integers; and QLinear ones."""
 
@@ -157,11 +165,15 @@ def _check_kinds(kinds: set[str]) -> None:
 def _run(work: OnnxImport, node: OxNode) -> None:
     handler = _handler(node)
     try:
-        if handler is None:
+        if handler is None and not _is_folded(work, node):
             raise UserError(f"{node.domain or 'operator'} {node.kind} is not supported")
+        if _is_folded(work, node):
+            folded(work, node)
+            return
         _check_codes(work, node)
         # What becomes infinite or no number is found where it matters.
         with np.errstate(all="ignore"):
+            assert handler is not None
             handler(work, node)
     except UserError as error:
         layer = error.layer or node.name
@@ -170,6 +182,13 @@ def _run(work: OnnxImport, node: OxNode) -> None:
         raise UserError(f"{node.kind}: {error}", layer=node.name) from None
     except MemoryError as error:
         raise UserError(f"there is not enough memory for it ({error})", layer=node.name) from None
+
+
+def _is_folded(work: OnnxImport, node: OxNode) -> bool:
+    """Whether an operator of constants alone is carried out by ONNX's reference."""
+    return node.domain in ("", "ai.onnx") and node.kind in FOLDED and all(
+        isinstance(work.known.get(name), Const) for name in node.inputs if name
+    )  # fmt: skip
 
 
 def _handler(node: OxNode) -> Handler | None:
@@ -191,7 +210,7 @@ def _fold_constants(work: OnnxImport) -> None:
     """Operators that read only constants, done first: an input's quantizer may need them."""
     for node in work.model.nodes:
         names = [name for name in node.inputs if name]
-        if _handler(node) and all(
+        if (_handler(node) or _is_folded(work, node)) and all(
             isinstance(work.known.get(name), Const) for name in names
         ) and (names or node.kind == "Constant"):  # fmt: skip
             _run(work, node)

@@ -14,9 +14,10 @@ from .file import OxNode
 from .fusion import is_redundant
 from .qdq import integer_type, scale_and_zero
 from .real import FloatStep
+from .shape import PASSED
 from .work import Array, Const, OnnxImport, Value
 
-_MOVING = ("MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+_MOVING = ("MaxPool", *PASSED)
 """Operators before which a QuantizeLinear behind them is put."""
 _LIMIT = 1 << 31
 
@@ -48,24 +49,19 @@ def leads_to_quantizer(work: OnnxImport, node: OxNode) -> bool:
             qtype = integer_type(zero, float(scale), int(zero))
             return all(is_redundant(step, qtype) for step in steps)
         if node.kind in ("Relu", "Clip"):
-            bounds = bounds_of(work, node)
-            if bounds is None:
-                return False
-            steps += bounds
+            steps += bounds_of(work, node)
         elif node.kind not in _MOVING:
             return False
 
 
-def bounds_of(work: OnnxImport, node: OxNode) -> list[FloatStep] | None:
-    """What a Relu or Clip does, None where its bounds are no constants."""
+def bounds_of(work: OnnxImport, node: OxNode) -> list[FloatStep]:
+    """What a Relu or Clip does. Raises UserError where its bounds are no constants."""
     if node.kind == "Relu":
         return [FloatStep("max", np.zeros(1, np.float32))]
     steps = []
     for position, kind, key in ((1, "max", "min"), (2, "min", "max")):
         bound = node.get(key)
         if work.has(node, position):
-            if not isinstance(work.known.get(node.inputs[position]), Const):
-                return None
             bound = work.number(node, position)
         if bound is not None:
             steps.append(FloatStep(kind, np.array([bound], np.float32)))
@@ -73,8 +69,10 @@ def bounds_of(work: OnnxImport, node: OxNode) -> list[FloatStep] | None:
 
 
 def added_behind(work: OnnxImport, node: OxNode, value: Value) -> tuple[OxNode, Const] | None:
-    """The Add of a constant that a MatMul of a matrix leads to, and the constant, one a column; None
-    where ONNX Runtime makes no Gemm of integers of them."""
+    """The Add of a constant that a MatMul of a matrix leads to, and the constant, one a column.
+
+    None where ONNX Runtime makes no Gemm of integers of them.
+    """
     if value.where.ndim != 2 or work.readers[node.outputs[0]] != 1:
         return None
     for other in work.model.nodes:

@@ -9,11 +9,11 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Tensor
-from ...ir.ops import Add, Concat, Reshape
+from ...ir.ops import Add, Concat, Reshape, Upsample
 from ...numeric import QType
-from . import pairs
+from . import pairs, softmax
 from .fusion import parted
-from .work import Array, Joined, OnnxImport, Value, canonical, in_file_order
+from .work import Array, Joined, OnnxImport, Value, canonical, image, in_file_order
 
 
 def quantized(
@@ -32,6 +32,8 @@ def quantized(
             for n, part in enumerate(joined.parts)
         ]
         return concatenated(work, name, parts, joined.axis)
+    if joined.kind == "softmax":
+        return softmax.quantized(work, name, joined, qtype, fused)
     a, b = _beside(work, name, joined)
     apart = [joined.apart, *(part.apart for part in joined.parts)]
     apart += ["an input of it is not quantized" for part in joined.parts if not part.plain]
@@ -41,16 +43,43 @@ def quantized(
 
 
 def _beside(work: OnnxImport, name: str, joined: Joined) -> tuple[Value, Value]:
-    """Two values of one shape whose elements lie at the same places. Raises UserError."""
+    """Two values of one shape whose elements lie at the same places; or, of a product, one image
+    and then one pixel of it. Raises UserError."""
     a, b = joined.parts
     if a.where.shape != b.where.shape:
-        raise UserError(f"{joined.kind} of tensors of shapes {list(a.where.shape)} and "
-                        f"{list(b.where.shape)} is not supported")  # fmt: skip
+        return _spread(work, name, joined.kind, a, b)
     if a.edge.shape != b.edge.shape or np.any(a.where != b.where):
         a, b = (in_file_order(work, f"{name}_{n}", v) for n, v in enumerate((a, b)))
     if a.edge.shape != b.edge.shape or np.any(a.where != b.where):
         raise UserError(f"{joined.kind} of tensors of different order is not supported")
     return a, b
+
+
+def _spread(work: OnnxImport, name: str, kind: str, a: Value, b: Value) -> tuple[Value, Value]:
+    """An image and one pixel of all channels. Raises UserError for other shapes."""
+    shapes = a.where.shape, b.where.shape
+    try:
+        whole = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise UserError(f"{kind} of tensors of shapes {list(shapes[0])} and {list(shapes[1])}: "
+                        "they do not fit") from None  # fmt: skip
+    if len(whole) not in (3, 4) or whole not in shapes or whole[0] != 1:
+        raise UserError(f"{kind} of tensors of shapes {list(shapes[0])} and {list(shapes[1])} is "
+                        "not supported")  # fmt: skip
+    large, small = (a, b) if shapes[0] == whole else (b, a)
+    padded = small.where.reshape((1,) * (len(whole) - small.where.ndim) + small.where.shape)
+    if padded.shape[1:] != (whole[1], *(1 for _ in whole[2:])):
+        raise UserError(f"{kind} of an image of shape {list(whole)} with a tensor of shape "
+                        f"{list(small.where.shape)} is not supported, but with one number a "
+                        "channel")  # fmt: skip
+    large = image(work, f"{name}_0", large)
+    small = image(work, f"{name}_1", replace(small, where=padded))
+    if kind == "mul":
+        return large, small
+    edge = work.add(f"{name}_spread", Upsample(large.edge.hwc[:2]), small.edge)
+    small = replace(small, edge=edge, where=large.where)
+    # The runtime makes the operand that it repeats the second one.
+    return large, small
 
 
 def concatenated(
@@ -95,6 +124,9 @@ def summed(work: OnnxImport, name: str, joined: Joined) -> Value:
     """
     if joined.kind == "concat":
         raise UserError("a concatenation of tensors with different scales must be quantized first")
+    if joined.kind == "softmax":
+        raise UserError("a softmax is computed in integers between QuantizeLinear and "
+                        "DequantizeLinear only, or left out at the end of the network")  # fmt: skip
     if joined.kind != "add":
         raise UserError(f"a {joined.kind} of two tensors is not supported here")
     settled = (work.settled(f"{name}_{n}", part) for n, part in enumerate(joined.parts))

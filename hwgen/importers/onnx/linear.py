@@ -13,7 +13,7 @@ from ...ir.ops import Conv2D, Dense, Pad, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
 from . import biases
 from .file import OxNode
-from .fusion import BEHIND_PAD, is_power_of_two
+from .fusion import BEHIND_PAD, OTHER_WEIGHTS, UNSIGNED_WEIGHTS, is_power_of_two
 from .real import FloatStep
 from .work import (
     Array,
@@ -218,9 +218,9 @@ def _summed(
     exact = step is None and is_power_of_two(value.scale) and is_power_of_two(scale)
     apart = value.apart
     if not apart and value.edge.type.signed and not codes.type.signed:
-        apart = "its weights are unsigned and its input is not"
+        apart = UNSIGNED_WEIGHTS
     if not apart and codes.type.width != 8:
-        apart = "only weights of 8 bits are"
+        apart = OTHER_WEIGHTS
     result = Value(edge, arranged(edge), scales.astype(np.float32), 0, (), True,
                    apart=apart, group=Group(value.edge.type, exact))  # fmt: skip
     if step is not None:

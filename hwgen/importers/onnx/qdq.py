@@ -19,7 +19,7 @@ from .real import FloatStep, Quantizer, evaluate, staircase, table
 from .work import Array, Codes, Const, Joined, OnnxImport, Value, check_finite
 
 _DTYPES = {"int8": (True, 8), "uint8": (False, 8), "int16": (True, 16), "uint16": (False, 16),
-           "int32": (True, 32)}  # fmt: skip
+           "int32": (True, 32), "int4": (True, 4), "uint4": (False, 4)}  # fmt: skip
 
 
 def integer_type(array: Array, scale: float | None = None, zero: int = 0) -> QType:
@@ -56,8 +56,8 @@ def quantize_linear(work: OnnxImport, node: OxNode) -> None:
         scale, zero = (_along(a, found.array, node) for a in (work.const(node, 1).array, zero))
         if not np.all((scale > 0) & np.isfinite(scale)):
             raise UserError("scales of constants must be positive numbers")
-        codes = np.rint(found.array / scale) + zero
-        limits = np.iinfo(zero.dtype)
+        codes = np.rint(found.array / scale) + zero.astype(np.int64)
+        limits = integer_type(zero)
         codes = np.clip(codes, limits.min, limits.max).astype(zero.dtype)
         work.give(node, Const(codes))
         return
@@ -107,7 +107,8 @@ def _of_sums(work: OnnxImport, name: str, found: Value, by: Quantizer, fused: bo
         return _of_fused_sums(work, name, replace(found, steps=()), by)
     if not is_exact(found):
         raise in_float(reason)
-    if not is_power_of_two(np.float32(scale_of(qtype)).reshape(1)):
+    rounding = np.float32([scale_of(qtype), found.count or 1])
+    if not is_power_of_two(rounding):
         return work.quantize(name, found, by)
     # No step but the last one rounds, so that a factor does all of them.
     clip = tuple(int(by.codes(end)) for end in _bounds(found.steps))

@@ -102,7 +102,7 @@ def as_affine(x: Tensor, scale: Array, zero: int, steps: tuple[FloatStep, ...]) 
 
 
 def _followed(affine: Affine, step: FloatStep, channels: int) -> Affine | None:
-    if step.operand is None:
+    if step.operand is None or step.kind == "curve":
         return None
     numbers = [Fraction(float(v)) for v in _row(step.operand, channels)]
     if step.kind in ("max", "min"):

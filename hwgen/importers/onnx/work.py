@@ -326,6 +326,15 @@ def image(work: OnnxImport, name: str, value: Value) -> Value:
     return replace(value, edge=edge, where=shaped(edge, value.where.ndim))
 
 
+def reordered(work: OnnxImport, name: str, value: Value, order: Array) -> Tensor:
+    """An edge of the shape of ``order``, whose elements are those of the value's edge there."""
+    if not is_in_order(order, value.edge):
+        return _moved(work, name, value, order)
+    if value.edge.shape == order.shape:
+        return value.edge
+    return work.add(f"{name}_shape", Reshape(order.shape), value.edge)
+
+
 def in_file_order(work: OnnxImport, name: str, value: Value) -> Value:
     """A value whose edge has the file's elements channels last where the file has an image, else
     as the file has them. Raises UserError where they can not be brought there."""
