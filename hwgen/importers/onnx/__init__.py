@@ -12,7 +12,18 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Arrangement, Graph, Tensor
 from ...numeric import QType
-from . import elementwise, linear, parts, qdq, qonnx, qoperator, shape, softmax, spatial
+from . import (
+    deconvolution,
+    elementwise,
+    linear,
+    parts,
+    qdq,
+    qonnx,
+    qoperator,
+    shape,
+    softmax,
+    spatial,
+)
 from .constants import FOLDED, folded
 from .file import OxNode, is_onnx, read_model
 from .inputs import read_inputs
@@ -35,6 +46,7 @@ _STANDARD: dict[str, Handler] = {
     "Constant": shape.constant,
     "ConstantOfShape": shape.constant_of_shape,
     "Conv": linear.conv,
+    "ConvTranspose": deconvolution.conv_transpose,
     "DequantizeLinear": qdq.dequantize_linear,
     "Div": elementwise.arithmetic("Div"),
     "Dropout": shape.dropout,

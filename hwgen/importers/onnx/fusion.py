@@ -88,12 +88,14 @@ NOT_8_BITS = "only types of 8 bits are"
 OTHER_WEIGHTS = "only weights of 8 bits are"
 UNSIGNED_WEIGHTS = "its weights are unsigned and its input is not"
 MIXED = "its inputs and its output are stored in different types"
+TRANSPOSED = "a ConvTranspose is not"
 REDUCED = "a ReduceMean is not; a GlobalAveragePool would be"
 _WAYS = {
     NOT_8_BITS: f"quantize to 8 bits; or {EXACT}",
     OTHER_WEIGHTS: f"store the same weights as int8; or {EXACT}",
     UNSIGNED_WEIGHTS: f"store the weights as int8, or the input as uint8; or {EXACT}",
     MIXED: "give inputs and output one type of 8 bits",
+    TRANSPOSED: EXACT,
     REDUCED: f"export GlobalAveragePool in its place; or {EXACT}",
 }
 """What to do about a reason, where it is not that quantizers are missing."""

@@ -11,8 +11,9 @@ from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import Add, Concat, Reshape, Upsample
 from ...numeric import QType
-from . import pairs, softmax
+from . import pairs, softmax, wide
 from .fusion import parted
+from .real import Quantizer
 from .work import Array, Joined, OnnxImport, Value, canonical, image, in_file_order
 
 
@@ -20,12 +21,13 @@ def quantized(
     work: OnnxImport,
     name: str,
     joined: Joined,
-    qtype: QType,
+    by: Quantizer,
     stored: Callable[[OnnxImport, str, Value, QType], Value],
     fused: bool,
 ) -> tuple[Tensor, Array]:
     """The integers of joined values in a runtime's stored type; and their arrangement. ``fused``:
     the file itself says that integers are taken."""
+    qtype = by.type
     if joined.kind == "concat":
         parts = [
             stored(work, f"{name}_{n}", part.then(*joined.steps), qtype)
@@ -37,6 +39,8 @@ def quantized(
     a, b = _beside(work, name, joined)
     apart = [joined.apart, *(part.apart for part in joined.parts)]
     apart += ["an input of it is not quantized" for part in joined.parts if not part.plain]
+    if wide.is_wide((a, b)):
+        return wide.make(work, name, joined.kind, (a, b), by, joined.steps), a.where
     reason = parted(apart, [a.edge.type, b.edge.type], joined.steps, qtype) if not fused else ""
     steps = joined.steps if reason else ()
     return pairs.make(work, name, joined.kind, (a, b), qtype, steps, reason), a.where

@@ -108,7 +108,7 @@ def convolution(
     if kernel.ndim != axes or 0 in kernel.shape:
         raise UserError(f"weights have shape {list(kernel.shape)}, {axes} axes are needed")
     spatial = axes - 2
-    numbers, scale, qtype = _numbers(codes, axis=0)
+    numbers, scale, qtype = numbers_of(codes, axis=0)
     if spatial == 1:
         numbers = numbers[..., np.newaxis]
     strides, dilation = (
@@ -126,7 +126,7 @@ def convolution(
         numbers.transpose(2, 3, 1, 0), qtype, strides, pads, dilation=dilation,
         groups=int(node.get("group", 1)),
     )  # fmt: skip
-    return _summed(work, node, op, replace(value, edge=x), codes, scale, bias,
+    return summed(work, node, op, replace(value, edge=x), codes, scale, bias,
                    lambda edge: shaped(edge, axes))  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def product(
 ) -> Value:
     """The sums of a matrix product of the last axis, still without what follows."""
     value = work.settled(node.name, value)
-    numbers, scale, qtype = _numbers(codes, axis=1)
+    numbers, scale, qtype = numbers_of(codes, axis=1)
     if numbers.ndim != 2:
         raise UserError(f"weights have shape {list(numbers.shape)}, a matrix is needed")
     taps, outputs = numbers.shape
@@ -150,7 +150,7 @@ def product(
         op = Dense(ours, qtype)
         out = (*shape[:-1], outputs)
         value = replace(value, edge=edge)
-        return _summed(work, node, op, value, codes, scale, bias,
+        return summed(work, node, op, value, codes, scale, bias,
                        lambda edge: canonical(edge.shape).reshape(out))  # fmt: skip
     # Rows that each have their own taps: as the file has them, whatever an image would be.
     flat = replace(value, where=value.where.reshape(-1, taps))
@@ -158,13 +158,13 @@ def product(
     rows = x.size // taps
     if x.shape != (1, rows, taps):
         x = work.add(f"{node.name}_rows", Reshape((1, rows, taps)), x)
-    return _summed(
+    return summed(
         work, node, Conv2D(numbers[np.newaxis, np.newaxis], qtype), replace(value, edge=x),
         codes, scale, bias, lambda edge: canonical(edge.shape).reshape(*shape[:-1], outputs),
     )  # fmt: skip
 
 
-def _numbers(codes: Codes, axis: int) -> tuple[Array, Array, QType]:
+def numbers_of(codes: Codes, axis: int) -> tuple[Array, Array, QType]:
     """Weights less their zero point; scales, one or one an output channel; their type."""
     numbers = codes.codes - codes.zero
     scale = np.asarray(codes.scale, np.float32)
@@ -197,7 +197,7 @@ def common_fraction(scale: Array) -> int | None:
     return int(bits) if bits == int(bits) and abs(bits) < 200 else None
 
 
-def _summed(
+def summed(
     work: OnnxImport, node: OxNode, op, value: Value, codes: Codes, scale: Array, bias, arranged
 ) -> Value:
     """The node of a product, its bias inside where that is exact."""
@@ -224,10 +224,10 @@ def _summed(
     result = Value(edge, arranged(edge), scales.astype(np.float32), 0, (), True,
                    apart=apart, group=Group(value.edge.type, exact))  # fmt: skip
     if step is not None:
-        numbers = step.array
-        if edge.shape[-1] == numbers.size and result.where.ndim > 2:
-            numbers = numbers.reshape(-1, *[1] * (result.where.ndim - 2))
-        result = result.then(FloatStep("add", operand(numbers, result)))
+        # One a channel is in the order of the edge's channels.
+        numbers = step.array.astype(np.float32).reshape(-1)
+        ours = numbers if numbers.size == edge.channels else operand(step.array, result)
+        result = result.then(FloatStep("add", ours))
     return result
 
 
