@@ -194,16 +194,15 @@ def staircase(x: Tensor, function: Function, qtype: QType) -> list[Op]:
 
 def _thresholds(function: Function, levels: Array, channels: int, low: int, high: int) -> Array:
     """(channels, levels): the first input that reaches each level, high + 1 where none does."""
-    result = np.empty((channels, len(levels)), np.int64)
-    for n, level in enumerate(levels.tolist()):
-        below, reaches = np.full(channels, low - 1), np.full(channels, high + 1)
-        while np.any(open_ := reaches - below > 1):
-            middle = np.where(open_, (below + reaches) // 2, np.clip(below, low, high))
-            above = function(middle[np.newaxis])[0] >= level
-            reaches = np.where(open_ & above, middle, reaches)
-            below = np.where(open_ & ~above, middle, below)
-        result[:, n] = reaches
-    return result
+    # All of them at once: the function is told rows of inputs, one a level.
+    shape = (len(levels), channels)
+    below, reaches = np.full(shape, low - 1), np.full(shape, high + 1)
+    while np.any(open_ := reaches - below > 1):
+        middle = np.where(open_, (below + reaches) // 2, np.clip(below, low, high))
+        above = function(middle) >= levels[:, np.newaxis]
+        reaches = np.where(open_ & above, middle, reaches)
+        below = np.where(open_ & ~above, middle, below)
+    return reaches.T
 
 
 def table(x: Tensor, function: Function, qtype: QType) -> Staircase:
