@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from .flow.comparison import Verification, VerifyRequest
 from .flow.fpga.synth import SEED, TARGET_MHZ
 from .flow.fpga.synth import synthesize as _synthesize
 from .flow.memory import Memory
-from .ir import Graph, execute
+from .ir import Graph, Tensor, execute
 from .numeric import QType, dequantize, parse_type, quantize
 from .passes import legalize
 from .passes.tail import without_softmax
@@ -186,8 +188,8 @@ def verify(
     ----------
     package : what ``build`` gave, or its directory.
     simulator : ``"verilator"``, ``"icarus"`` or ``"python"``; the quickest that is there if None.
-    inputs : integers (frames, *shape) to simulate; ``random``: so many seeded frames instead;
-        neither: the package's own test vectors.
+    inputs : integers (frames, *shape) to simulate, in the axis order of the model file;
+        ``random``: so many seeded frames instead; neither: the package's own test vectors.
     wave : write a waveform beside the results.
     progress : is called with a sentence at each step.
     memory : how external memory answers a tiled engine, as ``hwgen.Memory(latency=20, rate=0.5)``:
@@ -212,7 +214,8 @@ def verify(
     say = progress or (lambda text: None)
     result = own.verify(opened, VerifyRequest(say, simulator, inputs, random, wave, memory))
     write_report(opened)
-    return result
+    order = opened.graph.arrangement(opened.graph.outputs[0])
+    return replace(result, outputs=order.outward(result.outputs))
 
 
 def record_accuracy(package: Package, accuracy: float, samples: int) -> None:
@@ -263,12 +266,13 @@ def run(
     ----------
     graph : what ``load`` gave.
     inputs : integers (frames, *shape) by the input's name; of a network with one input the array
-        alone will do.
+        alone will do. Inputs and outputs are in the axis order of the model file.
     real : inputs are real numbers, quantized by the input's type, and outputs float32.
-    edges : return every edge of the graph, not the outputs alone.
+    edges : return every edge of the graph, not the outputs alone; inner ones are channels last.
     progress : is called with (frames done, frames in all).
     engine : ``"c"`` compiles the network's C code, which gives the same integers more quickly.
 
+    Warns of real numbers that a type of an input can not hold, where the model does not say it.
     Raises UserError where an input does not fit.
 
     Example
@@ -284,6 +288,7 @@ def run(
             raise UserError(f"this network has several inputs: {names}", hint="give them by name")
         (only,) = graph.inputs
         inputs = {only.name: np.asarray(inputs)}
+    inputs = graph.inward(inputs)
     if real:
         if graph.without_reals:
             raise UserError(
@@ -291,7 +296,9 @@ def run(
                 layer=graph.without_reals[0],
                 hint="take integers, or end the model with a quantizer",
             )
-        inputs = {t.name: _quantized(t, inputs.get(t.name)) for t in graph.inputs}
+        reals, inputs = inputs, {t.name: _quantized(t, inputs.get(t.name)) for t in graph.inputs}
+        for name in graph.unstated:
+            _warn_of_unheld(graph.tensors[name], reals[name])
     if engine == "c":
         if edges:
             raise OptionError("the C engine gives outputs only", hint="leave out --edges")
@@ -300,11 +307,23 @@ def run(
         wanted = list(graph.tensors) if edges else None
         outputs = execute(graph, inputs, wanted, progress)
     if real:
-        return {
+        outputs = {
             name: dequantize(array, graph.tensors[name].type).astype(np.float32)
             for name, array in outputs.items()
         }
-    return outputs
+    return graph.outward(outputs)
+
+
+def _warn_of_unheld(tensor: Tensor, array: Any) -> None:
+    """Warn of real numbers that are beyond what a type can hold, and by how many."""
+    low, high = dequantize(np.array([tensor.type.low, tensor.type.max]), tensor.type)
+    reals, half = np.asarray(array, np.float64), 2.0 ** -(tensor.type.frac + 1)
+    if count := int(np.count_nonzero((reals < low - half) | (reals > high + half))):
+        warnings.warn(
+            f"{tensor.name}: {count} of {reals.size} values are outside of {low:g}..{high:g}, all "
+            f"that its type {tensor.type} holds, which the model does not say (set --input-type)",
+            stacklevel=3,
+        )
 
 
 def _quantized(tensor: Any, array: Any) -> Any:

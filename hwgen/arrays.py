@@ -36,7 +36,7 @@ def load_array(path: Path) -> Array:
 
 
 def load_labelled(path: Path, graph: Graph) -> tuple[Array, Array]:
-    """Samples ``x`` in the shape of the graph's input and labels ``y`` of an .npz file.
+    """Samples ``x`` in the model file's shape of the input and labels ``y`` of an .npz file.
 
     Raises UserError.
     """
@@ -54,7 +54,7 @@ def load_labelled(path: Path, graph: Graph) -> tuple[Array, Array]:
             x, y = archive["x"], archive["y"]
         except _DAMAGED as error:
             raise _damaged(path, error) from None
-    shape = graph.inputs[0].shape
+    shape = graph.arrangement(graph.inputs[0].name).shape
     if x.ndim >= 1 and x.shape[1:] != shape and x[:1].size == graph.inputs[0].size:
         x = x.reshape(-1, *shape)  # images without a channel axis
     y = y.reshape(-1)

@@ -48,13 +48,15 @@ class Builder:
         """A scale that is no power of two."""
         return np.float32(size * self.rng.uniform(0.6, 1.5))
 
-    def model(self, x: str, shape: list[int], dtype: int, out: str, out_dtype: int) -> Any:
+    def model(
+        self, x: str, shape: list[int], dtype: int, out: str, out_dtype: int, opset: int = 17
+    ) -> Any:
         """The finished model."""
         inputs = [helper.make_tensor_value_info(x, dtype, shape)]
         outputs = [helper.make_tensor_value_info(out, out_dtype, None)]
         graph = helper.make_graph(self.nodes, "fixture", inputs, outputs, self.constants)
-        opsets = [helper.make_opsetid(*o) for o in (("", 17), (MICROSOFT, 1), (QONNX, 2))]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+        opsets = [helper.make_opsetid(*o) for o in (("", opset), (MICROSOFT, 1), (QONNX, 2))]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=9 if opset < 21 else 10)
 
 
 class Qdq(Builder):

@@ -127,6 +127,14 @@ def input_type(arguments: argparse.Namespace) -> QType | None:
         raise OptionError(f"--input-type: {error}") from None
 
 
+def say_assumed(graph: Graph, given: object, output: Output) -> list[str]:
+    """Say which types of inputs are assumed, where none was ``given``; returns the sentences."""
+    told = [] if given is not None else graph.assumptions()
+    for sentence in told:
+        output.say(f"note: {sentence}")
+    return told
+
+
 def load_model(arguments: argparse.Namespace) -> Graph:
     """The graph of the model file."""
     return api.load(arguments.model, input_type(arguments), arguments.runtime)

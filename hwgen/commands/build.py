@@ -9,7 +9,7 @@ from .. import api
 from ..archs.reporting import report_of
 from ..console import Output
 from ..report.command_lines import command_line
-from .arguments import add_model, add_plan, input_type, planning, unused
+from .arguments import add_model, add_plan, input_type, planning, say_assumed, unused
 
 TEXT = "model file to package: Verilog, memory images, bench, report"
 
@@ -37,7 +37,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         f"{cycles['interval_estimate']} cycles (bound {cycles['interval_bound']}), "
         f"latency {cycles['latency_estimate']}, {report['memory_bits']:,} bits of memory"
     )
+    assumed = say_assumed(package.graph, arguments.input_type, output)
     note = unused(package.plan, arguments, output)
     output.say(f"next: {command_line('verify', arguments.out)}")
-    output.json(report | note)
+    output.json(report | note | ({"assumed": assumed} if assumed else {}))
     return 0

@@ -19,6 +19,7 @@ from .arguments import (
     input_type,
     load_model,
     planning,
+    say_assumed,
     simulators,
     unused_note,
     whole,
@@ -62,6 +63,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if package is not None:
         api.record_accuracy(package, value["accuracy"], len(y))
     # Nothing is said before all is known: what fails says one thing alone.
+    given = package.manifest["options"].get("input_type") if package else arguments.input_type
+    value["notes"] = say_assumed(graph, given, output)
     for line in lines:
         output.say(line)
     output.json(value)

@@ -32,6 +32,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     output.say(f"{graph.name}: {graph.macs:,} MACs, {graph.parameters_bits:,} parameter bits")
     for note in graph.notes:
         output.say(f"  note: {note}")
+    for name, order in graph.arrays.items():
+        output.say(f"  note: arrays of {name}: {order.told()}")
     rows = [
         [row["name"], row["op"], "x".join(map(str, row["shape"])), row["type"], row["macs"]]
         for row in value["layers"]
@@ -67,6 +69,10 @@ def _describe(graph: Graph) -> dict[str, Any]:
         "name": graph.name,
         "inputs": inputs,
         "outputs": list(graph.outputs),
+        "arrays": {
+            name: {"shape": list(order.shape), "axes": list(order.axes)}
+            for name, order in graph.arrays.items()
+        },
         "macs": graph.macs,
         "parameters_bits": graph.parameters_bits,
         "notes": list(graph.notes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 
 from .. import api
@@ -10,7 +11,7 @@ from ..arrays import Array, load_array, save_arrays
 from ..console import Output
 from ..errors import OptionError, UserError
 from ..ir import Graph
-from .arguments import add_model, load_model
+from .arguments import add_model, load_model, say_assumed
 
 TEXT = "golden integers of a model"
 
@@ -39,7 +40,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if edges and arguments.engine == "c":
         raise OptionError("--engine c gives outputs only", hint="leave out --edges")
     try:
-        with output.bar("frames") as progress:
+        with warnings.catch_warnings(record=True) as warned, output.bar("frames") as progress:
+            warnings.simplefilter("always")
             values = api.run(graph, inputs, arguments.float, edges, progress, arguments.engine)
     except UserError as error:
         # With several inputs the message names the input.
@@ -54,9 +56,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         files[arguments.edges] = values
     save_arrays(files)
     shapes = {name: list(values[name].shape) for name in graph.outputs}
+    notes = say_assumed(graph, arguments.input_type, output)
+    for warning in warned:
+        output.say(f"note: {warning.message}")
+        notes.append(str(warning.message))
     for name, shape in shapes.items():
         output.say(f"{name}: {shape} of {graph.tensors[name].type} in {arguments.output}")
-    output.json({"outputs": shapes, "file": str(arguments.output)})
+    output.json({"outputs": shapes, "file": str(arguments.output), "notes": notes})
     return 0
 
 

@@ -71,6 +71,17 @@ def register_rows(registers: Sequence[Register]) -> str:
     )
 
 
+def order_row(graph: Graph, name: str) -> str:
+    """The row of a table that says how the model file's arrays differ from a stream or a memory;
+    nothing where they do not."""
+    if name not in graph.arrays:
+        return ""
+    return (
+        f"| the model file's arrays (`hwgen run`, vectors/vectors.npz) | "
+        f"{graph.arrays[name].told()} |\n"
+    )
+
+
 def markdown(name: str) -> str:
     """A name as a line or a cell of Markdown shows it."""
     shown = "".join(c if c.isprintable() else "?" for c in name)

@@ -94,7 +94,10 @@ def design_files(
     if with_c:
         files |= {f"c/{name}": text for name, text in c_files(source).items()}
     packed = {name: text.encode() for name, text in files.items()}
-    packed["vectors/vectors.npz"] = npz_bytes({"x": inputs, "y": outputs})
+    ends = {"x": (graph.inputs[0].name, inputs), "y": (graph.outputs[0], outputs)}
+    packed["vectors/vectors.npz"] = npz_bytes(
+        {key: graph.arrangement(name).outward(array) for key, (name, array) in ends.items()}
+    )
     return packed
 
 

@@ -48,7 +48,8 @@ class Verification:
     """Result of a verification.
 
     frames : were compared. difference : the first one, or how the design broke its streams'
-    contract; then there are no cycles and no outputs. outputs : what the RTL gave. changed : files
+    contract; then there are no cycles and no outputs. outputs : what the RTL gave, in the order of
+    the stream (``hwgen.verify`` returns them in that of the model file). changed : files
     of the RTL that are not as build made them. source : where the frames come from, VECTORS, RANDOM
     or GIVEN.
     """
@@ -73,7 +74,8 @@ class Verification:
 class VerifyRequest:
     """What is asked of a verification.
 
-    simulator : its name; None: the quickest that is there. inputs : integers (frames, *shape);
+    simulator : its name; None: the quickest that is there. inputs : integers (frames, *shape) in
+    the order of the model file;
     random : so many seeded frames; neither: the package's vectors. wave : write a waveform.
     memory : how external memory answers; None: nothing was said. say : is told the progress.
     """
@@ -87,13 +89,14 @@ class VerifyRequest:
 
 
 def frames_of(package: PackageFiles, x: Tensor, request: VerifyRequest) -> np.ndarray[Any, Any]:
-    """Inputs (frames, *shape): those given, random ones, or the package's vectors.
+    """Inputs (frames, *shape) in the edge's order: those given, random ones, or the package's
+    vectors.
 
     Raises UserError where they do not fit.
     """
-    random = request.random
+    random, inward = request.random, package.graph.inward
     if request.inputs is not None:
-        checked = check_input(x, request.inputs)
+        checked = check_input(x, inward({x.name: request.inputs})[x.name])
     elif random is not None:
         most = max(1, _MOST_RANDOM // x.size)
         if not 1 <= random <= most:
@@ -102,7 +105,7 @@ def frames_of(package: PackageFiles, x: Tensor, request: VerifyRequest) -> np.nd
         checked = generator.integers(x.type.min, x.type.max + 1, (random, *x.shape))
     else:
         with np.load(package.file("vectors/vectors.npz"), allow_pickle=False) as vectors:
-            checked = check_input(x, vectors["x"])
+            checked = check_input(x, inward({x.name: vectors["x"]})[x.name])
     if not len(checked):
         raise UserError(f"input {x.name!r} has no frames")
     return checked

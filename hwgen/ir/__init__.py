@@ -1,6 +1,7 @@
 """The intermediate representation: a graph of typed ops, its golden execution, its JSON."""
 
 from . import legal, ops
+from .arrangement import Arrangement
 from .fields import Accumulator
 from .graph import Graph, Node, check_input, execute
 from .json_format import SCHEMA, graph_from_json, graph_to_json, layer_to_json, load_json
@@ -12,6 +13,7 @@ __all__ = [
     "OPS",
     "SCHEMA",
     "Accumulator",
+    "Arrangement",
     "Graph",
     "Node",
     "Op",

@@ -12,8 +12,9 @@ import numpy as np
 from ..errors import UserError
 from ..numeric import MAX_TENSOR_WIDTH
 from ..tables import html_table
+from .arrangement import Arrangement
 from .op import IntArray, Op
-from .tensor import Tensor
+from .tensor import Shape, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,9 @@ class Graph:
 
     Graphs are values: passes make new ones. ``notes`` are sentences for the reader about what
     the importer did (a dropped softmax, an assumed input type). ``without_reals`` are outputs whose
-    real numbers the types do not say: arithmetic behind them was left out.
+    real numbers the types do not say: arithmetic behind them was left out. ``arrays`` says of
+    inputs and outputs how the model file has their elements, where it is another order than the
+    edge's. ``unstated`` are inputs whose type the model does not say: it was given, or assumed.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Graph:
     outputs: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
     without_reals: tuple[str, ...] = field(default=())
+    arrays: Mapping[str, Arrangement] = field(default_factory=dict)
+    unstated: tuple[str, ...] = field(default=())
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
@@ -81,6 +86,35 @@ class Graph:
     def operands(self, node: Node) -> list[Tensor]:
         """The input edges of a node."""
         return [self.tensors[name] for name in node.inputs]
+
+    def arrangement(self, name: str) -> Arrangement:
+        """How arrays of users have the elements of an edge: as the model file does."""
+        return self.arrays.get(name) or Arrangement.same(self.tensors[name].shape)
+
+    def inward(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Arrays of inputs in the file's order, by name, as those of the edges.
+
+        Raises UserError for a shape that is not the file's.
+        """
+        result = dict(inputs)
+        for tensor in self.inputs:
+            arrangement, array = self.arrays.get(tensor.name), inputs.get(tensor.name)
+            if arrangement is not None and array is not None:
+                frames = with_frames(tensor.name, array, arrangement.shape)
+                result[tensor.name] = arrangement.inward(frames, tensor.shape)
+        return result
+
+    def outward(self, arrays: Mapping[str, IntArray]) -> dict[str, IntArray]:
+        """Arrays of edges by name, those of inputs and outputs in the file's order."""
+        return {name: self.arrangement(name).outward(array) for name, array in arrays.items()}
+
+    def assumptions(self) -> list[str]:
+        """A sentence for each input whose type the model does not say."""
+        return [
+            f"{name}: type {self.tensors[name].type} assumed: the model does not say it "
+            "(set --input-type)"
+            for name in self.unstated
+        ]
 
     @cached_property
     def consumers(self) -> dict[str, tuple[Node, ...]]:
@@ -145,6 +179,11 @@ class Graph:
         if len(set(self.outputs)) < len(self.outputs):
             raise UserError("an output is named twice")
         _ = self.tensors
+        ends = {*self.outputs, *(tensor.name for tensor in self.inputs)}
+        for name, arrangement in self.arrays.items():
+            if name not in ends:
+                raise UserError(f"arrays: {name!r} is neither an input nor an output")
+            arrangement.check(name, self.tensors[name].shape)
         return self
 
 
@@ -232,6 +271,22 @@ def check_inputs(
     return checked, frames.pop()
 
 
+def with_frames(name: str, array: Any, shape: Shape) -> Any:
+    """The array of an input with a frames axis; one of exactly the input's shape is one frame.
+
+    Raises UserError where it has another shape.
+    """
+    array = np.asarray(array)
+    if array.shape == shape:
+        array = array[np.newaxis]
+    if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
+        raise UserError(
+            f"input {name!r} has shape {array.shape}",
+            hint=f"give (frames, {', '.join(map(str, shape))})",
+        )
+    return array
+
+
 def check_input(tensor: Tensor, array: Any) -> IntArray:
     """The array as int64 with a frames axis, or UserError.
 
@@ -239,14 +294,7 @@ def check_input(tensor: Tensor, array: Any) -> IntArray:
     """
     if array is None:
         raise UserError(f"no array given for input {tensor.name!r}")
-    array = np.asarray(array)
-    if array.shape == tensor.shape:
-        array = array[np.newaxis]
-    if array.shape[1:] != tensor.shape:
-        raise UserError(
-            f"input {tensor.name!r} has shape {array.shape}",
-            hint=f"give (frames, {', '.join(map(str, tensor.shape))})",
-        )
+    array = with_frames(tensor.name, array, tensor.shape)
     if array.dtype.kind not in "iu":
         raise UserError(
             f"input {tensor.name!r} has type {array.dtype}, integers of {tensor.type} are needed",

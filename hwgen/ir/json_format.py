@@ -9,7 +9,8 @@ from typing import Any
 
 from ..errors import UserError
 from ..numeric import TYPE_SCHEMA, QType
-from ..validation import Schema, constant, fields, inside, list_of, read_json
+from ..validation import Schema, constant, fields, inside, integer, list_of, read_json
+from .arrangement import Arrangement
 from .fields import LENGTH
 from .graph import Graph, Node
 from .op import OPS, Op
@@ -35,6 +36,10 @@ _SENTENCES = list_of(_TEXT)
 _INPUT = fields(
     {"name": _NAME, "shape": list_of(LENGTH, minItems=1, maxItems=3), "type": TYPE_SCHEMA}
 )
+_ARRANGEMENT = fields({
+    "shape": list_of(LENGTH),
+    "axes": list_of(integer(0, 2), minItems=1, maxItems=3),
+})  # fmt: skip
 _VERSION = {
     "format": constant(FORMAT, f'"{FORMAT}"'),
     "schema": constant(SCHEMA, f"schema {SCHEMA}, which this version reads"),
@@ -48,6 +53,8 @@ _MODEL = Schema(
             "name": _NAME,
             "notes": _SENTENCES,
             "without_reals": _NAMES,
+            "arrays": {"type": "object", "patternProperties": {"^": _ARRANGEMENT}},
+            "unstated": _NAMES,
             "inputs": list_of(_INPUT),
             "layers": {"type": "array"},
             "outputs": _NAMES,
@@ -60,13 +67,19 @@ _MODEL = Schema(
 def graph_to_json(graph: Graph) -> dict[str, Any]:
     """A graph as one JSON value; ``graph_from_json`` is its inverse."""
     # Said only where it says something: other files keep their bytes.
-    silent = {"without_reals": list(graph.without_reals)} if graph.without_reals else {}
+    said: dict[str, Any] = {
+        "without_reals": list(graph.without_reals),
+        "arrays": {
+            name: {"shape": list(a.shape), "axes": list(a.axes)} for name, a in graph.arrays.items()
+        },
+        "unstated": list(graph.unstated),
+    }
     return {
         "format": FORMAT,
         "schema": SCHEMA,
         "name": graph.name,
         "notes": list(graph.notes),
-        **silent,
+        **{key: value for key, value in said.items() if value},
         "inputs": [
             {"name": t.name, "shape": list(t.shape), "type": t.type.to_json()} for t in graph.inputs
         ],
@@ -99,7 +112,15 @@ def graph_from_json(obj: Any) -> Graph:
     outputs, silent = tuple(obj["outputs"]), tuple(obj.get("without_reals", ()))
     if not set(silent) <= set(outputs):
         raise UserError("without_reals: expected names of outputs")
-    return Graph(obj["name"], inputs, nodes, outputs, tuple(obj.get("notes", ())), silent).verify()
+    unstated = tuple(obj.get("unstated", ()))
+    if not set(unstated) <= {tensor.name for tensor in inputs}:
+        raise UserError("unstated: expected names of inputs")
+    arrays = {
+        name: Arrangement(tuple(item["shape"]), tuple(item["axes"]))
+        for name, item in obj.get("arrays", {}).items()
+    }
+    notes = tuple(obj.get("notes", ()))
+    return Graph(obj["name"], inputs, nodes, outputs, notes, silent, arrays, unstated).verify()
 
 
 def load_json(path: Path) -> Graph:

@@ -24,6 +24,8 @@ def without_softmax(graph: Graph) -> Graph:
     moved = {node.name: node.inputs[0] for node in tails}
     outputs = tuple(moved.get(name, name) for name in graph.outputs)
     note = f"left to the host: {', '.join(moved)}"
+    arrays = {moved.get(name, name): order for name, order in graph.arrays.items()}
     kept = tuple(node for node in graph.nodes if node.name not in moved)
-    out = replace(graph, nodes=kept, outputs=outputs, notes=(*graph.notes, note))
+    out = replace(graph, nodes=kept, outputs=outputs, notes=(*graph.notes, note),
+                  arrays=arrays)  # fmt: skip
     return out.verify()

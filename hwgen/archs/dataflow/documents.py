@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ...emit.c.text import comment, guarded
-from ...emit.documents import markdown, register_defines, register_rows
+from ...emit.documents import markdown, order_row, register_defines, register_rows
 from ...emit.packing import beat_bytes, element_bytes
 from ...gateware.stream.csr import REGISTERS, VERSION
 from ...identifiers import identifier
-from ...numeric import QType
+from ...ir import Graph
 from ...plan.dataflow.plan import DataflowPlan
 from ...plan.dataflow.units import StreamShape
 
@@ -37,9 +37,11 @@ def c_header(plan: DataflowPlan, model_hash: int) -> str:
     return f"/* {title}: registers and streams. Made by hwgen. */\n{body}"
 
 
-def _stream_rows(stream: StreamShape, qtype: QType, shape: tuple[int, ...]) -> str:
+def _stream_rows(stream: StreamShape, graph: Graph, name: str) -> str:
+    qtype, shape = graph.tensors[name].type, graph.tensors[name].shape
     return (
         f"| shape | {' x '.join(map(str, shape))} (row, column, channel; channel fastest) |\n"
+        f"{order_row(graph, name)}"
         f"| element | {qtype}: {'signed' if qtype.signed else 'unsigned'}, {qtype.width} bits, "
         f"in {element_bytes(stream.bits)} byte(s), "
         f"{'sign' if qtype.signed else 'zero'} extended |\n"
@@ -53,7 +55,7 @@ def integration_guide(plan: DataflowPlan, model_hash: int) -> str:
     """Ports, packing, reset, registers, and an instantiation to copy."""
     graph = plan.graph
     out = plan.output
-    source, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
+    source = graph.inputs[0]
     in_bits, out_bits = 8 * beat_bytes(plan.input), 8 * beat_bytes(out)
     return f"""# Integrating {markdown(graph.name)}
 
@@ -66,7 +68,7 @@ accelerator accepts frames at once; software is not needed.
 ## ifmap: `s_axis_*`, AXI4-Stream
 | | |
 |---|---|
-{_stream_rows(plan.input, source.type, source.shape)}
+{_stream_rows(plan.input, graph, source.name)}
 TLAST marks the last beat of a frame. A frame that ends early is completed with
 {source.type.zero_point}, one that goes on is dropped up to its TLAST; both set a sticky error.
 The unused elements of a pixel's last beat are ignored.
@@ -74,7 +76,7 @@ The unused elements of a pixel's last beat are ignored.
 ## ofmap: `m_axis_*`, AXI4-Stream
 | | |
 |---|---|
-{_stream_rows(out, result.type, result.shape)}
+{_stream_rows(out, graph, graph.outputs[0])}
 TLAST marks the last beat of a frame; TKEEP is low for unused bytes of a pixel's last beat.
 
 ## Registers: `s_axi_*`, AXI4-Lite, 32 bits

@@ -5,10 +5,10 @@ from __future__ import annotations
 from ...contract.engine import EngineShape
 from ...contract.isa import ErrorCode
 from ...emit.c.text import comment, guarded
-from ...emit.documents import markdown, register_defines, register_rows
+from ...emit.documents import markdown, order_row, register_defines, register_rows
 from ...gateware.engine.csr import REGISTERS, VERSION
 from ...identifiers import identifier
-from ...ir import Tensor
+from ...ir import Graph, Tensor
 from ...plan.tiled.network.tasks import Stored
 from ...plan.tiled.plan import TiledPlan
 
@@ -68,11 +68,12 @@ def c_header(plan: TiledPlan, identity: int) -> str:
     return f"/* {title}: registers and memory. Made by hwgen. */\n{body}"
 
 
-def _tensor_rows(tensor: Tensor, stored: Stored) -> str:
+def _tensor_rows(graph: Graph, tensor: Tensor, stored: Stored) -> str:
     kind = tensor.type
     return (
         f"| shape | {' x '.join(map(str, tensor.shape))} (row, column, channel; "
         f"channel fastest, nothing between) |\n"
+        f"{order_row(graph, tensor.name)}"
         f"| element | {kind}: {'signed' if kind.signed else 'unsigned'}, {kind.width} bits, in "
         f"{stored.size} byte(s), lowest first, {'sign' if kind.signed else 'zero'} extended |\n"
     )
@@ -150,11 +151,11 @@ contents. All offsets are bytes from MEM_BASE.
 ### ifmap
 | | |
 |---|---|
-{_tensor_rows(source, task_graph.stored[task_graph.source])}
+{_tensor_rows(graph, source, task_graph.stored[task_graph.source])}
 ### ofmap
 | | |
 |---|---|
-{_tensor_rows(result, task_graph.stored[task_graph.result])}
+{_tensor_rows(graph, result, task_graph.stored[task_graph.result])}
 Descriptors and their fields: docs/engine_isa.md of hwgen.
 
 ## Registers: `s_axi_*`, AXI4-Lite, 32 bits

@@ -327,9 +327,7 @@ def softmax_table(layer: Layer) -> list[str]:
     """Softmax of each pixel in float32, from a table of exponentials."""
     op, channels = layer.op, layer.x.channels
     powers = layer.reals("powers", op.powers, "float")
-    half = "(p - (float)whole >= 0.5f)" if op.type.signed else "0"
-    added = "" if op.type.signed else " + 0.5f"
-    value = layer.helpers.clamp(f"whole + {half} + {number(op.type.min)}", op.type.min, op.type.max)
+    last = _quotient(layer, powers) if op.steps is not None else _inverse(layer, powers)
     return [
         f"for (int32_t i = 0; i < {layer.x.size // channels}; i++) {{",
         "    int32_t most = x[0];",
@@ -340,15 +338,42 @@ def softmax_table(layer: Layer) -> list[str]:
         f"    {loop('c', channels)} {{",
         f"        total += {powers}[most - x[c]];",
         "    }",
-        f"    const float inverse = 1.0f / (total * {float(2.0**-op.type.width).hex()}f);",
-        f"    {loop('c', channels)} {{",
-        f"        const volatile float product = {powers}[most - x[c]] * inverse;",
-        f"        const float p = product{added};",
-        "        const int32_t whole = (int32_t)p;",
-        f"        y[c] = ({storage(layer.output)})({value});",
-        "    }",
+        *(f"    {line}" for line in last),
         f"    x += {channels};",
         f"    y += {channels};",
+        "}",
+    ]
+
+
+def _quotient(layer: Layer, powers: str) -> list[str]:
+    """Each exponential times the steps of the output, divided by their sum: ties to even."""
+    op = layer.op
+    value = layer.helpers.clamp(f"code + {number(op.type.zero_point)}", op.type.min, op.type.max)
+    return [
+        f"{loop('c', layer.x.channels)} {{",
+        f"    const volatile float product = {powers}[most - x[c]] * {op.steps}.0f;",
+        "    const volatile float p = product / total;",
+        "    int32_t code = (int32_t)p;",
+        "    const float rest = p - (float)code;",
+        "    code += rest > 0.5f || (rest == 0.5f && (code & 1));",
+        f"    y[c] = ({storage(layer.output)})({value});",
+        "}",
+    ]
+
+
+def _inverse(layer: Layer, powers: str) -> list[str]:
+    """Each exponential times the inverse of their sum."""
+    op = layer.op
+    half = "(p - (float)whole >= 0.5f)" if op.type.signed else "0"
+    added = "" if op.type.signed else " + 0.5f"
+    value = layer.helpers.clamp(f"whole + {half} + {number(op.type.min)}", op.type.min, op.type.max)
+    return [
+        f"const float inverse = 1.0f / (total * {float(2.0**-op.type.width).hex()}f);",
+        f"{loop('c', layer.x.channels)} {{",
+        f"    const volatile float product = {powers}[most - x[c]] * inverse;",
+        f"    const float p = product{added};",
+        "    const int32_t whole = (int32_t)p;",
+        f"    y[c] = ({storage(layer.output)})({value});",
         "}",
     ]
 

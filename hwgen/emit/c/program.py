@@ -174,9 +174,15 @@ def _run(graph: Graph, stem: str, places: dict[str, str], memory: _Memory) -> st
     return f"{_signature(graph, stem)}\n{{\n{indented(lines)}}}\n"
 
 
+def _order(graph: Graph, tensor: Tensor) -> str:
+    """How the model file's arrays differ from those of the code."""
+    order = graph.arrays.get(tensor.name)
+    return "" if order is None else f" (in the model file {order.told()})"
+
+
 def _header(graph: Graph, stem: str, memory: _Memory) -> str:
     described = [
-        f"   {name}: {list(t.shape)} of {t.type}"
+        f"   {name}: {list(t.shape)} of {t.type}{_order(graph, t)}"
         for names, tensors in zip(
             _parameters(graph), (graph.inputs, [graph.tensors[n] for n in graph.outputs]),
             strict=True,

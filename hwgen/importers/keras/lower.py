@@ -60,6 +60,8 @@ _BIAS_BITS = 32
 _FLOAT32_EXACT = 25
 """Widest signed accumulator whose sums float32 always holds exactly."""
 
+_ASSUMED = f"input type {DEFAULT_INPUT} assumed: the model does not say it (set --input-type)"
+
 
 def lower(
     name: str,
@@ -81,7 +83,9 @@ def lower(
             raise UserError(error.reason, layer=layer, hint=error.hint) from None
         except ValueError as error:
             raise step.layer.error(str(error)) from None
-    return work.graph(name)
+    graph = work.graph(name)
+    unstated = input_type is not None or note == _ASSUMED
+    return replace(graph, unstated=(graph.inputs[0].name,)) if unstated else graph
 
 
 def _input_type(flow: Flow, given: QType | None) -> tuple[Flow, QType, str]:
@@ -107,8 +111,7 @@ def _input_type(flow: Flow, given: QType | None) -> tuple[Flow, QType, str]:
         wide = Cast(tuple(types), np.array([0])).type
         names = ", ".join(step.name for step in quantizers)
         return flow, wide, f"input type {wide}, which holds every type of its quantizers ({names})"
-    note = f"input type {DEFAULT_INPUT} assumed: the model does not say it (set --input-type)"
-    return flow, parse_type(DEFAULT_INPUT), note
+    return flow, parse_type(DEFAULT_INPUT), _ASSUMED
 
 
 def _types(step: Step) -> tuple[QType, ...]:

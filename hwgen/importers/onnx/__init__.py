@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import UserError
-from ...ir import Graph, Tensor
+from ...ir import Arrangement, Graph, Tensor
 from ...numeric import QType
-from . import elementwise, linear, qdq, qonnx, qoperator, shape, spatial
+from . import (
+    deconvolution,
+    elementwise,
+    linear,
+    parts,
+    qdq,
+    qonnx,
+    qoperator,
+    shape,
+    softmax,
+    spatial,
+)
+from .constants import FOLDED, folded
 from .file import OxNode, is_onnx, read_model
 from .inputs import read_inputs
 from .joins import summed
 from .real import FloatStep
-from .work import Const, Joined, OnnxImport, Value, canonical
+from .work import Const, Joined, OnnxImport, Value, in_file_order
 
 __all__ = ["is_onnx", "load_onnx"]
 
@@ -24,6 +37,7 @@ Handler = Callable[[OnnxImport, OxNode], None]
 
 _STANDARD: dict[str, Handler] = {
     "Add": elementwise.arithmetic("Add"),
+    "ArgMax": parts.arg_max,
     "AveragePool": spatial.average_pool,
     "BatchNormalization": elementwise.batch_normalization,
     "Cast": shape.cast,
@@ -32,11 +46,11 @@ _STANDARD: dict[str, Handler] = {
     "Constant": shape.constant,
     "ConstantOfShape": shape.constant_of_shape,
     "Conv": linear.conv,
+    "ConvTranspose": deconvolution.conv_transpose,
     "DequantizeLinear": qdq.dequantize_linear,
     "Div": elementwise.arithmetic("Div"),
     "Dropout": shape.dropout,
-    "Flatten": shape.rearranged(shape.flatten),
-    "Gather": shape.gather,
+    "Gather": parts.gather,
     "Gemm": linear.gemm,
     "GlobalAveragePool": spatial.global_average_pool,
     "HardSigmoid": elementwise.curve(elementwise.hard_sigmoid),
@@ -46,6 +60,7 @@ _STANDARD: dict[str, Handler] = {
     "MaxPool": spatial.max_pool,
     "Mul": elementwise.arithmetic("Mul"),
     "Pad": spatial.pad,
+    "PRelu": elementwise.prelu,
     "Pow": elementwise.arithmetic("Pow"),
     "QLinearConv": qoperator.conv,
     "QLinearMatMul": qoperator.matmul,
@@ -53,19 +68,17 @@ _STANDARD: dict[str, Handler] = {
     "ReduceMean": spatial.global_average_pool,
     "Relu": elementwise.relu,
     "RequantShift": qonnx.requant_shift,
-    "Reshape": shape.rearranged(shape.reshape),
     "Resize": spatial.resize,
     "Shape": shape.shape_of,
     "Sigmoid": elementwise.curve(elementwise.sigmoid),
-    "Slice": shape.cut,
-    "Softmax": elementwise.softmax,
-    "Squeeze": shape.rearranged(shape.squeeze),
+    "Slice": parts.cut,
+    "Softmax": softmax.softmax,
+    "Split": parts.split,
     "Sub": elementwise.arithmetic("Sub"),
     "Tanh": elementwise.curve(elementwise.tanh),
-    "Transpose": shape.rearranged(shape.transpose),
-    "Unsqueeze": shape.rearranged(shape.unsqueeze),
+    "TopK": parts.top_k,
     "Upsample": spatial.resize,
-}
+} | {kind: shape.rearranged(function) for kind, function in shape.REARRANGING.items()}
 
 _MICROSOFT: dict[str, Handler] = {
     "DequantizeLinear": qdq.dequantize_linear,
@@ -76,6 +89,7 @@ _MICROSOFT: dict[str, Handler] = {
     "QLinearGlobalAveragePool": qoperator.average,
     "QLinearLeakyRelu": qoperator.curve(elementwise.leaky_relu),
     "QLinearMul": qoperator.joined("mul"),
+    "QLinearSoftmax": qoperator.softmax,
     "QLinearSigmoid": qoperator.curve(elementwise.sigmoid),
     "QuantizeLinear": qdq.quantize_linear,
 }
@@ -88,7 +102,8 @@ _QONNX: dict[str, Handler] = {
 }
 
 _HANDLERS: dict[str, dict[str, Handler]] = {
-    "": _STANDARD,
+    # Old exports of Brevitas have quantizers without a domain.
+    "": _STANDARD | _QONNX,
     "ai.onnx": _STANDARD,
     "com.microsoft": _MICROSOFT,
     "qonnx.custom_op.general": _QONNX,
@@ -99,8 +114,9 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
 }
 """Operators of each domain: the same name may mean something else in another."""
 
-_OF_CODES = ("Cast", "Clip", "Concat", "DequantizeLinear", "Dropout", "Flatten", "Identity",
-             "MaxPool", "QGemm", "Reshape", "Resize", "Shape", "Squeeze", "Transpose", "Unsqueeze",
+_OF_CODES = ("ArgMax", "Cast", "Clip", "Concat", "DepthToSpace", "DequantizeLinear", "Dropout",
+             "Flatten", "Gather", "Identity", "MaxPool", "QGemm", "Reshape", "Resize", "Shape",
+             "Slice", "SpaceToDepth", "Split", "Squeeze", "TopK", "Transpose", "Unsqueeze",
              "Upsample")  # fmt: skip
 """Operators that mean the same where they are given a quantizer's integers; and QLinear ones."""
 
@@ -126,9 +142,17 @@ def load_onnx(path: Path, input_type: QType | None) -> Graph:
         outputs = tuple(_output(work, name).name for name in model.outputs)
     used = {name for node in work.nodes for name in node.inputs}
     inputs = tuple(t for t in work.inputs if t.name in used or t.name in outputs)
-    return Graph(
-        path.stem, inputs, tuple(work.nodes), outputs, tuple(work.notes), tuple(work.without_reals)
-    ).verify()
+    ends = {*outputs, *(t.name for t in inputs)}
+    graph = Graph(
+        path.stem, inputs, tuple(work.nodes), outputs, tuple(work.notes),
+        tuple(work.without_reals), {}, tuple(n for n in work.unstated if n in ends),
+    )  # fmt: skip
+    arrays = {
+        name: order
+        for name, order in work.arrays.items()
+        if name in ends and order != Arrangement.same(graph.tensors[name].shape)
+    }
+    return replace(graph, arrays=arrays).verify()
 
 
 @contextmanager
@@ -153,11 +177,15 @@ def _check_kinds(kinds: set[str]) -> None:
 def _run(work: OnnxImport, node: OxNode) -> None:
     handler = _handler(node)
     try:
-        if handler is None:
+        if handler is None and not _is_folded(work, node):
             raise UserError(f"{node.domain or 'operator'} {node.kind} is not supported")
+        if _is_folded(work, node):
+            folded(work, node)
+            return
         _check_codes(work, node)
         # What becomes infinite or no number is found where it matters.
         with np.errstate(all="ignore"):
+            assert handler is not None
             handler(work, node)
     except UserError as error:
         layer = error.layer or node.name
@@ -166,6 +194,13 @@ def _run(work: OnnxImport, node: OxNode) -> None:
         raise UserError(f"{node.kind}: {error}", layer=node.name) from None
     except MemoryError as error:
         raise UserError(f"there is not enough memory for it ({error})", layer=node.name) from None
+
+
+def _is_folded(work: OnnxImport, node: OxNode) -> bool:
+    """Whether an operator of constants alone is carried out by ONNX's reference."""
+    return node.domain in ("", "ai.onnx") and node.kind in FOLDED and all(
+        isinstance(work.known.get(name), Const) for name in node.inputs if name
+    )  # fmt: skip
 
 
 def _handler(node: OxNode) -> Handler | None:
@@ -187,7 +222,7 @@ def _fold_constants(work: OnnxImport) -> None:
     """Operators that read only constants, done first: an input's quantizer may need them."""
     for node in work.model.nodes:
         names = [name for name in node.inputs if name]
-        if _handler(node) and all(
+        if (_handler(node) or _is_folded(work, node)) and all(
             isinstance(work.known.get(name), Const) for name in names
         ) and (names or node.kind == "Constant"):  # fmt: skip
             _run(work, node)
@@ -204,27 +239,10 @@ def _output(work: OnnxImport, name: str) -> Tensor:
     found = found.divided()
     if found.sums or found.steps:
         found = _without_tail(work, found)
-    _check_order(work, name, found)
+    if Arrangement.found(found.where, found.edge.shape) is None:
+        found = in_file_order(work, "output", found)
+    work.arrange(found.edge.name, found.where, found.edge.shape)
     return found.edge
-
-
-def _check_order(work: OnnxImport, name: str, value: Value) -> None:
-    """Raises UserError unless the edge has the file's elements with channels last, or as they are
-    in the file."""
-    where = value.where
-    in_order = canonical(where.shape)
-    if where.ndim > 2 and where.shape[0] == 1:
-        _, channels, *rest = where.shape
-        last = np.moveaxis(canonical((*rest, channels)), -1, 0)[np.newaxis]
-        if np.array_equal(where, last):
-            return
-    if not np.array_equal(where, in_order):
-        raise UserError(
-            f"the output {name!r} is in another order than channels last, which is not supported",
-            hint="leave out what moves its elements at the end",
-        )
-    if where.ndim > 2:
-        work.notes.append(f"the output {name!r} is in the order of the file: {list(where.shape)}")
 
 
 def _without_tail(work: OnnxImport, value: Value) -> Value:

@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import UserError
 from ...ir.ops import Requantize
 from ..limits import check_elements
+from .biases import bounds_of
 from .file import OxNode
 from .joins import concatenated, summed
 from .real import FloatStep, StoredOperand
@@ -118,7 +119,7 @@ def batch_normalization(work: OnnxImport, node: OxNode) -> None:
 
 def relu(work: OnnxImport, node: OxNode) -> None:
     """Relu."""
-    _then(work, node, FloatStep("max", np.zeros(1, np.float32)))
+    _then(work, node, *bounds_of(work, node))
 
 
 def clip(work: OnnxImport, node: OxNode) -> None:
@@ -127,14 +128,7 @@ def clip(work: OnnxImport, node: OxNode) -> None:
     if isinstance(found, Value) and found.codes:
         work.give(node, _clipped_codes(work, node, found))
         return
-    steps = []
-    for position, kind, key in ((1, "max", "min"), (2, "min", "max")):
-        bound = node.get(key)
-        if work.has(node, position):
-            bound = work.number(node, position)
-        if bound is not None:
-            steps.append(FloatStep(kind, np.array([bound], np.float32)))
-    _then(work, node, *steps)
+    _then(work, node, *bounds_of(work, node))
 
 
 def _clipped_codes(work: OnnxImport, node: OxNode, value: Value) -> Value:
@@ -173,6 +167,20 @@ def leaky_relu(node: OxNode, x: Array) -> Array:
     if not alpha >= 0:
         raise UserError("a negative alpha is not supported")
     return np.where(x >= 0, x, x * alpha)
+
+
+def prelu(work: OnnxImport, node: OxNode) -> None:
+    """PRelu: x, or a slope times x below zero; one slope, or one a channel."""
+    value = work.value(node)
+    slopes = operand(work.const(node, 1).array, value)
+    if not np.all((slopes >= 0) & np.isfinite(slopes)):
+        raise UserError("a slope that is negative or not finite is not supported",
+                        hint="train it with slopes that are bounded below by 0")  # fmt: skip
+
+    def bent(x: Array) -> Array:
+        return np.where(x >= 0, x, x * slopes).astype(np.float32)
+
+    _then(work, node, FloatStep("curve", slopes, bent))
 
 
 def hard_sigmoid(node: OxNode, x: Array) -> Array:
@@ -219,15 +227,3 @@ def concat(work: OnnxImport, node: OxNode) -> None:
     edge, where = concatenated(work, node.name, values, axis)
     work.give(node, Value(edge, where, first.scale, first.zero, codes=first.codes,
                           apart="a Concat stands before it"))  # fmt: skip
-
-
-def softmax(work: OnnxImport, node: OxNode) -> None:
-    """Softmax at the end of the network: left out."""
-    if node.outputs[0] not in work.model.outputs:
-        raise UserError("a softmax before the end of the network is not supported")
-    found = work.get(node, 0)
-    work.notes.append(
-        f"{node.name}: the softmax at the end is left out; the output is its input, in the same "
-        "order of classes"
-    )
-    work.give(node, found)

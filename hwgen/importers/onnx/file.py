@@ -51,12 +51,14 @@ class OxInput:
 
 @dataclass(frozen=True)
 class OxModel:
-    """A file: ``constants`` are its stored arrays by name."""
+    """A file: ``constants`` are its stored arrays by name; ``opset`` the version of ONNX's own
+    operators."""
 
     nodes: tuple[OxNode, ...]
     constants: dict[str, np.ndarray]
     inputs: tuple[OxInput, ...]
     outputs: tuple[str, ...]
+    opset: int = 1
 
 
 def is_onnx(head: bytes) -> bool:
@@ -98,7 +100,9 @@ def read_model(path: Path) -> OxModel:
     nodes = tuple(_nodes(model.graph, path))
     _check_producers(nodes, {*constants, *(v.name for v in model.graph.input)})
     inputs = tuple(_input(v) for v in model.graph.input if v.name not in constants)
-    return OxModel(nodes, constants, inputs, tuple(v.name for v in model.graph.output))
+    outputs = tuple(v.name for v in model.graph.output)
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    return OxModel(nodes, constants, inputs, outputs, max(versions, default=1))
 
 
 def _check_producers(nodes: tuple[OxNode, ...], given: set[str]) -> None:

@@ -64,9 +64,9 @@ def parted(
             return reason
     kinds = {(t.signed, t.width) for t in (*types, qtype)}
     if any(width != 8 for _, width in kinds):
-        return "only types of 8 bits are"
+        return NOT_8_BITS
     if len(kinds) > 1:
-        return "its inputs and its output are stored in different types"
+        return MIXED
     if not all(is_redundant(step, qtype) for step in steps):
         return "real arithmetic or a bound stands between it and its quantizer"
     return ""
@@ -83,12 +83,30 @@ def is_exact(value: Value) -> bool:
     return group is not None and group.exact and bounds_alone and high - low < 1 << 24
 
 
+EXACT = "give scales that are powers of two, and sums of at most 24 bits, so that no order matters"
+NOT_8_BITS = "only types of 8 bits are"
+OTHER_WEIGHTS = "only weights of 8 bits are"
+UNSIGNED_WEIGHTS = "its weights are unsigned and its input is not"
+MIXED = "its inputs and its output are stored in different types"
+TRANSPOSED = "a ConvTranspose is not"
+REDUCED = "a ReduceMean is not; a GlobalAveragePool would be"
+_WAYS = {
+    NOT_8_BITS: f"quantize to 8 bits; or {EXACT}",
+    OTHER_WEIGHTS: f"store the same weights as int8; or {EXACT}",
+    UNSIGNED_WEIGHTS: f"store the weights as int8, or the input as uint8; or {EXACT}",
+    MIXED: "give inputs and output one type of 8 bits",
+    TRANSPOSED: EXACT,
+    REDUCED: f"export GlobalAveragePool in its place; or {EXACT}",
+}
+"""What to do about a reason, where it is not that quantizers are missing."""
+
+
 def in_float(reason: str) -> UserError:
     """The refusal of sums whose order is not known."""
     return UserError(
         "ONNX Runtime computes it in float32, in an order of additions that is not fixed, because "
         + reason,
-        hint=HINT,
+        hint=_WAYS.get(reason, HINT),
     )
 
 

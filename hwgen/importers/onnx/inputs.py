@@ -9,12 +9,13 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ...errors import UserError
-from ...ir import Tensor
+from ...ir import Arrangement, Tensor
 from ...numeric import Overflow, QType, Rounding, parse_type
 from ..limits import check_elements
-from .file import OxInput, OxModel, OxNode
+from .file import OxInput, OxNode
 from .qdq import integer_type, scale_and_zero
 from .qonnx import QUANTIZERS
+from .shape import REARRANGING
 from .work import OnnxImport, Value, canonical
 
 DEFAULT_INPUT = "u8.8"
@@ -24,8 +25,17 @@ _DAMAGED = (OSError, ValueError, IndexError, KeyError, EOFError, OverflowError, 
             BadZipFile, zlib.error)  # fmt: skip
 """What NumPy raises for an array file that is damaged, or holds no numbers."""
 
-_OF_ROWS = ("LinearConv", "MaxPool", "AveragePool")
-"""Operators of images; what has three axes is then an image of one column."""
+_OF_IMAGES = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "Pad", "Resize", "Upsample",
+              "DepthToSpace", "SpaceToDepth", "BatchNormalization", "PRelu")  # fmt: skip
+"""Endings of operators of (1, channels, rows, columns); what has three axes is an image of one
+column."""
+_OF_ELEMENTS = ("QuantizeLinear", "DequantizeLinear", "Quant", "Trunc", "Identity", "Cast",
+                "Dropout", "Relu", "Clip", "Add", "Sub", "Mul", "Div", "Sigmoid", "Tanh",
+                "RequantShift")  # fmt: skip
+"""Endings of operators that leave elements where they are."""
+_KEEPING = (*REARRANGING, "Identity", "Dropout", "Slice", "Split", "MaxPool", "Resize", "Upsample",
+            "Relu", "Clip")  # fmt: skip
+"""Operators whose result is the same whether they stand before a quantizer or behind it."""
 
 _QLINEAR_INPUTS = {"QLinearAdd": (0, 3), "QLinearMul": (0, 3)}
 
@@ -36,15 +46,14 @@ def read_inputs(work: OnnxImport, path: Path, given: QType | None) -> None:
     for number, described in enumerate(model.inputs):
         name = "input" if len(model.inputs) == 1 else f"input_{number}"
         shape = _fixed(described)
-        qtype, note = _type(work, path, described, given)
-        where, ours = _arranged(shape, model)
+        qtype, note, unstated = _type(work, path, described, given)
+        where, ours = _arranged(work, described.name, shape)
         edge = Tensor(name, ours, qtype, qtype.min)
         if note:
             work.notes.append(f"{name}: {note}")
-        if np.any(np.diff(where.reshape(-1)) != 1):
-            work.notes.append(
-                f"{name}: shape {list(shape)} of the file is {list(ours)} here, channels last"
-            )
+        if unstated:
+            work.unstated.append(name)
+        work.arrange(name, where, ours)
         work.inputs.append(edge)
         work.taken.add(name)
         scale = 2.0**-qtype.frac if qtype.scale is None else qtype.scale
@@ -69,53 +78,97 @@ def _fixed(described: OxInput) -> tuple[int, ...]:
     return fixed
 
 
-def _arranged(shape: tuple[int, ...], model: OxModel) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Places of the file's elements in the edge, and the edge's shape: channels last, no batch."""
+def _arranged(
+    work: OnnxImport, name: str, shape: tuple[int, ...]
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Places of the file's elements in the edge, and the edge's shape: what its first reader takes
+    without moving them, where an order of axes gives that; else channels last, no batch."""
+    wanted = _first_order(work, name, shape)
+    if wanted is not None:
+        where = np.empty(wanted.size, np.int32)
+        where[wanted.reshape(-1)] = np.arange(wanted.size)
+        where = where.reshape(shape)
+        if Arrangement.found(where, wanted.shape) is not None:
+            return where, wanted.shape
     if len(shape) == 4:
         if shape[0] != 1:
             raise UserError(f"a batch of {shape[0]} is not supported", hint="export a batch of 1")
         _, channels, rows, columns = shape
         ours = (rows, columns, channels)
         return canonical(ours).transpose(2, 0, 1)[np.newaxis], ours
-    rows_alone = any(n.kind == "Conv" or n.kind.endswith(_OF_ROWS) for n in model.nodes)
-    if len(shape) == 3 and shape[0] == 1 and rows_alone:
-        ours = (shape[2], 1, shape[1])
-        return canonical(ours)[:, 0].T[np.newaxis], ours
     if len(shape) > 4:
         raise UserError(f"an input of {len(shape)} axes is not supported")
     ours = shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
     return canonical(ours).reshape(shape), ours
 
 
+def _first_order(work: OnnxImport, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Places in the file of the elements that the first operator that needs an order reads, in the
+    shape and order of its edge; None where none does."""
+    places = {name: canonical(shape)}
+    for node in work.model.nodes:
+        where = next((places[n] for n in node.inputs if n in places), None)
+        if where is None:
+            continue
+        if node.kind in REARRANGING:
+            try:
+                places[node.outputs[0]] = REARRANGING[node.kind](work, node, where)
+            except (UserError, ValueError, IndexError):  # It will be said where it is read.
+                return None
+        elif node.kind.endswith(_OF_IMAGES) and where.ndim in (3, 4) and where.shape[0] == 1:
+            image = where if where.ndim == 4 else where[..., np.newaxis]
+            return image[0].transpose(1, 2, 0)
+        elif node.kind.endswith(_OF_ELEMENTS):
+            places[node.outputs[0]] = where
+    return None
+
+
 def _type(
     work: OnnxImport, path: Path, described: OxInput, given: QType | None
-) -> tuple[QType, str | None]:
-    readers = [
-        (node, position)
-        for node in work.model.nodes
-        for position, name in enumerate(node.inputs)
-        if name == described.name
-    ]
-    stored = [t for t in (_stored(work, *reader) for reader in readers) if t is not None]
+) -> tuple[QType, str | None, bool]:
+    """The type of an input, a note, and whether the file does not say it."""
+    readers = _types_of_readers(work, described.name)
+    stored = [qtype for qtype in readers if qtype is not None]
     if stored and len(stored) == len(readers):
-        if any(t != stored[0] for t in stored):
-            raise UserError(f"input {described.name!r} is quantized in two ways")
-        if given is not None:
-            raise UserError("an input type was given, but the file says its own")
-        return stored[0], f"integers of {stored[0]}, as its quantizer gives them"
+        if all(t == stored[0] for t in stored):
+            if given is not None:
+                raise UserError("an input type was given, but the file says its own")
+            return stored[0], f"integers of {stored[0]}, as its quantizer gives them", False
+        if given is None:
+            raise UserError(f"input {described.name!r} is quantized in two ways",
+                            hint="say with --input-type what it is before it is quantized, or "
+                            "quantize it once")  # fmt: skip
     if described.dtype not in ("float", "double", "float16", "int8", "uint8"):
         raise UserError(f"input {described.name!r} is {described.dtype}, which is not supported")
     if given is not None:
         if given.scale is not None:
             raise UserError(f"input type {given} has a scale",
                             hint="give fractional bits, as in u8.8")  # fmt: skip
-        return given, f"type {given}, as given"
+        return given, f"type {given}, as given", True
     if described.dtype in ("int8", "uint8"):
-        return integer_type(np.zeros(1, described.dtype)), None
+        return integer_type(np.zeros(1, described.dtype)), None, False
     if work.integer:
         return _integers(work, path, described)
     note = f"type {DEFAULT_INPUT} assumed: the model does not say it (set --input-type)"
-    return parse_type(DEFAULT_INPUT), note
+    return parse_type(DEFAULT_INPUT), note, True
+
+
+def _types_of_readers(work: OnnxImport, name: str) -> list[QType | None]:
+    """The types that a tensor's readers say it has, None for one that says nothing. Operators that
+    keep values, or bound them, are passed: what a quantizer behind them makes is the same where it
+    stands before them."""
+    found: list[QType | None] = []
+    names = [name]
+    while names:
+        reading = names.pop()
+        found += [None] * work.model.outputs.count(reading)
+        for node in work.model.nodes:
+            for position in (n for n, read in enumerate(node.inputs) if read == reading):
+                if (position == 0 and node.kind in _KEEPING) or node.kind == "Concat":
+                    names += [out for out in node.outputs if out]
+                elif node.kind != "Shape":
+                    found.append(_stored(work, node, position))
+    return found
 
 
 def _stored(work: OnnxImport, node: OxNode, position: int) -> QType | None:
@@ -132,7 +185,7 @@ def _stored(work: OnnxImport, node: OxNode, position: int) -> QType | None:
     return None if describe is None or position else describe(work, node)
 
 
-def _integers(work: OnnxImport, path: Path, described: OxInput) -> tuple[QType, str]:
+def _integers(work: OnnxImport, path: Path, described: OxInput) -> tuple[QType, str, bool]:
     """Deeploy keeps an example beside the network; its sign says the type."""
     beside = path.with_name("inputs.npz")
     if beside.exists():
@@ -148,6 +201,6 @@ def _integers(work: OnnxImport, path: Path, described: OxInput) -> tuple[QType, 
         if not -128 <= low <= high <= (127 if signed else 255):
             raise UserError(f"{beside.name}: integers {low}..{high} do not fit 8 bits")
         qtype = QType(signed, 8, 0, Rounding.HALF_EVEN, Overflow.SATURATE)
-        return qtype, f"type {qtype}, from {beside.name} beside the model"
+        return qtype, f"type {qtype}, from {beside.name} beside the model", False
     note = f"type {DEFAULT_INTEGERS} assumed: the model does not say it (set --input-type)"
-    return parse_type(DEFAULT_INTEGERS), note
+    return parse_type(DEFAULT_INTEGERS), note, True

@@ -3,81 +3,122 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import UserError
 from ...ir import Tensor
-from ...ir.ops import Add, Concat
+from ...ir.ops import Add, Concat, Reshape, Upsample
 from ...numeric import QType
-from . import pairs
+from . import pairs, softmax, wide
 from .fusion import parted
-from .work import Array, Joined, OnnxImport, Value, canonical
+from .real import Quantizer
+from .work import Array, Joined, OnnxImport, Value, canonical, image, in_file_order
 
 
 def quantized(
     work: OnnxImport,
     name: str,
     joined: Joined,
-    qtype: QType,
+    by: Quantizer,
     stored: Callable[[OnnxImport, str, Value, QType], Value],
     fused: bool,
 ) -> tuple[Tensor, Array]:
     """The integers of joined values in a runtime's stored type; and their arrangement. ``fused``:
     the file itself says that integers are taken."""
+    qtype = by.type
     if joined.kind == "concat":
         parts = [
             stored(work, f"{name}_{n}", part.then(*joined.steps), qtype)
             for n, part in enumerate(joined.parts)
         ]
         return concatenated(work, name, parts, joined.axis)
-    a, b = joined.parts
-    _same_places(a, b, joined.kind)
+    if joined.kind == "softmax":
+        return softmax.quantized(work, name, joined, qtype, fused)
+    a, b = _beside(work, name, joined)
     apart = [joined.apart, *(part.apart for part in joined.parts)]
     apart += ["an input of it is not quantized" for part in joined.parts if not part.plain]
+    if wide.is_wide((a, b)):
+        return wide.make(work, name, joined.kind, (a, b), by, joined.steps), a.where
     reason = parted(apart, [a.edge.type, b.edge.type], joined.steps, qtype) if not fused else ""
     steps = joined.steps if reason else ()
     return pairs.make(work, name, joined.kind, (a, b), qtype, steps, reason), a.where
 
 
-def _same_places(a: Value, b: Value, kind: str) -> None:
-    if a.where.shape != b.where.shape or np.any(a.where != b.where):
-        raise UserError(
-            f"{kind} of tensors of shapes {list(a.where.shape)} and {list(b.where.shape)}, or of "
-            "different order, is not supported"
-        )
+def _beside(work: OnnxImport, name: str, joined: Joined) -> tuple[Value, Value]:
+    """Two values of one shape whose elements lie at the same places; or, of a product, one image
+    and then one pixel of it. Raises UserError."""
+    a, b = joined.parts
+    if a.where.shape != b.where.shape:
+        return _spread(work, name, joined.kind, a, b)
+    if a.edge.shape != b.edge.shape or np.any(a.where != b.where):
+        a, b = (in_file_order(work, f"{name}_{n}", v) for n, v in enumerate((a, b)))
+    if a.edge.shape != b.edge.shape or np.any(a.where != b.where):
+        raise UserError(f"{joined.kind} of tensors of different order is not supported")
+    return a, b
+
+
+def _spread(work: OnnxImport, name: str, kind: str, a: Value, b: Value) -> tuple[Value, Value]:
+    """An image and one pixel of all channels. Raises UserError for other shapes."""
+    shapes = a.where.shape, b.where.shape
+    try:
+        whole = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise UserError(f"{kind} of tensors of shapes {list(shapes[0])} and {list(shapes[1])}: "
+                        "they do not fit") from None  # fmt: skip
+    if len(whole) not in (3, 4) or whole not in shapes or whole[0] != 1:
+        raise UserError(f"{kind} of tensors of shapes {list(shapes[0])} and {list(shapes[1])} is "
+                        "not supported")  # fmt: skip
+    large, small = (a, b) if shapes[0] == whole else (b, a)
+    padded = small.where.reshape((1,) * (len(whole) - small.where.ndim) + small.where.shape)
+    if padded.shape[1:] != (whole[1], *(1 for _ in whole[2:])):
+        raise UserError(f"{kind} of an image of shape {list(whole)} with a tensor of shape "
+                        f"{list(small.where.shape)} is not supported, but with one number a "
+                        "channel")  # fmt: skip
+    large = image(work, f"{name}_0", large)
+    small = image(work, f"{name}_1", replace(small, where=padded))
+    if kind == "mul":
+        return large, small
+    edge = work.add(f"{name}_spread", Upsample(large.edge.hwc[:2]), small.edge)
+    small = replace(small, edge=edge, where=large.where)
+    # The runtime makes the operand that it repeats the second one.
+    return large, small
 
 
 def concatenated(
     work: OnnxImport, name: str, parts: list[Value], axis: int
 ) -> tuple[Tensor, Array]:
-    """Channels of several values of one type, one after the other."""
+    """Several values of one type, one after the other along an axis of the file."""
     first = parts[0].where
     axis = axis % first.ndim
-    channels = 1 if first.ndim > 2 else first.ndim - 1
-    if axis != channels or any(p.where.ndim != first.ndim for p in parts):
-        raise UserError(f"axis {axis} of {list(first.shape)}: only channels are concatenated")
+    if any(_but(p.where.shape, axis) != _but(first.shape, axis) for p in parts):
+        shapes = ", ".join(str(list(p.where.shape)) for p in parts)
+        raise UserError(f"tensors of shapes {shapes} do not fit along axis {axis}")
     if len(parts) == 1:
         return parts[0].edge, first
-    edge = work.add(name, Concat(), *(p.edge for p in parts))
-    where = canonical(edge.shape)
-    if first.ndim > 2:
-        if len(edge.shape) != 3:
-            raise UserError("a concatenation of this shape is not supported")
-        where = where.transpose(2, 0, 1)
+    parts = [in_file_order(work, f"{name}_{n}", part) for n, part in enumerate(parts)]
+    # Axes of the file in the order in which edges have them.
+    order = list(range(first.ndim))
+    if first.ndim in (3, 4) and first.shape[0] == 1:
+        order = [0, *range(2, first.ndim), 1]
     shape = list(first.shape)
     shape[axis] = sum(p.where.shape[axis] for p in parts)
-    starts = np.cumsum([0] + [p.edge.channels for p in parts])
-    for part, start in zip(parts, starts, strict=False):
-        _check_order(part, where, int(start))
-    return edge, where.reshape(shape)
+    place = order.index(axis)
+    edges = [part.edge for part in parts]
+    if place < first.ndim - 1 or len({edge.shape[:-1] for edge in edges}) > 1:
+        before = int(np.prod([first.shape[a] for a in order[:place]]))
+        edges = [
+            work.add(f"{name}_{n}_flat", Reshape((before, 1, edge.size // before)), edge)
+            for n, edge in enumerate(edges)
+        ]
+    edge = work.add(name, Concat(), *edges)
+    ours = canonical(edge.shape).reshape([shape[a] for a in order])
+    return edge, ours.transpose([order.index(a) for a in range(first.ndim)])
 
 
-def _check_order(part: Value, where: Array, start: int) -> None:
-    ours = canonical(part.edge.shape)
-    ours = ours.transpose(2, 0, 1) if len(part.edge.shape) == 3 and where.ndim == 3 else ours
-    if np.any(part.where.reshape(-1) != ours.reshape(-1)):
-        raise UserError("its inputs are in another order, which is not supported")
+def _but(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return shape[:axis] + shape[axis + 1 :]
 
 
 def summed(work: OnnxImport, name: str, joined: Joined) -> Value:
@@ -87,10 +128,13 @@ def summed(work: OnnxImport, name: str, joined: Joined) -> Value:
     """
     if joined.kind == "concat":
         raise UserError("a concatenation of tensors with different scales must be quantized first")
+    if joined.kind == "softmax":
+        raise UserError("a softmax is computed in integers between QuantizeLinear and "
+                        "DequantizeLinear only, or left out at the end of the network")  # fmt: skip
     if joined.kind != "add":
         raise UserError(f"a {joined.kind} of two tensors is not supported here")
-    a, b = (work.settled(f"{name}_{n}", part) for n, part in enumerate(joined.parts))
-    _same_places(a, b, joined.kind)
+    settled = (work.settled(f"{name}_{n}", part) for n, part in enumerate(joined.parts))
+    a, b = _beside(work, name, replace(joined, parts=tuple(settled)))
     if a.edge.type.scale is None and b.edge.type.scale is None:
         edge = work.add(f"{name}_sum", Add(), a.edge, b.edge)
         scale = np.array([2.0**-edge.type.frac], np.float32)

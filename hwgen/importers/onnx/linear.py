@@ -11,8 +11,9 @@ from ...errors import UserError
 from ...ir import Tensor, resolve_padding
 from ...ir.ops import Conv2D, Dense, Pad, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
+from . import biases
 from .file import OxNode
-from .fusion import BEHIND_PAD, is_power_of_two
+from .fusion import BEHIND_PAD, OTHER_WEIGHTS, UNSIGNED_WEIGHTS, is_power_of_two
 from .real import FloatStep
 from .work import (
     Array,
@@ -23,6 +24,7 @@ from .work import (
     Value,
     canonical,
     image,
+    in_file_order,
     operand,
     shaped,
     vector,
@@ -38,8 +40,16 @@ def conv(work: OnnxImport, node: OxNode) -> None:
 
 
 def matmul(work: OnnxImport, node: OxNode) -> None:
-    """MatMul by a constant."""
-    work.give(node, product(work, node, work.value(node), weights(work, node, 1), None))
+    """MatMul by a constant; with a constant that is added to it, a Gemm."""
+    value, codes = work.value(node), weights(work, node, 1)
+    behind = biases.added_behind(work, node, value)
+    if behind is None:
+        work.give(node, product(work, node, value, codes, None))
+        return
+    last, bias = behind
+    result = product(work, replace(node, outputs=last.outputs), value, codes, bias)
+    for one in (node, last):
+        work.give(one, result)
 
 
 def gemm(work: OnnxImport, node: OxNode) -> None:
@@ -98,7 +108,7 @@ def convolution(
     if kernel.ndim != axes or 0 in kernel.shape:
         raise UserError(f"weights have shape {list(kernel.shape)}, {axes} axes are needed")
     spatial = axes - 2
-    numbers, scale, qtype = _numbers(codes, axis=0)
+    numbers, scale, qtype = numbers_of(codes, axis=0)
     if spatial == 1:
         numbers = numbers[..., np.newaxis]
     strides, dilation = (
@@ -116,7 +126,7 @@ def convolution(
         numbers.transpose(2, 3, 1, 0), qtype, strides, pads, dilation=dilation,
         groups=int(node.get("group", 1)),
     )  # fmt: skip
-    return _summed(work, node.name, op, replace(value, edge=x), codes, scale, bias,
+    return summed(work, node, op, replace(value, edge=x), codes, scale, bias,
                    lambda edge: shaped(edge, axes))  # fmt: skip
 
 
@@ -125,14 +135,14 @@ def product(
 ) -> Value:
     """The sums of a matrix product of the last axis, still without what follows."""
     value = work.settled(node.name, value)
-    numbers, scale, qtype = _numbers(codes, axis=1)
+    numbers, scale, qtype = numbers_of(codes, axis=1)
     if numbers.ndim != 2:
         raise UserError(f"weights have shape {list(numbers.shape)}, a matrix is needed")
     taps, outputs = numbers.shape
     shape = value.where.shape
     if not shape or shape[-1] != taps:
         raise UserError(f"weights take {taps} numbers, the input has shape {list(shape)}")
-    if value.edge.size == taps:
+    if value.where.size == taps:
         edge, where = vector(work, node.name, value)
         ours = np.empty_like(numbers)
         # The file's order of elements becomes the edge's.
@@ -140,21 +150,21 @@ def product(
         op = Dense(ours, qtype)
         out = (*shape[:-1], outputs)
         value = replace(value, edge=edge)
-        return _summed(work, node.name, op, value, codes, scale, bias,
+        return summed(work, node, op, value, codes, scale, bias,
                        lambda edge: canonical(edge.shape).reshape(out))  # fmt: skip
-    if np.any(value.where.reshape(-1) != np.arange(value.edge.size)):
-        raise UserError("its input would have to be put in another order, which is not supported")
-    rows = value.edge.size // taps
-    x = value.edge
+    # Rows that each have their own taps: as the file has them, whatever an image would be.
+    flat = replace(value, where=value.where.reshape(-1, taps))
+    x = in_file_order(work, node.name, flat).edge
+    rows = x.size // taps
     if x.shape != (1, rows, taps):
         x = work.add(f"{node.name}_rows", Reshape((1, rows, taps)), x)
-    return _summed(
-        work, node.name, Conv2D(numbers[np.newaxis, np.newaxis], qtype), replace(value, edge=x),
+    return summed(
+        work, node, Conv2D(numbers[np.newaxis, np.newaxis], qtype), replace(value, edge=x),
         codes, scale, bias, lambda edge: canonical(edge.shape).reshape(*shape[:-1], outputs),
     )  # fmt: skip
 
 
-def _numbers(codes: Codes, axis: int) -> tuple[Array, Array, QType]:
+def numbers_of(codes: Codes, axis: int) -> tuple[Array, Array, QType]:
     """Weights less their zero point; scales, one or one an output channel; their type."""
     numbers = codes.codes - codes.zero
     scale = np.asarray(codes.scale, np.float32)
@@ -187,14 +197,16 @@ def common_fraction(scale: Array) -> int | None:
     return int(bits) if bits == int(bits) and abs(bits) < 200 else None
 
 
-def _summed(
-    work: OnnxImport, name: str, op, value: Value, codes: Codes, scale: Array, bias, arranged
+def summed(
+    work: OnnxImport, node: OxNode, op, value: Value, codes: Codes, scale: Array, bias, arranged
 ) -> Value:
     """The node of a product, its bias inside where that is exact."""
     step = None
     scales = value.scale * scale
     if bias is not None:
         stored = _stored_bias(bias, scales, work)
+        if stored is None and value.plain and value.apart in ("", BEHIND_PAD):
+            stored = biases.rounded(work, node, bias, scales)
         outputs = op.weights.shape[-1]
         if stored is not None:
             if stored.size not in (1, outputs):
@@ -202,20 +214,20 @@ def _summed(
             op = replace(op, bias=np.broadcast_to(stored.reshape(-1), (outputs,)).copy())
         else:
             step = bias
-    edge: Tensor = work.add(f"{name}_mac", op, value.edge)
+    edge: Tensor = work.add(f"{node.name}_mac", op, value.edge)
     exact = step is None and is_power_of_two(value.scale) and is_power_of_two(scale)
     apart = value.apart
     if not apart and value.edge.type.signed and not codes.type.signed:
-        apart = "its weights are unsigned and its input is not"
+        apart = UNSIGNED_WEIGHTS
     if not apart and codes.type.width != 8:
-        apart = "only weights of 8 bits are"
+        apart = OTHER_WEIGHTS
     result = Value(edge, arranged(edge), scales.astype(np.float32), 0, (), True,
                    apart=apart, group=Group(value.edge.type, exact))  # fmt: skip
     if step is not None:
-        numbers = step.array
-        if edge.shape[-1] == numbers.size and result.where.ndim > 2:
-            numbers = numbers.reshape(-1, *[1] * (result.where.ndim - 2))
-        result = result.then(FloatStep("add", operand(numbers, result)))
+        # One a channel is in the order of the edge's channels.
+        numbers = step.array.astype(np.float32).reshape(-1)
+        ours = numbers if numbers.size == edge.channels else operand(step.array, result)
+        result = result.then(FloatStep("add", ours))
     return result
 
 

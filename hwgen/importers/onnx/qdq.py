@@ -10,16 +10,17 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Op, Tensor
 from ...ir.ops import Requantize, Rescale
+from ...ir.ops.staircase import MAX_STEPS
 from ...numeric import Overflow, QType, Rounding, Scaling, multiplier_of, to_integers
 from . import joins, pairs
 from .averages import window_quantizer
 from .file import OxNode
 from .fusion import in_float, is_exact, is_power_of_two, parted, scale_of
-from .real import FloatStep, Quantizer, evaluate, staircase, table
+from .real import FloatStep, Quantizer, evaluate, line, staircase, table
 from .work import Array, Codes, Const, Joined, OnnxImport, Value, check_finite
 
 _DTYPES = {"int8": (True, 8), "uint8": (False, 8), "int16": (True, 16), "uint16": (False, 16),
-           "int32": (True, 32)}  # fmt: skip
+           "int32": (True, 32), "int4": (True, 4), "uint4": (False, 4)}  # fmt: skip
 
 
 def integer_type(array: Array, scale: float | None = None, zero: int = 0) -> QType:
@@ -56,8 +57,8 @@ def quantize_linear(work: OnnxImport, node: OxNode) -> None:
         scale, zero = (_along(a, found.array, node) for a in (work.const(node, 1).array, zero))
         if not np.all((scale > 0) & np.isfinite(scale)):
             raise UserError("scales of constants must be positive numbers")
-        codes = np.rint(found.array / scale) + zero
-        limits = np.iinfo(zero.dtype)
+        codes = np.rint(found.array / scale) + zero.astype(np.int64)
+        limits = integer_type(zero)
         codes = np.clip(codes, limits.min, limits.max).astype(zero.dtype)
         work.give(node, Const(codes))
         return
@@ -86,10 +87,10 @@ def stored(
     def result(edge: Tensor, where: Array) -> Value:
         return Value(edge, where, scale.reshape(1), zero)
 
-    if isinstance(found, Joined):
-        edge, where = joins.quantized(work, name, found, qtype, stored, fused)
-        return result(edge, where)
     by = Quantizer(qtype, codes, exact=False)
+    if isinstance(found, Joined):
+        edge, where = joins.quantized(work, name, found, by, stored, fused)
+        return result(edge, where)
     if found.sums:
         return result(_of_sums(work, name, found, by, fused), found.where)
     kept = (found.edge.type.scale, found.zero) == (qtype.scale, zero)
@@ -107,7 +108,8 @@ def _of_sums(work: OnnxImport, name: str, found: Value, by: Quantizer, fused: bo
         return _of_fused_sums(work, name, replace(found, steps=()), by)
     if not is_exact(found):
         raise in_float(reason)
-    if not is_power_of_two(np.float32(scale_of(qtype)).reshape(1)):
+    rounding = np.float32([scale_of(qtype), found.count or 1])
+    if not is_power_of_two(rounding):
         return work.quantize(name, found, by)
     # No step but the last one rounds, so that a factor does all of them.
     clip = tuple(int(by.codes(end)) for end in _bounds(found.steps))
@@ -146,8 +148,12 @@ def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Te
     function = _fused_constant(found, qtype) or in_float32
     if any(o.size > 1 for o in (found.scale, *operands)):
         return work.chain(name, staircase(found.edge, function, qtype), found.edge)
-    op: Op = table(found.edge, function, qtype)
     x = np.arange(found.edge.range[0], found.edge.range[1] + 1)
+    if len(x) > MAX_STEPS + 1:
+        found_line = line(x, function(x[:, np.newaxis])[:, 0], qtype)
+        ops = staircase(found.edge, function, qtype) if found_line is None else [found_line]
+        return work.chain(name, ops, found.edge)
+    op: Op = table(found.edge, function, qtype)
     values = op.golden([x], [found.edge])
     clip = (int(values.min()), int(values.max()))
     if found.edge.type == qtype and np.array_equal(values, np.clip(x, *clip)):

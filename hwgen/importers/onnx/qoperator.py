@@ -13,6 +13,7 @@ from .file import OxNode
 from .linear import check_gemm, convolution, product, transposed
 from .qdq import integer_type, scale_and_zero, stored
 from .real import FloatStep
+from .softmax import normalized
 from .work import Array, Codes, Const, Joined, OnnxImport, Value, image
 
 _INT32 = np.zeros(1, np.int32)
@@ -80,6 +81,12 @@ def curve(function: Callable[[OxNode, Array], Array]) -> Callable[[OnnxImport, O
         _give(work, node, _input(work, node, 0).then(step), 3)
 
     return handler
+
+
+def softmax(work: OnnxImport, node: OxNode) -> None:
+    """QLinearSoftmax of ONNX Runtime, which states the version of the operator it was."""
+    value = _input(work, node, 0)
+    _give(work, node, normalized(work, node, value, int(node.get("opset", 13))), 3)
 
 
 def _input(work: OnnxImport, node: OxNode, position: int) -> Value:

@@ -8,7 +8,7 @@ requantization where all of it is exact, else a staircase.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -18,7 +18,7 @@ from ...errors import UserError
 from ...ir import Op, Tensor
 from ...ir.ops import Requantize, Staircase
 from ...ir.ops.staircase import MAX_STEPS
-from ...numeric import QType
+from ...numeric import QType, Rounding
 from ..affine import Affine, fraction_bits, log2_exact, requantize
 
 Array = np.ndarray
@@ -102,7 +102,7 @@ def as_affine(x: Tensor, scale: Array, zero: int, steps: tuple[FloatStep, ...]) 
 
 
 def _followed(affine: Affine, step: FloatStep, channels: int) -> Affine | None:
-    if step.operand is None:
+    if step.operand is None or step.kind == "curve":
         return None
     numbers = [Fraction(float(v)) for v in _row(step.operand, channels)]
     if step.kind in ("max", "min"):
@@ -179,9 +179,12 @@ def staircase(x: Tensor, function: Function, qtype: QType) -> list[Op]:
         ends = function(np.array([[low] * x.channels, [high] * x.channels]))
     first, last = int(ends.min()), int(ends.max())
     if last - first > MAX_STEPS:
-        raise UserError(f"a quantizer of {last - first + 1} levels behind real arithmetic that is "
-                        f"not exact is not supported, at most {MAX_STEPS + 1} are",
-                        hint="use scales that are powers of two")  # fmt: skip
+        raise UserError(
+            f"a quantizer of {last - first + 1} levels behind arithmetic that float32 rounds is "
+            f"not supported, at most {MAX_STEPS + 1} are",
+            hint="quantize it to 12 bits or fewer; or give all scales that are powers of two, and "
+            "numbers before it that have at most 24 bits",
+        )
     levels = np.arange(first + 1, max(last, first + 1) + 1)
     rows = _thresholds(function, levels, x.channels, low, high)
     rows = rows[:1] if np.all(rows == rows[0]) else rows
@@ -191,16 +194,15 @@ def staircase(x: Tensor, function: Function, qtype: QType) -> list[Op]:
 
 def _thresholds(function: Function, levels: Array, channels: int, low: int, high: int) -> Array:
     """(channels, levels): the first input that reaches each level, high + 1 where none does."""
-    result = np.empty((channels, len(levels)), np.int64)
-    for n, level in enumerate(levels.tolist()):
-        below, reaches = np.full(channels, low - 1), np.full(channels, high + 1)
-        while np.any(open_ := reaches - below > 1):
-            middle = np.where(open_, (below + reaches) // 2, np.clip(below, low, high))
-            above = function(middle[np.newaxis])[0] >= level
-            reaches = np.where(open_ & above, middle, reaches)
-            below = np.where(open_ & ~above, middle, below)
-        result[:, n] = reaches
-    return result
+    # All of them at once: the function is told rows of inputs, one a level.
+    shape = (len(levels), channels)
+    below, reaches = np.full(shape, low - 1), np.full(shape, high + 1)
+    while np.any(open_ := reaches - below > 1):
+        middle = np.where(open_, (below + reaches) // 2, np.clip(below, low, high))
+        above = function(middle) >= levels[:, np.newaxis]
+        reaches = np.where(open_ & above, middle, reaches)
+        below = np.where(open_ & ~above, middle, below)
+    return reaches.T
 
 
 def table(x: Tensor, function: Function, qtype: QType) -> Staircase:
@@ -217,3 +219,47 @@ def table(x: Tensor, function: Function, qtype: QType) -> Staircase:
     if not len(changes):
         return Staircase(np.array([high + 1]), values[[0, 0]], qtype)
     return Staircase(codes[changes], np.concatenate([values[:1], values[changes]]), qtype)
+
+
+_LINE_SHIFTS = range(31)
+
+
+def line(codes: Array, values: Array, qtype: QType) -> Requantize | None:
+    """One multiplier, bias and shift, and a clip, that give the values of all of many integers,
+    which follow each other; None where none is found."""
+    low, high = int(values.min()), int(values.max())
+    inside = (values > low) & (values < high)
+    if np.count_nonzero(inside) < 2:
+        return None
+    x, y = codes[inside].astype(np.int64), values[inside].astype(np.int64)
+    slope = (y[-1] - y[0]) / (x[-1] - x[0])
+    clip = None if (low, high) == (qtype.min, qtype.max) else (low, high)
+    for op in _lines(x, y, slope, qtype, clip):
+        few = slice(None, None, 64)
+        if np.array_equal(op.golden([codes[few]], []), values[few]) and np.array_equal(
+            op.golden([codes], []), values
+        ):
+            return op
+    return None
+
+
+def _lines(
+    x: Array, y: Array, slope: float, qtype: QType, clip: tuple[int, int] | None
+) -> Iterator[Requantize]:
+    floors = replace(qtype, rounding=Rounding.FLOOR)
+    for shift in _LINE_SHIFTS:
+        middle = int(np.rint(np.ldexp(slope, shift)))
+        for mult in (middle, middle - 1, middle + 1):
+            # floor((x * mult + bias) / 2**shift) is y for these biases.
+            least = int(((y << shift) - x * mult).max())
+            most = int((((y + 1) << shift) - 1 - x * mult).min())
+            if least <= most:
+                yield Requantize.scaled(floors, mult, (least + most) // 2, shift, clip=clip)
+    if not 0 < slope <= 1:
+        return
+    # Ties that go to even, of a slope that is a power of two; to odd, where the zero point is odd.
+    shift = int(np.rint(-np.log2(slope)))
+    unit, bias = 1 << shift, int(y[0] << shift) - int(x[0])
+    for near in range(bias - unit, bias + unit + 1) if shift < 12 else ():
+        for rounding in (Rounding.HALF_EVEN, Rounding.HALF_ODD):
+            yield Requantize.scaled(replace(qtype, rounding=rounding), 1, near, shift, clip=clip)

@@ -14,6 +14,9 @@ from .file import OxNode
 from .fusion import BEHIND_PAD
 from .work import Array, Codes, Const, Joined, OnnxImport, Value
 
+PASSED = ("Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+"""Operators through which ONNX Runtime moves quantizers."""
+
 
 def rearranged(function: Callable[[OnnxImport, OxNode, Array], Array]):
     """The handler of an operator that only rearranges: applied to constants, to the integers
@@ -29,7 +32,7 @@ def rearranged(function: Callable[[OnnxImport, OxNode, Array], Array]):
             else:
                 # Constants of channels follow the edge's own order, which stays.
                 where = function(work, node, found.where)
-                apart = _behind(node, found)
+                apart = behind(node, found)
                 work.give(node, replace(found, where=where, apart=apart, moved=True))
         except (ValueError, IndexError, np.exceptions.AxisError) as error:
             raise UserError(f"does not fit its input ({error})") from None
@@ -37,10 +40,11 @@ def rearranged(function: Callable[[OnnxImport, OxNode, Array], Array]):
     return handler
 
 
-def _behind(node: OxNode, value: Value) -> str:
+def behind(node: OxNode, value: Value) -> str:
     """Why ONNX Runtime computes in float32 what reads a rearranged tensor (or what gave it)."""
-    if node.kind == "Flatten" and not value.apart:
-        return f"a Flatten stands {'behind' if value.sums else 'before'} it; a Reshape may"
+    if node.kind not in PASSED and not value.apart:
+        other = "Reshape" if node.kind == "Flatten" else "quantizer between them"
+        return f"a {node.kind} stands {'behind' if value.sums else 'before'} it; a {other} may"
     return BEHIND_PAD + ", not directly" if value.apart == BEHIND_PAD else value.apart
 
 
@@ -86,6 +90,37 @@ def squeeze(work: OnnxImport, node: OxNode, array: Array) -> Array:
 def unsqueeze(work: OnnxImport, node: OxNode, array: Array) -> Array:
     """Unsqueeze."""
     return np.expand_dims(array, tuple(_axes(work, node) or ()))
+
+
+def depth_to_space(work: OnnxImport, node: OxNode, array: Array) -> Array:
+    """DepthToSpace."""
+    size, (frames, channels, rows, columns) = int(node.get("blocksize", 1)), array.shape
+    less = channels // size**2
+    if node.get("mode", "DCR") == "DCR":
+        split = array.reshape(frames, size, size, less, rows, columns).transpose(0, 3, 4, 1, 5, 2)
+    else:
+        split = array.reshape(frames, less, size, size, rows, columns).transpose(0, 1, 4, 2, 5, 3)
+    return split.reshape(frames, less, rows * size, columns * size)
+
+
+def space_to_depth(work: OnnxImport, node: OxNode, array: Array) -> Array:
+    """SpaceToDepth."""
+    size, (frames, channels, rows, columns) = int(node.get("blocksize", 1)), array.shape
+    split = array.reshape(frames, channels, rows // size, size, columns // size, size)
+    moved = split.transpose(0, 3, 5, 1, 2, 4)
+    return moved.reshape(frames, channels * size**2, rows // size, columns // size)
+
+
+REARRANGING: dict[str, Callable[[OnnxImport, OxNode, Array], Array]] = {
+    "DepthToSpace": depth_to_space,
+    "Flatten": flatten,
+    "Reshape": reshape,
+    "SpaceToDepth": space_to_depth,
+    "Squeeze": squeeze,
+    "Transpose": transpose,
+    "Unsqueeze": unsqueeze,
+}
+"""Operators that give all elements of their input in another shape or order."""
 
 
 def _axes(work: OnnxImport, node: OxNode) -> list[int] | None:
@@ -171,37 +206,3 @@ def shape_of(work: OnnxImport, node: OxNode) -> None:
         found = found.parts[0]
     shape = found.array.shape if isinstance(found, Const) else found.where.shape
     work.give(node, Const(np.array(shape, np.int64)))
-
-
-def gather(work: OnnxImport, node: OxNode) -> None:
-    """Gather of constants."""
-    array, indices = work.const(node, 0).array, work.const(node, 1).array
-    if indices.dtype.kind not in "iu":
-        raise UserError(f"indices of type {indices.dtype} are not supported")
-    axis = int(node.get("axis", 0))
-    try:
-        size = array.shape[axis]
-        check_elements((array.size // max(1, size), indices.size), "a constant")
-        work.give(node, Const(np.take(array, indices.astype(np.int64), axis)))
-    except (IndexError, ValueError) as error:
-        raise UserError(f"does not fit its input ({error})") from None
-
-
-def cut(work: OnnxImport, node: OxNode) -> None:
-    """Slice of constants."""
-    array = work.const(node, 0).array
-    if work.has(node, 1):
-        columns = [work.wholes(node, n) if work.has(node, n) else None for n in range(1, 5)]
-    else:
-        columns = [node.ints("starts"), node.ints("ends"), node.get("axes"), None]
-    starts, ends, axes, steps = columns
-    assert starts is not None and ends is not None
-    axes = axes if axes is not None else list(range(len(starts)))
-    steps = steps if steps is not None else [1] * len(starts)
-    index = [slice(None)] * array.ndim
-    try:
-        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-            index[axis] = slice(start, end, step)
-        work.give(node, Const(array[tuple(index)]))
-    except (IndexError, ValueError) as error:
-        raise UserError(f"does not fit its input ({error})") from None

@@ -11,7 +11,7 @@ from ...errors import UserError
 from ...ir import Op
 from ...ir.ops import MaxPool, Pad, SumPool, Upsample
 from .file import OxNode
-from .fusion import BEHIND_PAD, is_power_of_two
+from .fusion import BEHIND_PAD, REDUCED, is_power_of_two
 from .linear import padding
 from .work import Group, OnnxImport, Value, image, shaped
 
@@ -41,7 +41,9 @@ def global_average_pool(work: OnnxImport, node: OxNode) -> None:
         raise UserError(f"a mean over axes {axes} is not supported, rows and columns are")
     result = averaged(work, node, value, list(value.edge.shape[:2]), whole=True)
     if axes is not None:
-        result = replace(result, apart="a ReduceMean is not; a GlobalAveragePool would be")
+        # The sum in float32, exact or not, is then divided, and so rounded once more.
+        group = Group(value.edge.type, is_power_of_two(value.scale))
+        result = replace(result, apart=REDUCED, group=group)
     if axes is not None and not node.get("keepdims", 1):
         result = replace(result, where=result.where.reshape(1, -1), moved=True)
     work.give(node, result)

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from ...ir import Node, Op, Tensor
+from ...ir import Arrangement, Node, Op, Tensor
 from ...ir.ops import Requantize, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
 from ..affine import Affine, exact
 from ..limits import check_elements
 from .file import OxModel, OxNode
+from .moves import moved
 from .real import FloatStep, Quantizer, as_affine, quantized
 
 Array = np.ndarray[Any, Any]
@@ -128,6 +129,8 @@ class OnnxImport:
     nodes: list[Node] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     without_reals: list[str] = field(default_factory=list)
+    arrays: dict[str, Arrangement] = field(default_factory=dict)
+    unstated: list[str] = field(default_factory=list)
     known: dict[str, Const | Value | Joined] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
 
@@ -220,6 +223,19 @@ class OnnxImport:
         self.nodes.append(Node(name, op, tuple(x.name for x in inputs)))
         return edge
 
+    def arrange(self, name: str, where: Array, shape: tuple[int, ...]) -> None:
+        """Say how the file has the elements of an input or output.
+
+        Raises UserError where it is said in two ways.
+        """
+        found = Arrangement.found(where, shape)
+        if found is None:
+            raise UserError(f"the order of {name!r} in the file is not supported",
+                            hint="leave out what moves its elements")  # fmt: skip
+        if self.arrays.get(name, found) != found:
+            raise UserError(f"{name!r} is an input or output in two orders, which is not supported")
+        self.arrays[name] = found
+
     def chain(self, name: str, ops: list[Op], edge: Tensor) -> Tensor:
         """Several ops one after the other; the last one bears the name."""
         for n, op in enumerate(ops):
@@ -291,22 +307,59 @@ def canonical(shape: tuple[int, ...]) -> Array:
 
 def image(work: OnnxImport, name: str, value: Value) -> Value:
     """A value whose edge is (rows, columns, channels) of the file's (1, channels, rows, columns);
-    what has rows alone has one column.
+    what has rows alone has one column. Elements move where they have to.
 
-    Raises UserError where elements would have to move.
+    Raises UserError where they can not.
     """
     where = value.where[..., np.newaxis] if value.where.ndim == 3 else value.where
     if where.ndim != 4 or where.shape[0] != 1:
         raise UserError(f"its input has shape {list(value.where.shape)}, (1, channels, rows, "
                         "columns) is needed")  # fmt: skip
     ours = where[0].transpose(1, 2, 0)
-    if np.any(ours.reshape(-1) != np.arange(ours.size)):
-        raise UserError("its input would have to be put in another order, which is not supported")
-    edge = value.edge
-    if edge.shape != ours.shape:
-        _keeps_channels(value, ours.shape[-1])
-        edge = work.add(f"{name}_image", Reshape(ours.shape), edge)
-    return replace(value, edge=edge)
+    if is_in_order(ours, value.edge):
+        edge = value.edge
+        if edge.shape != ours.shape:
+            _keeps_channels(value, ours.shape[-1])
+            edge = work.add(f"{name}_image", Reshape(ours.shape), edge)
+        return replace(value, edge=edge)
+    edge = _moved(work, name, value, ours)
+    return replace(value, edge=edge, where=shaped(edge, value.where.ndim))
+
+
+def reordered(work: OnnxImport, name: str, value: Value, order: Array) -> Tensor:
+    """An edge of the shape of ``order``, whose elements are those of the value's edge there."""
+    if not is_in_order(order, value.edge):
+        return _moved(work, name, value, order)
+    if value.edge.shape == order.shape:
+        return value.edge
+    return work.add(f"{name}_shape", Reshape(order.shape), value.edge)
+
+
+def in_file_order(work: OnnxImport, name: str, value: Value) -> Value:
+    """A value whose edge has the file's elements channels last where the file has an image, else
+    as the file has them. Raises UserError where they can not be brought there."""
+    where = value.where
+    if where.ndim in (3, 4) and where.shape[0] == 1:
+        return image(work, name, value)
+    if is_in_order(where, value.edge):
+        return value
+    shape = where.shape[1:] if where.ndim > 1 and where.shape[0] == 1 else where.shape
+    shape = shape if 1 <= len(shape) <= 3 else (where.size,)
+    edge = _moved(work, name, value, where.reshape(shape))
+    return replace(value, edge=edge, where=canonical(edge.shape).reshape(where.shape))
+
+
+def is_in_order(where: Array, edge: Tensor) -> bool:
+    """Whether positions are those of all elements of an edge, one after the other."""
+    return where.size == edge.size and bool(np.all(where.reshape(-1) == np.arange(edge.size)))
+
+
+def _moved(work: OnnxImport, name: str, value: Value, order: Array) -> Tensor:
+    if value.scale.size > 1 or any(s.operand is not None and s.operand.size > 1
+                                   for s in value.steps):  # fmt: skip
+        raise UserError("channels that have scales or constants of their own would have to be put "
+                        "in another order", hint="put a quantizer before it")  # fmt: skip
+    return moved(work.add, f"{name}_move", value.edge, order)
 
 
 def _keeps_channels(value: Value, channels: int) -> None:
@@ -320,6 +373,8 @@ def _keeps_channels(value: Value, channels: int) -> None:
 
 def vector(work: OnnxImport, name: str, value: Value) -> tuple[Tensor, Array]:
     """A value of one row as a vector; and where the file's elements are in it."""
+    if value.where.size < value.edge.size:
+        value = in_file_order(work, name, value)
     edge = value.edge
     if len(edge.shape) > 1:
         _keeps_channels(value, edge.size)
@@ -347,6 +402,9 @@ def operand(const: Array, value: Value) -> Array:
         raise UserError(
             f"a constant of shape {list(numbers.shape)} does not fit {list(value.where.shape)}"
         ) from None
+    if value.where.size < value.edge.size:
+        raise UserError("a constant beside a part of a tensor that is not quantized is not "
+                        "supported", hint="put a quantizer before it")  # fmt: skip
     ours = np.empty(value.edge.size, np.float32)
     ours[value.where.reshape(-1)] = spread.reshape(-1)
     rows = ours.reshape(-1, value.edge.channels)

@@ -1,7 +1,8 @@
-"""Softmax, as gemmlowp computes it, and as LiteRT does with a table."""
+"""Softmax, as gemmlowp computes it, and as LiteRT and ONNX Runtime do with a table."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...numeric import QType, gemmlowp
-from ..fields import INT, REALS, TYPE
+from ..fields import COUNT, INT, REALS, TYPE, optional
 from ..op import IntArray, Op, attr, single
 from ..tensor import Tensor
 
@@ -56,12 +57,18 @@ class SoftmaxTable(Op):
     inverse of the sum, in steps of the output, is rounded to an integer: ties away from zero for a
     signed output, by a float32 addition of one half for an unsigned one. LiteRT's optimized
     kernels (its public sources: SoftmaxOp with a lookup table).
+
+    With ``steps``, those of the output from 0 to 1, each exponential is multiplied by them and
+    divided by the sum, both rounded to float32, and ties go to even; the zero point is added, and
+    what the type does not hold is saturated. Exponentials may then have any common factor. ONNX
+    Runtime's QLinearSoftmax (its public sources: qlinear_softmax.cc).
     """
 
     op_name: ClassVar[str] = "softmax_table"
 
     powers: np.ndarray[Any, Any] = attr(REALS)
     type: QType = attr(TYPE)
+    steps: int | None = attr(optional(COUNT), default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "powers", np.asarray(self.powers, np.float32))
@@ -69,12 +76,19 @@ class SoftmaxTable(Op):
     def infer(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
         """Edge of the given type."""
         x = single(self, inputs)
-        _check_types(x, self.type)
+        if self.steps is None:
+            _check_types(x, self.type)
+        else:
+            _check_input(x)
         if self.powers.shape != (1 << x.type.width,):
             raise UserError(f"powers holds {self.powers.shape}, {1 << x.type.width} are needed")
-        inside = np.isfinite(self.powers) & (self.powers >= 0) & (self.powers <= 1)
-        if not inside.all() or self.powers[0] != 1:
-            raise UserError("powers must be from 0 to 1, the first one 1")
+        inside = np.isfinite(self.powers) & (self.powers >= 0) & (self.powers <= self.powers[0])
+        if not inside.all() or not self.powers[0] or (self.steps is None and self.powers[0] != 1):
+            raise UserError("powers must be from 0 to the first one, which is 1 without steps")
+        if self.steps is not None and not math.isfinite(
+            float(self.powers[0]) * max(self.steps, x.channels) * 1.01
+        ):
+            raise UserError("powers, times steps or channels, are more than float32 holds")
         return Tensor(name, x.shape, self.type)
 
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
@@ -84,6 +98,10 @@ class SoftmaxTable(Op):
         total = np.zeros(x.shape[:-1], np.float32)
         for channel in range(x.shape[-1]):
             total = total + powers[..., channel]
+        if self.steps is not None:
+            parts = (powers * np.float32(self.steps)) / total[..., None]
+            codes = np.rint(parts).astype(np.int64) + self.type.zero_point
+            return np.clip(codes, self.type.min, self.type.max)
         inverse = np.float32(1) / (total * np.float32(2.0**-self.type.width))
         scaled = powers * inverse[..., None]
         if self.type.signed:
@@ -96,10 +114,14 @@ class SoftmaxTable(Op):
 
 
 def _check_types(x: Tensor, out: QType) -> None:
+    _check_input(x)
+    if out.width not in (8, 16) or out.scale != 2.0**-out.width or out.zero_point != out.min:
+        raise UserError(f"softmax gives 8 or 16 bits of scale 2**-width, not {out}")
+
+
+def _check_input(x: Tensor) -> None:
     if x.type.width > 8 or x.channels > MAX_CHANNELS:
         raise UserError(
             f"softmax takes at most {MAX_CHANNELS} channels of at most 8 bits, got "
             f"{x.channels} of {x.type.width}"
         )
-    if out.width not in (8, 16) or out.scale != 2.0**-out.width or out.zero_point != out.min:
-        raise UserError(f"softmax gives 8 or 16 bits of scale 2**-width, not {out}")

@@ -67,10 +67,21 @@ class SoftmaxTableRule(Rule[ops.SoftmaxTable]):
     """A softmax in float32, refused: the unit has the integer one of TFLM."""
 
     def stage(self, node: Node, following: Node | None, graph: Graph) -> None:
+        assert isinstance(node.op, ops.SoftmaxTable)
+        whose = (
+            "LiteRT's optimized kernels compute"
+            if node.op.steps is None
+            else ("ONNX Runtime computes")
+        )
+        other = (
+            ""
+            if node.op.steps is not None
+            else ("import the model with --runtime tflm or --runtime reference; or ")
+        )
         raise UserError(
-            "the dataflow architecture has no unit for a softmax in float32, as LiteRT's optimized "
-            "kernels compute it; it has one for that of TFLM and of the reference kernels",
+            f"the dataflow architecture has no unit for a softmax in float32, as {whose} it; it "
+            "has one for that of TFLM and of the reference kernels",
             layer=node.name,
-            hint="import the model with --runtime tflm or --runtime reference; or leave the "
-            "softmax to the host with --tail host, where it is the last layer",
+            hint=f"{other}leave the softmax to the host with --tail host, where it is the last "
+            "layer",
         )

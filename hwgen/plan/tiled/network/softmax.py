@@ -22,11 +22,14 @@ def exponentials_of(layer: str, op: Op, x: Tensor, stored: tuple[int, int, int])
     UserError for what the engine has no unit for.
     """
     if isinstance(op, ops.SoftmaxTable):
+        litert = op.steps is None
+        whose = "LiteRT's optimized kernels compute" if litert else "ONNX Runtime computes"
+        other = "import the model with --runtime tflm or --runtime reference; or " if litert else ""
         raise UserError(
-            "the tiled architecture has no unit for a softmax in float32, as LiteRT's optimized "
-            "kernels compute it; it has one for that of TFLM and of the reference kernels",
+            f"the tiled architecture has no unit for a softmax in float32, as {whose} it; it has "
+            "one for that of TFLM and of the reference kernels",
             layer=layer,
-            hint=f"import the model with --runtime tflm or --runtime reference; or {_HINT}",
+            hint=f"{other}{_HINT}",
         )
     assert isinstance(op, ops.Softmax)
     if op.type.width > 8:

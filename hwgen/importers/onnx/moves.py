@@ -1,0 +1,152 @@
+"""Elements of an edge in another order, or some of them: slices, reshapes and concatenations.
+
+An order is an array of positions. That of a permutation of axes, whatever axes a file has split or
+joined, is a mixed-radix number whose digits change places. Two neighbouring digits are exchanged
+by one slice for each value of the one with fewer values, and a concatenation of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+from ...ir import Op, Tensor
+from ...ir.ops import Concat, Reshape, Slice
+
+Array = np.ndarray[Any, Any]
+Append = Callable[..., Tensor]
+"""Appends a node: its name, op and inputs; gives its edge."""
+
+MOST_SLICES = 64
+"""Of one movement; each is a unit with a queue of its own."""
+
+
+def moved(add: Append, name: str, edge: Tensor, order: Array) -> Tensor:
+    """An edge of the shape of ``order``, whose elements are those of ``edge`` at its positions.
+
+    Raises UserError where no few slices give that order.
+    """
+    if order.size < edge.size:
+        edge, order = _cut(add, f"{name}_cut", edge, order)
+    if np.any(order.reshape(-1) != np.arange(order.size)):
+        edge = _exchanged(add, name, edge, order.reshape(-1))
+    if edge.shape != order.shape:
+        edge = add(f"{name}_shape", Reshape(order.shape), edge)
+    return edge
+
+
+def _cut(add: Append, name: str, edge: Tensor, order: Array) -> tuple[Tensor, Array]:
+    """The fewest elements that hold all of an order, and their order."""
+    for shape in (edge.shape, (edge.size,)):
+        places = [np.unique(axis) for axis in np.unravel_index(order.reshape(-1), shape)]
+        steps = [int(p[1] - p[0]) if len(p) > 1 else 1 for p in places]
+        even = all(np.all(np.diff(p) == s) for p, s in zip(places, steps, strict=True))
+        if even and prod(map(len, places)) == order.size:
+            if shape != edge.shape:
+                edge = add(f"{name}_flat", Reshape(shape), edge)
+            sizes = tuple(len(p) for p in places)
+            op = Slice(tuple(int(p[0]) for p in places), sizes, tuple(steps))
+            kept = np.arange(edge.size).reshape(shape)[np.ix_(*places)].reshape(-1)
+            return add(name, op, edge), np.searchsorted(kept, order)
+    raise UserError("takes elements that no slice of rows, columns and channels holds, which is "
+                    "not supported")  # fmt: skip
+
+
+def _exchanged(add: Append, name: str, edge: Tensor, order: Array) -> Tensor:
+    digits = _digits(order)
+    plans = [plan for plan in (_steps(digits, False), _steps(digits, True)) if plan is not None]
+    if digits is None or not plans:
+        raise UserError("elements would have to be put in an order that no transposition gives, "
+                        "which is not supported")  # fmt: skip
+    steps = min(plans, key=lambda plan: sum(min(a, b) for _, a, b, _ in plan))
+    count = sum(min(a, b) for _, a, b, _ in steps)
+    if count > MOST_SLICES:
+        raise UserError(
+            f"elements would have to be put in another order, by {count} slices; at most "
+            f"{MOST_SLICES} are supported",
+            hint="leave out the Transpose, or let it stand at the input or output alone",
+        )
+    for number, step in enumerate(steps):
+        edge = _exchange(add, f"{name}_{number}", edge, *step)
+    return edge
+
+
+def _digits(order: Array) -> list[tuple[int, int]] | None:
+    """Digits of the new order, the slowest first: how many values each has, and its stride in the
+    old one. None where it is no permutation of digits."""
+    digits: list[tuple[int, int]] = []
+    rest = order
+    while rest.size > 1:
+        stride = int(rest[1] - rest[0])
+        breaks = np.flatnonzero(np.diff(rest) != stride)
+        run = int(breaks[0]) + 1 if len(breaks) else rest.size
+        while rest.size % run:
+            run -= 1
+        digits.insert(0, (run, stride))
+        rest = rest[::run]
+    places = np.zeros(1, np.int64)
+    for count, stride in digits:
+        places = (places[:, np.newaxis] + np.arange(count) * stride).reshape(-1)
+    unit = 1
+    for count, stride in sorted(digits, key=lambda digit: digit[1]):
+        if stride != unit:
+            return None
+        unit *= count
+    return digits if np.array_equal(places, order) else None
+
+
+def _steps(
+    digits: list[tuple[int, int]] | None, backward: bool
+) -> list[tuple[int, int, int, int]] | None:
+    """Exchanges (elements before, values of the first block, of the second, elements behind) that
+    bring the old order to the new one, from its slowest digit on or, ``backward``, its fastest."""
+    if digits is None:
+        return None
+    now = sorted(digits, key=lambda digit: -digit[1])
+    steps = []
+
+    def count(part: list[tuple[int, int]]) -> int:
+        return prod(n for n, _ in part)
+
+    for place in range(len(digits))[:: -1 if backward else 1]:
+        at = now.index(digits[place])
+        if at == place:
+            continue
+        first, second = sorted((at, place))
+        # The digit passes all between it and its place.
+        cut = second if at > place else first + 1
+        blocks = now[:first], now[first:cut], now[cut : second + 1], now[second + 1 :]
+        steps.append((count(blocks[0]), count(blocks[1]), count(blocks[2]), count(blocks[3])))
+        now = [*blocks[0], *blocks[2], *blocks[1], *blocks[3]]
+    return steps
+
+
+def _exchange(
+    add: Append, name: str, edge: Tensor, before: int, first: int, second: int, behind: int
+) -> Tensor:
+    """Elements (before, first, second, behind) as (before, second, first, behind)."""
+
+    def reshaped(key: str, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return x if x.shape == shape else add(f"{name}_{key}", Reshape(shape), x)
+
+    def taken(key: str, x: Tensor, number: int, size: int) -> Tensor:
+        start = (0,) * (len(x.shape) - 1) + (number * size,)
+        op: Op = Slice(start, (*x.shape[:-1], size), (1,) * len(x.shape))
+        return add(f"{name}_{key}", op, x)
+
+    parts = []
+    if first <= second:
+        x = reshaped("rows", edge, (before, 1, first * second * behind))
+        for number in range(first):
+            part = taken(f"take{number}", x, number, second * behind)
+            parts.append(reshaped(f"part{number}", part, (before, second, behind)))
+    else:
+        x = reshaped("rows", edge, (before, first, second * behind))
+        for number in range(second):
+            part = taken(f"take{number}", x, number, behind)
+            parts.append(reshaped(f"part{number}", part, (before, 1, first * behind)))
+    return add(f"{name}_join", Concat(), *parts)
