@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Graph, Tensor
-from . import arithmetic, elementwise, linear, shape, spatial
+from . import arithmetic, elementwise, linear, resize, shape, slopes, spatial, transposed
 from .file import IDENTIFIER, TfModel, TfOperator, read_model
 from .meaning import Runtime
 from .work import TfliteImport, frame_shape, quantized
@@ -19,30 +19,42 @@ __all__ = ["Runtime", "is_tflite", "load_tflite"]
 
 _HANDLERS: dict[str, Callable[[TfliteImport, TfOperator], None]] = {
     "ADD": arithmetic.addition,
+    "ARG_MAX": spatial.argmax,
     "AVERAGE_POOL_2D": spatial.average_pool,
     "CONCATENATION": shape.concatenation,
     "CONV_2D": linear.convolution,
     "DEPTHWISE_CONV_2D": linear.depthwise,
     "EXPAND_DIMS": shape.reshape,
     "FULLY_CONNECTED": linear.fully_connected,
+    "HARD_SWISH": slopes.hard_swish,
+    "LEAKY_RELU": slopes.leaky_relu,
     "LOGISTIC": elementwise.logistic,
     "MAX_POOL_2D": spatial.max_pool,
     "MEAN": spatial.mean,
     "MUL": arithmetic.multiplication,
+    "PACK": shape.pack,
     "PAD": spatial.pad,
     "PADV2": spatial.pad,
+    "PRELU": slopes.prelu,
     "QUANTIZE": elementwise.requantization,
+    "REDUCE_MAX": spatial.extreme,
     "RELU": elementwise.clipping("RELU"),
     "RELU6": elementwise.clipping("RELU6"),
     "RELU_N1_TO_1": elementwise.clipping("RELU_N1_TO_1"),
     "RESHAPE": shape.reshape,
+    "RESIZE_BILINEAR": resize.bilinear,
     "RESIZE_NEAREST_NEIGHBOR": spatial.resize_nearest,
+    "SLICE": shape.plain_slice,
     "SOFTMAX": elementwise.softmax,
+    "SPLIT": shape.split,
+    "SPLIT_V": shape.split_of_sizes,
     "SQUEEZE": shape.reshape,
     "STRIDED_SLICE": shape.strided_slice,
     "SUB": arithmetic.subtraction,
     "TANH": elementwise.tanh,
     "TRANSPOSE": shape.transpose,
+    "TRANSPOSE_CONV": transposed.convolution,
+    "UNPACK": shape.unpack,
 }
 
 
@@ -79,6 +91,7 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
     outputs = []
     for index in model.outputs:
         source = skipped_source(model, index)
+        work.place(source)
         if source not in work.edges:
             raise UserError(f"no operator gives the output {model.tensors[index].name!r}")
         outputs.append(work.edges[source].name)

@@ -13,7 +13,8 @@ from .file import TfOperator, TfTensor, enumerated, options
 from .meaning import ADD_SHIFT, Multipliers, Runtime
 from .work import TfliteImport, frame_shape, quantized
 
-_WIDE = QType(True, 32, 0, Rounding.HALF_UP, Overflow.SATURATE)
+WIDE = QType(True, 32, 0, Rounding.HALF_UP, Overflow.SATURATE)
+"""The type of what is still to be scaled."""
 
 
 def addition(work: TfliteImport, op: TfOperator) -> None:
@@ -53,7 +54,7 @@ Steps = dict[str, Op]
 
 def _centered(operand: TfTensor, mult: int) -> Steps:
     """An operand less its zero point, times an integer."""
-    return {"": Requantize.scaled(_WIDE, mult, -operand.zero_point * mult)}
+    return {"": Requantize.scaled(WIDE, mult, -operand.zero_point * mult)}
 
 
 def _scaled(work: TfliteImport, operand: TfTensor, real: float, sign: int) -> Steps:
@@ -61,9 +62,9 @@ def _scaled(work: TfliteImport, operand: TfTensor, real: float, sign: int) -> St
     by = meaning.plain(work.runtime, real)
     steps: Steps = {
         "_wide": _centered(operand, 1 << ADD_SHIFT)[""],
-        "": Rescale(by.scaling, by.mult, by.shift, _WIDE),
+        "": Rescale(by.scaling, by.mult, by.shift, WIDE),
     }
-    return steps if sign > 0 else steps | {"_negative": Requantize.scaled(_WIDE, -1)}
+    return steps if sign > 0 else steps | {"_negative": Requantize.scaled(WIDE, -1)}
 
 
 def _joined(
@@ -88,7 +89,7 @@ def _joined(
     name = f"{op.name}_sum"
     if len(edges) == 2:
         return work.add(name, Add(), *edges)
-    return work.add(name, Requantize.scaled(_WIDE, 1, bias), *edges)
+    return work.add(name, Requantize.scaled(WIDE, 1, bias), *edges)
 
 
 def _shifted(shift: int, out: TfTensor, activation: str) -> Requantize:
@@ -120,7 +121,7 @@ def _product(work: TfliteImport, op: TfOperator, operands: list[TfTensor]) -> Te
         if operand.data is not None:
             x = work.edge(op, 1 - position)
             mult = _codes(work, op, operand) - operand.zero_point
-            return work.add(name, Requantize.scaled(_WIDE, mult, -x.type.zero_point * mult), x)
+            return work.add(name, Requantize.scaled(WIDE, mult, -x.type.zero_point * mult), x)
     edges = [work.edge(op, n) for n in range(2)]
     if edges[0].size < edges[1].size:
         edges.reverse()

@@ -20,7 +20,7 @@ def convolution(work: TfliteImport, op: TfOperator) -> None:
     chosen = options(op, "Conv2DOptions", *_STRIDES, "FusedActivationFunction")
     weights = work.constant(op, 1)
     # (outputs, rows, columns, inputs of a group)
-    codes, qtype = _filters(weights, axis=0)
+    codes, qtype = filters_of(weights, axis=0)
     codes = codes.transpose(1, 2, 3, 0)
     x = work.edge(op, 0)
     if x.channels % codes.shape[2]:
@@ -34,12 +34,12 @@ def depthwise(work: TfliteImport, op: TfOperator) -> None:
     chosen = options(op, "DepthwiseConv2DOptions", *_STRIDES, "FusedActivationFunction")
     weights = work.constant(op, 1)
     # (1, rows, columns, outputs)
-    codes, qtype = _filters(weights, axis=3)
+    codes, qtype = filters_of(weights, axis=3)
     codes = codes.transpose(1, 2, 0, 3)
     _convolve(work, op, chosen, weights, codes, qtype, work.edge(op, 0).channels)
 
 
-def _filters(weights: TfTensor, axis: int) -> tuple[np.ndarray, QType]:
+def filters_of(weights: TfTensor, axis: int) -> tuple[np.ndarray, QType]:
     """Weights of a convolution: int8 ones have no zero point. Raises UserError.
 
     LiteRT refuses it or leaves it out, TFLM leaves it out.
@@ -59,7 +59,7 @@ def _convolve(
     groups: int,
 ) -> None:
     x, out = work.edge(op, 0), work.output(op)
-    bias = _bias(work, op, codes.shape[-1])
+    bias = bias_of(work, op, codes.shape[-1])
     conv = Conv2D(
         codes,
         qtype,
@@ -87,8 +87,8 @@ def fully_connected(work: TfliteImport, op: TfOperator) -> None:
     weights, out = work.constant(op, 1), work.output(op)
     codes, qtype = _weights(weights, rank=2, axis=0)
     codes = codes.T
-    bias = _bias(work, op, codes.shape[1])
-    x = work.edge(op, 0)
+    bias = bias_of(work, op, codes.shape[1])
+    x, codes = _in_storage_order(work, op, codes)
     pixels = x.size // codes.shape[0]
     if pixels > 1 and x.channels == codes.shape[0]:
         acc = _of_each_pixel(work, op, x, codes, qtype, bias)
@@ -105,6 +105,19 @@ def fully_connected(work: TfliteImport, op: TfOperator) -> None:
     if shape != acc.shape:
         result = work.add(op.name, Reshape(shape), result)
     work.give(op, result)
+
+
+def _in_storage_order(
+    work: TfliteImport, op: TfOperator, codes: np.ndarray
+) -> tuple[Tensor, np.ndarray]:
+    """The input and the weights' rows in its order, which is not the file's where a TRANSPOSE
+    stands before a vector."""
+    moved = work.moved.get(op.inputs[0])
+    if moved is None or moved.x.size != codes.shape[0]:
+        return work.edge(op, 0), codes
+    rows = np.empty_like(codes)
+    rows[moved.order] = codes
+    return moved.x, rows
 
 
 def _of_each_pixel(
@@ -150,8 +163,11 @@ def _weights(tensor: TfTensor, rank: int, axis: int) -> tuple[np.ndarray, QType]
     return codes, plain
 
 
-def _bias(work: TfliteImport, op: TfOperator, outputs: int) -> np.ndarray | None:
-    tensor = work.optional(op, 2)
+def bias_of(
+    work: TfliteImport, op: TfOperator, outputs: int, position: int = 2
+) -> np.ndarray | None:
+    """The bias of each output channel, None where there is none. Raises UserError."""
+    tensor = work.optional(op, position)
     if tensor is None:
         return None
     assert tensor.data is not None

@@ -45,6 +45,12 @@ class Multipliers:
             raise UserError(f"a scale of {max(reals):g} is too large") from None
         return cls(scaling, mult, shift)
 
+    def repeated(self, times: int) -> Multipliers:
+        """The same numbers for several groups of channels, one behind the other."""
+        if self.mult.size == 1:
+            return self
+        return replace(self, mult=np.tile(self.mult, times), shift=np.tile(self.shift, times))
+
 
 def convolution(runtime: Runtime, x: float, weights: Sequence[float], out: float) -> Multipliers:
     """The rule from the accumulators of a convolution to its output."""
