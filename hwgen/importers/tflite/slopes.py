@@ -40,7 +40,7 @@ def _times(codes: np.ndarray, real: float) -> np.ndarray:
 
 
 def _number(runtime: Runtime) -> type[np.floating]:
-    """In which floats a kernel computes its multipliers; TFLM's are doubles."""
+    """The floats in which a kernel computes its multipliers; TFLM's are doubles."""
     return np.float64 if runtime is Runtime.TFLM else np.float32
 
 

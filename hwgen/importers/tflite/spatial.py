@@ -205,15 +205,15 @@ def _mean_multiplier(
 def pad(work: TfliteImport, op: TfOperator) -> None:
     """PAD and PADV2: elements of the zero point, or of a constant, around every axis."""
     work.keep_meaning(op)
-    x, amounts = work.edge(op, 0), work.integers(op, 1)
+    source, x, amounts = work.model.tensors[op.inputs[0]], work.edge(op, 0), work.integers(op, 1)
     value = x.type.zero_point
     if len(op.inputs) > 2 and op.inputs[2] >= 0:
         constant = work.integers(op, 2)
-        if not same_meaning(work.model.tensors[op.inputs[2]], work.model.tensors[op.inputs[0]]):
+        if not same_meaning(work.model.tensors[op.inputs[2]], source):
             raise UserError("the border must have the input's type, scale and zero point")
         value = int(constant.reshape(-1)[0])
-    pads = [(int(a), int(b)) for a, b in amounts.reshape(-1, 2).tolist()]
-    rank = len(work.model.tensors[op.inputs[0]].shape)
+    pads = [(int(a), int(b)) for a, b in amounts.reshape(-1, 2)]
+    rank = len(source.shape)
     if len(pads) != rank or (rank > 1 and any(pads[0])):
         raise UserError(f"padding {[list(p) for p in pads]} is not supported; of a frame's axes is")
     if min(min(p) for p in pads) < 0:
