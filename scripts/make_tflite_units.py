@@ -216,6 +216,73 @@ def transposed(file: TfFile, rng: np.random.Generator) -> None:
         ))  # fmt: skip
 
 
+def broadcasts(file: TfFile, rng: np.random.Generator) -> None:
+    """ADD, SUB and MUL with constants of every shape, and of tensors of which one is repeated."""
+    shape = (1, 3, 4, 5)
+    x = file.input(shape, scale=3 / 32, zero=12)
+    others = [(1, 1, 1, 5), (1, 3, 4, 1), (1, 1, 4, 1)]
+    inputs = {sizes: file.input(sizes, scale=1 / 16, zero=-7) for sizes in others}
+    for kind in ("ADD", "SUB", "MUL"):
+        for sizes in ((3, 4, 5), (1, 3, 1, 1), (4, 1), *others):
+            if sizes in inputs:
+                c = inputs[sizes]
+            else:
+                values = rng.integers(-60, 60, sizes)
+                c = file.tensor(sizes, scale=1 / 16, zero=int(rng.integers(-20, 20)), data=values)
+            out = 0.5 if kind == "MUL" else 5 / 32
+            y = file.tensor(shape, scale=out, zero=int(rng.integers(-30, 30)))
+            sides = [c, x] if len(file.outputs) % 2 else [x, c]
+            file.outputs.append(file.operator(kind, sides, y, f"{kind.capitalize()}Options"))
+
+
+def reals(file: TfFile, rng: np.random.Generator) -> None:
+    """DEQUANTIZE, what only moves real numbers, and QUANTIZE of them, with many ties."""
+    for scale, out in ((3 / 32, 1 / 8), (0.1, 0.2), (0.25, 1 / 8), (0.03, 0.045)):
+        x = file.input((1, 8, 8), scale=scale, zero=int(rng.integers(-50, 50)))
+        real = file.tensor((1, 8, 8), "FLOAT32")
+        file.operator("DEQUANTIZE", [x], real)
+        flat = file.tensor((1, 64), "FLOAT32")
+        size = file.integers((1, 64))
+        file.operator("RESHAPE", [real, size], flat, "ReshapeOptions", version=1)
+        y = file.tensor((1, 64), scale=out, zero=int(rng.integers(-50, 50)))
+        file.outputs.append(file.operator("QUANTIZE", [flat], y, "QuantizeOptions", version=1))
+
+
+def rows(file: TfFile, rng: np.random.Generator) -> None:
+    """FULLY_CONNECTED with a scale for each output, where many sums are ties."""
+    x = file.input((1, 12), scale=1 / 16, zero=-9)
+    for _ in range(2):
+        scales = 2.0 ** rng.integers(-6, -3, 10)
+        w = file.tensor((10, 12), scale=scales, data=rng.integers(-20, 21, (10, 12)))
+        y = file.tensor((1, 10), scale=0.5, zero=int(rng.integers(-20, 20)))
+        file.outputs.append(
+            file.operator("FULLY_CONNECTED", [x, w, -1], y, "FullyConnectedOptions", version=12)
+        )
+
+
+def nibbles(file: TfFile, rng: np.random.Generator) -> None:
+    """CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED whose weights have four bits."""
+    x = file.input((1, 5, 4, 3), scale=0.05, zero=-9)
+    scales = 0.03 * rng.uniform(0.5, 1.5, 6)
+    bias = file.tensor((6,), "INT32", 0.05 * scales, data=rng.integers(-300, 300, 6))
+    for kind, sizes, axis in (("CONV_2D", (6, 3, 3, 3), 0), ("DEPTHWISE_CONV_2D", (1, 3, 3, 6), 3)):
+        codes = rng.integers(-7, 8, sizes)
+        w = file.tensor(sizes, "INT4", scales, data=codes, axis=axis)
+        y = file.tensor((1, 5, 4, 6), scale=0.04, zero=int(rng.integers(-20, 20)))
+        table = "Conv2DOptions" if axis == 0 else "DepthwiseConv2DOptions"
+        more = {"DepthMultiplier": 2} if axis else {}
+        file.outputs.append(file.operator(
+            kind, [x, w, bias], y, table, version=5, Padding=0, StrideH=1, StrideW=1,
+            DilationHFactor=1, DilationWFactor=1, **more,
+        ))  # fmt: skip
+    w = file.tensor((5, 60), "INT4", 0.03, data=rng.integers(-7, 8, (5, 60)))
+    bias = file.tensor((5,), "INT32", 0.05 * 0.03, data=rng.integers(-300, 300, 5))
+    y = file.tensor((1, 5), scale=0.12, zero=-3)
+    file.outputs.append(
+        file.operator("FULLY_CONNECTED", [x, w, bias], y, "FullyConnectedOptions", version=10)
+    )
+
+
 def network(file: TfFile, rng: np.random.Generator) -> None:
     """Slopes, resizing, moves and a transposed convolution in a row, with one output."""
     x = file.input((1, 3, 2, 3), scale=3 / 32, zero=-9)
@@ -261,7 +328,7 @@ def network(file: TfFile, rng: np.random.Generator) -> None:
 
 UNITS: tuple[Callable[[TfFile, np.random.Generator], None], ...] = (
     activations, means, constants, slices, chain, hard_swishes, leaks, bilinear, moves, extremes,
-    transposed, network,
+    transposed, broadcasts, reals, rows, nibbles, network,
 )  # fmt: skip
 
 

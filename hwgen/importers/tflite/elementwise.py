@@ -18,11 +18,9 @@ from .work import TfliteImport, quantized, same_meaning
 
 
 def requantization(work: TfliteImport, op: TfOperator) -> None:
-    """QUANTIZE: of real numbers at the input, else from one type to another."""
+    """QUANTIZE from one type to another."""
     out = work.output(op)
     source = work.model.tensors[op.inputs[0]]
-    if source.dtype == "FLOAT32":
-        raise UserError("real numbers inside of the model can not be quantized again")
     x = work.edge(op, 0)
     if work.runtime is Runtime.XNNPACK:
         work.give(op, _xnnpack_requantization(work, op, x, source, out))

@@ -27,7 +27,7 @@ def reshape(work: TfliteImport, op: TfOperator) -> None:
         moved = work.moved[source]
         if prod(shape) != moved.x.size:
             raise UserError(f"shape {shape} has not the {moved.x.size} elements of the input")
-        work.moved[out.index] = Moved(moved.x, moved.order, make)
+        work.moved[out.index] = Moved(op.name, moved.x, moved.order, make)
         return
     work.give(op, make())
 
@@ -55,7 +55,7 @@ def transpose(work: TfliteImport, op: TfOperator) -> None:
         return moves.viewed(work.add, op.name, moves.transposed(work.add, name, x, frame), wanted)
 
     places = np.arange(x.size).reshape(x.shape).transpose(frame).reshape(-1)
-    work.moved[out.index] = Moved(x, places, make)
+    work.moved[out.index] = Moved(op.name, x, places, make)
 
 
 def concatenation(work: TfliteImport, op: TfOperator) -> None:

@@ -22,11 +22,12 @@ _FLOATS = ("FLOAT32", "FLOAT16", "FLOAT64", "BFLOAT16")
 class Moved:
     """Elements of ``x`` in another order, not yet in the graph.
 
-    ``order`` says which element of ``x`` each one is, both counted in the order of storage;
-    ``make`` appends the nodes that move them. A fully connected layer only reads its weights in
+    ``name`` is that of the operator, ``order`` says which element of ``x`` each one is, both
+    counted in the order of storage; ``make`` appends the nodes that move them. A fully connected layer only reads its weights in
     that order.
     """
 
+    name: str
     x: Tensor
     order: np.ndarray
     make: Callable[[], Tensor]
@@ -66,8 +67,14 @@ class TfliteImport:
 
     def place(self, index: int) -> None:
         """Give a tensor whose elements are still to be moved its edge."""
-        if index in self.moved:
-            self.edges[index] = self.moved.pop(index).make()
+        moved = self.moved.pop(index, None)
+        if moved is None:
+            return
+        try:
+            self.edges[index] = moved.make()
+        except UserError as error:
+            layer = error.layer or moved.name
+            raise UserError(error.reason, layer=layer, hint=error.hint) from None
 
     def constant(self, op: TfOperator, position: int) -> TfTensor:
         """A constant input. Raises UserError where it has no data."""
