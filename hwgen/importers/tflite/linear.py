@@ -47,8 +47,9 @@ def filters_of(weights: TfTensor, axis: int) -> tuple[np.ndarray, QType]:
     LiteRT refuses it or leaves it out, TFLM leaves it out.
     """
     if weights.dtype in _SIGNED_WIDTHS and any(weights.zero_points):
+        kind = weights.dtype.lower()
         raise UserError(
-            f"weights {weights.name!r} have a zero point, which {weights.dtype.lower()} ones can not have"
+            f"weights {weights.name!r} have a zero point, which {kind} ones can not have"
         )
     return _weights(weights, rank=4, axis=axis)
 

@@ -1,4 +1,4 @@
-"""Behind a DEQUANTIZE: real numbers, of which the graph keeps the integers that stand for them.
+"""Real numbers behind a DEQUANTIZE: the graph keeps the integers that stand for them.
 
 What only moves them, or finds the largest, is done with the integers; a QUANTIZE makes others of
 them. Functions of them that nothing but an output follows are left out.

@@ -23,8 +23,8 @@ class Moved:
     """Elements of ``x`` in another order, not yet in the graph.
 
     ``name`` is that of the operator, ``order`` says which element of ``x`` each one is, both
-    counted in the order of storage; ``make`` appends the nodes that move them. A fully connected layer only reads its weights in
-    that order.
+    counted in the order of storage; ``make`` appends the nodes that move them. A fully connected
+    layer only reads its weights in that order.
     """
 
     name: str
