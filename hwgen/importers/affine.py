@@ -86,7 +86,7 @@ class Affine:
         if rest:
             raise UserError(
                 "reshapes channels that have scales of their own",
-                hint="put a quantizer (QActivation) before it",
+                hint="put a quantizer before it",
             )
         return replace(self, scale=self.scale * times, offset=self.offset * times)
 
@@ -175,10 +175,30 @@ def exact(affine: Affine, x: Tensor) -> Requantize:
         raise UserError(
             f"its exact values take {qtype.width} bits, because scales or biases are not "
             f"multiples of a common power of two; at most {MAX_TENSOR_WIDTH} can be streamed",
-            hint='put a quantizer (QActivation) after it, or use alpha=1 or "auto_po2"',
+            hint="put a quantizer after it",
         )
     saturating = QType(qtype.signed, qtype.width, frac, Rounding.FLOOR, Overflow.SATURATE)
     return Requantize(_vector(mult), _vector(bias), _vector([0]), saturating, clip)
+
+
+def nearest(affine: Affine, x: Tensor) -> Requantize:
+    """The affine map rounded, ties to even, to as many fractional bits as 32 bits hold."""
+    unit = Fraction(2) ** -x.type.frac
+    ends = [
+        s * end * unit + b
+        for s, b in zip(affine.scale, affine.offset, strict=True)
+        for end in x.range
+    ]
+    if affine.low is not None:
+        ends = [max(end, affine.low) for end in ends]
+    if affine.high is not None:
+        ends = [min(end, affine.high) for end in ends]
+    size = max(abs(end) for end in ends)
+    whole = size.numerator.bit_length() - size.denominator.bit_length() + 1 if size else 0
+    # Up to 2**whole and one code for rounding: the sign takes a bit, and saturation is never met.
+    frac = MAX_TENSOR_WIDTH - 2 - whole
+    qtype = QType(True, MAX_TENSOR_WIDTH, frac, Rounding.HALF_EVEN, Overflow.SATURATE)
+    return requantize(affine, x.type.frac, qtype, frac)
 
 
 def _vector(values: list[int]) -> np.ndarray[Any, Any]:

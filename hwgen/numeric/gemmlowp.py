@@ -152,3 +152,36 @@ def normalized(powers: IntArray, width: int) -> IntArray:
     total = parts.sum(axis=-1, keepdims=True)
     scale, over_unit = reciprocal(total, _SOFTMAX_SUM_BITS)
     return rounding_divide(high_product(scale, powers), over_unit + (31 - width))
+
+
+_SHORT = (-(1 << 15), (1 << 15) - 1)
+
+
+def _short_product(a: IntArray, b: IntArray | int) -> IntArray:
+    """Q0.15 times Q0.15, rounded, ties away from zero: the high product of 16 bits."""
+    return np.clip(round_shift(a * b, 15, Rounding.HALF_AWAY), *_SHORT)
+
+
+def hard_swish(codes: IntArray, to_output: tuple[int, int], to_unit: tuple[int, int]) -> IntArray:
+    """``x * clip(x + 3, 0, 6) / 6`` of codes less their zero point, in TensorFlow Lite's 16 bits.
+
+    codes : integers of 8 bits; they are worked on with 7 more fractional bits.
+    to_output, to_unit : (mult, exponent), the real number ``mult * 2**(exponent - 15)`` that brings
+        such a fine code to the output's scale, and to one of 3 / 32768.
+
+    Results are codes of the output less its zero point. The rule is that of TensorFlow Lite's
+    public reference kernel (hard_swish.h).
+    """
+    fine = np.asarray(codes, np.int64) << 7
+    scaled = _short_product(fine, to_output[0])
+    mult, exponent = to_unit
+    unit = fine
+    if exponent > 0:
+        unit = np.clip(unit << (exponent - 1), *_SHORT)
+    unit = _short_product(unit, mult)
+    if exponent > 0:
+        unit = np.clip(unit << 1, *_SHORT)
+    unit = rounding_divide(unit, max(0, -exponent))
+    # From -1..1 to 0..1; the product is cut off towards zero.
+    product = round_shift(((unit + (1 << 15)) >> 1) * scaled, 15, Rounding.TO_ZERO)
+    return rounding_divide(product, -to_output[1])

@@ -30,6 +30,11 @@ def test_rtl_equals_the_runtime(kind: str, runtime: str, tmp_path: Path) -> None
     check_against_the_runtime(kind, runtime, tmp_path)
 
 
+def test_rtl_of_moved_elements_equals_the_runtime(tmp_path: Path) -> None:
+    """Slopes, resizing, exchanged axes and a transposed convolution; all runtimes agree here."""
+    check_against_the_runtime("unit_network", "tflm", tmp_path)
+
+
 def check_against_the_runtime(kind: str, runtime: str, tmp_path: Path) -> Package:
     """Build a fixture and simulate two frames: what the runtime gave."""
     path = FIXTURES / f"tflite_{kind}.tflite"

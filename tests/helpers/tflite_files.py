@@ -13,7 +13,10 @@ import tflite
 _VERSION = 3
 """Of the schema."""
 
-_DTYPES = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "FLOAT32": np.float32}
+_DTYPES = {
+    "INT4": np.int8, "INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "INT32": np.int32,
+    "INT64": np.int64, "FLOAT32": np.float32,
+}  # fmt: skip
 
 
 class TfFile:
@@ -37,6 +40,8 @@ class TfFile:
         """A tensor; constant where it has data. Returns its index."""
         scales = [] if scale is None else [float(s) for s in np.atleast_1d(np.asarray(scale))]
         raw = None if data is None else np.asarray(data, _DTYPES[dtype]).reshape(tuple(shape))
+        if dtype == "INT4" and raw is not None:
+            raw = _nibbles(raw)
         self.tensors.append({
             "shape": list(shape), "dtype": dtype, "scales": scales, "zeros": [zero] * len(scales),
             "data": raw, "axis": axis,
@@ -56,21 +61,22 @@ class TfFile:
         self,
         kind: str,
         inputs: Sequence[int],
-        output: int,
+        output: int | Sequence[int],
         table: str = "",
         version: int = 2,
         **options: Any,
     ) -> int:
-        """An operator, with the fields of its options' table. Returns its output."""
+        """An operator, with the fields of its options' table. Returns its (last) output."""
+        outputs = [output] if isinstance(output, int) else list(output)
         self.operators.append({
-            "kind": kind, "inputs": list(inputs), "output": output, "table": table,
+            "kind": kind, "inputs": list(inputs), "outputs": outputs, "table": table,
             "version": version, "options": options,
         })  # fmt: skip
-        return output
+        return outputs[-1]
 
     def write(self, path: Path) -> Path:
         """The file; its outputs are those of ``outputs``, else the last operator's."""
-        outputs = self.outputs or [self.operators[-1]["output"]]
+        outputs = self.outputs or self.operators[-1]["outputs"]
         b = flatbuffers.Builder(1024)
         buffers = [self._buffer(b, None)] + [self._buffer(b, t["data"]) for t in self.tensors]
         tensors = [self._tensor(b, n, t) for n, t in enumerate(self.tensors)]
@@ -118,11 +124,18 @@ class TfFile:
     @staticmethod
     def _operator(b: Any, index: int, op: dict[str, Any]) -> int:
         fields = {"OpcodeIndex": index, "Inputs": _ints(b, op["inputs"])}
-        fields |= {"Outputs": _ints(b, [op["output"]])}
+        fields |= {"Outputs": _ints(b, op["outputs"])}
         if op["table"]:
             fields["BuiltinOptions"] = _table(b, op["table"], op["options"])
             fields["BuiltinOptionsType"] = getattr(tflite.BuiltinOptions, op["table"])
         return _table(b, "Operator", fields)
+
+
+def _nibbles(codes: np.ndarray) -> np.ndarray:
+    """Two integers of four bits in a byte, the first one in its lower half."""
+    flat = codes.reshape(-1)
+    low, high = np.concatenate([flat, np.zeros(len(flat) % 2, np.int8)]).reshape(-1, 2).T
+    return (low & 15 | high << 4).astype(np.int8)
 
 
 def _table(b: Any, name: str, fields: dict[str, Any]) -> int:

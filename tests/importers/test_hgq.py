@@ -184,3 +184,21 @@ def test_other_archives(tmp_path: Path) -> None:
     refused(path, None, "not a readable .keras archive")
     with pytest.raises(UserError, match="says its own"):
         load(model_file("hgq_elements"), weights=path)
+
+
+@pytest.mark.parametrize(
+    "registered, said, way_out",
+    [
+        ("HGQ>HDense", "layers of HGQ 1", "HGQ2"),
+        ("qkeras>QDense", "layers of QKeras", "model.save('name.h5')"),
+        ("Custom>Dense", "no layers of HGQ2", "HGQ2's layers"),
+    ],
+)
+def test_archives_of_other_libraries(
+    registered: str, said: str, way_out: str, tmp_path: Path
+) -> None:
+    def other(config: Any) -> None:
+        config["layers"] = json.loads(json.dumps(config["layers"]).replace("hgq>", "other>"))
+        config["layers"][-1]["registered_name"] = registered
+
+    refused(rewritten(tmp_path, other), None, said, way_out)

@@ -40,9 +40,7 @@ def test_kernel_without_quantizer(keras: Any) -> None:
     refused(keras.save(model), "fc", "not quantized", "kernel_quantizer")
 
 
-@pytest.mark.parametrize(
-    "kind", ["Multiply", "QConv2DTranspose", "LayerNormalization", "Sequential"]
-)
+@pytest.mark.parametrize("kind", ["Multiply", "QConv2DTranspose", "LayerNormalization", "Lambda"])
 def test_unknown_layer_lists_what_is_supported(keras: Any, kind: str) -> None:
     model = keras.sequential(keras.input(4), keras.layer(kind, "odd"))
     refused(keras.write(model, {}), "odd", kind, "QConv2D, QConv2DBatchnorm")
@@ -296,13 +294,36 @@ def test_average_that_nothing_rounds(keras: Any) -> None:
 
 
 def test_real_scales_that_nothing_rounds(keras: Any) -> None:
-    model = keras.sequential(keras.input(4), keras.dense("fc", 3, keras.bits(4, alpha="auto")))
-    refused(keras.save(model), "fc", "at most 32", "QActivation")
+    last = keras.dense("last", 2)
+    first = keras.dense("fc", 3, keras.bits(4, alpha="auto"))
+    refused(
+        keras.save(keras.sequential(keras.input(4), first, last)), "fc", "at most 32", "QActivation"
+    )
 
 
-def test_wide_accumulator_at_the_end(keras: Any) -> None:
-    model = keras.sequential(keras.input(4), keras.dense("fc", 3, keras.bits(24)))
-    refused(keras.save(model), "fc", "bits", "quantize", input_type=parse_type("u16.8"))
+def test_wide_sums_that_nothing_rounds(keras: Any) -> None:
+    first, last = keras.dense("fc", 3, keras.bits(24)), keras.dense("last", 2)
+    path = keras.save(keras.sequential(keras.input(4), first, last))
+    text = refused(path, "fc", "at most 32", "put a QActivation", input_type=parse_type("u16.8"))
+    assert "bias" not in text
+
+
+@pytest.mark.parametrize("behind", ["Flatten", "QDense"])
+def test_a_bias_without_a_quantizer_inside(behind: str, keras: Any) -> None:
+    last = keras.dense("last", 2) if behind == "QDense" else keras.layer("Flatten", "f")
+    rest = [] if behind == "QDense" else [keras.dense("last", 2)]
+    first = keras.dense("fc", 3, bias_quantizer=None)
+    model = keras.sequential(keras.input(4), first, last, *rest)
+    weights = keras.random_weights(model, np.random.default_rng(3))
+    weights["fc"]["bias"] *= np.float32(1e-3)
+    text = refused(keras.write(model, weights), "fc", "its bias has no quantizer", "bias_quantizer")
+    assert "QActivation" in text
+    # Each of both ways out works.
+    model["config"]["layers"][1]["config"]["bias_quantizer"] = keras.bits(8, 1)
+    load(keras.write(model, weights))
+    model["config"]["layers"][1]["config"]["bias_quantizer"] = None
+    model["config"]["layers"].insert(2, keras.act("a", keras.relu()))
+    load(keras.write(model, weights))
 
 
 @pytest.mark.parametrize(
@@ -411,3 +432,9 @@ def test_damaged_configurations_never_crash(keras: Any, functional: bool) -> Non
             failed += 1
             assert str(path) in str(error)
     assert failed > 40
+
+
+@pytest.mark.parametrize("kind", ["HDense", "HGQ>HQuantize", "HGQ>PFlatten"])
+def test_files_of_the_first_hgq(kind: str, keras: Any) -> None:
+    model = keras.functional(keras.input(4), keras.layer(kind, "odd"), keras.dense("fc", 2))
+    refused(keras.write(model, {}), "odd", "layer of HGQ 1, whose files are not read", "HGQ2")

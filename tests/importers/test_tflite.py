@@ -69,6 +69,18 @@ def test_several_inputs_and_outputs() -> None:
     assert [graph.tensors[name].shape for name in graph.outputs] == [(27,), (2,)]
 
 
+CASES = ["argmax", "causal_conv1d", "hard_swish", "leaky_relu", "resize_bilinear", "split"]
+
+
+@pytest.mark.parametrize("runtime", ["tflm", "reference"])
+@pytest.mark.parametrize("name", CASES)
+def test_networks_of_users(name: str, runtime: str, shared: Callable[[str], Path]) -> None:
+    graph = load(shared(f"cases/20_{name}.tflite"), runtime=runtime)
+    x, y = (np.load(shared(f"cases/20_{name}.{array}.npy")) for array in "xy")
+    got = execute(graph, {graph.inputs[0].name: x.astype(np.int64)})[graph.outputs[0]]
+    assert np.array_equal(got.reshape(y.shape), y)
+
+
 SHARED = json.loads((Path(__file__).parent / "shared_tflite.json").read_text())
 
 

@@ -164,10 +164,9 @@ def test_inputs_and_constants_are_not_given_again(data: Any, files: Files) -> No
 
 def test_constant_operands(files: Files) -> None:
     y = files.tensor()
-    whole = files.tensor(data=np.zeros(SHAPE))
-    files.file.operator("ADD", [files.x, whole], y, "AddOptions")
-    text = files.refusal()
-    assert "constant 't2' has shape [1, 6, 5, 4]; one value, or one for each of 4" in text
+    other, whole = files.tensor((3,), data=np.zeros(3)), files.tensor(data=np.zeros(SHAPE))
+    files.file.operator("ADD", [files.x, other], y, "AddOptions")
+    assert "layer 'add_0': constants of shape [3] do not fit [6, 5, 4]" in files.refusal()
     files.file.operators.clear()
     files.file.operator("MUL", [whole, whole], y, "MulOptions")
     assert "layer 'mul_0': both operands are constants" in files.refusal()
@@ -203,3 +202,41 @@ def test_scales_too_far_apart(kind: str, runtime: str, files: Files) -> None:
     files.file.operator(kind, [x, *more], y)
     text = files.refusal(runtime)
     assert f"layer '{kind.lower()}_0'" in text and ("too" in text or "can not be used" in text)
+
+
+@pytest.mark.parametrize("kind, said", [("SOFTMAX", "softmax"), ("LOGISTIC", "sigmoid")])
+def test_functions_of_real_numbers_at_the_end_are_left_out(
+    kind: str, said: str, files: Files
+) -> None:
+    real, flat, out = (files.file.tensor(shape, "FLOAT32") for shape in (SHAPE, (1, 120), (1, 120)))
+    files.file.operator("DEQUANTIZE", [files.x], real)
+    files.file.operator("RESHAPE", [real, files.file.integers((1, 120))], flat, version=1)
+    files.file.operator(kind, [flat], out, version=1)
+    graph = files.load("tflm")
+    assert graph.outputs == ("reshape_1",) and graph.tensors["reshape_1"].type.scale is not None
+    assert f"the {said} at the end is left out" in " ".join(graph.notes)
+
+
+def test_arithmetic_with_real_numbers_is_refused(files: Files) -> None:
+    real, other = (files.file.tensor(SHAPE, "FLOAT32") for _ in range(2))
+    files.file.operator("DEQUANTIZE", [files.x], real)
+    files.file.operator("LOGISTIC", [real], other, version=1)
+    files.file.operator("LOGISTIC", [other], files.file.tensor(SHAPE, "FLOAT32"), version=1)
+    text = files.refusal()
+    assert "layer 'logistic_1': LOGISTIC computes with the real numbers behind a DEQUANT" in text
+
+
+def test_layers_of_few_bits_that_tflm_lacks(files: Files) -> None:
+    weights = files.file.tensor((2, 120), "INT4", (0.1, 0.2), data=np.ones((2, 120)))
+    y = files.tensor((1, 2))
+    files.file.operator("FULLY_CONNECTED", [files.x, weights, -1], y, "FullyConnectedOptions")
+    assert "has no fully connected layer of int4 weights with a scale for each" in files.refusal()
+    assert files.load("reference").outputs == ("fully_connected_0",)
+
+
+def test_axes_that_are_too_long_to_be_exchanged(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    x = files.file.input((1, 200, 300), scale=0.05, zero=3)
+    order = files.file.integers((0, 2, 1))
+    files.file.operator("TRANSPOSE", [x, order], files.tensor((1, 300, 200)), "TransposeOptions")
+    assert "layer 'transpose_0': exchanges axes of 200 and 300 elements" in files.refusal()

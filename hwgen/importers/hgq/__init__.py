@@ -15,9 +15,12 @@ from ...ir import Graph
 from ...numeric import QType
 from ..keras.architecture import read_network
 from ..keras.flow import Flow
-from ..keras.lower import lower
+from ..keras.lower import Words, lower
 from .files import places_of, read_archive
 from .layers import check_supported, steps_of
+
+WORDS = Words("HGQ2", "Quantizer")
+"""HGQ2's layer of its own that quantizes (hgq.quantizer.Quantizer)."""
 
 REGISTERED = '"hgq>'
 
@@ -33,12 +36,15 @@ def load_hgq(path: Path, input_type: QType | None) -> Graph:
     Raises UserError naming the file and the layer where something is damaged or unsupported.
     """
     archive = read_archive(path)
-    if REGISTERED not in json.dumps(archive.config):
-        raise UserError(
-            "the archive holds no layers of HGQ2",
-            hint="QKeras models are read from .h5: model.save('name.h5')",
-        )
+    if REGISTERED not in (text := json.dumps(archive.config)):
+        raise _not_of_hgq2(text)
     network = read_network(archive.config, check_supported)
+    for layer in network.layers:
+        if len(layer.place) > 1:
+            raise layer.error(
+                f"is inside of the model {layer.place[0]!r}; .keras files of one model are read",
+                "build one model of all layers: call the inner model's layers on its input",
+            )
     entries = archive.config["config"]["layers"]
     places = places_of([entry["class_name"] for entry in entries])
     by_name = dict(zip((e["config"]["name"] for e in entries), places, strict=True))
@@ -48,4 +54,22 @@ def load_hgq(path: Path, input_type: QType | None) -> Graph:
         lambda layer: steps_of(layer, archive.places.get(by_name.get(layer.name, ""), {})),
     )
     name = identifier(path.stem)
-    return lower(name, network.input_name, network.input_shape, flow, input_type)
+    return lower(name, network.input_name, network.input_shape, flow, input_type, WORDS)
+
+
+def _not_of_hgq2(config: str) -> UserError:
+    """Why an archive of other layers is not read, and what to do."""
+    if '"HGQ>' in config:
+        return UserError(
+            "the archive holds layers of HGQ 1, whose files are not read",
+            hint="build the model with HGQ2 (pip install HGQ2), train it, and save it again",
+        )
+    if "qkeras" in config.lower():
+        return UserError(
+            "the archive holds layers of QKeras, which are read from .h5 files",
+            hint="save the model with model.save('name.h5')",
+        )
+    return UserError(
+        "the archive holds no layers of HGQ2, so nothing says how its numbers are quantized",
+        hint="build the model of HGQ2's layers, or of QKeras' and save that as name.h5",
+    )

@@ -11,12 +11,16 @@ from ...errors import UserError
 
 @dataclass(frozen=True)
 class KerasLayer:
-    """One layer as Keras describes it; ``sources`` are the layers that it reads."""
+    """One layer as Keras describes it; ``sources`` are the layers that it reads.
+
+    ``place`` : the names of the models inside of the model that it is in, then its own there.
+    """
 
     class_name: str
     name: str
     config: dict[str, Any]
     sources: tuple[str, ...] = ()
+    place: tuple[str, ...] = ()
 
     def error(self, reason: str, hint: str | None = None) -> UserError:
         """An error that names this layer."""
@@ -76,21 +80,30 @@ class Network:
 
 
 def read_network(model: Any, check: Callable[[KerasLayer], None]) -> Network:
-    """The layers of a model configuration in the order of the data.
+    """The layers of a model configuration in the order of the data, those of models inside of it
+    in their places.
 
     ``check`` raises UserError for a layer that can not be imported; it sees every layer, in the
     order of the file, before connections are judged: so the message names the cause.
     Raises UserError for several inputs or outputs, and shared layers.
     """
-    model = _untuple(model)
+    first, *layers = _ordered(_untuple(model), check)
+    return Network(first.name, _input_shape(first), tuple(layers))
+
+
+_MODELS = ("Sequential", "Functional", "Model")
+
+
+def _ordered(model: Any, check: Callable[[KerasLayer], None]) -> list[KerasLayer]:
+    """The input and the layers of a model, in the order of the data."""
     if not isinstance(model, dict) or not isinstance(model.get("class_name"), str):
         raise UserError("the model configuration has no class_name")
     kind = _plain(model["class_name"])
     config = model.get("config")
-    if kind not in ("Sequential", "Functional", "Model"):
+    if kind not in _MODELS:
         raise UserError(
             f"a model of class {kind} is not supported",
-            hint="save a Sequential or functional Keras 2 model",
+            hint="save a Sequential or functional model",
         )
     # Keras 1 wrote a Sequential model's layers without anything around them.
     entries = config if kind == "Sequential" and isinstance(config, list) else None
@@ -101,8 +114,15 @@ def read_network(model: Any, check: Callable[[KerasLayer], None]) -> Network:
     if not entries:
         raise UserError("the model has no layers")
     layers = [_layer(entry, index) for index, entry in enumerate(entries)]
-    for layer in layers:
-        if layer.class_name != "InputLayer":
+    inner: dict[str, list[KerasLayer]] = {}
+    for layer, entry in zip(layers, entries, strict=True):
+        if layer.class_name in _MODELS:
+            try:
+                inner[layer.name] = _ordered(entry, check)
+            except UserError as error:
+                where = error.layer or layer.name
+                raise UserError(error.reason, layer=where, hint=error.hint) from None
+        elif layer.class_name != "InputLayer":
             check(layer)
     if kind != "Sequential":
         layers = _functional_order(config, entries, layers)
@@ -121,7 +141,35 @@ def read_network(model: Any, check: Callable[[KerasLayer], None]) -> Network:
         ]
     if any(layer.class_name == "InputLayer" for layer in layers[1:]):
         raise UserError("the model has several inputs", hint="only one is supported")
-    return Network(layers[0].name, _input_shape(layers[0]), tuple(layers[1:]))
+    return _unfolded(layers, inner)
+
+
+def _unfolded(layers: list[KerasLayer], inner: dict[str, list[KerasLayer]]) -> list[KerasLayer]:
+    """Layers with those of the models inside in place of them, under names that occur once."""
+    taken = {layer.name for layer in layers}
+    results: dict[str, str] = {}
+    out: list[KerasLayer] = []
+    for layer in layers:
+        sources = tuple(results.get(name, name) for name in layer.sources)
+        if layer.name not in inner:
+            place = layer.place or (layer.name,)
+            out.append(replace(layer, sources=sources, place=place))
+            continue
+        if len(sources) != 1:
+            raise layer.error(f"has {len(sources)} inputs, one is supported")
+        first, *rest = inner[layer.name]
+        local = {first.name: sources[0]}
+        for each in rest:
+            name = each.name if each.name not in taken else f"{layer.name}_{each.name}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            reads = tuple(local[source] for source in each.sources)
+            place = (layer.name, *each.place)
+            out.append(replace(each, name=name, sources=reads, place=place))
+            local[each.name] = name
+        results[layer.name] = local[rest[-1].name] if rest else sources[0]
+    return out
 
 
 def _untuple(value: Any) -> Any:

@@ -26,17 +26,21 @@ Real = Callable[[Fraction], Fraction]
 
 @dataclass(frozen=True)
 class Function:
-    """A non-decreasing function of real numbers; ``note``: what its reader should know."""
+    """A non-decreasing function of real numbers; ``note``: what its reader should know.
+
+    ``squashes`` : its name, where it only brings numbers into a range, as the end of a classifier.
+    """
 
     value: Real
     note: str | None = None
+    squashes: str | None = None
 
     def then(self, outer: Function) -> Function:
         """First this one, then the other."""
         return Function(lambda x: outer.value(self.value(x)), self.note or outer.note)
 
 
-FLOAT64 = "in float64; QKeras' float32 can fall on the other side of a rounding threshold"
+FLOAT64 = "in float64; Keras' float32 can fall on the other side of a rounding threshold"
 
 
 def rounding_of(quantizer: ActivationQuantizer) -> Function:
@@ -73,11 +77,11 @@ def curve(name: str, params: dict[str, Any]) -> Function | None:
             line = np.float32(0.2) * _float32(x) + np.float32(0.5)
             return min(max(as_fraction(line), Fraction(0)), Fraction(1))
 
-        return Function(hard)
+        return Function(hard, squashes=name)
     if name == "tanh":
-        return Function(tanh64, f"tanh {FLOAT64}")
+        return Function(tanh64, f"tanh {FLOAT64}", name)
     if name == "sigmoid":
-        return Function(sigmoid64, f"sigmoid {FLOAT64}")
+        return Function(sigmoid64, f"sigmoid {FLOAT64}", name)
     return None
 
 

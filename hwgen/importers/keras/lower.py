@@ -28,9 +28,10 @@ from ...ir.ops import (
     Relu,
     Requantize,
     Reshape,
+    SumPool,
 )
-from ...numeric import Overflow, QType, Rounding, parse_type, type_for_range
-from ..affine import Affine, clip_codes, exact, fraction_bits, log2_exact, requantize
+from ...numeric import MAX_TENSOR_WIDTH, Overflow, QType, Rounding, parse_type, type_for_range
+from ..affine import Affine, clip_codes, exact, fraction_bits, log2_exact, nearest, requantize
 from .flow import INPUT, Flow
 from .functions import Function, rounding_of, staircase
 from .quantizer import ActivationQuantizer
@@ -54,6 +55,19 @@ from .steps import (
 
 DEFAULT_INPUT = "u8.8"
 
+
+@dataclass(frozen=True)
+class Words:
+    """What a library calls things, for messages: the layer that quantizes its input, and how
+    scales become ones that are exact."""
+
+    library: str
+    quantizer: str
+    plain_scales: str | None = None
+
+
+QKERAS = Words("QKeras", "QActivation", 'use alpha=1 or "auto_po2"')
+
 _BIAS_BITS = 32
 """Widest bias that is stored with its layer; any other is added where the result is rounded."""
 
@@ -69,10 +83,11 @@ def lower(
     input_shape: tuple[int, ...],
     flow: Flow,
     input_type: QType | None,
+    words: Words = QKERAS,
 ) -> Graph:
-    """The graph of a flow of steps. Raises UserError naming the layer."""
+    """The graph of a flow of steps. Raises UserError naming the layer, in the library's words."""
     flow, qtype, note = _input_type(flow, input_type)
-    work = _Lowering(Tensor(input_name, input_shape, qtype), flow, [note])
+    work = _Lowering(Tensor(input_name, input_shape, qtype), flow, words, [note])
     for index, step in enumerate(flow.steps):
         if index in work.values:
             continue
@@ -149,6 +164,7 @@ class _Lowering:
 
     input: Tensor
     flow: Flow
+    words: Words
     notes: list[str]
     nodes: list[Node] = field(default_factory=list)
     wanted: list[str] = field(default_factory=list)
@@ -175,7 +191,7 @@ class _Lowering:
 
     def graph(self, name: str) -> Graph:
         """The finished graph, its nodes under their layers' names."""
-        result = self.settle(self.values[self.flow.output]).edge
+        result = self.finish(self.values[self.flow.output]).edge
         names = self._names()
         if self.unscaled:
             self.notes.append(
@@ -217,10 +233,47 @@ class _Lowering:
             try:
                 op = exact(value.pending, value.edge)
             except UserError as error:
-                raise UserError(error.reason, layer=value.name, hint=error.hint) from None
+                more = f", or {scales}" if (scales := self.words.plain_scales) else ""
+                hint = f"put a {self.words.quantizer} after it{more}"
+                raise UserError(error.reason, layer=value.name, hint=hint) from None
             edge = self.add(value.name, op, value.edge)
             self.settled[value] = _Value.done(value.name, edge)
         return self.settled[value]
+
+    def narrow(self, value: _Value) -> Tensor:
+        """The edge of a value once nothing is pending, for a reader of at most 32 bits."""
+        edge = self.settle(value).edge
+        if edge.type.width <= MAX_TENSOR_WIDTH:
+            return edge
+        steps = [s for s in self.flow.steps if s.name == value.name and isinstance(s, Linear)]
+        floats = any(s.layer.config.get("bias_quantizer", "none") is None for s in steps)
+        why = ", because its bias has no quantizer and is a float32" if floats else ""
+        raise UserError(
+            f"its exact sums take {edge.type.width} bits{why}; at most {MAX_TENSOR_WIDTH} can be "
+            "read by the next layer",
+            layer=value.name,
+            hint=f"{'give it a bias_quantizer, or ' if floats else ''}put a "
+            f"{self.words.quantizer} after it",
+        )
+
+    def finish(self, value: _Value) -> _Value:
+        """The network's result: exact where 32 bits hold it, else rounded to as many."""
+        if _fits(value):
+            return self.settle(value)
+        op = nearest(value.pending, value.edge)
+        edge = self.add(value.name, op, value.edge)
+        self.notes.append(
+            f"{value.name}: the exact values of the output take more than {MAX_TENSOR_WIDTH} bits, "
+            "because scales or biases are not multiples of a common power of two; it is rounded "
+            f"to multiples of 2**{-edge.type.frac}"
+        )
+        return _Value.done(value.name, edge)
+
+    def ends(self, index: int) -> bool:
+        """Whether behind a step the elements are only seen under other shapes."""
+        steps = [index, *self.flow.following(index)]
+        only = all(isinstance(self.flow.steps[n], (Shape, SoftmaxStep)) for n in steps[1:])
+        return only and steps[-1] == self.flow.output
 
     def next_quantizer(self, index: int) -> tuple[int | None, list[int]]:
         """The next quantizer that only monotone steps separate from a step, and those steps."""
@@ -238,13 +291,13 @@ class _Lowering:
     def _join(self, step: Join, inputs: list[_Value]) -> _Value:
         if len(inputs) < 2:
             raise step.layer.error("joins one input only")
-        edges = [self.settle(value).edge for value in inputs]
+        edges = [self.narrow(value) for value in inputs]
         if step.op is Concat:
             edges = [self.add(step.name, op, e) if op else e for op, e in _common_type(edges)]
         return _Value.done(step.name, self.add(step.name, step.op(), *edges))
 
     def _linear(self, step: Linear, index: int, value: _Value) -> _Value:
-        x = self.settle(value).edge
+        x = self.narrow(value)
         kernel, dense = step.kernel, step.stride is None
         if dense and len(x.shape) != 1:
             raise step.layer.error(
@@ -266,7 +319,7 @@ class _Lowering:
         if edge.type.width > _FLOAT32_EXACT:
             self.notes.append(
                 f"{step.name}: sums can need {edge.type.width} bits, more than the float32 "
-                "of QKeras holds exactly; here they are exact"
+                f"of {self.words.library} holds exactly; here they are exact"
             )
         if bias is None:
             return _Value(step.name, edge, Affine(kernel.scale, step.bias))
@@ -277,14 +330,14 @@ class _Lowering:
         if found is None:
             raise step.layer.error(
                 "no quantizer follows this batch normalization",
-                "put a QActivation between it and the next layer",
+                f"put a {self.words.quantizer} between it and the next layer",
             )
         pending, edge = value.pending, value.edge
         if pending.clips:
             raise step.layer.error(
                 "a batch normalization after a ReLU whose input has scales or biases of its own "
                 "is not supported",
-                "put a QActivation between them",
+                f"put a {self.words.quantizer} between them",
             )
         following = self.flow.steps[found]
         assert isinstance(following, Quantize)
@@ -369,10 +422,16 @@ class _Lowering:
     def _curve(self, step: Curve, index: int, value: _Value) -> _Value:
         found = next(self.flow.following(index), None)
         following = None if found is None else self.flow.steps[found]
+        if step.function.squashes and self.ends(index):
+            self.notes.append(
+                f"{step.name}: the {step.function.squashes} at the end is left out; the output is "
+                "its input, in the same order"
+            )
+            return value
         if found is None or not isinstance(following, (Quantize, Stairs)):
             raise step.layer.error(
                 "is a function of real numbers that no quantizer follows at once",
-                "put a QActivation behind it",
+                f"put a {self.words.quantizer} behind it",
             )
         outer = (
             rounding_of(following.quantizer)
@@ -393,6 +452,8 @@ class _Lowering:
             # What is pending is monotone, so that pooling may come first.
             op = MaxPool(*window)
             return _Value(step.name, self.add(step.name, op, edge), value.pending)
+        if step.factor is not None:
+            return self._scaled_sum(step, window, step.factor(kernel[0] * kernel[1]), value)
         found, between = self.next_quantizer(index)
         following = None if found is None else self.flow.steps[found]
         if (
@@ -420,7 +481,7 @@ class _Lowering:
                 f"its average over {kernel[0]} x {kernel[1]} is not a binary fraction "
                 "and nothing can round it once: a quantizer must follow and its input have no "
                 "scales of its own",
-                "put a QActivation before it and after it",
+                f"put a {self.words.quantizer} before it and after it",
             )
         extra = max(b for b in bits if b is not None)
         t = edge.type
@@ -429,15 +490,41 @@ class _Lowering:
             step.name, self.add(step.name, AvgPool(*window, type=wide), edge), value.pending
         )
 
+    def _scaled_sum(self, step: Pooling, window: Any, factor: Fraction, value: _Value) -> _Value:
+        """The sum of each window times a factor; what is added to each element is in the sum."""
+        if value.pending.clips or any(value.pending.offset):
+            value = self.settle(value)
+        pool = SumPool(*window)
+        if len(np.unique(pool.counts(value.edge))) > 1:
+            raise step.layer.error(
+                "windows that reach over the border are averaged over fewer elements, but have the "
+                "quantized factor of all",
+                'use padding="valid"',
+            )
+        edge = self.add(step.name, pool, value.edge)
+        scale = tuple(s * factor for s in value.pending.scale)
+        return _Value(step.name, edge, replace(value.pending, scale=scale))
+
     def _border(self, step: Border, index: int, value: _Value) -> _Value:
         # Zeros stay zeros only once everything else is done.
         value = self.settle(value) if isinstance(step.op, Pad) else value
+        if value.edge.type.width > MAX_TENSOR_WIDTH:
+            self.narrow(_Value.done(value.name, value.edge))
         return _Value(step.name, self.add(step.name, step.op, value.edge), value.pending)
 
     def _shape(self, step: Shape, index: int, value: _Value) -> _Value:
         shape = step.resolve(value.edge.shape)
         op = Flatten() if len(shape) == 1 else Reshape(shape)
-        pending = value.pending.tiled(shape[-1])
+        if self.ends(index) and not _fits(value):
+            value = self.finish(value)
+        if value.edge.type.width > MAX_TENSOR_WIDTH:
+            self.narrow(_Value.done(value.name, value.edge))
+        try:
+            pending = value.pending.tiled(shape[-1])
+        except UserError as error:
+            raise step.layer.error(
+                error.reason, f"put a {self.words.quantizer} before it"
+            ) from None
         return _Value(step.name, self.add(step.name, op, value.edge), pending)
 
     def _softmax(self, step: SoftmaxStep, index: int, value: _Value) -> _Value:
@@ -465,6 +552,15 @@ _LOWERINGS: dict[type[Step], Callable[[_Lowering, Any, int, _Value], _Value]] = 
     RowAxis: _Lowering._shape,
     SoftmaxStep: _Lowering._softmax,
 }
+
+
+def _fits(value: _Value) -> bool:
+    """Whether 32 bits hold a value once what is pending is done."""
+    try:
+        done = exact(value.pending, value.edge).type
+    except UserError:
+        return False
+    return (value.edge.type if value.pending.is_identity else done).width <= MAX_TENSOR_WIDTH
 
 
 def _common_type(edges: list[Tensor]) -> list[tuple[Op | None, Tensor]]:

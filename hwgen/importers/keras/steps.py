@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -98,12 +99,17 @@ class Curve(Step):
 
 @dataclass(frozen=True)
 class Pooling(Step):
-    """Max or average pooling; ``kernel`` None: over the whole image."""
+    """Max or average pooling; ``kernel`` None: over the whole image.
+
+    ``factor`` : gives, for a number of elements, by what their sum is multiplied in place of an
+    average.
+    """
 
     op: PoolOp
     kernel: tuple[int, int] | None
     stride: tuple[int, int] = (1, 1)
     padding: str = "valid"
+    factor: Callable[[int], Fraction] | None = None
 
 
 @dataclass(frozen=True)

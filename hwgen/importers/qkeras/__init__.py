@@ -59,7 +59,7 @@ def load_qkeras(
     flow = Flow.of(
         network.input_name,
         network.layers,
-        lambda layer: steps_of(layer, content.weights.get(layer.name, {})),
+        lambda layer: steps_of(layer, content.weights(layer.place)),
     )
     name = identifier(path.stem)
     return lower(name, network.input_name, network.input_shape, flow, input_type)

@@ -17,10 +17,33 @@ Weights = dict[str, np.ndarray[Any, Any]]
 
 @dataclass(frozen=True)
 class Hdf5Content:
-    """``model_config`` is None in a file of weights only; weights are by layer, then by name."""
+    """``model_config`` is None in a file of weights only; arrays are by layer, then by their whole
+    names."""
 
     model_config: Any
-    weights: dict[str, Weights]
+    arrays: dict[str, Weights]
+
+    def weights(self, place: tuple[str, ...]) -> Weights:
+        """Arrays of the layer at a place (the models that it is in, then itself) by the last part
+        of their names (``conv1/kernel:0`` -> ``kernel``).
+
+        The arrays of all layers of a model inside of a model are in one group, under the names of
+        these layers. Raises UserError where two of them have the name.
+        """
+        found: Weights = {}
+        for whole, array in self.arrays.get(place[0], {}).items():
+            *parts, last = whole.split("/")
+            if len(place) > 1 and place[-1] not in parts:
+                continue
+            name = last.split(":")[0]
+            if len(place) > 1 and name in found:
+                raise UserError(
+                    f"two layers inside of {place[0]!r} have the name {place[-1]!r}",
+                    layer=place[-1],
+                    hint="give layers names of their own",
+                )
+            found[name] = array
+        return found
 
 
 def find_weights(architecture: Path) -> Path:
@@ -82,10 +105,10 @@ def _names(group: Any, key: str) -> list[str]:
 
 
 def _layer(group: Any, arrays: Arrays) -> Weights:
-    """Arrays of one layer by the last part of their names (``conv1/kernel:0`` -> ``kernel``)."""
+    """Arrays of one layer, or of a model inside of the model, by their names."""
     import h5py
 
     if not isinstance(group, h5py.Group):
         raise UserError("a layer's weights are not in a group of their own")
     names = _names(group, "weight_names")
-    return {n.split("/")[-1].split(":")[0]: arrays.read(group[n]) for n in names}
+    return {name: arrays.read(group[name]) for name in names}

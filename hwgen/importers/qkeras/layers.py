@@ -14,6 +14,7 @@ from ..keras.layers import PLAIN
 from ..keras.steps import Norm, Step
 from .files import Weights
 from .kernels import activation, conv1d, conv2d, dense, depthwise, separable, statistics
+from .pools import average_pooling, global_average_pooling
 
 
 def steps_of(layer: KerasLayer, weights: Weights) -> list[Step]:
@@ -25,6 +26,11 @@ def steps_of(layer: KerasLayer, weights: Weights) -> list[Step]:
 
 def check_supported(layer: KerasLayer) -> None:
     """Raise UserError for a class of layers that can not be imported."""
+    if layer.class_name in _HGQ1:
+        raise layer.error(
+            f"{layer.class_name} is a layer of HGQ 1, whose files are not read",
+            "build the model with HGQ2 (pip install HGQ2), train it, and save it as name.keras",
+        )
     quantized = _UNQUANTIZED.get(layer.class_name)
     if quantized:
         raise layer.error(
@@ -60,11 +66,21 @@ _HANDLERS: dict[str, Callable[[KerasLayer, Weights], list[Step]]] = {
     "QSeparableConv1D": separable(1),
     "QDense": dense,
     "QDenseBatchnorm": dense,
+    "QAveragePooling2D": average_pooling,
+    "QGlobalAveragePooling2D": global_average_pooling,
     "QActivation": lambda layer, weights: activation(layer, layer.get("activation")),
     "Activation": lambda layer, weights: activation(layer, layer.get("activation")),
     "BatchNormalization": _batch_norm,
     "QBatchNormalization": _batch_norm,
 }
+
+_HGQ1 = frozenset({
+    "HActivation", "HAdd", "HConv1D", "HConv1DBatchNorm", "HConv2D", "HConv2DBatchNorm", "HDense",
+    "HDenseBatchNorm", "HQuantize", "PAveragePooling1D", "PAveragePooling2D", "PConcatenate",
+    "PDropout", "PFlatten", "PMaxPooling1D", "PMaxPooling2D", "PPermute", "PReshape",
+    "PZeroPadding1D", "PZeroPadding2D", "Signature",
+})  # fmt: skip
+"""Layers of the first HGQ, which is on Keras 2 and saves .h5 files as QKeras does."""
 
 _UNQUANTIZED = {
     "Dense": "QDense",

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Graph, Tensor
-from . import arithmetic, elementwise, linear, shape, spatial
-from .file import IDENTIFIER, TfModel, TfOperator, read_model
+from . import arithmetic, elementwise, linear, reals, resize, shape, slopes, spatial, transposed
+from .file import IDENTIFIER, TfOperator, read_model
 from .meaning import Runtime
 from .work import TfliteImport, frame_shape, quantized
 
@@ -19,30 +19,43 @@ __all__ = ["Runtime", "is_tflite", "load_tflite"]
 
 _HANDLERS: dict[str, Callable[[TfliteImport, TfOperator], None]] = {
     "ADD": arithmetic.addition,
+    "ARG_MAX": spatial.argmax,
     "AVERAGE_POOL_2D": spatial.average_pool,
     "CONCATENATION": shape.concatenation,
     "CONV_2D": linear.convolution,
     "DEPTHWISE_CONV_2D": linear.depthwise,
+    "DEQUANTIZE": reals.dequantization,
     "EXPAND_DIMS": shape.reshape,
     "FULLY_CONNECTED": linear.fully_connected,
+    "HARD_SWISH": slopes.hard_swish,
+    "LEAKY_RELU": slopes.leaky_relu,
     "LOGISTIC": elementwise.logistic,
     "MAX_POOL_2D": spatial.max_pool,
     "MEAN": spatial.mean,
     "MUL": arithmetic.multiplication,
+    "PACK": shape.pack,
     "PAD": spatial.pad,
     "PADV2": spatial.pad,
-    "QUANTIZE": elementwise.requantization,
+    "PRELU": slopes.prelu,
+    "QUANTIZE": reals.requantization,
+    "REDUCE_MAX": spatial.extreme,
     "RELU": elementwise.clipping("RELU"),
     "RELU6": elementwise.clipping("RELU6"),
     "RELU_N1_TO_1": elementwise.clipping("RELU_N1_TO_1"),
     "RESHAPE": shape.reshape,
+    "RESIZE_BILINEAR": resize.bilinear,
     "RESIZE_NEAREST_NEIGHBOR": spatial.resize_nearest,
+    "SLICE": shape.plain_slice,
     "SOFTMAX": elementwise.softmax,
+    "SPLIT": shape.split,
+    "SPLIT_V": shape.split_of_sizes,
     "SQUEEZE": shape.reshape,
     "STRIDED_SLICE": shape.strided_slice,
     "SUB": arithmetic.subtraction,
     "TANH": elementwise.tanh,
     "TRANSPOSE": shape.transpose,
+    "TRANSPOSE_CONV": transposed.convolution,
+    "UNPACK": shape.unpack,
 }
 
 
@@ -64,6 +77,8 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
             continue
         handler = _HANDLERS.get(op.kind)
         try:
+            if op.kind not in reals.MOVES and reals.is_real(work, op):
+                handler = reals.left_out
             if handler is None:
                 raise UserError(f"{op.kind} is not supported")
             if not op.inputs:
@@ -78,10 +93,10 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
             raise UserError(str(error), layer=op.name) from None
     outputs = []
     for index in model.outputs:
-        source = skipped_source(model, index)
-        if source not in work.edges:
+        work.place(index)
+        if index not in work.edges:
             raise UserError(f"no operator gives the output {model.tensors[index].name!r}")
-        outputs.append(work.edges[source].name)
+        outputs.append(work.edges[index].name)
     used = {name for node in work.nodes for name in node.inputs}
     inputs = tuple(t for t in work.inputs if t.name in used or t.name in outputs)
     work.notes.insert(0, f"integers as {runtime.value} computes them")
@@ -90,8 +105,8 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
 
 
 def _read_borders(work: TfliteImport) -> set[int]:
-    """Make the graph's inputs; operators that only turn real numbers into integers or back at
-    the borders are skipped, and the borders become their integers."""
+    """Make the graph's inputs; operators that only turn real numbers into integers there are
+    skipped, and the borders become their integers."""
     model, skipped = work.model, set()
     for number, index in enumerate(model.inputs):
         tensor = model.tensors[index]
@@ -112,17 +127,4 @@ def _read_borders(work: TfliteImport) -> set[int]:
             raise UserError(reason, layer=layer, hint=error.hint) from None
         work.inputs.append(edge)
         work.edges[index] = replace(edge, low=edge.type.min)
-    for op in model.operators:
-        ends = op.kind == "DEQUANTIZE" and all(i in model.outputs for i in op.outputs)
-        if ends and op.inputs:
-            skipped.add(op.index)
-            work.notes.append(f"the output is what {op.name} takes: integers")
     return skipped
-
-
-def skipped_source(model: TfModel, output: int) -> int:
-    """The tensor that stands for an output: what its DEQUANTIZE reads, if it has one."""
-    for op in model.operators:
-        if op.kind == "DEQUANTIZE" and output in op.outputs and op.inputs:
-            return op.inputs[0]
-    return output

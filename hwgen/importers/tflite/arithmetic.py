@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ...errors import UserError
 from ...ir import Op, Tensor
 from ...ir.ops import Add, Mul, Requantize, Rescale
 from ...numeric import Overflow, QType, Rounding
+from .. import moves
+from ..moves import Spread
 from . import meaning
 from .file import TfOperator, TfTensor, enumerated, options
 from .meaning import ADD_SHIFT, Multipliers, Runtime
 from .work import TfliteImport, frame_shape, quantized
 
-_WIDE = QType(True, 32, 0, Rounding.HALF_UP, Overflow.SATURATE)
+WIDE = QType(True, 32, 0, Rounding.HALF_UP, Overflow.SATURATE)
+"""The type of what is still to be scaled."""
 
 
 def addition(work: TfliteImport, op: TfOperator) -> None:
@@ -37,14 +42,26 @@ def _sum(work: TfliteImport, op: TfOperator, table: str, sign: int) -> None:
         first, second = rule.multipliers
         steps = [_centered(tensors[0], first), _centered(tensors[1], sign * second)]
         total = _joined(work, op, tensors, steps)
-        work.give(op, work.add(op.name, _shifted(rule.shift, out, activation), total))
+        _give(
+            work,
+            op,
+            total,
+            lambda name: work.add(name, _shifted(rule.shift, out, activation), total),
+        )
         return
     twice = 2.0 * max(a, b)
     steps = [_scaled(work, tensors[0], a / twice, 1), _scaled(work, tensors[1], b / twice, sign)]
     total = _joined(work, op, tensors, steps)
     by = Multipliers.of(meaning.plain(work.runtime, 1.0).scaling,
                         [twice / ((1 << ADD_SHIFT) * out.scale)])  # fmt: skip
-    work.give(op, work.rescale(op.name, total, by, out, activation))
+    _give(work, op, total, lambda name: work.rescale(name, total, by, out, activation))
+
+
+def _give(work: TfliteImport, op: TfOperator, total: Tensor, last: Callable[[str], Tensor]) -> None:
+    """The last node's edge as the output, seen as the output is where that is another view."""
+    shape = frame_shape(work.output(op))
+    name = op.name if total.shape == shape else f"{op.name}_flat"
+    work.give(op, moves.viewed(work.add, op.name, last(name), shape))
 
 
 Steps = dict[str, Op]
@@ -53,7 +70,7 @@ Steps = dict[str, Op]
 
 def _centered(operand: TfTensor, mult: int) -> Steps:
     """An operand less its zero point, times an integer."""
-    return {"": Requantize.scaled(_WIDE, mult, -operand.zero_point * mult)}
+    return {"": Requantize.scaled(WIDE, mult, -operand.zero_point * mult)}
 
 
 def _scaled(work: TfliteImport, operand: TfTensor, real: float, sign: int) -> Steps:
@@ -61,9 +78,9 @@ def _scaled(work: TfliteImport, operand: TfTensor, real: float, sign: int) -> St
     by = meaning.plain(work.runtime, real)
     steps: Steps = {
         "_wide": _centered(operand, 1 << ADD_SHIFT)[""],
-        "": Rescale(by.scaling, by.mult, by.shift, _WIDE),
+        "": Rescale(by.scaling, by.mult, by.shift, WIDE),
     }
-    return steps if sign > 0 else steps | {"_negative": Requantize.scaled(_WIDE, -1)}
+    return steps if sign > 0 else steps | {"_negative": Requantize.scaled(WIDE, -1)}
 
 
 def _joined(
@@ -71,24 +88,27 @@ def _joined(
 ) -> Tensor:
     """The sum of both operands behind their steps; a constant one is a bias of the other."""
     edges: list[Tensor] = []
+    shape = frame_shape(work.output(op))
+    constants = [t for t in operands if t.data is not None]
+    spread = Spread.of(_codes(constants[0]), shape) if constants else Spread(shape, np.zeros(1))
     bias = np.zeros(1, np.int64)
     for position, (operand, side) in enumerate(zip(operands, steps, strict=True)):
         name = f"{op.name}_{'ab'[position]}"
         if operand.data is not None:
-            x = Tensor(operand.name, (operand.data.size,), quantized(operand))
-            values = _codes(work, op, operand)
+            x = Tensor(operand.name, (spread.values.size,), quantized(operand))
+            values = spread.values
             for step in side.values():
                 values, x = step.golden([values], [x]), step.infer(name, [x])
             bias = values
             continue
-        x = work.edge(op, position)
+        x = _operand(work, op, position, spread.view)
         for ending, step in side.items():
             x = work.add(name + ending, step, x)
         edges.append(x)
     name = f"{op.name}_sum"
     if len(edges) == 2:
         return work.add(name, Add(), *edges)
-    return work.add(name, Requantize.scaled(_WIDE, 1, bias), *edges)
+    return work.add(name, Requantize.scaled(WIDE, 1, bias), *edges)
 
 
 def _shifted(shift: int, out: TfTensor, activation: str) -> Requantize:
@@ -111,20 +131,33 @@ def multiplication(work: TfliteImport, op: TfOperator) -> None:
     product = _product(work, op, tensors)
     as_float = float(np.float32(a) * np.float32(b) / np.float32(out.scale))
     by = meaning.plain(work.runtime, a * b / out.scale, as_float)
-    work.give(op, work.rescale(op.name, product, by, out, activation))
+    _give(work, op, product, lambda name: work.rescale(name, product, by, out, activation))
 
 
 def _product(work: TfliteImport, op: TfOperator, operands: list[TfTensor]) -> Tensor:
-    name = f"{op.name}_product"
+    name, shape = f"{op.name}_product", frame_shape(work.output(op))
     for position, operand in enumerate(operands):
         if operand.data is not None:
-            x = work.edge(op, 1 - position)
-            mult = _codes(work, op, operand) - operand.zero_point
-            return work.add(name, Requantize.scaled(_WIDE, mult, -x.type.zero_point * mult), x)
+            spread = Spread.of(_codes(operand), shape)
+            x = _operand(work, op, 1 - position, spread.view)
+            mult = spread.values - operand.zero_point
+            return work.add(name, Requantize.scaled(WIDE, mult, -x.type.zero_point * mult), x)
     edges = [work.edge(op, n) for n in range(2)]
     if edges[0].size < edges[1].size:
         edges.reverse()
+    if edges[0].shape == shape and edges[1].shape == (1, 1, edges[0].channels):
+        return work.add(name, Mul(), *edges)
+    edges = [
+        moves.repeated(work.add, f"{name}_{n}", x, shape) for n, x in zip("ab", edges, strict=True)
+    ]
     return work.add(name, Mul(), *edges)
+
+
+def _operand(work: TfliteImport, op: TfOperator, position: int, view: tuple[int, ...]) -> Tensor:
+    """An operand as large as the output, seen as the constants next to it need it."""
+    x, name = work.edge(op, position), f"{op.name}_{'ab'[position]}"
+    x = moves.repeated(work.add, f"{name}_all", x, frame_shape(work.output(op)))
+    return moves.viewed(work.add, f"{name}_view", x, view)
 
 
 def _operands(work: TfliteImport, op: TfOperator) -> list[TfTensor]:
@@ -137,15 +170,8 @@ def _operands(work: TfliteImport, op: TfOperator) -> list[TfTensor]:
     return operands
 
 
-def _codes(work: TfliteImport, op: TfOperator, constant: TfTensor) -> np.ndarray:
-    """A constant operand: one integer, or one for each channel of the output."""
+def _codes(constant: TfTensor) -> np.ndarray:
+    """A constant operand's integers."""
     quantized(constant)
-    data = constant.data
-    assert data is not None
-    channels = frame_shape(work.output(op))[-1]
-    if data.size != 1 and data.shape != (*(1,) * (data.ndim - 1), channels):
-        raise UserError(
-            f"constant {constant.name!r} has shape {list(data.shape)}; one value, or one for each "
-            f"of {channels} channels, is supported"
-        )
-    return data.reshape(-1).astype(np.int64)
+    assert constant.data is not None
+    return constant.data.astype(np.int64)

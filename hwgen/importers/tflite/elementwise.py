@@ -18,11 +18,9 @@ from .work import TfliteImport, quantized, same_meaning
 
 
 def requantization(work: TfliteImport, op: TfOperator) -> None:
-    """QUANTIZE: of real numbers at the input, else from one type to another."""
+    """QUANTIZE from one type to another."""
     out = work.output(op)
     source = work.model.tensors[op.inputs[0]]
-    if source.dtype == "FLOAT32":
-        raise UserError("real numbers inside of the model can not be quantized again")
     x = work.edge(op, 0)
     if work.runtime is Runtime.XNNPACK:
         work.give(op, _xnnpack_requantization(work, op, x, source, out))
@@ -64,17 +62,17 @@ def _xnnpack_requantization(
     )
     rest = x.size % _VECTOR
     if rest == x.size:
-        return _table(work, op, x, tail, qtype)
+        return table(work, op, x, tail, qtype)
     if rest and not np.array_equal(body, tail):
         raise UserError(
             f"{x.size} elements from {source.dtype.lower()} at another scale to "
             f"{out.dtype.lower()}: the runtime rounds the last {rest} of them by another rule",
             hint="use --runtime tflm or reference, or keep type and scale",
         )
-    return _table(work, op, x, body, qtype)
+    return table(work, op, x, body, qtype)
 
 
-def _table(
+def table(
     work: TfliteImport, op: TfOperator, x: Tensor, values: np.ndarray, qtype: QType
 ) -> Tensor:
     """One value for each integer of the input's type, limited to the output's."""
@@ -147,7 +145,7 @@ def _curve(
         values = values + out.zero_point
     else:
         values = _real_curve(codes - x.type.zero_point, scale, real, out)
-    work.give(op, _table(work, op, x, values, qtype))
+    work.give(op, table(work, op, x, values, qtype))
 
 
 def _fixed_curve(

@@ -215,9 +215,11 @@ class _Reader:
         buffer: Any = self.root.Buffers(number)
         if buffer.Offset() > 1 or buffer.Size() > 1:
             raise UserError(f"tensor {name!r} is stored outside of the flatbuffer")
-        if not buffer.DataLength() or dtype not in _DTYPES:
+        if not buffer.DataLength() or dtype not in (*_DTYPES, "INT4"):
             return None
         raw: Any = buffer.DataAsNumpy()  # a view: tensors may share a buffer
+        if dtype == "INT4":
+            return _nibbles(raw, shape, name)
         kind = np.dtype(_DTYPES[dtype]).newbyteorder("<")
         if len(raw) != prod(shape) * kind.itemsize:
             raise UserError(
@@ -245,6 +247,18 @@ class _Reader:
             self.indices(raw.OutputsAsNumpy(), tensors, f"the outputs of {name} {index}"),
             raw.BuiltinOptions(),
         )
+
+
+def _nibbles(raw: Array, shape: tuple[int, ...], name: str) -> Array:
+    """Integers of four bits, two in a byte, the first one in its lower half. Raises UserError."""
+    count = prod(shape)
+    if len(raw) != (count + 1) // 2:
+        raise UserError(
+            f"tensor {name!r} has {len(raw)} bytes of data, shape {list(shape)} of INT4 needs "
+            f"{(count + 1) // 2}"
+        )
+    codes = np.stack([raw & 15, raw >> 4], axis=1).reshape(-1)[:count].astype(np.int8)
+    return np.where(codes > 7, codes - 16, codes).reshape(shape)
 
 
 def options(operator: TfOperator, table: str, *fields: str) -> SimpleNamespace:

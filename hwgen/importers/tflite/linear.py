@@ -10,8 +10,10 @@ from ...ir.ops import Conv2D, Dense, Flatten, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
 from . import meaning
 from .file import TfOperator, TfTensor, enumerated, options
+from .meaning import Runtime
 from .work import TfliteImport, padding
 
+_SIGNED_WIDTHS = {"INT4": 4, "INT8": 8}
 _STRIDES = ("StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "Padding")
 
 
@@ -20,7 +22,7 @@ def convolution(work: TfliteImport, op: TfOperator) -> None:
     chosen = options(op, "Conv2DOptions", *_STRIDES, "FusedActivationFunction")
     weights = work.constant(op, 1)
     # (outputs, rows, columns, inputs of a group)
-    codes, qtype = _filters(weights, axis=0)
+    codes, qtype = filters_of(weights, axis=0)
     codes = codes.transpose(1, 2, 3, 0)
     x = work.edge(op, 0)
     if x.channels % codes.shape[2]:
@@ -34,18 +36,21 @@ def depthwise(work: TfliteImport, op: TfOperator) -> None:
     chosen = options(op, "DepthwiseConv2DOptions", *_STRIDES, "FusedActivationFunction")
     weights = work.constant(op, 1)
     # (1, rows, columns, outputs)
-    codes, qtype = _filters(weights, axis=3)
+    codes, qtype = filters_of(weights, axis=3)
     codes = codes.transpose(1, 2, 0, 3)
     _convolve(work, op, chosen, weights, codes, qtype, work.edge(op, 0).channels)
 
 
-def _filters(weights: TfTensor, axis: int) -> tuple[np.ndarray, QType]:
-    """Weights of a convolution: int8 ones have no zero point. Raises UserError.
+def filters_of(weights: TfTensor, axis: int) -> tuple[np.ndarray, QType]:
+    """Weights of a convolution: signed ones have no zero point. Raises UserError.
 
     LiteRT refuses it or leaves it out, TFLM leaves it out.
     """
-    if weights.dtype == "INT8" and any(weights.zero_points):
-        raise UserError(f"weights {weights.name!r} have a zero point, which int8 ones can not have")
+    if weights.dtype in _SIGNED_WIDTHS and any(weights.zero_points):
+        kind = weights.dtype.lower()
+        raise UserError(
+            f"weights {weights.name!r} have a zero point, which {kind} ones can not have"
+        )
     return _weights(weights, rank=4, axis=axis)
 
 
@@ -59,7 +64,7 @@ def _convolve(
     groups: int,
 ) -> None:
     x, out = work.edge(op, 0), work.output(op)
-    bias = _bias(work, op, codes.shape[-1])
+    bias = bias_of(work, op, codes.shape[-1])
     conv = Conv2D(
         codes,
         qtype,
@@ -72,7 +77,12 @@ def _convolve(
     if min(*conv.stride, *conv.dilation) < 1:
         raise UserError(f"stride {conv.stride} and dilation {conv.dilation} must be positive")
     acc = work.add(f"{op.name}_mac", conv, x)
-    by = meaning.convolution(work.runtime, _scale(x), weights.scales, out.scale)
+    runtime = work.runtime
+    if weights.dtype == "INT4" and runtime is Runtime.XNNPACK:
+        # XNNPACK leaves these to LiteRT's optimized kernels, of which the depthwise one rounds as
+        # the reference does.
+        runtime = Runtime.REFERENCE if op.kind == "DEPTHWISE_CONV_2D" else None
+    by = meaning.convolution(runtime, _scale(x), weights.scales, out.scale)
     activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
     work.give(op, work.rescale(op.name, acc, by, out, activation))
 
@@ -87,8 +97,14 @@ def fully_connected(work: TfliteImport, op: TfOperator) -> None:
     weights, out = work.constant(op, 1), work.output(op)
     codes, qtype = _weights(weights, rank=2, axis=0)
     codes = codes.T
-    bias = _bias(work, op, codes.shape[1])
-    x = work.edge(op, 0)
+    bias = bias_of(work, op, codes.shape[1])
+    if weights.dtype == "INT4" and len(weights.scales) > 1 and work.runtime is Runtime.TFLM:
+        raise UserError(
+            "TensorFlow Lite Micro has no fully connected layer of int4 weights with a scale for "
+            "each output",
+            hint="use --runtime reference or xnnpack",
+        )
+    x, codes = _in_storage_order(work, op, codes)
     pixels = x.size // codes.shape[0]
     if pixels > 1 and x.channels == codes.shape[0]:
         acc = _of_each_pixel(work, op, x, codes, qtype, bias)
@@ -105,6 +121,19 @@ def fully_connected(work: TfliteImport, op: TfOperator) -> None:
     if shape != acc.shape:
         result = work.add(op.name, Reshape(shape), result)
     work.give(op, result)
+
+
+def _in_storage_order(
+    work: TfliteImport, op: TfOperator, codes: np.ndarray
+) -> tuple[Tensor, np.ndarray]:
+    """The input and the weights' rows in its order, which is not the file's where a TRANSPOSE
+    stands before a vector."""
+    moved = work.moved.get(op.inputs[0])
+    if moved is None or moved.x.size != codes.shape[0]:
+        return work.edge(op, 0), codes
+    rows = np.empty_like(codes)
+    rows[moved.order] = codes
+    return moved.x, rows
 
 
 def _of_each_pixel(
@@ -125,9 +154,10 @@ def _scale(x: Tensor) -> float:
 def _weights(tensor: TfTensor, rank: int, axis: int) -> tuple[np.ndarray, QType]:
     """Weights less their zero point, and their type. Raises UserError."""
     data = tensor.data
-    if tensor.dtype not in ("INT8", "UINT8") or data is None:
+    if tensor.dtype not in (*_SIGNED_WIDTHS, "UINT8") or data is None:
         raise UserError(
-            f"weights {tensor.name!r} are {tensor.dtype.lower()}, int8 and uint8 are supported",
+            f"weights {tensor.name!r} are {tensor.dtype.lower()}; int4, int8 and uint8 are "
+            "supported",
             hint="quantize inputs and weights to int8",
         )
     if data.ndim != rank or 0 in data.shape:
@@ -143,15 +173,20 @@ def _weights(tensor: TfTensor, rank: int, axis: int) -> tuple[np.ndarray, QType]
         zeros = zeros.reshape([-1 if n == axis else 1 for n in range(rank)])
     codes = data.astype(np.int64) - zeros
     scale = tensor.scales if scales > 1 else tensor.scale
-    plain = QType(True, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE, scale)
+    plain = QType(
+        True, _SIGNED_WIDTHS.get(tensor.dtype, 8), 0, Rounding.HALF_AWAY, Overflow.SATURATE, scale
+    )
     if codes.min() < plain.min or codes.max() > plain.max:
         width = type_for_range(int(codes.min()), int(codes.max())).width + int(codes.min() >= 0)
         plain = QType(True, width, 0, Rounding.HALF_AWAY, Overflow.SATURATE, scale)
     return codes, plain
 
 
-def _bias(work: TfliteImport, op: TfOperator, outputs: int) -> np.ndarray | None:
-    tensor = work.optional(op, 2)
+def bias_of(
+    work: TfliteImport, op: TfOperator, outputs: int, position: int = 2
+) -> np.ndarray | None:
+    """The bias of each output channel, None where there is none. Raises UserError."""
+    tensor = work.optional(op, position)
     if tensor is None:
         return None
     assert tensor.data is not None

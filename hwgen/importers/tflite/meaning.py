@@ -45,9 +45,20 @@ class Multipliers:
             raise UserError(f"a scale of {max(reals):g} is too large") from None
         return cls(scaling, mult, shift)
 
+    def repeated(self, times: int) -> Multipliers:
+        """The same numbers for several groups of channels, one behind the other."""
+        if self.mult.size == 1:
+            return self
+        return replace(self, mult=np.tile(self.mult, times), shift=np.tile(self.shift, times))
 
-def convolution(runtime: Runtime, x: float, weights: Sequence[float], out: float) -> Multipliers:
-    """The rule from the accumulators of a convolution to its output."""
+
+def convolution(
+    runtime: Runtime | None, x: float, weights: Sequence[float], out: float
+) -> Multipliers:
+    """The rule from the accumulators of a convolution to its output; None: that of LiteRT's
+    optimized kernels, which do what XNNPACK leaves."""
+    if runtime is None:
+        return Multipliers.of(Scaling.SRDHM_HALF_UP, [x * w / out for w in weights])
     if runtime is Runtime.XNNPACK:
         return Multipliers.of(Scaling.FP32_HALF_EVEN, _float32(x, weights, out))
     return Multipliers.of(Scaling.TFLM_DOUBLE, [x * w / out for w in weights])
@@ -56,13 +67,13 @@ def convolution(runtime: Runtime, x: float, weights: Sequence[float], out: float
 def fully_connected(
     runtime: Runtime, x: float, weights: Sequence[float], out: float
 ) -> Multipliers:
-    """The rule of a fully connected layer's accumulators; one scale for all has its own rule."""
+    """The rule of a fully connected layer's accumulators; a single scale is a float32 product."""
     if runtime is Runtime.XNNPACK:
         return Multipliers.of(Scaling.FP32_HALF_EVEN, _float32(x, weights, out))
-    if len(weights) > 1:
-        return convolution(runtime, x, weights, out)
-    product = float(np.float32(x) * np.float32(weights[0]))
     rule = Scaling.DOUBLE_HALF_AWAY if runtime is Runtime.REFERENCE else Scaling.TFLM_DOUBLE
+    if len(weights) > 1:
+        return Multipliers.of(rule, [x * w / out for w in weights])
+    product = float(np.float32(x) * np.float32(weights[0]))
     return Multipliers.of(rule, [product / out])
 
 

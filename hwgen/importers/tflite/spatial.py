@@ -8,12 +8,22 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Tensor
-from ...ir.ops import AvgPool, MaxPool, Pad, Requantize, Reshape, Staircase, SumPool, Upsample
+from ...ir.ops import (
+    ArgMax,
+    AvgPool,
+    MaxPool,
+    Requantize,
+    Reshape,
+    Staircase,
+    SumPool,
+    Upsample,
+)
 from ...numeric import Overflow, QType, Rounding, apply_scaling, to_integers
+from .. import moves
 from . import meaning
 from .file import TfOperator, TfTensor, enumerated, options
 from .meaning import Multipliers, Runtime
-from .work import TfliteImport, axis_of, padding, quantized, same_meaning
+from .work import TfliteImport, axis_of, frame_shape, padding, quantized, same_meaning
 
 _POOL = ("FilterHeight", "FilterWidth", "StrideH", "StrideW", "Padding", "FusedActivationFunction")
 
@@ -120,6 +130,45 @@ def _xnnpack_mean(
     return work.add(name, Staircase(thresholds, values, qtype), total)
 
 
+def extreme(work: TfliteImport, op: TfOperator) -> None:
+    """REDUCE_MAX over rows and columns."""
+    out, source, x = work.output(op), work.model.tensors[op.inputs[0]], work.edge(op, 0)
+    work.keep_meaning(op)
+    rank = len(source.shape)
+    chosen = {axis_of(a, source) for a in work.integers(op, 1).reshape(-1).tolist()}
+    if len(x.shape) == 1 or not chosen or not chosen <= set(range(1, rank - 1)):
+        raise UserError(
+            f"the largest over axes {sorted(chosen)} of {list(source.shape)} is not supported; "
+            "over rows and columns of an image it is"
+        )
+    shape = frame_shape(out)
+    image = moves.viewed(work.add, f"{op.name}_image", x, x.hwc)
+    # Of (batch, columns, channels) the only row is a row of one.
+    axes = [n + 4 - rank for n in chosen]
+    rows, columns = (n if axis in axes else 1 for axis, n in enumerate(image.shape[:2], 1))
+    kept = (image.shape[0] // rows, image.shape[1] // columns, x.channels)
+    name = op.name if kept == shape else f"{op.name}_max"
+    result = work.add(name, MaxPool((rows, columns), (rows, columns)), image)
+    work.give(op, moves.viewed(work.add, op.name, result, shape))
+
+
+def argmax(work: TfliteImport, op: TfOperator) -> None:
+    """ARG_MAX over channels: the first of the largest."""
+    out, source, x = work.output(op), work.model.tensors[op.inputs[0]], work.edge(op, 0)
+    if out.dtype not in ("INT32", "INT64"):
+        raise UserError(f"gives {out.dtype.lower()}, int32 and int64 are supported")
+    axes = [axis_of(a, source) for a in work.integers(op, 1).reshape(-1).tolist()]
+    if axes != [len(source.shape) - 1]:
+        raise UserError(
+            f"the largest along axes {axes} of {list(source.shape)} is not supported; along the "
+            "channels it is"
+        )
+    shape = frame_shape(out)
+    name = op.name if shape == (*x.shape[:-1], 1) else f"{op.name}_index"
+    result = work.add(name, ArgMax(), x)
+    work.give(op, moves.viewed(work.add, op.name, result, shape))
+
+
 def steps_of(
     rule: Callable[[np.ndarray], np.ndarray], low: int, high: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -154,22 +203,23 @@ def _mean_multiplier(
 
 
 def pad(work: TfliteImport, op: TfOperator) -> None:
-    """PAD and PADV2: rows and columns of the zero point, or of a constant."""
+    """PAD and PADV2: elements of the zero point, or of a constant, around every axis."""
     work.keep_meaning(op)
-    x, amounts = work.edge(op, 0), work.integers(op, 1)
+    source, x, amounts = work.model.tensors[op.inputs[0]], work.edge(op, 0), work.integers(op, 1)
     value = x.type.zero_point
     if len(op.inputs) > 2 and op.inputs[2] >= 0:
         constant = work.integers(op, 2)
-        if not same_meaning(work.model.tensors[op.inputs[2]], work.model.tensors[op.inputs[0]]):
+        if not same_meaning(work.model.tensors[op.inputs[2]], source):
             raise UserError("the border must have the input's type, scale and zero point")
         value = int(constant.reshape(-1)[0])
-    pads = amounts.reshape(-1, 2).tolist()
-    if len(x.shape) != 3 or len(pads) != 4 or any(pads[0]) or any(pads[3]):
-        raise UserError(f"padding {pads} is not supported; rows and columns of an image are")
+    pads = [(int(a), int(b)) for a, b in amounts.reshape(-1, 2)]
+    rank = len(source.shape)
+    if len(pads) != rank or (rank > 1 and any(pads[0])):
+        raise UserError(f"padding {[list(p) for p in pads]} is not supported; of a frame's axes is")
     if min(min(p) for p in pads) < 0:
-        raise UserError(f"padding {pads} is negative")
-    rows, columns = (tuple(p) for p in pads[1:3])
-    work.give(op, work.add(op.name, Pad((rows, columns), value), x))
+        raise UserError(f"padding {[list(p) for p in pads]} is negative")
+    pads = pads[1:] if rank > 1 else pads
+    work.give(op, moves.padded(work.add, op.name, x, pads, value))
 
 
 def resize_nearest(work: TfliteImport, op: TfOperator) -> None:

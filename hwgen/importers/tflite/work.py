@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,9 +18,25 @@ _SIGNED = {"INT8": True, "UINT8": False}
 _FLOATS = ("FLOAT32", "FLOAT16", "FLOAT64", "BFLOAT16")
 
 
+@dataclass(frozen=True)
+class Moved:
+    """Elements of ``x`` in another order, not yet in the graph.
+
+    ``name`` is that of the operator, ``order`` says which element of ``x`` each one is, both
+    counted in the order of storage; ``make`` appends the nodes that move them. A fully connected
+    layer only reads its weights in that order.
+    """
+
+    name: str
+    x: Tensor
+    order: np.ndarray
+    make: Callable[[], Tensor]
+
+
 @dataclass
 class TfliteImport:
-    """Nodes so far; ``edges`` are those of the file's tensors, by index."""
+    """Nodes so far; ``edges`` are those of the file's tensors, by index; ``moved`` are tensors
+    that become edges where something asks for them."""
 
     model: TfModel
     runtime: Runtime
@@ -27,12 +44,14 @@ class TfliteImport:
     nodes: list[Node] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     edges: dict[int, Tensor] = field(default_factory=dict)
+    moved: dict[int, Moved] = field(default_factory=dict)
 
     def edge(self, op: TfOperator, position: int) -> Tensor:
         """The edge of an operator's input. Raises UserError where it is a constant or absent."""
         if position >= len(op.inputs) or op.inputs[position] < 0:
             raise UserError(f"input {position} is absent")
         index = op.inputs[position]
+        self.place(index)
         if index not in self.edges:
             tensor = self.model.tensors[index]
             if tensor.data is not None:
@@ -45,6 +64,17 @@ class TfliteImport:
                 hint="the file is damaged, or its operators are not in order",
             )
         return self.edges[index]
+
+    def place(self, index: int) -> None:
+        """Give a tensor whose elements are still to be moved its edge."""
+        moved = self.moved.pop(index, None)
+        if moved is None:
+            return
+        try:
+            self.edges[index] = moved.make()
+        except UserError as error:
+            layer = error.layer or moved.name
+            raise UserError(error.reason, layer=layer, hint=error.hint) from None
 
     def constant(self, op: TfOperator, position: int) -> TfTensor:
         """A constant input. Raises UserError where it has no data."""
@@ -74,22 +104,29 @@ class TfliteImport:
     def check_new(self, op: TfOperator) -> None:
         """Raises UserError where an output has a value already: the last one would count."""
         for index in op.outputs:
-            if index >= 0 and (index in self.edges or self.model.tensors[index].data is not None):
+            known = index in self.edges or index in self.moved
+            if index >= 0 and (known or self.model.tensors[index].data is not None):
                 raise UserError(
                     f"tensor {self.model.tensors[index].name!r} is given a second time",
                     hint="the file is damaged",
                 )
 
-    def keep_meaning(self, op: TfOperator) -> None:
+    def keep_meaning(self, op: TfOperator, position: int = 0) -> None:
         """Raises UserError where an operator that only moves elements changes their type."""
-        if not same_meaning(self.model.tensors[op.inputs[0]], self.output(op)):
+        source = self.model.tensors[op.inputs[position]]
+        if not all(same_meaning(source, self.model.tensors[index]) for index in op.outputs):
             raise UserError("input and output must have one type, scale and zero point")
 
     def output(self, op: TfOperator) -> TfTensor:
         """The only output of an operator."""
-        if len(op.outputs) != 1 or op.outputs[0] < 0:
-            raise UserError(f"has {len(op.outputs)} outputs, one is supported")
-        return self.model.tensors[op.outputs[0]]
+        return self.outputs(op, 1)[0]
+
+    def outputs(self, op: TfOperator, count: int) -> list[TfTensor]:
+        """An operator's outputs. Raises UserError where it has not so many."""
+        if len(op.outputs) != count or min(op.outputs) < 0:
+            wanted = "one is supported" if count == 1 else f"{count} are needed"
+            raise UserError(f"has {len(op.outputs)} outputs, {wanted}")
+        return [self.model.tensors[index] for index in op.outputs]
 
     def add(self, name: str, op: Op, *inputs: Tensor) -> Tensor:
         """Append a node; returns its edge. Raises UserError where it does not fit."""
@@ -102,7 +139,10 @@ class TfliteImport:
 
     def give(self, op: TfOperator, edge: Tensor) -> None:
         """An edge as an operator's output. Raises UserError where it is not what the file says."""
-        tensor = self.output(op)
+        self.give_tensor(self.output(op), edge)
+
+    def give_tensor(self, tensor: TfTensor, edge: Tensor) -> None:
+        """An edge as a tensor of the file, as give."""
         if edge.shape != frame_shape(tensor):
             raise UserError(
                 f"gives shape {edge.shape}, the file says {frame_shape(tensor)}",
