@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..ir import Graph, graph_to_json
@@ -31,8 +31,12 @@ def dump_json(value: Any) -> str:
 
 
 def model_hash(graph: Graph) -> int:
-    """64 bits that identify a network, for the identity registers."""
-    return identity_of(graph_to_json(graph))
+    """64 bits that identify a network, for the identity registers.
+
+    What its layers are called in the user's file is no part of it.
+    """
+    plain = tuple(replace(node, layer=None) for node in graph.nodes)
+    return identity_of(graph_to_json(replace(graph, nodes=plain)))
 
 
 def identity_of(value: Any) -> int:

@@ -130,6 +130,11 @@ class OnnxImport:
     without_reals: list[str] = field(default_factory=list)
     known: dict[str, Const | Value | Joined] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
+    layer: str | None = None
+    """The layer that is read now, by the name that it has in the file."""
+    origins: dict[str, str] = field(default_factory=dict)
+    """The layer that gives each tensor of the file. One that adds no node (an activation, a
+    reshape) is a part of the layer before it."""
 
     def get(self, node: OxNode, position: int) -> Const | Value | Joined:
         """What an input stands for. Raises UserError where it is absent or not known."""
@@ -217,7 +222,7 @@ class OnnxImport:
             raise UserError(str(error)) from None
         check_elements(edge.shape, "its output")
         self.taken.add(name)
-        self.nodes.append(Node(name, op, tuple(x.name for x in inputs)))
+        self.nodes.append(Node(name, op, tuple(x.name for x in inputs), self.layer))
         return edge
 
     def chain(self, name: str, ops: list[Op], edge: Tensor) -> Tensor:
