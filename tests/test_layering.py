@@ -23,7 +23,7 @@ ABOVE = {
                  "numeric.powers"},
     "emit": {"plan", "passes", "gateware", "contract", "ir", "numeric"},
     "flow": {"emit", "plan", "contract", "ir", "numeric"},
-    "report": {"flow", "emit", "plan", "ir"},
+    "report": {"flow", "emit", "plan", "ir", "numeric"},
     "archs": {"report", "flow", "emit", "plan", "passes", "gateware", "contract", "ir", "numeric"},
 }  # fmt: skip
 """What each room may import.
