@@ -112,7 +112,7 @@ sys.exit(code)
 """
 
 
-@pytest.mark.parametrize("moment", ["rich.console", "hwgen.commands", "numba", "h5py", "nothing"])
+@pytest.mark.parametrize("moment", ["rich.console", "numba", "nothing"])
 def test_an_interruption_ends_quietly(moment: str, tmp_path: Path) -> None:
     program = INTERRUPTED.format(moment=moment, model=str(tiny_model(tmp_path)))
     done = subprocess.run(
@@ -120,14 +120,11 @@ def test_an_interruption_ends_quietly(moment: str, tmp_path: Path) -> None:
     )
     if moment == "nothing":
         assert (done.returncode, done.stderr) == (0, "")
-    elif "interrupted" in done.stderr:
-        assert (done.returncode, done.stderr) == (130, "hwgen: interrupted\n")
     else:
-        assert moment == "h5py" and done.returncode == 0, "it was never imported"
+        assert (done.returncode, done.stderr) == (130, "hwgen: interrupted\n")
 
 
-@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME"])
-def test_a_home_that_can_not_be_written_to(variable: str, tmp_path: Path) -> None:
+def test_a_home_that_can_not_be_written_to(tmp_path: Path) -> None:
     """Nobody, root neither, can make a folder in a file."""
     nowhere, temporary = tmp_path / "file", tmp_path / "temporary"
     nowhere.write_text("")
@@ -135,7 +132,7 @@ def test_a_home_that_can_not_be_written_to(variable: str, tmp_path: Path) -> Non
     environment = {
         k: v for k, v in os.environ.items() if k not in ("XDG_CACHE_HOME", "HWGEN_CACHE")
     }
-    environment |= {variable: str(nowhere), "TMPDIR": str(temporary)}
+    environment |= {"HOME": str(nowhere), "TMPDIR": str(temporary)}
     command = [sys.executable, "-m", "hwgen", "inspect", str(tiny_model(tmp_path)), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0 and json.loads(done.stdout)["macs"]
