@@ -181,6 +181,7 @@ def verify(
     wave: bool = False,
     progress: Progress | None = None,
     memory: Memory | None = None,
+    trace: bool = False,
 ) -> Verification:
     """Simulate a package's RTL and compare every output bit with the golden model.
 
@@ -194,6 +195,7 @@ def verify(
     progress : is called with a sentence at each step.
     memory : how external memory answers a tiled engine, as ``hwgen.Memory(latency=20, rate=0.5)``:
         cycles until it does, and beats a cycle.
+    trace : measure when units, loads, tiles and stores begin and end: the result's ``timeline``.
 
     Keeps the result with the package and updates its report. Raises UserError for a request that
     does not fit, ToolError where a simulator fails.
@@ -212,7 +214,7 @@ def verify(
             hint=f"use --sim {' or '.join(own.simulators)}",
         )
     say = progress or (lambda text: None)
-    result = own.verify(opened, VerifyRequest(say, simulator, inputs, random, wave, memory))
+    result = own.verify(opened, VerifyRequest(say, simulator, inputs, random, wave, memory, trace))
     write_report(opened)
     order = opened.graph.arrangement(opened.graph.outputs[0])
     return replace(result, outputs=order.outward(result.outputs))

@@ -9,7 +9,7 @@ from pathlib import Path
 import hwgen
 
 ROOT = Path(hwgen.__file__).parent
-COMMON = {"errors", "identifiers", "tables", "validation"}
+COMMON = {"caches", "errors", "identifiers", "tables", "validation"}
 """Plain definitions that every room may use."""
 
 ABOVE = {
@@ -23,7 +23,7 @@ ABOVE = {
                  "numeric.powers"},
     "emit": {"plan", "passes", "gateware", "contract", "ir", "numeric"},
     "flow": {"emit", "plan", "contract", "ir", "numeric"},
-    "report": {"flow", "emit", "plan", "ir"},
+    "report": {"flow", "emit", "plan", "ir", "numeric"},
     "archs": {"report", "flow", "emit", "plan", "passes", "gateware", "contract", "ir", "numeric"},
 }  # fmt: skip
 """What each room may import.

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+from markupsafe import Markup
 
 from ..emit.parts import Parts
 from ..flow.comparison import Verification, VerifyRequest
 from ..ir import Graph
 from ..plan.options import Options
 from ..plan.protocol import Plan, Progress
+from ..report.tiles import Tile
 
 if TYPE_CHECKING:
     from .package import Package
@@ -114,14 +116,14 @@ class Architecture(ABC, Generic[P]):
         """
 
     @abstractmethod
-    def cards(self, cycles: dict[str, Any]) -> list[tuple[str, str]]:
-        """The figures at the top of the report's page, each with its name.
+    def summary(self, report: dict[str, Any], package: Package) -> list[Tile]:
+        """The figures at the top of the report's page.
 
-        Parameters: ``cycles`` are those of report.json.
+        Parameters: ``report`` is the content of report.json.
         """
 
     @abstractmethod
-    def sections(self, report: dict[str, Any], package: Package) -> list[str]:
+    def sections(self, report: dict[str, Any], package: Package) -> list[Markup]:
         """The sections of the report's page, in HTML, that are about this architecture alone."""
 
     @abstractmethod

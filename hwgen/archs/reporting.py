@@ -20,6 +20,7 @@ def report_of(package: Package) -> dict[str, Any]:
 def write_report(package: Package) -> dict[str, Any]:
     """Write report.json and report.html of a package; returns the report."""
     report, own = report_of(package), package.architecture
-    html = page(report, package, own.cards(report["cycles"]), own.sections(report, package))
+    tiles, sections = own.summary(report, package), own.sections(report, package)
+    html = page(report, package, tiles, sections)
     package.write({"report.json": dump_json(report), "report.html": html})
     return report

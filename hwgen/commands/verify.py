@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from .. import api
 from ..archs.package import Package
 from ..arrays import load_array
 from ..console import Output
+from ..emit.place import write_files
 from ..errors import naming
 from ..flow.comparison import Verification
 from ..flow.memory import Memory
+from ..flow.trace import trace_events
 from .arguments import add_package, number, simulators, whole
 
 TEXT = "RTL against golden, every bit"
@@ -30,6 +33,10 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--wave", action="store_true", help="write results/wave.vcd (Icarus: wave.fst)"
     )
+    sub.add_argument(
+        "--trace", type=Path, metavar="FILE.json",
+        help="write when units, loads, tiles and stores began and ended, for Perfetto",
+    )  # fmt: skip
     memory = sub.add_argument_group("external memory of the tiled architecture")
     memory.add_argument(
         "--mem-latency", type=whole, metavar="CYCLES",
@@ -51,11 +58,17 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         if slow:
             say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
         result = api.verify(
-            package, arguments.sim, inputs, arguments.random, arguments.wave, say, memory
-        )
+            package, arguments.sim, inputs, arguments.random, arguments.wave, say, memory,
+            trace=arguments.trace is not None,
+        )  # fmt: skip
     for name in result.changed:
         output.say(f"note: {name} has been changed since the build; it was simulated as it is")
     output.say(verdict(result))
+    if arguments.trace is not None and result.timeline:
+        events = trace_events(result.timeline, package.graph.name)
+        text = json.dumps(events, ensure_ascii=False) + "\n"
+        write_files({arguments.trace: text.encode()})
+        output.say(f"timeline: {arguments.trace} (https://ui.perfetto.dev shows it)")
     if result.run.wave is not None:
         output.say(f"waveform: {result.run.wave}")
     output.json(verification_json(result))

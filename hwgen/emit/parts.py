@@ -31,9 +31,13 @@ def dump_json(value: Any) -> str:
 
 
 def model_hash(graph: Graph) -> int:
-    """64 bits that identify a network, for the identity registers."""
-    # What is about files and their readers alone does not make it another one.
-    return identity_of(graph_to_json(replace(graph, arrays={}, unstated=())))
+    """64 bits that identify a network, for the identity registers.
+
+    What is about its file and its readers alone, such as what layers are called there, is no part
+    of it.
+    """
+    plain = tuple(replace(node, layer=None) for node in graph.nodes)
+    return identity_of(graph_to_json(replace(graph, nodes=plain, arrays={}, unstated=())))
 
 
 def identity_of(value: Any) -> int:

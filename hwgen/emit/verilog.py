@@ -18,6 +18,7 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
+from ..caches import cache_home
 from ..contract.geometry import ceil_div
 from ..errors import ToolError
 from ..gateware.common.memory import ROM_VERILOG
@@ -130,6 +131,7 @@ write_verilog -norename {target}
 
 def _write_verilog(text: str) -> str:
     """RTLIL to Verilog with the Yosys that Amaranth pins, so that the text is reproducible."""
+    cache_home()  # Yosys is compiled at its first call, and kept there
     with tempfile.TemporaryDirectory(prefix="hwgen-") as folder:
         work = Path(folder)
         (work / "design.il").write_text(text)

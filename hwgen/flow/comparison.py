@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import OptionError, UserError
 from ..ir import Tensor, check_input
+from ..plan.timeline import Span
 from .engine import Progress, SimulationRun
 from .memory import Memory
 from .package_files import PackageFiles
@@ -51,7 +52,7 @@ class Verification:
     contract; then there are no cycles and no outputs. outputs : what the RTL gave, in the order of
     the stream (``hwgen.verify`` returns them in that of the model file). changed : files
     of the RTL that are not as build made them. source : where the frames come from, VECTORS, RANDOM
-    or GIVEN.
+    or GIVEN. timeline : when everything began and ended, where that was asked for.
     """
 
     simulator: str
@@ -63,6 +64,7 @@ class Verification:
     outputs: np.ndarray[Any, Any]
     changed: tuple[str, ...] = ()
     source: str = VECTORS
+    timeline: tuple[Span, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -77,7 +79,8 @@ class VerifyRequest:
     simulator : its name; None: the quickest that is there. inputs : integers (frames, *shape) in
     the order of the model file;
     random : so many seeded frames; neither: the package's vectors. wave : write a waveform.
-    memory : how external memory answers; None: nothing was said. say : is told the progress.
+    memory : how external memory answers; None: nothing was said. trace : measure when everything
+    begins and ends. say : is told the progress.
     """
 
     say: Progress
@@ -86,6 +89,7 @@ class VerifyRequest:
     random: int | None = None
     wave: bool = False
     memory: Memory | None = None
+    trace: bool = False
 
 
 def frames_of(package: PackageFiles, x: Tensor, request: VerifyRequest) -> np.ndarray[Any, Any]:
@@ -109,6 +113,15 @@ def frames_of(package: PackageFiles, x: Tensor, request: VerifyRequest) -> np.nd
     if not len(checked):
         raise UserError(f"input {x.name!r} has no frames")
     return checked
+
+
+def check_trace(request: VerifyRequest, simulator: str) -> None:
+    """Raises OptionError where a timeline is asked of a simulator that does not measure one."""
+    if request.trace and simulator != "verilator":
+        raise OptionError(
+            f"--trace: {simulator} does not measure when units begin and end",
+            hint="use --sim verilator ('hwgen doctor' says what it needs)",
+        )
 
 
 def source_of(request: VerifyRequest) -> str:

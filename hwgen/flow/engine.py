@@ -24,8 +24,10 @@ class SimulationRun:
 
     output : beats of the ofmap (frames, beats, bytes). first, ends : cycles of each frame's first
     input beat and last output beat. levels : most entries in each buffer, work : busy cycles of
-    each unit, over all frames; None where the engine does not watch them. edges : beats on each
-    unit's output stream (frames, beats, bytes), when asked for. seconds : of the simulation.
+    each unit, over all frames; None where the engine does not watch them. given : cycles of the
+    first and the last beat of each frame on each unit's output stream, where they are watched.
+    edges : beats on each unit's output stream (frames, beats, bytes), when asked for. seconds : of
+    the simulation.
     """
 
     output: ByteArray
@@ -36,3 +38,4 @@ class SimulationRun:
     work: dict[str, int] | None = None
     edges: dict[str, ByteArray] = field(default_factory=dict)
     wave: Path | None = None
+    given: dict[str, list[tuple[int, int]]] = field(default_factory=dict)

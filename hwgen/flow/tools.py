@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+from ..caches import cache_home
 from ..errors import OptionError, UserError
 
 
@@ -162,12 +163,12 @@ def can_compile() -> bool:
 
 
 def cache_directory(kind: str) -> Path:
-    """A directory for things that may be thrown away: HWGEN_CACHE, else the user's cache."""
+    """A directory for things that may be thrown away: HWGEN_CACHE, else the user's cache.
+
+    Raises UserError where it can not be written.
+    """
     base = os.environ.get("HWGEN_CACHE")
-    if base is None:
-        home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-        base = str(Path(home) / "hwgen")
-    path = Path(base) / kind
+    path = (cache_home() / "hwgen" if base is None else Path(base)) / kind
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -19,11 +19,21 @@ from .tensor import Shape, Tensor
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One operation in a graph. Its output edge bears the node's name."""
+    """One operation in a graph. Its output edge bears the node's name.
+
+    layer : the layer of the user's file that it is a part of, by the name that it has there; None:
+    its own name says it. It is for the reader alone, and passes keep it.
+    """
 
     name: str
     op: Op
     inputs: tuple[str, ...]
+    layer: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What a reader knows it by."""
+        return self.name if self.layer is None else self.layer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,6 +145,15 @@ class Graph:
     def parameters_bits(self) -> int:
         """Bits of all stored parameters."""
         return sum(node.op.parameters_bits for node in self.nodes)
+
+    def title_of(self, names: Iterable[str]) -> str | None:
+        """The layer of the user's file that nodes carry out together: that of the first one that
+        multiplies, else of the first one. None where no name is a node's."""
+        wanted = set(names)
+        nodes = [node for node in self.nodes if node.name in wanted]
+        macs = (node for node in nodes if node.op.macs(self.operands(node)))
+        first = next(macs, nodes[0] if nodes else None)
+        return None if first is None else first.title
 
     def layers(self) -> list[dict[str, Any]]:
         """The layers in topological order, each as a JSON value.

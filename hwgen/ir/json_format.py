@@ -95,6 +95,8 @@ def layer_to_json(node: Node) -> dict[str, Any]:
         "op": node.op.op_name,
         "inputs": list(node.inputs),
     }
+    if node.title != node.name:
+        out["layer"] = node.title
     for name, codec in node.op.attributes().items():
         out[name] = codec.encode(getattr(node.op, name))
     return out
@@ -143,7 +145,7 @@ def _node(item: Any, at: str) -> Node:
     _op_named().check(item, at)
     op = OPS[item["op"]]
     _op_schema(op).check(item, at)
-    return Node(item["name"], _op(op, item, at), tuple(item["inputs"]))
+    return Node(item["name"], _op(op, item, at), tuple(item["inputs"]), item.get("layer"))
 
 
 @cache
@@ -165,7 +167,8 @@ def _op_schema(op: type[Op]) -> Schema:
     ]
     attributes = {name: codec.schema for name, codec in op.attributes().items()}
     common = {"name": _NAME, "op": constant(op.op_name), "inputs": _NAMES}
-    return Schema(fields(common | attributes, required=(*common, *needed)))
+    known = common | {"layer": _NAME} | attributes
+    return Schema(fields(known, required=(*common, *needed)))
 
 
 def _op(op: type[Op], item: dict[str, Any], at: str) -> Op:

@@ -46,11 +46,11 @@ def lower_avg_pool(graph: Graph) -> Graph:
                 division = divide_each(sums, divisors, op.type)
         except UserError as error:
             raise UserError(error.reason, layer=node.name, hint=error.hint) from None
-        new = [Node(name, total, node.inputs)]
+        new = [replace(node, name=name, op=total)]
         for number, step in enumerate(division[:-1]):
             inner = fresh_name(graph, f"{node.name}_quotient" + str(number or ""))
-            new.append(Node(inner, step, (new[-1].name,)))
-        new.append(Node(node.name, division[-1], (new[-1].name,)))
+            new.append(replace(node, name=inner, op=step, inputs=(new[-1].name,)))
+        new.append(replace(node, op=division[-1], inputs=(new[-1].name,)))
         yield from new
 
     return replace_nodes(graph, change)

@@ -17,7 +17,8 @@ def repeat_factors(graph: Graph) -> Graph:
             a, b = graph.operands(node)
             if a.shape != b.shape:
                 name = fresh_name(graph, f"{node.name}_repeated")
-                yield Node(name, ops.Upsample((a.hwc[0], a.hwc[1])), (b.name,))
+                repeated = ops.Upsample((a.hwc[0], a.hwc[1]))
+                yield replace(node, name=name, op=repeated, inputs=(b.name,))
                 node = replace(node, inputs=(a.name, name))
         yield node
 
@@ -41,7 +42,7 @@ def pad_into_conv(graph: Graph) -> Graph:
             )
             fits = all(max(p) < k for p, k in zip(pads, op.dilated_kernel, strict=True))
             if fits and source.op.value == x.type.zero_point:
-                yield Node(node.name, replace(op, padding=pads), source.inputs)
+                yield replace(node, op=replace(op, padding=pads), inputs=source.inputs)
                 return
         yield node
 

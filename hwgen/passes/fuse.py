@@ -138,7 +138,7 @@ def _hoisted(graph: Graph, first: Node, second: Node) -> tuple[Node, ...] | None
         return None  # nothing before to fuse with, and nothing becomes narrow
     name = fresh_name(graph, f"{first.name}_requant")
     early = replace(second, name=name, inputs=first.inputs)
-    return early, Node(second.name, first.op, (name,))
+    return early, replace(first, name=second.name, inputs=(name,))
 
 
 def _commutes(op: Op, requant: ops.Requantize, x: Tensor) -> bool:

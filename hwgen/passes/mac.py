@@ -36,7 +36,7 @@ def bias_into_requantize(graph: Graph) -> Graph:
             return
         if _movable_bias(graph, node) is not None:
             name = fresh_name(graph, f"{node.name}_mac")
-            yield Node(name, replace(op, bias=None, bias_frac=None), node.inputs)
+            yield replace(node, name=name, op=replace(op, bias=None, bias_frac=None))
             return
         x = graph.operands(node)[0]
         result = graph.tensors[node.name]
@@ -49,8 +49,8 @@ def bias_into_requantize(graph: Graph) -> Graph:
             up_bias = result.type.frac - op.bias_frac
         bias = op.bias.astype(object) << up_bias
         requant = ops.Requantize.scaled(result.type, 1 << up_acc, bias, 0)
-        yield Node(name, bare, node.inputs)
-        yield Node(node.name, requant, (name,))
+        yield replace(node, name=name, op=bare)
+        yield replace(node, op=requant, inputs=(name,))
 
     return replace_nodes(graph, change)
 
@@ -88,6 +88,6 @@ def ensure_requantize(graph: Graph) -> Graph:
             )
         name = fresh_name(graph, f"{node.name}_mac")
         yield replace(node, name=name)
-        yield Node(node.name, ops.Requantize.identity(acc), (name,))
+        yield replace(node, op=ops.Requantize.identity(acc), inputs=(name,))
 
     return replace_nodes(graph, change)

@@ -62,7 +62,7 @@ def _table(graph: Graph, chain: list[Node]) -> Node:
         values = node.op.golden([values[:, np.newaxis]], [_column(graph, node)])[:, 0]
     result = graph.tensors[chain[-1].name].type
     table = ops.Staircase(np.arange(low + 1, high + 1), values, result)
-    return Node(chain[-1].name, table, chain[0].inputs)
+    return replace(chain[-1], op=table, inputs=chain[0].inputs)
 
 
 def _column(graph: Graph, node: Node) -> Tensor:

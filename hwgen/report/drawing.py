@@ -1,21 +1,12 @@
-"""Figures and pictures for the report, without any library."""
+"""Pictures for the report, without any library."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from base64 import b64encode
-from html import escape
-from typing import Any
 
 import numpy as np
-
-
-def number(value: Any) -> str:
-    """A figure with thin spaces between its thousands."""
-    if value is None:
-        return "not measured"
-    return f"{value:,}".replace(",", "&#8239;") if isinstance(value, int) else escape(str(value))
 
 
 def frame_png(codes: np.ndarray, low: int, high: int) -> str | None:

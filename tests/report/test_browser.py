@@ -40,6 +40,13 @@ addEventListener("load", () => {
     pictures: [...document.querySelectorAll("img")].map(e => e.naturalWidth),
     fetched: performance.getEntriesByType("resource").map(e => e.name)
       .filter(name => !name.startsWith("data:")),
+    wrapped: [...document.querySelectorAll("th")].filter(e => box(e).height > 40)
+      .map(e => e.textContent),
+    lanes: document.querySelectorAll("svg.timeline .lane").length,
+    spans: [...document.querySelectorAll("svg.timeline rect")].map(e => box(e).width),
+    zeros: document.querySelectorAll(".score .zero").length,
+    cards: [...document.querySelectorAll(".card")].filter(e => e.scrollWidth > e.clientWidth)
+      .map(e => e.textContent),
     best: [...document.querySelectorAll("tr.best td:first-child")].map(e => e.textContent),
   };
   document.title = JSON.stringify(found);
@@ -65,26 +72,40 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.path
 
 
-def probe(package: Path, tmp_path: Path) -> dict:
+def probe(package: Path, tmp_path: Path, width: int = 1000) -> dict:
     page = tmp_path / "page.html"
     source = (package / "report.html").read_text()
     page.write_text(source.replace("</body>", f"{PROBE}</body>"))
-    dom = browse(page, tmp_path / "profile", "--dump-dom", "--window-size=1000,900")
+    dom = browse(page, tmp_path / "profile", "--dump-dom", f"--window-size={width},900")
     title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
     assert title is not None
     return json.loads(title[1].replace("&amp;", "&").replace("&gt;", ">").replace("&lt;", "<"))
 
 
-def test_all_is_drawn(package: Path, tmp_path: Path) -> None:
-    found = probe(package, tmp_path)
+@pytest.mark.parametrize("width", [420, 1000])
+def test_all_is_drawn(width: int, package: Path, tmp_path: Path) -> None:
+    found = probe(package, tmp_path, width)
     units = json.loads((package / "report.json").read_text())["layers"]
-    for part in ("Network", "where the cycles go", "Buffers", "Frames", "Edges", "Made by"):
+    for part in (
+        "Network",
+        "where the cycles go",
+        "Timeline",
+        "Buffers",
+        "Frames",
+        "Edges",
+        "Made by",
+    ):
         assert any(part in heading for heading in found["headings"]), found["headings"]
     assert found["overflow"] <= 0, "the page is wider than the window"
     assert len(found["boxes"]) == len(units) + 1 and min(found["boxes"]) > 100
     assert found["bars"] >= len(units)
     assert found["outside"] == 0 and found["fetched"] == []
     assert len(found["best"]) == 3
+    assert found["wrapped"] == [] and found["cards"] == []
+    drawn = [unit for unit in units if unit["unit"] != "fork"]
+    assert found["lanes"] == 1 + len(drawn) and len(found["spans"]) >= 2 * len(drawn)
+    outputs = json.loads((package / "results" / "verify.json").read_text())["examples"]["outputs"]
+    assert found["zeros"] == sum(map(len, outputs))
 
 
 def test_a_picture_of_it(package: Path, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from markupsafe import Markup
+
 from ...emit.parts import Parts
 from ...flow.comparison import Verification, VerifyRequest
 from ...ir import Graph
@@ -14,6 +16,7 @@ from ...plan.dataflow.plan_file import dataflow_from_json
 from ...plan.dataflow.planner import plan_dataflow
 from ...plan.options import Options
 from ...plan.protocol import Progress
+from ...report.tiles import Tile
 from ..package import Package
 from ..protocol import Architecture, Array, Description
 from . import report as reported
@@ -64,10 +67,10 @@ class Dataflow(Architecture[DataflowPlan]):
     def report(self, package: Package, verified: dict[str, Any]) -> dict[str, Any]:
         return reported.rows(package, verified)
 
-    def cards(self, cycles: dict[str, Any]) -> list[tuple[str, str]]:
-        return reported.cards(cycles)
+    def summary(self, report: dict[str, Any], package: Package) -> list[Tile]:
+        return reported.tiles(report, package.plan)
 
-    def sections(self, report: dict[str, Any], package: Package) -> list[str]:
+    def sections(self, report: dict[str, Any], package: Package) -> list[Markup]:
         return reported.sections(report, package)
 
     def describe(self, plan: DataflowPlan) -> Description:

@@ -1,136 +1,104 @@
-"""The units of a network as SVG, without any library."""
+"""The units of a dataflow design as boxes, and their frames in time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from html import escape
-from itertools import pairwise
-from statistics import mean
+from collections.abc import Sequence
+from typing import Any
 
-from ...ir import Graph, Tensor
+from markupsafe import Markup
+
+from ...ir import Tensor
 from ...plan.dataflow.plan import DataflowPlan
 from ...plan.dataflow.stages import INPUT
-from ...plan.dataflow.units import Unit
+from ...plan.dataflow.units import ForkUnit, Unit
+from ...plan.timeline import Span, side_by_side
+from ...report.html import number, shape, type_text
+from ...report.network import Box
+from ...report.timeline import Lane, timeline_svg
 
-BOX, GAP = (196, 58), (26, 34)
-"""Width and height of a unit's box, and the room between boxes, in pixels."""
-
-
-WAY = 30
-"""Width kept free for an edge that passes a row of boxes."""
-
-
-@dataclass
-class _Slot:
-    """A place in a row: a unit's box, or the way of an edge past the row (no ``texts``)."""
-
-    before: list[_Slot]
-    texts: tuple[str, str, str, str] | None = None
-    x: float = 0
-    y: float = 0
-
-    @property
-    def width(self) -> int:
-        return BOX[0] if self.texts else WAY
+KINDS = {"fork": "copies", "regroup": "change of lanes", "requant": "requantization",
+         "stream_pool": "pool", "window_pool": "pool", "ring_conv": "conv, rows in a ring",
+         "rescaler": "rescaling"}  # fmt: skip
+"""Kinds of units that have another name for a reader; others are called as they are."""
 
 
-def network_svg(graph: Graph, plan: DataflowPlan) -> str:
-    """The units from top to bottom, those side by side that have the same way from the input."""
-    rows = _rows(graph, plan)
-    width = max(sum(slot.width + GAP[0] for slot in row) for row in rows) + GAP[0]
-    height = len(rows) * (BOX[1] + GAP[1])
-    for level, row in enumerate(rows):
-        x = (width - sum(slot.width + GAP[0] for slot in row) + GAP[0]) / 2
-        for slot in row:
-            slot.x, slot.y = x, level * (BOX[1] + GAP[1]) + 2
-            x += slot.width + GAP[0]
-    slots = [slot for row in rows for slot in row]
-    lines = [_line(before, slot) for slot in slots for before in slot.before]
-    boxes = [_box(slot.x, slot.y, *slot.texts) for slot in slots if slot.texts]
-    return (
-        f'<svg class="network" role="img" aria-label="the network\'s units" '
-        f'viewBox="0 0 {width} {height}" style="max-width:{width}px">'
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
-        'markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="#7d8c9a"/></marker></defs>'
-        f"{''.join(lines + boxes)}</svg>"
-    )
+def fold_of(pe: int, simd: int, pixels: int) -> str:
+    """Multipliers of a unit: outputs x taps, x pixels; empty where it has none."""
+    if not pe:
+        return ""
+    return f"{pe} x {simd}" + (f" x {pixels}" if pixels > 1 else "")
 
 
-def _rows(graph: Graph, plan: DataflowPlan) -> list[list[_Slot]]:
-    """Boxes and ways, each row in the order of what leads to it (Sugiyama et al., 1981)."""
-    rows = [[_Slot([], _input_box(graph.inputs[0]))]]
-    ends: dict[str, tuple[int, _Slot]] = {INPUT: (0, rows[0][0])}
-    for unit in plan.units:
-        level = 1 + max(ends[source][0] for source in unit.sources)
-        while len(rows) <= level:
-            rows.append([])
-        before = []
-        for source in unit.sources:
-            from_level, slot = ends[source]
-            for passed in range(from_level + 1, level):
-                slot = _Slot([slot])
-                rows[passed].append(slot)
-            before.append(slot)
-        box = _Slot(before, _unit_box(graph, unit))
-        rows[level].append(box)
-        ends |= dict.fromkeys(unit.streams, (level, box))
-    for above, row in pairwise(rows):
-        index = {id(slot): n for n, slot in enumerate(above)}
-        row.sort(key=lambda slot: mean(index[id(before)] for before in slot.before))
-    return rows
+def boxes_of(plan: DataflowPlan, titles: dict[str, str]) -> list[Box]:
+    """The input and all units. titles : the layer that each unit belongs to."""
+    x = plan.graph.inputs[0]
+    return [
+        Box([INPUT], [], [x.name, "input", *_tensor(x)]),
+        *(_box(plan, unit, titles[unit.name]) for unit in plan.units),
+    ]
 
 
-def _line(before: _Slot, slot: _Slot) -> str:
-    """An edge's part between two rows, and past the second one where it has no box there."""
-    x1, x2 = before.x + before.width / 2, slot.x + slot.width / 2
-    path, tip = _bend(x1, before.y + BOX[1], x2, slot.y), ""
-    if slot.texts:
-        tip = ' marker-end="url(#tip)"'
-    else:
-        path += f"V{slot.y + BOX[1]:.0f}"
-    return f'<path d="{path}" fill="none" stroke="#7d8c9a" stroke-width="1.4"{tip}/>'
-
-
-def _shape(tensor: Tensor) -> str:
-    return f"{' x '.join(map(str, tensor.shape))}, {tensor.type}"
-
-
-def _input_box(x: Tensor) -> tuple[str, str, str, str]:
-    return x.name, "input", _shape(x), "#eef5ee"
-
-
-def _unit_box(graph: Graph, unit: Unit) -> tuple[str, str, str, str]:
-    kind = unit.kind.replace("_", " ")
+def _box(plan: DataflowPlan, unit: Unit, title: str) -> Box:
+    kind = KINDS.get(unit.kind, unit.kind.replace("_", " "))
     if unit.multipliers:
-        pixels = getattr(unit, "pixels", 1)
-        kind += f", {unit.pe} x {unit.simd}" + (f" x {pixels}" if pixels > 1 else "")
-    layer = unit.layers[-1] if unit.layers else None
-    if layer is None:
-        lanes = unit.output.lanes
-        text = f"{lanes} lane{'s' * (lanes > 1)} of {unit.output.bits} bits"
+        kind += f", {fold_of(unit.pe, unit.simd, getattr(unit, 'pixels', 1))} multipliers"
+    if unit.layers:
+        lines = _tensor(plan.graph.tensors[unit.layers[-1]])
     else:
-        text = _shape(graph.tensors[layer])
-    return unit.name, kind, text, "#e8f0f8" if unit.multipliers else "#f4f6f8"
+        lanes = unit.output.lanes
+        lines = [f"{lanes} lane{'s' * (lanes > 1)} of {unit.output.bits} bits"]
+    return Box(unit.streams, unit.sources, [title, kind, *lines], unit.multipliers > 0)
 
 
-def _box(x: float, y: float, name: str, kind: str, shape: str, fill: str) -> str:
-    lines = ((17, "600 13px", name, "#1c2733"), (34, "12px", kind, "#44525f"))
-    lines += ((50, "12px", shape, "#44525f"),)
-    texts = "".join(
-        f'<text x="{x + 10:.0f}" y="{y + at:.0f}" fill="{color}" '
-        f'style="font:{font} system-ui,sans-serif">{escape(_fitted(text))}</text>'
-        for at, font, text, color in lines
-    )
-    return (
-        f'<rect x="{x:.0f}" y="{y:.0f}" width="{BOX[0]}" height="{BOX[1]}" rx="6" fill="{fill}" '
-        f'stroke="#c9d3dc"/>{texts}'
-    )
+def _tensor(tensor: Tensor) -> list[str]:
+    return [shape(tensor.shape), type_text(tensor.type)]
 
 
-def _fitted(text: str, most: int = 27) -> str:
-    return text if len(text) <= most else text[: most - 1] + "\u2026"
+FRAMES_DRAWN = 3
+"""Of the timeline: the first one fills the units, the others follow as fast as they can."""
 
 
-def _bend(x1: float, y1: float, x2: float, y2: float) -> str:
-    middle = (y1 + y2) / 2
-    return f"M{x1:.0f} {y1:.0f}C{x1:.0f} {middle:.0f} {x2:.0f} {middle:.0f} {x2:.0f} {y2:.0f}"
+def frames_svg(plan: DataflowPlan, rows: Sequence[dict[str, Any]]) -> Markup:
+    """When the units take and give the first frames, and what each of them waits for.
+
+    rows : of the report's layers, with the cycles in which a unit ``starved`` and was ``blocked``.
+    """
+    run, by_name = plan.passages(FRAMES_DRAWN), {row["name"]: row for row in rows}
+    whole = [
+        Span("frame", plan.graph.name, "frame", begin, end + 1, n)
+        for n, (begin, end) in enumerate(zip(run.first, run.ends, strict=True))
+    ]
+    lanes = [Lane("whole frames", side_by_side(whole))]
+    for unit in plan.units:
+        if isinstance(unit, ForkUnit):
+            continue  # it takes and gives in the same cycles
+        row = by_name[unit.name]
+        title = row["title"] if unit.layers else unit.name
+        bars = [
+            [Span(unit.name, title, kind, begin, end + 1, n) for n, (begin, end) in enumerate(ends)]
+            for kind, ends in (("takes", run.taken[unit.name]), ("gives", run.given[unit.name]))
+        ]
+        several = (
+            len({r["name"] for r in rows if r["title"] == row["title"] and r["macs"] == 0}) > 1
+        )
+        lanes.append(Lane(unit.name if several else title, bars, _waits(plan, unit, by_name)))
+    return timeline_svg(lanes, "when units take and give frames", 0, run.ends[-1] + 1)
+
+
+def _waits(plan: DataflowPlan, unit: Unit, rows: dict[str, dict[str, Any]]) -> str:
+    """What a unit waits for most in the steady state, empty where it never waits."""
+    starved, blocked = rows[unit.name]["starved"], rows[unit.name]["blocked"]
+    if not starved and not blocked:
+        return ""
+    before, after = set(unit.sources), set(unit.streams)
+    if starved >= blocked:
+        others = [u for u in plan.units if before & set(u.streams)]
+        way, border = "", "the input"
+    else:
+        others = [u for u in plan.units if after & set(u.sources)]
+        way, border = "room in ", "the output"
+    # Units of one layer know each other by their own names.
+    own = rows[unit.name]["title"]
+    titles = {other.name: rows[other.name]["title"] for other in others}
+    names = dict.fromkeys(name if title == own else title for name, title in titles.items())
+    return f"waits {number(max(starved, blocked))} for {way}{' and '.join(names) or border}"

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
+from markupsafe import Markup
+
+from ...emit.packing import beat_bytes
 from ...ir import Graph
 from ...plan.dataflow.events.simulation import FRAMES
+from ...plan.dataflow.plan import DataflowPlan
+from ...plan.dataflow.stages import INPUT
 from ...plan.dataflow.units import Unit
-from ...report.drawing import number
+from ...report.html import number, render
+from ...report.network import network_svg
 from ...report.summary import utilization
+from ...report.tiles import Tile, frames_a_second, interval, memory, multipliers, speed
 from ..package import Package
-from .drawing import network_svg
+from .drawing import KINDS, boxes_of, fold_of, frames_svg
 
 
 def rows(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
     """What report.json says of a dataflow design alone; see ``Architecture.report``."""
     busy = verified.get("busy") or {}
     interval = verified.get("cycles", {}).get("interval")
-    units = package.plan.units
+    units, titles = package.plan.units, titles_of(package.plan)
     return {
-        "layers": [_layer(package.graph, u, busy.get(u.name), interval) for u in units],
+        "layers": [
+            _layer(package.graph, u, busy.get(u.name), interval) | {"title": titles[u.name]}
+            for u in units
+        ],
         "high_water_estimate": package.plan_json["estimate"].get("high_water", {}),
         "high_water_measured": verified.get("high_water"),
     }
@@ -47,86 +58,141 @@ def _layer(graph: Graph, unit: Unit, busy: int | None, interval: int | None) -> 
     }
 
 
-def cards(cycles: dict[str, Any]) -> list[tuple[str, str]]:
-    """Figures of time at the top of the page."""
+def titles_of(plan: DataflowPlan) -> dict[str, str]:
+    """The layer of the user's file that each unit belongs to, by the unit's name.
+
+    One that only copies a stream belongs to what gives the stream, one that only changes its lanes
+    to what wants them.
+    """
+    titles: dict[str, str] = {}
+    gives = {INPUT: plan.graph.inputs[0].name}
+    for unit in plan.units:
+        title = plan.graph.title_of(unit.layers) or gives[unit.sources[0]]
+        titles[unit.name] = title
+        gives |= dict.fromkeys(unit.streams, title)
+    for unit in reversed(plan.units):
+        for before in plan.units:
+            wanted = not before.layers and len(before.streams) == 1
+            if wanted and before.streams[0] in unit.sources:
+                titles[before.name] = titles[unit.name]
+    return titles
+
+
+def tiles(report: dict[str, Any], plan: DataflowPlan) -> list[Tile]:
+    """The figures at the top of the page."""
+    latency = report["cycles"]["latency_measured"] or report["cycles"]["latency_estimate"]
     return [
-        (number(cycles["interval_measured"]), "cycles between frames, measured"),
-        (number(cycles["interval_estimate"]), "estimated"),
-        (number(cycles["interval_bound"]), "lower bound of this folding"),
-        (number(cycles["latency_measured"]), "cycles of latency, measured"),
+        speed(report),
+        interval(report, "cycles between frames"),
+        _bottleneck(report, plan),
+        Tile(number(latency), "cycles of latency", "first beat in to last beat out"),
+        _streams(report, plan),
+        multipliers(report),
+        memory(report),
     ]
 
 
-def sections(report: dict[str, Any], package: Package) -> list[str]:
+_BOUND = {
+    "compute": "compute bound: its multipliers take {} of the cycles",
+    "input": "stream bound: its input takes {} beats",
+    "output": "stream bound: its output takes {} beats",
+}
+
+
+def _bottleneck(report: dict[str, Any], plan: DataflowPlan) -> Tile:
+    """The unit, or the input port, that no frame passes more quickly."""
+    name = "bottleneck"
+    slowest = max(plan.units, key=lambda unit: max(unit.bounds.values()))
+    resource, cycles = max(slowest.bounds.items(), key=lambda item: item[1])
+    if plan.input.beats >= cycles:
+        beats = number(plan.input.beats)
+        return Tile("the input port", name, f"stream bound: a frame is {beats} beats")
+    text = _BOUND.get(resource, f"bound by its {resource}: {{}} cycles")
+    title = next(row["title"] for row in report["layers"] if row["name"] == slowest.name)
+    return Tile(title, name, text.format(number(cycles)))
+
+
+def _streams(report: dict[str, Any], plan: DataflowPlan) -> Tile:
+    """Bytes that pass the ports; weights stay on chip."""
+    ways = [stream.beats * beat_bytes(stream) for stream in (plan.input, plan.output)]
+    rate = sum(ways) * frames_a_second(report) / 1e6
+    note = f"{number(ways[0])} in, {number(ways[1])} out: {rate:.3g} MB/s; weights stay on chip"
+    return Tile(number(sum(ways)), "bytes a frame", note)
+
+
+def sections(report: dict[str, Any], package: Package) -> list[Markup]:
     """Sections of the page, in HTML."""
-    return [_network(package), _layers(report, package), _buffers(report, package)]
-
-
-def _network(package: Package) -> str:
-    return f"<h2>Network</h2>{network_svg(package.graph, package.plan)}"
-
-
-def _layers(report: dict[str, Any], package: Package) -> str:
-    """Units with where their cycles go: work, waiting for input, waiting for room."""
+    plan: DataflowPlan = package.plan
+    titles = {row["name"]: row["title"] for row in report["layers"]}
+    network = network_svg(boxes_of(plan, titles), "the network's units")
     cycles = report["cycles"]
-    interval = cycles["interval_estimate"]
-    before, after = package.plan.timing(FRAMES), package.plan.timing(FRAMES + 1)
-    rows = []
-    for layer in report["layers"]:
-        name = layer["name"]
-        busy = layer["interval_measured"] or layer["interval_estimate"]
+    layers = _layers(report, plan)
+    return [
+        render(
+            "dataflow.html", interval=cycles["interval_estimate"], bound=cycles["interval_bound"],
+            layers=layers, buffers=list(_buffers(report, plan)), network=network,
+            timeline=frames_svg(plan, [row for layer in layers for row in layer.rows]),
+        ),
+    ]  # fmt: skip
+
+
+@dataclass
+class _Layer:
+    """The units of a layer of the user's file."""
+
+    title: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def macs(self) -> int:
+        return sum(row["macs"] for row in self.rows)
+
+    @property
+    def memory_bits(self) -> int:
+        return sum(row["memory_bits"] for row in self.rows)
+
+
+def _layers(report: dict[str, Any], plan: DataflowPlan) -> list[_Layer]:
+    """Layers with their units, where their cycles go: work, waiting for input, for room."""
+    interval = report["cycles"]["interval_estimate"]
+    before, after = plan.timing(FRAMES), plan.timing(FRAMES + 1)
+    layers: dict[str, _Layer] = {}
+    for row in report["layers"]:
+        name, title = row["name"], row["title"]
+        busy = row["interval_measured"] or row["interval_estimate"]
         starved, blocked = (
             max(0, kind[1].get(name, 0) - kind[0].get(name, 0))
             for kind in ((before.starved, after.starved), (before.blocked, after.blocked))
         )
-        fold = f"{layer['pe']} x {layer['simd']}" if layer["pe"] else ""
-        if layer["pixels"] > 1:
-            fold += f" x {layer['pixels']}"
-        bars = "".join(
-            f'<span class="bar {kind}" style="width:{min(100, 100 * part / interval):.1f}%"></span>'
-            for kind, part in (("work", busy), ("starved", starved), ("blocked", blocked))
+        states = (("work", busy), ("starved", starved), ("blocked", blocked))
+        used = row["utilization"] or utilization(row["macs"], interval, row["multipliers"])
+        layers.setdefault(title, _Layer(title)).rows.append(
+            row
+            | {
+                "kind": KINDS.get(row["unit"], row["unit"].replace("_", " ")),
+                "fold": fold_of(row["pe"], row["simd"], row["pixels"]),
+                "busy": busy,
+                "starved": starved,
+                "blocked": blocked,
+                "used": used,
+                "parts": [[kind, min(1, part / interval)] for kind, part in states],
+            }
         )
-        rows.append(
-            f'<tr><td>{escape(name)}</td><td class="text">{escape(layer["op"])}</td>'
-            f"<td>{fold}</td><td>{number(layer['macs'])}</td><td>{number(busy)}</td>"
-            f"<td>{number(starved)}</td><td>{number(blocked)}</td>"
-            f'<td class="text"><span class="slot">{bars}</span></td></tr>'
-        )
-    return (
-        "<h2>Units, and where the cycles go</h2><p>"
-        f"A frame takes {number(interval)} cycles; the slowest unit needs "
-        f"{number(cycles['interval_bound'])}. In the steady state a unit "
-        '<span class="key work"></span>works, <span class="key starved"></span>waits for its '
-        'input, or <span class="key blocked"></span>waits for room behind it.</p>'
-        "<table><tr><th>unit</th><th class=text>kind</th><th>PE x SIMD</th><th>MACs</th>"
-        "<th>works</th><th>starves</th><th>is blocked</th><th class=text>of the interval</th></tr>"
-        + "".join(rows)
-        + "</table>"
-    )
+    return list(layers.values())
 
 
 _CAPACITY: dict[str, str] = {"ring": "rows"}
 """Fields of buffers that have another name."""
 
 
-def _buffers(report: dict[str, Any], package: Package) -> str:
+def _buffers(report: dict[str, Any], plan: DataflowPlan) -> Iterator[list[Any]]:
     measured = report["high_water_measured"] or {}
-    units = {unit.name: unit for unit in package.plan.units}
-    rows = []
+    units = {unit.name: unit for unit in plan.units}
     for name, estimate in report["high_water_estimate"].items():
         unit, _, part = name.rpartition(".")
-        field = _CAPACITY.get(part) or part
-        sized = unit in units and field in units[unit].capacities
-        depth = units[unit].capacity(field) if sized else None
-        share = 100 * estimate / depth if depth else 0
-        bar = f'<span class="slot"><span class="bar work" style="width:{share:.0f}%"></span></span>'
-        rows.append(
-            f"<tr><td>{escape(name)}</td><td>{number(depth) if depth else ''}</td>"
-            f"<td>{number(estimate)}</td><td>{number(measured.get(name))}</td>"
-            f"<td class=text>{bar if depth else ''}</td></tr>"
-        )
-    return (
-        "<h2>Buffers: most entries held</h2><table><tr><th>buffer</th><th>depth</th>"
-        "<th>event model</th><th>RTL</th><th class=text>filled</th></tr>"
-        f"{''.join(rows)}</table>"
-    )
+        attribute = _CAPACITY.get(part) or part
+        sized = unit in units and attribute in units[unit].capacities
+        depth = units[unit].capacity(attribute) if sized else 0
+        bar = render("bar.html", parts=[["work", estimate / depth]]) if depth else ""
+        level = number(measured.get(name))
+        yield [name, bar, number(depth) if depth else "", number(estimate), level]

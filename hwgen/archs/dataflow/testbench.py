@@ -63,10 +63,12 @@ def _cpp_header(plan: DataflowPlan, top: DataflowTop) -> str:
     offsets = [sum(sizes[:i]) for i in range(len(sizes))]
     lines = [f"constexpr uint64_t {name} = {value};" for name, value in _constants(plan).items()]
     names = ", ".join(f'"{name}"' for name in edges)
+    beats = ", ".join(str(unit.output.beats) for unit in plan.units)
     lines += [
         f"constexpr int LEVELS = {len(level_names(plan))};",
         f"constexpr int EDGES = {len(edges)};",
         f"constexpr const char* EDGE_NAMES[] = {{{names}}};",
+        f"constexpr uint64_t EDGE_BEATS[] = {{{beats}}};",
         f"constexpr int EDGE_BYTES[] = {{{', '.join(map(str, sizes))}}};",
         f"constexpr int EDGE_OFFSETS[] = {{{', '.join(map(str, offsets))}}};",
     ]

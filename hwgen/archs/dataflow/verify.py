@@ -13,6 +13,7 @@ from ...flow.comparison import (
     Difference,
     Verification,
     VerifyRequest,
+    check_trace,
     common_results,
     first_difference,
     frames_of,
@@ -24,6 +25,7 @@ from ...ir import execute
 from ...plan.dataflow.events.simulation import steady_interval
 from ..package import Package
 from .simulators import ENGINES, MEASURED_FRAMES, default_simulator
+from .timeline import measured
 
 _NO_MEMORY = "leave out --mem-latency and --mem-rate"
 
@@ -38,6 +40,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     name = request.simulator or default_simulator()
     if request.memory is not None:
         raise OptionError("the dataflow architecture has no external memory", hint=_NO_MEMORY)
+    check_trace(request, name)
     graph, plan = package.graph, package.plan
     x = graph.inputs[0]
     given, source = frames_of(package, x, request), source_of(request)
@@ -71,6 +74,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
         outputs=got[:frames],
         changed=changed,
         source=source,
+        timeline=tuple(measured(plan, run)) if request.trace else (),
     )
     return _recorded(package, verification, None if request.inputs is None else given)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from markupsafe import Markup
+
 from ...emit.parts import Parts
 from ...flow.comparison import Verification, VerifyRequest
 from ...ir import Graph
@@ -13,6 +15,7 @@ from ...plan.protocol import Progress
 from ...plan.tiled.options import TiledOptions
 from ...plan.tiled.plan import TiledPlan, plan_tiled
 from ...plan.tiled.plan_file import tiled_from_json
+from ...report.tiles import Tile
 from ..package import Package
 from ..protocol import Architecture, Array, Description
 from . import report as reported
@@ -63,11 +66,11 @@ class Tiled(Architecture[TiledPlan]):
     def report(self, package: Package, verified: dict[str, Any]) -> dict[str, Any]:
         return reported.rows(package, verified)
 
-    def cards(self, cycles: dict[str, Any]) -> list[tuple[str, str]]:
-        return reported.cards(cycles)
+    def summary(self, report: dict[str, Any], package: Package) -> list[Tile]:
+        return reported.tiles(report, package.plan)
 
-    def sections(self, report: dict[str, Any], package: Package) -> list[str]:
-        return reported.sections(report)
+    def sections(self, report: dict[str, Any], package: Package) -> list[Markup]:
+        return reported.sections(report, package)
 
     def describe(self, plan: TiledPlan) -> Description:
         return describe(plan)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from html import escape
 from typing import Any
 
-from ...plan.tiled.plan import ExternalTraffic
-from ...report.drawing import number
+from markupsafe import Markup
+
+from ...plan.tiled.plan import ExternalTraffic, TiledPlan
+from ...report.html import number, percent, render, shape, type_text
+from ...report.network import Box, network_svg
 from ...report.summary import utilization
+from ...report.tiles import Tile, cycles_of, frames_a_second, interval, memory, multipliers, speed
 from ..package import Package
+from .drawing import timelines
+
+_KINDS = ("weights", "parameters", "ifmaps", "ofmaps")
+"""Of bytes from and to external memory."""
+_MOVES = ("ifmaps", "weights", "psums_read", "psums_written")
+"""Of bytes between buffers and array."""
 
 
 def rows(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
@@ -19,7 +28,7 @@ def rows(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
     """
     plan, graph = package.plan, package.graph
     busy, moved = verified.get("busy") or {}, verified.get("buffer_bytes") or {}
-    ops = {node.name: node.op.op_name for node in graph.nodes}
+    nodes = {node.name: node for node in graph.nodes}
     expected = verified.get("predicted", {}).get("busy", {})
     layers = []
     for row in plan.layers():
@@ -28,13 +37,17 @@ def rows(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
         # before, in other tile units, may seem to use more than there is.
         used = utilization(row["macs"], cycles or None, plan.multipliers)
         used = None if used is None else min(used, 1.0)
+        own = [nodes[name] for name in row["layers"]]
         measured = {
-            "op": ops[row["layers"][0]],
+            "op": own[0].op.op_name,
+            "title": graph.title_of(row["layers"]),
             "pe": plan.shape.pe,
             "simd": plan.shape.simd,
             "interval_estimate": expected.get(row["name"], row["interval_estimate"]),
             "interval_measured": cycles,
             "utilization": used,
+            "parameters_bits": sum(node.op.parameters_bits for node in own),
+            "ofmap_bytes": plan.task_graph.stored[row["ofmap"]["name"]].bytes,
             "buffer_bytes_measured": moved.get(row["name"]),
         }
         layers.append(row | measured)
@@ -48,23 +61,146 @@ def rows(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def cards(cycles: dict[str, Any]) -> list[tuple[str, str]]:
-    """Figures of time at the top of the page: one frame at a time, so latency is interval."""
+def tiles(report: dict[str, Any], plan: TiledPlan) -> list[Tile]:
+    """The figures at the top of the page: one frame at a time, so latency is interval."""
     return [
-        (number(cycles["interval_measured"]), "cycles a frame, measured"),
-        (number(cycles["interval_estimate"]), "estimated"),
-        (number(cycles["interval_bound"]), "steps of the array: the lower bound"),
+        speed(report),
+        interval(report, "cycles a frame"),
+        _bound(report, plan),
+        _slowest(report),
+        _moved(report),
+        multipliers(report),
+        memory(report),
     ]
 
 
-def sections(report: dict[str, Any]) -> list[str]:
+def _bound(report: dict[str, Any], plan: TiledPlan) -> Tile:
+    """Whether the array's steps or external memory's beats take longer."""
+    steps, rate = plan.interval_bound, (report["memory"] or {}).get("rate", 1.0)
+    beats = round(max(plan.beats) / rate)
+    name = "memory bound" if beats > steps else "compute bound"
+    of = f"the array steps in {number(steps)} cycles, memory's port takes {number(beats)}"
+    busy = percent(min(1.0, max(beats, steps) / cycles_of(report)))
+    return Tile(name, f"{busy} of a frame's cycles", of)
+
+
+def _slowest(report: dict[str, Any]) -> Tile:
+    """The layer that takes the most cycles."""
+    slowest = max(report["layers"], key=_cycles)
+    part = percent(min(1.0, _cycles(slowest) / cycles_of(report)))
+    note = f"{number(_cycles(slowest))} cycles, {part} of a frame"
+    return Tile(slowest["title"], "slowest layer", note)
+
+
+def _cycles(row: dict[str, Any]) -> int:
+    """Cycles of a layer: measured, or else estimated."""
+    measured = row["interval_measured"]
+    return row["interval_estimate"] if measured is None else measured
+
+
+def _moved(report: dict[str, Any]) -> Tile:
+    """Bytes between the engine and external memory: measured, or else estimated."""
+    measured, planned = report["bytes_measured"], report["bytes_estimate"]
+    if measured:
+        read, written = (sum(m[way] for m in measured.values()) for way in ("read", "written"))
+    else:
+        written = planned["ofmaps"]
+        read = sum(planned[kind] for kind in _KINDS) - written
+    rate = (read + written) * frames_a_second(report) / 1e6
+    ways = f"{number(read)} read, {number(written)} written"
+    return Tile(number(read + written), "bytes a frame", f"{ways}: {rate:.3g} MB/s")
+
+
+def sections(report: dict[str, Any], package: Package) -> list[Markup]:
     """Sections of the page, in HTML."""
-    return [_engine(report), _layers(report), _traffic(report), _buffers(report)]
+    titles = {row["name"]: row for row in report["layers"]}
+    network = network_svg(_boxes(package.plan, titles), "the network's layers on the engine")
+    traffic, traffic_total = _summed(report, "bytes", _KINDS)
+    buffers, buffers_total = _summed(report, "buffer_bytes", _MOVES)
+    stationary = [row["stationary"] for row in report["layers"]]
+    return [
+        render(
+            "tiled.html", layers=_layers(report), network=network,
+            **timelines(package.plan, report), traffic=traffic, traffic_total=traffic_total,
+            measured=_measured(report), counted=_counted(report),
+            buffers=[[a, s, *b] for (a, *b), s in zip(buffers, stationary, strict=True)],
+            buffers_total=["all", "", *buffers_total[1:]], engine=_engine(report),
+        ),
+    ]  # fmt: skip
 
 
-def _engine(report: dict[str, Any]) -> str:
-    engine = report["engine"]
-    rows = {
+def _boxes(plan: TiledPlan, rows: dict[str, dict[str, Any]]) -> list[Box]:
+    """The input and all tasks, each between the stored tensors that it reads and writes."""
+    graph, task_graph = plan.graph, plan.task_graph
+    x = graph.tensors[task_graph.source]
+    boxes = [Box([x.name], [], [x.name, "input", shape(x.shape), type_text(x.type)])]
+    parts: dict[str, list[str]] = {}
+    for task in plan.tasks:
+        row, y = rows[task.name], graph.tensors[task.y]
+        second = task.tables.second if task.tables is not None else None
+        sources = [name for name in (task.x, second) if name is not None]
+        sources = [part for name in sources for part in parts.get(name, [name])]
+        # Several tasks may write a tensor: whoever reads it reads all of them.
+        parts.setdefault(task.y, []).append(task.name)
+        kind = f"{row['op'].replace('_', ' ')}, {row['tiles']} tile{'s' * (row['tiles'] > 1)}"
+        lines = [row["title"], kind, shape(y.shape), type_text(y.type)]
+        boxes.append(Box([task.name], sources, lines, task.macs > 0))
+    return boxes
+
+
+def _layers(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Tasks with their tiles, where their tensors lie, and how much of their time is work."""
+    longest = max(max(_cycles(row), 1) for row in report["layers"])
+    found = []
+    for row in report["layers"]:
+        cycles = _cycles(row)
+        work = min(row["interval_bound"], cycles)
+        used = row["utilization"]
+        if used is None and cycles:
+            used = utilization(row["macs"], cycles, report["multipliers"])
+        states = (("work", work), ("starved", cycles - work))
+        found.append(
+            row
+            | {
+                "used": min(used, 1.0) if used and row["macs"] else None,
+                "parts": [[kind, part / longest] for kind, part in states],
+            }
+        )
+    return found
+
+
+def _summed(
+    report: dict[str, Any], key: str, kinds: tuple[str, ...]
+) -> tuple[list[list[str]], list[str]]:
+    """A row for each layer with its figures of some kinds, and the row of their sums."""
+    totals = dict.fromkeys(kinds, 0)
+    found = []
+    for row in report["layers"]:
+        found.append([row["title"], *(number(row[key][kind]) for kind in kinds)])
+        totals = {kind: totals[kind] + row[key][kind] for kind in kinds}
+    return found, ["all", *(number(total) for total in totals.values())]
+
+
+def _measured(report: dict[str, Any]) -> list[list[str]]:
+    return [
+        [name, number(moved["read"]), number(moved["written"])]
+        for name, moved in (report["bytes_measured"] or {}).items()
+        if moved["read"] or moved["written"]
+    ]
+
+
+def _counted(report: dict[str, Any]) -> str:
+    """Whether the RTL counted what was predicted, where it was asked."""
+    found = [(row["buffer_bytes_measured"], row["buffer_bytes"]) for row in report["layers"]]
+    if not any(measured for measured, _ in found):
+        return ""
+    same = all(measured in (None, planned) for measured, planned in found)
+    return " The RTL counted the same." if same else " The RTL counted others."
+
+
+def _engine(report: dict[str, Any]) -> list[tuple[str, str]]:
+    engine, memory = report["engine"], report["memory"]
+    facts = {
         "tile units": f"{engine['tiles']}, with an array and the memories below each",
         "array": f"{engine['pe']} output channels x {engine['simd']} ifmap values a cycle",
         "feature maps": f"{number(engine['feature_bytes'])} bytes in 4 banks",
@@ -75,103 +211,8 @@ def _engine(report: dict[str, Any]) -> str:
         "tiles held in each buffer": number(engine["resident"]),
         "external memory": f"{engine['mem_width']} bits a cycle",
     }
-    if report["memory"]:
-        memory = report["memory"]
-        rows["memory in the simulation"] = (
+    if memory:
+        facts["memory in the simulation"] = (
             f"answers after {number(memory['latency'])} cycles, {memory['rate']:g} beats a cycle"
         )
-    cells = "".join(
-        f"<tr><td>{escape(k)}</td><td class=text>{v}</td></tr>" for k, v in rows.items()
-    )
-    return f"<h2>The engine</h2><table>{cells}</table>"
-
-
-def _layers(report: dict[str, Any]) -> str:
-    """Tasks with their tiles, where their tensors lie, and how much of their time is work."""
-    longest = max(
-        max(row["interval_measured"] or row["interval_estimate"], 1) for row in report["layers"]
-    )
-    rows = []
-    for row in report["layers"]:
-        tile, cycles = row["tile"], row["interval_measured"] or row["interval_estimate"]
-        work = min(row["interval_bound"], cycles)
-        bars = "".join(
-            f'<span class="bar {kind}" style="width:{100 * part / longest:.1f}%"></span>'
-            for kind, part in (("work", work), ("starved", cycles - work))
-        )
-        used = row["utilization"]
-        rows.append(
-            f"<tr><td>{escape(row['name'])}</td><td class=text>{escape(row['op'])}</td>"
-            f"<td>{tile['rows']} x {tile['columns']} x {tile['outputs']}</td>"
-            f"<td>{number(row['tiles'])}</td><td class=text>{row['units']} by {row['split']}</td>"
-            f"<td class=text>{'chip' if row['ofmap']['stays'] else 'memory'}</td>"
-            f"<td>{number(row['macs'])}</td><td>{number(row['interval_bound'])}</td>"
-            f"<td>{number(row['interval_estimate'])}</td><td>{number(row['interval_measured'])}</td>"
-            f"<td>{'' if used is None else f'{100 * used:.0f} %'}</td>"
-            f'<td class="text"><span class="slot">{bars}</span></td></tr>'
-        )
-    return (
-        "<h2>Layers, and where the cycles go</h2><p>One layer after the other; its cycles are "
-        "those from the end of the layer before, which other tile units may still be at. The array "
-        '<span class="key work"></span>takes '
-        'its steps, or <span class="key starved"></span>waits.</p>'
-        '<div class="scroll"><table><tr><th>layer</th>'
-        "<th class=text>kind</th><th>tile</th><th>tiles</th><th class=text>units</th>"
-        "<th class=text>ofmap in</th>"
-        "<th>MACs</th><th>steps</th><th>estimate</th><th>RTL</th><th>lanes busy</th>"
-        f"<th class=text>cycles</th></tr>{''.join(rows)}</table></div>"
-    )
-
-
-def _traffic(report: dict[str, Any]) -> str:
-    kinds = ("weights", "parameters", "ifmaps", "ofmaps")
-    rows = "".join(
-        f"<tr><td>{escape(row['name'])}</td>"
-        + "".join(f"<td>{number(row['bytes'][kind])}</td>" for kind in kinds)
-        + "</tr>"
-        for row in report["layers"]
-    )
-    total = "".join(f"<td>{number(report['bytes_estimate'][kind])}</td>" for kind in kinds)
-    text = (
-        "<h2>Bytes from and to external memory</h2><table><tr><th>layer</th><th>weights</th>"
-        "<th>parameters</th><th>ifmaps read</th><th>ofmaps written</th></tr>"
-        f"{rows}<tr class=all><td>all</td>{total}</tr></table>"
-    )
-    if not report["bytes_measured"]:
-        return text
-    measured = "".join(
-        f"<tr><td>{escape(name)}</td><td>{number(moved['read'])}</td>"
-        f"<td>{number(moved['written'])}</td></tr>"
-        for name, moved in report["bytes_measured"].items()
-        if moved["read"] or moved["written"]
-    )
-    return (
-        f"{text}<h2>Bytes at the bus, measured</h2><p>Whole beats, a frame.</p><table>"
-        f"<tr><th>region</th><th>read</th><th>written</th></tr>{measured}</table>"
-    )
-
-
-def _buffers(report: dict[str, Any]) -> str:
-    """What passes between the buffers and the array, and what stays there meanwhile."""
-    kinds = ("ifmaps", "weights", "psums_read", "psums_written")
-    rows, totals, measured = "", dict.fromkeys(kinds, 0), []
-    for row in report["layers"]:
-        moved = row["buffer_bytes"]
-        cells = "".join(f"<td>{number(moved[kind])}</td>" for kind in kinds)
-        rows += (
-            f"<tr><td>{escape(row['name'])}</td><td class=text>{escape(row['stationary'])}</td>"
-            f"{cells}</tr>"
-        )
-        totals = {kind: totals[kind] + moved[kind] for kind in kinds}
-        measured.append(row["buffer_bytes_measured"] in (None, moved))
-    cells = "".join(f"<td>{number(totals[kind])}</td>" for kind in kinds)
-    said = ""
-    if any(row["buffer_bytes_measured"] for row in report["layers"]):
-        said = " The RTL counted the same." if all(measured) else " The RTL counted others."
-    return (
-        f"<h2>Bytes between buffers and array</h2><p>Predicted.{said} A buffer is read where a "
-        "step of the array takes something new.</p><table><tr><th>layer</th>"
-        "<th class=text>stays at the array</th><th>ifmaps read</th><th>weights read</th>"
-        "<th>psums read</th><th>psums written</th></tr>"
-        f"{rows}<tr class=all><td>all</td><td></td>{cells}</tr></table>"
-    )
+    return list(facts.items())

@@ -31,6 +31,7 @@ from ..package import Package
 from . import simulation as tiled_sim
 from .files import ends, from_bytes, to_bytes
 from .simulation import Job, JobRun
+from .timeline import measured
 
 SIMULATOR = "verilator"
 
@@ -73,10 +74,13 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
             seen = _locate(package, job, given, seen, memory, say)
         difference = seen
     cycles = None if isinstance(difference, str) else max(run.cycles)
+    complete = cycles is not None and len(run.tiles) == plan.tiles
+    timeline = measured(plan, run) if request.trace and complete else []
     simulation = SimulationRun(run.output[:, None], [], [], runs.seconds, wave=file)
     verification = Verification(
-        SIMULATOR, len(given), difference, simulation, cycles, cycles, got, changed, origin
-    )
+        SIMULATOR, len(given), difference, simulation, cycles, cycles, got, changed, origin,
+        tuple(timeline),
+    )  # fmt: skip
     return _recorded(package, verification, None if request.inputs is None else given, memory, run)
 
 

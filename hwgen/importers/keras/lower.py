@@ -171,13 +171,15 @@ class _Lowering:
     values: dict[int, _Value] = field(default_factory=dict)
     settled: dict[_Value, _Value] = field(default_factory=dict)
     unscaled: list[int] = field(default_factory=list)
+    layer: str | None = None
+    """The layer that is lowered now."""
 
     def __post_init__(self) -> None:
         self.values[INPUT] = _Value.done(self.input.name, self.input)
 
     def run(self, index: int, step: Step) -> None:
         """Lower one step; those after it are looked at for the quantizer."""
-        before = len(self.nodes)
+        before, self.layer = len(self.nodes), step.name
         inputs = [self.values[source] for source in self.flow.sources[index]]
         if isinstance(step, Join):
             value = self._join(step, inputs)
@@ -191,6 +193,7 @@ class _Lowering:
 
     def graph(self, name: str) -> Graph:
         """The finished graph, its nodes under their layers' names."""
+        self.layer = None
         result = self.finish(self.values[self.flow.output]).edge
         names = self._names()
         if self.unscaled:
@@ -200,7 +203,7 @@ class _Lowering:
             )
         names[self.input.name] = self.input.name
         nodes = tuple(
-            Node(names[node.name], node.op, tuple(names[source] for source in node.inputs))
+            replace(node, name=names[node.name], inputs=tuple(names[name] for name in node.inputs))
             for node in self.nodes
         )
         return Graph(name, (self.input,), nodes, (names[result.name],), tuple(self.notes)).verify()
@@ -221,7 +224,7 @@ class _Lowering:
     def add(self, name: str, op: Op, *edges: Tensor) -> Tensor:
         """Append a node that reads these edges; gives its own."""
         key = str(len(self.nodes))
-        self.nodes.append(Node(key, op, tuple(edge.name for edge in edges)))
+        self.nodes.append(Node(key, op, tuple(edge.name for edge in edges), self.layer or name))
         self.wanted.append(name)
         return op.infer(key, list(edges))
 

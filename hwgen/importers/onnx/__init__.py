@@ -138,6 +138,7 @@ def load_onnx(path: Path, input_type: QType | None) -> Graph:
         if all(name in work.known for name in node.outputs if name):
             continue
         _run(work, node)
+    work.layer = None
     with _named_numbers():
         outputs = tuple(_output(work, name).name for name in model.outputs)
     used = {name for node in work.nodes for name in node.inputs}
@@ -175,7 +176,11 @@ def _check_kinds(kinds: set[str]) -> None:
 
 
 def _run(work: OnnxImport, node: OxNode) -> None:
-    handler = _handler(node)
+    handler, nodes = _handler(node), len(work.nodes)
+    before = work.origins.get(node.inputs[0]) if node.inputs else None
+    own = node.given or node.name
+    # A quantizer is a part of the layer before it, whose results it brings to integers.
+    work.layer = before if before and node.kind in _QUANTIZING else own
     try:
         if handler is None and not _is_folded(work, node):
             raise UserError(f"{node.domain or 'operator'} {node.kind} is not supported")
@@ -194,6 +199,16 @@ def _run(work: OnnxImport, node: OxNode) -> None:
         raise UserError(f"{node.kind}: {error}", layer=node.name) from None
     except MemoryError as error:
         raise UserError(f"there is not enough memory for it ({error})", layer=node.name) from None
+    joined = [any(_is_joined(work, name) for name in ends) for ends in (node.inputs, node.outputs)]
+    begins = len(work.nodes) > nodes or joined == [False, True]
+    layer = work.layer if begins else before
+    work.origins |= {name: layer for name in node.outputs if layer}
+
+
+def _is_joined(work: OnnxImport, name: str) -> bool:
+    """Whether a tensor is a sum, a product or a concatenation that is still to be computed."""
+    found = work.known.get(name)
+    return isinstance(found, Joined)
 
 
 def _is_folded(work: OnnxImport, node: OxNode) -> bool:

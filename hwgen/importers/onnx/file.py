@@ -17,7 +17,8 @@ _MAX_BYTES = 1 << 31
 
 @dataclass(frozen=True)
 class OxNode:
-    """One operator. ``name`` is unique and fit for a layer of the graph."""
+    """One operator. ``name`` is unique and fit for a layer of the graph; ``given`` is what the file
+    calls it, empty where that is nothing."""
 
     index: int
     domain: str
@@ -26,6 +27,7 @@ class OxNode:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: dict[str, Any] = field(repr=False)
+    given: str = ""
 
     def get(self, key: str, default: Any = None) -> Any:
         """An attribute: a number, text, a list, or an array."""
@@ -163,7 +165,7 @@ def _nodes(graph: Any, path: Path) -> list[OxNode]:
             raise UserError(error.reason, layer=name, hint=error.hint) from None
         result.append(
             OxNode(index, node.domain, kind, name, tuple(node.input), tuple(node.output),
-                   attributes)
+                   attributes, node.name)
         )  # fmt: skip
     return result
 

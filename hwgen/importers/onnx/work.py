@@ -133,6 +133,11 @@ class OnnxImport:
     unstated: list[str] = field(default_factory=list)
     known: dict[str, Const | Value | Joined] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
+    layer: str | None = None
+    """The layer that is read now, by the name that it has in the file."""
+    origins: dict[str, str] = field(default_factory=dict)
+    """The layer that gives each tensor of the file. One that adds no node (an activation, a
+    reshape) is a part of the layer before it."""
 
     def get(self, node: OxNode, position: int) -> Const | Value | Joined:
         """What an input stands for. Raises UserError where it is absent or not known."""
@@ -220,7 +225,7 @@ class OnnxImport:
             raise UserError(str(error)) from None
         check_elements(edge.shape, "its output")
         self.taken.add(name)
-        self.nodes.append(Node(name, op, tuple(x.name for x in inputs)))
+        self.nodes.append(Node(name, op, tuple(x.name for x in inputs), self.layer))
         return edge
 
     def arrange(self, name: str, where: Array, shape: tuple[int, ...]) -> None:

@@ -13,6 +13,7 @@ from ...ir import Graph, Tensor
 from . import arithmetic, elementwise, linear, reals, resize, shape, slopes, spatial, transposed
 from .file import IDENTIFIER, TfOperator, read_model
 from .meaning import Runtime
+from .names import layer_name
 from .work import TfliteImport, frame_shape, quantized
 
 __all__ = ["Runtime", "is_tflite", "load_tflite"]
@@ -84,6 +85,7 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
             if not op.inputs:
                 raise UserError("has no inputs")
             work.check_new(op)
+            work.layer = layer_name(model, op)
             with np.errstate(over="ignore"):  # an infinite quotient of scales is refused
                 handler(work, op)
         except UserError as error:

@@ -45,6 +45,8 @@ class TfliteImport:
     notes: list[str] = field(default_factory=list)
     edges: dict[int, Tensor] = field(default_factory=dict)
     moved: dict[int, Moved] = field(default_factory=dict)
+    layer: str | None = None
+    """The layer that the operator read now is a part of, by the name that the file has for it."""
 
     def edge(self, op: TfOperator, position: int) -> Tensor:
         """The edge of an operator's input. Raises UserError where it is a constant or absent."""
@@ -134,7 +136,7 @@ class TfliteImport:
             edge = op.infer(name, inputs)
         except ValueError as error:
             raise UserError(str(error)) from None
-        self.nodes.append(Node(name, op, tuple(x.name for x in inputs)))
+        self.nodes.append(Node(name, op, tuple(x.name for x in inputs), self.layer))
         return edge
 
     def give(self, op: TfOperator, edge: Tensor) -> None:

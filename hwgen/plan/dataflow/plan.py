@@ -21,6 +21,20 @@ INPUT_FIFO = 2
 Progress = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Passages:
+    """Cycles of the first and of the last beat of each frame, in a run of the event model.
+
+    first, ends : the first beat into the accelerator, and the last one out of it. taken, given : of
+    the beats that each unit takes from its (first) source, and of those that are taken from it.
+    """
+
+    first: tuple[int, ...]
+    ends: tuple[int, ...]
+    taken: dict[str, list[tuple[int, int]]]
+    given: dict[str, list[tuple[int, int]]]
+
+
 @dataclass(frozen=True, repr=False)
 class DataflowPlan:
     """Units of a network in topological order.
@@ -80,6 +94,23 @@ class DataflowPlan:
             return steady_interval(self._simulate(frames)[1])
         except Deadlock:
             return float("inf")
+
+    def passages(self, frames: int) -> Passages:
+        """When each frame passes each unit. Raises Deadlock when a buffer is too small."""
+        sim, ends, first = self._simulate(frames)
+        streams = {INPUT: "input.fifo"}
+        for unit in self.units:
+            several = len(unit.streams) > 1
+            names = [f"{unit.name}.fifo{n if several else ''}" for n in range(len(unit.streams))]
+            streams |= dict(zip(unit.streams, names, strict=True))
+
+        def ends_of(stream: str, beats: int) -> list[tuple[int, int]]:
+            taken = sim.entries(sim.queues[streams[stream]].pop)
+            return [(int(row[0]), int(row[-1])) for row in taken.reshape(frames, beats)]
+
+        taken = {u.name: ends_of(u.sources[0], u.input.beats) for u in self.units}
+        given = {u.name: ends_of(u.streams[0], u.output.beats) for u in self.units}
+        return Passages(first, ends, taken, given)
 
     def _simulate(self, frames: int) -> tuple[Simulation, tuple[int, ...], tuple[int, ...]]:
         """Run all units; returns each frame's last output and first input as well."""

@@ -34,7 +34,7 @@ from .network.tasks import Task, TaskGraph
 from .options import AUTO, buffer_bytes
 from .schedule.program import Program, Writer
 from .schedule.tile_order import tile_order
-from .timing import MemoryTiming, times
+from .timing import MemoryTiming, Times, times
 from .timing.pipeline import TABLE_PARTS
 
 SCHEMA = 1
@@ -201,12 +201,15 @@ class TiledPlan:
 
     def estimate(self, memory: MemoryTiming | None = None) -> Estimate:
         """The cycles with an external memory, by default a quick one (see timing.MemoryTiming)."""
+        run = self.times(memory)
+        return Estimate(run.total, self.task_cycles(run.finished[Opcode.COMPUTE]))
+
+    def times(self, memory: MemoryTiming | None = None) -> Times:
+        """When all descriptors begin and end with an external memory, by default a quick one."""
         given, program = memory or MemoryTiming(), self.program
-        if given not in self._estimates:
-            run = times(program.descriptors, program.start, self.shape, given)
-            finished = self.task_cycles(run.finished[Opcode.COMPUTE])
-            self._estimates[given] = Estimate(run.total, finished)
-        return self._estimates[given]
+        if given not in self._runs:
+            self._runs[given] = times(program.descriptors, program.start, self.shape, given)
+        return self._runs[given]
 
     @property
     def program_bytes(self) -> int:
@@ -228,8 +231,8 @@ class TiledPlan:
         return int((-(-(rows % bus + transfer["bytes"]) // bus)).sum())
 
     @cached_property
-    def _estimates(self) -> dict[MemoryTiming, Estimate]:
-        """The estimates that were asked for: the model takes seconds for a large network."""
+    def _runs(self) -> dict[MemoryTiming, Times]:
+        """The runs that were asked for: the model takes seconds for a large network."""
         return {}
 
     def task_cycles(self, finished: Sequence[int]) -> tuple[int, ...]:

@@ -76,10 +76,30 @@ def test_after_a_simulation(
 
 
 @pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
-def test_the_page_is_drawn(package: Package, tmp_path: Path) -> None:
-    found = probe(package.path, tmp_path)
-    for part in ("The engine", "where the cycles go", "external memory", "Edges", "Made by"):
+@pytest.mark.parametrize("width", [420, 1000])
+def test_the_page_is_drawn(width: int, package: Package, tmp_path: Path) -> None:
+    found = probe(package.path, tmp_path, width)
+    for part in (
+        "The engine",
+        "Network",
+        "Timeline",
+        "where the cycles go",
+        "external memory",
+        "Edges",
+        "Made by",
+    ):
         assert any(part in heading for heading in found["headings"]), found["headings"]
     assert found["overflow"] <= 0
     assert found["bars"] >= len(package.plan.tasks)
-    assert found["fetched"] == []
+    assert found["fetched"] == [] and found["wrapped"] == [] and found["cards"] == []
+    assert len(found["boxes"]) == len(package.plan.tasks) + 1 and found["outside"] == 0
+    assert len(found["spans"]) >= 2 * len(package.plan.tasks)
+
+
+def test_layers_bear_the_names_of_the_file(package: Package) -> None:
+    titles = [layer["title"] for layer in report_of(package)["layers"]]
+    assert titles[:6] == ["conv2d", "conv2d_1", "conv2d_2", "conv2d_3", "conv2d_5", "conv2d_4"]
+    page = (package.path / "report.html").read_text()
+    for text in ("compute bound", "slowest layer", "bytes a frame", "frames a second"):
+        assert text in page
+    assert "s8, scale 0.0163, zero -128" in page

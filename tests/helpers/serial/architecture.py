@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from amaranth.sim import Simulator
+from markupsafe import Markup
 
 from hwgen.archs.package import Package
 from hwgen.archs.protocol import Architecture, Array, Description, Table
@@ -27,6 +28,7 @@ from hwgen.ir import Graph, execute, ops
 from hwgen.plan.options import Options, option
 from hwgen.plan.plan_file import plan_schema
 from hwgen.plan.protocol import Progress
+from hwgen.report.tiles import Tile
 
 from .top import SerialTop
 
@@ -130,11 +132,11 @@ class Serial(Architecture[SerialPlan]):
         cycles = verified.get("cycles", {}).get("interval")
         return {"layers": [{"name": plan.unit, "op": "dense", "interval_measured": cycles}]}
 
-    def cards(self, cycles: dict[str, Any]) -> list[tuple[str, str]]:
-        return [(str(cycles["interval_measured"]), "cycles a frame")]
+    def summary(self, report: dict[str, Any], package: Package) -> list[Tile]:
+        return [Tile(str(report["cycles"]["interval_measured"]), "cycles a frame")]
 
-    def sections(self, report: dict[str, Any], package: Package) -> list[str]:
-        return [f"<h2>The multiplier of {package.plan.unit}</h2>"]
+    def sections(self, report: dict[str, Any], package: Package) -> list[Markup]:
+        return [Markup("<h2>The multiplier of {}</h2>").format(package.plan.unit)]
 
     def describe(self, plan: SerialPlan) -> Description:
         table = Table("units", ["unit", "cycles"], [[plan.unit, plan.interval_bound]])

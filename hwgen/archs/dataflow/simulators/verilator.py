@@ -57,4 +57,8 @@ def run(
         work=dict(zip((unit.name for unit in plan.units), stats["work"], strict=True)),
         edges=taps,
         wave=wave,
+        given={
+            unit.name: list(zip(seen["cycles"][::2], seen["cycles"][1::2], strict=False))
+            for unit, seen in zip(plan.units, stats["given"], strict=True)
+        },
     )

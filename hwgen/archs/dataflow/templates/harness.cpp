@@ -3,7 +3,8 @@
 //   harness INPUT OUTPUT FRAMES STATS [--edges DIR] [--wave FILE] [--gaps SEED]
 //
 // INPUT and OUTPUT hold beats of TDATA, little endian, one after the other. STATS is JSON: the
-// cycle of each frame's first input beat and last output beat, levels and work (see probe.v).
+// cycle of each frame's first input beat and last output beat, levels and work (see probe.v), and
+// for each unit the cycles of the first and the last beat that it gives of each frame.
 // Source and sink are always ready unless --gaps gives a seed for random ones. Exit codes: 1 for
 // wrong files, 3 where the design hangs or breaks the contract of its streams.
 #include <cstdint>
@@ -112,7 +113,8 @@ int main(int argc, char** argv) {
     const uint64_t in_total = frames * IN_BEATS, out_total = frames * OUT_BEATS;
     uint64_t in_beat = 0, out_beat = 0, cycle = 0, quiet = 0;
     bool offering = false;
-    std::vector<uint64_t> first, ends;
+    std::vector<uint64_t> first, ends, beats(EDGES);
+    std::vector<std::vector<uint64_t>> spans(EDGES);
     while (out_beat < out_total) {
         // A source keeps a beat it has offered; a sink may change its mind.
         if (in_beat < in_total && !offering) offering = !gaps || coin();
@@ -134,10 +136,15 @@ int main(int argc, char** argv) {
             if (last) ends.push_back(cycle);
             out_beat++;
         }
-        for (size_t i = 0; i < edge_files.size(); i++)
-            if (bytes_of(top.edge_beat)[i / 8] >> (i % 8) & 1)
+        for (int i = 0; i < EDGES; i++) {
+            if (!(bytes_of(top.edge_beat)[i / 8] >> (i % 8) & 1)) continue;
+            const uint64_t beat = beats[i]++ % EDGE_BEATS[i];
+            if (beat == 0) spans[i].push_back(cycle);
+            if (beat == EDGE_BEATS[i] - 1) spans[i].push_back(cycle);
+            if (!edge_files.empty())
                 std::fwrite(bytes_of(top.edge_data) + EDGE_OFFSETS[i], 1, EDGE_BYTES[i],
                             edge_files[i]);
+        }
         half(1);
         if (taken) {
             offering = false;
@@ -174,7 +181,13 @@ int main(int argc, char** argv) {
     print_list(stats, "levels", levels);
     std::fprintf(stats, ", ");
     print_list(stats, "work", work);
-    std::fprintf(stats, "}\n");
+    std::fprintf(stats, ", \"given\": [");
+    for (int i = 0; i < EDGES; i++) {
+        std::fprintf(stats, i ? ", {" : "{");
+        print_list(stats, "cycles", spans[i]);
+        std::fprintf(stats, "}");
+    }
+    std::fprintf(stats, "]}\n");
     std::fclose(stats);
     return 0;
 }

@@ -18,7 +18,8 @@
 // reset in cycle AT, which ends the run; start, START is written then.
 //
 // STATS is JSON. For each job: cycles and beats of each run as the registers say, the cycles in
-// which tiles, loads and stores were finished in its first one, the steps that the array of each
+// which tiles, loads and stores were finished in its first one, those in which the steps of tiles and
+// the bursts of reads (and where they read) and writes began in it, the steps that the array of each
 // tile unit took in it, the words that each tile of each unit moved between buffers and array, and
 // the bytes read and written in each region. Reads answer N cycles after their address, a beat every
 // 1/R cycles, writes likewise; --gaps makes both sides random. --dump keeps the memory after the last
@@ -138,6 +139,7 @@ struct Seen {
         std::vector<Words> words = std::vector<Words>(std::size(MOVES));
     };
     std::vector<uint64_t> tiles, loads, stores;
+    std::vector<uint64_t> asked, asked_at, sent;  // when bursts begin: reads, from where; writes
     std::vector<Unit> units = std::vector<Unit>(TILES);
 
     // Words move a fixed time after their step, when the next tile may have begun.
@@ -258,8 +260,15 @@ class Bench {
     void cycle() {
         memory.drive(now, now - started);
         half(0);
+        const bool asks = top.m_axi_arvalid && top.m_axi_arready;
+        const bool sends = top.m_axi_awvalid && top.m_axi_awready;
         memory.take();
         if (top.probe_start) started = now;
+        if (kept && asks) {
+            kept->asked.push_back(now - started);
+            kept->asked_at.push_back(top.m_axi_araddr - BASE);
+        }
+        if (kept && sends) kept->sent.push_back(now - started);
         for (unsigned n = 0; kept && n < TILES; n++) {
             kept->units[n].steps += top.probe_issue >> n & 1;
             kept->count(now - started, n, top.probe_begin >> n & 1, bytes_of(top.probe_buffers));
@@ -314,11 +323,17 @@ class Bench {
 };
 
 template <typename Values, typename Get>
-void print_list(std::FILE* file, const char* name, const Values& values, Get get) {
-    std::fprintf(file, "\"%s\": [", name);
+void print_values(std::FILE* file, const Values& values, Get get) {
+    std::fprintf(file, "[");
     for (size_t i = 0; i < values.size(); i++)
         std::fprintf(file, "%s%llu", i ? ", " : "", static_cast<unsigned long long>(get(values[i])));
     std::fprintf(file, "]");
+}
+
+template <typename Values, typename Get>
+void print_list(std::FILE* file, const char* name, const Values& values, Get get) {
+    std::fprintf(file, "\"%s\": ", name);
+    print_values(file, values, get);
 }
 
 void print_job(std::FILE* file, const std::vector<Run>& runs, const Seen& seen,
@@ -333,6 +348,7 @@ void print_job(std::FILE* file, const std::vector<Run>& runs, const Seen& seen,
     const char* separator = "";
     for (auto [name, values] :
          {std::pair{"tiles", &seen.tiles}, {"loads", &seen.loads}, {"stores", &seen.stores},
+          {"asked", &seen.asked}, {"asked_at", &seen.asked_at}, {"sent", &seen.sent},
           {"read_bytes", &traffic.read}, {"written_bytes", &traffic.written}}) {
         std::fprintf(file, "%s", separator);
         print_list(file, name, *values, [](uint64_t value) { return value; });
@@ -340,7 +356,12 @@ void print_job(std::FILE* file, const std::vector<Run>& runs, const Seen& seen,
     }
     std::fprintf(file, ", ");
     print_list(file, "steps", seen.units, [](const Seen::Unit& unit) { return unit.steps; });
-    std::fprintf(file, ", \"words\": [");
+    std::fprintf(file, ", \"begun\": [");
+    for (size_t unit = 0; unit < seen.units.size(); unit++) {
+        std::fprintf(file, unit ? ", " : "");
+        print_values(file, seen.units[unit].begun, [](uint64_t value) { return value; });
+    }
+    std::fprintf(file, "], \"words\": [");
     for (size_t unit = 0; unit < seen.units.size(); unit++) {
         std::fprintf(file, unit ? ", {" : "{");
         for (size_t n = 0; n < std::size(MOVES); n++) {

@@ -29,10 +29,12 @@ class Times:
     """Cycles from the start of a program.
 
     finished : of each unit's descriptors, in their order. total : until the program is done.
+    begun : the first burst of each load and store is at the bus, the array has each tile.
     """
 
     finished: Mapping[Opcode, Sequence[int]]
     total: int
+    begun: Mapping[Opcode, Sequence[int]]
 
 
 def times(
@@ -58,7 +60,8 @@ def times(
         raise AssertionError("a program that never ends")
     finished = {op: queue.finished for op, queue in front.queues.items()}
     ends = [cycles[-1] for cycles in finished.values() if cycles]
-    return Times(finished, max([*ends, front.ended or 0]) + CLOSE)
+    begun = {op: queue.begun for op, queue in front.queues.items()}
+    return Times(finished, max([*ends, front.ended or 0]) + CLOSE, begun)
 
 
 def _done(front: Front) -> bool:

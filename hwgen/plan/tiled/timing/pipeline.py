@@ -44,6 +44,10 @@ COUNTED = 2
 """Cycles from a descriptor's end to those offered that waited for it."""
 QUEUES = {Opcode.LOAD: 4, Opcode.COMPUTE: 2, Opcode.STORE: 4}
 """Descriptors that wait for each unit, that which is offered to it among them."""
+FIRST_STEP = 2
+"""Cycles from a tile that a unit takes to its first step. The array has it a cycle before."""
+ON_BUS = 1
+"""Cycles from the begin of a burst to its address at the bus, where memory is ready."""
 ADDRESS = 4
 """Cycles from a step to the read of the feature memory."""
 TAP_FETCH = 8

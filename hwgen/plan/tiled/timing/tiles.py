@@ -16,6 +16,7 @@ from ... import latency
 from .front import QueueTiming, Values
 from .pipeline import (
     ADDRESS,
+    FIRST_STEP,
     MOST_UNDER_WAY,
     RESULTS,
     SECOND,
@@ -116,10 +117,12 @@ class Tiles:
             return False
         unit, accepted = self._units[d.get("unit", 0)], queue.accepted[-1]
         if len(self._units) == 1:
+            queue.begun.append(accepted + FIRST_STEP - 1)
             queue.finished.append(unit.carry_out(d, accepted))
             return True
         # A tile waits at its unit, a place for each, and is told of when all before it are.
         begun = max(accepted + 1, unit.free)
+        queue.begun.append(begun + FIRST_STEP - 1)
         finished = unit.carry_out(d, begun)
         self._waiting[d["unit"]] = begun + 1
         queue.finished.append(max(finished, queue.finished[-1] if queue.finished else 0) + 1)
@@ -159,7 +162,7 @@ class _Unit:
 
     def carry_out(self, d: Values, accepted: int) -> int:
         """The cycle in which a tile is finished."""
-        first = accepted + 2
+        first = accepted + FIRST_STEP
         if d.get("softmax"):
             return self._softmax(d, first)
         steps = prod(d[f"loop{n}_count"] for n in range(LEVELS))

@@ -11,6 +11,7 @@ from ....contract.isa import Opcode, Target
 from .channels import Burst, Channel, MemoryTiming, ReadChannel, Taken, Write, bursts
 from .front import QueueTiming, Values
 from .pipeline import (
+    ON_BUS,
     OUTSTANDING,
     ROWS_AHEAD,
     SPLITTER,
@@ -47,7 +48,7 @@ def _of_features(d: Values) -> bool:
 class _Row:
     """A row at the walker's output, from the cycle ``valid`` on.
 
-    features, units : where it goes. final : the last one of its load.
+    features, units : where it goes. first, final : the first one of its load, the last one.
     """
 
     valid: int
@@ -56,6 +57,7 @@ class _Row:
     bank: int
     features: bool
     units: int
+    first: bool
     final: bool
 
 
@@ -74,6 +76,8 @@ class Loads:
         self._rows: deque[tuple[int, int, int]] = deque()
         self._features, self._units = False, 0
         self._valid, self._free, self._requested, self._count = 0, 0, -1, 0
+        self._begins = False
+        """Whether the next row is the first one of its load."""
         self._row: _Row | None = None
         self._begun: list[int] = []
         """The cycle in which the last burst of each row begins."""
@@ -97,6 +101,7 @@ class Loads:
         self._valid = self._queue.accepted[-1] + WALKER + _placing(d)
         self._features, self._units = _of_features(d), d.get("units", 1)
         self._rows.extend(rows_of(d, self._bus))
+        self._begins = True
         return True
 
     def _emit(self) -> bool:
@@ -106,7 +111,8 @@ class Loads:
         valid = max(self._valid, self._requested + 1)
         row, self._valid = self._rows.popleft(), valid + 1
         final = not self._rows
-        self._row = _Row(valid, *row, self._features, self._units, final)
+        self._row = _Row(valid, *row, self._features, self._units, self._begins, final)
+        self._begins = False
         if final:
             self._free = valid
         return True
@@ -126,7 +132,7 @@ class Loads:
         write = self._write(row) if row.features else None
         for n, count in enumerate(parts):
             last = n == len(parts) - 1
-            begun = self._came(last, last and row.final)
+            begun = self._came(row.first and n == 0, last, last and row.final)
             self._channel.loads.append(Burst(requested + SPLITTER, count, begun, write))
         self._requested, self._row = requested, None
         return True
@@ -134,8 +140,10 @@ class Loads:
     def _write(self, row: _Row) -> Write:
         return lambda cycle: self._tiles.free_to_write(row.units, row.bank, cycle)
 
-    def _came(self, last: bool, final: bool) -> Callable[[int, Taken], None]:
+    def _came(self, first: bool, last: bool, final: bool) -> Callable[[int, Taken], None]:
         def came(cycle: int, taken: Taken) -> None:
+            if first:
+                self._queue.begun.append(cycle + ON_BUS)
             if last:
                 self._begun.append(cycle)
                 self._taken.append(taken.last)
@@ -190,6 +198,8 @@ class Stores:
                 for _ in range(count):
                     yield from self._beat(d.get("unit", 0), bank)
                 self._burst(valid, count)
+                if len(self._queue.begun) < len(self._queue.accepted):
+                    self._queue.begun.append(self._issued + ON_BUS)
             self._requested.append(self._issued)
             self._free = valid
             valid += 1

@@ -1,0 +1,72 @@
+"""HTML of reports: the templates of ``templates/``, and how figures, types and names are written.
+
+Everything that comes from a model is text: templates escape it, but for what a template made.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..numeric import QType
+
+THIN = "\u202f"
+"""A thin space that no line ends at, between thousands."""
+
+
+def render(template: str, **values: Any) -> Markup:
+    """A template of ``hwgen/report/templates`` with these values."""
+    return Markup(_environment().get_template(template).render(**values))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("hwgen.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number, "percent": percent, "size": size, "shape": shape, "type": type_text,
+    }  # fmt: skip
+    return environment
+
+
+def number(value: Any) -> str:
+    """A figure with thin spaces between its thousands."""
+    if value is None:
+        return "not measured"
+    return f"{value:,}".replace(",", THIN) if isinstance(value, int) else str(value)
+
+
+def percent(part: float | None) -> str:
+    """A part of 1 in percent; empty where there is none."""
+    return "" if part is None else f"{100 * part:.{1 if part < 0.1 else 0}f}{THIN}%"
+
+
+def size(bits: int) -> str:
+    """Bits of memory in the unit that gives up to four digits."""
+    if bits < 8192:
+        return f"{number(-(-bits // 8))}{THIN}B"
+    kib = bits / 8192
+    return f"{kib:.1f}{THIN}KiB" if kib < 1000 else f"{kib / 1024:.1f}{THIN}MiB"
+
+
+def shape(sizes: tuple[int, ...] | list[int]) -> str:
+    """The shape of a tensor."""
+    return " x ".join(map(str, sizes))
+
+
+def type_text(qtype: QType) -> str:
+    """A type as a person reads it: ``s8, scale 0.0394, zero -128``; fixed point as ``u8.7``."""
+    if qtype.scale is None:
+        return str(qtype)
+    sign = "s" if qtype.signed else "u"
+    scale = "a scale a channel" if isinstance(qtype.scale, tuple) else f"scale {qtype.scale:.3g}"
+    zero = f", zero {qtype.zero_point}" if qtype.zero_point else ""
+    return f"{sign}{qtype.width}, {scale}{zero}"
