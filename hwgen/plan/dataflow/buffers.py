@@ -129,7 +129,7 @@ class _Sizing:
         """Whether the units around those of some capacities keep to the interval, if others do."""
         first, last = _region(units, knobs[0][0], knobs[-1][0])
         around = units[max(0, first - self.near) : last + self.near + 1]
-        return interval_of(around, self.frames - 1) <= self.target
+        return interval_of(around, self.frames) <= self.target
 
 
 def _smallest(unit: Unit) -> Unit:

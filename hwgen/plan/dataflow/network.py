@@ -66,8 +66,8 @@ def run_units(units: Sequence[Unit], frames: int, cycles: int = 0) -> Run:
 def interval_of(units: Sequence[Unit], frames: int) -> float:
     """Interval of units after so many frames, infinite where a buffer is too small to go on.
 
-    That of some units of a network is never more than that of the whole, since what is around them
-    is never late; so buffers that make it longer than a network's may be, are too small there.
+    That of a part of a network is never more than that of the whole, since what is around it is
+    never late.
     """
     try:
         return max(steady_interval(ends) for ends in run_units(units, frames).ends.values())
