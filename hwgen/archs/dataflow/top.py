@@ -12,7 +12,8 @@ from amaranth.lib.wiring import In
 from ...gateware.bus.axis import InputPort, OutputPort
 from ...gateware.common.streams import connect, element
 from ...gateware.stream.csr import ControlStatus
-from ...plan.dataflow.plan import INPUT_FIFO, DataflowPlan
+from ...plan.dataflow.network import INPUT_FIFO
+from ...plan.dataflow.plan import DataflowPlan
 from ...plan.dataflow.stages import INPUT
 from ...plan.dataflow.units import ForkUnit, RegroupUnit, Unit
 from ..ports import AXI_LITE

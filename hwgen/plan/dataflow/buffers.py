@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from .events.simulation import FRAMES
+from .network import interval_of, run_units
 from .plan import DataflowPlan, Progress
 from .units import Unit
+
+Units = tuple[Unit, ...]
+Knob = tuple[int, str]
+"""The number of a unit, and one of its capacities."""
+
+SIZING_FRAMES = 4
+"""Frames that usually show the steady state; the result is checked with FRAMES."""
+NEAR = 2
+"""Units before and behind one that usually tell how small its buffers may be."""
+WINDOWED = ("rows", "parallel", "windows")
+"""Capacities of a sliding window."""
 
 
 def size_buffers(plan: DataflowPlan, progress: Progress | None = None) -> DataflowPlan:
     """The smallest capacities with which the interval is that of generous ones.
 
-    Each group of capacities is lowered at once where that costs nothing, else its halves, down
-    to a bisection of single ones; the costly ones go first.
+    Each unit's capacities are lowered as far as the units around it allow, those of the costliest
+    unit first. Where that is too far for the whole network, capacities are lowered to these again,
+    many at a time, by what more units around them say; in the end by all of them.
     """
     say = progress or (lambda text: None)
     for frames in (SIZING_FRAMES, FRAMES):
@@ -23,68 +37,105 @@ def size_buffers(plan: DataflowPlan, progress: Progress | None = None) -> Datafl
     raise AssertionError
 
 
-SIZING_FRAMES = 4
-"""Frames that usually show the steady state; the result is checked with FRAMES."""
-
-
 def _sized(plan: DataflowPlan, frames: int, say: Progress) -> DataflowPlan:
     target = plan.interval(frames)
     say(f"interval {target:g} with generous buffers, bound {plan.interval_bound}")
-    knobs = [(i, f) for i, unit in enumerate(plan.units) for f in unit.capacities]
-    knobs.sort(key=lambda knob: -_saving(plan.units[knob[0]], knob[1]))
-    # Windows and rows cost more than their bits: queues may grow for them, not the other way.
-    plan = _lowered(plan, [k for k in knobs if k[1] in WINDOWED], target, frames, say)
-    plan = trimmed(plan, frames)
-    return _lowered(plan, [k for k in knobs if k[1] not in WINDOWED], target, frames, say)
+    least, near = tuple(_smallest(unit) for unit in plan.units), NEAR
+    while True:
+        least = _Sizing(least, target, frames, near, say).sized(plan.units)
+        if near >= len(least) or interval_of(least, frames) <= target:
+            return replace(plan, units=least)
+        near *= 4
 
 
-WINDOWED = ("rows", "parallel", "windows")
-"""Capacities of a sliding window."""
+def trimmed(units: Units, frames: int, cycles: int = 0) -> Units:
+    """Units with queues as deep as leaves every event of a run of so many frames as it was.
 
-
-def _lowered(
-    plan: DataflowPlan, knobs: list[tuple[int, str]], target: float, frames: int, say: Progress
-) -> DataflowPlan:
-    """Each of some capacities as small as the interval allows, one after the other."""
-
-    def lowered(units: tuple[Unit, ...], group: list[tuple[int, str]]) -> tuple[Unit, ...]:
-        trial = units
-        for index, field in group:
-            trial = _set(trial, index, field, trial[index].smallest(field))
-        if trial == units or replace(plan, units=trial).interval(frames) <= target:
-            return trial
-        if len(group) > 1:
-            middle = len(group) // 2
-            return lowered(lowered(units, group[:middle]), group[middle:])
-        index, field = group[0]
-        low, high = units[index].smallest(field), units[index].capacity(field)
-        while high - low > 1:
-            middle = (low + high) // 2
-            trial = _set(units, index, field, middle)
-            if replace(plan, units=trial).interval(frames) <= target:
-                high = middle
-            else:
-                low = middle
-        say(f"{units[index].name}: {field} {high}")
-        return _set(units, index, field, high)
-
-    group = [(i, f) for i, f in knobs if plan.units[i].capacity(f) != plan.units[i].smallest(f)]
-    return replace(plan, units=lowered(plan.units, group)) if group else plan
-
-
-def trimmed(plan: DataflowPlan, frames: int) -> DataflowPlan:
-    """The plan with queues as deep as leaves every event of a run of so many frames as it was."""
-    sim, _, _ = plan._simulate(frames)
-    units = []
-    for unit in plan.units:
+    cycles : of a frame at the input, whose beats come evenly; 0: they come as soon as they can.
+    """
+    run = run_units(units, frames, cycles)
+    result = []
+    for unit in units:
         for field in unit.capacities:
-            queue = sim.queues.get(f"{unit.name}.{field}")
-            enough = None if queue is None else queue.sufficient
+            queue = run.sim.queues.get(f"{unit.name}.{field}")
+            enough = None if queue is None else queue.sufficient(run.events)
             if enough is not None:
                 enough = max(enough, unit.smallest(field))
                 unit = unit.with_capacity(field, min(unit.capacity(field), enough))
-        units.append(unit)
-    return replace(plan, units=tuple(units))
+        result.append(unit)
+    return tuple(result)
+
+
+class _Sizing:
+    """A search for capacities that keep to an interval, not below those of ``least``.
+
+    near : units looked at before and behind the one whose capacities are lowered.
+    """
+
+    def __init__(self, least: Units, target: float, frames: int, near: int, say: Progress) -> None:
+        self.least, self.target, self.frames, self.say = least, target, frames, say
+        self.near = near
+
+    def sized(self, units: Units) -> Units:
+        """The units with capacities as small as can be."""
+        # Windows and rows cost more than their bits: queues may grow for them, not the other way.
+        units = self._lowered(units, True)
+        # Where beats come evenly, queues hold no more than what comes unevenly inside.
+        units = trimmed(units, self.frames, int(self.target))
+        return self._lowered(units, False)
+
+    def _lowered(self, units: Units, windowed: bool) -> Units:
+        """Capacities of windows, or all others, as small as can be."""
+        groups = [
+            [(index, field) for field in unit.capacities if (field in WINDOWED) == windowed]
+            for index, unit in enumerate(units)
+        ]
+        if self.near > NEAR:
+            return self._together(units, [knob for group in groups for knob in group])
+        groups.sort(key=lambda group: -sum(_saving(units[i], field) for i, field in group))
+        for group in groups:
+            units = self._together(units, group)
+        return units
+
+    def _together(self, units: Units, knobs: Sequence[Knob]) -> Units:
+        """Some capacities as small as can be: all at once, else one half after the other."""
+        knobs = [(i, f) for i, f in knobs if units[i].capacity(f) > self.least[i].capacity(f)]
+        if not knobs:
+            return units
+        trial = units
+        for index, field in knobs:
+            trial = _set(trial, index, field, self.least[index].capacity(field))
+        if self._keeps(trial, knobs):
+            return trial
+        if len(knobs) == 1:
+            return self._alone(units, *knobs[0])
+        middle = len(knobs) // 2
+        return self._together(self._together(units, knobs[:middle]), knobs[middle:])
+
+    def _alone(self, units: Units, index: int, field: str) -> Units:
+        """One capacity as small as can be, which is more than the least."""
+        low, high = self.least[index].capacity(field), units[index].capacity(field)
+        trial = (low + high) // 2 if field in WINDOWED else high - 1  # often trimmed to what it is
+        while high - low > 1:
+            if self._keeps(_set(units, index, field, trial), [(index, field)]):
+                high = trial
+            else:
+                low = trial
+            trial = (low + high) // 2
+        self.say(f"{units[index].name}: {field} {high}")
+        return _set(units, index, field, high)
+
+    def _keeps(self, units: Units, knobs: Sequence[Knob]) -> bool:
+        """Whether the units around those of some capacities keep to the interval, if others do."""
+        first, last = _region(units, knobs[0][0], knobs[-1][0])
+        around = units[max(0, first - self.near) : last + self.near + 1]
+        return interval_of(around, self.frames) <= self.target
+
+
+def _smallest(unit: Unit) -> Unit:
+    for field in unit.capacities:
+        unit = unit.with_capacity(field, unit.smallest(field))
+    return unit
 
 
 def _saving(unit: Unit, field: str) -> int:
@@ -93,5 +144,21 @@ def _saving(unit: Unit, field: str) -> int:
     return unit.memory_bits - unit.with_capacity(field, unit.smallest(field)).memory_bits
 
 
-def _set(units: tuple[Unit, ...], index: int, field: str, value: int) -> tuple[Unit, ...]:
+def _region(units: Units, first: int, last: int) -> tuple[int, int]:
+    """First and last of the fewest units around some that one stream at most enters and leaves."""
+    giver = {name: number for number, unit in enumerate(units) for name in unit.streams}
+    streams = [
+        (giver.get(name, -1), reader) for reader, unit in enumerate(units) for name in unit.sources
+    ]
+
+    def is_narrow(place: int) -> bool:
+        return sum(start < place <= end for start, end in streams) <= 1
+
+    return (
+        next(n for n in range(first, -1, -1) if is_narrow(n)),
+        next(n for n in range(last + 1, len(units) + 1) if is_narrow(n)) - 1,
+    )
+
+
+def _set(units: Units, index: int, field: str, value: int) -> Units:
     return (*units[:index], units[index].with_capacity(field, value), *units[index + 1 :])

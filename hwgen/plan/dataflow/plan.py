@@ -8,16 +8,13 @@ from typing import Any, ClassVar
 
 from ...ir import Graph
 from ...tables import html_table
-from .events.recurrences import Kind
-from .events.simulation import FRAMES, Deadlock, Simulation, Timing, steady_interval
+from .events.simulation import FRAMES, Timing
 from .folding import useful_multipliers
+from .network import INPUT_FIFO, interval_of, run_units
 from .stages import INPUT, stages_of
 from .units import StreamShape, Unit
 
 SCHEMA = 1
-INPUT_FIFO = 2
-"""Beats held behind the input port; two sustain one a cycle."""
-
 Progress = Callable[[str], None]
 
 
@@ -78,56 +75,37 @@ class DataflowPlan:
 
     def timing(self, frames: int = FRAMES) -> Timing:
         """Run the event model. Raises Deadlock when a buffer is too small."""
-        sim, ends, first = self._simulate(frames)
+        run = run_units(self.units, frames)
+        sim, events, ends = run.sim, run.events, run.ends[self.result]
         until = ends[-1] + 1
         return Timing(
             ends,
-            first,
-            {name: int(level(until)) for name, level in sim.levels.items()},
-            {name: work.starved for name, work in sim.activity.items()},
-            {name: work.blocked for name, work in sim.activity.items()},
+            run.first[INPUT],
+            {name: int(level(events, until)) for name, level in sim.levels.items()},
+            {name: work.starved(events) for name, work in sim.activity.items()},
+            {name: work.blocked(events) for name, work in sim.activity.items()},
         )
 
     def interval(self, frames: int) -> float:
         """Interval after so many frames, infinite where a buffer is too small to go on."""
-        try:
-            return steady_interval(self._simulate(frames)[1])
-        except Deadlock:
-            return float("inf")
+        return interval_of(self.units, frames)
 
     def passages(self, frames: int) -> Passages:
         """When each frame passes each unit. Raises Deadlock when a buffer is too small."""
-        sim, ends, first = self._simulate(frames)
-        streams = {INPUT: "input.fifo"}
+        run = run_units(self.units, frames)
+        streams = {INPUT: f"{INPUT}.fifo"}
         for unit in self.units:
             several = len(unit.streams) > 1
             names = [f"{unit.name}.fifo{n if several else ''}" for n in range(len(unit.streams))]
             streams |= dict(zip(unit.streams, names, strict=True))
 
         def ends_of(stream: str, beats: int) -> list[tuple[int, int]]:
-            taken = sim.entries(sim.queues[streams[stream]].pop)
+            taken = run.events.entries(run.sim.queues[streams[stream]].pop)
             return [(int(row[0]), int(row[-1])) for row in taken.reshape(frames, beats)]
 
         taken = {u.name: ends_of(u.sources[0], u.input.beats) for u in self.units}
         given = {u.name: ends_of(u.streams[0], u.output.beats) for u in self.units}
-        return Passages(first, ends, taken, given)
-
-    def _simulate(self, frames: int) -> tuple[Simulation, tuple[int, ...], tuple[int, ...]]:
-        """Run all units; returns each frame's last output and first input as well."""
-        sim = Simulation(frames)
-        queue = sim.queue("input.fifo", INPUT_FIFO, self.input.beats)
-        entry = queue
-        sim.process(Kind.SOURCE, self.input.beats, queue.push, queue.pop, queue.depth)
-        queues = {INPUT: queue}
-        for unit in self.units:
-            outputs = unit.run(sim, [queues[name] for name in unit.sources])
-            queues.update(zip(unit.streams, outputs, strict=True))
-        queue, out_beats = queues[self.result], self.output.beats
-        sim.process(Kind.SINK, out_beats, queue.push, queue.pop)
-        sim.run()
-        ends = tuple(sim.entries(queue.pop)[out_beats - 1 :: out_beats].tolist())
-        first = tuple(sim.entries(entry.push)[:: self.input.beats].tolist())
-        return sim, ends, first
+        return Passages(run.first[INPUT], run.ends[self.result], taken, given)
 
     def __repr__(self) -> str:
         return (

@@ -47,9 +47,9 @@ def wait(m: Pointer, waits: int, starved: int, blocked: int) -> None:
 
 
 @compiled
-def source(m: Pointer, n: int, push: int, pop: int, depth: int) -> bool:
-    """A beat, as soon as there is room."""
-    time = last(m, push) + 1
+def source(m: Pointer, n: int, push: int, pop: int, depth: int, cycles: int, beats: int) -> bool:
+    """A beat, as soon as there is room, but no sooner than if ``beats`` take ``cycles``."""
+    time = max(last(m, push) + 1, n * cycles // beats)
     if n >= depth:
         if count(m, pop) <= n - depth:
             return False
@@ -487,68 +487,99 @@ def vector(
     return True
 
 
+MOST_ARGUMENTS = 14
+"""Of a recurrence; the forks and joins of more take them from the row."""
+
+
 @compiled
-def step(kind: int, m: Pointer, n: int, a: Pointer) -> bool:
-    """Piece n of a process of some kind."""
+def advance(kind: int, m: Pointer, n: int, end: int, row: Pointer) -> int:
+    """Pieces of a process from n on, as many as can be; gives the first that can not."""
+    a = (
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10],
+        row[11], row[12], row[13],
+    )  # fmt: skip
     if kind == Kind.SOURCE:
-        return source(m, n, a[0], a[1], a[2])
-    if kind == Kind.SINK:
-        return sink(m, n, a[0], a[1])
-    if kind == Kind.TAKE:
-        return take(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8])
-    if kind == Kind.FORK:
-        return fork(m, n, a[0], a[1], a[2], a[3], a)
-    if kind == Kind.JOIN:
-        return join(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a)
-    if kind == Kind.REGROUP:
-        return regroup(
-            m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11]
-        )
-    if kind == Kind.FILL_ROWS:
-        return fill_rows(m, n, a[0], a[1], a[2], a[3], a[4])
-    if kind == Kind.REPEAT_ROWS:
-        return repeat_rows(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6])
-    if kind == Kind.WRITE_RING:
-        return write_ring(m, n, a[0], a[1], a[2], a[3], a[4])
-    if kind == Kind.READ_RING:
-        return read_ring(
-            m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]
-        )
-    if kind == Kind.SHIFT:
-        return shift(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10])
-    if kind == Kind.CONVOLVE:
-        return convolve(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9])
-    if kind == Kind.MULTIPLY:
-        return multiply(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9])
-    if kind == Kind.REDUCE:
-        return reduce(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8])
-    if kind == Kind.READ_TAPS:
-        return read_taps(
-            m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],
-            a[13]
-        )  # fmt: skip
-    if kind == Kind.VECTOR:
-        return vector(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9])
-    return drain(m, n, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8])
+        while n < end and source(m, n, *a[:5]):
+            n += 1
+    elif kind == Kind.SINK:
+        while n < end and sink(m, n, *a[:2]):
+            n += 1
+    elif kind == Kind.TAKE:
+        while n < end and take(m, n, *a[:9]):
+            n += 1
+    elif kind == Kind.FORK:
+        while n < end and fork(m, n, *a[:4], row):
+            n += 1
+    elif kind == Kind.JOIN:
+        while n < end and join(m, n, *a[:9], row):
+            n += 1
+    elif kind == Kind.REGROUP:
+        while n < end and regroup(m, n, *a[:12]):
+            n += 1
+    elif kind == Kind.FILL_ROWS:
+        while n < end and fill_rows(m, n, *a[:5]):
+            n += 1
+    elif kind == Kind.REPEAT_ROWS:
+        while n < end and repeat_rows(m, n, *a[:7]):
+            n += 1
+    elif kind == Kind.WRITE_RING:
+        while n < end and write_ring(m, n, *a[:5]):
+            n += 1
+    elif kind == Kind.READ_RING:
+        while n < end and read_ring(m, n, *a[:13]):
+            n += 1
+    elif kind == Kind.SHIFT:
+        while n < end and shift(m, n, *a[:11]):
+            n += 1
+    elif kind == Kind.CONVOLVE:
+        while n < end and convolve(m, n, *a[:10]):
+            n += 1
+    elif kind == Kind.MULTIPLY:
+        while n < end and multiply(m, n, *a[:10]):
+            n += 1
+    elif kind == Kind.REDUCE:
+        while n < end and reduce(m, n, *a[:9]):
+            n += 1
+    elif kind == Kind.READ_TAPS:
+        while n < end and read_taps(m, n, *a[:14]):
+            n += 1
+    elif kind == Kind.VECTOR:
+        while n < end and vector(m, n, *a[:10]):
+            n += 1
+    elif kind == Kind.DRAIN:
+        while n < end and drain(m, n, *a[:9]):
+            n += 1
+    return n
 
 
 @compiled
-def run(memory: Words, kinds: Words, pieces: Words, rows: Words) -> bool:
+def run(
+    memory: Words, kinds: Words, pieces: Words, rows: Words, begins: Words, neighbours: Words
+) -> bool:
     """All processes to their end; False where none can go on.
 
-    pieces : of each process. rows : (processes, arguments).
+    pieces : of each process. rows : (processes, arguments). The processes that may wait for process
+    p are ``neighbours[begins[p] : begins[p + 1]]``: only those are tried again once p has gone on.
     """
     m, done = address(memory), np.zeros_like(pieces)
-    while True:
-        progress = missing = 0
-        for process in range(kinds.size):
-            kind, row, n = kinds[process], address(rows[process]), done[process]
-            while n < pieces[process] and step(kind, m, n, row):
-                n += 1
-            progress += n - done[process]
-            missing += pieces[process] - n
-            done[process] = n
-        if missing == 0:
-            return True
-        if progress == 0:
-            return False
+    line, waits = np.arange(kinds.size), np.ones(kinds.size, np.bool_)
+    first, length, missing = 0, kinds.size, pieces.sum()
+    while length:
+        process = line[first]
+        first = first + 1 if first + 1 < kinds.size else 0
+        length -= 1
+        waits[process] = False
+        kind, row, n = kinds[process], address(rows[process]), done[process]
+        n = advance(kind, m, n, pieces[process], row)
+        if n == done[process]:
+            continue
+        missing -= n - done[process]
+        done[process] = n
+        for place in range(begins[process], begins[process + 1]):
+            neighbour = neighbours[place]
+            if not waits[neighbour] and done[neighbour] < pieces[neighbour]:
+                waits[neighbour] = True
+                back = first + length
+                line[back if back < kinds.size else back - kinds.size] = neighbour
+                length += 1
+    return missing == 0

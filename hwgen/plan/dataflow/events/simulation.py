@@ -20,6 +20,25 @@ from .recurrences import Kind
 from .times import Words, compiled
 
 
+class Events:
+    """What a run leaves in its memory: lists of event times, and the state of processes.
+
+    A simulation does not keep it: it may be hundreds of megabytes, which go as soon as nobody needs
+    them.
+    """
+
+    def __init__(self, memory: Words) -> None:
+        self._memory = memory
+
+    def entries(self, place: int) -> Words:
+        """The entries of a list."""
+        return self._memory[place + 1 : place + 1 + self._memory[place]]
+
+    def words(self, place: int, size: int) -> Words:
+        """Words of a process's state."""
+        return self._memory[place : place + size]
+
+
 class Simulation:
     """Lists of event times, tables and processes of one run.
 
@@ -31,8 +50,7 @@ class Simulation:
         self.frames = frames
         self.queues: dict[str, Queue] = {}
         self.activity: dict[str, Activity] = {}
-        self.levels: dict[str, Callable[[int], int]] = {}
-        self._memory: Words | None = None
+        self.levels: dict[str, Callable[[Events, int], int]] = {}
         self._words = 0
         self._sizes: dict[int, int] = {}
         self._tables: list[tuple[int, Words]] = []
@@ -78,34 +96,40 @@ class Simulation:
         them."""
         self._processes.append((kind, self.frames * pieces, arguments))
 
-    def run(self) -> None:
+    def run(self) -> Events:
         """Run all processes to their end. Raises Deadlock when none can go on."""
         memory = np.zeros(self._words, np.int64)
         for place, values in self._tables:
             memory[place : place + values.size] = values
-        rows = np.zeros(
-            (len(self._processes), max(len(a) for _, _, a in self._processes)), np.int64
-        )
+        most = max(len(arguments) for _, _, arguments in self._processes)
+        size = max(most, recurrences.MOST_ARGUMENTS)
+        rows = np.zeros((len(self._processes), size), np.int64)
         for row, (_, _, arguments) in zip(rows, self._processes, strict=True):
             row[: len(arguments)] = arguments
         kinds = np.array([kind for kind, _, _ in self._processes], np.int64)
         pieces = np.array([count for _, count, _ in self._processes], np.int64)
-        if not recurrences.run(memory, kinds, pieces, rows):
+        if not recurrences.run(memory, kinds, pieces, rows, *self._neighbours()):
             raise Deadlock
         for place, size in self._sizes.items():
             if memory[place] > size:
                 raise AssertionError("more events than were foreseen")
-        self._memory = memory
+        return Events(memory)
 
-    def entries(self, place: int) -> Words:
-        """The entries of a list after a run."""
-        assert self._memory is not None
-        return self._memory[place + 1 : place + 1 + self._memory[place]]
+    def _neighbours(self) -> tuple[Words, Words]:
+        """Of each process those that have a list of events in common with it, see ``run``.
 
-    def words(self, place: int, size: int) -> Words:
-        """Words of a process's state after a run."""
-        assert self._memory is not None
-        return self._memory[place : place + size]
+        A constant that happens to be some list's place makes more of them than there are.
+        """
+        users: dict[int, set[int]] = {}
+        for number, (_, _, arguments) in enumerate(self._processes):
+            for place in self._sizes.keys() & set(arguments):
+                users.setdefault(place, set()).add(number)
+        found: list[set[int]] = [set() for _ in self._processes]
+        for group in users.values():
+            for number in group:
+                found[number] |= group - {number}
+        begins = np.cumsum([0, *(len(others) for others in found)])
+        return begins, np.array([n for others in found for n in sorted(others)], np.int64)
 
 
 class Queue:
@@ -117,22 +141,21 @@ class Queue:
     """
 
     def __init__(self, sim: Simulation, depth: int, entries: int, delay: int | None) -> None:
-        self._sim, self.depth, self.delay = sim, depth, delay
+        self.depth, self.delay = depth, delay
         self.push, self.pop = sim.events(entries), sim.events(entries)
         self.freed = self.pop
 
-    @property
-    def sufficient(self) -> int | None:
+    def sufficient(self, events: Events) -> int | None:
         """The smallest depth with which every event would be as it was; None: not known."""
-        push, pop = self._sim.entries(self.push), self._sim.entries(self.pop)
+        push, pop = events.entries(self.push), events.entries(self.pop)
         if self.delay is None or not push.size:
             return None
         freed = np.searchsorted(pop, push - self.delay)
         return int(np.max(np.arange(1, push.size + 1) - freed))
 
-    def high_water(self, until: int) -> int:
+    def high_water(self, events: Events, until: int) -> int:
         """Most entries held at the start of any cycle before ``until``."""
-        return int(_most(self._sim.entries(self.push), self._sim.entries(self.pop), until))
+        return int(_most(events.entries(self.push), events.entries(self.pop), until))
 
 
 @compiled
@@ -155,17 +178,15 @@ class Activity:
     """What a unit's work waited for, in cycles."""
 
     def __init__(self, sim: Simulation) -> None:
-        self._sim, self.waits = sim, sim.state(2)
+        self.waits = sim.state(2)
 
-    @property
-    def starved(self) -> int:
+    def starved(self, events: Events) -> int:
         """Cycles without input."""
-        return int(self._sim.words(self.waits, 2)[0])
+        return int(events.words(self.waits, 2)[0])
 
-    @property
-    def blocked(self) -> int:
+    def blocked(self, events: Events) -> int:
         """Cycles without room at the output."""
-        return int(self._sim.words(self.waits, 2)[1])
+        return int(events.words(self.waits, 2)[1])
 
 
 @dataclass(frozen=True)

@@ -74,29 +74,33 @@ def tap_events(
     g = geometry
     released = sim.events(g.size[0])
     windows = g.out_size[0] * g.groups
-    columns = [min(g.size[1], g.first_steps + n * g.step) - 1 for n in range(g.groups)]
-    places = [
-        (g.last_row(row) * g.size[1] + column + 1) * g.beats - 1
-        for row in range(g.out_size[0])
-        for column in columns
-    ]
-    releases = np.zeros((g.out_size[0], g.groups), np.int64)
-    releases[:, -1] = [g.rows_released(row) for row in range(g.out_size[0])]
+    places, releases = _taps_of(g)
     beats = g.size[0] * g.row_beats
     sim.process(Kind.WRITE_RING, beats, source.push, source.pop, released, rows, g.row_beats)
     sim.process(
         Kind.READ_TAPS, windows * folds, source.pop, released, shadow.push, shadow.pop,
-        sim.work(name).waits, sim.table(places), sim.table(releases.ravel()), windows, beats,
+        sim.work(name).waits, sim.table(places), sim.table(releases), windows, beats,
         folds, cycles, shadow.depth, delay, latency.SEEN,
     )  # fmt: skip
     _report_ring(sim, name, source, released, g)
 
 
+@lru_cache(maxsize=256)
+def _taps_of(g: WindowGeometry) -> tuple[Words, Words]:
+    """For each window of a frame: the place of the last beat it needs; rows released at its end."""
+    rows = range(g.out_size[0])
+    columns = [min(g.size[1], g.first_steps + n * g.step) for n in range(g.groups)]
+    pixels = np.add.outer([g.last_row(row) * g.size[1] for row in rows], columns)
+    releases = np.zeros_like(pixels)
+    releases[:, -1] = [g.rows_released(row) for row in rows]
+    return pixels.ravel() * g.beats - 1, releases.ravel()
+
+
 def _report_ring(
     sim: Simulation, name: str, source: Queue, released: int, g: WindowGeometry
 ) -> None:
-    sim.levels[f"{name}.ring"] = lambda until: _ring_high_water(
-        sim.entries(source.pop), sim.entries(released), g.row_beats, until
+    sim.levels[f"{name}.ring"] = lambda events, until: _ring_high_water(
+        events.entries(source.pop), events.entries(released), g.row_beats, until
     )
 
 

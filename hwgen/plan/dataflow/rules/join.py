@@ -20,7 +20,7 @@ class AddUnit(JoinUnit):
     delay: ClassVar[int] = 1
 
     def order(self) -> list[tuple[int, ...]]:
-        return [tuple(range(len(self.inputs)))] * self.output.beats
+        return [tuple(range(len(self.inputs)))]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class MulUnit(JoinUnit):
         return super().generous(field) + self.delay
 
     def order(self) -> list[tuple[int, ...]]:
-        return [(0, 1)] * self.output.beats
+        return [(0, 1)]
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ class ConcatUnit(JoinUnit):
 
     def order(self) -> list[tuple[int, ...]]:
         beats = [stream.beats // stream.pixels for stream in self.inputs]
-        pixel = [(source,) for source, count in enumerate(beats) for _ in range(count)]
-        return pixel * self.output.pixels
+        return [(source,) for source, count in enumerate(beats) for _ in range(count)]
 
 
 class AddRule(Rule[ops.Add]):

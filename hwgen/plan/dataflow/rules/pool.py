@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from ....contract.geometry import WindowGeometry
 from ....ir import ops
 from ... import latency
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
+from ..events.times import Words
 from ..units import BeatUnit, Unit, WindowedUnit, row_burst
 from .rule import Place, Rule, Stage
 from .windows import window_of
@@ -28,10 +31,10 @@ class StreamPoolUnit(BeatUnit):
     def burst(self) -> int:
         return row_burst(self.geometry, self.output)
 
-    def completes(self) -> list[bool]:
+    def completes(self) -> Words:
         g = self.geometry
         rows, columns = (_last_of_window(g, axis) for axis in (0, 1))
-        return [r and c for r in rows for c in columns for _ in range(g.beats)]
+        return np.repeat(np.outer(rows, columns), g.beats)
 
     @property
     def memory_bits(self) -> int:

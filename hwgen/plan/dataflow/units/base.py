@@ -6,6 +6,7 @@ resources; the largest over all units is the interval bound of the accelerator.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from ....validation import constant, fields, integer, list_of
 from ... import latency
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
+from ..events.times import Words
 
 CAPACITY = integer(1, 1 << 20)
 """Of a buffer in a plan file, and of whatever is counted as lanes."""
@@ -51,6 +53,10 @@ class Unit:
     input: StreamShape
     output: StreamShape
     fifo: int
+
+    def input_of(self, source: int) -> StreamShape:
+        """The stream that is one of the ``sources``."""
+        return self.input
 
     @property
     def bounds(self) -> dict[str, int]:
@@ -163,15 +169,15 @@ class BeatUnit(Unit):
         """Room for every beat on its way."""
         return max(super().generous(field), self.delay + 6 + self.burst)
 
-    def completes(self) -> list[bool]:
-        """Tell for each input beat of a frame whether it gives an output beat."""
-        return [True] * self.input.beats
+    def completes(self) -> Sequence[bool] | Words:
+        """Tell for each input beat whether it gives an output beat, over and over."""
+        return [True]
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats, self.delay)
-        completes = sim.table(self.completes())
+        completes = self.completes()
         sim.process(
             Kind.TAKE, self.input.beats, source.push, source.pop, out.push, out.pop,
-            sim.work(self.name).waits, completes, self.input.beats, out.depth, self.delay,
+            sim.work(self.name).waits, sim.table(completes), len(completes), out.depth, self.delay,
         )  # fmt: skip
         return out

@@ -68,6 +68,9 @@ class JoinUnit(Unit):
 
     inputs: tuple[StreamShape, ...]
 
+    def input_of(self, source: int) -> StreamShape:
+        return self.inputs[source]
+
     @property
     def bounds(self) -> dict[str, int]:
         return super().bounds | {"input": max(stream.beats for stream in self.inputs)}
@@ -79,13 +82,15 @@ class JoinUnit(Unit):
         waited = [1, *taken[1:]] if self.waits else taken
         inputs = [place for q in sources for place in (q.push, q.pop)]
         sim.process(
-            Kind.JOIN, len(order), out.push, out.pop, sim.work(self.name).waits, sim.table(taken),
-            sim.table(waited), len(order), out.depth, self.delay, len(sources), *inputs,
+            Kind.JOIN, self.output.beats, out.push, out.pop, sim.work(self.name).waits,
+            sim.table(taken), sim.table(waited), len(order), out.depth, self.delay, len(sources),
+            *inputs,
         )  # fmt: skip
         return [out]
 
     def order(self) -> list[tuple[int, ...]]:
-        """The inputs of which each output beat of a frame takes one."""
+        """The inputs of which each output beat takes one, over and over: for all beats of a frame
+        where its first one ``waits``."""
         raise AssertionError(f"{self.kind} has no order")
 
     delay: ClassVar[int] = 0

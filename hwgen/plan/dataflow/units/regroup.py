@@ -36,11 +36,11 @@ class RegroupUnit(Unit):
         out = sim.queue(f"{self.name}.fifo", 0, self.output.beats)
         sizes_in, sizes_out = _beat_sizes(self.input), _beat_sizes(self.output)
         del sim.levels[f"{self.name}.fifo"]
-        sim.levels[f"{self.name}.elements"] = lambda until: _element_high_water(
-            sim.entries(source.pop), sim.entries(out.pop), sizes_in, sizes_out, until
+        sim.levels[f"{self.name}.elements"] = lambda events, until: _element_high_water(
+            events.entries(source.pop), events.entries(out.pop), sizes_in, sizes_out, until
         )
         sim.process(
-            Kind.REGROUP, sizes_in.size, source.push, source.pop, out.push, out.pop,
+            Kind.REGROUP, self.input.beats, source.push, source.pop, out.push, out.pop,
             sim.work(self.name).waits, sim.state(4), sim.table(sizes_in), sizes_in.size,
             sim.table(sizes_out), sizes_out.size, self.input.lanes, self.elements,
         )  # fmt: skip
@@ -48,10 +48,9 @@ class RegroupUnit(Unit):
 
 
 def _beat_sizes(stream: StreamShape) -> Words:
-    """Elements of each beat of a frame."""
-    beats = ceil_div(stream.channels, stream.lanes)
-    pixel = [stream.lanes] * (beats - 1) + [stream.channels - (beats - 1) * stream.lanes]
-    return np.array(pixel * stream.pixels, np.int64)
+    """Elements of each beat of a pixel."""
+    full = ceil_div(stream.channels, stream.lanes) - 1
+    return np.array([stream.lanes] * full + [stream.channels - full * stream.lanes], np.int64)
 
 
 @compiled
