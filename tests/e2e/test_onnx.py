@@ -24,6 +24,12 @@ MODELS = Path(hwgen.__file__).parent / "models"
         "qlinear",
         "qonnx_po2",
         "qonnx_scaled",
+        "unit_joins",
+        "unit_parts",
+        "unit_picks",
+        "unit_powers",
+        "unit_space",
+        "unit_wide",
     ],
 )
 def test_rtl_equals_golden(kind: str, tmp_path: Path) -> None:

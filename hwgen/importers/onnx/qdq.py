@@ -16,7 +16,7 @@ from . import joins, pairs
 from .averages import window_quantizer
 from .file import OxNode
 from .fusion import in_float, is_exact, is_power_of_two, parted, scale_of
-from .real import FloatStep, Quantizer, evaluate, line, staircase, table
+from .real import FloatStep, Quantizer, evaluate, line, slope_of, staircase, table
 from .work import Array, Codes, Const, Joined, OnnxImport, Value, check_finite
 
 _DTYPES = {"int8": (True, 8), "uint8": (False, 8), "int16": (True, 16), "uint16": (False, 16),
@@ -150,7 +150,8 @@ def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Te
         return work.chain(name, staircase(found.edge, function, qtype), found.edge)
     x = np.arange(found.edge.range[0], found.edge.range[1] + 1)
     if len(x) > MAX_STEPS + 1:
-        found_line = line(x, function(x[:, np.newaxis])[:, 0], qtype)
+        slope = slope_of(float(found.scale[0]), found.steps) / scale_of(qtype)
+        found_line = line(x, function(x[:, np.newaxis])[:, 0], qtype, slope)
         ops = staircase(found.edge, function, qtype) if found_line is None else [found_line]
         return work.chain(name, ops, found.edge)
     op: Op = table(found.edge, function, qtype)
