@@ -181,14 +181,14 @@ INTEGER: dict[str, tuple[list[Any], Any]] = {
     "RequantShift": (
         [NODE("Conv", ["x", "k"], ["c"]),
          NODE("RequantShift", ["c", "mul", "add"], ["y"], domain="my.ops", signed=1,
-              div=numpy_helper.from_array(np.int64(16)), n_levels_out=256)],
+              div=numpy_helper.from_array(np.array(16)), n_levels_out=256)],
         lambda x: np.clip((products(x) * 3 + 7 + 8) // 16, -128, 127),
     ),
 }  # fmt: skip
 STORED: dict[str, Any] = {
     "k": KERNEL, "pads": np.array([0, 0, 1, 0, 0, 0, 2, 1]), "one": np.array([1]),
     "four": np.array([4]), "two": np.array([2]), "image": np.array([2, 3]),
-    "mul": np.float32([3]), "add": np.float32([7]),
+    "mul": np.array([3], np.float32), "add": np.array([7], np.float32),
 }  # fmt: skip
 
 

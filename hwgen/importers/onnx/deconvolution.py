@@ -75,8 +75,8 @@ def conv_transpose(work: OnnxImport, node: OxNode) -> None:
     axes = _axes(node, value, kernel.shape[2:], spatial)
     # As of a convolution: outputs first. Each group's outputs follow each other.
     outputs = kernel.shape[1]
-    swapped = Codes(*(_outputs_first(a, kernel.shape, groups) for a in
-                      (codes.codes, codes.scale, codes.zero)), codes.type)  # fmt: skip
+    first = (_outputs_first(a, kernel.shape, groups) for a in (codes.scale, codes.zero))
+    swapped = Codes(_outputs_first(kernel, kernel.shape, groups), *first, type=codes.type)
     numbers, scale, qtype = numbers_of(swapped, axis=0)
     numbers = numbers if spatial == 2 else numbers[..., np.newaxis]
     index = _phases(groups, outputs, axes)

@@ -108,7 +108,7 @@ def _of_sums(work: OnnxImport, name: str, found: Value, by: Quantizer, fused: bo
         return _of_fused_sums(work, name, replace(found, steps=()), by)
     if not is_exact(found):
         raise in_float(reason)
-    rounding = np.float32([scale_of(qtype), found.count or 1])
+    rounding = np.array([scale_of(qtype), found.count or 1], np.float32)
     if not is_power_of_two(rounding):
         return work.quantize(name, found, by)
     # No step but the last one rounds, so that a factor does all of them.
@@ -152,8 +152,9 @@ def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Te
     if len(x) > MAX_STEPS + 1:
         slope = slope_of(float(found.scale[0]), found.steps) / scale_of(qtype)
         found_line = line(x, function(x[:, np.newaxis])[:, 0], qtype, slope)
-        ops = staircase(found.edge, function, qtype) if found_line is None else [found_line]
-        return work.chain(name, ops, found.edge)
+        if found_line is not None:
+            return work.add(name, found_line, found.edge)
+        return work.chain(name, staircase(found.edge, function, qtype), found.edge)
     op: Op = table(found.edge, function, qtype)
     values = op.golden([x], [found.edge])
     clip = (int(values.min()), int(values.max()))
