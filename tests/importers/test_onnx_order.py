@@ -117,8 +117,8 @@ def test_reals_that_the_type_can_not_hold_are_counted(
     np.save(tmp_path / "x.npy", x)
     line = ["run", str(assuming), "--float", "--input", str(tmp_path / "x.npy"), "--json"]
     assert main([*line, "--output", str(tmp_path / "y.npy")]) == 0
-    notes = json.loads(capsys.readouterr().out)["notes"]
-    assert notes[0] == SENTENCE and "3 of 128" in notes[1]
+    value = json.loads(capsys.readouterr().out)
+    assert value["assumed"] == [SENTENCE] and "3 of 128" in value["warnings"][0]
 
 
 ORDERS: dict[str, tuple[list[Any], tuple[int, ...], tuple[int, ...], Arrangement | None]] = {
