@@ -34,8 +34,8 @@ _OF_ELEMENTS = ("QuantizeLinear", "DequantizeLinear", "Quant", "Trunc", "Identit
                 "Dropout", "Relu", "Clip", "Add", "Sub", "Mul", "Div", "Sigmoid", "Tanh",
                 "RequantShift")  # fmt: skip
 """Endings of operators that leave elements where they are."""
-_KEEPING = (*REARRANGING, "Identity", "Dropout", "Slice", "Split", "MaxPool", "Resize", "Upsample",
-            "Relu", "Clip")  # fmt: skip
+_KEEPING = (*REARRANGING, "Identity", "Dropout", "Slice", "Split", "Gather", "MaxPool", "Resize",
+            "Upsample", "Pad", "Relu", "Clip")  # fmt: skip
 """Operators whose result is the same whether they stand before a quantizer or behind it."""
 
 _QLINEAR_INPUTS = {"QLinearAdd": (0, 3), "QLinearMul": (0, 3)}
