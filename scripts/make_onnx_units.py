@@ -56,18 +56,15 @@ class Units(Builder):
 
 def parts(b: Units) -> Made:
     """Split, Concat along channels and rows, a channel shuffle, Slice and Gather."""
-    first, second = b.several("Split", b.qdq("x", 0.03, 3), b.whole(3, 5), count=2, axis=1)
+    first, second = b.several("Split", b.qdq("x", 0.03, 3), b.whole(1, 3), count=2, axis=1)
     x = b.qdq(b.node("Concat", b.qdq(second, 0.03, 3), b.qdq(first, 0.03, 3), axis=1), 0.03, 3)
-    x = b.node("Transpose", b.node("Reshape", x, b.whole(1, 2, 4, 6, 5)), perm=[0, 2, 1, 3, 4])
-    x = b.node("Reshape", x, b.whole(1, 8, 6, 5))
-    x = b.qdq(b.node("Conv", x, b.weights(8, 1, 3, 3), group=8, pads=[1] * 4), 0.02, -5)
-    rows = b.node("Slice", x, b.whole(1), b.whole(6), b.whole(2), b.whole(2))
-    some = b.qdq(b.node("Gather", x, b.whole(1, 4, 7), axis=1), 0.02, -5)
-    y = b.node("Concat", b.qdq(rows, 0.02, -5), x, axis=2)
-    y = b.qdq(b.node("Conv", b.qdq(y, 0.02, -5), b.weights(3, 8, 1, 1)), 0.03, 1)
-    some = b.qdq(b.node("Concat", some, some, axis=2), 0.02, -5)
-    some = b.node("Slice", some, b.whole(0), b.whole(9), b.whole(2))
-    return b.stored(b.node("Add", y, some), 0.05, 2), [1, 8, 6, 5], TensorProto.INT8
+    x = b.node("Transpose", b.node("Reshape", x, b.whole(1, 2, 2, 4, 3)), perm=[0, 2, 1, 3, 4])
+    x = b.node("Reshape", x, b.whole(1, 4, 4, 3))
+    x = b.qdq(b.node("Conv", x, b.weights(4, 1, 3, 3), group=4, pads=[1] * 4), 0.02, -5)
+    rows = b.qdq(b.node("Slice", x, b.whole(1), b.whole(4), b.whole(2), b.whole(2)), 0.02, -5)
+    x = b.qdq(b.node("Concat", rows, x, axis=2), 0.02, -5)
+    return b.stored(b.node("Gather", x, b.whole(1, 3), axis=1), 0.03, 2), [1, 4, 4, 3], (
+        TensorProto.INT8)  # fmt: skip
 
 
 def space(b: Units) -> Made:

@@ -64,7 +64,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         api.record_accuracy(package, value["accuracy"], len(y))
     # Nothing is said before all is known: what fails says one thing alone.
     given = package.manifest["options"].get("input_type") if package else arguments.input_type
-    value["notes"] = say_assumed(graph, given, output)
+    if assumed := say_assumed(graph, given, output):
+        value["assumed"] = assumed
     for line in lines:
         output.say(line)
     output.json(value)

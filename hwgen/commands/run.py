@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from pathlib import Path
+from typing import Any
 
 from .. import api
 from ..arrays import Array, load_array, save_arrays
@@ -56,13 +57,15 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         files[arguments.edges] = values
     save_arrays(files)
     shapes = {name: list(values[name].shape) for name in graph.outputs}
-    notes = say_assumed(graph, arguments.input_type, output)
+    assumed = say_assumed(graph, arguments.input_type, output)
     for warning in warned:
         output.say(f"note: {warning.message}")
-        notes.append(str(warning.message))
     for name, shape in shapes.items():
         output.say(f"{name}: {shape} of {graph.tensors[name].type} in {arguments.output}")
-    output.json({"outputs": shapes, "file": str(arguments.output), "notes": notes})
+    value: dict[str, Any] = {"outputs": shapes, "file": str(arguments.output)}
+    value |= {"assumed": assumed} if assumed else {}
+    value |= {"warnings": [str(w.message) for w in warned]} if warned else {}
+    output.json(value)
     return 0
 
 

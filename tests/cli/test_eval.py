@@ -32,7 +32,8 @@ def test_model_and_package_say_the_same(
     for model in (FIXTURE, package.path):
         assert main(["eval", str(model), "--data", str(data), "--json"]) == 0
         value = json.loads(capsys.readouterr().out)
-        assert value == {"samples": 20, "accuracy": 0.75}
+        told = ["input_1: type u8.8 assumed: the model does not say it (set --input-type)"]
+        assert value == {"samples": 20, "accuracy": 0.75, "assumed": told}
     report = json.loads((package.path / "report.json").read_text())
     assert report["accuracy"]["accuracy"] == 0.75
     assert "75.00 %" in (package.path / "report.html").read_text()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import hwgen
+from hwgen.errors import UserError
 
 FIXTURES = Path(__file__).parents[1] / "importers" / "fixtures"
 MODELS = Path(hwgen.__file__).parent / "models"
@@ -24,6 +25,12 @@ MODELS = Path(hwgen.__file__).parent / "models"
         "qlinear",
         "qonnx_po2",
         "qonnx_scaled",
+        "unit_joins",
+        "unit_parts",
+        "unit_picks",
+        "unit_powers",
+        "unit_space",
+        "unit_wide",
     ],
 )
 def test_rtl_equals_golden(kind: str, tmp_path: Path) -> None:
@@ -36,6 +43,14 @@ def test_rtl_equals_golden(kind: str, tmp_path: Path) -> None:
     graph = hwgen.load(path)
     assert result.equal
     assert np.array_equal(result.outputs, hwgen.run(graph, x)[graph.outputs[0]])
+
+
+def test_a_softmax_of_the_runtime_is_left_to_the_host(tmp_path: Path) -> None:
+    path = FIXTURES / "onnx_unit_classes.onnx"
+    with pytest.raises(UserError, match=r"ONNX Runtime computes it; .* --tail host"):
+        hwgen.plan(hwgen.load(path))
+    package = hwgen.build(path, tmp_path / "p", multipliers=40, tail="host")
+    assert hwgen.verify(package, "python", random=2).equal
 
 
 def digits(count: int) -> np.ndarray:

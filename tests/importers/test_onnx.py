@@ -191,7 +191,7 @@ REFUSED: dict[str, tuple[list[Any], dict[str, Any], str]] = {
     "softmax": (
         [quant("x", "a"), NODE("Softmax", ["a"], ["b0"], "sm"), quant("b0", "y")],
         QUANT,
-        "layer 'sm': a softmax before the end",
+        "a softmax is computed in integers between QuantizeLinear and DequantizeLinear only",
     ),
     "loop": (
         [quant("x", "a"), NODE("If", ["a"], ["y"], "branch", then_branch=helper.make_graph(

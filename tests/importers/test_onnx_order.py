@@ -19,7 +19,8 @@ from tests.importers.test_onnx_qdq import CONV, NODE, end, make, qdq
 SEED = 5
 EXTRA: dict[str, Any] = {
     "flat": np.array([1, -1]), "image": np.array([1, 4, 4, 4]), "one": np.array([0]),
-    "low": np.float32(-1), "high": np.float32(2), "shape3": np.array([4, 4, 4]),
+    "low": np.float32(-1), "high": np.float32(2), "two": np.array([2]),
+    "around": np.array([0, 0, 1, 0, 0, 0, 0, 2]),
 }  # fmt: skip
 BEFORE: dict[str, list[Any]] = {
     "Reshape": [NODE("Reshape", ["x", "flat"], ["v"])],
@@ -28,6 +29,8 @@ BEFORE: dict[str, list[Any]] = {
     "Squeeze": [NODE("Squeeze", ["x", "one"], ["v"])],
     "Unsqueeze": [NODE("Squeeze", ["x", "one"], ["t"]), NODE("Unsqueeze", ["t", "one"], ["v"])],
     "MaxPool": [NODE("MaxPool", ["x"], ["v"], kernel_shape=[2, 2])],
+    "Pad": [NODE("Pad", ["x", "around"], ["v"])],
+    "Slice": [NODE("Slice", ["x", "one", "two", "two"], ["v"])],
     "Relu": [NODE("Relu", ["x"], ["v"])],
     "Clip": [NODE("Clip", ["x", "low", "high"], ["v"])],
     "Identity": [NODE("Identity", ["x"], ["v"])],
@@ -46,7 +49,8 @@ def reference(kind: str, x: Any) -> Any:
     results = {
         "Transpose": x.transpose(0, 2, 3, 1), "MaxPool": windows.max(axis=(4, 5)), "Relu": relu,
         "Clip": np.clip(x, -1, 2), "several": relu, "Reshape": x.reshape(1, -1),
-        "Flatten": x.reshape(1, -1), "Squeeze": x,
+        "Flatten": x.reshape(1, -1), "Squeeze": x, "Slice": x[:, :, :2],
+        "Pad": np.pad(x, ((0, 0), (0, 0), (1, 0), (0, 2))),
     }  # fmt: skip
     return results.get(kind, x)
 
@@ -117,8 +121,8 @@ def test_reals_that_the_type_can_not_hold_are_counted(
     np.save(tmp_path / "x.npy", x)
     line = ["run", str(assuming), "--float", "--input", str(tmp_path / "x.npy"), "--json"]
     assert main([*line, "--output", str(tmp_path / "y.npy")]) == 0
-    notes = json.loads(capsys.readouterr().out)["notes"]
-    assert notes[0] == SENTENCE and "3 of 128" in notes[1]
+    value = json.loads(capsys.readouterr().out)
+    assert value["assumed"] == [SENTENCE] and "3 of 128" in value["warnings"][0]
 
 
 ORDERS: dict[str, tuple[list[Any], tuple[int, ...], tuple[int, ...], Arrangement | None]] = {

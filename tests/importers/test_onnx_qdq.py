@@ -172,7 +172,7 @@ REFUSED: dict[str, tuple[list[Any], str]] = {
     "sum of 16 bits": (
         [*qdq("x", "a", "s", "wide"), NODE("Relu", ["a"], ["b"]), *qdq("b", "c", "s2", "wide"),
          NODE("Add", ["a", "c"], ["r"]), *end("r", "s2", "wide")],
-        "layer 'q_c'",
+        "layer 'q_y': a sum of integers of more than 8 bits is not supported with these scales",
     ),
     "border": (
         [*START, NODE("Pad", ["a", "huge"], ["r"], "pad"), *end()],

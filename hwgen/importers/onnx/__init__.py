@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Arrangement, Graph, Tensor
+from ...ir.ops import Requantize
 from ...numeric import QType
 from . import (
     deconvolution,
@@ -25,8 +26,9 @@ from . import (
     spatial,
 )
 from .constants import FOLDED, folded
-from .file import OxNode, is_onnx, read_model
+from .file import OxModel, OxNode, is_onnx, read_model
 from .inputs import read_inputs
+from .integers import INTEGER_KINDS, i_hardswish, is_integer, reduce_sum
 from .joins import summed
 from .real import FloatStep
 from .work import Const, Joined, OnnxImport, Value, in_file_order
@@ -66,8 +68,8 @@ _STANDARD: dict[str, Handler] = {
     "QLinearMatMul": qoperator.matmul,
     "QuantizeLinear": qdq.quantize_linear,
     "ReduceMean": spatial.global_average_pool,
+    "ReduceSum": reduce_sum,
     "Relu": elementwise.relu,
-    "RequantShift": qonnx.requant_shift,
     "Resize": spatial.resize,
     "Shape": shape.shape_of,
     "Sigmoid": elementwise.curve(elementwise.sigmoid),
@@ -101,16 +103,22 @@ _QONNX: dict[str, Handler] = {
     "Trunc": qonnx.trunc,
 }
 
+_INTEGER: dict[str, Handler] = {
+    "RequantShift": qonnx.requant_shift,
+    "iHardswish": i_hardswish,
+}
+
 _HANDLERS: dict[str, dict[str, Handler]] = {
     # Old exports of Brevitas have quantizers without a domain.
-    "": _STANDARD | _QONNX,
+    "": _STANDARD | _QONNX | _INTEGER,
     "ai.onnx": _STANDARD,
     "com.microsoft": _MICROSOFT,
     "qonnx.custom_op.general": _QONNX,
     "finn.custom_op.general": _QONNX,
     "onnx.brevitas": _QONNX,
     # Deeploy's, which has also been written without a domain.
-    "ai.onnx.contrib": {"RequantShift": qonnx.requant_shift},
+    "ai.onnx.contrib": _INTEGER,
+    "PACTOps": _INTEGER,
 }
 """Operators of each domain: the same name may mean something else in another."""
 
@@ -127,9 +135,7 @@ _QUANTIZING = ("QuantizeLinear", "DequantizeLinear", "Quant", "IntQuant", "Bipol
 def load_onnx(path: Path, input_type: QType | None) -> Graph:
     """Read a file. Raises UserError naming the operator."""
     model = read_model(path)
-    kinds = {node.kind for node in model.nodes}
-    _check_kinds(kinds)
-    work = OnnxImport(model, integer="RequantShift" in kinds)
+    work = OnnxImport(model, integer=_is_integer(model, path, input_type))
     work.known |= {name: Const(array) for name, array in model.constants.items()}
     _fold_constants(work)
     with _named_numbers():
@@ -166,13 +172,21 @@ def _named_numbers() -> Iterator[None]:
         raise UserError(f"its numbers make no sense ({error})") from None
 
 
-def _check_kinds(kinds: set[str]) -> None:
-    if not any(k in _QUANTIZING or k.startswith(("QLinear", "QGemm")) for k in kinds):
-        raise UserError(
-            "the model is not quantized: it has no quantizer (QuantizeLinear, QLinear operators, "
-            "Quant, RequantShift)",
-            hint="quantize it, by onnxruntime.quantization or Brevitas",
-        )
+def _is_integer(model: OxModel, path: Path, given: QType | None) -> bool:
+    """Whether a file's numbers are integers. Raises UserError where it is not quantized at all."""
+    kinds = {node.kind for node in model.nodes}
+    if kinds & set(INTEGER_KINDS):
+        return True
+    if any(k in _QUANTIZING or k.startswith(("QLinear", "QGemm")) for k in kinds):
+        return False
+    if is_integer(model, path, given):
+        return True
+    raise UserError(
+        "the model is not quantized: it has no quantizer (QuantizeLinear, QLinear operators, "
+        "Quant, RequantShift)",
+        hint="quantize it, by onnxruntime.quantization or Brevitas; of a network of whole numbers "
+        "say the type of the input, as --input-type s8.0",
+    )
 
 
 def _run(work: OnnxImport, node: OxNode) -> None:
@@ -254,6 +268,9 @@ def _output(work: OnnxImport, name: str) -> Tensor:
     found = found.divided()
     if found.sums or found.steps:
         found = _without_tail(work, found)
+    if found.edge in work.inputs:
+        # A graph has layers: an output that is an input, moved or not, gets one.
+        found = replace(found, edge=work.add("same", Requantize.identity(found.edge), found.edge))
     if Arrangement.found(found.where, found.edge.shape) is None:
         found = in_file_order(work, "output", found)
     work.arrange(found.edge.name, found.where, found.edge.shape)

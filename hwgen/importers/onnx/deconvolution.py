@@ -31,7 +31,7 @@ class _Axis:
 
     @property
     def shifts(self) -> list[tuple[int, int]]:
-        """Of each phase, its first row of the kernel, and the input's row that meets it."""
+        """The first row of the kernel of each phase, and the input's row that meets it."""
         return [(s % self.stride, s // self.stride) for s in
                 range(self.before, self.before + self.stride)]  # fmt: skip
 
@@ -75,8 +75,8 @@ def conv_transpose(work: OnnxImport, node: OxNode) -> None:
     axes = _axes(node, value, kernel.shape[2:], spatial)
     # As of a convolution: outputs first. Each group's outputs follow each other.
     outputs = kernel.shape[1]
-    swapped = Codes(*(_outputs_first(a, kernel.shape, groups) for a in
-                      (codes.codes, codes.scale, codes.zero)), codes.type)  # fmt: skip
+    first = (_outputs_first(a, kernel.shape, groups) for a in (codes.scale, codes.zero))
+    swapped = Codes(_outputs_first(kernel, kernel.shape, groups), *first, type=codes.type)
     numbers, scale, qtype = numbers_of(swapped, axis=0)
     numbers = numbers if spatial == 2 else numbers[..., np.newaxis]
     index = _phases(groups, outputs, axes)
@@ -134,7 +134,7 @@ def _axes(node: OxNode, value: Value, kernel: tuple[int, ...], spatial: int) -> 
 
 
 def _phases(groups: int, outputs: int, axes: tuple[_Axis, _Axis]) -> Array:
-    """Of each output of the convolution: the output of the file, and its phases."""
+    """The file's output and the phases of each output of the convolution."""
     shape = (groups, axes[0].stride, axes[1].stride, outputs)
     group, row, column, output = np.indices(shape).reshape(4, -1)
     return np.stack([group * outputs + output, row, column], axis=1)

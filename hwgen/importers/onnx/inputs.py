@@ -13,6 +13,7 @@ from ...ir import Arrangement, Tensor
 from ...numeric import Overflow, QType, Rounding, parse_type
 from ..limits import check_elements
 from .file import OxInput, OxNode
+from .integers import EXAMPLE
 from .qdq import integer_type, scale_and_zero
 from .qonnx import QUANTIZERS
 from .shape import REARRANGING
@@ -33,8 +34,8 @@ _OF_ELEMENTS = ("QuantizeLinear", "DequantizeLinear", "Quant", "Trunc", "Identit
                 "Dropout", "Relu", "Clip", "Add", "Sub", "Mul", "Div", "Sigmoid", "Tanh",
                 "RequantShift")  # fmt: skip
 """Endings of operators that leave elements where they are."""
-_KEEPING = (*REARRANGING, "Identity", "Dropout", "Slice", "Split", "MaxPool", "Resize", "Upsample",
-            "Relu", "Clip")  # fmt: skip
+_KEEPING = (*REARRANGING, "Identity", "Dropout", "Slice", "Split", "Gather", "MaxPool", "Resize",
+            "Upsample", "Pad", "Relu", "Clip")  # fmt: skip
 """Operators whose result is the same whether they stand before a quantizer or behind it."""
 
 _QLINEAR_INPUTS = {"QLinearAdd": (0, 3), "QLinearMul": (0, 3)}
@@ -59,7 +60,7 @@ def read_inputs(work: OnnxImport, path: Path, given: QType | None) -> None:
         scale = 2.0**-qtype.frac if qtype.scale is None else qtype.scale
         work.known[described.name] = Value(
             edge, where, np.array([scale], np.float32), qtype.zero_point,
-            codes=described.dtype in ("int8", "uint8"), apart="its input is not quantized",
+            codes=described.dtype.lstrip("u").startswith("int"), apart="its input is not quantized",
         )  # fmt: skip
 
 
@@ -138,14 +139,15 @@ def _type(
             raise UserError(f"input {described.name!r} is quantized in two ways",
                             hint="say with --input-type what it is before it is quantized, or "
                             "quantize it once")  # fmt: skip
-    if described.dtype not in ("float", "double", "float16", "int8", "uint8"):
+    integers = described.dtype in ("int8", "uint8", "int16", "uint16", "int32")
+    if described.dtype not in ("float", "double", "float16") and not integers:
         raise UserError(f"input {described.name!r} is {described.dtype}, which is not supported")
     if given is not None:
         if given.scale is not None:
             raise UserError(f"input type {given} has a scale",
                             hint="give fractional bits, as in u8.8")  # fmt: skip
         return given, f"type {given}, as given", True
-    if described.dtype in ("int8", "uint8"):
+    if integers:
         return integer_type(np.zeros(1, described.dtype)), None, False
     if work.integer:
         return _integers(work, path, described)
@@ -187,7 +189,7 @@ def _stored(work: OnnxImport, node: OxNode, position: int) -> QType | None:
 
 def _integers(work: OnnxImport, path: Path, described: OxInput) -> tuple[QType, str, bool]:
     """Deeploy keeps an example beside the network; its sign says the type."""
-    beside = path.with_name("inputs.npz")
+    beside = path.with_name(EXAMPLE)
     if beside.exists():
         try:
             with np.load(beside) as arrays:

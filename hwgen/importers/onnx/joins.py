@@ -130,7 +130,8 @@ def summed(work: OnnxImport, name: str, joined: Joined) -> Value:
         raise UserError("a concatenation of tensors with different scales must be quantized first")
     if joined.kind == "softmax":
         raise UserError("a softmax is computed in integers between QuantizeLinear and "
-                        "DequantizeLinear only, or left out at the end of the network")  # fmt: skip
+                        "DequantizeLinear only, or left out at the end of the network",
+                        hint="end the network with it")  # fmt: skip
     if joined.kind != "add":
         raise UserError(f"a {joined.kind} of two tensors is not supported here")
     settled = (work.settled(f"{name}_{n}", part) for n, part in enumerate(joined.parts))

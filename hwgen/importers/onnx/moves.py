@@ -86,6 +86,8 @@ def _digits(order: Array) -> list[tuple[int, int]] | None:
         run = int(breaks[0]) + 1 if len(breaks) else rest.size
         while rest.size % run:
             run -= 1
+        if run == 1:
+            return None
         digits.insert(0, (run, stride))
         rest = rest[::run]
     places = np.zeros(1, np.int64)

@@ -68,7 +68,8 @@ def gather(work: OnnxImport, node: OxNode) -> None:
         raise UserError(f"axis {axis} is not one of {list(shape)}")
     axis %= len(shape)
     size = int(np.prod(shape)) // max(1, shape[axis])
-    check_elements((size, indices.size), "its output")
+    what = "a constant" if isinstance(found, Const) else "its output"
+    check_elements((size, indices.size), what)
     index = (slice(None),) * axis + (indices.astype(np.int64),)
     work.give(node, _part(work, node, found, index))
 

@@ -16,7 +16,7 @@ from . import joins, pairs
 from .averages import window_quantizer
 from .file import OxNode
 from .fusion import in_float, is_exact, is_power_of_two, parted, scale_of
-from .real import FloatStep, Quantizer, evaluate, line, staircase, table
+from .real import FloatStep, Quantizer, evaluate, line, slope_of, staircase, table
 from .work import Array, Codes, Const, Joined, OnnxImport, Value, check_finite
 
 _DTYPES = {"int8": (True, 8), "uint8": (False, 8), "int16": (True, 16), "uint16": (False, 16),
@@ -108,7 +108,7 @@ def _of_sums(work: OnnxImport, name: str, found: Value, by: Quantizer, fused: bo
         return _of_fused_sums(work, name, replace(found, steps=()), by)
     if not is_exact(found):
         raise in_float(reason)
-    rounding = np.float32([scale_of(qtype), found.count or 1])
+    rounding = np.array([scale_of(qtype), found.count or 1], np.float32)
     if not is_power_of_two(rounding):
         return work.quantize(name, found, by)
     # No step but the last one rounds, so that a factor does all of them.
@@ -150,9 +150,11 @@ def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Te
         return work.chain(name, staircase(found.edge, function, qtype), found.edge)
     x = np.arange(found.edge.range[0], found.edge.range[1] + 1)
     if len(x) > MAX_STEPS + 1:
-        found_line = line(x, function(x[:, np.newaxis])[:, 0], qtype)
-        ops = staircase(found.edge, function, qtype) if found_line is None else [found_line]
-        return work.chain(name, ops, found.edge)
+        slope = slope_of(float(found.scale[0]), found.steps) / scale_of(qtype)
+        found_line = line(x, function(x[:, np.newaxis])[:, 0], qtype, slope)
+        if found_line is not None:
+            return work.add(name, found_line, found.edge)
+        return work.chain(name, staircase(found.edge, function, qtype), found.edge)
     op: Op = table(found.edge, function, qtype)
     values = op.golden([x], [found.edge])
     clip = (int(values.min()), int(values.max()))

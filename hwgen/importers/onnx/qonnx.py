@@ -115,7 +115,8 @@ def _give_quantized(
 
 def _input_as(work: OnnxImport, value: Value, qtype: QType) -> Tensor | None:
     """The model's input, where it is still free to have a quantizer's type."""
-    return value.edge if value.edge in work.inputs and value.edge.type == qtype else None
+    free = value.plain and value.edge in work.inputs and value.edge.type == qtype
+    return value.edge if free else None
 
 
 def _typed(base: QType, scale: Array, zero: int) -> QType:

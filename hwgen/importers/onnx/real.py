@@ -205,6 +205,15 @@ def _thresholds(function: Function, levels: Array, channels: int, low: int, high
     return reaches.T
 
 
+def slope_of(scale: float, steps: tuple[FloatStep, ...]) -> float:
+    """How much a chain rises with each integer, where it does."""
+    for step in steps:
+        if step.operand is not None and step.kind in ("mul", "div"):
+            factor = float(step.operand.reshape(-1)[0])
+            scale = scale * factor if step.kind == "mul" else scale / factor
+    return scale
+
+
 def table(x: Tensor, function: Function, qtype: QType) -> Staircase:
     """Any function of one integer of few bits: a value for each, equal ones together.
 
@@ -224,15 +233,14 @@ def table(x: Tensor, function: Function, qtype: QType) -> Staircase:
 _LINE_SHIFTS = range(31)
 
 
-def line(codes: Array, values: Array, qtype: QType) -> Requantize | None:
+def line(codes: Array, values: Array, qtype: QType, slope: float) -> Requantize | None:
     """One multiplier, bias and shift, and a clip, that give the values of all of many integers,
-    which follow each other; None where none is found."""
+    which follow each other and rise by about ``slope``; None where none is found."""
     low, high = int(values.min()), int(values.max())
     inside = (values > low) & (values < high)
     if np.count_nonzero(inside) < 2:
         return None
     x, y = codes[inside].astype(np.int64), values[inside].astype(np.int64)
-    slope = (y[-1] - y[0]) / (x[-1] - x[0])
     clip = None if (low, high) == (qtype.min, qtype.max) else (low, high)
     for op in _lines(x, y, slope, qtype, clip):
         few = slice(None, None, 64)

@@ -14,7 +14,7 @@ from ...ir.ops import Mul, Rescale
 from ...numeric import QType, Scaling, multiplier_of
 from ..sums import added, times
 from .fusion import EXACT, is_power_of_two, scale_of
-from .real import FloatStep, Quantizer, line
+from .real import FloatStep, Quantizer, line, slope_of
 from .work import OnnxImport, Value
 
 _EXACT = 1 << 24
@@ -51,7 +51,8 @@ def make(
                 (part.edge, times(factor, part.zero))
                 for part, factor in zip(parts, factors, strict=True)
             ]
-            last = line(sums, by.codes(reals), by.type)
+            slope = slope_of(unit, steps) / scale_of(by.type)
+            last = line(sums, by.codes(reals), by.type, slope)
             if last is not None:
                 return added(work.add, name, operands, last)
     what = {"add": "sum", "mul": "product"}[kind]
