@@ -240,3 +240,22 @@ def test_axes_that_are_too_long_to_be_exchanged(tmp_path: Path) -> None:
     order = files.file.integers((0, 2, 1))
     files.file.operator("TRANSPOSE", [x, order], files.tensor((1, 300, 200)), "TransposeOptions")
     assert "layer 'transpose_0': exchanges axes of 200 and 300 elements" in files.refusal()
+
+
+def test_operators_that_are_known_on_bytes_only(files: Files) -> None:
+    x = files.file.input((1, 4), "INT16", scale=0.01)
+    files.file.operator("LOGISTIC", [x], files.file.tensor((1, 4), "INT16", scale=0.01))
+    assert "layer 'logistic_0': LOGISTIC of int16 is not supported" in files.refusal()
+
+
+def test_int16_has_no_zero_point(files: Files) -> None:
+    x = files.file.input((1, 4), "INT16", scale=0.01, zero=2)
+    files.file.operator("ADD", [x, x], files.file.tensor((1, 4), "INT16", scale=0.01), "AddOptions")
+    assert "of int16 has a zero point, which it can not have" in files.refusal()
+
+
+def test_sums_of_int16_with_scales_of_powers_of_two(files: Files) -> None:
+    x = files.file.input((1, 4), "INT16", scale=0.25)
+    y = files.file.tensor((1, 4), "INT16", scale=0.25)
+    files.file.operator("ADD", [x, x], y, "AddOptions", PotScaleInt16=True)
+    assert "sums have scales of powers of two" in files.refusal()

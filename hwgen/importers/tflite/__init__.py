@@ -84,6 +84,7 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
             if not op.inputs:
                 raise UserError("has no inputs")
             work.check_new(op)
+            _check_width(work, op)
             with np.errstate(over="ignore"):  # an infinite quotient of scales is refused
                 handler(work, op)
         except UserError as error:
@@ -102,6 +103,21 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
     work.notes.insert(0, f"integers as {runtime.value} computes them")
     graph = Graph(path.stem, inputs, tuple(work.nodes), tuple(outputs), tuple(work.notes))
     return graph.verify()
+
+
+_OF_16_BITS = reals.MOVES | {
+    "ADD", "AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "FULLY_CONNECTED",
+    "MAX_POOL_2D", "MUL", "PAD", "PADV2", "SUB",
+}  # fmt: skip
+
+
+def _check_width(work: TfliteImport, op: TfOperator) -> None:
+    """Raise UserError for an operator that is known on bytes only."""
+    kinds = {work.model.tensors[i].dtype for i in (*op.inputs, *op.outputs) if i >= 0}
+    if "INT16" in kinds and op.kind not in _OF_16_BITS:
+        raise UserError(
+            f"{op.kind} of int16 is not supported", hint="quantize its activations to int8"
+        )
 
 
 def _read_borders(work: TfliteImport) -> set[int]:
