@@ -259,3 +259,13 @@ def test_sums_of_int16_with_scales_of_powers_of_two(files: Files) -> None:
     y = files.file.tensor((1, 4), "INT16", scale=0.25)
     files.file.operator("ADD", [x, x], y, "AddOptions", PotScaleInt16=True)
     assert "sums have scales of powers of two" in files.refusal()
+
+
+def test_an_output_before_and_behind_a_dequantize(files: Files) -> None:
+    y, real = files.tensor(), files.file.tensor(SHAPE, "FLOAT32")
+    files.file.operator("RELU", [files.x], y)
+    files.file.operator("DEQUANTIZE", [y], real)
+    files.file.outputs += [y, real]
+    graph = files.load("tflm")
+    assert graph.outputs == ("relu_0", "relu_0_1")
+    assert graph.tensors["relu_0"].type == graph.tensors["relu_0_1"].type

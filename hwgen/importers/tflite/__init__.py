@@ -10,6 +10,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Graph, Tensor
+from ...ir.ops import Requantize
 from . import arithmetic, elementwise, linear, reals, resize, shape, slopes, spatial, transposed
 from .file import IDENTIFIER, TfOperator, read_model
 from .meaning import Runtime
@@ -97,7 +98,10 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
         work.place(index)
         if index not in work.edges:
             raise UserError(f"no operator gives the output {model.tensors[index].name!r}")
-        outputs.append(work.edges[index].name)
+        edge = work.edges[index]
+        if edge.name in outputs:  # a DEQUANTIZE and what it reads, say
+            edge = work.add(f"{edge.name}_{len(outputs)}", Requantize.identity(edge), edge)
+        outputs.append(edge.name)
     used = {name for node in work.nodes for name in node.inputs}
     inputs = tuple(t for t in work.inputs if t.name in used or t.name in outputs)
     work.notes.insert(0, f"integers as {runtime.value} computes them")
