@@ -283,6 +283,64 @@ def nibbles(file: TfFile, rng: np.random.Generator) -> None:
     )
 
 
+def sixteen(file: TfFile, rng: np.random.Generator) -> None:
+    """Activations of 16 bits, weights of eight: layers, sums, products, pools."""
+    shape, kind = (1, 5, 4, 3), "INT16"
+    x = file.input(shape, kind, scale=3 / 65536)
+    z = file.input(shape, kind, scale=5 / 65536)
+    window = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    scales = 0.004 * rng.uniform(0.5, 1.5, 6)
+    bias = file.tensor((6,), "INT64", 3 / 65536 * scales, data=rng.integers(-90000, 90000, 6))
+    for conv, sizes, axis in (
+        ("CONV_2D", (6, 3, 3, 3), 0), ("DEPTHWISE_CONV_2D", (1, 3, 3, 6), 3),
+    ):  # fmt: skip
+        w = file.tensor(sizes, scale=scales, data=rng.integers(-127, 128, sizes), axis=axis)
+        y = file.tensor((1, 5, 4, 6), kind, scale=2.5 / 65536)
+        table = "Conv2DOptions" if axis == 0 else "DepthwiseConv2DOptions"
+        more = {"DepthMultiplier": 2} if axis else {}
+        file.outputs.append(file.operator(
+            conv, [x, w, bias], y, table, version=4, FusedActivationFunction=axis // 3,
+            **window, **more,
+        ))  # fmt: skip
+    uneven = 0.003 * rng.uniform(0.5, 1, 5)
+    for bits, each, said in (
+        ("INT64", 0.003, 0),
+        (None, 0.003, 0),
+        (None, 0.003, 4),
+        ("INT64", uneven, 0),
+    ):
+        w = file.tensor((5, 60), scale=each, data=rng.integers(-127, 128, (5, 60)))
+        bias = -1
+        if bits:
+            bias = file.tensor(
+                (5,), bits, 3 / 65536 * np.asarray(each), data=rng.integers(-90000, 90000, 5)
+            )
+        y = file.tensor((1, 5), kind, scale=9 / 65536)
+        file.outputs.append(
+            file.operator(
+                "FULLY_CONNECTED",
+                [x, w, bias],
+                y,
+                "FullyConnectedOptions",
+                version=11,
+                QuantizedBiasType=said,
+            )
+        )
+    for operator, scale in (("ADD", 6 / 65536), ("MUL", 1 / 65536)):
+        y = file.tensor(shape, kind, scale=scale)
+        table = f"{operator.capitalize()}Options"
+        more = {} if operator == "MUL" else {"PotScaleInt16": False}
+        file.outputs.append(file.operator(operator, [x, z], y, table, 4, **more))
+    for pool in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
+        y = file.tensor((1, 3, 2, 3), kind, scale=3 / 65536)
+        file.outputs.append(file.operator(
+            pool, [x], y, "Pool2DOptions", version=3, FilterHeight=3, FilterWidth=2, StrideH=2,
+            StrideW=2,
+        ))  # fmt: skip
+    y = file.tensor(shape, scale=0.02, zero=-7)
+    file.outputs.append(file.operator("QUANTIZE", [x], y, "QuantizeOptions", version=3))
+
+
 def network(file: TfFile, rng: np.random.Generator) -> None:
     """Slopes, resizing, moves and a transposed convolution in a row, with one output."""
     x = file.input((1, 3, 2, 3), scale=3 / 32, zero=-9)
@@ -328,7 +386,7 @@ def network(file: TfFile, rng: np.random.Generator) -> None:
 
 UNITS: tuple[Callable[[TfFile, np.random.Generator], None], ...] = (
     activations, means, constants, slices, chain, hard_swishes, leaks, bilinear, moves, extremes,
-    transposed, broadcasts, reals, rows, nibbles, network,
+    transposed, broadcasts, reals, rows, nibbles, sixteen, network,
 )  # fmt: skip
 
 

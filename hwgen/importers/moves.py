@@ -38,14 +38,11 @@ def around(shape: Shape, axis: int) -> tuple[int, int, int]:
     return prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :])
 
 
-def taken(
-    add: Adder, name: str, x: Tensor, axis: int, start: int, size: int, step: int = 1
-) -> Tensor:
-    """``size`` elements along an axis from ``start`` on, ``step`` apart."""
+def taken(add: Adder, name: str, x: Tensor, axis: int, start: int, size: int) -> Tensor:
+    """``size`` elements along an axis from ``start`` on."""
     starts = tuple(start if n == axis else 0 for n in range(len(x.shape)))
     sizes = tuple(size if n == axis else length for n, length in enumerate(x.shape))
-    steps = tuple(step if n == axis else 1 for n in range(len(x.shape)))
-    return add(name, Slice(starts, sizes, steps), x)
+    return add(name, Slice(starts, sizes, (1,) * len(x.shape)), x)
 
 
 def joined(add: Adder, name: str, parts: Sequence[Tensor], axis: int) -> Tensor:

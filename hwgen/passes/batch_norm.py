@@ -13,6 +13,7 @@ from ..ir import Graph, Node, Tensor, ops
 from ..numeric import Overflow, QType, Rounding, dequantize, magnitude, quantize
 from .rewrite import replace_nodes
 from .staircase import (
+    MAX_MULT_BITS,
     Bounds,
     IntArray,
     Solution,
@@ -21,6 +22,9 @@ from .staircase import (
     first_difference,
     solve,
 )
+
+_WIDE_MULT_BITS = 64
+"""Widest multiplier of a batch norm."""
 
 _ANY = 1 << 62
 """Beyond every result: where overflow wraps or zeroes, none saturates."""
@@ -63,18 +67,23 @@ def folded(op: ops.BatchNorm, x: Tensor) -> ops.Requantize:
 
 
 def _solution(stairs: Staircases, bounds: list[Bounds], rounding: Rounding) -> Solution:
-    """Rounding down, but for a narrower multiplier with the rounding of the model."""
-    found: list[Solution] = []
+    """Rounding down, but for a narrower multiplier with the rounding of the model.
+
+    Many levels over wide sums leave little room for a slope, and channels whose slopes lie far
+    apart share a shift: where the usual multipliers are too narrow, wide ones are taken.
+    """
     refused: UserError | None = None
-    for mode in dict.fromkeys((Rounding.FLOOR, rounding)):
-        try:
-            found.append(solve(stairs, bounds, mode))
-        except UserError as error:
-            refused = error
-    if not found:
-        assert refused is not None
-        raise refused
-    return min(found, key=lambda solution: solution.multiplier_bits)
+    for bits in (MAX_MULT_BITS, _WIDE_MULT_BITS):
+        found: list[Solution] = []
+        for mode in dict.fromkeys((Rounding.FLOOR, rounding)):
+            try:
+                found.append(solve(stairs, bounds, mode, bits))
+            except UserError as error:
+                refused = error
+        if found:
+            return min(found, key=lambda solution: solution.multiplier_bits)
+    assert refused is not None
+    raise refused
 
 
 def staircases(op: ops.BatchNorm, x: Tensor) -> Staircases:

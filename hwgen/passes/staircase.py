@@ -177,23 +177,26 @@ def _bisected(stairs: Staircases, channels: IntArray, ends: IntArray) -> list[Bo
 
 
 def solve(
-    stairs: Staircases, bounds: list[Bounds], rounding: Rounding = Rounding.FLOOR
+    stairs: Staircases,
+    bounds: list[Bounds],
+    rounding: Rounding = Rounding.FLOOR,
+    bits: int = MAX_MULT_BITS,
 ) -> Solution:
     """Multiply, add and shift with this rounding, equal to each channel; the smallest shift.
 
     Rounding down needs the least hardware, but what rounds toward or away from zero, or resolves
     ties by parity, may have no such form.
 
-    Raises UserError naming the channel when there is none with MAX_MULT_BITS.
+    Raises UserError naming the channel when there is none with multipliers of so many bits.
     """
     steepest = float(np.max(np.abs(stairs.slopes)))
     shift = 0
-    if 0 < steepest < 2.0 ** (MAX_MULT_BITS - 1):
+    if 0 < steepest < 2.0 ** (bits - 1):
         # A flatter slope than the largest shift has a bit for changes nothing but at one step.
         shift = min(max(0, -int(np.floor(np.log2(steepest))) - 2), MAX_SHIFT)
     order, failed = list(range(len(bounds))), 0
     sides = _sides(stairs, bounds)
-    while shift <= MAX_SHIFT and steepest * 2.0**shift < 2.0 ** (MAX_MULT_BITS - 1):
+    while shift <= MAX_SHIFT and steepest * 2.0**shift < 2.0 ** (bits - 1):
         found: dict[int, tuple[int, list[int]]] = {}
         for channel in order:
             fit = _fit(float(stairs.slopes[channel]), sides[channel], shift, rounding)
@@ -213,8 +216,7 @@ def solve(
         order.insert(0, failed)
         shift += 1
     raise UserError(
-        f"channel {failed} can not be requantized exactly with a multiplier of "
-        f"{MAX_MULT_BITS} bits",
+        f"channel {failed} can not be requantized exactly with a multiplier of {bits} bits",
         hint="quantize to fewer bits, or round the batch norm's parameters to fewer",
     )
 

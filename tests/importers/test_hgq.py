@@ -201,4 +201,6 @@ def test_archives_of_other_libraries(
         config["layers"] = json.loads(json.dumps(config["layers"]).replace("hgq>", "other>"))
         config["layers"][-1]["registered_name"] = registered
 
-    refused(rewritten(tmp_path, other), None, said, way_out)
+    path = rewritten(tmp_path, other)
+    refused(path, None, said)
+    refused(path, None, way_out)

@@ -25,7 +25,6 @@ REFUSED = {
     "float": "layer 'conv_2d_0': tensor 'serving_default_input_1:0' is float32: the model is not",
     "float16": "is float32: the model is not quantized (its weights are float16)",
     "weights": "is float32: the model is not quantized",
-    "int16": "is int16, int8 and uint8 are supported",
     "dynamic": "has a shape that is not fixed: [1, -1, 6, 2]",
 }
 
@@ -47,6 +46,14 @@ def test_golden_equals_the_runtime(path: Path, runtime: str) -> None:
         wanted = frozen[f"{runtime}.y{number}"].reshape(got[name].shape)
         assert np.array_equal(got[name], wanted)
         assert len(np.unique(wanted)) > 15  # not saturated
+
+
+@pytest.mark.parametrize("runtime", ["xnnpack", "reference"])
+def test_a_network_of_int16_that_tflm_lacks_an_operator_for(runtime: str) -> None:
+    frozen = np.load(FIXTURES / "int16.npz")
+    graph = load(FIXTURES / "int16.tflite", runtime=runtime)
+    got = api.run(graph, inputs_of(graph, frozen), real=True)[graph.outputs[0]]
+    assert np.array_equal(got, frozen[f"{runtime}.y0"].reshape(got.shape))
 
 
 def test_runtimes_differ() -> None:

@@ -240,3 +240,32 @@ def test_axes_that_are_too_long_to_be_exchanged(tmp_path: Path) -> None:
     order = files.file.integers((0, 2, 1))
     files.file.operator("TRANSPOSE", [x, order], files.tensor((1, 300, 200)), "TransposeOptions")
     assert "layer 'transpose_0': exchanges axes of 200 and 300 elements" in files.refusal()
+
+
+def test_operators_that_are_known_on_bytes_only(files: Files) -> None:
+    x = files.file.input((1, 4), "INT16", scale=0.01)
+    files.file.operator("LOGISTIC", [x], files.file.tensor((1, 4), "INT16", scale=0.01))
+    assert "layer 'logistic_0': LOGISTIC of int16 is not supported" in files.refusal()
+
+
+def test_int16_has_no_zero_point(files: Files) -> None:
+    x = files.file.input((1, 4), "INT16", scale=0.01, zero=2)
+    files.file.operator("ADD", [x, x], files.file.tensor((1, 4), "INT16", scale=0.01), "AddOptions")
+    assert "of int16 has a zero point, which it can not have" in files.refusal()
+
+
+def test_sums_of_int16_with_scales_of_powers_of_two(files: Files) -> None:
+    x = files.file.input((1, 4), "INT16", scale=0.25)
+    y = files.file.tensor((1, 4), "INT16", scale=0.25)
+    files.file.operator("ADD", [x, x], y, "AddOptions", PotScaleInt16=True)
+    assert "sums have scales of powers of two" in files.refusal()
+
+
+def test_an_output_before_and_behind_a_dequantize(files: Files) -> None:
+    y, real = files.tensor(), files.file.tensor(SHAPE, "FLOAT32")
+    files.file.operator("RELU", [files.x], y)
+    files.file.operator("DEQUANTIZE", [y], real)
+    files.file.outputs += [y, real]
+    graph = files.load("tflm")
+    assert graph.outputs == ("relu_0", "relu_0_1")
+    assert graph.tensors["relu_0"].type == graph.tensors["relu_0_1"].type

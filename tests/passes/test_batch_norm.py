@@ -45,3 +45,26 @@ def test_a_channel_without_an_equal_is_named() -> None:
     norm = ops.BatchNorm(np.array([0.25, 0.7]), np.zeros(2), out)
     with pytest.raises(UserError, match=r"layer 'y': channel 1 can not be requantized exactly"):
         fold_batch_norm(chain(x, ("y", norm)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_wide_sums_take_wide_multipliers(seed: int) -> None:
+    """255 steps over 27 bits: no slope of 32 bits meets them all, and far ones share a shift."""
+    rng = np.random.default_rng(seed)
+    x = Tensor("x", (4,), QType(True, 27, 12, Rounding.FLOOR, Overflow.WRAP))
+    out = QType(False, 8, 5, Rounding.HALF_EVEN, Overflow.SATURATE)
+    scale = 2.0**-12 * rng.uniform(0.5, 1.5, 4) * np.array([1, 1, -1, 2.0**7])
+    norm = ops.BatchNorm(scale, rng.normal(4, 1, 4), out)
+    graph = chain(x, ("y", norm))
+    legal = legalize(graph)
+    op = legal.nodes[-1].op
+    assert isinstance(op, ops.Requantize)
+    assert 32 <= max(int(m).bit_length() for m in abs(op.mult)) < 64
+    values = rng.integers(x.type.min, x.type.max + 1, (50000, 4))
+    # Most of the range saturates: near the steps of each channel too.
+    steps = (rng.integers(0, 256, (50000, 4)) / 32 - norm.offset) / scale * 2.0**12
+    near = np.clip(np.rint(steps) + rng.integers(-2, 3, steps.shape), x.type.min, x.type.max)
+    for inputs in (values, near.astype(np.int64)):
+        assert np.array_equal(
+            execute(legal, {"x": inputs})["y"], execute(graph, {"x": inputs})["y"]
+        )

@@ -65,7 +65,7 @@ def test_slopes_of_any_size(scale: float, frac: int) -> None:
     try:
         assert_legal(graph)
     except UserError as error:
-        assert "'y': channel" in str(error) and "multiplier of 32 bits" in str(error)
+        assert "'y': channel" in str(error) and "multiplier of 64 bits" in str(error)
         assert abs(scale) > 1 or frac
 
 

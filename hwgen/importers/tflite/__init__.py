@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ...ir import Graph, Tensor
+from ...ir import Arrangement, Graph, Tensor
+from ...ir.ops import Requantize
 from . import arithmetic, elementwise, linear, reals, resize, shape, slopes, spatial, transposed
 from .file import IDENTIFIER, TfOperator, read_model
 from .meaning import Runtime
@@ -86,6 +87,7 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
                 raise UserError("has no inputs")
             work.check_new(op)
             work.layer = layer_name(model, op)
+            _check_width(work, op)
             with np.errstate(over="ignore"):  # an infinite quotient of scales is refused
                 handler(work, op)
         except UserError as error:
@@ -98,12 +100,35 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
         work.place(index)
         if index not in work.edges:
             raise UserError(f"no operator gives the output {model.tensors[index].name!r}")
-        outputs.append(work.edges[index].name)
+        edge = work.edges[index]
+        if edge.name in outputs:  # a DEQUANTIZE and what it reads, say
+            edge = work.add(f"{edge.name}_{len(outputs)}", Requantize.identity(edge), edge)
+        outputs.append(edge.name)
     used = {name for node in work.nodes for name in node.inputs}
     inputs = tuple(t for t in work.inputs if t.name in used or t.name in outputs)
     work.notes.insert(0, f"integers as {runtime.value} computes them")
-    graph = Graph(path.stem, inputs, tuple(work.nodes), tuple(outputs), tuple(work.notes))
-    return graph.verify()
+    # Of one number a frame, such as the place of the largest, the only axis is the batch.
+    numbers = [n for n, i in zip(outputs, model.outputs, strict=True)
+               if model.tensors[i].shape == (1,) and work.edges[i].shape == (1,)]  # fmt: skip
+    return Graph(
+        path.stem, inputs, tuple(work.nodes), tuple(outputs), tuple(work.notes),
+        arrays={name: Arrangement((), (0,)) for name in numbers},
+    ).verify()  # fmt: skip
+
+
+_OF_16_BITS = reals.MOVES | {
+    "ADD", "AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "FULLY_CONNECTED",
+    "MAX_POOL_2D", "MUL", "PAD", "PADV2", "SUB",
+}  # fmt: skip
+
+
+def _check_width(work: TfliteImport, op: TfOperator) -> None:
+    """Raise UserError for an operator that is known on bytes only."""
+    kinds = {work.model.tensors[i].dtype for i in (*op.inputs, *op.outputs) if i >= 0}
+    if "INT16" in kinds and op.kind not in _OF_16_BITS:
+        raise UserError(
+            f"{op.kind} of int16 is not supported", hint="quantize its activations to int8"
+        )
 
 
 def _read_borders(work: TfliteImport) -> set[int]:

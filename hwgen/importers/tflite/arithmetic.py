@@ -33,11 +33,17 @@ def subtraction(work: TfliteImport, op: TfOperator) -> None:
 
 def _sum(work: TfliteImport, op: TfOperator, table: str, sign: int) -> None:
     """Both operands on a common fine scale, their exact sum, then the output's scale."""
-    chosen = options(op, table, "FusedActivationFunction")
+    chosen = options(op, table, "FusedActivationFunction", "PotScaleInt16")
     activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
     out, tensors = work.output(op), _operands(work, op)
     a, b = (t.scale for t in tensors)
-    if work.runtime is Runtime.XNNPACK:
+    if out.dtype == "INT16" and chosen.PotScaleInt16:
+        raise UserError(
+            "its int16 sums have scales of powers of two",
+            hint="convert the model again with a TensorFlow of version 2.4 or later",
+        )
+    runtime = meaning.of_width(work.runtime, out.dtype)
+    if runtime is Runtime.XNNPACK:
         rule = meaning.Addition.of(a, b, out.scale)
         first, second = rule.multipliers
         steps = [_centered(tensors[0], first), _centered(tensors[1], sign * second)]
@@ -50,10 +56,14 @@ def _sum(work: TfliteImport, op: TfOperator, table: str, sign: int) -> None:
         )
         return
     twice = 2.0 * max(a, b)
-    steps = [_scaled(work, tensors[0], a / twice, 1), _scaled(work, tensors[1], b / twice, sign)]
+    left = meaning.ADD_SHIFT_OF_16_BITS if out.dtype == "INT16" else ADD_SHIFT
+    steps = [
+        _scaled(runtime, operand, left, real / twice, by)
+        for operand, real, by in zip(tensors, (a, b), (1, sign), strict=True)
+    ]
     total = _joined(work, op, tensors, steps)
-    by = Multipliers.of(meaning.plain(work.runtime, 1.0).scaling,
-                        [twice / ((1 << ADD_SHIFT) * out.scale)])  # fmt: skip
+    by = Multipliers.of(meaning.plain(runtime, 1.0).scaling,
+                        [twice / ((1 << left) * out.scale)])  # fmt: skip
     _give(work, op, total, lambda name: work.rescale(name, total, by, out, activation))
 
 
@@ -73,11 +83,11 @@ def _centered(operand: TfTensor, mult: int) -> Steps:
     return {"": Requantize.scaled(WIDE, mult, -operand.zero_point * mult)}
 
 
-def _scaled(work: TfliteImport, operand: TfTensor, real: float, sign: int) -> Steps:
+def _scaled(runtime: Runtime, operand: TfTensor, left: int, real: float, sign: int) -> Steps:
     """An operand less its zero point, moved to the left and multiplied by a number below one."""
-    by = meaning.plain(work.runtime, real)
+    by = meaning.plain(runtime, real)
     steps: Steps = {
-        "_wide": _centered(operand, 1 << ADD_SHIFT)[""],
+        "_wide": _centered(operand, 1 << left)[""],
         "": Rescale(by.scaling, by.mult, by.shift, WIDE),
     }
     return steps if sign > 0 else steps | {"_negative": Requantize.scaled(WIDE, -1)}
@@ -130,7 +140,7 @@ def multiplication(work: TfliteImport, op: TfOperator) -> None:
     a, b = (t.scale for t in tensors)
     product = _product(work, op, tensors)
     as_float = float(np.float32(a) * np.float32(b) / np.float32(out.scale))
-    by = meaning.plain(work.runtime, a * b / out.scale, as_float)
+    by = meaning.plain(meaning.of_width(work.runtime, out.dtype), a * b / out.scale, as_float)
     _give(work, op, product, lambda name: work.rescale(name, product, by, out, activation))
 
 

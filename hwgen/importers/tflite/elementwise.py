@@ -22,10 +22,11 @@ def requantization(work: TfliteImport, op: TfOperator) -> None:
     out = work.output(op)
     source = work.model.tensors[op.inputs[0]]
     x = work.edge(op, 0)
-    if work.runtime is Runtime.XNNPACK:
+    if meaning.of_width(work.runtime, source.dtype) is Runtime.XNNPACK:
         work.give(op, _xnnpack_requantization(work, op, x, source, out))
         return
-    by = meaning.plain(work.runtime, source.scale / out.scale)
+    runtime = meaning.of_width(work.runtime, source.dtype)
+    by = meaning.plain(runtime, source.scale / out.scale)
     work.give(op, work.rescale(op.name, x, by, out, center=True))
 
 

@@ -82,7 +82,11 @@ def _convolve(
         # XNNPACK leaves these to LiteRT's optimized kernels, of which the depthwise one rounds as
         # the reference does.
         runtime = Runtime.REFERENCE if op.kind == "DEPTHWISE_CONV_2D" else None
-    by = meaning.convolution(runtime, _scale(x), weights.scales, out.scale)
+    by = (
+        meaning.convolution_of_16_bits(_scale(x), weights.scales, out.scale, _bias_type(work, op))
+        if out.dtype == "INT16"
+        else meaning.convolution(runtime, _scale(x), weights.scales, out.scale)
+    )
     activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
     work.give(op, work.rescale(op.name, acc, by, out, activation))
 
@@ -90,8 +94,9 @@ def _convolve(
 def fully_connected(work: TfliteImport, op: TfOperator) -> None:
     """FULLY_CONNECTED: of a vector, or of each pixel where the file keeps the other axes."""
     chosen = options(
-        op, "FullyConnectedOptions", "FusedActivationFunction", "WeightsFormat", "KeepNumDims"
-    )
+        op, "FullyConnectedOptions",
+        "FusedActivationFunction", "WeightsFormat", "KeepNumDims", "QuantizedBiasType",
+    )  # fmt: skip
     if chosen.WeightsFormat:
         raise UserError("weights in a shuffled format are not supported")
     weights, out = work.constant(op, 1), work.output(op)
@@ -114,7 +119,14 @@ def fully_connected(work: TfliteImport, op: TfOperator) -> None:
             x = work.add(f"{op.name}_flat", Flatten(), x)
         acc = work.add(f"{op.name}_mac", Dense(codes, qtype, bias), x)
         shape = acc.shape
-    by = meaning.fully_connected(work.runtime, _scale(x), weights.scales, out.scale)
+    scales = (_scale(x), weights.scales, out.scale)
+    said = enumerated("TensorType", chosen.QuantizedBiasType)
+    wide = "INT64" in (said, _bias_type(work, op))
+    by = (
+        meaning.fully_connected_of_16_bits(work.runtime, *scales, wide)
+        if out.dtype == "INT16"
+        else meaning.fully_connected(work.runtime, *scales)
+    )
     activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
     name = op.name if shape == acc.shape else f"{op.name}_image"
     result = work.rescale(name, acc, by, out, activation)
@@ -182,6 +194,11 @@ def _weights(tensor: TfTensor, rank: int, axis: int) -> tuple[np.ndarray, QType]
     return codes, plain
 
 
+def _bias_type(work: TfliteImport, op: TfOperator) -> str | None:
+    tensor = work.optional(op, 2)
+    return None if tensor is None else tensor.dtype
+
+
 def bias_of(
     work: TfliteImport, op: TfOperator, outputs: int, position: int = 2
 ) -> np.ndarray | None:
@@ -190,8 +207,14 @@ def bias_of(
     if tensor is None:
         return None
     assert tensor.data is not None
-    if tensor.dtype != "INT32":
+    wide = work.output(op).dtype == "INT16"
+    if tensor.dtype not in (("INT32", "INT64") if wide else ("INT32",)):
         raise UserError(f"bias {tensor.name!r} is {tensor.dtype.lower()}, int32 is supported")
+    if wide and tensor.dtype == "INT32" and work.runtime is not Runtime.TFLM:
+        raise UserError(
+            f"bias {tensor.name!r} is int32: LiteRT takes int64 with activations of int16",
+            hint="use --runtime tflm, or convert the model again",
+        )
     if tensor.data.shape != (outputs,):
         raise UserError(f"bias has shape {tensor.data.shape}, ({outputs},) is needed")
     return tensor.data.astype(np.int64)

@@ -27,11 +27,16 @@ class Runtime(StrEnum):
 
 @dataclass(frozen=True)
 class Multipliers:
-    """A real number for each channel in the form that a scaling rule takes."""
+    """A real number for each channel in the form that a scaling rule takes.
+
+    ``reduced`` : multipliers of 15 bits, as kernels with sums of 64 bits have them: a half is
+    added, then it is shifted.
+    """
 
     scaling: Scaling
     mult: np.ndarray
     shift: np.ndarray
+    reduced: bool = False
 
     @classmethod
     def of(cls, scaling: Scaling, reals: Sequence[float]) -> Multipliers:
@@ -44,6 +49,15 @@ class Multipliers:
         except OverflowError:
             raise UserError(f"a scale of {max(reals):g} is too large") from None
         return cls(scaling, mult, shift)
+
+    @classmethod
+    def reduced_of(cls, reals: Sequence[float]) -> Multipliers:
+        """The same numbers for sums of 64 bits. Raises UserError."""
+        whole = cls.of(Scaling.TFLM_DOUBLE, reals)
+        mult = np.where(whole.mult < 0x7FFF0000, (whole.mult + (1 << 15)) >> 16, 0x7FFF)
+        if whole.shift.min() <= 16:
+            raise UserError(f"a scale of {max(reals):g} is too large")
+        return replace(whole, mult=mult, shift=whole.shift - 16, reduced=True)
 
     def repeated(self, times: int) -> Multipliers:
         """The same numbers for several groups of channels, one behind the other."""
@@ -77,6 +91,34 @@ def fully_connected(
     return Multipliers.of(rule, [product / out])
 
 
+def convolution_of_16_bits(
+    x: float, weights: Sequence[float], out: float, bias: str | None
+) -> Multipliers:
+    """The rule of a convolution of int16; ``bias`` : its type, by which TFLM chooses."""
+    reals = [x * w / out for w in weights]
+    if bias == "INT32":
+        return Multipliers.of(Scaling.TFLM_DOUBLE, reals)
+    return Multipliers.reduced_of(reals)
+
+
+def fully_connected_of_16_bits(
+    runtime: Runtime, x: float, weights: Sequence[float], out: float, wide: bool
+) -> Multipliers:
+    """The rule of a fully connected layer of int16; ``wide`` : it has a bias of int64, or would
+    have. Others are done by LiteRT's optimized kernel."""
+    products = [float(np.float32(x) * np.float32(w)) / out for w in weights]
+    if runtime is Runtime.TFLM:
+        return Multipliers.reduced_of(products)
+    if runtime is Runtime.XNNPACK and not wide:
+        return Multipliers.of(Scaling.SRDHM_HALF_UP, products)
+    return Multipliers.of(Scaling.DOUBLE_HALF_AWAY, [x * w / out for w in weights])
+
+
+def of_width(runtime: Runtime, dtype: str) -> Runtime:
+    """Whose arithmetic a runtime has for a type: XNNPACK takes no int16."""
+    return Runtime.REFERENCE if dtype == "INT16" and runtime is Runtime.XNNPACK else runtime
+
+
 def plain(runtime: Runtime, real: float, as_float: float | None = None) -> Multipliers:
     """The rule that multiplies by one real number; XNNPACK's is a float32, which it computes in
     its own way where that matters."""
@@ -93,6 +135,8 @@ def _float32(x: float, weights: Sequence[float], out: float) -> list[float]:
 
 ADD_SHIFT = 20
 """Bits by which TensorFlow Lite moves the operands of an addition to the left."""
+ADD_SHIFT_OF_16_BITS = 15
+"""The same where they are int16."""
 
 
 ADD_SCALES = (2.0**-10, 2.0**8)

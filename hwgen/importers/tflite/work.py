@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ...errors import UserError
 from ...ir import Node, Op, Tensor
-from ...ir.ops import Rescale
+from ...ir.ops import Requantize, Rescale
 from ...numeric import Overflow, QType, Rounding
 from .file import TfModel, TfOperator, TfTensor, enumerated
 from .meaning import Multipliers, Runtime, activation_bounds
 
-_SIGNED = {"INT8": True, "UINT8": False}
+_BITS = {"INT8": (True, 8), "UINT8": (False, 8), "INT16": (True, 16)}
+"""Types between layers: whether they have a sign, and their width."""
 _FLOATS = ("FLOAT32", "FLOAT16", "FLOAT64", "BFLOAT16")
 
 
@@ -164,14 +165,20 @@ class TfliteImport:
         """An accumulator (or a tensor, with ``center`` less its zero point) as a tensor's type."""
         qtype = quantized(out)
         low, high = activation_bounds(activation, out.scale, out.zero_point, qtype.min, qtype.max)
+        clip = None if (low, high) == (qtype.min, qtype.max) else (low, high)
+        zero = -x.type.zero_point if center else 0
+        if by.reduced:
+            half_up = replace(qtype, rounding=Rounding.HALF_UP)
+            bias = zero * by.mult + (out.zero_point << by.shift)
+            return self.add(name, Requantize.scaled(half_up, by.mult, bias, by.shift, clip), x)
         op = Rescale(
             by.scaling,
             by.mult,
             by.shift,
             qtype,
-            bias=np.array([-x.type.zero_point if center else 0]),
+            bias=np.array([zero]),
             offset=out.zero_point,
-            clip=None if (low, high) == (qtype.min, qtype.max) else (low, high),
+            clip=clip,
         )
         return self.add(name, op, x)
 
@@ -193,16 +200,16 @@ def quantized(tensor: TfTensor) -> QType:
 
     Real numbers become its integers as TensorFlow Lite's QUANTIZE does: ties away from zero.
     """
-    if tensor.dtype not in _SIGNED:
+    if tensor.dtype not in _BITS:
         what = f"tensor {tensor.name!r} is {tensor.dtype.lower()}"
         if tensor.dtype in _FLOATS:
             raise UserError(f"{what}: the model is not quantized", hint="quantize it to int8")
-        raise UserError(f"{what}, int8 and uint8 are supported", hint="quantize it to int8")
+        raise UserError(f"{what}; int8, uint8 and int16 are supported", hint="quantize it to int8")
     scale, zero = tensor.scale, tensor.zero_point
+    if tensor.dtype == "INT16" and zero:
+        raise UserError(f"tensor {tensor.name!r} of int16 has a zero point, which it can not have")
     try:
-        return QType(
-            _SIGNED[tensor.dtype], 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE, scale, zero
-        )
+        return QType(*_BITS[tensor.dtype], 0, Rounding.HALF_AWAY, Overflow.SATURATE, scale, zero)
     except ValueError as error:
         raise UserError(f"tensor {tensor.name!r}: {error}") from None
 
