@@ -64,15 +64,21 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     for name in result.changed:
         output.say(f"note: {name} has been changed since the build; it was simulated as it is")
     output.say(verdict(result))
-    if arguments.trace is not None and result.timeline:
-        events = trace_events(result.timeline, package.graph.name)
-        text = json.dumps(events, ensure_ascii=False) + "\n"
-        write_files({arguments.trace: text.encode()})
-        output.say(f"timeline: {arguments.trace} (https://ui.perfetto.dev shows it)")
+    if arguments.trace is not None:
+        output.say(_write_trace(arguments.trace, result, package.graph.name))
     if result.run.wave is not None:
         output.say(f"waveform: {result.run.wave}")
     output.json(verification_json(result))
     return 0 if result.equal else 1
+
+
+def _write_trace(file: Path, result: Verification, design: str) -> str:
+    """Write the measured timeline. Returns what is to be said of it."""
+    if not result.timeline:
+        return "no timeline is written: the design did not come to its end"
+    text = json.dumps(trace_events(result.timeline, design), ensure_ascii=False) + "\n"
+    write_files({file: text.encode()})
+    return f"timeline: {file} (https://ui.perfetto.dev shows it)"
 
 
 def _memory(arguments: argparse.Namespace) -> Memory | None:

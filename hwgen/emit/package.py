@@ -85,7 +85,7 @@ def design_files(
     design = parts_of.design
     files = parts_of.texts | {
         "graph.json": dump_json(graph_to_json(graph)),
-        f"{identifier(graph.name)}.core": documents.fusesoc_core(graph, design, parts_of.images),
+        f"{identifier(graph.name)}.core": documents.fusesoc_core(graph, parts_of),
         "certificate.json": dump_json(certificate(source, graph)),
         "check.py": check_script(),
     }

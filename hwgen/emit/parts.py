@@ -12,11 +12,31 @@ from .verilog import VerilogDesign
 
 
 @dataclass(frozen=True)
+class Bench:
+    """How a package's bench is compiled and run by a simulator, in FuseSoC's words.
+
+    simulator : its name there. top : the top module. sources, headers : with their file types;
+    data : what it reads while it runs. options : of the simulator, by their names there.
+    """
+
+    simulator: str
+    top: str
+    sources: dict[str, str]
+    headers: dict[str, str]
+    data: tuple[str, ...]
+    options: dict[str, list[str] | str]
+
+
+@dataclass(frozen=True)
 class Parts:
-    """A design, and the files that only its architecture knows, by their path in the package."""
+    """A design, and the files that only its architecture knows, by their path in the package.
+
+    benches : how simulators run the test vectors.
+    """
 
     design: VerilogDesign
     texts: dict[str, str]
+    benches: tuple[Bench, ...] = ()
 
     @property
     def images(self) -> list[str]:

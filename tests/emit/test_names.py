@@ -186,13 +186,22 @@ def listed_in(core: dict[str, Any]) -> set[str]:
     return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in listed}
 
 
+def assert_lists_all(core: dict[str, Any], folder: Path) -> None:
+    """All parts of the design and the benches, and nothing that is not there."""
+    there, listed = set(paths(folder)), listed_in(core)
+    assert listed <= there
+    assert {path for path in there if path.startswith(PARTS)} <= listed
+    used = [name for target in core["targets"].values() for name in target["filesets"]]
+    assert set(used) == core["filesets"].keys()
+
+
 def test_core_files_are_yaml_and_name_what_is_there(family: Family) -> None:
     for name, folder in family.packages.items():
         stem = identifier(name)
         core = yaml.safe_load((folder / f"{stem}.core").read_text().removeprefix("CAPI=2:\n"))
         assert core["name"] == f"::{stem}:0"
         assert stem in core["description"]
-        assert listed_in(core) == {path for path in paths(folder) if path.startswith(PARTS)}
+        assert_lists_all(core, folder)
 
 
 MARKS = {"html_block", "html_inline", "link_open", "strong_open", "em_open", "s_open", "image"}
@@ -292,7 +301,7 @@ def test_layers_of_every_name(arch: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert "script" not in page.tags and set(LAYERS[1::2]) <= set(page.texts)
     stem = identifier(graph.name)
     core = yaml.safe_load((folder / f"{stem}.core").read_text().removeprefix("CAPI=2:\n"))
-    assert listed_in(core) == {path for path in paths(folder) if path.startswith(PARTS)}
+    assert_lists_all(core, folder)
     tokens = markdown(folder / "INTEGRATE.md")
     assert not MARKS & {c.type for token in tokens for c in (token, *(token.children or ()))}
     if shutil.which("gcc"):

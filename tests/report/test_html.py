@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from hwgen.numeric import Overflow, QType, Rounding, parse_type
@@ -84,3 +87,17 @@ def test_bars_that_no_eye_parts_are_one() -> None:
     assert html.count("<rect") == 1 and "tile 0 to 99999" in html
     html = timeline_svg([Lane("unit", [many])], "t", 10, 20)
     assert html.count("<rect") == 10
+
+
+def test_templates_are_installed() -> None:
+    root = Path(__file__).parents[2]
+    data = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "package-data"
+    ]
+    for package, patterns in data.items():
+        folder = root / package.replace(".", "/")
+        assert all(any(folder.glob(pattern)) for pattern in patterns), package
+    beside = {file.parent.parent for file in (root / "hwgen").glob("**/templates/*.*")}
+    assert {str(folder.relative_to(root)).replace("/", ".") for folder in beside} <= {
+        package.removesuffix(".templates") for package in data
+    }

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from ...emit.c.text import comment, guarded
-from ...emit.documents import markdown, order_row, register_defines, register_rows
+from ...emit.documents import (
+    markdown,
+    order_row,
+    register_defines,
+    register_rows,
+    simulation_guide,
+    unmapped,
+)
 from ...emit.packing import beat_bytes, element_bytes
-from ...gateware.stream.csr import REGISTERS, VERSION
+from ...gateware.stream.csr import ADDRESS_BITS, REGISTERS, VERSION
 from ...identifiers import identifier
 from ...ir import Graph
 from ...plan.dataflow.plan import DataflowPlan
 from ...plan.dataflow.units import StreamShape
+from .bench import BENCHES
 
 
 def c_header(plan: DataflowPlan, model_hash: int) -> str:
@@ -85,6 +93,14 @@ TLAST marks the last beat of a frame; TKEEP is low for unused bytes of a pixel's
 {register_rows(REGISTERS)}
 This network's hash is 0x{model_hash:016x}.
 
+{unmapped(ADDRESS_BITS)}
+
+LATENCY counts from the cycle in which a frame's first beat is taken at `s_axis` to that in which
+its last one is taken at `m_axis`, both counted; cycles that the source or the sink waits count too.
+One frame is measured at a time: those that begin meanwhile are not, and the next one that begins
+behind its end is. INTERVAL counts from one frame's last beat out to the next one's; after a single
+frame it counts from reset. Both read 0 until a frame has been finished.
+
 ## Instantiation
 ```verilog
 top {identifier(graph.name)} (
@@ -111,4 +127,5 @@ top {identifier(graph.name)} (
 ## Simulation without hwgen
 `make -f tb/Makefile icarus` or `make -f tb/Makefile verilator` in this directory drives the test
 vectors of `vectors/` and compares every beat.
-"""
+
+{simulation_guide(graph, BENCHES)}"""

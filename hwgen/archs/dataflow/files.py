@@ -13,6 +13,7 @@ from ...emit.verilog import to_verilog
 from ...identifiers import identifier
 from ...plan.dataflow.plan import DataflowPlan
 from . import documents, testbench
+from .bench import BENCHES
 from .top import DataflowTop
 
 Array = np.ndarray[Any, Any]
@@ -41,4 +42,5 @@ def dataflow_parts(
         "INTEGRATE.md": documents.integration_guide(plan, identity),
     }
     bench = testbench.bench_files(plan, top, len(inputs))
-    return Parts(design, texts | {f"tb/{name}": text for name, text in bench.items()})
+    texts |= {f"tb/{name}": text for name, text in bench.items()}
+    return Parts(design, texts, BENCHES)

@@ -5,12 +5,20 @@ from __future__ import annotations
 from ...contract.engine import EngineShape
 from ...contract.isa import ErrorCode
 from ...emit.c.text import comment, guarded
-from ...emit.documents import markdown, order_row, register_defines, register_rows
-from ...gateware.engine.csr import REGISTERS, VERSION
+from ...emit.documents import (
+    markdown,
+    order_row,
+    register_defines,
+    register_rows,
+    simulation_guide,
+    unmapped,
+)
+from ...gateware.engine.csr import ADDRESS_BITS, REGISTERS, VERSION
 from ...identifiers import identifier
 from ...ir import Graph, Tensor
 from ...plan.tiled.network.tasks import Stored
 from ...plan.tiled.plan import TiledPlan
+from .bench import BENCHES
 
 ERRORS = {
     ErrorCode.NONE: "the program came to its end",
@@ -164,6 +172,12 @@ Descriptors and their fields: docs/engine_isa.md of hwgen.
 {register_rows(REGISTERS)}
 The hash is that of the engine, not of the network: 0x{identity:016x}.
 
+{unmapped(ADDRESS_BITS)}
+
+CYCLES counts from the cycle behind START's write to that in which the last descriptor is finished:
+the latency of a frame, with the reading of the program, all loads and stores, and every cycle that
+memory takes to answer. What the host takes to write the ifmap and to read the ofmap is not in it.
+
 ### ERROR
 | code | name | meaning |
 |---|---|---|
@@ -190,4 +204,5 @@ top {identifier(graph.name)} (
 `make -f tb/Makefile verilator` in this directory runs the test vectors of `vectors/` (a byte a
 line) with a model of external memory, and compares every byte of the ofmap. `tb/harness.cpp` says
 at its head how other programs and frames are run.
-"""
+
+{simulation_guide(graph, BENCHES)}"""

@@ -21,7 +21,7 @@ _AT_ONCE = 40
 def timelines(plan: TiledPlan, report: dict[str, Any]) -> dict[str, Any]:
     """Drawings of a whole frame, by layers, and of some tiles, with what is said of them."""
     memory = report["memory"]
-    regular = memory and report["cycles"]["interval_estimate"] is not None
+    regular = memory is not None and memory.get("gaps") is None
     timing = MemoryTiming(memory["latency"], memory["rate"]) if regular else MemoryTiming()
     *spans, frame = estimated(plan, timing)
     slowest = max(report["layers"], key=lambda row: row["interval_estimate"])

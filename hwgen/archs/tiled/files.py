@@ -23,6 +23,7 @@ from ...plan.tiled.network.tasks import Stored, TaskGraph
 from ...plan.tiled.plan import TiledPlan
 from ...plan.tiled.schedule.program import Program
 from . import documents
+from .bench import BENCHES
 from .top import TiledTop
 
 PACKAGE = "hwgen.archs.tiled"
@@ -62,7 +63,7 @@ def tiled_parts(
             expected="vectors/output.hex",
         ),
     }
-    return Parts(design, texts)
+    return Parts(design, texts, BENCHES)
 
 
 def engine_hash(shape: EngineShape) -> int:

@@ -85,13 +85,17 @@ module tb;
             end
         end
         if (out_beat == `FRAMES*`OUT_BEATS) begin
-            if (errors == 0) $display("PASS: %0d frames equal", `FRAMES);
-            else $display("FAIL: %0d beats differ", errors);
-            $finish;
+            if (errors == 0) begin
+                $display("PASS: %0d frames equal", `FRAMES);
+                $finish;
+            end else begin
+                $display("FAIL: %0d beats differ", errors);
+                $fatal(1);
+            end
         end
         if (quiet > `QUIET_LIMIT) begin
             $display("FAIL: no beat for %0d cycles", quiet);
-            $finish;
+            $fatal(1);
         end
     end
 endmodule
