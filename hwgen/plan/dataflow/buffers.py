@@ -18,6 +18,9 @@ SIZING_FRAMES = 4
 """Frames that usually show the steady state; the result is checked with FRAMES."""
 NEAR = 2
 """Units before and behind one that usually tell how small its buffers may be."""
+LONG = 1000
+"""Cycles of a frame from which on a part of a network is steady after two frames; in shorter ones
+there are beats of several frames, and intervals may differ in turn."""
 WINDOWED = ("rows", "parallel", "windows")
 """Capacities of a sliding window."""
 
@@ -129,7 +132,9 @@ class _Sizing:
         """Whether the units around those of some capacities keep to the interval, if others do."""
         first, last = _region(units, knobs[0][0], knobs[-1][0])
         around = units[max(0, first - self.near) : last + self.near + 1]
-        return interval_of(around, self.frames) <= self.target
+        if self.target < LONG:
+            return interval_of(around, self.frames) <= self.target
+        return interval_of(around, 3, last=1) <= self.target
 
 
 def _smallest(unit: Unit) -> Unit:
