@@ -84,8 +84,10 @@ class _Sizing:
         # Windows and rows cost more than their bits: queues may grow for them, not the other way.
         units = self._lowered(units, True)
         # Where beats come evenly, queues hold no more than what comes unevenly inside.
-        units = trimmed(units, self.frames, int(self.target))
-        return self._lowered(units, False)
+        cut = trimmed(units, self.frames, int(self.target))
+        if interval_of(cut, self.frames) > self.target:  # not steady after so many frames
+            cut = trimmed(units, self.frames)
+        return self._lowered(cut, False)
 
     def _lowered(self, units: Units, windowed: bool) -> Units:
         """Capacities of windows, or all others, as small as can be."""
@@ -132,9 +134,9 @@ class _Sizing:
         """Whether the units around those of some capacities keep to the interval, if others do."""
         first, last = _region(units, knobs[0][0], knobs[-1][0])
         around = units[max(0, first - self.near) : last + self.near + 1]
-        if self.target < LONG:
-            return interval_of(around, self.frames) <= self.target
-        return interval_of(around, 3, last=1) <= self.target
+        if len(around) < len(units) and self.target >= LONG:
+            return interval_of(around, 3, last=1) <= self.target
+        return interval_of(around, self.frames) <= self.target
 
 
 def _smallest(unit: Unit) -> Unit:
