@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mobilenet import mobilenet_v2
 
 import hwgen
 
@@ -104,6 +105,17 @@ def _nngen_substitute() -> dict[str, Array]:
         arrays[f"b{index}"] = rng.integers(-1200, 1200, shape[0])
         arrays[f"s{index}"] = rng.integers(42, 100, shape[0])
     return arrays
+
+
+def networks() -> dict[str, hwgen.ir.Graph]:
+    """Networks whose planning takes long, by name: a seeded one, and real ones that are there."""
+    tflite = SHARED / "models" / "tflite"
+    files = {
+        "resnet8": tflite / "mlperf_tiny_ic_resnet8_int8.tflite",
+        "mobilenet_v1_vww": tflite / "mlperf_tiny_vww_mobilenetv1_int8.tflite",
+    }
+    found = {name: hwgen.load(file) for name, file in files.items() if file.is_file()}
+    return {**found, "mobilenet_v2_160": mobilenet_v2(160, 0.35)}
 
 
 PROBLEMS: dict[str, Callable[[Path], Problem]] = {

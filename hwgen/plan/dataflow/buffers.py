@@ -18,6 +18,9 @@ SIZING_FRAMES = 4
 """Frames that usually show the steady state; the result is checked with FRAMES."""
 NEAR = 2
 """Units before and behind one that usually tell how small its buffers may be."""
+LONG = 1000
+"""Cycles of a frame from which on a part of a network is steady after two frames; in shorter ones
+there are beats of several frames, and intervals may differ in turn."""
 WINDOWED = ("rows", "parallel", "windows")
 """Capacities of a sliding window."""
 
@@ -42,10 +45,16 @@ def _sized(plan: DataflowPlan, frames: int, say: Progress) -> DataflowPlan:
     say(f"interval {target:g} with generous buffers, bound {plan.interval_bound}")
     least, near = tuple(_smallest(unit) for unit in plan.units), NEAR
     while True:
-        least = _Sizing(least, target, frames, near, say).sized(plan.units)
+        sizing = _Sizing(least, target, frames, near, say)
+        least = sizing.sized(plan.units)
         if near >= len(least) or interval_of(least, frames) <= target:
-            return replace(plan, units=least)
+            break
         near *= 4
+    if near > NEAR:  # capacities beside one that had to grow may be smaller for it
+        less = sizing.lowered_once_more(least)
+        if interval_of(less, frames) <= target:
+            least = less
+    return replace(plan, units=least)
 
 
 def trimmed(units: Units, frames: int, cycles: int = 0) -> Units:
@@ -81,8 +90,22 @@ class _Sizing:
         # Windows and rows cost more than their bits: queues may grow for them, not the other way.
         units = self._lowered(units, True)
         # Where beats come evenly, queues hold no more than what comes unevenly inside.
-        units = trimmed(units, self.frames, int(self.target))
-        return self._lowered(units, False)
+        cut = trimmed(units, self.frames, int(self.target))
+        if interval_of(cut, self.frames) > self.target:  # not steady after so many frames
+            cut = trimmed(units, self.frames)
+        return self._lowered(cut, False)
+
+    def lowered_once_more(self, units: Units) -> Units:
+        """The units with each capacity, below ``least`` too, as small as the others then allow."""
+        # Most are as small as can be, which few units tell as well, and sooner.
+        few = _Sizing(self.least, self.target, self.frames, NEAR, self.say)
+        for index, unit in enumerate(units):
+            for field in unit.capacities:
+                low, high = unit.smallest(field), units[index].capacity(field)
+                knobs = [(index, field)]
+                if high > low and few._keeps(_set(units, index, field, high - 1), knobs):
+                    units = self._alone(units, index, field, low - 1)
+        return units
 
     def _lowered(self, units: Units, windowed: bool) -> Units:
         """Capacities of windows, or all others, as small as can be."""
@@ -108,13 +131,14 @@ class _Sizing:
         if self._keeps(trial, knobs):
             return trial
         if len(knobs) == 1:
-            return self._alone(units, *knobs[0])
+            index, field = knobs[0]
+            return self._alone(units, index, field, self.least[index].capacity(field))
         middle = len(knobs) // 2
         return self._together(self._together(units, knobs[:middle]), knobs[middle:])
 
-    def _alone(self, units: Units, index: int, field: str) -> Units:
-        """One capacity as small as can be, which is more than the least."""
-        low, high = self.least[index].capacity(field), units[index].capacity(field)
+    def _alone(self, units: Units, index: int, field: str, low: int) -> Units:
+        """One capacity as small as can be, which is more than ``low``."""
+        high = units[index].capacity(field)
         trial = (low + high) // 2 if field in WINDOWED else high - 1  # often trimmed to what it is
         while high - low > 1:
             if self._keeps(_set(units, index, field, trial), [(index, field)]):
@@ -129,6 +153,8 @@ class _Sizing:
         """Whether the units around those of some capacities keep to the interval, if others do."""
         first, last = _region(units, knobs[0][0], knobs[-1][0])
         around = units[max(0, first - self.near) : last + self.near + 1]
+        if len(around) < len(units) and self.target >= LONG:
+            return interval_of(around, 3, last=1) <= self.target
         return interval_of(around, self.frames) <= self.target
 
 

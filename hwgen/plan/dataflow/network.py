@@ -63,13 +63,14 @@ def run_units(units: Sequence[Unit], frames: int, cycles: int = 0) -> Run:
     return Run(sim, events, first, ends)
 
 
-def interval_of(units: Sequence[Unit], frames: int) -> float:
-    """Interval of units after so many frames, infinite where a buffer is too small to go on.
+def interval_of(units: Sequence[Unit], frames: int, last: int = 2) -> float:
+    """Interval of units after so many frames, infinite where a buffer is too small to go on: the
+    mean of the ``last`` ones.
 
     That of a part of a network is never more than that of the whole, since what is around it is
     never late.
     """
     try:
-        return max(steady_interval(ends) for ends in run_units(units, frames).ends.values())
+        return max(steady_interval(ends, last) for ends in run_units(units, frames).ends.values())
     except Deadlock:
         return float("inf")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import hwgen
 from hwgen.plan.dataflow.buffers import SIZING_FRAMES, size_buffers, trimmed
 from hwgen.plan.dataflow.events.simulation import FRAMES, Deadlock
+from hwgen.plan.dataflow.network import interval_of, run_units
 from hwgen.plan.dataflow.plan import DataflowPlan
 from hwgen.plan.dataflow.plan_file import dataflow_from_json
 from tests.helpers.graphs import random_case
@@ -88,16 +91,62 @@ def test_more_of_any_capacity_is_never_slower() -> None:
     assert tried > 200
 
 
-def test_sizing_keeps_the_interval_of_generous_buffers() -> None:
+@pytest.mark.parametrize("kind", ["chain", "branching"])
+def test_sizing_keeps_the_interval_of_generous_buffers(kind: str) -> None:
     seen = 0
     for seed in range(500, 560):
-        case = random_case(seed)
+        case = random_case(seed, kind)
         if case.mode == "generous":
+            print(case)
             sized = size_buffers(case.plan)
             assert interval(sized) == interval(case.plan)
             assert sized.memory_bits <= case.plan.memory_bits
             seen += 1
     assert seen > 5
+
+
+def test_a_part_of_a_network_is_never_slower_than_the_whole() -> None:
+    slower = 0
+    for seed in range(700, 712):
+        plan = random_case(seed, ("chain", "branching")[seed % 2]).plan
+        print("seed", seed)
+        whole = interval_of(plan.units, 12)
+        for first in range(len(plan.units)):
+            for behind in range(first + 1, len(plan.units) + 1):
+                part = interval_of(plan.units[first:behind], 12)
+                assert part <= whole
+                slower += part == whole
+    assert slower > 10
+
+
+def test_beats_that_come_evenly() -> None:
+    """What a run fills of the queues then is enough for the interval; its beats come on time."""
+    tried = 0
+    for seed in range(740, 764):
+        case = random_case(seed, ("chain", "branching")[seed % 2])
+        if case.mode != "generous":
+            continue
+        print(case)
+        cycles = case.plan.interval(FRAMES)
+        assert isinstance(cycles, int)
+        run = run_units(case.plan.units, FRAMES, cycles)
+        assert list(run.first.values()) == [tuple(n * cycles for n in range(FRAMES))]
+        less = trimmed(case.plan.units, FRAMES, cycles)
+        assert interval_of(less, FRAMES) <= cycles
+        tried += 1
+    assert tried > 1
+
+
+def test_the_memory_of_a_run_goes_with_its_last_reader() -> None:
+    """A simulation that kept it in a cycle of references took gigabytes for large networks."""
+    gc.disable()
+    try:
+        run = run_units(random_case(1).plan.units, 2)
+        events = weakref.ref(run.events)
+        del run
+        assert events() is None
+    finally:
+        gc.enable()
 
 
 def test_a_ring_too_small_for_its_window_never_gives_anything() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....contract.geometry import ceil_div
 from . import recurrences
 from .recurrences import Kind
 from .times import Words, compiled
@@ -217,11 +218,11 @@ FRAMES = 6
 """Frames of a run: a few to fill the buffers, then the steady state."""
 
 
-def steady_interval(ends: Sequence[int]) -> int:
-    """Mean distance over the last two intervals, rounded up; needs three frames."""
+def steady_interval(ends: Sequence[int], last: int = 2) -> int:
+    """Mean of the ``last`` intervals, rounded up; needs three frames."""
     if len(ends) < 3:
         raise ValueError("the steady state needs at least three frames")
-    return -(-(ends[-1] - ends[-3]) // 2)
+    return ceil_div(ends[-1] - ends[-1 - last], last)
 
 
 class Deadlock(Exception):
