@@ -2,8 +2,8 @@
 
 Elements lie channels last. So along any axis, what lies behind it can be seen as channels, what
 lies before it as pixels, and a tensor as an image of (before, axis, behind). Joining rows is then
-joining channels, padding channels is padding columns, and exchanging two axes is taking the parts
-along the shorter one and joining them.
+joining channels, and padding channels is padding columns. Elements in another order are in
+``permutation``.
 
 Every function appends nodes by ``add(name, op, *edges)``; the last one has the name given.
 """
@@ -23,9 +23,6 @@ from ..numeric import QType
 
 Adder = Callable[..., Tensor]
 Shape = tuple[int, ...]
-
-MAX_PARTS = 128
-"""Parts that an exchange of two axes may take: each is a layer of the graph."""
 
 
 def viewed(add: Adder, name: str, x: Tensor, shape: Shape) -> Tensor:
@@ -79,64 +76,6 @@ def padded(add: Adder, name: str, x: Tensor, pads: Sequence[tuple[int, int]], va
         shape = (*x.shape[:axis], image.shape[1], *x.shape[axis + 1 :])
         x = add(last, Reshape(shape), image)
     return x
-
-
-def transposed(add: Adder, name: str, x: Tensor, order: Sequence[int]) -> Tensor:
-    """The axes in another order, as numpy.transpose. Raises UserError for too many parts."""
-    shape = tuple(x.shape[n] for n in order)
-    lengths, places = _blocks(x.shape, order)
-    if len(places) == 1:
-        return add(name, Reshape(shape), x)
-    if places == [2, 1, 0]:
-        a, b, c = lengths
-        x = _exchanged(add, f"{name}_first", x, (1, a, b * c, 1), (b, c, a))
-        return _exchanged(add, name, x, (1, b, c, a), shape)
-    outer, inner = 1, 1
-    if places == [0, 2, 1]:
-        outer, *lengths = lengths
-    if places == [1, 0, 2]:
-        *lengths, inner = lengths
-    a, b = lengths
-    return _exchanged(add, name, x, (outer, a, b, inner), shape)
-
-
-def _blocks(shape: Shape, order: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Axes that stay together as one: their lengths before, and their order behind."""
-    kept = [n for n in order if shape[n] > 1] or [0]
-    real = sorted(kept)
-    groups = [[kept[0]]]
-    for axis in kept[1:]:
-        if real.index(axis) == real.index(groups[-1][-1]) + 1:
-            groups[-1].append(axis)
-        else:
-            groups.append([axis])
-    before = sorted(groups)
-    return [prod(shape[n] for n in g) for g in before], [before.index(g) for g in groups]
-
-
-def _exchanged(
-    add: Adder, name: str, x: Tensor, lengths: tuple[int, int, int, int], shape: Shape
-) -> Tensor:
-    """Elements of (outer, a, b, inner) as (outer, b, a, inner), under a shape."""
-    outer, a, b, inner = lengths
-    if min(a, b) > MAX_PARTS:
-        raise UserError(
-            f"exchanges axes of {a} and {b} elements; at most {MAX_PARTS} in the shorter one are "
-            "supported",
-            hint="keep the network in channels-last order",
-        )
-    if a <= b:
-        view, rows, count = (outer, a, b * inner), (outer * b, inner), a
-    else:
-        view, rows, count = (outer * a, b, inner), (outer, a * inner), b
-    x = viewed(add, f"{name}_view", x, view)
-    parts = [
-        viewed(add, f"{name}_row{n}", taken(add, f"{name}_part{n}", x, 1, n, 1), rows)
-        for n in range(count)
-    ]
-    flat = (rows[0], rows[1] * count)
-    last = add(name if flat == shape else f"{name}_flat", Concat(), *parts)
-    return viewed(add, name, last, shape)
 
 
 def repeated(add: Adder, name: str, x: Tensor, shape: Shape) -> Tensor:

@@ -15,8 +15,8 @@ from ...ir.ops import Requantize, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
 from ..affine import Affine, exact
 from ..limits import check_elements
+from ..permutation import moved
 from .file import OxModel, OxNode
-from .moves import moved
 from .real import FloatStep, Quantizer, as_affine, quantized
 
 Array = np.ndarray[Any, Any]

@@ -11,6 +11,7 @@ from ...ir import Tensor
 from ...ir.ops import Conv2D, Requantize
 from ...numeric import Overflow, QType, Rounding, type_for_range
 from .. import moves
+from ..permutation import MOST_SLICES
 from .file import TfOperator, options
 from .meaning import Runtime
 from .work import TfliteImport, frame_shape, quantized
@@ -102,10 +103,10 @@ def _along(work: TfliteImport, name: str, x: Tensor, places: Places, axis: int) 
     if period == 1 and not places.bits and len(lower) == x.shape[axis]:
         return x
     before, behind = max(0, -int(lower.min())), max(0, int(lower.max()) + 2 - x.shape[axis])
-    if period > moves.MAX_PARTS:
+    if period > MOST_SLICES:
         raise UserError(
             f"each of {period} results has a place of its own between its neighbours; at most "
-            f"{moves.MAX_PARTS} are supported",
+            f"{MOST_SLICES} are supported",
             hint="resize by a power of two",
         )
     x = _with_borders(work, f"{name}_border", x, axis, before, behind)

@@ -10,6 +10,7 @@ from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import Reshape, Slice
 from .. import moves
+from ..permutation import moved
 from .file import TfOperator, TfTensor, enumerated, options
 from .work import Moved, TfliteImport, axis_of, frame_shape, quantized, same_meaning
 
@@ -24,10 +25,10 @@ def reshape(work: TfliteImport, op: TfOperator) -> None:
         return moves.viewed(work.add, op.name, work.edge(op, 0), shape)
 
     if source in work.moved:
-        moved = work.moved[source]
-        if prod(shape) != moved.x.size:
-            raise UserError(f"shape {shape} has not the {moved.x.size} elements of the input")
-        work.moved[out.index] = Moved(op.name, moved.x, moved.order, make)
+        before = work.moved[source]
+        if prod(shape) != before.x.size:
+            raise UserError(f"shape {shape} has not the {before.x.size} elements of the input")
+        work.moved[out.index] = Moved(op.name, before.x, before.order, make)
         return
     work.give(op, make())
 
@@ -48,14 +49,12 @@ def transpose(work: TfliteImport, op: TfOperator) -> None:
         return
     # The batch is one: without it the axes of a frame are left.
     frame = [a - 1 for a in axes if a > 0]
-    moved = tuple(x.shape[a] for a in frame)
+    places = np.arange(x.size).reshape(x.shape).transpose(frame)
 
     def make() -> Tensor:
-        name = op.name if moved == wanted else f"{op.name}_moved"
-        return moves.viewed(work.add, op.name, moves.transposed(work.add, name, x, frame), wanted)
+        return work.add(op.name, Reshape(wanted), moved(work.add, f"{op.name}_moved", x, places))
 
-    places = np.arange(x.size).reshape(x.shape).transpose(frame).reshape(-1)
-    work.moved[out.index] = Moved(op.name, x, places, make)
+    work.moved[out.index] = Moved(op.name, x, places.reshape(-1), make)
 
 
 def concatenation(work: TfliteImport, op: TfOperator) -> None:

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import UserError
-from ...ir import Op, Tensor
-from ...ir.ops import Concat, Reshape, Slice
+from ..errors import UserError
+from ..ir import Op, Tensor
+from ..ir.ops import Concat, Reshape, Slice
 
 Array = np.ndarray[Any, Any]
 Append = Callable[..., Tensor]
 """Appends a node: its name, op and inputs; gives its edge."""
 
-MOST_SLICES = 64
+MOST_SLICES = 128
 """Of one movement; each is a unit with a queue of its own."""
 
 
@@ -68,7 +68,7 @@ def _exchanged(add: Append, name: str, edge: Tensor, order: Array) -> Tensor:
         raise UserError(
             f"elements would have to be put in another order, by {count} slices; at most "
             f"{MOST_SLICES} are supported",
-            hint="leave out the Transpose, or let it stand at the input or output alone",
+            hint="keep the axes in one order inside of the network",
         )
     for number, step in enumerate(steps):
         edge = _exchange(add, f"{name}_{number}", edge, *step)
