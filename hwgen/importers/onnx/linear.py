@@ -14,6 +14,7 @@ from ...numeric import Overflow, QType, Rounding, type_for_range
 from . import biases
 from .file import OxNode
 from .fusion import BEHIND_PAD, OTHER_WEIGHTS, UNSIGNED_WEIGHTS, is_power_of_two
+from .operands import operand
 from .real import FloatStep
 from .work import (
     Array,
@@ -25,7 +26,6 @@ from .work import (
     canonical,
     image,
     in_file_order,
-    operand,
     shaped,
     vector,
 )
