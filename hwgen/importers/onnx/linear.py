@@ -42,7 +42,7 @@ def conv(work: OnnxImport, node: OxNode) -> None:
 def matmul(work: OnnxImport, node: OxNode) -> None:
     """MatMul by a constant; with a constant that is added to it, a Gemm."""
     value, codes = work.value(node), weights(work, node, 1)
-    behind = biases.added_behind(work, node, value)
+    behind = biases.added_behind(work, node, value, codes.codes.shape[-1])
     if behind is None:
         work.give(node, product(work, node, value, codes, None))
         return
