@@ -107,6 +107,12 @@ WAYS: dict[str, tuple[list[Any], str]] = {
         [*qdq("x", "a", "s", "z16"), *CONV[2:], *qdq("r", "y", "s2", "z16")],
         "quantize to 8 bits; or give scales that are powers of two",
     ),
+    "one addend for all columns": (
+        [*START, NODE("DequantizeLinear", ["m", "sw", "zw"], ["md"]),
+         NODE("Reshape", ["a", "flat"], ["f"]), NODE("MatMul", ["f", "md"], ["p"]),
+         NODE("Add", ["p", "addend"], ["r"]), *end()],
+        "real arithmetic or a bound stands between it and its quantizer",
+    ),
     "4 bits": (
         [*START, NODE("DequantizeLinear", ["w4", "sw", "z4"], ["wd"]),
          NODE("Conv", ["a", "wd"], ["r"], "conv"), *end()],
@@ -134,7 +140,8 @@ def test_refusals_say_what_to_do(name: str, tmp_path: Path) -> None:
     from ml_dtypes import int4
 
     extra = {"z16": np.int16(0), "w4": W4.astype(int4), "z4": np.array(0, int4),
-             "two": np.array([2]), "tiny": np.float32(2**-16)}  # fmt: skip
+             "two": np.array([2]), "tiny": np.float32(2**-16),
+             "addend": np.array([0.3], np.float32)}  # fmt: skip
     path = make(tmp_path / "m.onnx", nodes, extra=extra)
     if name == "mean":  # axes as an attribute are of version 17
         import onnx

@@ -68,7 +68,9 @@ def bounds_of(work: OnnxImport, node: OxNode) -> list[FloatStep]:
     return steps
 
 
-def added_behind(work: OnnxImport, node: OxNode, value: Value) -> tuple[OxNode, Const] | None:
+def added_behind(
+    work: OnnxImport, node: OxNode, value: Value, columns: int
+) -> tuple[OxNode, Const] | None:
     """The Add of a constant that a MatMul of a matrix leads to, and the constant, one a column.
 
     None where ONNX Runtime makes no Gemm of integers of them.
@@ -79,7 +81,9 @@ def added_behind(work: OnnxImport, node: OxNode, value: Value) -> tuple[OxNode, 
         if other.kind == "Add" and node.outputs[0] in other.inputs:
             operand = other.inputs[other.inputs[0] == node.outputs[0]]
             const = work.known.get(operand)
-            if not isinstance(const, Const) or const.array.size not in const.array.shape[-1:]:
+            if not isinstance(const, Const) or const.array.shape[-1:] != (columns,) or (
+                const.array.size != columns
+            ):  # fmt: skip
                 return None
             stored = const.quant is not None and const.quant.type.width == 32
             return (other, const) if stored or leads_to_quantizer(work, other) else None

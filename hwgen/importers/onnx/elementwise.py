@@ -14,8 +14,9 @@ from ..limits import check_elements
 from .biases import bounds_of
 from .file import OxNode
 from .joins import concatenated, summed
+from .operands import operand
 from .real import FloatStep, StoredOperand
-from .work import Array, Const, Joined, OnnxImport, Value, operand
+from .work import Array, Const, Joined, OnnxImport, Value
 
 Handler = Callable[[OnnxImport, OxNode], None]
 

@@ -14,6 +14,7 @@ from ...numeric import Overflow, QType, Rounding, type_for_range
 from . import biases
 from .file import OxNode
 from .fusion import BEHIND_PAD, OTHER_WEIGHTS, UNSIGNED_WEIGHTS, is_power_of_two
+from .operands import operand
 from .real import FloatStep
 from .work import (
     Array,
@@ -25,7 +26,6 @@ from .work import (
     canonical,
     image,
     in_file_order,
-    operand,
     shaped,
     vector,
 )
@@ -42,7 +42,7 @@ def conv(work: OnnxImport, node: OxNode) -> None:
 def matmul(work: OnnxImport, node: OxNode) -> None:
     """MatMul by a constant; with a constant that is added to it, a Gemm."""
     value, codes = work.value(node), weights(work, node, 1)
-    behind = biases.added_behind(work, node, value)
+    behind = biases.added_behind(work, node, value, codes.codes.shape[-1])
     if behind is None:
         work.give(node, product(work, node, value, codes, None))
         return
