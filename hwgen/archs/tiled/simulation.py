@@ -68,7 +68,8 @@ class JobRun:
     output : bytes (frames, bytes). cycles, status, layer, read_beats, write_beats : registers after
     each frame. tiles, loads, stores : the cycles in which they were finished in the first one.
     begun : those in which the steps of each tile of each unit began in it; asked, sent : in which
-    each burst of reads and of writes began; asked_at : the byte of memory that a read begins at.
+    each burst of reads was asked for, and the first beat of each burst of writes passed; asked_at :
+    the byte of memory that a read begins at.
     steps : of the array of each tile unit in the first one. read_bytes, written_bytes : of each
     region in all frames. words : of each tile of each unit in the first one, moved between buffers
     and array, by what they are (see plan.tiled.buffers).

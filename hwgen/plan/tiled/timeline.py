@@ -24,8 +24,9 @@ def estimated(plan: TiledPlan, memory: MemoryTiming | None = None) -> list[Span]
 def spans_of(plan: TiledPlan, begun: Cycles, finished: Cycles, total: int) -> list[Span]:
     """Spans of all descriptors in the order of the program, the run itself last.
 
-    begun : the cycles in which the first burst of each load and store is at the bus, and the array
-    has each tile. finished : in which each is over. total : cycles of the run.
+    begun : the cycles in which the first address of each load, and the first beat of each store, is
+    at the bus, and the array has each tile. finished : in which each is over. total : cycles of
+    the run.
     """
     titles = [plan.graph.title_of(task.layers) or task.name for task in plan.tasks]
     spans: list[Span] = []

@@ -75,6 +75,7 @@ pathlib.Path(output).write_bytes(bytes({taken}) * int(frames))
 for number, (name, size) in enumerate({edges}.items(), 1):
     (pathlib.Path(edges) / (name + ".bin")).write_bytes(bytes([number]) * size * int(frames))
 run = dict(first=[0], ends=[9], levels=[0] * {levels}, work=[0] * {units})
+run["given"] = [dict(cycles=[3, 9])] * {units}
 pathlib.Path(stats).write_text(json.dumps(run))
 """
 
@@ -106,6 +107,7 @@ def test_streams_of_units_have_files_of_their_own(
     beats = pack(np.zeros((2, 4, 4, 1), int), package.plan.input)
     run = verilator.run(package, beats, True, None, lambda text: None)
     assert not run.output.any() and len(run.output) == 2
+    assert run.given == {unit.name: [(3, 9)] for unit in units}
     for number, (name, size) in enumerate(sizes.items(), 1):
         assert run.edges[name].size == 2 * size and (run.edges[name] == number).all()
 

@@ -139,7 +139,7 @@ struct Seen {
         std::vector<Words> words = std::vector<Words>(std::size(MOVES));
     };
     std::vector<uint64_t> tiles, loads, stores;
-    std::vector<uint64_t> asked, asked_at, sent;  // when bursts begin: reads, from where; writes
+    std::vector<uint64_t> asked, asked_at, sent;  // when reads are asked for, and from where; first beats written
     std::vector<Unit> units = std::vector<Unit>(TILES);
 
     // Words move a fixed time after their step, when the next tile may have begun.
@@ -206,6 +206,7 @@ class Bench {
         write(PROGRAM_END, job.word("program_end"));
         kept = seen;
         memory.begin();
+        writing = false;
         memory.faults = job.faults;
         started = now;
         write(CONTROL, START | CLEAR | IRQ_ENABLE);
@@ -223,6 +224,7 @@ class Bench {
     bool tracing = false;
 #endif
     uint64_t now = 0, halves = 0, started = 0;
+    bool writing = false;  // the next beat of a write is not its burst's first one
     Seen* kept = nullptr;
 
     // Cycles that no run of a job takes. That something moves does not say that it comes to its
@@ -261,7 +263,8 @@ class Bench {
         memory.drive(now, now - started);
         half(0);
         const bool asks = top.m_axi_arvalid && top.m_axi_arready;
-        const bool sends = top.m_axi_awvalid && top.m_axi_awready;
+        const bool writes = top.m_axi_wvalid && top.m_axi_wready, sends = writes && !writing;
+        if (writes) writing = !top.m_axi_wlast;
         memory.take();
         if (top.probe_start) started = now;
         if (kept && asks) {

@@ -17,9 +17,9 @@ UNITS = {Opcode.LOAD: "wait_load", Opcode.COMPUTE: "wait_compute", Opcode.STORE:
 class QueueTiming:
     """Descriptors of one unit. All lists hold cycles, as far as they are known.
 
-    accepted : in which the unit took each one. begun : in which its first burst was at the bus, or
-    the array had it. finished : in which it was done. waits : for each, the descriptors of each
-    unit that must be finished.
+    accepted : in which the unit took each one. begun : in which its first address (of a store: its
+    first beat) was at the bus, or the array had it. finished : in which it was done. waits : for
+    each, the descriptors of each unit that must be finished.
     """
 
     def __init__(self, op: Opcode, shape: EngineShape) -> None:

@@ -29,7 +29,8 @@ class Times:
     """Cycles from the start of a program.
 
     finished : of each unit's descriptors, in their order. total : until the program is done.
-    begun : the first burst of each load and store is at the bus, the array has each tile.
+    begun : the first address of each load is at the bus, and the first beat of each store; the
+    array has each tile.
     """
 
     finished: Mapping[Opcode, Sequence[int]]

@@ -197,9 +197,9 @@ class Stores:
             for count in bursts(address, beats, self._bus):
                 for _ in range(count):
                     yield from self._beat(d.get("unit", 0), bank)
-                self._burst(valid, count)
+                first = self._burst(valid, count)
                 if len(self._queue.begun) < len(self._queue.accepted):
-                    self._queue.begun.append(self._issued + ON_BUS)
+                    self._queue.begun.append(first)
             self._requested.append(self._issued)
             self._free = valid
             valid += 1
@@ -217,7 +217,8 @@ class Stores:
             self._read += 1
         self._written.append(0)
 
-    def _burst(self, valid: int, count: int) -> None:
+    def _burst(self, valid: int, count: int) -> int:
+        """Begin a burst whose beats are read; gives the cycle in which its first one passes."""
         begin = max(valid + 1 + SPLITTER, self._read + STORE_READ + 1, self._issued + 1)
         if len(self._answered) >= OUTSTANDING:
             begin = max(begin, self._answered[-OUTSTANDING] + 1)
@@ -226,3 +227,4 @@ class Stores:
         for n in range(count):
             self._written[n - count] = passed.at(n)
         self._answered.append(passed.last + self._memory.latency)
+        return passed.at(0)
