@@ -117,7 +117,7 @@ class Simulation:
         return Events(memory)
 
     def _neighbours(self) -> tuple[Words, Words]:
-        """Of each process those that have a list of events in common with it, see ``run``.
+        """The processes that have a list of events in common with each one, see ``run``.
 
         A constant that happens to be some list's place makes more of them than there are.
         """

@@ -87,7 +87,7 @@ def tap_events(
 
 @lru_cache(maxsize=256)
 def _taps_of(g: WindowGeometry) -> tuple[Words, Words]:
-    """For each window of a frame: the place of the last beat it needs; rows released at its end."""
+    """Places of the last beat that each window of a frame needs; rows released at its end."""
     rows = range(g.out_size[0])
     columns = [min(g.size[1], g.first_steps + n * g.step) for n in range(g.groups)]
     pixels = np.add.outer([g.last_row(row) * g.size[1] for row in rows], columns)
