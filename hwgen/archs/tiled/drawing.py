@@ -21,8 +21,9 @@ _AT_ONCE = 40
 def timelines(plan: TiledPlan, report: dict[str, Any]) -> dict[str, Any]:
     """Drawings of a whole frame, by layers, and of some tiles, with what is said of them."""
     memory = report["memory"]
-    regular = memory is not None and memory.get("gaps") is None
-    timing = MemoryTiming(memory["latency"], memory["rate"]) if regular else MemoryTiming()
+    timing = MemoryTiming()
+    if memory is not None and memory.get("gaps") is None:
+        timing = MemoryTiming(memory["latency"], memory["rate"])
     *spans, frame = estimated(plan, timing)
     slowest = max(report["layers"], key=lambda row: row["interval_estimate"])
     answers = f"after {timing.latency} cycles, {timing.rate:g} beats a cycle"
