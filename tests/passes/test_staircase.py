@@ -22,9 +22,9 @@ def test_a_side_of_a_pivot_without_a_step() -> None:
     )
     stairs = staircases(op, (np.array([-28050], object), np.array([0], object)), True)
     found = solve(stairs, bounds_of(stairs))
-    assert found.below is not None
+    assert found.bias_below is not None
     x = np.arange(-28050, 1)
-    bias = np.where(x < -554, found.below[0], found.bias[0])
+    bias = np.where(x < -554, found.bias_below[0], found.bias[0])
     edge = Tensor("x", (1,), QType(True, 16, 0, Rounding.FLOOR, Overflow.SATURATE))
     want = op.golden([x[:, np.newaxis]], [edge])[:, 0]
     np.testing.assert_array_equal(np.clip((x * found.mult[0] + bias) >> found.shift, -16, 15), want)
