@@ -44,9 +44,14 @@ def number(value: Any) -> str:
     return f"{value:,}".replace(",", THIN) if isinstance(value, int) else str(value)
 
 
-def percent(part: float | None) -> str:
-    """A part of 1 in percent; empty where there is none."""
-    return "" if part is None else f"{100 * part:.{1 if part < 0.1 else 0}f}{THIN}%"
+def percent(part: float | None, digits: int | None = None) -> str:
+    """A part of 1 in percent; empty where there is none. Small parts have a digit more, unless
+    ``digits`` says how many there are behind the point."""
+    if part is None:
+        return ""
+    if digits is None:
+        digits = 1 if part < 0.1 else 0
+    return f"{100 * part:.{digits}f}{THIN}%"
 
 
 def size(bits: int) -> str:

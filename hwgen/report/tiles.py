@@ -78,5 +78,5 @@ def measured_later(report: dict[str, Any]) -> list[Tile]:
         tiles.append(Tile(number(synthesis["lut"]), "combinational cells", dsp))
     if accuracy:
         samples = f"on {number(accuracy['samples'])} samples"
-        tiles.append(Tile(percent(accuracy["accuracy"]), "accuracy", samples))
+        tiles.append(Tile(percent(accuracy["accuracy"], 2), "accuracy", samples))
     return tiles

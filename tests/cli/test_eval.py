@@ -10,6 +10,7 @@ import pytest
 
 from hwgen import api
 from hwgen.cli import main
+from hwgen.report.html import THIN
 
 FIXTURE = Path(__file__).parents[1] / "importers" / "fixtures" / "few_bits.h5"
 
@@ -36,7 +37,7 @@ def test_model_and_package_say_the_same(
         assert value == {"samples": 20, "accuracy": 0.75, "assumed": told}
     report = json.loads((package.path / "report.json").read_text())
     assert report["accuracy"]["accuracy"] == 0.75
-    assert "75.00 %" in (package.path / "report.html").read_text()
+    assert f"75.00{THIN}%" in (package.path / "report.html").read_text()
 
 
 def test_a_package_is_simulated_in_place(
