@@ -43,7 +43,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     node = graph.nodes[-1]
     x = graph.operands(node)[0]
     value["inputs"] = [{"name": x.name, "shape": list(x.shape), "type": x.type.to_json()}]
-    value["layers"] = value["layers"][-1:]
+    value |= {"layers": value["layers"][-1:], "unstated": []}
     (folder / "small.json").write_text(json.dumps(value))
     hwgen.build(folder / "small.json", folder / "package", multipliers=4)
     return folder

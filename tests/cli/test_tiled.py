@@ -81,7 +81,9 @@ def test_verify_refuses_what_it_can_not_do(
         package.path / "mem" / "image.hex"
     ).read_bytes()
     options = ("--plan", plan, "--arch", "dataflow")
-    assert "no plan of" in refused(capsys, "build", RESNET, "--out", tmp_path / "x", *options)
+    assert "is a plan of the tiled architecture" in refused(
+        capsys, "build", RESNET, "--out", tmp_path / "x", *options
+    )
 
 
 def test_memory_options_are_for_tiled_packages(
