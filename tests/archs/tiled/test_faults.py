@@ -141,7 +141,7 @@ IMPOSSIBLE = [
     (Opcode.COMPUTE, None, {"y_first": 0xFFF}, ErrorCode.COMPUTE),
     (Opcode.COMPUTE, None, {"out2_count": 7}, ErrorCode.COMPUTE),
     (Opcode.COMPUTE, None, {"loop5_count": 7}, ErrorCode.COMPUTE),
-    (Opcode.COMPUTE, None, {"hold": 1, "wait_compute": 0x7FFF}, ErrorCode.STALL),
+    (Opcode.COMPUTE, None, {"no_writeback": 1, "wait_compute": 0x7FFF}, ErrorCode.STALL),
 ]
 
 
