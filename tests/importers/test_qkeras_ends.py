@@ -4,6 +4,7 @@ quantized factors, models inside of models."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,12 @@ def test_a_function_inside_needs_its_quantizer(keras: Any) -> None:
         load(keras.save(model))
 
 
-def product(x: Array, kernel: Array, bias: Array) -> Array:
-    return x.astype(np.float64) @ kernel.astype(np.float64) + bias.astype(np.float64)
+def rounded(sums: Array, scale: Array, bias: Array, frac: int) -> Array:
+    """(frames, outputs) integers, each output times its scale and plus its bias, as multiples of
+    2**-frac: the nearest, ties to even, of the exact number."""
+    scales, biases = ([Fraction(float(v)) for v in values] for values in (scale, bias))
+    rows = [zip(row, scales, biases, strict=True) for row in sums]
+    return np.array([[round((int(v) * s + b) * 2**frac) for v, s, b in row] for row in rows])
 
 
 @pytest.mark.parametrize("shape", [None, (3, 1)])
@@ -74,8 +79,8 @@ def test_a_bias_of_floats_at_the_end_is_rounded_to_32_bits(shape: Any, keras: An
     (got,) = results(graph, x)
     out = graph.tensors[graph.outputs[0]].type
     assert out.width == 32 and any("rounded to multiples of 2**" in n for n in graph.notes)
-    wanted = product(x / 256, codes / 8, bias).reshape(got.shape)
-    assert np.abs(got - wanted).max() <= 2.0 ** -(out.frac + 1) < 1e-7
+    wanted = rounded(x @ codes, np.full(3, 2.0**-11), bias, out.frac)
+    assert np.array_equal(got * 2.0**out.frac, wanted.reshape(got.shape))
 
 
 def test_scales_of_their_own_at_the_end(keras: Any) -> None:
@@ -88,11 +93,12 @@ def test_scales_of_their_own_at_the_end(keras: Any) -> None:
     codes = np.sign(w) * np.minimum(np.floor(np.abs(w) / scale + np.float32(0.5)), 31)
     bias = np.clip(np.rint(weights["fc"]["bias"] * 64), -128, 127) / 64
     x = bytes_for(graph, 5)
-    sums, got = results(graph, x, "fc_acc", "fc")
-    raw = execute(graph, {"data": x}, ["fc_acc"])["fc_acc"]
-    assert np.array_equal(raw, x @ codes.astype(np.int64)) and sums.shape == got.shape
-    wanted = product(x / 256, codes, np.zeros(3)) * scale.astype(np.float64) + bias
-    assert np.abs(got - wanted).max() < 1e-7
+    found = execute(graph, {"data": x}, ["fc_acc", "fc"])
+    assert np.array_equal(found["fc_acc"], x @ codes.astype(np.int64))
+    frac = graph.tensors["fc"].type.frac
+    wanted = rounded(found["fc_acc"], scale.astype(np.float64) / 256, bias, frac)
+    assert np.array_equal(found["fc"], wanted)
+    results(graph, x)
 
 
 def averaged(keras: Any, kind: str, quantizer: Any, **more: Any) -> Any:

@@ -15,7 +15,8 @@ from ...ir import Graph
 from ...numeric import QType
 from ..keras.architecture import read_network
 from ..keras.flow import Flow
-from ..keras.lower import Words, lower
+from ..keras.lower import lower
+from ..keras.work import Words
 from .files import places_of, read_archive
 from .layers import check_supported, steps_of
 
