@@ -17,7 +17,7 @@ from math import prod
 import numpy as np
 
 from ..errors import UserError
-from ..ir import Tensor
+from ..ir import Pads, Tensor
 from ..ir.ops import Concat, Pad, Requantize, Reshape, Slice, Upsample
 from ..numeric import QType
 
@@ -76,6 +76,16 @@ def padded(add: Adder, name: str, x: Tensor, pads: Sequence[tuple[int, int]], va
         shape = (*x.shape[:axis], image.shape[1], *x.shape[axis + 1 :])
         x = add(last, Reshape(shape), image)
     return x
+
+
+def bordered(
+    add: Adder, name: str, x: Tensor, pads: Pads, window: Sequence[int]
+) -> tuple[Tensor, Pads]:
+    """An image and the padding of a convolution of it: windows of nothing but padding are none of a
+    convolution's, so that such a border becomes a part of the image."""
+    if all(max(pad) < length for pad, length in zip(pads, window, strict=True)):
+        return x, pads
+    return add(name, Pad(pads, x.type.zero_point), x), ((0, 0), (0, 0))
 
 
 def repeated(add: Adder, name: str, x: Tensor, shape: Shape) -> Tensor:

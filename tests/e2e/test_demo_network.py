@@ -18,6 +18,7 @@ import hwgen
 from hwgen.archs.package import Package
 from hwgen.cli import main
 from hwgen.flow import tools
+from hwgen.plan.dataflow.plan import DataflowPlan
 
 MODELS = Path(hwgen.__file__).parent / "models"
 MODEL = MODELS / "mnist_cnn.h5"
@@ -60,6 +61,7 @@ def test_golden_equals_the_frozen_outputs_of_qkeras() -> None:
 def test_intervals_of_the_budgets(budget: int) -> None:
     bound, allowed = BUDGETS[budget]
     plan = hwgen.plan(hwgen.load(MODEL), multipliers=budget)
+    assert isinstance(plan, DataflowPlan)
     assert plan.multipliers <= budget
     assert plan.interval_bound == bound
     assert plan.timing().interval <= min(allowed, 1.02 * bound + 16)

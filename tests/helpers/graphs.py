@@ -28,7 +28,7 @@ def mac_stages(graph: Graph) -> list[Stage]:
 def random_folding(rng: Random, stage: Stage, most: int = 64) -> Folding:
     """Any folding of at most so many multipliers (if possible), also ones that do not divide."""
     op = stage.op
-    assert isinstance(op, (ops.Conv2D, ops.Dense))
+    assert isinstance(op, (ops.Conv2D, ops.Dense)) and isinstance(stage.rule, MacRule)
     outputs = op.weights.shape[-1]
     taps = op.weights.size // outputs
     for _ in range(50):

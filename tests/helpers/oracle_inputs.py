@@ -28,7 +28,7 @@ def smooth(rng: np.random.Generator, shape: Sequence[int], contrast: int) -> Arr
         reach = length // 6
         if reach:
             moved = [np.roll(values, step, axis) for step in range(-reach, reach + 1)]
-            values = sum(moved)
+            values = np.sum(moved, axis=0)
     size = isqrt(int((values * values).sum()) // values.size) or 1
     return values * contrast // size
 

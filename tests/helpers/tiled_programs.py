@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 import numpy as np
 
 from hwgen.archs.package import Package
 from hwgen.archs.tiled import simulation as tiled_sim
 from hwgen.archs.tiled.simulation import Job, JobRun
+from hwgen.contract.engine_model import EngineModel, Pick, Values
 from hwgen.contract.isa import RECORDS, SLOT, ErrorCode, Opcode, Target, slots
 from hwgen.emit.packing import to_hex
 from hwgen.flow.memory import Memory
@@ -34,6 +36,14 @@ def image(program: Program, number: int, changes: dict[str, int], folder: Path) 
     path = folder / f"{number}{''.join(f'-{k}-{v}' for k, v in changes.items())}.hex"
     path.write_text(to_hex(memory.reshape(-1, 8)))
     return path
+
+
+def run_descriptors(
+    model: EngineModel, descriptors: list[Values], start: int, pick: Pick | None = None
+) -> None:
+    """Runs descriptors instead of those that the program has in memory."""
+    with patch.object(model, "descriptors", return_value=descriptors):
+        model.run(start, pick)
 
 
 def numbers(program: Program, op: Opcode, target: Target | None = None) -> list[int]:

@@ -19,7 +19,7 @@ from hwgen.importers.keras.architecture import KerasLayer
 from hwgen.importers.qkeras.functions import quantizer_function
 from hwgen.importers.qkeras.parameters import quantize_bias, quantize_kernel
 from hwgen.importers.qkeras.quantizers import activation_quantizer, parse_quantizer
-from hwgen.ir import Graph, execute
+from hwgen.ir import Graph, execute, ops
 from hwgen.numeric import dequantize, parse_type, quantize
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -189,6 +189,7 @@ def test_shared_autoencoder(shared: Shared) -> None:
         norm = {k: group[f"batch_normalization_1/{k}:0"][:].astype(np.float64) for k in NORM}
     factor = norm["gamma"] / np.sqrt(norm["moving_variance"] + 1e-3)
     op = next(n.op for n in graph.nodes if n.name == "q_dense_batchnorm_1")
+    assert isinstance(op, ops.Dense)
     assert op.weight_type == parse_type("s12.5")
     np.testing.assert_array_equal(op.weights, np.rint(kernel * factor * 32))
     shapes = [graph.tensors[n.name].shape for n in graph.nodes if n.op.op_name == "dense"]

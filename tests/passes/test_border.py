@@ -22,6 +22,7 @@ BORDER = ((1, 2), (0, 1))
 def test_a_border_of_zeros_becomes_padding() -> None:
     after = kept(pad_into_conv, chain(X, ("border", ops.Pad(BORDER)), ("y", CONV)))
     assert after.nodes[-1].inputs == ("x",)
+    assert isinstance(after.nodes[-1].op, ops.Conv2D)
     assert after.nodes[-1].op.pads(X) == ((2, 2), (0, 1))
     assert [n.name for n in kept(remove_dead, after).nodes] == ["y"]
 
@@ -47,5 +48,6 @@ def test_a_factor_of_one_pixel_is_repeated() -> None:
     graph = Graph("n", (X,), (pool, Node("y", ops.Mul(), ("x", "factor"))), ("y",)).verify()
     after = kept(repeat_factors, graph)
     assert [n.name for n in after.nodes] == ["factor", "y_repeated", "y"]
+    assert isinstance(after.nodes[1].op, ops.Upsample)
     assert after.nodes[1].op.factor == (4, 5)
     assert repeat_factors(after).nodes == after.nodes

@@ -30,13 +30,17 @@ def kinds(graph: Graph) -> list[str]:
 
 def test_a_relu_is_a_requantization_that_clips() -> None:
     after = kept(relu_into_requantize, chain(X, ("a", ops.Relu(50)), ("y", ops.Relu())))
-    assert [n.op.clip for n in after.nodes] == [(0, 50), (0, 127)]
+    assert [n.op.clip for n in after.nodes if isinstance(n.op, ops.Requantize)] == [
+        (0, 50),
+        (0, 127),
+    ]
     assert [n.name for n in after.nodes] == ["a", "y"]
 
 
 def test_two_in_a_row_become_one() -> None:
     after = kept(fuse_requantize, chain(X, ("a", ops.Requantize.identity(X, (0, 90))), ("y", HALF)))
     assert [n.name for n in after.nodes] == ["y"]
+    assert isinstance(after.nodes[0].op, ops.Requantize)
     assert after.nodes[0].op.clip == (0, 31)  # 90 saturates
 
 

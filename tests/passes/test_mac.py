@@ -34,6 +34,7 @@ def test_a_bias_is_added_by_a_requantization(frac: int | None) -> None:
         ("y_mac", ops.Conv2D),
         ("y", ops.Requantize),
     ]
+    assert isinstance(after.nodes[0].op, ops.Conv2D)
     assert after.nodes[0].op.bias_frac is None
 
 
@@ -43,6 +44,7 @@ def test_a_rescale_takes_the_bias() -> None:
     layers = (("conv", conv(bias=np.array([10, 20, -30]))), ("y", rescale))
     after = kept(bias_into_requantize, chain(X, *layers))
     assert [type(n.op) for n in after.nodes] == [ops.Conv2D, ops.Rescale]
+    assert isinstance(after.nodes[1].op, ops.Rescale)
     assert after.nodes[1].op.bias.tolist() == [11, 22, -27]
 
 

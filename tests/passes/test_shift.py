@@ -25,7 +25,9 @@ def scaled(mult: Any, bias: Any, shift: Any) -> ops.Requantize:
 def test_every_rule_of_the_form_is_brought_about() -> None:
     graph = chain(X, scaled([3, 5], [1, 0], [2, 4]), scaled([6, 6], 4, 2), scaled(1, 0, 0))
     after = kept(common_shift, graph)
-    assert common_shift(after).nodes[0].op.mult.tolist() == [12, 5]
+    first = common_shift(after).nodes[0].op
+    assert isinstance(first, ops.Requantize)
+    assert first.mult.tolist() == [12, 5]
 
 
 @pytest.mark.parametrize(

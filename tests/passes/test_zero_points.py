@@ -23,6 +23,7 @@ def test_the_bias_takes_the_constant() -> None:
     conv = ops.Conv2D(np.arange(-8, 10).reshape(3, 3, 2, 1), PLAIN, padding="same")
     after = kept(zero_points_into_biases, chain(X, ("y", conv)))
     (node,) = after.nodes
+    assert isinstance(node.op, ops.Conv2D) and node.op.bias is not None
     assert node.op.raw and node.op.bias.tolist() == [7 * 9]
     assert zero_points_into_biases(after).nodes == after.nodes
 
@@ -30,6 +31,7 @@ def test_the_bias_takes_the_constant() -> None:
 def test_a_bias_is_added_to() -> None:
     dense = ops.Dense(np.array([[1, 2]] * 24), PLAIN, bias=np.array([5, -5]))
     node: Node = kept(zero_points_into_biases, chain(X, ops.Flatten(), dense)).nodes[-1]
+    assert isinstance(node.op, ops.Dense) and node.op.bias is not None
     assert node.op.bias.tolist() == [5 + 7 * 24, -5 + 7 * 48]
 
 

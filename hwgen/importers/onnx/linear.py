@@ -9,8 +9,9 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Tensor, resolve_padding
-from ...ir.ops import Conv2D, Dense, Pad, Reshape
+from ...ir.ops import Conv2D, Dense, Reshape
 from ...numeric import Overflow, QType, Rounding, type_for_range
+from .. import moves
 from . import biases
 from .file import OxNode
 from .fusion import BEHIND_PAD, OTHER_WEIGHTS, UNSIGNED_WEIGHTS, is_power_of_two
@@ -116,10 +117,7 @@ def convolution(
     )
     dilated_kernel = [(k - 1) * d + 1 for k, d in zip(numbers.shape[2:], dilation, strict=True)]
     pads = padding(node, dilated_kernel, strides, x.shape[:2], spatial)
-    if any(max(pad) >= n for pad, n in zip(pads, dilated_kernel, strict=True)):
-        # Windows of nothing but padding: it becomes a part of the image.
-        x = work.add(f"{node.name}_border", Pad(pads, x.type.zero_point), x)
-        pads = _NO_PADS
+    x, pads = moves.bordered(work.add, f"{node.name}_border", x, pads, dilated_kernel)
     if value.apart == BEHIND_PAD:
         value = replace(value, apart="")
     op = Conv2D(

@@ -8,6 +8,7 @@ import pytest
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.dataflow.assembly import assemble
+from hwgen.plan.dataflow.rules import MacRule
 from hwgen.plan.dataflow.stages import stages_of
 from tests.helpers.pysim import check_against_model
 
@@ -59,6 +60,7 @@ def test_every_sum_is_exact(kind: str, weights: str, x_kind: str) -> None:
     qtype = INPUTS[x_kind]
     stages = stages_of(graph)
     layer = next(stage for stage in stages if stage.name == "layer")
+    assert isinstance(layer.rule, MacRule)
     plan = assemble(
         graph, stages, {"layer": layer.rule.folding(layer, 2, 4, 1)}, 4 if kind == "dense" else 1
     )

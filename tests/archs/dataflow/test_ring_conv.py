@@ -12,7 +12,7 @@ from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
 from hwgen.plan.dataflow.assembly import assemble
 from hwgen.plan.dataflow.buffers import size_buffers
-from hwgen.plan.dataflow.rules import conv2d
+from hwgen.plan.dataflow.rules import MacRule, conv2d
 from hwgen.plan.dataflow.rules.conv2d import RingConvUnit
 from hwgen.plan.dataflow.stages import stages_of
 from tests.helpers.graphs import random_case
@@ -81,7 +81,7 @@ def plans(graph: Graph) -> Iterator:
     """Every way to read the ring: chunks, rows in parallel or not, several chunks to a word."""
     stages = stages_of(graph)
     (stage,) = stages
-    assert stage.rule.reads_ring(stage)
+    assert isinstance(stage.rule, MacRule) and stage.rule.reads_ring(stage)
     seen = set()
     for choice in stage.rule.foldings(stage):
         read = stage.rule.ring_chunk(stage, choice.pe, choice.simd)
@@ -111,7 +111,9 @@ def test_words_of_several_chunks() -> None:
     """Where few lanes would bring the input too late, a word has several chunks."""
     graph = network((3, 3), (2, 2), size=(9, 9), channels=8, depthwise=True)
     stages = stages_of(graph)
-    plan = assemble(graph, stages, {stages[0].name: stages[0].rule.folding(stages[0], 2, 3, 1)}, 1)
+    (stage,) = stages
+    assert isinstance(stage.rule, MacRule)
+    plan = assemble(graph, stages, {stage.name: stage.rule.folding(stage, 2, 3, 1)}, 1)
     (unit,) = (unit for unit in plan.units if isinstance(unit, RingConvUnit))
     assert unit.input.lanes in (4, 8) and unit.pe == 2
     check_against_model(plan, random_frames(plan, 3, 1))

@@ -71,9 +71,9 @@ def test_these_engines_tile_every_loop() -> None:
                     for loop, whole, part in (
                         ("rows", s.size[0], t.rows),
                         ("columns", s.size[1], t.columns),
-                        ("groups", s.groups, t.groups),
+                        ("cout blocks", s.cout_blocks, t.cout_blocks),
                         ("taps", s.taps_in(t.stationarity).words, int(np.prod(t.taps))),
                     )
                     if part < whole
                 }
-        assert cut == {"rows", "columns", "groups", "taps"}, options
+        assert cut == {"rows", "columns", "cout blocks", "taps"}, options

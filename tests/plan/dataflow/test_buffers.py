@@ -152,6 +152,7 @@ def test_the_memory_of_a_run_goes_with_its_last_reader() -> None:
 def test_a_ring_too_small_for_its_window_never_gives_anything() -> None:
     """The smallest ring works; below it the model says so instead of going on for ever."""
     plan = hwgen.plan(hwgen.load("hwgen/models/mnist_cnn.h5"), multipliers=32)
+    assert isinstance(plan, DataflowPlan)
     (index,) = [i for i, unit in enumerate(plan.units) if unit.name == "conv1"]
     smallest = plan.units[index].smallest("rows")
     assert interval(changed(plan, index, "rows", smallest)) < float("inf")

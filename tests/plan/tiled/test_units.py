@@ -20,6 +20,7 @@ from hwgen.plan.tiled.mapping.problem import Split, parts_of
 from hwgen.plan.tiled.options import TiledOptions, buffer_bytes
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
 from hwgen.plan.tiled.schedule.tile_order import tile_order
+from tests.helpers.tiled_programs import run_descriptors
 from tests.plan.tiled.test_program import FIXTURES, MODELS, SHAPES, check, check_graph, planned
 
 RESNET, MNIST = MODELS / "resnet_tiny_int8.tflite", MODELS / "mnist_cnn.h5"
@@ -196,9 +197,8 @@ def test_units_that_there_are_not_are_refused(change: dict) -> None:
     program = planned(MNIST, shape, 2)[3]
     engine_model = EngineModel(shape, program.memory.copy())
     found = [d | change for d in engine_model.descriptors(program.start)]
-    engine_model.descriptors = lambda _: found
     with pytest.raises(ProgramError, match="unit"):
-        engine_model.run(program.start)
+        run_descriptors(engine_model, found, program.start)
 
 
 def test_options_and_numbers() -> None:

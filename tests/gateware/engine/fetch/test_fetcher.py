@@ -93,15 +93,15 @@ def test_errors_are_named_and_the_next_run_is_right(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "burst", "code"),
+    ("kind", "code"),
     (
-        ("fetch", 0, ErrorCode.FETCH),
-        ("load", None, ErrorCode.READ),
-        ("store", 1, ErrorCode.WRITE),
-        ("tile", 1, ErrorCode.COMPUTE),
+        ("fetch", ErrorCode.FETCH),
+        ("load", ErrorCode.READ),
+        ("store", ErrorCode.WRITE),
+        ("tile", ErrorCode.COMPUTE),
     ),
 )
-def test_answers_that_are_errors_end_the_run(kind: str, burst: int | None, code: ErrorCode) -> None:
+def test_answers_that_are_errors_end_the_run(kind: str, code: ErrorCode) -> None:
     machine = ProgramBench(SMALL, packed(GOOD))
     memory = machine.memory
 
@@ -113,11 +113,11 @@ def test_answers_that_are_errors_end_the_run(kind: str, burst: int | None, code:
             return beat == 1 and memory.reads[number].address - BASE == 32
 
     if kind == "fetch":
-        memory.read_faults = {(burst, 0)}
+        memory.read_faults = {(0, 0)}
     elif kind == "load":
         memory.read_faults = Anywhere()
     elif kind == "store":
-        memory.write_faults = {burst}
+        memory.write_faults = {1}
     else:
         machine.tile_fault = 1
 
