@@ -105,7 +105,7 @@ def fixed_cases(rng: np.random.Generator) -> Iterator[tuple[Any, Array]]:
     for bits, integer, slope in itertools.product(range(1, 9), range(4), (0.0, 0.5, 0.125)):
         step = 2.0 ** (integer - bits + (slope != 0))
         quantizer = quantized_relu(bits, integer, negative_slope=slope)
-        # A small slope stretches the negative side of the staircase by its reciprocal.
+        # A small slope stretches the negative side of the step function by its reciprocal.
         top = 2.0**integer
         values = probe(step, top, rng)
         if slope:
@@ -275,7 +275,7 @@ def fill(model: Any, rng: np.random.Generator) -> None:
         for name, weight in zip(names, layer.weights, strict=True):
             shape = tuple(weight.shape)
             if name == "gamma":
-                # One channel in three turns the staircase of its quantizer around.
+                # One channel in three turns the step function of its quantizer around.
                 drawn = rng.uniform(0.5, 1.5, shape) * np.where(np.arange(shape[0]) % 3, 1, -1)
             elif name == "moving_variance":
                 drawn = rng.uniform(0.3, 1.0, shape)

@@ -1,4 +1,4 @@
-"""Functions of one element: staircases by table and by search, casts to types of their own."""
+"""Functions of one element: thresholds by table and by search, casts to types of their own."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ S12 = QType(True, 12, 4, Rounding.FLOOR, Overflow.SATURATE)
 SHAPE = (3, 4, 5)
 
 
-def staircase(name: str, qtype: QType, rows: int, steps: int, lanes: int) -> UnitCase:
+def multi_threshold(name: str, qtype: QType, rows: int, steps: int, lanes: int) -> UnitCase:
     """Thresholds over the whole range, some of them equal; values in no order."""
     rng = np.random.default_rng(steps)
     thresholds = np.sort(rng.integers(qtype.min, qtype.max + 1, (rows, steps)), axis=1)
-    op = ops.Staircase(thresholds, rng.integers(-32, 32, steps + 1), S6)
+    op = ops.MultiThreshold(thresholds, rng.integers(-32, 32, steps + 1), S6)
     made = planned(name, Tensor("x", SHAPE, qtype), [op], lanes=lanes)
-    return timed(made, latency.staircase(qtype.width, rows, steps))
+    return timed(made, latency.multi_threshold(qtype.width, rows, steps))
 
 
 def cast(
@@ -50,10 +50,10 @@ def timed(case: UnitCase, delay: int) -> UnitCase:
 
 def cases() -> Iterator[UnitCase]:
     """A table, searches with common thresholds and a row a channel; every overflow."""
-    yield staircase("table", S6, 1, 9, 3)
-    yield staircase("search", S12, 1, 40, 5)
-    yield staircase("search_channels", S12, 5, 6, 2)
-    yield staircase("search_one", S12, 5, 1, 1)
+    yield multi_threshold("table", S6, 1, 9, 3)
+    yield multi_threshold("search", S12, 1, 40, 5)
+    yield multi_threshold("search_channels", S12, 5, 6, 2)
+    yield multi_threshold("search_one", S12, 5, 1, 1)
     places = (SHAPE, (5,), (4, 1), (3, 1, 5))
     for overflow, shape, rounding in zip(Overflow, places, Rounding, strict=False):
         yield cast(f"cast_{overflow.value}", rounding, overflow, shape, len(shape))

@@ -145,7 +145,7 @@ def test_names_of_ops_are_no_strings_elsewhere() -> None:
         "add",
         "concat",
         "mul",
-        "staircase",
+        "multi_threshold",
         "cast",
         "pad",
         "upsample",

@@ -39,7 +39,7 @@ def _forms(graph: Graph) -> dict[str, int]:
         x = graph.operands(node)[0]
         if isinstance(node.op, ops.Requantize):
             forms["multiply" if needs_multiplier(node.op, x) else "shift"] += x.channels
-        elif isinstance(node.op, ops.Staircase):
+        elif isinstance(node.op, ops.MultiThreshold):
             forms["staircase"] += x.channels
     return dict(forms)
 

@@ -18,7 +18,7 @@ from ..ir import Graph, Node, Op, Tensor, ops
 from ..numeric import QType, Rounding, type_for_range
 from .rewrite import fresh_name, replace_nodes
 from .shift import with_common_shift
-from .staircase import MAX_MULT_BITS, IntArray, roundest
+from .step_functions import MAX_MULT_BITS, IntArray, roundest
 
 
 def lower_avg_pool(graph: Graph) -> Graph:

@@ -12,12 +12,12 @@ from ..errors import UserError
 from ..ir import Graph, Node, Tensor, ops
 from ..numeric import Overflow, QType, Rounding, dequantize, magnitude, quantize
 from .rewrite import replace_nodes
-from .staircase import (
+from .step_functions import (
     MAX_MULT_BITS,
     Bounds,
     IntArray,
     Solution,
-    Staircases,
+    StepFunctions,
     bounds_of,
     first_difference,
     solve,
@@ -54,19 +54,19 @@ def folded(op: ops.BatchNorm, x: Tensor) -> ops.Requantize:
 
     Raises UserError naming the channel where there is none.
     """
-    stairs = staircases(op, x)
-    bounds = bounds_of(stairs)
-    solution = _solution(stairs, bounds, op.type.rounding)
+    functions = step_functions(op, x)
+    bounds = bounds_of(functions)
+    solution = _solution(functions, bounds, op.type.rounding)
     mult, bias = (np.array(v, dtype=object) for v in (solution.mult, solution.bias))
     qtype = replace(op.type, rounding=solution.rounding)
     result = ops.Requantize.scaled(qtype, mult, bias, solution.shift, _clip(op))
-    wrong = first_difference(stairs, bounds, result)
+    wrong = first_difference(functions, bounds, result)
     if wrong is not None:
         raise AssertionError(f"folded batch norm differs in channel {wrong[0]} at {wrong[1]}")
     return result
 
 
-def _solution(stairs: Staircases, bounds: list[Bounds], rounding: Rounding) -> Solution:
+def _solution(functions: StepFunctions, bounds: list[Bounds], rounding: Rounding) -> Solution:
     """Rounding down, but for a narrower multiplier with the rounding of the model.
 
     Many levels over wide sums leave little room for a slope, and channels whose slopes lie far
@@ -77,7 +77,7 @@ def _solution(stairs: Staircases, bounds: list[Bounds], rounding: Rounding) -> S
         found: list[Solution] = []
         for mode in dict.fromkeys((Rounding.FLOOR, rounding)):
             try:
-                found.append(solve(stairs, bounds, mode, bits))
+                found.append(solve(functions, bounds, mode, bits))
             except UserError as error:
                 refused = error
         if found:
@@ -86,8 +86,8 @@ def _solution(stairs: Staircases, bounds: list[Bounds], rounding: Rounding) -> S
     raise refused
 
 
-def staircases(op: ops.BatchNorm, x: Tensor) -> Staircases:
-    """The golden formula of every channel before overflow, as a staircase over ``x.range``."""
+def step_functions(op: ops.BatchNorm, x: Tensor) -> StepFunctions:
+    """The golden formula of every channel before overflow, as a step function over ``x.range``."""
     wide = QType(
         True, 64, op.type.frac, op.type.rounding, Overflow.SATURATE, op.type.scale,
         op.type.zero_point,
@@ -111,7 +111,7 @@ def staircases(op: ops.BatchNorm, x: Tensor) -> Staircases:
         )
     with np.errstate(over="ignore", under="ignore"):
         slopes = np.broadcast_to(_steps(x.type) * op.scale / _steps(op.type), op.scale.shape)
-    return Staircases(function, slopes, *x.range, bottom, top)
+    return StepFunctions(function, slopes, *x.range, bottom, top)
 
 
 def _steps(qtype: QType) -> np.ndarray[Any, Any]:

@@ -66,7 +66,7 @@ def _reduced(step: str, graph: Graph, after: Graph, node: Node) -> list[Replacem
             return []
         earlier, node = [node], following[0]
     result = made[node.name]
-    if not isinstance(result.op, (ops.Requantize, ops.Staircase)):
+    if not isinstance(result.op, (ops.Requantize, ops.MultiThreshold)):
         return []
     first = earlier[0] if earlier else node
     while first.inputs[0] != result.inputs[0]:

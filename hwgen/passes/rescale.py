@@ -1,6 +1,6 @@
 """A runtime's rescaling becomes multiply, add, shift where the two are proven equal.
 
-Every rule is monotone, so each channel is a staircase. Rules that round by magnitude have one
+Every rule is monotone, so each channel is a step function. Rules that round by magnitude have one
 line above zero and another below it: a bias for each side of a pivot. What is left are channels
 where a rule rounds twice just beside a tie, which no line does.
 """
@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..ir import Graph, Node, Tensor, ops
 from ..numeric import Overflow, Rounding, magnitude
 from .rewrite import replace_nodes
-from .staircase import Solution, Staircases, bounds_of, first_difference, solve
+from .step_functions import Solution, StepFunctions, bounds_of, first_difference, solve
 
 Ends = tuple[np.ndarray, np.ndarray]
 _ANY = 1 << 40
@@ -58,22 +58,22 @@ def reduced(op: ops.Rescale, ends: Ends) -> ops.Requantize | None:
     if op.type.overflow not in _SATURATING and magnitude(raw) >= _ANY:
         return None
     for with_pivots in (False, True):
-        stairs = staircases(op, ends, with_pivots)
+        functions = step_functions(op, ends, with_pivots)
         try:
-            bounds = bounds_of(stairs)
-            found = solve(stairs, bounds)
+            bounds = bounds_of(functions)
+            found = solve(functions, bounds)
         except UserError:
             continue
-        result = _requantize(op, found, stairs)
-        wrong = first_difference(stairs, bounds, result)
+        result = _requantize(op, found, functions)
+        wrong = first_difference(functions, bounds, result)
         if wrong is not None:
             raise AssertionError(f"reduced rescale differs in channel {wrong[0]} at {wrong[1]}")
         return result
     return None
 
 
-def staircases(op: ops.Rescale, ends: Ends, with_pivots: bool) -> Staircases:
-    """The golden rule of every channel before overflow, as a staircase between ``ends``."""
+def step_functions(op: ops.Rescale, ends: Ends, with_pivots: bool) -> StepFunctions:
+    """The golden rule of every channel before overflow, as a step function between ``ends``."""
     low, high = (end.astype(np.int64) for end in ends)
     mult, shift, bias = (np.broadcast_to(a, len(low)) for a in (op.mult, op.shift, op.bias))
     full = replace(op, mult=mult, shift=shift, bias=bias)
@@ -85,12 +85,12 @@ def staircases(op: ops.Rescale, ends: Ends, with_pivots: bool) -> Staircases:
     # The slope of a constant does not matter.
     slopes = np.where(low < high, np.ldexp(mult.astype(np.float64), -shift.astype(np.int64)), 0.0)
     pivots = -bias if with_pivots else None
-    return Staircases(full.unclipped, slopes, low, high, bottom, top, pivots)
+    return StepFunctions(full.unclipped, slopes, low, high, bottom, top, pivots)
 
 
-def _requantize(op: ops.Rescale, found: Solution, stairs: Staircases) -> ops.Requantize:
+def _requantize(op: ops.Rescale, found: Solution, functions: StepFunctions) -> ops.Requantize:
     floor = replace(op.type, rounding=Rounding.FLOOR)
     out = ops.Requantize.scaled(floor, found.mult, found.bias, found.shift, op.clip)
     if found.bias_below is None or found.bias_below == found.bias:
         return out
-    return replace(out, pivot=stairs.pivots, below=np.array(found.bias_below))
+    return replace(out, pivot=functions.pivots, below=np.array(found.bias_below))

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..ir import Graph, Node, Tensor, ops
-from ..ir.ops.staircase import MAX_STEPS
+from ..ir.ops.multi_threshold import MAX_STEPS
 from .rewrite import single_reader
 
-_FUNCTIONS = (ops.Requantize, ops.Rescale, ops.Staircase, ops.Relu)
+_FUNCTIONS = (ops.Requantize, ops.Rescale, ops.MultiThreshold, ops.Relu)
 MAX_WIDTH = 8
 """Widest input of a table, in bits."""
 
@@ -44,8 +44,8 @@ def _is_function(graph: Graph, node: Node) -> bool:
         return False
     values = (getattr(node.op, kind, None) for kind in ("mult", "bias", "shift", "pivot", "below"))
     single = all(v is None or v.size == 1 for v in values)
-    staircase = isinstance(node.op, ops.Staircase) and len(node.op.rows) > 1
-    return single and not staircase and not isinstance(graph.tensors[node.name].type.scale, tuple)
+    by_channel = isinstance(node.op, ops.MultiThreshold) and len(node.op.rows) > 1
+    return single and not by_channel and not isinstance(graph.tensors[node.name].type.scale, tuple)
 
 
 def _begins(graph: Graph, node: Node) -> bool:
@@ -61,7 +61,7 @@ def _table(graph: Graph, chain: list[Node]) -> Node:
     for node in chain:
         values = node.op.golden([values[:, np.newaxis]], [_column(graph, node)])[:, 0]
     result = graph.tensors[chain[-1].name].type
-    table = ops.Staircase(np.arange(low + 1, high + 1), values, result)
+    table = ops.MultiThreshold(np.arange(low + 1, high + 1), values, result)
     return replace(chain[-1], op=table, inputs=chain[0].inputs)
 
 

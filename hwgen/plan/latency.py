@@ -81,7 +81,7 @@ def window_pool(taps: int) -> int:
     return 1 + (taps - 1).bit_length()
 
 
-def staircase(width: int, rows: int, steps: int) -> int:
+def multi_threshold(width: int, rows: int, steps: int) -> int:
     """A table where few bits index it, else a comparison for each level of a search, and values."""
     if rows == 1 and width <= 11:
         return rom(1 << width)

@@ -44,7 +44,7 @@ EXAMPLES: dict[type[Op], Op] = {
         ops.Slice((0, 1, 0), (1, 1, 2), (1, 1, 1)),
         ops.Softmax(1 << 30, 5, PROBABILITY),
         ops.SoftmaxTable(np.float32(0.9) ** np.arange(256), PROBABILITY),
-        ops.Staircase(np.array([[-3, 0, 7]]), np.array([-1, 0, 2, 1]), S8),
+        ops.MultiThreshold(np.array([[-3, 0, 7]]), np.array([-1, 0, 2, 1]), S8),
         ops.SumPool((2, 2), (2, 2), "valid"),
         ops.Upsample((1, 2)),
     )

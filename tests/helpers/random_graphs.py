@@ -37,7 +37,7 @@ def random_rich_graph(rng: Random) -> Graph:
     """Likewise, with the ops that the others lack."""
 
     def more(builder: Builder) -> None:
-        rng.choice([builder.grouped_conv, builder.staircase, builder.border])()
+        rng.choice([builder.grouped_conv, builder.multi_threshold, builder.border])()
 
     return _random_graph(rng, more)
 

@@ -159,7 +159,7 @@ class Builder:
         )
         self.requantize()
 
-    def staircase(self) -> None:
+    def multi_threshold(self) -> None:
         """Any steps, those of the edge's own range more often; tables and searches."""
         rng, x = self.rng, self.edge
         steps = rng.choice([1, 2, 3, rng.randint(1, 40), rng.randint(1, 300)])
@@ -171,7 +171,7 @@ class Builder:
         qtype = random_type(rng, (1, 9))
         values = random_codes(rng, qtype, (steps + 1,))
         shape = thresholds[0] if rows == 1 and rng.random() < 0.5 else thresholds
-        self.add(ops.Staircase(np.array(shape), values, qtype))
+        self.add(ops.MultiThreshold(np.array(shape), values, qtype))
 
     def border(self) -> None:
         """A border of any value, or pixels several times."""
@@ -253,7 +253,7 @@ class Builder:
         if values == [0, 1]:
             qtype = QType(False, 1, 0, *_modes(rng))
         thresholds = sorted(middle + rng.randint(-1, 1) for _ in values[1:])
-        self.add(ops.Staircase(np.array(thresholds), np.array(values), qtype))
+        self.add(ops.MultiThreshold(np.array(thresholds), np.array(values), qtype))
 
     def same_conv(self, outputs: int) -> None:
         """A convolution that keeps rows and columns."""

@@ -47,7 +47,7 @@ def network() -> Graph:
         ("dense", ops.Dense(rng.integers(-2, 2, (24, 3)), S8, np.array([1, -2, 3]))),
         ("requant", ops.Requantize.scaled(S8, [3, 4, 5], -1, [4, 5, 6], (-50, 50))),
         ("relu", ops.Relu(40)),
-        ("stairs", ops.Staircase(np.array([[-3, 0, 7]]), np.array([-1, 0, 2, 1]), S8)),
+        ("stairs", ops.MultiThreshold(np.array([[-3, 0, 7]]), np.array([-1, 0, 2, 1]), S8)),
         ("cast", ops.Cast((S8, S8), np.array([0, -1, 1]))),
         ("image", ops.Reshape((1, 1, 3))),
         ("pad", ops.Pad(((1, 0), (0, 2)), 3)),

@@ -36,7 +36,7 @@ def test_each_kind_is_told() -> None:
         "norm": [ops.Requantize],
         "average": [ops.SumPool, ops.Requantize],
         "rescale": [ops.Requantize],
-        "table": [ops.Staircase],
+        "table": [ops.MultiThreshold],
     }
     assert {name: r.divisor for name, r in found.items() if r.divisor} == {"average": 9}
     assert found["table"].x.name == "narrow" and found["rescale"].x.name == "average"

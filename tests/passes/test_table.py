@@ -28,7 +28,7 @@ def test_a_chain_becomes_one_table_of_the_last_ones_name() -> None:
     clip = ops.Requantize.identity(X, (-20, 100))
     after = kept(tabulate, chain(X, ("a", clip), ("b", rescale(NINE)), ("y", ops.Relu())))
     (node,) = after.nodes
-    assert node.name == "y" and isinstance(node.op, ops.Staircase)
+    assert node.name == "y" and isinstance(node.op, ops.MultiThreshold)
     assert node.op.values.size == 256 and after.tensors["y"].type == NINE
 
 
@@ -48,5 +48,5 @@ def test_others_stay(x: Tensor, layers: list[Any]) -> None:
 def test_a_chain_ends_where_another_reads() -> None:
     graph = chain(X, ("a", rescale()), ("b", ops.MaxPool((2, 2), (2, 2))), ("y", rescale()))
     assert [type(n.op) for n in kept(tabulate, graph).nodes] == [
-        ops.Staircase, ops.MaxPool, ops.Staircase,
+        ops.MultiThreshold, ops.MaxPool, ops.MultiThreshold,
     ]  # fmt: skip

@@ -18,11 +18,11 @@ from ...gateware.stream.conv import Conv, Depths
 from ...gateware.stream.dense import Dense
 from ...gateware.stream.elementwise import ArgMax, Elementwise, Regroup, Requant
 from ...gateware.stream.join_fork import Add, Concat, Fork, Mul
+from ...gateware.stream.multi_threshold import MultiThreshold, MultiThresholdParameters
 from ...gateware.stream.pad_crop_upsample import Crop, Pad, Upsample
 from ...gateware.stream.pool import PoolReduction, StreamPool, WindowPool
 from ...gateware.stream.rescaler import RescaleParameters, Rescaler, Rule
 from ...gateware.stream.ring_conv import RingConv
-from ...gateware.stream.staircase import Staircase, StaircaseParameters
 from ...gateware.stream.window_conv import WindowConv
 from ...ir import Accumulator, Graph, Tensor, ops
 from ...numeric import PowerCode
@@ -32,12 +32,12 @@ from ...plan.dataflow.rules.cast import CastUnit
 from ...plan.dataflow.rules.conv2d import ConvUnit, RingConvUnit
 from ...plan.dataflow.rules.dense import DenseUnit
 from ...plan.dataflow.rules.join import AddUnit, ConcatUnit, MulUnit
+from ...plan.dataflow.rules.multi_threshold import MultiThresholdUnit
 from ...plan.dataflow.rules.pool import StreamPoolUnit, WindowPoolUnit
 from ...plan.dataflow.rules.requantize import RequantUnit
 from ...plan.dataflow.rules.rescale import RescaleUnit
 from ...plan.dataflow.rules.slice import CropUnit
 from ...plan.dataflow.rules.softmax import SoftmaxUnit
-from ...plan.dataflow.rules.staircase import StaircaseUnit
 from ...plan.dataflow.units import ForkUnit, MacUnit, RegroupUnit, Unit
 from ...plan.exponentials import softmax_powers
 
@@ -150,14 +150,14 @@ def _(unit: UpsampleUnit, graph: Graph, shape: Shape) -> Upsample:
 
 
 @lower_unit.register
-def _(unit: StaircaseUnit, graph: Graph, shape: Shape) -> Elementwise:
+def _(unit: MultiThresholdUnit, graph: Graph, shape: Shape) -> Elementwise:
     op = _node(graph, unit.layers[0])
-    assert isinstance(op, ops.Staircase)
+    assert isinstance(op, ops.MultiThreshold)
     out = element(op.type)
-    parameters = StaircaseParameters(
+    parameters = MultiThresholdParameters(
         tuple(tuple(row) for row in op.rows.tolist()), tuple(op.values.tolist()), out
     )
-    core = Staircase(unit.name, shape, unit.input.lanes, unit.input.channels, parameters)
+    core = MultiThreshold(unit.name, shape, unit.input.lanes, unit.input.channels, parameters)
     return Elementwise(core, shape, out, unit.fifo)
 
 

@@ -131,7 +131,7 @@ def relu(layer: Layer) -> list[str]:
     return _each(layer, [_stored(layer, clipped)], False)
 
 
-def staircase(layer: Layer) -> list[str]:
+def multi_threshold(layer: Layer) -> list[str]:
     """The number of thresholds reached, by bisection, and its value."""
     op = layer.op
     steps = op.rows.shape[1]
@@ -395,7 +395,7 @@ LAYERS: dict[type, Callable[[Layer], list[str]]] = {
     ops.Slice: gather,
     ops.Softmax: softmax,
     ops.SoftmaxTable: softmax_table,
-    ops.Staircase: staircase,
+    ops.MultiThreshold: multi_threshold,
     ops.SumPool: sum_pool,
     ops.Upsample: gather,
 }

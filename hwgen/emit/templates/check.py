@@ -323,7 +323,7 @@ def rescale(layer, channel):
     )
 
 
-def staircase(layer, channel):
+def multi_threshold(layer, channel):
     """A table as a function of one integer."""
     shape, thresholds = shape_and_flat(layer["thresholds"])
     values, width = flat(layer["values"]), shape[-1]
@@ -345,7 +345,7 @@ def function_of(layer, x_type, channel):
         return norm(layer, x_type, channel)
     if layer["op"] == "relu":
         return relu(layer, x_type)
-    return {"requantize": integer, "rescale": rescale, "staircase": staircase}[layer["op"]](
+    return {"requantize": integer, "rescale": rescale, "staircase": multi_threshold}[layer["op"]](
         layer, channel
     )
 

@@ -12,17 +12,18 @@ from ..common.fifo import CreditFifo
 from ..common.requantizer import Requantizer, RequantParameters, greater
 from ..common.streams import connect, element, positive, stream_of
 from .cast import Cast
+from .multi_threshold import MultiThreshold
 from .rescaler import Rescaler
-from .staircase import Staircase
 
-Core = Requantizer | Rescaler | Staircase | Cast
+Core = Requantizer | Rescaler | MultiThreshold | Cast
 
 
 class Elementwise(wiring.Component):
     """A pipeline that works on every element of a stream, all lanes at once.
 
-    Parameters: ``core`` a Requantizer, a Rescaler, a Staircase or a Cast; shape of an input element
-    and of a result; ``fifo`` beats at the output. Members: i, o streams, issue (out), level (out).
+    Parameters: ``core`` a Requantizer, a Rescaler, a MultiThreshold or a Cast; shape of an input
+    element and of a result; ``fifo`` beats at the output. Members: i, o streams, issue (out),
+    level (out).
 
     One beat a cycle; the core's latency to the output FIFO.
     """

@@ -2,5 +2,5 @@
 
 ``architecture`` finds the layers of a configuration and their order; an importer turns each into
 ``steps``; ``flow`` connects them, ``lower`` makes the graph. ``affine`` is the exact per-channel
-arithmetic between accumulator and quantizer, ``functions`` are activations as staircases.
+arithmetic between accumulator and quantizer, ``functions`` are activations as step functions.
 """

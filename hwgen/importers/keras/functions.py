@@ -1,4 +1,4 @@
-"""Activations as functions of real numbers, and what they are behind integers: staircases.
+"""Activations as functions of real numbers, and what they are behind integers: step functions.
 
 All of them are non-decreasing and their results are few: the thresholds are found by bisection with
 exact arithmetic.
@@ -16,7 +16,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Tensor
-from ...ir.ops import Staircase
+from ...ir.ops import MultiThreshold
 from ...numeric import MAX_TENSOR_WIDTH, Overflow, int_array, round_shift, type_for_range
 from ..affine import Affine, fraction_bits
 from .quantizer import ActivationQuantizer
@@ -110,7 +110,7 @@ def sigmoid64(x: Fraction) -> Fraction:
     return Fraction(1 / (1 + math.exp(_within(-x, 700))))
 
 
-def staircase(function: Function, pending: Affine, x: Tensor) -> Staircase:
+def multi_threshold(function: Function, pending: Affine, x: Tensor) -> MultiThreshold:
     """What is pending on an edge, and the function behind it, as one op.
 
     Raises UserError where the results do not fit a streamed tensor.
@@ -141,7 +141,7 @@ def staircase(function: Function, pending: Affine, x: Tensor) -> Staircase:
         rows = rows[:1]
     if len(values) == 1:
         codes, rows = codes * 2, [[x.range[1] + 1]]
-    return Staircase(np.array(rows, np.int64), np.array(codes, np.int64), qtype)
+    return MultiThreshold(np.array(rows, np.int64), np.array(codes, np.int64), qtype)
 
 
 def _changes(real: Callable[[int], Fraction], low: int, high: int) -> list[tuple[int, Fraction]]:

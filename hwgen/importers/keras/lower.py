@@ -29,7 +29,7 @@ from ...ir.ops import (
 from ...numeric import MAX_TENSOR_WIDTH, Overflow, QType, Rounding, type_for_range
 from ..affine import Affine, clip_codes, fraction_bits, log2_exact, requantize
 from .flow import Flow
-from .functions import Function, rounding_of, staircase
+from .functions import Function, multi_threshold, rounding_of
 from .inputs import input_of
 from .quantizer import ActivationQuantizer
 from .steps import (
@@ -230,13 +230,13 @@ def _scale(work: KerasImport, step: Scale, index: int, value: Value) -> Value:
 
 
 def _stairs(work: KerasImport, step: Stairs, index: int, value: Value) -> Value:
-    return _staircase(work, step, step.function, value)
+    return _multi_threshold(work, step, step.function, value)
 
 
-def _staircase(work: KerasImport, step: Step, function: Function, value: Value) -> Value:
+def _multi_threshold(work: KerasImport, step: Step, function: Function, value: Value) -> Value:
     if function.note:
         work.notes.append(f"{step.name}: {function.note}")
-    op = staircase(function, value.pending, value.edge)
+    op = multi_threshold(function, value.pending, value.edge)
     return Value.done(step.name, work.add(step.name, op, value.edge))
 
 
@@ -257,7 +257,7 @@ def _curve(work: KerasImport, step: Curve, index: int, value: Value) -> Value:
     outer = (
         rounding_of(following.quantizer) if isinstance(following, Quantize) else following.function
     )
-    result = _staircase(work, following, step.function.then(outer), value)
+    result = _multi_threshold(work, following, step.function.then(outer), value)
     work.values[found] = result
     return result
 

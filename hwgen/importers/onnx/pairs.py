@@ -2,7 +2,7 @@
 
 What the runtime gives is computed for every pair. Integer forms are then searched that give the
 same for each of them: for a sum two factors and one rounding, else a table for each operand and a
-rounding, else tables and a staircase; for a product one rounding, else a staircase.
+rounding, else tables and thresholds; for a product one rounding, else thresholds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Op, Tensor
-from ...ir.ops import Mul, Rescale, Staircase
+from ...ir.ops import Mul, MultiThreshold, Rescale
 from ...numeric import QType, Scaling, multiplier_of, to_integers
 from ..sums import WIDE, added, shifted, times
 from .fusion import HINT, scale_of
@@ -188,7 +188,7 @@ def _forms(pairs: Pairs) -> Iterator[tuple[list[Op], Op]]:
     ends = np.concatenate([[-_FAR], thresholds, [_FAR]])
     tables = _tables(pairs, shift, ends[index], ends[index + 1] - 1, 0.0)
     if tables is not None and len(levels) > 1:
-        yield tables, Staircase(thresholds, levels, qtype)
+        yield tables, MultiThreshold(thresholds, levels, qtype)
 
 
 def _factors(pairs: Pairs) -> Iterator[tuple[list[Op], Op]]:
@@ -262,8 +262,8 @@ def _tables(pairs: Pairs, shift: int, least: Array, most: Array, offset: float) 
 
 def _table(codes: Array, values: Array) -> Op:
     if len(codes) == 1:
-        return Staircase(codes + 1, np.repeat(values, 2), WIDE)
-    return Staircase(codes[1:], values, WIDE)
+        return MultiThreshold(codes + 1, np.repeat(values, 2), WIDE)
+    return MultiThreshold(codes[1:], values, WIDE)
 
 
 def _product(work: OnnxImport, name: str, pairs: Pairs) -> Tensor:
@@ -275,11 +275,11 @@ def _product(work: OnnxImport, name: str, pairs: Pairs) -> Tensor:
     op: Op = Rescale(Scaling.FP32_HALF_EVEN, np.array([mult]), np.array([shift]), qtype,
                      offset=qtype.zero_point, clip=pairs.clip)  # fmt: skip
     if not np.array_equal(op.golden([products], []), wanted):
-        op = _staircase_of(products, wanted, qtype)
+        op = _multi_threshold_of(products, wanted, qtype)
     return work.add(name, op, work.add(f"{name}_product", Mul(), a.edge, b.edge))
 
 
-def _staircase_of(products: Array, wanted: Array, qtype: QType) -> Op:
+def _multi_threshold_of(products: Array, wanted: Array, qtype: QType) -> Op:
     """Raises UserError where equal products are wanted to give different results."""
     order = np.lexsort((wanted, products))
     products, wanted = products[order], wanted[order]
@@ -288,5 +288,5 @@ def _staircase_of(products: Array, wanted: Array, qtype: QType) -> Op:
         raise UserError("ONNX Runtime computes this product in float32, which the product of "
                         "integers does not give for all pairs", hint=HINT)  # fmt: skip
     if not len(rises):
-        return Staircase(products[-1:] + 1, wanted[[0, 0]], qtype)
-    return Staircase(products[rises], np.concatenate([wanted[:1], wanted[rises]]), qtype)
+        return MultiThreshold(products[-1:] + 1, wanted[[0, 0]], qtype)
+    return MultiThreshold(products[rises], np.concatenate([wanted[:1], wanted[rises]]), qtype)

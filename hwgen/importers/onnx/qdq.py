@@ -10,13 +10,13 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Op, Tensor
 from ...ir.ops import Requantize, Rescale
-from ...ir.ops.staircase import MAX_STEPS
+from ...ir.ops.multi_threshold import MAX_STEPS
 from ...numeric import Overflow, QType, Rounding, Scaling, multiplier_of, to_integers
 from . import joins, pairs
 from .averages import window_quantizer
 from .file import OxNode
 from .fusion import in_float, is_exact, is_power_of_two, parted, scale_of
-from .real import FloatStep, Quantizer, evaluate, line, slope_of, staircase, table
+from .real import FloatStep, Quantizer, evaluate, line, multi_threshold, slope_of, table
 from .work import Array, Codes, Const, Joined, OnnxImport, Value, check_finite
 
 _DTYPES = {"int8": (True, 8), "uint8": (False, 8), "int16": (True, 16), "uint16": (False, 16),
@@ -147,14 +147,14 @@ def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Te
 
     function = _fused_constant(found, qtype) or in_float32
     if any(o.size > 1 for o in (found.scale, *operands)):
-        return work.chain(name, staircase(found.edge, function, qtype), found.edge)
+        return work.chain(name, multi_threshold(found.edge, function, qtype), found.edge)
     x = np.arange(found.edge.range[0], found.edge.range[1] + 1)
     if len(x) > MAX_STEPS + 1:
         slope = slope_of(float(found.scale[0]), found.steps) / scale_of(qtype)
         found_line = line(x, function(x[:, np.newaxis])[:, 0], qtype, slope)
         if found_line is not None:
             return work.add(name, found_line, found.edge)
-        return work.chain(name, staircase(found.edge, function, qtype), found.edge)
+        return work.chain(name, multi_threshold(found.edge, function, qtype), found.edge)
     op: Op = table(found.edge, function, qtype)
     values = op.golden([x], [found.edge])
     clip = (int(values.min()), int(values.max()))

@@ -3,7 +3,7 @@
 Between two quantizers an ONNX file computes in float32, element by element. Behind an edge of
 integers such a chain is a function of one integer for each channel: it is evaluated with the
 runtime's own float32 operations, so that its roundings are kept too, and becomes one
-requantization where all of it is exact, else a staircase.
+requantization where all of it is exact, else thresholds.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Op, Tensor
-from ...ir.ops import Requantize, Staircase
-from ...ir.ops.staircase import MAX_STEPS
+from ...ir.ops import MultiThreshold, Requantize
+from ...ir.ops.multi_threshold import MAX_STEPS
 from ...numeric import QType, Rounding
 from ..affine import Affine, fraction_bits, log2_exact, requantize
 
@@ -145,7 +145,7 @@ def quantized(
 ) -> list[Op]:
     """The chain and the quantizer behind it, as ops to be applied one after the other.
 
-    Raises UserError where that takes more steps than a staircase has.
+    Raises UserError where that takes more steps than a MultiThreshold has.
     """
     affine = as_affine(x, scale, zero, steps)
     frac = by.type.frac if by.type.scale is None else None
@@ -155,13 +155,13 @@ def quantized(
     def function(codes: Array) -> Array:
         return by.codes(evaluate(codes, scale, zero, steps))
 
-    return staircase(x, function, by.type)
+    return multi_threshold(x, function, by.type)
 
 
-def staircase(x: Tensor, function: Function, qtype: QType) -> list[Op]:
+def multi_threshold(x: Tensor, function: Function, qtype: QType) -> list[Op]:
     """A monotone function of the edge's integers, channels last, as ops one after the other.
 
-    Raises UserError where it has more steps than a staircase may have.
+    Raises UserError where it has more steps than a MultiThreshold may have.
     """
     low, high = x.range
     ends = function(np.array([[low] * x.channels, [high] * x.channels]))
@@ -189,7 +189,7 @@ def staircase(x: Tensor, function: Function, qtype: QType) -> list[Op]:
     rows = _thresholds(function, levels, x.channels, low, high)
     rows = rows[:1] if np.all(rows == rows[0]) else rows
     values = np.concatenate([[first], np.minimum(levels, last)])
-    return [*ops, Staircase(rows, values, qtype)]
+    return [*ops, MultiThreshold(rows, values, qtype)]
 
 
 def _thresholds(function: Function, levels: Array, channels: int, low: int, high: int) -> Array:
@@ -214,7 +214,7 @@ def slope_of(scale: float, steps: tuple[FloatStep, ...]) -> float:
     return scale
 
 
-def table(x: Tensor, function: Function, qtype: QType) -> Staircase:
+def table(x: Tensor, function: Function, qtype: QType) -> MultiThreshold:
     """Any function of one integer of few bits: a value for each, equal ones together.
 
     Raises UserError where the edge has too many integers.
@@ -226,8 +226,8 @@ def table(x: Tensor, function: Function, qtype: QType) -> Staircase:
     values = function(np.broadcast_to(codes[:, np.newaxis], (len(codes), x.channels)))[:, 0]
     changes = np.flatnonzero(np.diff(values)) + 1
     if not len(changes):
-        return Staircase(np.array([high + 1]), values[[0, 0]], qtype)
-    return Staircase(codes[changes], np.concatenate([values[:1], values[changes]]), qtype)
+        return MultiThreshold(np.array([high + 1]), values[[0, 0]], qtype)
+    return MultiThreshold(codes[changes], np.concatenate([values[:1], values[changes]]), qtype)
 
 
 _LINE_SHIFTS = range(31)

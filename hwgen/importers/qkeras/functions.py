@@ -1,7 +1,7 @@
 """Activations that are no clipped rounding: leaky, tanh, sigmoid, powers of two.
 
 All of them are non-decreasing functions of a real number whose results are few: behind integers
-they are staircases, whose thresholds are found here by bisection with exact arithmetic.
+they are step functions, whose thresholds are found here by bisection with exact arithmetic.
 """
 
 from __future__ import annotations

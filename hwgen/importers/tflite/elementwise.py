@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Tensor
-from ...ir.ops import Requantize, Softmax, SoftmaxTable, Staircase
+from ...ir.ops import MultiThreshold, Requantize, Softmax, SoftmaxTable
 from ...numeric import QType, Scaling, apply_scaling, gemmlowp, multiplier_of, to_integers
 from . import meaning
 from .file import TfOperator, TfTensor, options
@@ -78,7 +78,7 @@ def table(
 ) -> Tensor:
     """One value for each integer of the input's type, limited to the output's."""
     codes = np.arange(x.type.min + 1, x.type.max + 1)
-    return work.add(op.name, Staircase(codes, np.clip(values, qtype.min, qtype.max), qtype), x)
+    return work.add(op.name, MultiThreshold(codes, np.clip(values, qtype.min, qtype.max), qtype), x)
 
 
 def clipping(activation: str) -> Callable[[TfliteImport, TfOperator], None]:

@@ -12,9 +12,9 @@ from ...ir.ops import (
     ArgMax,
     AvgPool,
     MaxPool,
+    MultiThreshold,
     Requantize,
     Reshape,
-    Staircase,
     SumPool,
     Upsample,
 )
@@ -127,7 +127,7 @@ def _xnnpack_mean(
     if len(thresholds) == 0:
         raise UserError(f"every mean is {values[0]}: the output's scale is too large")
     total = work.add(f"{op.name}_sum", SumPool(window, window), x)
-    return work.add(name, Staircase(thresholds, values, qtype), total)
+    return work.add(name, MultiThreshold(thresholds, values, qtype), total)
 
 
 def extreme(work: TfliteImport, op: TfOperator) -> None:

@@ -7,13 +7,13 @@ from .cast import Cast
 from .conv2d import Conv2D
 from .dense import Dense
 from .join import Add, Concat, Mul
+from .multi_threshold import MultiThreshold
 from .pool import AvgPool, MaxPool, Pool, SumPool
 from .requantize import Relu, Requantize
 from .rescale import Rescale
 from .reshape import Flatten, Reshape
 from .slice import Slice
 from .softmax import Softmax, SoftmaxTable
-from .staircase import Staircase
 
 __all__ = [
     "Add",
@@ -27,6 +27,7 @@ __all__ = [
     "Flatten",
     "MaxPool",
     "Mul",
+    "MultiThreshold",
     "Pad",
     "Pool",
     "Relu",
@@ -36,7 +37,6 @@ __all__ = [
     "Slice",
     "Softmax",
     "SoftmaxTable",
-    "Staircase",
     "SumPool",
     "Upsample",
 ]

@@ -46,7 +46,7 @@ def network(kind: str, weights: str, x: str) -> Graph:
         )
     nodes = [Node("layer", op, (x,)), Node("sums", ops.Requantize.scaled(SUM), ("layer",))]
     if x == "signs":
-        sign = ops.Staircase(np.array([1]), np.array([-1, 1]), INPUTS["pair"])
+        sign = ops.MultiThreshold(np.array([1]), np.array([-1, 1]), INPUTS["pair"])
         nodes.insert(0, Node("signs", sign, ("in",)))
     name = "in" if x == "signs" else x
     return Graph("few", (Tensor(name, shape, qtype),), tuple(nodes), ("sums",)).verify()

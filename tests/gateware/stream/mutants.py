@@ -114,8 +114,8 @@ MUTATIONS = (
         ("tests/gateware/stream/test_pool.py",),
     ),
     Mutation(
-        "staircase reaches a threshold one late",
-        "hwgen/gateware/stream/staircase.py",
+        "multi-threshold reaches a threshold one late",
+        "hwgen/gateware/stream/multi_threshold.py",
         "Cat(value >= threshold, before)",
         "Cat(value > threshold, before)",
         ("tests/archs/dataflow/test_fuzz.py",),

@@ -16,6 +16,7 @@ from .conv2d import Conv2DRule
 from .dense import DenseRule
 from .join import AddRule, ConcatRule, MulRule
 from .mac import MacRule
+from .multi_threshold import MultiThresholdRule
 from .pool import PoolRule
 from .requantize import RequantizeRule
 from .rescale import RescaleRule
@@ -23,7 +24,6 @@ from .reshape import ReshapeRule
 from .rule import Folding, Place, Rule, Stage
 from .slice import SliceRule
 from .softmax import SoftmaxRule, SoftmaxTableRule
-from .staircase import StaircaseRule
 
 RULES: dict[type[Op], Rule[Any]] = {
     ops.Add: AddRule(),
@@ -42,7 +42,7 @@ RULES: dict[type[Op], Rule[Any]] = {
     ops.Slice: SliceRule(),
     ops.Softmax: SoftmaxRule(),
     ops.SoftmaxTable: SoftmaxTableRule(),
-    ops.Staircase: StaircaseRule(),
+    ops.MultiThreshold: MultiThresholdRule(),
     ops.SumPool: PoolRule(),
     ops.Upsample: UpsampleRule(),
 }

@@ -34,7 +34,7 @@ class Fusion:
         edge = last.name
         following = self.only_reader(last)
         if self.graph.tensors[edge].type.width <= 8 and following is not None:
-            if isinstance(following.op, ops.Staircase):
+            if isinstance(following.op, ops.MultiThreshold):
                 behind = self.only_reader(following)
                 if behind is not None and isinstance(behind.op, ops.Add):
                     task, edge = self._with_sum(task, edge, following.name, behind)
@@ -84,7 +84,7 @@ class Fusion:
         tensors = self.graph.operands(node)
         for name, shift in zip(node.inputs, op.shifts(tensors), strict=True):
             maker = self.nodes.get(name)
-            if maker is not None and isinstance(maker.op, ops.Staircase):
+            if maker is not None and isinstance(maker.op, ops.MultiThreshold):
                 source = maker.inputs[0]
                 table = _table_of(maker.op, self._narrow(source)) << shift
             else:
@@ -123,7 +123,7 @@ class Fusion:
     def table(self, node: Node) -> Tables:
         """A function of a stored byte."""
         op, (x,) = node.op, self.graph.operands(node)
-        assert isinstance(op, ops.Staircase)
+        assert isinstance(op, ops.MultiThreshold)
         if x.type.width > 8 or op.type.width > 8 or len(op.rows) > 1:
             raise UserError(
                 "the tiled architecture looks up functions of 8 bits, the same for all channels",
@@ -200,5 +200,5 @@ def _codes(edge: Tensor) -> np.ndarray:
     return np.clip(codes, edge.type.min, edge.type.max)
 
 
-def _table_of(op: ops.Staircase, edge: Tensor) -> np.ndarray:
+def _table_of(op: ops.MultiThreshold, edge: Tensor) -> np.ndarray:
     return op.golden([_codes(edge)[:, None]], [edge])[:, 0]

@@ -92,7 +92,7 @@ class _Cut(Fusion):
         self._identity(node, x, Requant.of(node.name, op, x), node.name)
 
     @visit.register
-    def _(self, op: ops.Staircase, node: Node) -> None:
+    def _(self, op: ops.MultiThreshold, node: Node) -> None:
         following = self.only_reader(node)
         if following is not None and isinstance(following.op, ops.Add):
             return  # one of the tables of a sum

@@ -1,4 +1,4 @@
-"""Staircase: a function that is constant between thresholds, by table or by binary search."""
+"""MultiThreshold: a function that is constant between thresholds, by table or by binary search."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TABLE_BITS = 11
 
 
 @dataclass(frozen=True)
-class StaircaseParameters:
+class MultiThresholdParameters:
     """``thresholds`` (1 or channels, steps) ascending, ``values`` (steps + 1), result shape."""
 
     thresholds: tuple[tuple[int, ...], ...]
@@ -49,8 +49,8 @@ class StaircaseParameters:
         return compares + rom_latency(1 << self.levels)
 
 
-class Staircase(wiring.Component):
-    """``lanes`` staircases side by side, with the thresholds of ``lanes`` channels a cycle.
+class MultiThreshold(wiring.Component):
+    """``lanes`` of them side by side, with the thresholds of ``lanes`` channels a cycle.
 
     Parameters, members and stalls are those of a Requantizer: name (prefix of image names), shape
     of an input element, lanes, parameters, ``channels``. Latency ``latency``, initiation
@@ -58,7 +58,7 @@ class Staircase(wiring.Component):
     """
 
     def __init__(
-        self, name: str, x: Shape, lanes: int, channels: int, parameters: StaircaseParameters
+        self, name: str, x: Shape, lanes: int, channels: int, parameters: MultiThresholdParameters
     ) -> None:
         positive(lanes=lanes, channels=channels)
         if len(parameters.thresholds) not in (1, channels):

@@ -1,7 +1,7 @@
-"""Staircases: monotone integer functions as multiply, add, shift, proven equal.
+"""Step functions: monotone integer functions as multiply, add, shift, proven equal.
 
-A quantizer behind any monotone map is a staircase: for each level v there is a first input that
-reaches it. round((x * m + b) / 2**s), with any rounding, is the same staircase exactly when, for
+A quantizer behind any monotone map is a step function: for each level v there is a first input that
+reaches it. round((x * m + b) / 2**s), with any rounding, is the same function exactly when, for
 each level, it has reached v at that input and has not at the one before. For given m and s these
 are bounds on b; any b between them is a proof of equality over the whole input range.
 """
@@ -24,14 +24,14 @@ IntArray = np.ndarray[Any, Any]
 MAX_MULT_BITS = 32
 """Widest multiplier, its sign included."""
 MAX_LEVELS = 1 << 17
-"""Most levels of a staircase that are checked."""
+"""Most levels of a step function that are checked."""
 _MAX_INPUT = 1 << 60
 _BLOCK = 1 << 20
 """Thresholds searched at a time; bounds the memory that bisection takes."""
 
 
 @dataclass(frozen=True)
-class Staircases:
+class StepFunctions:
     """The functions of all channels of a layer.
 
     Parameters
@@ -119,31 +119,33 @@ class Solution:
         return max(abs(m).bit_length() for m in self.mult)
 
 
-def bounds_of(stairs: Staircases) -> list[Bounds]:
+def bounds_of(functions: StepFunctions) -> list[Bounds]:
     """The bounds of every channel, found by bisection with the function itself.
 
     Raises UserError where there are more levels, or wider inputs, than can be searched.
     """
-    low, high = stairs.ends
+    low, high = functions.ends
     if max(-int(low.min()), int(high.max())) >= _MAX_INPUT:
         raise UserError(f"inputs {low.min()}..{high.max()} are too wide to prove anything about")
-    channels = np.arange(len(stairs.slopes))
-    rising = stairs.slopes >= 0
+    channels = np.arange(len(functions.slopes))
+    rising = functions.slopes >= 0
     first, last = np.where(rising, low, high), np.where(rising, high, low)
-    ends = np.clip(stairs.function(np.stack([first, last]), channels), stairs.bottom, stairs.top)
+    ends = np.clip(
+        functions.function(np.stack([first, last]), channels), functions.bottom, functions.top
+    )
     most_levels = max(int(most) - int(least) for least, most in ends.T)
     if most_levels > MAX_LEVELS:
         raise UserError(f"{most_levels} levels are too many to prove", hint="quantize to fewer")
     out: list[Bounds] = []
     block = max(1, _BLOCK // max(1, most_levels))
     for start in range(0, len(channels), block):
-        out += _bisected(stairs, channels[start : start + block], ends.astype(np.int64))
+        out += _bisected(functions, channels[start : start + block], ends.astype(np.int64))
     return out
 
 
-def _bisected(stairs: Staircases, channels: IntArray, ends: IntArray) -> list[Bounds]:
-    rising = stairs.slopes[channels] >= 0
-    lows, highs = (end[channels] for end in stairs.ends)
+def _bisected(functions: StepFunctions, channels: IntArray, ends: IntArray) -> list[Bounds]:
+    rising = functions.slopes[channels] >= 0
+    lows, highs = (end[channels] for end in functions.ends)
     first, sign = np.where(rising, lows, highs), np.where(rising, 1, -1)
     least, most = ends[0][channels], ends[1][channels]
     # Channels with fewer levels repeat their last one: bisecting it again is harmless.
@@ -154,7 +156,7 @@ def _bisected(stairs: Staircases, channels: IntArray, ends: IntArray) -> list[Bo
     above = np.broadcast_to(highs - lows, levels.shape).astype(np.int64)
     while np.any(above - below > 1):
         middle = (below + above) // 2
-        reached = stairs.function(first + sign * middle, channels) >= levels
+        reached = functions.function(first + sign * middle, channels) >= levels
         above = np.where(reached, middle, above)
         below = np.where(reached, below, middle)
     out = []
@@ -165,10 +167,10 @@ def _bisected(stairs: Staircases, channels: IntArray, ends: IntArray) -> list[Bo
         missed = first[column] + sign[column] * below[:count, column]
         reached_levels = missed_levels = own
         # Ends that do not saturate are held from the other side as well.
-        if least[column] > stairs.bottom:
+        if least[column] > functions.bottom:
             reached_levels = np.append(own, least[column])
             reached = np.append(reached, first[column])
-        if most[column] < stairs.top:
+        if most[column] < functions.top:
             missed_levels = np.append(own, most[column] + 1)
             end = highs[column] if rising[column] else lows[column]
             missed = np.append(missed, end)
@@ -177,7 +179,7 @@ def _bisected(stairs: Staircases, channels: IntArray, ends: IntArray) -> list[Bo
 
 
 def solve(
-    stairs: Staircases,
+    functions: StepFunctions,
     bounds: list[Bounds],
     rounding: Rounding = Rounding.FLOOR,
     bits: int = MAX_MULT_BITS,
@@ -189,17 +191,17 @@ def solve(
 
     Raises UserError naming the channel when there is none with multipliers of so many bits.
     """
-    steepest = float(np.max(np.abs(stairs.slopes)))
+    steepest = float(np.max(np.abs(functions.slopes)))
     shift = 0
     if 0 < steepest < 2.0 ** (bits - 1):
         # A flatter slope than the largest shift has a bit for changes nothing but at one step.
         shift = min(max(0, -int(np.floor(np.log2(steepest))) - 2), MAX_SHIFT)
     order, failed = list(range(len(bounds))), 0
-    sides = _sides(stairs, bounds)
+    sides = _sides(functions, bounds)
     while shift <= MAX_SHIFT and steepest * 2.0**shift < 2.0 ** (bits - 1):
         found: dict[int, tuple[int, list[int]]] = {}
         for channel in order:
-            fit = _fit(float(stairs.slopes[channel]), sides[channel], shift, rounding)
+            fit = _fit(float(functions.slopes[channel]), sides[channel], shift, rounding)
             if fit is None:
                 failed = channel
                 break
@@ -207,7 +209,7 @@ def solve(
         else:
             fits = [found[channel] for channel in range(len(bounds))]
             mults, biases = [m for m, _ in fits], [b[-1] for _, b in fits]
-            bias_below = None if stairs.pivots is None else [b[0] for _, b in fits]
+            bias_below = None if functions.pivots is None else [b[0] for _, b in fits]
             return Solution(mults, biases, shift, rounding, bias_below)
         if steepest == 0:
             break
@@ -221,11 +223,11 @@ def solve(
     )
 
 
-def _sides(stairs: Staircases, bounds: list[Bounds]) -> list[tuple[Bounds, ...]]:
+def _sides(functions: StepFunctions, bounds: list[Bounds]) -> list[tuple[Bounds, ...]]:
     """Find for each channel the bounds that share a bias."""
-    if stairs.pivots is None:
+    if functions.pivots is None:
         return [(bound,) for bound in bounds]
-    ends = zip(bounds, stairs.pivots, *stairs.ends, strict=True)
+    ends = zip(bounds, functions.pivots, *functions.ends, strict=True)
     return [bound.sides(int(pivot), int(low), int(high)) for bound, pivot, low, high in ends]
 
 
@@ -315,28 +317,28 @@ def roundest(low: int, high: int) -> int:
 
 
 def first_difference(
-    stairs: Staircases, bounds: list[Bounds], op: ops.Requantize
+    functions: StepFunctions, bounds: list[Bounds], op: ops.Requantize
 ) -> tuple[int, int] | None:
-    """(channel, input) where a requantization is not its staircase; None proves them equal.
+    """(channel, input) where a requantization is not its step function; None proves them equal.
 
     Both sides are evaluated at each threshold, its neighbour and the ends of the input range.
-    Between these the staircase is constant, and so is any monotone function that equals it there.
+    Between these the function is constant, and so is any monotone function that equals it there.
     """
     qtype = op.type
-    # Before overflow, as the staircase is: what saturates is cut to bottom..top on both sides.
+    # Before overflow, as the function is: what saturates is cut to bottom..top on both sides.
     wide = QType(True, 128, 0, qtype.rounding, Overflow.WRAP)
-    lows, highs = stairs.ends
+    lows, highs = functions.ends
     for channel, bound in enumerate(bounds):
         low, high = lows[channel], highs[channel]
-        beside = [] if stairs.pivots is None else [stairs.pivots[channel] - n for n in (1, 0)]
+        beside = [] if functions.pivots is None else [functions.pivots[channel] - n for n in (1, 0)]
         ends = np.clip([low, high, *beside], low, high)
         inputs = np.unique(np.concatenate([bound.reached, bound.missed, ends])).astype(np.int64)
         column, one = inputs[:, np.newaxis], np.array([channel])
         mult, shift = (a[one] if a.size > 1 else a for a in (op.mult, op.shift))
         got = requantize(column, mult, op.biases(column, one), shift, wide)[:, 0]
-        wanted = stairs.function(column, one)[:, 0]
-        differs = np.clip(got, stairs.bottom, stairs.top) != np.clip(
-            wanted, stairs.bottom, stairs.top
+        wanted = functions.function(column, one)[:, 0]
+        differs = np.clip(got, functions.bottom, functions.top) != np.clip(
+            wanted, functions.bottom, functions.top
         )
         if np.any(differs):
             return channel, int(inputs[np.argmax(differs)])

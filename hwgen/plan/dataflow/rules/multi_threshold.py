@@ -1,4 +1,4 @@
-"""Staircase: its rule and its unit."""
+"""MultiThreshold: its rule and its unit."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .rule import Place, Rule, Stage
 
 
 @dataclass(frozen=True)
-class StaircaseUnit(BeatUnit):
-    """A function constant between thresholds, on a stream. See gateware Staircase."""
+class MultiThresholdUnit(BeatUnit):
+    """A function constant between thresholds, on a stream. See gateware MultiThreshold."""
 
     kind: ClassVar[str] = "staircase"
 
@@ -24,12 +24,12 @@ class StaircaseUnit(BeatUnit):
         return super().memory_bits + self.parameter_bits
 
 
-class StaircaseRule(Rule[ops.Staircase]):
+class MultiThresholdRule(Rule[ops.MultiThreshold]):
     """A function constant between thresholds."""
 
-    def unit(self, stage: Stage[ops.Staircase], place: Place) -> Unit:
-        return StaircaseUnit(
+    def unit(self, stage: Stage[ops.MultiThreshold], place: Place) -> Unit:
+        return MultiThresholdUnit(
             **self.common(stage, place),
-            delay=latency.staircase(stage.input.type.width, *stage.op.rows.shape),
+            delay=latency.multi_threshold(stage.input.type.width, *stage.op.rows.shape),
             parameter_bits=stage.op.parameters_bits,
         )

@@ -1,4 +1,4 @@
-"""Lines through staircases, and the proof that they are equal."""
+"""Lines through step functions, and the proof that they are equal."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from hwgen.ir import Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding, Scaling
 from hwgen.passes.batch_norm import folded
-from hwgen.passes.batch_norm import staircases as norm_staircases
-from hwgen.passes.rescale import staircases
-from hwgen.passes.staircase import bounds_of, first_difference, roundest, solve
+from hwgen.passes.batch_norm import step_functions as norm_functions
+from hwgen.passes.rescale import step_functions
+from hwgen.passes.step_functions import bounds_of, first_difference, roundest, solve
 
 
 def test_a_side_of_a_pivot_without_a_step() -> None:
@@ -20,8 +20,8 @@ def test_a_side_of_a_pivot_without_a_step() -> None:
     op = ops.Rescale(
         Scaling.TFLM_DOUBLE, np.array([1084147015]), np.array([41]), out, np.array([554]), 3
     )
-    stairs = staircases(op, (np.array([-28050], object), np.array([0], object)), True)
-    found = solve(stairs, bounds_of(stairs))
+    functions = step_functions(op, (np.array([-28050], object), np.array([0], object)), True)
+    found = solve(functions, bounds_of(functions))
     assert found.bias_below is not None
     x = np.arange(-28050, 1)
     bias = np.where(x < -554, found.bias_below[0], found.bias[0])
@@ -35,15 +35,15 @@ def test_a_wrong_line_is_found() -> None:
     x = Tensor("x", (2,), QType(True, 9, 4, Rounding.FLOOR, Overflow.SATURATE))
     out = QType(True, 6, 2, Rounding.HALF_EVEN, Overflow.SATURATE)
     norm = ops.BatchNorm(np.array([0.61, -0.37]), np.array([0.2, 0.7]), out)
-    stairs = norm_staircases(norm, x)
-    bounds = bounds_of(stairs)
+    functions = norm_functions(norm, x)
+    bounds = bounds_of(functions)
     good = folded(norm, x)
-    assert first_difference(stairs, bounds, good) is None
+    assert first_difference(functions, bounds, good) is None
     unit = 1 << int(good.shift[0])
     for channel in (0, 1):
         for error in (unit, -unit):
             wrong = replace(good, bias=good.bias + error * (np.arange(2) == channel))
-            found = first_difference(stairs, bounds, wrong)
+            found = first_difference(functions, bounds, wrong)
             assert found is not None and found[0] == channel
             value = np.array([[found[1]] * 2])
             results = wrong.golden([value], [x]), norm.golden([value], [x])

@@ -1,4 +1,4 @@
-"""Staircase: any function of one integer that is constant between thresholds."""
+"""MultiThreshold: any function of one integer that is constant between thresholds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_STEPS = 4095
 
 
 @dataclass(frozen=True, eq=False)
-class Staircase(Op):
+class MultiThreshold(Op):
     """``out = values[number of thresholds that are at most x]``.
 
     ``thresholds``, (steps) or (channels, steps), ascend; ``values`` (steps + 1) are integers of
