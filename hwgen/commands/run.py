@@ -10,6 +10,7 @@ from typing import Any
 from .. import api
 from ..arrays import Array, load_array, save_arrays
 from ..console import Output
+from ..emit.place import check_files
 from ..errors import OptionError, UserError
 from ..ir import Graph
 from .arguments import add_model, load_model, say_assumed
@@ -35,7 +36,9 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     graph = load_model(arguments)
-    _check_outputs(arguments)
+    written = [path for path in (arguments.output, arguments.edges) if path is not None]
+    read = [arguments.model, *(Path(text.rpartition("=")[2]) for text in arguments.input)]
+    check_files(written, read)
     inputs = _named_inputs(graph, arguments.input)
     edges = arguments.edges is not None
     if edges and arguments.engine == "c":
@@ -67,19 +70,6 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     value |= {"warnings": [str(w.message) for w in warned]} if warned else {}
     output.json(value)
     return 0
-
-
-def _check_outputs(arguments: argparse.Namespace) -> None:
-    """Raise UserError where two outputs are one file, or one would take the place of an input."""
-    written = [path for path in (arguments.output, arguments.edges) if path is not None]
-    if len({path.resolve() for path in written}) < len(written):
-        raise UserError("--output and --edges are the same file", file=arguments.output)
-    read = [arguments.model, *(Path(text.rpartition("=")[2]) for text in arguments.input)]
-    for path in written:
-        if any(path.exists() and file.exists() and path.samefile(file) for file in read):
-            raise UserError(
-                "is read, and would be overwritten", file=path, hint="name another file"
-            )
 
 
 def _named_inputs(graph: Graph, given: list[str]) -> dict[str, Array]:

@@ -11,7 +11,8 @@ from .. import api
 from ..archs.package import Package
 from ..arrays import load_array
 from ..console import Output
-from ..emit.place import write_files
+from ..emit.contents import owned
+from ..emit.place import check_files, write_files
 from ..errors import naming
 from ..flow.comparison import Verification
 from ..flow.memory import Memory
@@ -53,6 +54,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     memory = _memory(arguments)
     inputs = None if arguments.inputs is None else load_array(arguments.inputs)
     package = Package.open(arguments.package)
+    if arguments.trace is not None:
+        given = [] if arguments.inputs is None else [arguments.inputs]
+        check_files([arguments.trace], [*given, *owned(package.path, package.manifest)])
     slow = arguments.sim is None and package.architecture.default_simulator() == "python"
     with naming(arguments.inputs), output.steps() as say:
         if slow:

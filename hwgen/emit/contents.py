@@ -51,6 +51,14 @@ def manifest_of(folder: Path) -> dict[str, Any] | None:
     return value if known else None
 
 
+def owned(folder: Path, manifest: dict[str, Any]) -> list[Path]:
+    """Files of a package that are there by now and have names that hwgen gives."""
+    patterns = (MANIFEST, *LATER)
+    return [folder / name for name in manifest["files"]] + [
+        path for pattern in patterns for path in folder.glob(pattern)
+    ]
+
+
 def strangers(folder: Path, manifest: dict[str, Any]) -> list[str]:
     """Paths in a package that hwgen did not write, or that are not as it wrote them.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import UserError
 from .contents import MANIFEST, manifest_of, strangers
 
-__all__ = ["MANIFEST", "inside", "replacing", "write_files"]
+__all__ = ["MANIFEST", "check_files", "inside", "replacing", "write_files"]
 
 _CHOOSE = "choose another --out"
 _SHOWN = 3
@@ -30,11 +30,33 @@ def inside(folder: Path, name: str) -> Path:
     return folder / path
 
 
+def check_files(written: Sequence[Path], read: Iterable[Path]) -> None:
+    """Ask before long work whether its results can be written; the places stay as they are.
+
+    Raises UserError where a file can not be written, is written twice, or is one of those ``read``.
+    """
+    resolved = [path.resolve() for path in written]
+    for number, path in enumerate(written):
+        if resolved[number] in resolved[:number]:
+            raise UserError("two results would be written into this file", file=path,
+                            hint="name two files")  # fmt: skip
+        if path.exists() and any(file.exists() and path.samefile(file) for file in read):
+            raise UserError(
+                "is read, and would be overwritten", file=path, hint="name another file"
+            )
+    _place(dict.fromkeys(written, b""), keep=False)
+
+
 def write_files(contents: Mapping[Path, bytes]) -> None:
     """Write all files; where one can not be written the places stay as they were.
 
     Raises UserError naming the file.
     """
+    _place(contents, keep=True)
+
+
+def _place(contents: Mapping[Path, bytes], keep: bool) -> None:
+    """Write files beside their places; ``keep``: move them there."""
     beside = {path: path.with_name(f".{path.name}.new") for path in contents if path.name}
     path = Path()
     try:
@@ -44,7 +66,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
             if path.exists() and not path.is_file():
                 raise UserError("is a device or a pipe, a file is needed", file=path)
             beside[path].write_bytes(data)
-        for path, new in beside.items():
+        for path, new in beside.items() if keep else ():
             new.replace(path)
     except OSError as error:
         raise _not_written(path, error) from None

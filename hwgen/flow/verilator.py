@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from ..emit.documents import WHEEL_MAKE
 from ..errors import ToolError
 from . import tools
 from .engine import DesignFault, Progress
@@ -27,7 +28,7 @@ def build(package: PackageFiles, wave: bool, say: Progress) -> Path:
         "--top-module", "probe", "-Wno-fatal", "-Wno-lint", "-Wno-style",
         "--Mdir", "obj", "-o", "harness",
         "-CFLAGS", "-O1 -std=c++17 -I..", "--output-split", "5000",
-        "-MAKEFLAGS", f"{tools.VERILATOR_MAKE}{_object_cache()}",
+        "-MAKEFLAGS", f"{WHEEL_MAKE}{_object_cache()}",
     ]  # fmt: skip
     if wave:
         command.append("--trace-vcd")

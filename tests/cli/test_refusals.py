@@ -150,7 +150,7 @@ def test_what_is_read_is_not_overwritten(
         given = (*run, tmp_path / "y.npy", "--edges", place)
         assert "is read, and would be overwritten" in refused(capsys, *given)
     same = ("run", model, "--input", x, "--output", tmp_path / "y", "--edges")
-    assert "the same file" in refused(capsys, *same, tmp_path / "below" / ".." / "y")
+    assert "two results" in refused(capsys, *same, tmp_path / "below" / ".." / "y")
     assert (model.read_bytes(), x.read_bytes()) == before
     os.mkfifo(tmp_path / "pipe")
     assert "is a device or a pipe" in refused(capsys, *run, tmp_path / "pipe")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hwgen.archs.package import Package
+from hwgen.emit.documents import WHEEL_MAKE
 from hwgen.flow import tools
 from tests.emit.test_package import native_verilator, need
 from tests.helpers.packages import tiny_model, tiny_package
@@ -38,7 +39,7 @@ def fusesoc(
     """What a run of a target of the package's core says; its exit code is checked."""
     (core,) = folder.glob("*.core")
     places = {f"XDG_{kind}_HOME": str(work / kind) for kind in ("CONFIG", "CACHE", "DATA")}
-    environment = os.environ | places | {"MAKEFLAGS": tools.VERILATOR_MAKE}
+    environment = os.environ | places | {"MAKEFLAGS": WHEEL_MAKE}
     if path is not None:
         environment["PATH"] = f"{path}:{environment['PATH']}"
     command = [str(FUSESOC), "--cores-root", str(folder), "run", "--target", target, *options]

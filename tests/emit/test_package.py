@@ -16,6 +16,7 @@ import hwgen
 from hwgen.archs.package import Package
 from hwgen.emit.bench import template
 from hwgen.emit.contents import strangers
+from hwgen.emit.documents import WHEEL_MAKE
 from hwgen.emit.package import npz_bytes
 from hwgen.flow import tools
 from hwgen.gateware.stream.csr import REGISTERS
@@ -135,7 +136,7 @@ def test_verilator_bench_and_lint(
     package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(native_verilator(tmp_path)), prepend=":")
-    monkeypatch.setenv("MAKEFLAGS", tools.VERILATOR_MAKE)
+    monkeypatch.setenv("MAKEFLAGS", WHEEL_MAKE)
     folder = copy_of(package, tmp_path)
     assert "%Warning" not in run(folder, "make", "-s", "-f", "tb/Makefile", "lint")
     assert "PASS: 4 frames equal" in run(folder, *printed(folder, "verilator"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import hwgen
+from hwgen import api
 from hwgen.archs.package import Package
 from hwgen.cli import main
 from hwgen.plan.dataflow.timeline import estimated
@@ -55,3 +56,21 @@ def test_other_simulators_measure_none(
     file = tmp_path / "trace.json"
     assert main(["verify", str(package.path), "--sim", "python", "--trace", str(file)]) == 2
     assert "--sim verilator" in capsys.readouterr().err and not file.exists()
+
+
+def test_a_place_is_refused_before_the_simulation(
+    package: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """What is no file, what can not be written, and what belongs to the package."""
+    monkeypatch.setattr(api, "verify", lambda *_, **__: pytest.fail("it was simulated"))
+    for place, reason in (
+        (tmp_path, "is a directory"),
+        (tmp_path / "none" / "trace.json", "can not be written"),
+        (package.path / "plan.json", "is read, and would be overwritten"),
+        (package.path / "manifest.json", "is read, and would be overwritten"),
+    ):
+        before = sorted(package.path.rglob("*"))
+        assert main(["verify", str(package.path), "--trace", str(place)]) == 2
+        assert reason in capsys.readouterr().err
+        assert sorted(package.path.rglob("*")) == before

