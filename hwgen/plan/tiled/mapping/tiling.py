@@ -203,7 +203,7 @@ def _best(
         fits &= cout_parts == 1  # else ifmap words came again for the other cout blocks
     fits &= (tap_parts == 1) | (task.operand is not Operand.DEPTHWISE_WINDOW)
 
-    buffers = _buffers(s, split, rows, columns)
+    buffers = _buffers(s, split, rows, columns, weights_outer & (cout_parts > 1))
     if s.slabs:
         buffers |= _slabs(s, cout_blocks, blocks)
     need = sum(buffers[name] for name in ("x_bytes", "y_bytes", "second_bytes"))
@@ -235,9 +235,12 @@ def _best(
 
 
 def _buffers(
-    s: MappingProblem, split: Split, rows: np.ndarray, columns: np.ndarray
+    s: MappingProblem, split: Split, rows: np.ndarray, columns: np.ndarray, again: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Rings and buffers, in each unit, of tensors that do not stay; bytes of a bank."""
+    """Rings and buffers, in each unit, of tensors that do not stay; bytes of a bank.
+
+    again : where all tiles of pixels come a second time, for other weights.
+    """
     _, width, channels = s.x.shape
     down, across = s.task.stride
     strips = -(-s.size[1] // columns)
@@ -247,7 +250,9 @@ def _buffers(
     # With one strip a tile shares rows with the one above; behind a strip comes the next one. Rows
     # that no window reads have their places too.
     fresh = np.where(strips > 1, np.maximum(span, steps_down * down), steps_down * down)
-    ring = _whole(span + (s.resident - 1) * fresh)
+    # Where the last tile is followed by the first one, these two share nothing.
+    jump = np.where(again & (s.resident > 1), np.maximum(span - fresh, 0), 0)
+    ring = _whole(span + (s.resident - 1) * fresh + jump)
     ring = np.where(strips > 1, ring, np.minimum(ring, _whole(np.array(s.x_rows(split)))))
     y_rows = _whole(rows)
     pixel = s.y.shape[2] * s.y.size
