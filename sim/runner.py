@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cocotb_tools.runner import get_runner
 
+from hwgen.emit.documents import WHEEL_MAKE
 from hwgen.errors import ToolError, UserError
 from hwgen.flow import tools
 from hwgen.flow.images import require_read
@@ -215,7 +216,7 @@ def _environment(simulator: str, folder: Path) -> Iterator[None]:
     if simulator == "verilator":
         programs = str(Path(tools.verilator().require()).parent)
         changed["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", "")])
-        changed["MAKEFLAGS"] = tools.VERILATOR_MAKE
+        changed["MAKEFLAGS"] = WHEEL_MAKE
         if tools.ccache().found:
             changed["OBJCACHE"] = "ccache"
     before = {name: os.environ.get(name) for name in changed}

@@ -1,8 +1,9 @@
 """Unit benches: components with expected beats, many of them side by side in one design.
 
 A case is a component with one input and one output stream, the beats that go in and those that
-must come out. Compiling is slow and simulating is quick, so ``Bundle`` puts the cases of several
-families into one design; each family's cocotb module drives its own cases, one after the other.
+must come out. ``Bundle`` puts the cases of a family, or of several where compiling takes longer
+than simulating, into one design; each family's cocotb module drives its own cases, one after the
+other.
 The same cases are made in the simulator as outside it: they follow from seeds.
 """
 

@@ -15,6 +15,19 @@ MAY_BE_ABSENT = ("(HWGEN_SHARED)", "could not import 'onnxruntime'")
 """Parts of the reasons for which a test may be skipped even so: what neither the project nor its
 extra ``dev`` brings."""
 
+LONGEST = ("sim", "e2e", "archs", "emit", "formal", "gateware", "importers", "plan")
+"""Folders whose files take longest. They come first, so that at the end of a run no worker is left
+alone with one of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests by their folder; the order within folders stays."""
+    items.sort(key=lambda item: _rank(item.path.relative_to(Path(__file__).parent).parts[0]))
+
+
+def _rank(folder: str) -> int:
+    return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """--fuzz N : random networks that go through Icarus."""

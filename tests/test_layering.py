@@ -145,7 +145,7 @@ def test_names_of_ops_are_no_strings_elsewhere() -> None:
         "add",
         "concat",
         "mul",
-        "multi_threshold",
+        "staircase",
         "cast",
         "pad",
         "upsample",
