@@ -193,12 +193,14 @@ def _told(fault: Any, at: str) -> tuple[str, str]:
         missing = next(key for key in limit if key not in value)
         return inside(path, missing), "is missing"
     if rule == "additionalProperties":
+        # Patterns are not for people: a schema that has them says in $comment what keys they mean.
         known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
         unknown = next(
             key for key in value
             if key not in known and not any(re.search(pattern, key) for pattern in patterns)
         )  # fmt: skip
-        return inside(path, unknown), f"unknown key; there is {', '.join([*known, *patterns])}"
+        there = [*known, *([schema["$comment"]] if patterns else [])]
+        return inside(path, unknown), f"unknown key; there is {', '.join(there)}"
     if rule == "anyOf":
         # The fault inside the only alternative whose type is that of the value, if there is one.
         faults = [Schema(alternative)._fault(value) for alternative in limit]

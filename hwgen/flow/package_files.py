@@ -29,14 +29,20 @@ _ANY_MANIFEST = Schema({"type": "object", "required": ["schema"], "properties": 
 _MANIFEST = Schema(
     {
         "type": "object",
-        "required": ["name", "design", "model", "files"],
+        "required": ["name", "design", "model", "options", "tools", "files"],
         "properties": {
             "name": _TEXT,
             "design": _HASH,
             "model": {"type": "object", "required": ["file"], "properties": {"file": _TEXT}},
-            # No file is outside the package.
+            "options": {
+                "type": "object",
+                "properties": {"input_type": {"type": ["string", "null"]}},
+                "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+            },
+            "tools": {"type": "object", "additionalProperties": _TEXT},
             "files": {
                 "type": "object",
+                "$comment": "paths of files inside of the package",
                 "additionalProperties": False,
                 "patternProperties": {r"^(?!/)(?!(.*/)?\.\.(/|$))": _HASH},
             },

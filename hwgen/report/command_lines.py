@@ -16,7 +16,7 @@ FRAMES = "FRAMES.npy"
 """Stands for the file of frames that a verification was given."""
 
 
-def command_line(command: str, *places: object, **options: object) -> str:
+def command_line(command: str, /, *places: object, **options: object) -> str:
     """``hwgen COMMAND PLACE... --OPTION VALUE...``, for a POSIX shell.
 
     places : files and directories. options : values by the option's name with underscores; True
@@ -59,7 +59,8 @@ def commands_of(package: PackageFiles) -> list[str]:
 
 
 def _build(manifest: dict[str, Any]) -> str:
-    return command_line("build", manifest["model"]["file"], out=PLACE, **manifest["options"])
+    options = manifest["options"] | {"out": PLACE}
+    return command_line("build", manifest["model"]["file"], **options)
 
 
 def _verify(result: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import pytest
 from hwgen.archs.package import Package
 from hwgen.cli import main
 from hwgen.errors import UserError
+from hwgen.report.command_lines import commands_of
 from tests.helpers.mutations import NOT_JSON, mutated
 from tests.helpers.packages import tiny_package
 
@@ -43,6 +44,33 @@ def test_damaged_manifests(package: Package, text: str) -> None:
     (package.path / "manifest.json").write_text(text)
     with pytest.raises(UserError, match="damaged"):
         Package.open(package.path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"options": None}, {"options": [1]}, {"options": {"tiles": [1]}}, {"tools": None},
+        {"tools": "x"}, {"tools": {"numpy": 1}}, {"options": {"input_type": 5}},
+        {"files": {"../x": "0" * 64}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_manifests_with_other_values(
+    package: Package, change: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """None: the key is not there."""
+    manifest = {k: v for k, v in (package.manifest | change).items() if v is not None}
+    (package.path / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["report", str(package.path)]) == 2
+    said = capsys.readouterr().err
+    assert "is damaged" in said and next(iter(change)) in said and "^" not in said, said
+
+
+def test_options_of_any_name_are_shown(package: Package) -> None:
+    """A manifest may be of a person's hand: no name of an option ends in an exception."""
+    manifest = package.manifest | {"options": {"out": "x", "command": "y"}}
+    (line,) = commands_of(Package(package.path, manifest))
+    assert line == "hwgen build tiny.json --out PACKAGE --command y"
 
 
 def test_another_schema(package: Package) -> None:

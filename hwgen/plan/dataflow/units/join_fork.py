@@ -28,7 +28,10 @@ class ForkUnit(Unit):
     @classmethod
     def choice_schema(cls) -> dict[str, Any]:
         # How many readers there are, the network says.
-        return super().choice_schema() | {"patternProperties": {"^fifo[0-9]+$": CAPACITY}}
+        return super().choice_schema() | {
+            "patternProperties": {"^fifo[0-9]+$": CAPACITY},
+            "$comment": "fifo and a number",
+        }
 
     @classmethod
     def stated_capacities(cls) -> tuple[str, ...]:
