@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from .emit.package import npz_bytes
-from .emit.place import write_files
+from .emit.place import followed, write_files
 from .errors import UserError
 from .ir import Graph
 
@@ -100,11 +100,7 @@ def save_arrays(files: Mapping[Path, Array | Mapping[str, Array]]) -> None:
 
     Where a path is a link, the file that it leads to is written. Raises UserError.
     """
-    contents = {
-        path.resolve() if path.is_symlink() else path: _file_bytes(value)
-        for path, value in files.items()
-    }
-    write_files(contents)
+    write_files({followed(path): _file_bytes(value) for path, value in files.items()})
 
 
 def _file_bytes(value: Array | Mapping[str, Array]) -> bytes:

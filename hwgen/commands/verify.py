@@ -12,7 +12,7 @@ from ..archs.package import Package
 from ..arrays import load_array
 from ..console import Output
 from ..emit.contents import owned
-from ..emit.place import check_files, write_files
+from ..emit.place import check_files, followed, write_files
 from ..errors import naming
 from ..flow.comparison import Verification
 from ..flow.memory import Memory
@@ -81,7 +81,7 @@ def _write_trace(file: Path, result: Verification, design: str) -> str:
     if not result.timeline:
         return "no timeline is written: the design did not come to its end"
     text = json.dumps(trace_events(result.timeline, design), ensure_ascii=False) + "\n"
-    write_files({file: text.encode()})
+    write_files({followed(file): text.encode()})
     return f"timeline: {file} (https://ui.perfetto.dev shows it)"
 
 

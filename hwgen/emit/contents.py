@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ LATER = (
 """Files that come into a package after its build, as patterns; the manifest has no hashes of them,
 and they can be made again."""
 
+_HALF = re.compile(r"\.hwgen-[0-9a-f]{16}\.new")
+"""Names that files have until they are whole, see ``place.write_files``."""
 _FOLDERS = {"results", "build", "build/tb"}
 
 
@@ -104,6 +107,6 @@ def _is_ours(folder: Path, path: str, hashes: dict[str, str]) -> bool:
             return hashlib.sha256(file.read_bytes()).hexdigest() == hashes[path]
     except (OSError, ValueError):
         return False
-    if file.name.startswith(".") and file.name.endswith(".new"):  # see place.write_files
-        path = (Path(path).parent / file.name[1:-4]).as_posix()
+    if _HALF.fullmatch(file.name):
+        return True
     return any(fnmatchcase(path, pattern) for pattern in LATER)

@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from ..errors import UserError
 from .contents import MANIFEST, manifest_of, strangers
 
-__all__ = ["MANIFEST", "check_files", "inside", "replacing", "write_files"]
+__all__ = ["MANIFEST", "check_files", "followed", "inside", "replacing", "write_files"]
 
 _CHOOSE = "choose another --out"
 _SHOWN = 3
@@ -35,7 +36,8 @@ def check_files(written: Sequence[Path], read: Iterable[Path]) -> None:
 
     Raises UserError where a file can not be written, is written twice, or is one of those ``read``.
     """
-    resolved = [path.resolve() for path in written]
+    places = [followed(path) for path in written]
+    resolved = [place.resolve() for place in places]
     for number, path in enumerate(written):
         if resolved[number] in resolved[:number]:
             raise UserError("two results would be written into this file", file=path,
@@ -44,7 +46,15 @@ def check_files(written: Sequence[Path], read: Iterable[Path]) -> None:
             raise UserError(
                 "is read, and would be overwritten", file=path, hint="name another file"
             )
-    _place(dict.fromkeys(written, b""), keep=False)
+    _place(dict.fromkeys(places, b""), keep=False)
+
+
+def followed(path: Path) -> Path:
+    """Where a link leads; other paths as they are. Raises UserError for a loop of links."""
+    try:
+        return path.resolve() if path.is_symlink() else path
+    except (OSError, RuntimeError) as error:
+        raise _not_written(path, error) from None
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
@@ -57,15 +67,18 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
 
 def _place(contents: Mapping[Path, bytes], keep: bool) -> None:
     """Write files beside their places; ``keep``: move them there."""
-    beside = {path: path.with_name(f".{path.name}.new") for path in contents if path.name}
+    beside: dict[Path, Path] = {}
     path = Path()
     try:
         for path, data in contents.items():
-            if path not in beside or path.is_dir():
+            if not path.name or path.is_dir():
                 raise UserError("is a directory, a file is needed", file=path)
             if path.exists() and not path.is_file():
                 raise UserError("is a device or a pipe, a file is needed", file=path)
-            beside[path].write_bytes(data)
+            new = path.with_name(f".hwgen-{token_hex(8)}.new")
+            with new.open("xb") as file:  # not one that is there, nor through a link
+                beside[path] = new
+                file.write(data)
         for path, new in beside.items() if keep else ():
             new.replace(path)
     except OSError as error:

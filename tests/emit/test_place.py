@@ -7,13 +7,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hwgen.archs.package import Package
 from hwgen.emit.contents import LATER, MANIFEST
 from hwgen.emit.parts import dump_json
-from hwgen.emit.place import inside, replacing, write_files
+from hwgen.emit.place import check_files, inside, replacing, write_files
 from hwgen.errors import UserError
 from hwgen.flow.fpga import DEVICES
 
@@ -191,7 +192,7 @@ def test_what_comes_after_the_build_is_hwgens(tmp_path: Path, pattern: str) -> N
     file = target / pattern.replace("*", "x")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
-    file.with_name(f".{file.name}.new").touch()
+    file.with_name(".hwgen-0123456789abcdef.new").touch()
     with replacing(target) as made:
         (made / "file").touch()
     assert tree(target) == {"file": b""}
@@ -268,3 +269,25 @@ def test_paths_that_lead_out_of_a_package(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="outside of the package"):
         inside(tmp_path, name)
     assert inside(tmp_path, "rtl/top.v") == tmp_path / "rtl" / "top.v"
+
+
+@pytest.mark.parametrize("ask", [check_files, lambda files, _: write_files({files[0]: b"y"})])
+def test_nothing_beside_a_place_is_touched(tmp_path: Path, ask: Any) -> None:
+    """Neither files nor links, whatever a half-written file might be called."""
+    mine = {name: tmp_path / name for name in (".y.new", ".y.npy.new", "y.npy.new", "mine")}
+    for file in mine.values():
+        file.write_text("mine")
+    (tmp_path / ".x.new").symlink_to(mine["mine"])
+    before = set(tmp_path.iterdir())
+    places = {tmp_path / "y.npy", tmp_path / ("x" * 255)}
+    for place in places:
+        ask([place], [])
+    assert {file.read_text() for file in mine.values()} == {"mine"}
+    assert before <= set(tmp_path.iterdir()) <= before | places
+
+
+def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(UserError, match="can not be written"):
+        check_files([tmp_path / "a"], [])
