@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..emit.parts import dump_json
+from ..emit.seals import sealed, sealed_page
 from ..report.page import page
 from ..report.summary import summary
 from .package import Package
@@ -22,5 +22,5 @@ def write_report(package: Package) -> dict[str, Any]:
     report, own = report_of(package), package.architecture
     tiles, sections = own.summary(report, package), own.sections(report, package)
     html = page(report, package, tiles, sections)
-    package.write({"report.json": dump_json(report), "report.html": html})
+    package.write({"report.json": sealed(report), "report.html": sealed_page(html)})
     return report

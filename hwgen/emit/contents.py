@@ -11,18 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from .parts import dump_json
+from .seals import is_sealed
 
 MANIFEST = "manifest.json"
 """The file that makes a directory a package."""
 SCHEMA = 1
 """Of the manifest."""
 
-LATER = (
+SEALED = (
     "report.json",
     "report.html",
     "results/verify.json",
     "results/accuracy.json",
     "results/synth-*.json",
+)
+"""Files that come into a package after its build, as patterns: the manifest has no hashes of them,
+they have seals."""
+LATER = (
     "results/wave.vcd",
     "results/wave.fst",
     # What the package's own benches leave (see tb/Makefile and tb/tb.v).
@@ -36,8 +41,7 @@ LATER = (
     "build/tb/harness.*",
     "build/tb/verilated*",
 )
-"""Files that come into a package after its build, as patterns; the manifest has no hashes of them,
-and they can be made again."""
+"""Files that simulators and compilers leave in a package, as patterns; they can be made again."""
 
 _HALF = re.compile(r"\.hwgen-[0-9a-f]{16}\.new")
 """Names that files have until they are whole, see ``place.write_files``."""
@@ -56,7 +60,7 @@ def manifest_of(folder: Path) -> dict[str, Any] | None:
 
 def owned(folder: Path, manifest: dict[str, Any]) -> list[Path]:
     """Files of a package that are there by now and have names that hwgen gives."""
-    patterns = (MANIFEST, *LATER)
+    patterns = (MANIFEST, *SEALED, *LATER)
     return [folder / name for name in manifest["files"]] + [
         path for pattern in patterns for path in folder.glob(pattern)
     ]
@@ -83,7 +87,8 @@ def strangers(folder: Path, manifest: dict[str, Any]) -> list[str]:
             else:
                 known = _is_ours(folder, path, hashes)
             if not known:
-                found.append(f"{path} (changed)" if path in (*hashes, MANIFEST) else path)
+                named = path in (*hashes, MANIFEST) or _matches(path, SEALED)
+                found.append(f"{path} (changed)" if named else path)
         # What is below a stranger is not named one by one.
         below[:] = [name for name in below if (place / name).as_posix() in folders]
     return sorted(found)
@@ -105,8 +110,14 @@ def _is_ours(folder: Path, path: str, hashes: dict[str, str]) -> bool:
             return text == dump_json(json.loads(text))
         if path in hashes:
             return hashlib.sha256(file.read_bytes()).hexdigest() == hashes[path]
-    except (OSError, ValueError):
+        if _matches(path, SEALED):
+            return is_sealed(file)
+    except (OSError, ValueError, RecursionError):
         return False
     if _HALF.fullmatch(file.name):
         return True
-    return any(fnmatchcase(path, pattern) for pattern in LATER)
+    return _matches(path, LATER)
+
+
+def _matches(path: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(path, pattern) for pattern in patterns)

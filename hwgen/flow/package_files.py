@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from ..emit.package import SCHEMA, dump_json
+from ..emit.package import SCHEMA
 from ..emit.place import MANIFEST, inside, write_files
+from ..emit.seals import sealed, unsealed
 from ..errors import UserError
 from ..ir import Graph, legal, load_json
 from ..plan.plan_file import COUNT, package_plan_schema
@@ -68,10 +69,6 @@ def _read(file: Path, schema: Schema) -> Any:
     except UserError as error:
         raise UserError(f"is damaged ({error.reason})", file=file, hint=AGAIN) from None
     return value
-
-
-def _digest(value: dict[str, Any]) -> str:
-    return hashlib.sha256(dump_json(value).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -167,18 +164,17 @@ class PackageFiles:
         """results/NAME.json, None when absent, damaged or of another design."""
         path = self.path / "results" / f"{name}.json"
         try:
-            value = read_json(path)
-            digest = value.pop("digest")
-            current = value["design"] == self.design and value["schema"] == RESULT_SCHEMA
-            return value if current and digest == _digest(value) else None
-        except (UserError, KeyError, TypeError, AttributeError):
+            value = unsealed(read_json(path))
+        except UserError:
             return None
+        current = {"design": self.design, "schema": RESULT_SCHEMA}
+        return value if value is not None and current.items() <= value.items() else None
 
     def write_result(self, name: str, value: dict[str, Any]) -> None:
         """Write results/NAME.json, keyed by the design."""
         keyed = {"schema": RESULT_SCHEMA, "design": self.design} | value
         # A result that was damaged since is none, whatever it then seems to say.
-        self.write({f"results/{name}.json": dump_json(keyed | {"digest": _digest(keyed)})})
+        self.write({f"results/{name}.json": sealed(keyed)})
 
     def write(self, texts: dict[str, str]) -> None:
         """Write files of the package, each whole or not at all. Raises UserError."""

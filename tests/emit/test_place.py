@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from hwgen.archs.package import Package
-from hwgen.emit.contents import LATER, MANIFEST
+from hwgen.emit.contents import LATER, MANIFEST, SEALED
 from hwgen.emit.parts import dump_json
 from hwgen.emit.place import check_files, inside, replacing, write_files
+from hwgen.emit.seals import sealed, sealed_page
 from hwgen.errors import UserError
 from hwgen.flow.fpga import DEVICES
 
@@ -39,7 +40,7 @@ def old_package(folder: Path) -> Path:
     digest = hashlib.sha256(STALE).hexdigest()
     manifest = {"schema": 1, "design": "old", "files": {"stale": digest, "rtl/top.v": digest}}
     (target / MANIFEST).write_text(dump_json(manifest))
-    (target / "report.html").write_text("whatever")
+    (target / "report.html").write_text(sealed_page("whatever"))
     return target
 
 
@@ -158,7 +159,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "results/plot.png": lambda p: [(p / "results").mkdir(), (p / "results/plot.png").touch()],
     "build/mine.v": lambda p: [(p / "build").mkdir(), (p / "build" / "mine.v").touch()],
     "build": lambda p: (p / "build").write_text("a file"),
-    "report.html": lambda p: [(p / "report.html").unlink(), (p / "report.html").mkdir()],
+    "report.html (changed)": lambda p: [(p / "report.html").unlink(), (p / "report.html").mkdir()],
     "empty": lambda p: (p / "empty").mkdir(),
     "rtl": lambda p: (p / "rtl").rename(p.parent / "kept") and (p / "rtl").symlink_to("../kept"),
     "link": lambda p: (p / "link").symlink_to(p / "stale"),
@@ -185,13 +186,13 @@ def test_the_first_files_of_a_person_are_named_and_all_counted(tmp_path: Path) -
     assert ": c, d, e and 1 more; " in refused(target)
 
 
-@pytest.mark.parametrize("pattern", LATER)
+@pytest.mark.parametrize("pattern", [*LATER, *SEALED])
 def test_what_comes_after_the_build_is_hwgens(tmp_path: Path, pattern: str) -> None:
     """Also the half of it that an interrupted command left."""
     target = old_package(tmp_path)
     file = target / pattern.replace("*", "x")
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch()
+    file.write_text(sealed_page("") if file.suffix == ".html" else sealed({}))
     file.with_name(".hwgen-0123456789abcdef.new").touch()
     with replacing(target) as made:
         (made / "file").touch()
@@ -291,3 +292,18 @@ def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to(tmp_path / "a")
     with pytest.raises(UserError, match="can not be written"):
         check_files([tmp_path / "a"], [])
+
+
+@pytest.mark.parametrize("pattern", SEALED)
+@pytest.mark.parametrize("change", ["", " ", "null", "{}", "\x00"])
+def test_what_was_changed_since_it_was_written_is_a_persons(
+    tmp_path: Path, pattern: str, change: str
+) -> None:
+    """Something is behind it, or it is another file of its name."""
+    target = old_package(tmp_path)
+    file = target / pattern.replace("*", "x")
+    file.parent.mkdir(exist_ok=True)
+    whole = sealed_page("page") if file.suffix == ".html" else sealed({"key": 1})
+    for text in (whole + change, change) if change else (whole.replace("e", "f", 1), change):
+        file.write_text(text)
+        assert f"{pattern.replace('*', 'x')} (changed)" in refused(target)
