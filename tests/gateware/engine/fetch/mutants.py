@@ -38,7 +38,10 @@ MUTATIONS = (
         "hwgen/gateware/engine/fetch/dispatcher.py",
         "self.tiles * QUEUE[unit]",
         "QUEUE[unit]",
-        ("tests/gateware/engine/fetch/test_fetcher.py",),
+        (
+            "tests/archs/tiled/test_cycles.py"
+            "::test_layers_on_several_tile_units_take_as_many_cycles",
+        ),
     ),
     Mutation(
         "slots are asked for without room",
