@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -282,6 +284,8 @@ def test_the_packages_own_bench(package: Package, tmp_path: Path, simulator: str
 
 
 def test_what_goes_with_the_design(package: Package) -> None:
+    checked = [sys.executable, "check.py"]
+    assert subprocess.run(checked, cwd=package.path, check=False).returncode == 0
     guide = (package.path / "INTEGRATE.md").read_text()
     for port in (*package.plan.inputs, *package.plan.outputs):
         assert f"`{port.bus}_*`" in guide and f".{port.bus}_tvalid(" in guide
