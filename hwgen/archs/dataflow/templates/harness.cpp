@@ -174,6 +174,7 @@ int main(int argc, char** argv) {
 
     uint64_t cycle = 0, quiet = 0;
     std::vector<uint64_t> beats(EDGES);
+    std::vector<char> taken(sources.size());
     std::vector<std::vector<uint64_t>> spans(EDGES);
     auto running = [&] {
         for (const Stream& sink : sinks)
@@ -193,7 +194,6 @@ int main(int argc, char** argv) {
             set_bit(bytes_of(top.out_ready), sink.index, !gaps || coin());
         half(0);
         bool moved = false;
-        std::vector<bool> taken(sources.size());
         for (Stream& source : sources) {
             taken[source.index] = source.offering && bit(bytes_of(top.in_ready), source.index);
             if (!taken[source.index]) continue;
@@ -204,7 +204,8 @@ int main(int argc, char** argv) {
             if (!bit(bytes_of(top.out_valid), sink.index)) continue;
             if (!bit(bytes_of(top.out_ready), sink.index)) continue;
             moved = true;
-            if (sink.done()) fault(cycle, sink.cycles.size(), sink.port.name, "gives more beats than there are");
+            if (sink.done())
+                fault(cycle, sink.cycles.size(), sink.port.name, "gives more beats than there are");
             std::memcpy(sink.now(), bytes_of(top.out_data) + sink.port.offset, sink.port.bytes);
             if (bit(bytes_of(top.out_last), sink.index) != sink.ends())
                 fault(cycle, sink.cycles.size(), sink.port.name,
