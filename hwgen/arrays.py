@@ -42,7 +42,7 @@ def load_labelled(path: Path, graph: Graph) -> tuple[dict[str, Array], Array]:
     Its arrays have the keys that vectors.npz of a package has. Raises UserError, also for a network
     with several outputs.
     """
-    if len(graph.outputs) > 1:
+    if len(graph.outputs) != 1:
         raise UserError(
             f"labels are of one output, this network has {len(graph.outputs)}: "
             f"{', '.join(map(repr, graph.outputs))}",

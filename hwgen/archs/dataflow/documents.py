@@ -62,15 +62,13 @@ def _stream_rows(stream: StreamShape, graph: Graph, name: str) -> str:
 
 _LATENCY = """\
 LATENCY counts from the cycle in which a frame's first beat is taken at `s_axis` to that in which
-its last one is taken at `m_axis`, both counted; cycles that the source or the sink waits count too.
-"""
+its last one is taken at `m_axis`, both counted; cycles that the source or the sink waits count too."""
 _LATENCY_OF_SEVERAL = """\
 A frame begins with its first beat at whichever input, and ends with its last beat at the last of
 the outputs: FRAMES counts those that all outputs have given whole, IDLE says that no input has
 begun one that some output has not ended. SHORT and LONG are about all inputs. While ENABLE is 0 an
 input still takes frames that another input has begun. LATENCY counts from the cycle in which a
-frame begins to that in which it ends, both counted; cycles that sources or sinks wait count too.
-"""
+frame begins to that in which it ends, both counted; cycles that sources or sinks wait count too."""
 _SEVERAL = """\
 ## Several streams
 Frame n of each output is made from frame n of each input. The streams are independent: each has its
@@ -148,9 +146,10 @@ This network's hash is 0x{model_hash:016x}.
 
 {unmapped(ADDRESS_BITS)}
 
-{latency}One frame is measured at a time: those that begin meanwhile are not, and the next one that
-begins behind its end is. INTERVAL counts from one frame's last beat out to the next one's; after a
-single frame it counts from reset. Both read 0 until a frame has been finished.
+{latency}
+One frame is measured at a time: those that begin meanwhile are not, and the next one that begins
+behind its end is. INTERVAL counts from one frame's last beat out to the next one's; after a single
+frame it counts from reset. Both read 0 until a frame has been finished.
 
 ## Instantiation
 ```verilog

@@ -20,8 +20,8 @@ def test_the_first_and_the_last_of_each_number(ports: int, seed: int) -> None:
     rng = Random(f"{ports} {seed}")
     begins, ends = Signal(ports), Signal(ports)
     m = Module()
-    first, behind = first_of(m, list(begins), "in")
-    last = last_of(m, list(ends), "out")
+    first, behind = first_of(m, [begins[n] for n in range(ports)], "in")
+    last = last_of(m, [ends[n] for n in range(ports)], "out")
     seen = Signal(ports + 2)
     m.d.comb += seen.eq(Cat(first, last, *behind))
     rates = [rng.random() for _ in range(ports)]
