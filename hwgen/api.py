@@ -176,7 +176,7 @@ def _name(file: Path) -> str:
 def verify(
     package: Package | str | Path,
     simulator: str | None = None,
-    inputs: np.ndarray[Any, Any] | None = None,
+    inputs: Mapping[str, np.ndarray[Any, Any]] | np.ndarray[Any, Any] | None = None,
     random: int | None = None,
     wave: bool = False,
     progress: Progress | None = None,
@@ -189,7 +189,8 @@ def verify(
     ----------
     package : what ``build`` gave, or its directory.
     simulator : ``"verilator"``, ``"icarus"`` or ``"python"``; the quickest that is there if None.
-    inputs : integers (frames, *shape) to simulate, in the axis order of the model file;
+    inputs : integers (frames, *shape) to simulate, in the axis order of the model file, by the
+        input's name; of a network with one input the array alone will do;
         ``random``: so many seeded frames instead; neither: the package's own test vectors.
     wave : write a waveform beside the results.
     progress : is called with a sentence at each step.
@@ -197,8 +198,9 @@ def verify(
         cycles until it does, and beats a cycle.
     trace : measure when units, loads, tiles and stores begin and end: the result's ``timeline``.
 
-    Keeps the result with the package and updates its report. Raises UserError for a request that
-    does not fit, ToolError where a simulator fails.
+    Keeps the result with the package and updates its report. The result's ``outputs`` are what the
+    RTL gave: an array, or of a network with several outputs the arrays by their names. Raises
+    UserError for a request that does not fit, ToolError where a simulator fails.
 
     Example
     -------
@@ -214,10 +216,10 @@ def verify(
             hint=f"use --sim {' or '.join(own.simulators)}",
         )
     say = progress or (lambda text: None)
-    result = own.verify(opened, VerifyRequest(say, simulator, inputs, random, wave, memory, trace))
+    named = None if inputs is None else _by_name(opened.graph, inputs)
+    result = own.verify(opened, VerifyRequest(say, simulator, named, random, wave, memory, trace))
     write_report(opened)
-    order = opened.graph.arrangement(opened.graph.outputs[0])
-    return replace(result, outputs=order.outward(result.outputs))
+    return replace(result, arrays=opened.graph.outward(result.arrays))
 
 
 def record_accuracy(package: Package, accuracy: float, samples: int) -> None:
@@ -256,7 +258,7 @@ def synthesize(
 
 def run(
     graph: Graph,
-    inputs: dict[str, np.ndarray[Any, Any]] | np.ndarray[Any, Any],
+    inputs: Mapping[str, np.ndarray[Any, Any]] | np.ndarray[Any, Any],
     real: bool = False,
     edges: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -284,13 +286,7 @@ def run(
     """
     if not isinstance(graph, Graph):
         raise UserError(f"run() takes a graph, not {_kind(graph)}", hint="hwgen.load makes one")
-    if not isinstance(inputs, Mapping):
-        if len(graph.inputs) != 1:
-            names = ", ".join(repr(x.name) for x in graph.inputs)
-            raise UserError(f"this network has several inputs: {names}", hint="give them by name")
-        (only,) = graph.inputs
-        inputs = {only.name: np.asarray(inputs)}
-    inputs = graph.inward(inputs)
+    inputs = graph.inward(_by_name(graph, inputs))
     if real:
         if graph.without_reals:
             raise UserError(
@@ -314,6 +310,17 @@ def run(
             for name, array in outputs.items()
         }
     return graph.outward(outputs)
+
+
+def _by_name(graph: Graph, inputs: Any) -> dict[str, Any]:
+    """Arrays of inputs by their names. Raises UserError for one array where there are several."""
+    if isinstance(inputs, Mapping):
+        return dict(inputs)
+    if len(graph.inputs) != 1:
+        names = ", ".join(repr(x.name) for x in graph.inputs)
+        raise UserError(f"this network has several inputs: {names}", hint="give them by name")
+    (only,) = graph.inputs
+    return {only.name: np.asarray(inputs)}
 
 
 def _warn_of_unheld(tensor: Tensor, array: Any) -> None:

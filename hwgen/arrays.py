@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from .emit.package import npz_bytes
+from .emit.package import npz_bytes, vector_keys
 from .emit.place import followed, write_files
 from .errors import UserError
 from .ir import Graph
@@ -35,32 +35,45 @@ def load_array(path: Path) -> Array:
     return array
 
 
-def load_labelled(path: Path, graph: Graph) -> tuple[Array, Array]:
-    """Samples ``x`` in the model file's shape of the input and labels ``y`` of an .npz file.
+def load_labelled(path: Path, graph: Graph) -> tuple[dict[str, Array], Array]:
+    """Samples of each input by its name, in the model file's shape, and labels ``y`` of an .npz
+    file.
 
-    Raises UserError.
+    Its arrays have the keys that vectors.npz of a package has. Raises UserError, also for a network
+    with several outputs.
     """
-    hint = "save it with numpy.savez(file, x=..., y=...)"
+    if len(graph.outputs) != 1:
+        raise UserError(
+            f"labels are of one output, this network has {len(graph.outputs)}: "
+            f"{', '.join(map(repr, graph.outputs))}",
+            hint="hwgen run gives all of them",
+        )
+    keys, _ = vector_keys(graph)
+    wanted = [*keys.values(), "y"]
+    hint = f"save it with numpy.savez(file, {', '.join(f'{key}=...' for key in wanted)})"
     archive = _load(path)
     if isinstance(archive, np.ndarray):
-        raise UserError("is a single array, x and y are needed", file=path, hint=hint)
+        told = f"{', '.join(wanted[:-1])} and y"
+        raise UserError(f"is a single array, {told} are needed", file=path, hint=hint)
     with archive:
-        missing = {"x", "y"} - set(archive.files)
+        missing = {*wanted} - set(archive.files)
         if missing:
             names = " and ".join(repr(name) for name in sorted(missing))
             there = ", ".join(archive.files) or "nothing"
             raise UserError(f"has no array {names}, only {there}", file=path, hint=hint)
         try:
-            x, y = archive["x"], archive["y"]
+            x, y = {name: archive[key] for name, key in keys.items()}, archive["y"]
         except _DAMAGED as error:
             raise _damaged(path, error) from None
-    shape = graph.arrangement(graph.inputs[0].name).shape
-    if x.ndim >= 1 and x.shape[1:] != shape and x[:1].size == graph.inputs[0].size:
-        x = x.reshape(-1, *shape)  # images without a channel axis
+    for tensor in graph.inputs:
+        shape, array = graph.arrangement(tensor.name).shape, x[tensor.name]
+        if array.ndim >= 1 and array.shape[1:] != shape and array[:1].size == tensor.size:
+            x[tensor.name] = array.reshape(-1, *shape)  # images without a channel axis
     y = y.reshape(-1)
-    samples = len(x) if x.ndim else 0
-    if samples != len(y) or not samples:
-        raise UserError(f"has {samples} samples and {len(y)} labels", file=path)
+    for array in x.values():
+        samples = len(array) if array.ndim else 0
+        if samples != len(y) or not samples:
+            raise UserError(f"has {samples} samples and {len(y)} labels", file=path)
     if y.dtype.kind not in "iu":
         raise UserError(f"labels have type {y.dtype}, integers are needed", file=path)
     classes = graph.tensors[graph.outputs[0]].size

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 LONGEST = 200
 """Characters of a word: with what is put before and behind, a file's name has 255 bytes."""
@@ -94,3 +95,22 @@ def identifier(name: str, *, prefixed: bool = False) -> str:
     text = word(name)
     taken = not prefixed and (text in RESERVED or text.lower() in _DEVICES)
     return text if text[0].isalpha() and not taken else f"m_{text}"
+
+
+def suffixes(names: Sequence[str]) -> list[str]:
+    """What tells apart things of one kind behind a common word, in the order of their names.
+
+    One alone needs nothing. Of several each gets an underscore and its name as a ``word``; two that
+    differ in the case of letters alone, or not at all as words, are told apart by underscores.
+    """
+    if len(names) == 1:
+        return [""]
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        text = word(name)
+        while text.lower() in taken:
+            text += "_"
+        taken.add(text.lower())
+        found.append(f"_{text}")
+    return found

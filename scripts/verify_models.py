@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 import hwgen  # noqa: E402
 from hwgen.archs.package import Package  # noqa: E402
-from hwgen.emit.packing import pack, unpack  # noqa: E402
+from hwgen.emit.packing import pack_all, unpack_all  # noqa: E402
 from hwgen.ir import execute  # noqa: E402
 
 
@@ -53,12 +53,14 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def random_frames(package: Package, frames: int) -> np.ndarray:
-    """Seeded integers over the input's whole range."""
-    edge = package.graph.inputs[0]
-    low, high = edge.range
+def random_frames(package: Package, frames: int) -> dict[str, np.ndarray]:
+    """Seeded integers over each input's whole range."""
     print("seed 1", file=sys.stderr)
-    return np.random.default_rng(1).integers(low, high + 1, (frames, *edge.shape))
+    generator = np.random.default_rng(1)
+    return {
+        x.name: generator.integers(x.range[0], x.range[1] + 1, (frames, *x.shape))
+        for x in package.graph.inputs
+    }
 
 
 def with_gaps(package: Package, simulator: str, frames: int) -> tuple[bool, str, str]:
@@ -68,11 +70,10 @@ def with_gaps(package: Package, simulator: str, frames: int) -> tuple[bool, str,
     graph, plan = package.graph, package.plan
     x = random_frames(package, frames)
     gaps = {f"{end}_gaps": streams.Gaps("random", n) for n, end in enumerate(("source", "sink"))}
-    run = network.run_network(package.path, simulator, pack(x, plan.input), **gaps)
-    out = graph.tensors[graph.outputs[0]]
-    got = unpack(run.output, plan.output, out.type, out.shape)
-    golden = execute(graph, {graph.inputs[0].name: x})[out.name]
-    return np.array_equal(got, golden), "with gaps", str(run.ends[0] - run.first[0] + 1)
+    run = network.run_network(package.path, simulator, pack_all(x, plan.inputs), **gaps)
+    got, golden = unpack_all(run.outputs, plan.outputs, graph), execute(graph, x)
+    equal = all(np.array_equal(got[name], golden[name]) for name in graph.outputs)
+    return equal, "with gaps", str(run.ends[0] - run.first[0] + 1)
 
 
 def without_gaps(package: Package, frames: int) -> tuple[bool, str, str]:

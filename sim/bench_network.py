@@ -16,6 +16,7 @@ import cocotb
 import numpy as np
 
 from hwgen.gateware.stream.csr import MAGIC, REGISTERS, VERSION
+from hwgen.plan.dataflow.ports import frame_begins, frame_ends
 
 from .streams import AxiLite, Gaps, Sink, Source, Tap, axis, reset, stream, text_bytes
 
@@ -28,42 +29,52 @@ ADDRESS = {register.name: register.offset for register in REGISTERS}
 async def network(dut: Any) -> None:
     """All frames of the job."""
     job = json.loads(Path(os.environ[JOB]).read_text())
-    frames = np.load(job["input"])
-    keep = np.load(job["keep"])
-    count, beats, _ = frames.shape
-    source_gaps, sink_gaps = Gaps(*job["source_gaps"]), Gaps(*job["sink_gaps"])
-    dut._log.info(f"{count} frames; source {source_gaps}, sink {sink_gaps}")
-    words = [int.from_bytes(row.tobytes(), "little") for row in frames.reshape(-1, frames.shape[2])]
-    lasts = [n % beats == beats - 1 for n in range(len(words))]
-    source = Source(
-        *axis(dut, "s_axis", ("tdata", "tlast")),
-        [(word, int(last)) for word, last in zip(words, lasts, strict=True)],
-        source_gaps,
-    )
-    sink = Sink(
-        *axis(dut, "m_axis", ("tdata", "tkeep", "tlast")), count * len(keep), sink_gaps, "m_axis"
-    )
+    sources = {row["bus"]: _source(dut, row) for row in job["sources"]}
+    keeps = {row["bus"]: np.load(row["keep"]) for row in job["sinks"]}
+    frames = len(np.load(job["sources"][0]["frames"], mmap_mode="r"))
+    sinks = {
+        row["bus"]: Sink(
+            *axis(dut, row["bus"], ("tdata", "tkeep", "tlast")),
+            frames * len(keeps[row["bus"]]), Gaps(*row["gaps"]), row["bus"],
+        )
+        for row in job["sinks"]
+    }  # fmt: skip
     control = AxiLite(dut)
-    await reset(dut, [source.valid, *source.fields, sink.ready, *control.idle])
+    driven = [s for source in sources.values() for s in (source.valid, *source.fields)]
+    await reset(dut, [*driven, *(sink.ready for sink in sinks.values()), *control.idle])
     await _check_identity(control, job["model_hash"])
     taps = {
         name: Tap(getattr(dut, f"probe_beat_{name}"), getattr(dut, f"probe_data_{name}"))
         for name in job["edges"]
     }
     cycles = await stream(
-        dut.clk, [source], [sink], job["quiet_limit"], list(taps.values()), job["tail"]
-    )
-    first, ends = source.taken[::beats], sink.times[len(keep) - 1 :: len(keep)]
-    output = _output(sink, keep, count)
+        dut.clk, [*sources.values()], [*sinks.values()], job["quiet_limit"], [*taps.values()],
+        job["tail"],
+    )  # fmt: skip
+    first = {bus: source.taken[:: len(source.beats) // frames] for bus, source in sources.items()}
+    ends = {bus: s.times[len(keeps[bus]) - 1 :: len(keeps[bus])] for bus, s in sinks.items()}
+    for row in job["sinks"]:
+        np.save(row["frames"], _output(sinks[row["bus"]], keeps[row["bus"]], frames))
     registers = {name: await control.read(ADDRESS[name]) for name in ADDRESS}
-    _check_counters(registers, first, ends)
-    np.save(job["output"], output)
+    _check_counters(registers, frame_begins(first.values()), frame_ends(ends.values()))
     for name, tap in taps.items():
         width = len(tap.data)
         data, unknown = text_bytes(tap.rows, width) if tap.rows else (np.zeros((0, 1)), None)
         np.savez(job["edges"][name], data=data, unknown=unknown is not None and unknown.any())
-    result = {"cycles": cycles, "first": first, "ends": ends, "registers": registers}
+    result = {"cycles": cycles, "ports": first | ends, "registers": registers}
     Path(job["result"]).write_text(json.dumps(result))
+
+
+def _source(dut: Any, row: dict[str, Any]) -> Source:
+    """What drives an input with its frames."""
+    frames = np.load(row["frames"])
+    _, beats, size = frames.shape
+    words = [int.from_bytes(each.tobytes(), "little") for each in frames.reshape(-1, size)]
+    return Source(
+        *axis(dut, row["bus"], ("tdata", "tlast")),
+        [(word, int(n % beats == beats - 1)) for n, word in enumerate(words)],
+        Gaps(*row["gaps"]),
+    )
 
 
 def _output(sink: Sink, keep: np.ndarray, frames: int) -> np.ndarray:

@@ -13,7 +13,10 @@ from hwgen.archs.dataflow.testbench import quiet_limit
 from hwgen.archs.package import Package
 from hwgen.emit.package import model_hash
 from hwgen.emit.packing import beat_bytes, element_bytes
+from hwgen.flow.engine import Beats
 from hwgen.flow.workplace import plain_directory
+from hwgen.plan.dataflow.plan import DataflowPlan
+from hwgen.plan.dataflow.ports import frame_begins, frame_ends
 from hwgen.plan.dataflow.units import StreamShape
 
 from . import runner
@@ -30,23 +33,25 @@ EXPECTED_SHOWN = 5
 class NetworkRun:
     """What came out of an accelerator.
 
-    output : bytes (frames, beats, bytes of TDATA), zero where TKEEP is low. first, ends : cycle
-    of each frame's first beat in and last beat out; cycle 0 is the first with the source willing.
+    outputs : bytes (frames, beats, bytes of TDATA) of each output by its name, zero where TKEEP is
+    low. first, ends : cycle of each frame's first beat in and last beat out, at whichever port;
+    ports : those of each port, by the name of its bus; cycle 0 is the first with sources willing.
     edges : beats of each unit's output stream (frames, beats, bytes; elements take exactly their
     bits), of the frames that passed it whole. registers : control and status after the run.
-    differences : up to a few (frame, beat, byte) where ``expected`` was given and differs.
+    differences : up to a few (output, frame, beat, byte) where ``expected`` was given and differs.
     build_seconds, seconds : of compiling and of the simulation.
     """
 
     simulator: str
     version: str
-    output: ByteArray
+    outputs: dict[str, ByteArray]
     first: list[int]
     ends: list[int]
+    ports: dict[str, list[int]]
     cycles: int
     registers: dict[str, int]
     edges: dict[str, ByteArray] = field(default_factory=dict)
-    differences: list[tuple[int, ...]] = field(default_factory=list)
+    differences: list[tuple[Any, ...]] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
     build_seconds: float = 0.0
     seconds: float = 0.0
@@ -64,9 +69,9 @@ def keep_of(stream: StreamShape) -> np.ndarray[Any, np.dtype[np.bool_]]:
 def run_network(
     package: Path,
     simulator: str,
-    beats: ByteArray,
+    beats: Beats,
     *,
-    expected: ByteArray | None = None,
+    expected: Beats | None = None,
     edges: bool = False,
     wave: Path | None = None,
     source_gaps: Gaps = ALWAYS,
@@ -74,35 +79,53 @@ def run_network(
     build_dir: Path | None = None,
     tail: int = 0,
 ) -> NetworkRun:
-    """Drive packed frames (frames, beats, bytes; see emit.packing) through a package's RTL.
+    """Drive packed frames (frames, beats, bytes; see emit.packing) of each input, by its name,
+    through a package's RTL.
 
-    ``expected`` is packed likewise; where it differs ``differences`` says so, no exception does.
+    ``expected`` is packed likewise, by the outputs' names; where it differs ``differences`` says
+    so, no exception does.
     ``edges``: record the streams between the units as well. ``wave``: a file for the waveform
     (see run_bench). ``build_dir`` keeps the compiled design and logs, else a temporary directory is
-    used. ``tail`` cycles after the last beat check that nothing more comes.
+    used. ``source_gaps`` and ``sink_gaps`` are those of the first input and output; the others have
+    gaps of the same mode, each of its own seed. ``tail`` cycles after the last beat check that
+    nothing more comes.
 
     Raises BenchError when the design hangs or breaks a stream's contract, marks a wrong end of
     frame, gives undefined bits, or its registers are wrong; SimulatorMissing; ToolError when the
     build fails or a memory image is not read.
     """
     opened = Package.open(Path(package))
-    plan, out = opened.plan, opened.plan.output
-    beats = np.ascontiguousarray(beats, np.uint8)
-    shape = (plan.input.beats, beat_bytes(plan.input))
-    if beats.ndim != 3 or beats.shape[1:] != shape or not len(beats):
-        raise ValueError(f"frames of {shape} beats and bytes are needed, got {beats.shape}")
+    plan = opened.plan
+    _check_frames(plan, beats)
     with plain_directory() as work:
-        np.save(work / "input.npy", beats)
-        np.save(work / "keep.npy", keep_of(out))
+        sources, sinks = [], []
+        for n, port in enumerate(plan.inputs):
+            np.save(work / f"in{n}.npy", np.ascontiguousarray(beats[port.tensor], np.uint8))
+            sources.append(
+                {
+                    "bus": port.bus,
+                    "frames": str(work / f"in{n}.npy"),
+                    "gaps": [source_gaps.mode, source_gaps.seed + n],
+                }
+            )
+        for n, port in enumerate(plan.outputs):
+            np.save(work / f"keep{n}.npy", keep_of(port.shape))
+            sinks.append(
+                {
+                    "tensor": port.tensor,
+                    "bus": port.bus,
+                    "keep": str(work / f"keep{n}.npy"),
+                    "frames": str(work / f"out{n}.npy"),
+                    "gaps": [sink_gaps.mode, sink_gaps.seed + n],
+                }
+            )
         names = [unit.name for unit in plan.units] if edges else []
+        (work / "edges").mkdir()  # a unit may have the name of another file
         job = {
-            "input": str(work / "input.npy"),
-            "keep": str(work / "keep.npy"),
-            "output": str(work / "output.npy"),
+            "sources": sources,
+            "sinks": sinks,
             "result": str(work / "result.json"),
-            "edges": {name: str(work / f"{name}.npz") for name in names},
-            "source_gaps": [source_gaps.mode, source_gaps.seed],
-            "sink_gaps": [sink_gaps.mode, sink_gaps.seed],
+            "edges": {name: str(work / "edges" / f"{name}.npz") for name in names},
             "quiet_limit": quiet_limit(plan),
             "model_hash": model_hash(plan.graph),
             "tail": tail,
@@ -119,27 +142,37 @@ def run_network(
             wave=wave,
         )
         result = json.loads((work / "result.json").read_text())
-        output = np.load(work / "output.npy")
+        outputs = {row["tensor"]: np.load(row["frames"]) for row in sinks}
         taps = {
-            unit.name: _whole_frames(work / f"{unit.name}.npz", unit.output)
+            unit.name: _whole_frames(work / "edges" / f"{unit.name}.npz", unit.output)
             for unit in plan.units
             if edges
         }
     return NetworkRun(
         simulator=simulator,
         version=ran.build.version,
-        output=output,
-        first=result["first"],
-        ends=result["ends"],
+        outputs=outputs,
+        first=frame_begins(result["ports"][port.bus] for port in plan.inputs),
+        ends=frame_ends(result["ports"][port.bus] for port in plan.outputs),
+        ports=result["ports"],
         cycles=result["cycles"],
         registers=result["registers"],
         edges=taps,
-        differences=_differences(output, expected, keep_of(out)),
+        differences=_differences(plan, outputs, expected),
         warnings=ran.build.warnings,
         build_seconds=ran.build.seconds,
         seconds=ran.seconds,
         wave=ran.wave,
     )
+
+
+def _check_frames(plan: DataflowPlan, beats: Beats) -> None:
+    """Raise ValueError where packed frames are not those of the inputs."""
+    for port in plan.inputs:
+        shape = (port.shape.beats, beat_bytes(port.shape))
+        given = np.shape(beats[port.tensor])
+        if len(given) != 3 or given[1:] != shape or not given[0]:
+            raise ValueError(f"frames of {shape} beats and bytes are needed, got {given}")
 
 
 def _whole_frames(file: Path, stream: StreamShape) -> ByteArray:
@@ -152,14 +185,18 @@ def _whole_frames(file: Path, stream: StreamShape) -> ByteArray:
 
 
 def _differences(
-    output: ByteArray, expected: ByteArray | None, keep: np.ndarray[Any, Any]
-) -> list[tuple[int, ...]]:
+    plan: DataflowPlan, outputs: Beats, expected: Beats | None
+) -> list[tuple[Any, ...]]:
     if expected is None:
         return []
-    if expected.shape != output.shape:
-        raise ValueError(f"expected beats have shape {expected.shape}, not {output.shape}")
-    wrong = np.argwhere((output != expected) & keep)
-    return [tuple(int(i) for i in place) for place in wrong[:EXPECTED_SHOWN]]
+    found: list[tuple[Any, ...]] = []
+    for port in plan.outputs:
+        want, got = expected[port.tensor], outputs[port.tensor]
+        if want.shape != got.shape:
+            raise ValueError(f"expected beats have shape {want.shape}, not {got.shape}")
+        wrong = np.argwhere((got != want) & keep_of(port.shape))
+        found += [(port.tensor, *(int(i) for i in place)) for place in wrong]
+    return found[:EXPECTED_SHOWN]
 
 
 __all__ = ["BenchError", "NetworkRun", "SimulatorMissing", "keep_of", "run_network"]

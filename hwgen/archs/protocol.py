@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-import numpy as np
 from markupsafe import Markup
 
+from ..emit.package import Arrays
 from ..emit.parts import Parts
 from ..flow.comparison import Verification, VerifyRequest
 from ..ir import Graph
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .package import Package
 
 P = TypeVar("P", bound=Plan)
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -91,10 +90,11 @@ class Architecture(ABC, Generic[P]):
         return None
 
     @abstractmethod
-    def parts(self, plan: P, inputs: Array, outputs: Array, progress: Progress | None) -> Parts:
+    def parts(self, plan: P, inputs: Arrays, outputs: Arrays, progress: Progress | None) -> Parts:
         """The design and the files of a package that are this architecture's own.
 
-        Parameters: ``inputs`` and ``outputs`` are the test vectors, integers (frames, *shape).
+        Parameters: ``inputs`` and ``outputs`` are the test vectors, integers (frames, *shape) by
+        the names of inputs and outputs.
         """
 
     @abstractmethod

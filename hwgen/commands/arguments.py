@@ -13,8 +13,9 @@ from ..archs import ARCHITECTURES
 from ..archs.choices import all_options, options_of
 from ..archs.protocol import Architecture
 from ..archs.registry import architecture
+from ..arrays import Array, load_array
 from ..console import Output
-from ..errors import OptionError
+from ..errors import OptionError, UserError
 from ..importers import RUNTIMES
 from ..ir import Graph
 from ..numeric import QType, parse_type
@@ -133,6 +134,32 @@ def say_assumed(graph: Graph, given: object, output: Output) -> list[str]:
     for sentence in told:
         output.say(f"note: {sentence}")
     return told
+
+
+def file_of(text: str) -> Path:
+    """The file that ``[NAME=]FILE`` names."""
+    return Path(text.rpartition("=")[2])
+
+
+def named_arrays(graph: Graph, option: str, given: list[str]) -> dict[str, Array]:
+    """The arrays that an option names for inputs, each as ``[NAME=]FILE.npy``, by the names.
+
+    Raises UserError.
+    """
+    inputs: dict[str, Array] = {}
+    names = [t.name for t in graph.inputs]
+    for text in given:
+        name = text.rpartition("=")[0]
+        if not name:
+            if len(names) > 1:
+                raise UserError(f"{option} {text}: say for which input (NAME=FILE): {names}")
+            name = names[0]
+        if name not in names:
+            raise UserError(f"{option} {text}: no input {name!r}; there is {', '.join(names)}")
+        if name in inputs:
+            raise UserError(f"{option} {text}: input {name!r} is given twice")
+        inputs[name] = load_array(file_of(text))
+    return inputs
 
 
 def load_model(arguments: argparse.Namespace) -> Graph:

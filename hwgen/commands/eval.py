@@ -32,7 +32,13 @@ TEXT = "accuracy on labelled data"
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_model(sub, "MODEL_OR_PACKAGE")
-    sub.add_argument("--data", required=True, type=Path, metavar="FILE.npz", help="arrays x, y")
+    sub.add_argument(
+        "--data",
+        required=True,
+        type=Path,
+        metavar="FILE.npz",
+        help="arrays x, y; of several inputs x_NAME each",
+    )
     sub.add_argument("--rtl", type=whole, metavar="N", help="the first N in simulation too")
     sub.add_argument("--sim", choices=simulators(), help="simulator for --rtl")
     add_plan(sub, with_file=False)
@@ -50,7 +56,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         raise OptionError(f"--rtl {arguments.rtl}: the data have 1 to {len(y)} samples")
     try:
         with output.bar("frames") as progress:
-            values = api.run(graph, {graph.inputs[0].name: x}, progress=progress)
+            values = api.run(graph, x, progress=progress)
     except UserError as error:
         raise error.within(arguments.data) from None
     scores = values[graph.outputs[0]]
@@ -58,7 +64,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     lines = [f"golden: {100 * value['accuracy']:.2f} % of {len(y)} samples"]
     code = 0
     if arguments.rtl is not None:
-        rtl = x[: arguments.rtl], y[: arguments.rtl]
+        first = slice(arguments.rtl)
+        rtl = {name: array[first] for name, array in x.items()}, y[first]
         code = _eval_rtl(arguments, output, package, *rtl, value, lines)
     if package is not None:
         api.record_accuracy(package, value["accuracy"], len(y))

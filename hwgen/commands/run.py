@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import api
-from ..arrays import Array, load_array, save_arrays
+from ..arrays import save_arrays
 from ..console import Output
 from ..emit.place import check_files
 from ..errors import OptionError, UserError
-from ..ir import Graph
-from .arguments import add_model, load_model, say_assumed
+from .arguments import add_model, file_of, load_model, named_arrays, say_assumed
 
 TEXT = "golden integers of a model"
 
@@ -37,9 +36,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     graph = load_model(arguments)
     written = [path for path in (arguments.output, arguments.edges) if path is not None]
-    read = [arguments.model, *(Path(text.rpartition("=")[2]) for text in arguments.input)]
+    read = [arguments.model, *map(file_of, arguments.input)]
     check_files(written, read)
-    inputs = _named_inputs(graph, arguments.input)
+    inputs = named_arrays(graph, "--input", arguments.input)
     edges = arguments.edges is not None
     if edges and arguments.engine == "c":
         raise OptionError("--engine c gives outputs only", hint="leave out --edges")
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             values = api.run(graph, inputs, arguments.float, edges, progress, arguments.engine)
     except UserError as error:
         # With several inputs the message names the input.
-        file = arguments.input[0].rpartition("=")[2]
+        file = file_of(arguments.input[0])
         raise (error.within(file) if len(arguments.input) == 1 else error) from None
     except MemoryError as error:
         raise UserError(f"not enough memory for its frames ({error})", file=arguments.model,
@@ -70,20 +69,3 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     value |= {"warnings": [str(w.message) for w in warned]} if warned else {}
     output.json(value)
     return 0
-
-
-def _named_inputs(graph: Graph, given: list[str]) -> dict[str, Array]:
-    inputs: dict[str, Array] = {}
-    names = [t.name for t in graph.inputs]
-    for text in given:
-        name, _, file = text.rpartition("=")
-        if not name:
-            if len(names) > 1:
-                raise UserError(f"--input {text}: say for which input (NAME=FILE): {names}")
-            name = names[0]
-        if name not in names:
-            raise UserError(f"--input {text}: no input {name!r}; there is {', '.join(names)}")
-        if name in inputs:
-            raise UserError(f"--input {text}: input {name!r} is given twice")
-        inputs[name] = load_array(Path(file))
-    return inputs

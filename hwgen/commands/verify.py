@@ -9,7 +9,6 @@ from typing import Any
 
 from .. import api
 from ..archs.package import Package
-from ..arrays import load_array
 from ..console import Output
 from ..emit.contents import owned
 from ..emit.place import check_files, followed, write_files
@@ -17,7 +16,7 @@ from ..errors import naming
 from ..flow.comparison import Verification
 from ..flow.memory import Memory
 from ..flow.trace import trace_events
-from .arguments import add_package, number, simulators, whole
+from .arguments import add_package, file_of, named_arrays, number, simulators, whole
 
 TEXT = "RTL against golden, every bit"
 
@@ -28,8 +27,9 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--sim", choices=simulators(), help="default: the quickest there is")
     group = sub.add_mutually_exclusive_group()
     group.add_argument(
-        "--inputs", type=Path, metavar="FILE.npy", help="integers (frames, *shape) to simulate"
-    )
+        "--inputs", action="append", metavar="[NAME=]FILE.npy",
+        help="integers (frames, *shape) to simulate; once for each input",
+    )  # fmt: skip
     group.add_argument("--random", type=whole, metavar="N", help="N seeded random frames")
     sub.add_argument(
         "--wave", action="store_true", help="write results/wave.vcd (Icarus: wave.fst)"
@@ -52,13 +52,15 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     memory = _memory(arguments)
-    inputs = None if arguments.inputs is None else load_array(arguments.inputs)
+    texts: list[str] = arguments.inputs or []
     package = Package.open(arguments.package)
     if arguments.trace is not None:
-        given = [] if arguments.inputs is None else [arguments.inputs]
-        check_files([arguments.trace], [*given, *owned(package.path, package.manifest)])
+        read = [*map(file_of, texts), *owned(package.path, package.manifest)]
+        check_files([arguments.trace], read)
+    inputs = named_arrays(package.graph, "--inputs", texts) if texts else None
     slow = arguments.sim is None and package.architecture.default_simulator() == "python"
-    with naming(arguments.inputs), output.steps() as say:
+    # With several inputs the message names the input.
+    with naming(file_of(texts[0]) if len(texts) == 1 else None), output.steps() as say:
         if slow:
             say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
         result = api.verify(

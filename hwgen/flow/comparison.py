@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..emit.package import vector_keys
 from ..errors import OptionError, UserError
-from ..ir import Tensor, check_input
+from ..ir import Graph
+from ..ir.graph import check_inputs
 from ..plan.timeline import Span
 from .engine import Progress, SimulationRun
 from .memory import Memory
 from .package_files import PackageFiles
+
+Array = np.ndarray[Any, Any]
 
 RANDOM_SEED = 1
 VECTORS, RANDOM, GIVEN = "vectors", "random", "given"
@@ -26,20 +31,25 @@ _MOST_RANDOM = 1 << 27
 
 @dataclass(frozen=True)
 class Difference:
-    """The first element that differs: in which layer, at which index, and both values."""
+    """The first element that differs: in which layer, at which index, and both values.
+
+    output : of several outputs the one that shows it.
+    """
 
     frame: int
     layer: str
     index: tuple[int, ...]
     expected: int
     got: int
+    output: str | None = None
 
     def __str__(self) -> str:
+        at = "" if self.output is None else f"output {self.output!r}, "
         place = f"channel {self.index[-1]}"
         if len(self.index) == 3:
             place = f"row {self.index[0]}, column {self.index[1]}, {place}"
         return (
-            f"frame {self.frame}, layer {self.layer!r}, {place}: "
+            f"{at}frame {self.frame}, layer {self.layer!r}, {place}: "
             f"expected {self.expected}, got {self.got}"
         )
 
@@ -49,8 +59,9 @@ class Verification:
     """Result of a verification.
 
     frames : were compared. difference : the first one, or how the design broke its streams'
-    contract; then there are no cycles and no outputs. outputs : what the RTL gave, in the order of
-    the stream (``hwgen.verify`` returns them in that of the model file). changed : files
+    contract; then there are no cycles and no outputs. arrays : what the RTL gave, by the output's
+    name, in the order of the stream (``hwgen.verify`` returns them in that of the model file).
+    changed : files
     of the RTL that are not as build made them. source : where the frames come from, VECTORS, RANDOM
     or GIVEN. timeline : when everything began and ended, where that was asked for.
     """
@@ -61,7 +72,7 @@ class Verification:
     run: SimulationRun
     interval: int | None
     latency: int | None
-    outputs: np.ndarray[Any, Any]
+    arrays: dict[str, Array]
     changed: tuple[str, ...] = ()
     source: str = VECTORS
     timeline: tuple[Span, ...] = ()
@@ -71,13 +82,18 @@ class Verification:
         """Whether every output bit is the golden one."""
         return self.difference is None
 
+    @property
+    def outputs(self) -> Any:
+        """What the RTL gave: the array of the only output, or those of several by their names."""
+        return self.arrays if len(self.arrays) > 1 else next(iter(self.arrays.values()))
+
 
 @dataclass(frozen=True)
 class VerifyRequest:
     """What is asked of a verification.
 
-    simulator : its name; None: the quickest that is there. inputs : integers (frames, *shape) in
-    the order of the model file;
+    simulator : its name; None: the quickest that is there. inputs : integers (frames, *shape) of
+    each input by its name, in the order of the model file;
     random : so many seeded frames; neither: the package's vectors. wave : write a waveform.
     memory : how external memory answers; None: nothing was said. trace : measure when everything
     begins and ends. say : is told the progress.
@@ -85,34 +101,43 @@ class VerifyRequest:
 
     say: Progress
     simulator: str | None = None
-    inputs: np.ndarray[Any, Any] | None = None
+    inputs: Mapping[str, Array] | None = None
     random: int | None = None
     wave: bool = False
     memory: Memory | None = None
     trace: bool = False
 
 
-def frames_of(package: PackageFiles, x: Tensor, request: VerifyRequest) -> np.ndarray[Any, Any]:
-    """Inputs (frames, *shape) in the edge's order: those given, random ones, or the package's
-    vectors.
+def frames_of(package: PackageFiles, request: VerifyRequest) -> dict[str, Array]:
+    """The inputs (frames, *shape) by their names, in the edges' order: those given, random ones, or
+    the package's vectors.
 
     Raises UserError where they do not fit.
     """
-    random, inward = request.random, package.graph.inward
+    graph = package.graph
     if request.inputs is not None:
-        checked = check_input(x, inward({x.name: request.inputs})[x.name])
-    elif random is not None:
-        most = max(1, _MOST_RANDOM // x.size)
-        if not 1 <= random <= most:
-            raise OptionError(f"--random {random}: give 1 to {most} frames")
-        generator = np.random.default_rng(RANDOM_SEED)
-        checked = generator.integers(x.type.min, x.type.max + 1, (random, *x.shape))
+        given = graph.inward(request.inputs)
+    elif request.random is not None:
+        given = _random_frames(graph, request.random)
     else:
         with np.load(package.file("vectors/vectors.npz"), allow_pickle=False) as vectors:
-            checked = check_input(x, inward({x.name: vectors["x"]})[x.name])
-    if not len(checked):
-        raise UserError(f"input {x.name!r} has no frames")
+            keys, _ = vector_keys(graph)
+            given = graph.inward({name: vectors[key] for name, key in keys.items()})
+    checked, frames = check_inputs(graph, given)
+    if not frames:
+        raise UserError(f"input {graph.inputs[0].name!r} has no frames")
     return checked
+
+
+def _random_frames(graph: Graph, frames: int) -> dict[str, Array]:
+    most = max(1, _MOST_RANDOM // sum(x.size for x in graph.inputs))
+    if not 1 <= frames <= most:
+        raise OptionError(f"--random {frames}: give 1 to {most} frames")
+    generator = np.random.default_rng(RANDOM_SEED)
+    return {
+        x.name: generator.integers(x.type.min, x.type.max + 1, (frames, *x.shape))
+        for x in graph.inputs
+    }
 
 
 def check_trace(request: VerifyRequest, simulator: str) -> None:
@@ -141,7 +166,7 @@ def first_difference(layer: str, expected: Any, got: Any) -> Difference | None:
 
 
 def common_results(
-    package: PackageFiles, verification: Verification, given: np.ndarray[Any, Any] | None
+    package: PackageFiles, verification: Verification, given: Mapping[str, Array] | None
 ) -> dict[str, Any]:
     """What results/verify.json says of any architecture, with some frames that the user gave."""
     value: dict[str, Any] = {
@@ -157,11 +182,15 @@ def common_results(
         "seconds": round(verification.run.seconds, 3),
         "changed": list(verification.changed),
     }
-    small = package.graph.inputs[0].size <= _LARGEST_EXAMPLE
-    if given is not None and small and len(verification.outputs):
-        shown = slice(0, EXAMPLES)
-        value["examples"] = {
-            "inputs": given[shown].reshape(len(given[shown]), -1).tolist(),
-            "outputs": verification.outputs[shown].reshape(len(given[shown]), -1).tolist(),
-        }
+    small = sum(x.size for x in package.graph.inputs) <= _LARGEST_EXAMPLE
+    if given is not None and small and not isinstance(verification.difference, str):
+        value["examples"] = {"inputs": _shown(given), "outputs": _shown(verification.arrays)}
     return value
+
+
+def _shown(arrays: Mapping[str, Array]) -> Any:
+    """The first frames as flat lists: of the only array, or of several by their names."""
+    lists = {
+        name: a[:EXAMPLES].reshape(len(a[:EXAMPLES]), -1).tolist() for name, a in arrays.items()
+    }
+    return lists if len(lists) > 1 else next(iter(lists.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ class DesignFault(Exception):
 
 
 ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
+Beats = Mapping[str, ByteArray]
+"""Packed frames (frames, beats, bytes) of each input by its name."""
 Progress = Callable[[str], None]
 
 
@@ -22,15 +24,16 @@ Progress = Callable[[str], None]
 class SimulationRun:
     """Result of driving frames through a design.
 
-    output : beats of the ofmap (frames, beats, bytes). first, ends : cycles of each frame's first
-    input beat and last output beat. levels : most entries in each buffer, work : busy cycles of
-    each unit, over all frames; None where the engine does not watch them. given : cycles of the
-    first and the last beat of each frame on each unit's output stream, where they are watched.
-    edges : beats on each unit's output stream (frames, beats, bytes), when asked for. seconds : of
-    the simulation.
+    outputs : beats (frames, beats, bytes) of each output by its name. first, ends : cycles of each
+    frame's first beat in and last beat out, at whichever port; ports : those of each port's own, by
+    the name of its bus, where there are such. levels : most entries in each buffer, work : busy
+    cycles of each unit, over all frames; None where the engine does not watch them. given : cycles
+    of the first and the last beat of each frame on each unit's output stream, where they are
+    watched. edges : beats on each unit's output stream (frames, beats, bytes), when asked for.
+    seconds : of the simulation.
     """
 
-    output: ByteArray
+    outputs: dict[str, ByteArray]
     first: list[int]
     ends: list[int]
     seconds: float
@@ -39,3 +42,4 @@ class SimulationRun:
     edges: dict[str, ByteArray] = field(default_factory=dict)
     wave: Path | None = None
     given: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    ports: dict[str, list[int]] = field(default_factory=dict)

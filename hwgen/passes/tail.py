@@ -9,7 +9,7 @@ from ..ir import Graph, ops
 
 
 def without_softmax(graph: Graph) -> Graph:
-    """The network up to its last softmax: the outputs are what that reads.
+    """The network up to its last softmax, of each output: what that reads is the output.
 
     A softmax keeps the order of its inputs, so a host that wants the class needs none, and one
     that wants probabilities computes them from a few integers. Raises UserError where the network
@@ -22,10 +22,12 @@ def without_softmax(graph: Graph) -> Graph:
     if not tails:
         raise UserError("the network does not end in a softmax: nothing is left to the host")
     moved = {node.name: node.inputs[0] for node in tails}
-    outputs = tuple(moved.get(name, name) for name in graph.outputs)
+    # What stands before it may be an output already.
+    outputs = tuple(dict.fromkeys(moved.get(name, name) for name in graph.outputs))
     note = f"left to the host: {', '.join(moved)}"
     arrays = {moved.get(name, name): order for name, order in graph.arrays.items()}
-    kept = tuple(node for node in graph.nodes if node.name not in moved)
+    read = {name for node in graph.nodes for name in node.inputs}
+    kept = tuple(node for node in graph.nodes if node.name not in moved or node.name in read)
     out = replace(graph, nodes=kept, outputs=outputs, notes=(*graph.notes, note),
                   arrays=arrays)  # fmt: skip
     return out.verify()

@@ -20,20 +20,25 @@ def command_line(command: str, /, *places: object, **options: object) -> str:
     """``hwgen COMMAND PLACE... --OPTION VALUE...``, for a POSIX shell.
 
     places : files and directories. options : values by the option's name with underscores; True
-    stands for the option alone, None and False for nothing. Whatever a name or a value holds
-    (blanks, quotation marks, a dash in front), the command gets it as it is.
+    stands for the option alone, None and False for nothing, a list for the option with each of its
+    values. Whatever a name or a value holds (blanks, quotation marks, a dash in front), the command
+    gets it as it is.
     """
     words = ["hwgen", command, *(_place(str(place)) for place in places)]
     for name, value in options.items():
-        option = f"--{name.replace('_', '-')}"
-        if value is None or value is False:
-            continue
-        text = "" if value is True else _text(value)
-        if text.startswith("-"):
-            words.append(f"{option}={text}")
-        else:
-            words += [option, text] if text else [option]
+        for each in value if isinstance(value, list) else [value]:
+            words += _option(f"--{name.replace('_', '-')}", each)
     return shlex.join(words)
+
+
+def _option(option: str, value: object) -> list[str]:
+    """The words of an option with a value."""
+    if value is None or value is False:
+        return []
+    text = "" if value is True else _text(value)
+    if text.startswith("-"):
+        return [f"{option}={text}"]
+    return [option, text] if text else [option]
 
 
 def _place(name: str) -> str:
@@ -52,7 +57,7 @@ def commands_of(package: PackageFiles) -> list[str]:
     lines = [_build(package.manifest)]
     verified = package.result("verify")
     if verified:
-        lines.append(_verify(verified))
+        lines.append(_verify(verified, [x.name for x in package.graph.inputs]))
     results = ((name, package.result(f"synth-{name}")) for name in DEVICES)
     lines += [_synth(name, result) for name, result in results if result]
     return lines
@@ -63,13 +68,15 @@ def _build(manifest: dict[str, Any]) -> str:
     return command_line("build", manifest["model"]["file"], **options)
 
 
-def _verify(result: dict[str, Any]) -> str:
+def _verify(result: dict[str, Any], names: list[str]) -> str:
+    """names : of the inputs."""
+    files = [FRAMES] if len(names) == 1 else [f"{name}={FRAMES}" for name in names]
     memory = result.get("memory") or {}
     source = result.get("source")
     return command_line(
         "verify", PLACE, sim=result["simulator"],
         random=result["frames"] if source == RANDOM else None,
-        inputs=FRAMES if source == GIVEN else None,
+        inputs=files if source == GIVEN else None,
         mem_latency=memory.get("latency"), mem_rate=memory.get("rate"),
     )  # fmt: skip
 

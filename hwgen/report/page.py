@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..flow.package_files import PackageFiles
+from ..ir import Graph
 from .command_lines import commands_of
 from .drawing import frame_png
 from .html import number, render, shape, type_text
@@ -32,10 +33,18 @@ class _Score:
 
 
 @dataclass(frozen=True)
-class _Example:
-    image: str | None
+class _Given:
+    """What the RTL gave for a frame at one output; ``name`` is empty where it is the only one."""
+
+    name: str
     scores: list[_Score]
     count: int
+
+
+@dataclass(frozen=True)
+class _Example:
+    images: list[str]
+    outputs: list[_Given]
 
 
 def page(
@@ -61,7 +70,7 @@ def page(
             for name, used in (synthesis or {"layers": {}})["layers"].items()
         ],
         examples=_examples(package),
-        result=package.graph.tensors[package.graph.outputs[0]],
+        results=_results(package.graph),
         edges=_edges(package),
         forms=report["requantizations"],
         commands=commands_of(package),
@@ -75,14 +84,45 @@ def _examples(package: PackageFiles) -> list[_Example]:
     found = (package.result("verify") or {}).get("examples")
     if not found:
         return []
-    x = package.graph.inputs[0]
-    zero = package.graph.tensors[package.graph.outputs[0]].type.zero_point
-    examples = []
-    for codes, outputs in zip(found["inputs"], found["outputs"], strict=True):
-        image = frame_png(np.array(codes).reshape(x.shape), x.type.min, x.type.max)
-        scores = _scores(outputs, zero) if len(outputs) <= _MOST_SCORES else []
-        examples.append(_Example(image, scores, len(outputs)))
-    return examples
+    graph = package.graph
+    inputs = _by_name(found["inputs"], [x.name for x in graph.inputs])
+    outputs = _by_name(found["outputs"], graph.outputs)
+    frames = len(next(iter(outputs.values())))
+    return [
+        _Example(
+            _images(graph, {name: rows[n] for name, rows in inputs.items()}),
+            [_given(graph, name, rows[n]) for name, rows in outputs.items()],
+        )
+        for n in range(frames)
+    ]
+
+
+def _by_name(rows: Any, names: Sequence[str]) -> dict[str, list[list[int]]]:
+    """Frames by their names, which are not there where it is one alone."""
+    return rows if len(names) > 1 else {names[0]: rows}
+
+
+def _images(graph: Graph, frame: dict[str, list[int]]) -> list[str]:
+    """The inputs of a frame that are images."""
+    drawn = (
+        frame_png(np.array(frame[x.name]).reshape(x.shape), x.type.min, x.type.max)
+        for x in graph.inputs
+    )
+    return [image for image in drawn if image is not None]
+
+
+def _given(graph: Graph, name: str, codes: list[int]) -> _Given:
+    zero = graph.tensors[name].type.zero_point
+    scores = _scores(codes, zero) if len(codes) <= _MOST_SCORES else []
+    return _Given(name if len(graph.outputs) > 1 else "", scores, len(codes))
+
+
+def _results(graph: Graph) -> str:
+    """The types of the outputs, in words."""
+    types = [type_text(graph.tensors[name].type) for name in graph.outputs]
+    if len(types) == 1:
+        return types[0]
+    return "; ".join(f"{name}: {text}" for name, text in zip(graph.outputs, types, strict=True))
 
 
 def _scores(outputs: list[int], zero: int) -> list[_Score]:

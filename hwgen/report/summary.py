@@ -6,6 +6,7 @@ from typing import Any
 
 from ..flow.fpga import DEVICES
 from ..flow.package_files import PackageFiles
+from ..ir import Tensor
 from ..plan.protocol import Plan
 
 SCHEMA = 1
@@ -48,6 +49,8 @@ def summary(
         },
         "utilization": utilization(graph.macs, interval, plan.multipliers),
     }
+    report["inputs"] = [end_row(x) for x in graph.inputs]
+    report["outputs"] = [end_row(graph.tensors[name]) for name in graph.outputs]
     report |= own
     report["notes"] = list(graph.notes)
     if verified:
@@ -64,6 +67,11 @@ def summary(
     if accuracy:
         report["accuracy"] = {k: v for k, v in accuracy.items() if k != "design"}
     return report
+
+
+def end_row(tensor: Tensor) -> dict[str, Any]:
+    """What a report says of an input or output of the network."""
+    return {"name": tensor.name, "shape": list(tensor.shape), "type": str(tensor.type)}
 
 
 def utilization(macs: int, interval: int | None, multipliers: int) -> float | None:

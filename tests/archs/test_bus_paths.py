@@ -21,6 +21,7 @@ from hwgen.contract.engine import EngineShape
 from hwgen.plan.dataflow.planner import plan_dataflow
 from tests.archs.dataflow.test_ports import small_network
 from tests.helpers.netlist import combinational_paths
+from tests.helpers.several import several
 
 units = pytest.importorskip("hwgen_sim.units", reason="hwgen_sim is not installed")
 
@@ -35,6 +36,12 @@ def nothing_passes(top: wiring.Component, *buses: str) -> None:
 def test_dataflow() -> None:
     top = DataflowTop(plan_dataflow(small_network(), multipliers=12), 1)
     nothing_passes(top, "s_axis_", "m_axis_", "s_axi_")
+
+
+def test_dataflow_with_several_streams() -> None:
+    plan = plan_dataflow(several(), multipliers=12)
+    buses = [f"{port.bus}_" for port in (*plan.inputs, *plan.outputs)]
+    nothing_passes(DataflowTop(plan, 1), *buses, "s_axi_")
 
 
 def test_tiled() -> None:

@@ -106,9 +106,15 @@ def test_runtimes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "a runtime was given" in capsys.readouterr().err
 
 
-def test_several_inputs_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="takes one input and one output"):
-        hwgen.build(FIXTURES / "tflite_two_heads.tflite", tmp_path / "p")
+def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+    """A stream for each, on the architecture that has them."""
+    model = FIXTURES / "tflite_two_heads.tflite"
+    package = hwgen.build(model, tmp_path / "p")
+    result = hwgen.verify(package, "python", random=2)
+    assert result.equal and list(result.outputs) == ["reshape_3", "fully_connected_4"]
+    with pytest.raises(UserError, match="takes one input and one output") as refusal:
+        hwgen.build(model, tmp_path / "p", arch="tiled")
+    assert "--arch dataflow" in str(refusal.value.hint)
 
 
 @pytest.mark.parametrize("runtime", ["tflm", "xnnpack", "reference"])

@@ -12,7 +12,7 @@ import hwgen
 from hwgen.archs.dataflow.simulators import icarus as icarus_sim
 from hwgen.archs.dataflow.simulators import verilator as verilator_sim
 from hwgen.archs.package import Package
-from hwgen.emit.packing import pack
+from hwgen.emit.packing import pack_all
 from hwgen.errors import ToolError
 from hwgen.flow import tools
 from hwgen.flow.fpga import synthesize
@@ -82,6 +82,7 @@ def test_what_a_simulator_does_not_read_is_its_error(
         image.unlink()
     else:
         damage(image, kind)
-    beats = pack(np.zeros((1, 4, 4, 1), np.int64), package.plan.input)
+    inputs = package.plan.inputs
+    beats = pack_all({inputs[0].tensor: np.zeros((1, 4, 4, 1), np.int64)}, inputs)
     with pytest.raises(ToolError, match=r"scores_weights\.hex"):
         run(package, beats, False, None, say)

@@ -18,6 +18,10 @@ from hwgen.plan.dataflow.stages import stages_of
 from hwgen.plan.dataflow.units import ForkUnit
 
 from .random_graphs import GRAPHS
+from .random_ports import random_ports_graph
+
+KINDS = GRAPHS | {"ports": random_ports_graph}
+"""Kinds of random cases; the case of a seed never changes."""
 
 
 def mac_stages(graph: Graph) -> list[Stage]:
@@ -63,7 +67,7 @@ class Case:
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}, planned by {self.mode}, {self.frames} frames"]
-        lines += [f"  x {self.graph.inputs[0].shape} {self.graph.inputs[0].type}"]
+        lines += [f"  {x.name} {x.shape} {x.type}" for x in self.graph.inputs]
         for node in self.graph.nodes:
             tensor = self.graph.tensors[node.name]
             hints = {
@@ -72,6 +76,7 @@ class Case:
                 if key not in ("weights", "mult", "bias") and value is not None
             }
             lines.append(f"  {node.name} -> {tensor.shape} {tensor.type} {hints}")
+        lines.append(f"  outputs {self.graph.outputs}")
         lines += [f"  {unit.choices()}" for unit in self.plan.units]
         return "\n".join(lines)
 
@@ -94,7 +99,7 @@ def random_capacities(rng: Random, plan: DataflowPlan) -> DataflowPlan:
 
 
 def random_case(seed: int, kind: str = "chain") -> Case:
-    """The case of a seed; ``kind`` as in GRAPHS. All windows of a "wide" one are read as wide."""
+    """The case of a seed; ``kind`` as in KINDS. All windows of a "wide" one are read as wide."""
     rng = Random(seed)
     if kind != "wide":
         return _random_case(rng, seed, kind)
@@ -103,7 +108,7 @@ def random_case(seed: int, kind: str = "chain") -> Case:
 
 
 def _random_case(rng: Random, seed: int, kind: str) -> Case:
-    graph = common_shift(GRAPHS[kind](rng))
+    graph = common_shift(KINDS[kind](rng))
     frames = rng.randint(2, 4)
     macs = mac_stages(graph)
     mode = rng.choice(["budget", "interval", "generous", "capacities", "capacities", "sized"])
@@ -115,7 +120,7 @@ def _random_case(rng: Random, seed: int, kind: str) -> Case:
     else:
         stages = stages_of(graph)
         chosen = {stage.name: random_folding(rng, stage) for stage in macs}
-        lanes = rng.randint(1, graph.inputs[0].hwc[2])
+        lanes = {x.name: rng.randint(1, x.hwc[2]) for x in graph.inputs}
         plan = assemble(graph, stages, chosen, lanes if rng.random() < 0.7 else None)
         if mode == "capacities":
             plan = random_capacities(rng, plan)

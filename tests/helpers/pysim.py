@@ -99,7 +99,10 @@ class Run:
 
 def levels_of(top: DataflowTop) -> dict[str, Signal]:
     """The level signals of all buffers, under the names that the event model uses."""
-    levels = {"input.fifo": top.input_port.level}
+    levels = {
+        f"{port.name}.fifo": source.level
+        for port, source in zip(top.plan.inputs, top.sources, strict=True)
+    }
     for name, unit in top.units.items():
         if isinstance(unit, Fork):
             for n in range(len(unit.fifos)):

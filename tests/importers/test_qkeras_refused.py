@@ -237,13 +237,19 @@ def test_branches_sharing_and_several_ends(keras: Any) -> None:
     model["config"]["layers"][2]["inbound_nodes"] *= 2
     refused(keras.save(model), "b", "shared layers")
     model = keras.functional(*layers)
-    model["config"]["output_layers"] = [["b", 0, 0], ["c", 0, 0]]
-    refused(keras.save(model), None, "2 outputs")
     model["config"]["output_layers"] = [["b", 0, 0]]
-    refused(keras.save(model), "b", "other layers read it")
+    refused(keras.save(model), "c", "not on the way")
+    model["config"]["output_layers"] = [["c", 0, 0], ["d", 0, 0]]
+    refused(keras.save(model), None, "no layer is named 'd'")
+    model["config"]["output_layers"] = []
+    refused(keras.save(model), None, "0 outputs")
     model = keras.functional(keras.input(4), keras.input(4, name="more"), *layers[1:])
     model["config"]["layers"][1]["inbound_nodes"] = []
-    refused(keras.save(model), None, "2 inputs")
+    model["config"]["layers"][2]["inbound_nodes"] = [[["data", 0, 0, {}]]]
+    refused(keras.save(model), "more", "not on the way")
+    both = keras.functional(*layers)
+    both["config"]["output_layers"] = [["b", 0, 0], ["c", 0, 0]]
+    refused(keras.save(keras.functional(keras.input(4), both)), "model", "2 outputs")
     for nodes, part in (([], "not connected"), ([{"args": []}], "inbound"), ([[3]], "inbound")):
         model = keras.functional(*layers)
         model["config"]["layers"][3]["inbound_nodes"] = nodes

@@ -26,6 +26,14 @@ def test_outputs_are_what_softmaxes_read() -> None:
     assert after.notes == ("A note.", "left to the host: soft")
 
 
+def test_a_softmax_that_layers_read_too_stays_for_them() -> None:
+    """And what stands before it is one output, though it is asked for twice."""
+    graph = chain(X, ("scores", ops.Flatten()), ("soft", SOFTMAX), ("class", ops.ArgMax()))
+    after = without_softmax(Graph("n", (X,), graph.nodes, ("scores", "soft", "class")))
+    assert after.outputs == ("scores", "class")
+    assert [n.name for n in after.nodes] == ["scores", "soft", "class"]
+
+
 def test_a_network_that_ends_otherwise_is_refused() -> None:
     with pytest.raises(UserError, match="does not end in a softmax: nothing is left to the host"):
         without_softmax(chain(X, ("soft", SOFTMAX), ("y", ops.ArgMax())))

@@ -15,10 +15,10 @@ import pytest
 
 from hwgen.archs.package import files_of
 from hwgen.emit.package import Source, manifest, write_package
-from hwgen.emit.packing import pack, unpack
+from hwgen.emit.packing import pack_all, unpack_all
 from hwgen.ir import execute
 from tests.helpers.graphs import Case, random_case
-from tests.helpers.pysim import random_frames
+from tests.helpers.ports_bench import frames_for
 from tests.helpers.random_graphs import GRAPHS
 
 network = pytest.importorskip("hwgen_sim.network", reason="hwgen_sim is not installed")
@@ -34,13 +34,15 @@ REGRESSIONS = {
     ("branching", 50_028_500): "a row is released while windows before it wait: no deadlock",
 }
 """Kinds and seeds that failed, and why."""
+SEVERAL = [("ports", 60_000_000 + n * 100) for n in range(3)]
+"""Networks with several inputs and outputs."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     kinds = list(GRAPHS)
     numbers = range(FIRST, FIRST + metafunc.config.getoption("--fuzz"))
     fresh = [(kinds[n % len(kinds)], n * 100) for n in numbers]
-    metafunc.parametrize(("kind", "seed"), [*REGRESSIONS, *fresh])
+    metafunc.parametrize(("kind", "seed"), [*REGRESSIONS, *SEVERAL, *fresh])
 
 
 def case_of(kind: str, seed: int) -> Case:
@@ -59,17 +61,16 @@ def test_verilog_equals_golden(kind: str, seed: int, tmp_path: Path) -> None:
     files = files_of(graph, plan)
     source = Source("random", "0" * 64, {"arch": "dataflow"})
     write_package(tmp_path, files, manifest(files, source, graph.name))
-    x = random_frames(plan, case.frames, seed)
+    x = frames_for(plan, case.frames, seed)
     modes = ("always", "random", "bursty")
     gaps = [streams.Gaps(rng.choice(modes), rng.randrange(1000)) for _ in range(2)]
     print(gaps)
     try:
         run = network.run_network(
-            tmp_path, "icarus", pack(x, plan.input), source_gaps=gaps[0], sink_gaps=gaps[1]
+            tmp_path, "icarus", pack_all(x, plan.inputs), source_gaps=gaps[0], sink_gaps=gaps[1]
         )
     except runner.SimulatorMissing as missing:
         pytest.skip(str(missing))
-    name = graph.outputs[0]
-    result = graph.tensors[name]
-    got = unpack(run.output, plan.output, result.type, result.shape)
-    assert np.array_equal(got, execute(graph, {graph.inputs[0].name: x})[name])
+    golden = execute(graph, x)
+    for name, got in unpack_all(run.outputs, plan.outputs, graph).items():
+        assert np.array_equal(got, golden[name]), name

@@ -11,7 +11,7 @@ import pytest
 
 import hwgen
 from hwgen.archs.package import Package
-from hwgen.emit.packing import pack, unpack
+from hwgen.emit.packing import pack_all, unpack_all
 from hwgen.ir import execute
 
 network = pytest.importorskip("hwgen_sim.network", reason="hwgen_sim is not installed")
@@ -42,14 +42,13 @@ def test_rtl_equals_golden(package: Package, simulator: str, gaps: str) -> None:
     modes = [streams.Gaps(gaps, seed) for seed in (1, 2)]
     try:
         run = network.run_network(
-            package.path, simulator, pack(x, plan.input), edges=True,
+            package.path, simulator, pack_all({graph.inputs[0].name: x}, plan.inputs), edges=True,
             source_gaps=modes[0], sink_gaps=modes[1],
         )  # fmt: skip
     except runner.SimulatorMissing as missing:
         pytest.skip(str(missing))
     name = graph.outputs[0]
-    result = graph.tensors[name]
-    got = unpack(run.output, plan.output, result.type, result.shape)
+    got = unpack_all(run.outputs, plan.outputs, graph)[name]
     assert np.array_equal(got, execute(graph, {graph.inputs[0].name: x})[name])
     assert set(run.edges) == {unit.name for unit in plan.units}
     if gaps == "always":

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from markupsafe import Markup
 
+from ...emit.package import Arrays
 from ...emit.parts import Parts
 from ...flow.comparison import Verification, VerifyRequest
 from ...ir import Graph
@@ -18,7 +19,7 @@ from ...plan.options import Options
 from ...plan.protocol import Progress
 from ...report.tiles import Tile
 from ..package import Package
-from ..protocol import Architecture, Array, Description
+from ..protocol import Architecture, Description
 from . import report as reported
 from .describe import describe
 from .files import dataflow_parts
@@ -54,7 +55,7 @@ class Dataflow(Architecture[DataflowPlan]):
         return plan.unused(options.multipliers, options.interval)
 
     def parts(
-        self, plan: DataflowPlan, inputs: Array, outputs: Array, progress: Progress | None
+        self, plan: DataflowPlan, inputs: Arrays, outputs: Arrays, progress: Progress | None
     ) -> Parts:
         return dataflow_parts(plan, inputs, outputs, progress)
 

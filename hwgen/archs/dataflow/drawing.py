@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from ...ir import Tensor
 from ...plan.dataflow.plan import DataflowPlan
-from ...plan.dataflow.stages import INPUT
 from ...plan.dataflow.units import ForkUnit, Unit
 from ...plan.timeline import Span, side_by_side
 from ...report.html import number, shape, type_text
@@ -30,10 +29,13 @@ def fold_of(pe: int, simd: int, pixels: int) -> str:
 
 
 def boxes_of(plan: DataflowPlan, titles: dict[str, str]) -> list[Box]:
-    """The input and all units. titles : the layer that each unit belongs to."""
-    x = plan.graph.inputs[0]
+    """The inputs and all units. titles : the layer that each unit belongs to."""
+    tensors = plan.graph.tensors
     return [
-        Box([INPUT], [], [x.name, "input", *_tensor(x)]),
+        *(
+            Box([port.stream], [], [port.tensor, "input", *_tensor(tensors[port.tensor])])
+            for port in plan.inputs
+        ),
         *(_box(plan, unit, titles[unit.name]) for unit in plan.units),
     ]
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from ...emit.packing import pack, to_hex
+from ...emit.package import Arrays
+from ...emit.packing import pack_all, to_hex
 from ...emit.parts import Parts, dump_json, model_hash
 from ...emit.verilog import to_verilog
 from ...identifiers import identifier
 from ...plan.dataflow.plan import DataflowPlan
+from ...plan.dataflow.ports import Port
 from . import documents, testbench
-from .bench import BENCHES
+from .bench import benches, vector_file
 from .top import DataflowTop
-
-Array = np.ndarray[Any, Any]
 
 
 def dataflow_parts(
-    plan: DataflowPlan, inputs: Array, outputs: Array, progress: Callable[[str], None] | None
+    plan: DataflowPlan, inputs: Arrays, outputs: Arrays, progress: Callable[[str], None] | None
 ) -> Parts:
     """The design and its files; inputs, outputs : the test vectors."""
     graph, identity = plan.graph, model_hash(plan.graph)
@@ -36,11 +33,18 @@ def dataflow_parts(
     }
     texts = {
         "plan.json": dump_json(plan.to_json() | {"estimate": estimate}),
-        "vectors/input.hex": to_hex(pack(inputs, plan.input)),
-        "vectors/output.hex": to_hex(pack(outputs, plan.output)),
+        **_vectors(plan.inputs, inputs),
+        **_vectors(plan.outputs, outputs),
         f"{identifier(graph.name)}.h": documents.c_header(plan, identity),
         "INTEGRATE.md": documents.integration_guide(plan, identity),
     }
-    bench = testbench.bench_files(plan, top, len(inputs))
+    frames = len(next(iter(inputs.values())))
+    bench = testbench.bench_files(plan, top, frames)
     texts |= {f"tb/{name}": text for name, text in bench.items()}
-    return Parts(design, texts, BENCHES)
+    return Parts(design, texts, benches(plan))
+
+
+def _vectors(ports: Sequence[Port], arrays: Arrays) -> dict[str, str]:
+    """The frames that pass each port, a beat a line."""
+    packed = pack_all(arrays, ports)
+    return {vector_file(port): to_hex(packed[port.tensor]) for port in ports}

@@ -12,11 +12,11 @@ from ...emit.packing import beat_bytes
 from ...ir import Graph
 from ...plan.dataflow.events.simulation import FRAMES
 from ...plan.dataflow.plan import DataflowPlan
-from ...plan.dataflow.stages import INPUT
+from ...plan.dataflow.ports import Port
 from ...plan.dataflow.units import Unit
-from ...report.html import number, render
+from ...report.html import number, render, shape
 from ...report.network import network_svg
-from ...report.summary import utilization
+from ...report.summary import end_row, utilization
 from ...report.tiles import Tile, frames_a_second, interval, memory, multipliers, speed
 from ..package import Package
 from .drawing import KINDS, boxes_of, fold_of, frames_svg
@@ -28,12 +28,24 @@ def rows(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
     interval = verified.get("cycles", {}).get("interval")
     units, titles = package.plan.units, titles_of(package.plan)
     return {
+        "inputs": [_port(package.graph, port) for port in package.plan.inputs],
+        "outputs": [_port(package.graph, port) for port in package.plan.outputs],
         "layers": [
             _layer(package.graph, u, busy.get(u.name), interval) | {"title": titles[u.name]}
             for u in units
         ],
         "high_water_estimate": package.plan_json["estimate"].get("high_water", {}),
         "high_water_measured": verified.get("high_water"),
+    }
+
+
+def _port(graph: Graph, port: Port) -> dict[str, Any]:
+    stream = port.shape
+    return end_row(graph.tensors[port.tensor]) | {
+        "stream": port.bus,
+        "lanes": stream.lanes,
+        "beats": stream.beats,
+        "bytes": stream.beats * beat_bytes(stream),
     }
 
 
@@ -65,7 +77,7 @@ def titles_of(plan: DataflowPlan) -> dict[str, str]:
     to what wants them.
     """
     titles: dict[str, str] = {}
-    gives = {INPUT: plan.graph.inputs[0].name}
+    gives = {port.stream: port.tensor for port in plan.inputs}
     for unit in plan.units:
         title = plan.graph.title_of(unit.layers) or gives[unit.sources[0]]
         titles[unit.name] = title
@@ -100,13 +112,15 @@ _BOUND = {
 
 
 def _bottleneck(report: dict[str, Any], plan: DataflowPlan) -> Tile:
-    """The unit, or the input port, that no frame passes more quickly."""
+    """The unit, or the port of an input, that no frame passes more quickly."""
     name = "bottleneck"
     slowest = max(plan.units, key=lambda unit: max(unit.bounds.values()))
     resource, cycles = max(slowest.bounds.items(), key=lambda item: item[1])
-    if plan.input.beats >= cycles:
-        beats = number(plan.input.beats)
-        return Tile("the input port", name, f"stream bound: a frame is {beats} beats")
+    longest = max(plan.inputs, key=lambda port: port.shape.beats)
+    if longest.shape.beats >= cycles:
+        beats = number(longest.shape.beats)
+        port = f"the port of {longest.tensor}" if longest.suffix else "the input port"
+        return Tile(port, name, f"stream bound: a frame is {beats} beats")
     text = _BOUND.get(resource, f"bound by its {resource}: {{}} cycles")
     title = next(row["title"] for row in report["layers"] if row["name"] == slowest.name)
     return Tile(title, name, text.format(number(cycles)))
@@ -114,7 +128,10 @@ def _bottleneck(report: dict[str, Any], plan: DataflowPlan) -> Tile:
 
 def _streams(report: dict[str, Any], plan: DataflowPlan) -> Tile:
     """Bytes that pass the ports; weights stay on chip."""
-    ways = [stream.beats * beat_bytes(stream) for stream in (plan.input, plan.output)]
+    ways = [
+        sum(port.shape.beats * beat_bytes(port.shape) for port in ports)
+        for ports in (plan.inputs, plan.outputs)
+    ]
     rate = sum(ways) * frames_a_second(report) / 1e6
     note = f"{number(ways[0])} in, {number(ways[1])} out: {rate:.3g} MB/s; weights stay on chip"
     return Tile(number(sum(ways)), "bytes a frame", note)
@@ -131,6 +148,10 @@ def sections(report: dict[str, Any], package: Package) -> list[Markup]:
         render(
             "dataflow.html", interval=cycles["interval_estimate"], bound=cycles["interval_bound"],
             layers=layers, buffers=list(_buffers(report, plan)), network=network,
+            ports=[
+                [p["name"], p["stream"], shape(p["shape"]), p["lanes"], number(p["beats"])]
+                for p in (*report["inputs"], *report["outputs"])
+            ],
             timeline=frames_svg(plan, [row for layer in layers for row in layer.rows]),
         ),
     ]  # fmt: skip

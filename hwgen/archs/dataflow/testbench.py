@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+
+from jinja2 import Environment, StrictUndefined
+
 from ...emit.bench import WAIVERS, port_list, template, top_ports, vector
 from ...emit.packing import beat_bytes, element_bytes
 from ...plan.dataflow.plan import DataflowPlan
+from ...plan.dataflow.ports import Port
+from .bench import constant_prefix, vector_file
 from .top import DataflowTop, level_members
 
 PACKAGE = "hwgen.archs.dataflow"
@@ -12,7 +19,7 @@ PACKAGE = "hwgen.archs.dataflow"
 
 def level_names(plan: DataflowPlan) -> list[str]:
     """Names of all watched levels, in the order of the probe's outputs."""
-    names = ["input.fifo"]
+    names = [f"{port.name}.fifo" for port in plan.inputs]
     for unit in plan.units:
         names += level_members(unit)
     return names
@@ -26,7 +33,7 @@ def quiet_limit(plan: DataflowPlan) -> int:
 def bench_files(plan: DataflowPlan, top: DataflowTop, frames: int) -> dict[str, str]:
     """Files of the package's tb/ by name; ``frames`` is the number of test vectors."""
     return {
-        "tb.v": template(PACKAGE, "tb.v"),
+        "tb.v": _verilog_bench(plan),
         "Makefile": template(PACKAGE, "Makefile"),
         "harness.cpp": template(PACKAGE, "harness.cpp"),
         "waivers.vlt": WAIVERS,
@@ -37,14 +44,26 @@ def bench_files(plan: DataflowPlan, top: DataflowTop, frames: int) -> dict[str, 
 
 
 def _constants(plan: DataflowPlan) -> dict[str, int]:
-    out = plan.output
-    return {
-        "IN_BYTES": beat_bytes(plan.input),
-        "IN_BEATS": plan.input.beats,
-        "OUT_BYTES": beat_bytes(out),
-        "OUT_BEATS": out.beats,
-        "QUIET_LIMIT": quiet_limit(plan),
-    }
+    """Of the Verilog bench."""
+    sizes: dict[str, int] = {}
+    for port in (*plan.inputs, *plan.outputs):
+        sizes[f"{constant_prefix(port)}_BYTES"] = beat_bytes(port.shape)
+        sizes[f"{constant_prefix(port)}_BEATS"] = port.shape.beats
+    return sizes | {"QUIET_LIMIT": quiet_limit(plan)}
+
+
+def _verilog_bench(plan: DataflowPlan) -> str:
+    """The self-checking bench, with a source and a sink for each port."""
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    sides = (
+        [
+            {"bus": p.bus, "sized": constant_prefix(p), "end": p.suffix, "file": vector_file(p)}
+            for p in ports
+        ]
+        for ports in (plan.inputs, plan.outputs)
+    )
+    text = environment.from_string(template(PACKAGE, "tb.v"))
+    return text.render(dict(zip(("inputs", "outputs"), sides, strict=True))) + "\n"
 
 
 def _verilog_header(plan: DataflowPlan, frames: int) -> str:
@@ -61,7 +80,20 @@ def _cpp_header(plan: DataflowPlan, top: DataflowTop) -> str:
     edges = _edges(top)
     sizes = [element_bytes(bits) for bits in edges.values()]
     offsets = [sum(sizes[:i]) for i in range(len(sizes))]
-    lines = [f"constexpr uint64_t {name} = {value};" for name, value in _constants(plan).items()]
+    lines = [
+        f"constexpr uint64_t QUIET_LIMIT = {quiet_limit(plan)};",
+        "// Of a stream: its bus, beats of a frame, bytes of a beat, and where a beat's bytes are.",
+        "struct Port { const char* name; uint64_t beats, bytes, offset; };",
+    ]
+    for way, ports in (("INPUT", plan.inputs), ("OUTPUT", plan.outputs)):
+        rows = ", ".join(
+            f'{{"{port.bus}", {port.shape.beats}, {beat_bytes(port.shape)}, {offset}}}'
+            for port, offset in zip(ports, _offsets(ports), strict=True)
+        )
+        lines += [
+            f"constexpr int {way}_COUNT = {len(ports)};",
+            f"constexpr Port {way}S[] = {{{rows}}};",
+        ]
     names = ", ".join(f'"{name}"' for name in edges)
     beats = ", ".join(str(unit.output.beats) for unit in plan.units)
     lines += [
@@ -75,18 +107,51 @@ def _cpp_header(plan: DataflowPlan, top: DataflowTop) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _offsets(ports: Sequence[Port]) -> list[int]:
+    """Where each port's beat begins among the bytes of all of them."""
+    return [*accumulate((beat_bytes(port.shape) for port in ports), initial=0)][:-1]
+
+
+def _bundles(plan: DataflowPlan) -> dict[str, tuple[str, list[tuple[str, int]]]]:
+    """The streams' signals of a kind side by side, as the probe has them: direction, and the
+    signals of the design with their bits."""
+    kinds = (
+        (plan.inputs, "in", ("valid", "input"), ("ready", "output"), ("last", "input")),
+        (plan.outputs, "out", ("valid", "output"), ("ready", "input"), ("last", "output")),
+    )
+    bundles = {}
+    for ports, name, *flags in kinds:
+        for kind, way in (("data", flags[0][1]), *flags):
+            signals = [
+                (f"{port.bus}_t{kind}", 8 * beat_bytes(port.shape) if kind == "data" else 1)
+                for port in ports
+            ]
+            bundles[f"{name}_{kind}"] = way, signals
+    return bundles
+
+
 def _probe(plan: DataflowPlan, top: DataflowTop) -> str:
-    """Wrapper that watches levels, work and the streams between units."""
+    """Wrapper that has the streams side by side, and watches levels, work and the streams between
+    units."""
     edges, levels = _edges(top), level_names(plan)
+    bundles = _bundles(plan)
+    inside = {name for _, signals in bundles.values() for name, _ in signals}
     ports = top_ports(top)
     lines = [
-        "// The accelerator with what benches watch: the most each level reached, cycles of work,",
-        "// and the beats on every stream between units (each in whole bytes).",
+        "// The accelerator as benches drive it, signals of its streams side by side, with what",
+        "// they watch: the most each level reached, cycles of work, and the beats on every stream",
+        "// between units (each in whole bytes).",
         "module probe (",
         "    input clk,",
         "    input rst,",
     ]
-    lines += port_list(ports)
+    lines += [
+        f"    {way} {vector(sum(bits for _, bits in signals))}{name},"
+        for name, (way, signals) in bundles.items()
+    ]
+    lines += port_list(
+        {n: p for n, p in ports.items() if n not in inside and not n.endswith("_tkeep")}
+    )
     total_bytes = sum(map(element_bytes, edges.values()))
     lines += [
         f"    output {vector(32 * len(levels))}levels,",
@@ -96,7 +161,7 @@ def _probe(plan: DataflowPlan, top: DataflowTop) -> str:
         ");",
         "    top dut (",
         "        .clk(clk), .rst(rst),",
-        ",\n".join(f"        .{name}({name})" for name in ports),
+        ",\n".join(f"        .{name}({wire})" for name, wire in _wires(ports, bundles).items()),
         "    );",
     ]
     for i, level in enumerate(levels):
@@ -127,3 +192,16 @@ def _probe(plan: DataflowPlan, top: DataflowTop) -> str:
         ]
         offset += size
     return "\n".join([*lines, "endmodule", ""])
+
+
+def _wires(
+    ports: dict[str, tuple[str, int]], bundles: dict[str, tuple[str, list[tuple[str, int]]]]
+) -> dict[str, str]:
+    """What the probe connects to each of the design's ports; nothing to TKEEP."""
+    wires = {name: "" if name.endswith("_tkeep") else name for name in ports}
+    for bundle, (_, signals) in bundles.items():
+        start = 0
+        for name, bits in signals:
+            wires[name] = f"{bundle}[{start + bits - 1}:{start}]"
+            start += bits
+    return wires

@@ -12,46 +12,66 @@ from amaranth.lib.wiring import In
 from ...gateware.bus.axis import InputPort, OutputPort
 from ...gateware.common.streams import connect, element
 from ...gateware.stream.csr import ControlStatus
+from ...gateware.stream.frames import any_of, first_of, last_of
 from ...plan.dataflow.network import INPUT_FIFO
 from ...plan.dataflow.plan import DataflowPlan
-from ...plan.dataflow.stages import INPUT
+from ...plan.dataflow.ports import Port
 from ...plan.dataflow.units import ForkUnit, RegroupUnit, Unit
 from ..ports import AXI_LITE
 from .lower import lower_unit
 
+_SOURCE = ("tdata", "tvalid", "tready", "tlast")
+_SINK = ("tdata", "tkeep", "tvalid", "tready", "tlast")
+"""Signals of an AXI4-Stream in and out."""
+
 
 class DataflowTop(wiring.Component):
-    """AXI4-Stream in and out, AXI4-Lite control and status, one unit after the other.
+    """An AXI4-Stream for each input and output, AXI4-Lite control and status, one unit after the
+    other.
 
     Parameters: the plan; ``model_hash`` (64 bits) for the identity registers.
 
-    Members: s_axis_*, m_axis_*, s_axi_* as flat signals.
+    Members: s_axis_*, m_axis_*, s_axi_* as flat signals; of several streams in or out each has its
+    ``Port.bus`` instead of s_axis or m_axis.
     """
 
     def __init__(self, plan: DataflowPlan, model_hash: int) -> None:
         self.plan = plan
-        graph = plan.graph
-        last = plan.output
-        source, result = graph.inputs[0].type, graph.tensors[graph.outputs[0]].type
-        self.input_port = InputPort(
-            element(source), plan.input.lanes, plan.input.beats, INPUT_FIFO, source.zero_point
-        )
-        self.output_port = OutputPort(element(result), last.lanes, last.pixels, last.channels)
+        self.sources = [self._source(port) for port in plan.inputs]
+        self.sinks = [self._sink(port) for port in plan.outputs]
         self.control = ControlStatus(model_hash)
-        members = {}
-        for prefix, port, names in (
-            ("s_axis", self.input_port, ("tdata", "tvalid", "tready", "tlast")),
-            ("m_axis", self.output_port, ("tdata", "tkeep", "tvalid", "tready", "tlast")),
-            ("s_axi", self.control, tuple(AXI_LITE)),
-        ):
-            for name in names:
-                members[f"{prefix}_{name}"] = port.signature.members[name]
+        members = {
+            name: component.signature.members[inner] for name, component, inner in self._outside()
+        }
         self.units = self._lower()
         super().__init__(members)
 
+    def _source(self, port: Port) -> InputPort:
+        shape, qtype = port.shape, self.plan.graph.tensors[port.tensor].type
+        return InputPort(
+            element(qtype), shape.lanes, shape.beats, INPUT_FIFO, qtype.zero_point
+        )  # fmt: skip
+
+    def _sink(self, port: Port) -> OutputPort:
+        shape, qtype = port.shape, self.plan.graph.tensors[port.tensor].type
+        return OutputPort(element(qtype), shape.lanes, shape.pixels, shape.channels)
+
+    def _outside(self) -> Iterator[tuple[str, wiring.Component, str]]:
+        """The flat signals: the name of each, the component it belongs to, and its name there."""
+        plan = self.plan
+        ports = [
+            *((p.bus, c, _SOURCE) for p, c in zip(plan.inputs, self.sources, strict=True)),
+            *((p.bus, c, _SINK) for p, c in zip(plan.outputs, self.sinks, strict=True)),
+            ("s_axi", self.control, tuple(AXI_LITE)),
+        ]
+        for bus, component, names in ports:
+            for name in names:
+                yield f"{bus}_{name}", component, name
+
     def _lower(self) -> dict[str, wiring.Component]:
         units: dict[str, wiring.Component] = {}
-        shapes = {INPUT: element(self.plan.graph.inputs[0].type)}
+        tensors = self.plan.graph.tensors
+        shapes = {port.stream: element(tensors[port.tensor].type) for port in self.plan.inputs}
         for unit in self.plan.units:
             component = lower_unit(unit, self.plan.graph, *(shapes[s] for s in unit.sources))
             units[unit.name] = component
@@ -61,34 +81,48 @@ class DataflowTop(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.input_port = source = self.input_port
-        m.submodules.output_port = sink = self.output_port
-        m.submodules.control = control = self.control
-        for prefix, port in (("s_axis", source), ("m_axis", sink), ("s_axi", control)):
-            for name, member in self.signature.members.items():
-                if name.startswith(prefix + "_"):
-                    ours, theirs = getattr(self, name), getattr(port, name[len(prefix) + 1 :])
-                    pair = (theirs, ours) if member.flow == In else (ours, theirs)
-                    m.d.comb += pair[0].eq(pair[1])
+        for port, source in zip(self.plan.inputs, self.sources, strict=True):
+            m.submodules[f"input_port{port.suffix}"] = source
+        for port, sink in zip(self.plan.outputs, self.sinks, strict=True):
+            m.submodules[f"output_port{port.suffix}"] = sink
+        m.submodules.control = self.control
+        for name, component, inner in self._outside():
+            ours, theirs = getattr(self, name), getattr(component, inner)
+            taken = self.signature.members[name].flow == In
+            m.d.comb += theirs.eq(ours) if taken else ours.eq(theirs)
+        self._control(m)
+        self._connect(m)
+        for name, value in self._observed():
+            probe = Signal.like(Value.cast(value), name=name)
+            m.d.comb += probe.eq(value)
+        return m
+
+    def _control(self, m: Module) -> None:
+        """Connect control and status with the ports."""
+        control, sources = self.control, self.sources
+        started, behind = first_of(m, [source.started for source in sources], "input")
+        # What one input has begun the others may finish.
+        enables = [control.enable | late for late in behind] or [control.enable]
+        m.d.comb += [s.enable.eq(enable) for s, enable in zip(sources, enables, strict=True)]
         m.d.comb += [
-            source.enable.eq(control.enable),
-            control.started.eq(source.started),
-            control.done.eq(sink.done),
-            control.short.eq(source.short),
-            control.long.eq(source.long),
+            control.started.eq(started),
+            control.done.eq(last_of(m, [sink.done for sink in self.sinks], "output")),
+            control.short.eq(any_of([source.short for source in sources])),
+            control.long.eq(any_of([source.long for source in sources])),
         ]
-        streams = {INPUT: source.o}
+
+    def _connect(self, m: Module) -> None:
+        """Connect the ports and the units with each other."""
+        ports = zip(self.plan.inputs, self.sources, strict=True)
+        streams = {port.stream: source.o for port, source in ports}
         for unit in self.plan.units:
             component = self.units[unit.name]
             m.submodules[f"unit_{unit.name}"] = component
             for name, port in zip(unit.sources, _ports(component, "i", unit.sources), strict=True):
                 connect(m, streams[name], port)
             streams.update(zip(unit.streams, _ports(component, "o", unit.streams), strict=True))
-        connect(m, streams[self.plan.result], sink.i)
-        for name, value in self._observed():
-            probe = Signal.like(Value.cast(value), name=name)
-            m.d.comb += probe.eq(value)
-        return m
+        for port, sink in zip(self.plan.outputs, self.sinks, strict=True):
+            connect(m, streams[port.stream], sink.i)
 
     def beat_bits(self) -> dict[str, int]:
         """Bits of each unit's output beat."""
@@ -99,7 +133,8 @@ class DataflowTop(wiring.Component):
 
         Nothing reads these signals, so synthesis drops them.
         """
-        yield "probe_level_input_fifo", self.input_port.level
+        for port, source in zip(self.plan.inputs, self.sources, strict=True):
+            yield f"probe_level_{port.name}_fifo", source.level
         for unit, name in zip(self.plan.units, self.units, strict=True):
             component = self.units[name]
             yield f"probe_work_{name}", component.issue

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from ...contract.geometry import ceil_div
-from ...emit.packing import pack, unpack, unpack_bits
+from ...emit.package import Arrays
+from ...emit.packing import pack_all, unpack_all, unpack_bits
 from ...errors import OptionError, UserError
 from ...flow.comparison import (
     Difference,
@@ -42,25 +43,21 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
         raise OptionError("the dataflow architecture has no external memory", hint=_NO_MEMORY)
     check_trace(request, name)
     graph, plan = package.graph, package.plan
-    x = graph.inputs[0]
-    given, source = frames_of(package, x, request), source_of(request)
-    frames = len(given)
-    repeated = np.resize(given, (max(frames, MEASURED_FRAMES[name]), *x.shape))
+    given, source = frames_of(package, request), source_of(request)
+    frames = len(next(iter(given.values())))
+    repeated = _resized(given, max(frames, MEASURED_FRAMES[name]))
     changed = tuple(package.changed())
     check_changed(package, changed)
-    result = graph.tensors[graph.outputs[0]]
     try:
         run = _simulate(package, name, repeated, wave, say)
     except DesignFault as fault:
-        nothing = np.zeros((0, *result.shape), np.int64)
-        run = SimulationRun(np.zeros((0, 0, 0), np.uint8), [], [], 0.0)
+        nothing = {y: np.zeros((0, *graph.tensors[y].shape), np.int64) for y in graph.outputs}
+        run = SimulationRun({}, [], [], 0.0)
         found = Verification(name, frames, str(fault), run, None, None, nothing, changed, source)
         return _recorded(package, found, None)
-    got = unpack(run.output, plan.output, result.type, result.shape)
+    got = unpack_all(run.outputs, plan.outputs, graph)
     say("comparing with the golden model")
-    golden = execute(graph, {x.name: given})[result.name]
-    expected = np.resize(golden, got.shape)
-    difference = first_difference(result.name, expected, got)
+    difference = _compared(_resized(execute(graph, given), len(run.ends)), got)
     if difference is not None:
         say(f"frame {difference.frame} differs: looking for the first wrong layer")
         difference = _locate(package, name, repeated, difference, say)
@@ -71,7 +68,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
         run=run,
         interval=steady_interval(run.ends),
         latency=run.ends[0] - run.first[0] + 1,
-        outputs=got[:frames],
+        arrays={name: array[:frames] for name, array in got.items()},
         changed=changed,
         source=source,
         timeline=tuple(measured(plan, run)) if request.trace else (),
@@ -79,10 +76,25 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     return _recorded(package, verification, None if request.inputs is None else given)
 
 
+def _resized(arrays: Arrays, frames: int) -> Arrays:
+    """So many frames, repeated from the first one on."""
+    return {name: np.resize(a, (frames, *a.shape[1:])) for name, a in arrays.items()}
+
+
+def _compared(expected: Arrays, got: Arrays) -> Difference | None:
+    """The first difference: of the earliest frame, there of the first output."""
+    found = [first_difference(name, expected[name], array) for name, array in got.items()]
+    seen = [each for each in found if each is not None]
+    if not seen:
+        return None
+    first = min(seen, key=lambda each: each.frame)
+    return first if len(got) == 1 else replace(first, output=first.layer)
+
+
 def _simulate(
-    package: Package, name: str, frames: np.ndarray[Any, Any], wave: bool, say: Progress
+    package: Package, name: str, frames: Arrays, wave: bool, say: Progress
 ) -> SimulationRun:
-    beats = pack(frames, package.plan.input)
+    beats = pack_all(frames, package.plan.inputs)
     if not wave:
         return ENGINES[name](package, beats, False, None, say)
     file = package.path / "results" / "wave.vcd"
@@ -99,14 +111,14 @@ def _simulate(
 
 
 def _locate(
-    package: Package, name: str, frames: np.ndarray[Any, Any], seen: Difference, say: Progress
+    package: Package, name: str, frames: Arrays, seen: Difference, say: Progress
 ) -> Difference:
     """The first wrong layer of the first wrong frame: simulate again, watching every stream."""
     graph, plan = package.graph, package.plan
-    upto = frames[: seen.frame + 1]
-    run = ENGINES[name](package, pack(upto, plan.input), True, None, say)
+    upto = {name: array[: seen.frame + 1] for name, array in frames.items()}
+    run = ENGINES[name](package, pack_all(upto, plan.inputs), True, None, say)
     layers = [unit.layers[-1] for unit in plan.units if unit.layers]
-    golden = execute(graph, {graph.inputs[0].name: upto[-1:]}, edges=layers)
+    golden = execute(graph, {name: array[-1:] for name, array in upto.items()}, edges=layers)
     for unit in plan.units:
         taps = run.edges.get(unit.name)
         if not unit.layers or taps is None or len(taps) <= seen.frame:
@@ -115,15 +127,11 @@ def _locate(
         got = unpack_bits(taps[seen.frame : seen.frame + 1], unit.output, edge.type, edge.shape)
         difference = first_difference(edge.name, golden[edge.name], got)
         if difference is not None:
-            return Difference(
-                seen.frame, edge.name, difference.index, difference.expected, difference.got
-            )
+            return replace(difference, frame=seen.frame, output=seen.output)
     return seen
 
 
-def _recorded(
-    package: Package, verification: Verification, given: np.ndarray[Any, Any] | None
-) -> Verification:
+def _recorded(package: Package, verification: Verification, given: Arrays | None) -> Verification:
     """Write results/verify.json.
 
     Levels and busy cycles do not depend on the data: where this simulator does not watch them,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from markupsafe import Markup
 
+from ...emit.package import Arrays
 from ...emit.parts import Parts
 from ...flow.comparison import Verification, VerifyRequest
 from ...ir import Graph
@@ -17,7 +18,7 @@ from ...plan.tiled.plan import TiledPlan, plan_tiled
 from ...plan.tiled.plan_file import tiled_from_json
 from ...report.tiles import Tile
 from ..package import Package
-from ..protocol import Architecture, Array, Description
+from ..protocol import Architecture, Description
 from . import report as reported
 from .describe import describe
 from .files import tiled_parts
@@ -53,7 +54,7 @@ class Tiled(Architecture[TiledPlan]):
         return plan.unused(options.multipliers)
 
     def parts(
-        self, plan: TiledPlan, inputs: Array, outputs: Array, progress: Progress | None
+        self, plan: TiledPlan, inputs: Arrays, outputs: Arrays, progress: Progress | None
     ) -> Parts:
         return tiled_parts(plan, inputs, outputs, progress)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...contract.engine import EngineShape
 from ...emit.bench import WAIVERS, port_list, template, top_ports
+from ...emit.package import Arrays
 from ...emit.packing import to_hex
 from ...emit.parts import Parts, dump_json, identity_of
 from ...emit.verilog import to_verilog
@@ -32,21 +33,22 @@ ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def tiled_parts(
-    plan: TiledPlan, inputs: Array, outputs: Array, progress: Callable[[str], None] | None
+    plan: TiledPlan, inputs: Arrays, outputs: Arrays, progress: Callable[[str], None] | None
 ) -> Parts:
     """The design and its files; inputs, outputs : the test vectors."""
     shape = plan.shape
     top = TiledTop(shape, engine_hash(shape))
     design = to_verilog(top, "top", progress)
     source, result = ends(plan.task_graph)
+    (given,), (expected,) = inputs.values(), outputs.values()
     estimate = plan.estimate()
     texts = {
         "plan.json": dump_json(
             plan.to_json() | {"estimate": {"interval": estimate.cycles, "latency": estimate.cycles}}
         ),
         "mem/image.hex": image_hex(plan.program, shape),
-        "vectors/input.hex": to_hex(to_bytes(inputs, source).reshape(-1, 1)),
-        "vectors/output.hex": to_hex(to_bytes(outputs, result).reshape(-1, 1)),
+        "vectors/input.hex": to_hex(to_bytes(given, source).reshape(-1, 1)),
+        "vectors/output.hex": to_hex(to_bytes(expected, result).reshape(-1, 1)),
         f"{identifier(plan.graph.name)}.h": documents.c_header(plan, engine_hash(shape)),
         "INTEGRATE.md": documents.integration_guide(plan, engine_hash(shape), top_ports(top)),
         "tb/Makefile": template(PACKAGE, "Makefile"),
@@ -57,7 +59,7 @@ def tiled_parts(
         "tb/probe.v": _probe(top),
         "tb/job.txt": job(
             plan,
-            len(inputs),
+            len(given),
             image="mem/image.hex",
             inputs="vectors/input.hex",
             expected="vectors/output.hex",

@@ -45,7 +45,8 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     say, memory = request.say, request.memory or Memory()
     graph, plan = package.graph, package.plan
     x, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
-    given, origin = frames_of(package, x, request), source_of(request)
+    inputs, origin = frames_of(package, request), source_of(request)
+    given = inputs[x.name]
     changed = tuple(package.changed())
     check_changed(package, changed)
     source, stored = ends(plan.task_graph)
@@ -54,8 +55,8 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     try:
         runs = tiled_sim.run(package, [job], memory, file, say)
     except DesignFault as fault:
-        nothing = np.zeros((0, *result.shape), np.int64)
-        empty = SimulationRun(np.zeros((0, 0, 0), np.uint8), [], [], 0.0)
+        nothing = {result.name: np.zeros((0, *result.shape), np.int64)}
+        empty = SimulationRun({}, [], [], 0.0)
         found = Verification(
             SIMULATOR, len(given), str(fault), empty, None, None, nothing, changed, origin
         )
@@ -65,7 +66,7 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     run = runs.jobs[0]
     got = from_bytes(run.output, stored, result.type, result.shape)
     say("comparing with the golden model")
-    golden = execute(graph, {x.name: given})[result.name]
+    golden = execute(graph, inputs)[result.name]
     difference: Difference | str | None = _stopped(plan, run)
     if difference is None:
         seen = first_difference(result.name, golden, got)
@@ -76,12 +77,13 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     cycles = None if isinstance(difference, str) else max(run.cycles)
     complete = cycles is not None and len(run.tiles) == plan.tiles
     timeline = measured(plan, run) if request.trace and complete else []
-    simulation = SimulationRun(run.output[:, None], [], [], runs.seconds, wave=file)
+    simulation = SimulationRun({}, [], [], runs.seconds, wave=file)
     verification = Verification(
-        SIMULATOR, len(given), difference, simulation, cycles, cycles, got, changed, origin,
-        tuple(timeline),
+        SIMULATOR, len(given), difference, simulation, cycles, cycles, {result.name: got}, changed,
+        origin, tuple(timeline),
     )  # fmt: skip
-    return _recorded(package, verification, None if request.inputs is None else given, memory, run)
+    kept = None if request.inputs is None else inputs
+    return _recorded(package, verification, kept, memory, run)
 
 
 def _wave_file(package: Package) -> Path:
@@ -154,7 +156,7 @@ def stored_differences(
 def _recorded(
     package: Package,
     verification: Verification,
-    given: np.ndarray[Any, Any] | None,
+    given: Mapping[str, np.ndarray[Any, Any]] | None,
     memory: Memory,
     run: JobRun | None,
 ) -> Verification:

@@ -463,6 +463,7 @@ def check_replacements(graph, certificate):
 
 def check_buffers(plan):
     capacities = {}
+    units = {unit["name"] for unit in plan["units"]}
     for unit in plan["units"]:
         for key, value in unit.items():
             name = "ring" if key == "rows" else key
@@ -475,7 +476,9 @@ def check_buffers(plan):
         runs["the RTL"] = result.get("high_water") or {}
     for run, levels in runs.items():
         for name, level in levels.items():
-            if name == "input.fifo" or name.endswith(".elements"):
+            owner = name.rpartition(".")[0]
+            port = owner not in units and f"{owner}_".startswith("input_")
+            if port or name.endswith(".elements"):
                 continue  # these follow from the streams, nobody chooses them
             if name not in capacities:
                 yield f"{name}: the plan does not say its capacity"

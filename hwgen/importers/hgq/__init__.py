@@ -50,12 +50,11 @@ def load_hgq(path: Path, input_type: QType | None) -> Graph:
     places = places_of([entry["class_name"] for entry in entries])
     by_name = dict(zip((e["config"]["name"] for e in entries), places, strict=True))
     flow = Flow.of(
-        network.input_name,
-        network.layers,
+        network,
         lambda layer: steps_of(layer, archive.places.get(by_name.get(layer.name, ""), {})),
     )
     name = identifier(path.stem)
-    return lower(name, network.input_name, network.input_shape, flow, input_type, WORDS)
+    return lower(name, network.inputs, flow, input_type, WORDS)
 
 
 def _not_of_hgq2(config: str) -> UserError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from ...errors import UserError
 
@@ -68,15 +69,31 @@ class KerasLayer:
 
 
 @dataclass(frozen=True)
-class Network:
-    """Layers in an order in which each comes after those that it reads; the last is the output.
+class KerasInput:
+    """An input of a model, and the shape of one of its frames."""
 
-    ``input_shape`` is that of one frame. The input is no layer, its name occurs among sources.
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in an order in which each comes after those that it reads.
+
+    Inputs are no layers, their names occur among sources; ``outputs`` are names of layers.
     """
 
-    input_name: str
-    input_shape: tuple[int, ...]
+    inputs: tuple[KerasInput, ...]
     layers: tuple[KerasLayer, ...]
+    outputs: tuple[str, ...]
+
+
+class _Model(NamedTuple):
+    """A model as its file has it: the layers without its inputs, in the order of the data."""
+
+    inputs: list[KerasLayer]
+    layers: list[KerasLayer]
+    outputs: list[str]
 
 
 def read_network(model: Any, check: Callable[[KerasLayer], None]) -> Network:
@@ -85,17 +102,18 @@ def read_network(model: Any, check: Callable[[KerasLayer], None]) -> Network:
 
     ``check`` raises UserError for a layer that can not be imported; it sees every layer, in the
     order of the file, before connections are judged: so the message names the cause.
-    Raises UserError for several inputs or outputs, and shared layers.
+    Raises UserError for shared layers, and several inputs or outputs of a model inside.
     """
-    first, *layers = _ordered(_untuple(model), check)
-    return Network(first.name, _input_shape(first), tuple(layers))
+    inputs, layers, outputs = _ordered(_untuple(model), check)
+    named = (KerasInput(each.name, _input_shape(each)) for each in inputs)
+    return Network(tuple(named), tuple(layers), tuple(outputs))
 
 
 _MODELS = ("Sequential", "Functional", "Model")
 
 
-def _ordered(model: Any, check: Callable[[KerasLayer], None]) -> list[KerasLayer]:
-    """The input and the layers of a model, in the order of the data."""
+def _ordered(model: Any, check: Callable[[KerasLayer], None]) -> _Model:
+    """The inputs and the layers of a model, in the order of the data."""
     if not isinstance(model, dict) or not isinstance(model.get("class_name"), str):
         raise UserError("the model configuration has no class_name")
     kind = _plain(model["class_name"])
@@ -114,7 +132,7 @@ def _ordered(model: Any, check: Callable[[KerasLayer], None]) -> list[KerasLayer
     if not entries:
         raise UserError("the model has no layers")
     layers = [_layer(entry, index) for index, entry in enumerate(entries)]
-    inner: dict[str, list[KerasLayer]] = {}
+    inner: dict[str, _Model] = {}
     for layer, entry in zip(layers, entries, strict=True):
         if layer.class_name in _MODELS:
             try:
@@ -125,31 +143,27 @@ def _ordered(model: Any, check: Callable[[KerasLayer], None]) -> list[KerasLayer
         elif layer.class_name != "InputLayer":
             check(layer)
     if kind != "Sequential":
-        layers = _functional_order(config, entries, layers)
-    elif layers[0].class_name != "InputLayer":
+        return _unfolded(_functional_order(config, entries, layers), inner)
+    if layers[0].class_name != "InputLayer":
         # Old Sequential files keep the input's shape in their first layer, or beside the layers.
         shape = layers[0].config.get("batch_input_shape")
         if shape is None and isinstance(config, dict):
             shape = config.get("build_input_shape")
         first = {"batch_input_shape": shape}
         layers.insert(0, KerasLayer("InputLayer", f"{layers[0].name}_input", first))
-    if kind == "Sequential":
-        before = [layer.name for layer in layers]
-        layers[1:] = [
-            replace(layer, sources=(source,))
-            for layer, source in zip(layers[1:], before, strict=False)
-        ]
     if any(layer.class_name == "InputLayer" for layer in layers[1:]):
-        raise UserError("the model has several inputs", hint="only one is supported")
-    return _unfolded(layers, inner)
+        raise UserError("a Sequential model has several inputs", hint="save a functional model")
+    chain = [replace(layer, sources=(before.name,)) for before, layer in pairwise(layers)]
+    return _unfolded(_Model(layers[:1], chain, [layers[-1].name]), inner)
 
 
-def _unfolded(layers: list[KerasLayer], inner: dict[str, list[KerasLayer]]) -> list[KerasLayer]:
-    """Layers with those of the models inside in place of them, under names that occur once."""
-    taken = {layer.name for layer in layers}
+def _unfolded(model: _Model, inner: dict[str, _Model]) -> _Model:
+    """A model with the layers of the models inside in place of them, under names that occur
+    once."""
+    taken = {layer.name for layer in (*model.inputs, *model.layers)}
     results: dict[str, str] = {}
     out: list[KerasLayer] = []
-    for layer in layers:
+    for layer in model.layers:
         sources = tuple(results.get(name, name) for name in layer.sources)
         if layer.name not in inner:
             place = layer.place or (layer.name,)
@@ -157,9 +171,13 @@ def _unfolded(layers: list[KerasLayer], inner: dict[str, list[KerasLayer]]) -> l
             continue
         if len(sources) != 1:
             raise layer.error(f"has {len(sources)} inputs, one is supported")
-        first, *rest = inner[layer.name]
-        local = {first.name: sources[0]}
-        for each in rest:
+        inputs, layers, outputs = inner[layer.name]
+        for what, ends in (("inputs", inputs), ("outputs", outputs)):
+            if len(ends) != 1:
+                hint = "inside of another model only one is supported"
+                raise layer.error(f"the model has {len(ends)} {what}", hint)
+        local = {inputs[0].name: sources[0]}
+        for each in layers:
             name = each.name if each.name not in taken else f"{layer.name}_{each.name}"
             while name in taken:
                 name += "_"
@@ -168,8 +186,8 @@ def _unfolded(layers: list[KerasLayer], inner: dict[str, list[KerasLayer]]) -> l
             place = (layer.name, *each.place)
             out.append(replace(each, name=name, sources=reads, place=place))
             local[each.name] = name
-        results[layer.name] = local[rest[-1].name] if rest else sources[0]
-    return out
+        results[layer.name] = local[outputs[0]]
+    return _Model(model.inputs, out, [results.get(name, name) for name in model.outputs])
 
 
 def _untuple(value: Any) -> Any:
@@ -209,42 +227,44 @@ def _input_shape(layer: KerasLayer) -> tuple[int, ...]:
     return tuple(lengths)
 
 
-def _functional_order(
-    config: Any, entries: list[Any], layers: list[KerasLayer]
-) -> list[KerasLayer]:
-    """Follow the connections from the only input to the only output."""
+_ASTRAY = "is not on the way from an input to an output"
+
+
+def _functional_order(config: Any, entries: list[Any], layers: list[KerasLayer]) -> _Model:
+    """Follow the connections from the inputs to the outputs."""
     by_name = {layer.name: layer for layer in layers}
     if len(by_name) != len(layers):
         raise UserError("two layers have the same name")
     inputs = [layer for layer in layers if layer.class_name == "InputLayer"]
-    outputs = _ends(config.get("output_layers"))
+    stated = _ends(config.get("input_layers"))
+    inputs.sort(key=lambda x: stated.index(x.name) if x.name in stated else len(stated))
+    outputs = list(dict.fromkeys(_ends(config.get("output_layers"))))
     for what, ends in (("inputs", inputs), ("outputs", outputs)):
-        if len(ends) != 1:
-            raise UserError(f"the model has {len(ends)} {what}", hint="only one is supported")
+        if not ends:
+            raise UserError(f"the model has 0 {what}", hint="save a model that has some")
     waiting = []
     for entry, layer in zip(entries, layers, strict=True):
-        if layer is not inputs[0]:
+        if layer.class_name != "InputLayer":
             sources = _sources(entry.get("inbound_nodes"), layer)
             waiting.append(replace(layer, sources=sources))
-    order = {inputs[0].name: inputs[0]}
+    order = {each.name: each for each in inputs}
     while waiting:
         ready = [layer for layer in waiting if all(s in order for s in layer.sources)]
         if not ready:
-            raise UserError("is not on the way from the input to the output", layer=waiting[0].name)
+            raise UserError(_ASTRAY, layer=waiting[0].name)
         order |= {layer.name: layer for layer in ready}
         waiting = [layer for layer in waiting if layer.name not in order]
     read = {source for layer in order.values() for source in layer.sources}
     for name in order:
-        if (name in read) == (name == outputs[0]):
-            reason = (
-                "is the output, but other layers read it"
-                if name in read
-                else ("is not on the way from the input to the output")
-            )
-            raise UserError(reason, layer=name)
-    # The output is read by nobody, so that it may come last.
-    last = order.pop(outputs[0])
-    return [*order.values(), last]
+        if name not in read and name not in outputs:
+            raise UserError(_ASTRAY, layer=name)
+    if unknown := [name for name in outputs if name not in order]:
+        raise UserError(f"output_layers: no layer is named {unknown[0]!r}")
+    for each in inputs:
+        del order[each.name]
+    # Outputs that nobody reads come last.
+    last = [order.pop(name) for name in outputs if name in order and name not in read]
+    return _Model(inputs, [*order.values(), *last], outputs)
 
 
 def _ends(value: Any) -> list[str]:

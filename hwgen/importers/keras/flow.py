@@ -6,31 +6,28 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from .architecture import KerasLayer
+from .architecture import KerasLayer, Network
 from .steps import Each, Step
 
 INPUT = -1
-"""The model's input among sources."""
+"""The model's first input among sources; the second one is INPUT - 1, and so on."""
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Steps, each after those that it reads; ``sources`` are indices, or INPUT. The last is the
-    output (INPUT where there are no steps).
+    """Steps, each after those that it reads; ``sources`` are indices, or those of inputs.
+
+    ``outputs`` are the steps that give the model's outputs, likewise.
     """
 
     steps: tuple[Step, ...]
     sources: tuple[tuple[int, ...], ...]
+    outputs: tuple[int, ...]
 
     @classmethod
-    def of(
-        cls,
-        input_name: str,
-        layers: Sequence[KerasLayer],
-        steps_of: Callable[[KerasLayer], list[Step]],
-    ) -> Flow:
-        """The steps of layers that are in the order of the data."""
-        results = {input_name: INPUT}
+    def of(cls, network: Network, steps_of: Callable[[KerasLayer], list[Step]]) -> Flow:
+        """The steps of a network's layers."""
+        results = {each.name: INPUT - n for n, each in enumerate(network.inputs)}
         steps: list[Step] = []
         sources: list[tuple[int, ...]] = []
 
@@ -41,7 +38,7 @@ class Flow:
                 read = (len(steps) - 1,)
             return read
 
-        for layer in layers:
+        for layer in network.layers:
             read = tuple(results[name] for name in layer.sources)
             for step in steps_of(layer):
                 if isinstance(step, Each):
@@ -54,17 +51,20 @@ class Flow:
             if len(read) != 1:
                 raise layer.error(f"has {len(read)} inputs, one is needed")
             results[layer.name] = read[0]
-        return cls(tuple(steps), tuple(sources))
+        outputs = tuple(results[name] for name in network.outputs)
+        return cls(tuple(steps), tuple(sources), outputs)
 
-    def without_first(self) -> Flow:
-        """The flow whose first step is left out: its readers read the input."""
-        moved = tuple(tuple(max(s - 1, INPUT) for s in read) for read in self.sources[1:])
-        return Flow(self.steps[1:], moved)
+    def without(self, gone: int) -> Flow:
+        """The flow without a step that reads one source: its readers read that instead."""
+        (source,) = self.sources[gone]
 
-    @property
-    def output(self) -> int:
-        """Index of the step that gives the model's output."""
-        return len(self.steps) - 1
+        def moved(index: int) -> int:
+            index = source if index == gone else index
+            return index - 1 if index > gone else index
+
+        steps = [step for n, step in enumerate(self.steps) if n != gone]
+        sources = [tuple(map(moved, read)) for n, read in enumerate(self.sources) if n != gone]
+        return Flow(tuple(steps), tuple(sources), tuple(map(moved, self.outputs)))
 
     @cached_property
     def _readers(self) -> dict[int, list[int]]:
@@ -75,11 +75,14 @@ class Flow:
         return readers
 
     def readers(self, index: int) -> list[int]:
-        """Steps that read a step, or INPUT."""
+        """Steps that read a step, or an input."""
         return self._readers.get(index, [])
 
     def following(self, index: int) -> Iterator[int]:
-        """The steps after this one, one after the other, as long as nobody else reads them."""
-        while len(readers := self.readers(index)) == 1 and len(self.sources[readers[0]]) == 1:
-            index = readers[0]
+        """The steps after this one, one after the other, as long as nobody else reads them and
+        what they read is no output."""
+        while index not in self.outputs and len(readers := self.readers(index)) == 1:
+            (index,) = readers
+            if len(self.sources[index]) != 1:
+                return
             yield index

@@ -1,4 +1,4 @@
-"""What type a Keras network's input has."""
+"""What types a Keras network's inputs have."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from ...errors import UserError
 from ...ir.ops import Cast
 from ...numeric import QType, parse_type
-from .flow import INPUT, Flow
+from .flow import Flow
 from .steps import Casting, Quantize, Step
 
 DEFAULT_INPUT = "u8.8"
 
 
 class Input(NamedTuple):
-    """The input's type, a note on where it comes from, and whether the model states it; the flow
+    """An input's type, a note on where it comes from, and whether the model states it; the flow
     without a quantizer that only says the input's type."""
 
     flow: Flow
@@ -25,24 +25,25 @@ class Input(NamedTuple):
     stated: bool
 
 
-def input_of(flow: Flow, given: QType | None) -> Input:
-    """What a flow's input is. ``given``: the type that the user states, which comes first."""
+def input_of(flow: Flow, source: int, given: QType | None) -> Input:
+    """What an input of a flow is. ``given``: the type that the user states, which comes first."""
     if given is not None:
         if given.scale is not None:
             raise UserError(
                 f"input type {given} has a scale", hint="give fractional bits, as in u8.8"
             )
         return Input(flow, given, f"input type {given}, as given", False)
-    first = flow.steps[0] if flow.readers(INPUT) == [0] else None
-    if isinstance(first, Quantize):
+    readers = flow.readers(source)
+    first = flow.steps[readers[0]] if len(readers) == 1 else None
+    if isinstance(first, Quantize) and source not in flow.outputs:
         quantizer = first.quantizer
         if quantizer.grid == quantizer.type.frac and not quantizer.binary:
             note = (
                 f"input type {quantizer.type} from the first quantizer ({first.name}), which is "
                 "left out: the input is its result"
             )
-            return Input(flow.without_first(), quantizer.type, note, True)
-    quantizers = [flow.steps[reader] for reader in flow.readers(INPUT)]
+            return Input(flow.without(readers[0]), quantizer.type, note, True)
+    quantizers = [flow.steps[reader] for reader in readers]
     if quantizers and all(isinstance(step, (Quantize, Casting)) for step in quantizers):
         types = [t for step in quantizers for t in _types(step)]
         wide = Cast(tuple(types), np.array([0])).type

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -28,7 +28,8 @@ from ...ir.ops import (
 )
 from ...numeric import MAX_TENSOR_WIDTH, Overflow, QType, Rounding, type_for_range
 from ..affine import Affine, clip_codes, fraction_bits, log2_exact, requantize
-from .flow import Flow
+from .architecture import KerasInput
+from .flow import INPUT, Flow
 from .functions import Function, multi_threshold, rounding_of
 from .inputs import input_of
 from .quantizer import ActivationQuantizer
@@ -60,17 +61,21 @@ _FLOAT32_EXACT = 25
 
 def lower(
     name: str,
-    input_name: str,
-    input_shape: tuple[int, ...],
+    inputs: Sequence[KerasInput],
     flow: Flow,
     input_type: QType | None,
     words: Words = QKERAS,
 ) -> Graph:
     """The graph of a flow of steps. Raises UserError naming the layer, in the source's words."""
-    source = input_of(flow, input_type)
-    work = KerasImport(
-        Tensor(input_name, input_shape, source.type), source.flow, words, [source.note]
-    )
+    tensors, notes, unstated = [], [], []
+    for n, each in enumerate(inputs):
+        source = input_of(flow, INPUT - n, input_type)
+        flow = source.flow
+        tensors.append(Tensor(each.name, each.shape, source.type))
+        notes.append(f"{each.name}: {source.note}" if len(inputs) > 1 else source.note)
+        if not source.stated:
+            unstated.append(each.name)
+    work = KerasImport(tuple(tensors), flow, words, notes)
     for index, step in enumerate(work.flow.steps):
         if index in work.values:
             continue
@@ -81,8 +86,7 @@ def lower(
             raise UserError(error.reason, layer=layer, hint=error.hint) from None
         except ValueError as error:
             raise step.layer.error(str(error)) from None
-    graph = work.graph(name)
-    return graph if source.stated else replace(graph, unstated=(graph.inputs[0].name,))
+    return replace(work.graph(name), unstated=tuple(unstated))
 
 
 def _lower_step(work: KerasImport, index: int, step: Step) -> None:
@@ -350,7 +354,7 @@ def _shape(work: KerasImport, step: Shape, index: int, value: Value) -> Value:
 
 
 def _softmax(work: KerasImport, step: SoftmaxStep, index: int, value: Value) -> Value:
-    if index != work.flow.output:
+    if index not in work.flow.outputs or work.flow.readers(index):
         raise step.layer.error("a softmax before the end of the network is not supported")
     work.notes.append(
         f"{step.name}: the softmax at the end is left out; the output is its input, in the "

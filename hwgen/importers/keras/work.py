@@ -49,13 +49,13 @@ class Value:
 
 @dataclass
 class KerasImport:
-    """The graph so far. ``values`` : of the steps done, and of INPUT. ``words``: for messages.
+    """The graph so far. ``values`` : of the steps done, and of the inputs. ``words``: for messages.
 
     ``unscaled`` are nodes whose edges lack what is pending, ``wanted`` names of nodes; until the
     end a node is named by its number.
     """
 
-    input: Tensor
+    inputs: tuple[Tensor, ...]
     flow: Flow
     words: Words
     notes: list[str]
@@ -68,30 +68,33 @@ class KerasImport:
     """The layer that is lowered now."""
 
     def __post_init__(self) -> None:
-        self.values[INPUT] = Value.done(self.input.name, self.input)
+        for n, tensor in enumerate(self.inputs):
+            self.values[INPUT - n] = Value.done(tensor.name, tensor)
 
     def graph(self, name: str) -> Graph:
         """The finished graph, its nodes under their layers' names."""
         self.layer = None
-        result = self.finish(self.values[self.flow.output]).edge
+        results = [self.finish(self.values[output]).edge for output in self.flow.outputs]
         names = self._names()
         if self.unscaled:
             self.notes.append(
                 f"{', '.join(names[str(i)] for i in self.unscaled)}: raw sums; scales, biases or "
                 "bounds that are not integers there are applied by the next quantizer"
             )
-        names[self.input.name] = self.input.name
+        names |= {tensor.name: tensor.name for tensor in self.inputs}
         nodes = tuple(
             replace(node, name=names[node.name], inputs=tuple(names[name] for name in node.inputs))
             for node in self.nodes
         )
-        return Graph(name, (self.input,), nodes, (names[result.name],), tuple(self.notes)).verify()
+        outputs = tuple(names[result.name] for result in results)
+        return Graph(name, self.inputs, nodes, outputs, tuple(self.notes)).verify()
 
     def _names(self) -> dict[str, str]:
         """Final names: the last node of a layer takes its name, those before it NAME_acc."""
-        taken, names = {self.input.name}, {}
+        inputs = {tensor.name for tensor in self.inputs}
+        taken, names = set(inputs), {}
         for key, wanted in reversed(list(enumerate(self.wanted))):
-            name, ending = wanted, "_out" if wanted == self.input.name else "_acc"
+            name, ending = wanted, "_out" if wanted in inputs else "_acc"
             if name in taken:
                 name += ending
             while name in taken:
@@ -139,7 +142,7 @@ class KerasImport:
         )
 
     def finish(self, value: Value) -> Value:
-        """The network's result: exact where 32 bits hold it, else rounded to as many."""
+        """A result of the network: exact where 32 bits hold it, else rounded to as many."""
         if fits(value):
             return self.settle(value)
         op = nearest(value.pending, value.edge)
@@ -155,7 +158,7 @@ class KerasImport:
         """Whether behind a step the elements are only seen under other shapes."""
         steps = [index, *self.flow.following(index)]
         only = all(isinstance(self.flow.steps[n], (Shape, SoftmaxStep)) for n in steps[1:])
-        return only and steps[-1] == self.flow.output
+        return only and steps[-1] in self.flow.outputs and not self.flow.readers(steps[-1])
 
     def next_quantizer(self, index: int) -> tuple[int | None, list[int]]:
         """The next quantizer that only monotone steps separate from a step, and those steps."""

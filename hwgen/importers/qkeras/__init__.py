@@ -57,9 +57,8 @@ def load_qkeras(
         content = read_hdf5(weights)
     network = read_network(architecture, check_supported)
     flow = Flow.of(
-        network.input_name,
-        network.layers,
+        network,
         lambda layer: steps_of(layer, content.weights(layer.place)),
     )
     name = identifier(path.stem)
-    return lower(name, network.input_name, network.input_shape, flow, input_type)
+    return lower(name, network.inputs, flow, input_type)

@@ -5,56 +5,79 @@ where units disagree.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from ...contract.geometry import ceil_div
+from ...identifiers import suffixes
 from ...ir import Graph, Tensor
 from .plan import DataflowPlan
+from .ports import INPUT, OUTPUT, Port, input_streams
 from .rules import Folding, Place, Stage
-from .stages import INPUT, output_stream
+from .stages import output_streams
 from .units import ForkUnit, RegroupUnit, StreamShape, Unit
 
 
 def assemble(
-    graph: Graph, stages: list[Stage], chosen: dict[str, Folding], input_lanes: int | None = None
+    graph: Graph,
+    stages: list[Stage],
+    chosen: dict[str, Folding],
+    input_lanes: Mapping[str, int] | None = None,
 ) -> DataflowPlan:
-    """Units for the chosen foldings, buffers generous, lanes changed where units disagree."""
+    """Units for the chosen foldings, buffers generous, lanes changed where units disagree.
+
+    input_lanes : elements of a beat at the ports of inputs, by the inputs' names; as few as bring a
+    frame in time where nothing is said.
+    """
     fixed = (stage.rule.fixed_cycles(stage) for stage in stages)
     target = max([*(f.cycles for f in chosen.values()), *fixed], default=0)
-    first = graph.inputs[0]
-    height, width, channels = first.hwc
-    if input_lanes is None:
-        fits = (n for n in range(1, channels) if height * width * ceil_div(channels, n) <= target)
-        input_lanes = next(fits, channels if target else 1)
-        if not target:
-            input_lanes = 1
-    stream = StreamShape(height * width, channels, input_lanes, first.type.width)
-    result = output_stream(graph, stages)
-    assembly = _Assembly(stages, result, target)
-    assembly.add_streams((INPUT,), stream)
+    stated, streams = input_lanes or {}, input_streams(graph)
+    results = output_streams(graph, stages)
+    assembly = _Assembly(stages, [*streams.values()], [*results.values()], target)
+    inputs = []
+    for x, suffix in zip(graph.inputs, suffixes([*streams]), strict=True):
+        height, width, channels = x.hwc
+        lanes = stated.get(x.name) or _fewest_lanes(height * width, channels, target)
+        shape = StreamShape(height * width, channels, lanes, x.type.width)
+        inputs.append(Port(INPUT, x.name, suffix, streams[x.name], shape))
+        assembly.add_streams((streams[x.name],), shape)
     for stage in stages:
         assembly.add(stage, chosen.get(stage.name))
-    return DataflowPlan(graph, stream, tuple(assembly.units), assembly.take(result))
+    outputs = []
+    for (name, source), suffix in zip(results.items(), suffixes([*results]), strict=True):
+        stream = assembly.take(source)
+        outputs.append(Port(OUTPUT, name, suffix, stream, assembly.shape_of(stream)))
+    return DataflowPlan(graph, tuple(inputs), tuple(assembly.units), tuple(outputs))
+
+
+def _fewest_lanes(pixels: int, channels: int, target: int) -> int:
+    """Lanes of an input with which a frame takes no more beats than cost nothing."""
+    if not target:
+        return 1
+    fits = (n for n in range(1, channels) if pixels * ceil_div(channels, n) <= target)
+    return next(fits, channels)
 
 
 class _Assembly:
     """Units as they are put together, and the streams that they give.
 
-    target : beats of a frame that cost nothing, since another unit takes as long.
+    inputs : streams from the ports. results : the streams that go to ports. target : beats of a
+    frame that cost nothing, since another unit takes as long.
     """
 
-    def __init__(self, stages: list[Stage], result: str, target: int) -> None:
+    def __init__(
+        self, stages: list[Stage], inputs: list[str], results: list[str], target: int
+    ) -> None:
         self.units: list[Unit] = []
         self.target = target
-        self._names = {stage.name for stage in stages}
+        self._names = {*inputs, *(stage.name for stage in stages)}
         self._shapes: dict[str, StreamShape] = {}
-        readers = Counter(name for stage in stages for name in stage.sources)
-        readers[result] += 1
-        self._readers = readers
+        self._readers = Counter(name for stage in stages for name in stage.sources)
+        self._readers.update(results)
         # Streams of each stage that nobody has taken yet: one, or those of its fork.
         self._free: dict[str, list[str]] = {}
 
     def add_streams(self, names: tuple[str, ...], shape: StreamShape) -> None:
-        """What a stage or the input port gives; a fork follows where it has several readers."""
+        """What a stage or an input's port gives; a fork follows where it has several readers."""
         (name,) = names
         count = self._readers[name]
         self._shapes[name] = shape
@@ -67,6 +90,10 @@ class _Assembly:
     def take(self, source: str) -> str:
         """A stream of this source that nobody reads yet."""
         return self._free[source].pop(0)
+
+    def shape_of(self, stream: str) -> StreamShape:
+        """How a stream comes."""
+        return self._shapes[stream]
 
     def add(self, stage: Stage, chosen: Folding | None) -> None:
         """The unit of a stage, behind a Regroup for each input that is not as it wants it."""

@@ -174,7 +174,10 @@ def _region(units: Units, first: int, last: int) -> tuple[int, int]:
     """First and last of the fewest units around some that one stream at most enters and leaves."""
     giver = {name: number for number, unit in enumerate(units) for name in unit.streams}
     streams = [
-        (giver.get(name, -1), reader) for reader, unit in enumerate(units) for name in unit.sources
+        # What comes from outside is never late: it binds no units together.
+        (giver.get(name, reader), reader)
+        for reader, unit in enumerate(units)
+        for name in unit.sources
     ]
 
     def is_narrow(place: int) -> bool:

@@ -10,8 +10,9 @@ from ...ir import Graph
 from ...tables import html_table
 from .events.simulation import FRAMES, Timing
 from .folding import useful_multipliers
-from .network import INPUT_FIFO, interval_of, run_units
-from .stages import INPUT, stages_of
+from .network import INPUT_FIFO, Run, interval_of, run_units
+from .ports import Port, frame_begins, frame_ends
+from .stages import stages_of
 from .units import StreamShape, Unit
 
 SCHEMA = 1
@@ -22,7 +23,8 @@ Progress = Callable[[str], None]
 class Passages:
     """Cycles of the first and of the last beat of each frame, in a run of the event model.
 
-    first, ends : the first beat into the accelerator, and the last one out of it. taken, given : of
+    first, ends : the first beat into the accelerator, and the last one out of it, at whichever
+    port. taken, given : of
     the beats that each unit takes from its (first) source, and of those that are taken from it.
     """
 
@@ -36,26 +38,33 @@ class Passages:
 class DataflowPlan:
     """Units of a network in topological order.
 
-    ``input`` is the stream at the input port, ``result`` the name of the one at the output port.
+    ``inputs`` and ``outputs`` are the streams at the ports, in the order of the network's.
     """
 
     arch: ClassVar[str] = "dataflow"
 
     graph: Graph
-    input: StreamShape
+    inputs: tuple[Port, ...]
     units: tuple[Unit, ...]
-    result: str
+    outputs: tuple[Port, ...]
+
+    @property
+    def input(self) -> StreamShape:
+        """The stream at the input port of a network with one input."""
+        (only,) = self.inputs
+        return only.shape
 
     @property
     def output(self) -> StreamShape:
-        """The stream at the output port."""
-        return next(unit.output for unit in self.units if self.result in unit.streams)
+        """The stream at the output port of a network with one output."""
+        (only,) = self.outputs
+        return only.shape
 
     @property
     def interval_bound(self) -> int:
         """Largest number of beats a frame takes at any resource of any unit."""
         own = [max(unit.bounds.values()) for unit in self.units]
-        return max([self.input.beats, *own])
+        return max([*(port.shape.beats for port in self.inputs), *own])
 
     @property
     def multipliers(self) -> int:
@@ -70,21 +79,28 @@ class DataflowPlan:
     @property
     def memory_bits(self) -> int:
         """Bits of all buffers and parameter memories."""
-        bits = INPUT_FIFO * self.input.lanes * self.input.bits
-        return bits + sum(unit.memory_bits for unit in self.units)
+        held = (INPUT_FIFO * x.shape.lanes * x.shape.bits for x in self.inputs)
+        return sum(held) + sum(unit.memory_bits for unit in self.units)
 
     def timing(self, frames: int = FRAMES) -> Timing:
         """Run the event model. Raises Deadlock when a buffer is too small."""
         run = run_units(self.units, frames)
-        sim, events, ends = run.sim, run.events, run.ends[self.result]
+        sim, events, (first, ends) = run.sim, run.events, self._frames(run)
         until = ends[-1] + 1
         return Timing(
-            ends,
-            run.first[INPUT],
+            tuple(ends),
+            tuple(first),
             {name: int(level(events, until)) for name, level in sim.levels.items()},
             {name: work.starved(events) for name, work in sim.activity.items()},
             {name: work.blocked(events) for name, work in sim.activity.items()},
+            {x.bus: run.first[x.stream] for x in self.inputs}
+            | {y.bus: run.ends[y.stream] for y in self.outputs},
         )
+
+    def _frames(self, run: Run) -> tuple[list[int], list[int]]:
+        """When each frame begins and ends in a run."""
+        first = frame_begins(run.first[port.stream] for port in self.inputs)
+        return first, frame_ends(run.ends[port.stream] for port in self.outputs)
 
     def interval(self, frames: int) -> float:
         """Interval after so many frames, infinite where a buffer is too small to go on."""
@@ -93,7 +109,7 @@ class DataflowPlan:
     def passages(self, frames: int) -> Passages:
         """When each frame passes each unit. Raises Deadlock when a buffer is too small."""
         run = run_units(self.units, frames)
-        streams = {INPUT: f"{INPUT}.fifo"}
+        streams = {port.stream: f"{port.stream}.fifo" for port in self.inputs}
         for unit in self.units:
             several = len(unit.streams) > 1
             names = [f"{unit.name}.fifo{n if several else ''}" for n in range(len(unit.streams))]
@@ -105,7 +121,8 @@ class DataflowPlan:
 
         taken = {u.name: ends_of(u.sources[0], u.input.beats) for u in self.units}
         given = {u.name: ends_of(u.streams[0], u.output.beats) for u in self.units}
-        return Passages(run.first[INPUT], run.ends[self.result], taken, given)
+        first, ends = self._frames(run)
+        return Passages(tuple(first), tuple(ends), taken, given)
 
     def __repr__(self) -> str:
         return (
@@ -141,6 +158,11 @@ class DataflowPlan:
         return {
             "schema": SCHEMA,
             "arch": self.arch,
-            "input_lanes": self.input.lanes,
+            "input_lanes": self._input_lanes(),
             "units": [unit.choices() for unit in self.units],
         }
+
+    def _input_lanes(self) -> int | dict[str, int]:
+        """Of the only input, or of each one by its name."""
+        lanes = {port.tensor: port.shape.lanes for port in self.inputs}
+        return lanes if len(lanes) > 1 else self.inputs[0].shape.lanes

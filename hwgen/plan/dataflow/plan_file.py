@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import UserError, naming
 from ...ir import Graph
-from ...validation import Schema, difference, inside
+from ...validation import Schema, difference, fields, inside
 from ..plan_file import plan_schema
 from .assembly import assemble
 from .events.simulation import Deadlock
@@ -24,9 +24,15 @@ from .units.base import CAPACITY
 Json = dict[str, Any]
 
 _HINT = "change a plan.json that hwgen build wrote for this network"
-_PLAN = plan_schema(
-    DataflowPlan.arch, SCHEMA, {"input_lanes": CAPACITY, "units": {"type": "array"}}
-)
+
+
+@cache
+def _plan_schema(inputs: tuple[str, ...]) -> Schema:
+    """The schema of plan files for a network with these inputs."""
+    lanes = CAPACITY if len(inputs) == 1 else fields(dict.fromkeys(inputs, CAPACITY))
+    return plan_schema(
+        DataflowPlan.arch, SCHEMA, {"input_lanes": lanes, "units": {"type": "array"}}
+    )
 
 
 def dataflow_from_json(graph: Graph, choices: Json, file: Path | None = None) -> DataflowPlan:
@@ -36,7 +42,7 @@ def dataflow_from_json(graph: Graph, choices: Json, file: Path | None = None) ->
     the path in the file: first for what no plan may state, then for what does not fit this network.
     """
     with naming(file):
-        _PLAN.check(choices)
+        _plan_schema(tuple(x.name for x in graph.inputs)).check(choices)
         for n, unit in enumerate(choices["units"]):
             _any_unit().check(unit, f"units[{n}]")
             _unit_schema(unit["kind"]).check(unit, f"units[{n}]")
@@ -53,14 +59,7 @@ def _fitted(graph: Graph, stages: list[Stage[Any]], choices: Json) -> DataflowPl
         for stage in stages
         if isinstance(stage.rule, MacRule)
     }
-    channels = graph.inputs[0].hwc[2]
-    if choices["input_lanes"] > channels:
-        raise UserError(
-            f"input_lanes: {choices['input_lanes']} is more than the {channels} channels of the "
-            "input",
-            hint=f"state 1 to {channels}",
-        )
-    plan = assemble(graph, stages, chosen, choices["input_lanes"])
+    plan = assemble(graph, stages, chosen, _input_lanes(graph, choices["input_lanes"]))
     units = tuple(_stated(unit, *_find(stated, unit.name)) for unit in plan.units)
     names = {unit.name for unit in units}
     for at, unit in stated.values():
@@ -78,6 +77,20 @@ def _fitted(graph: Graph, stages: list[Stage[Any]], choices: Json) -> DataflowPl
             hint="state more rows, or larger FIFOs behind forks",
         ) from None
     return plan
+
+
+def _input_lanes(graph: Graph, stated: int | dict[str, int]) -> dict[str, int]:
+    """Lanes by the inputs' names. Raises UserError for more than an input has channels."""
+    lanes = stated if isinstance(stated, dict) else {graph.inputs[0].name: stated}
+    for x in graph.inputs:
+        channels = x.hwc[2]
+        if lanes[x.name] > channels:
+            path = inside("input_lanes", x.name) if isinstance(stated, dict) else "input_lanes"
+            raise UserError(
+                f"{path}: {lanes[x.name]} is more than the {channels} channels of the input",
+                hint=f"state 1 to {channels}",
+            )
+    return lanes
 
 
 @cache

@@ -11,24 +11,18 @@ from dataclasses import replace
 from ...errors import UserError
 from ...identifiers import word
 from ...ir import Graph, Node
+from .ports import input_streams
 from .rules import Stage, rule_of
-
-INPUT = "input"
-"""The stream from the input port."""
 
 
 def stages_of(graph: Graph) -> list[Stage]:
     """The stages of a legal graph in topological order.
 
-    Raises UserError for several inputs or outputs, and for what no unit can carry out.
+    Raises UserError for what no unit can carry out, and for an input that no layer reads.
     """
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise UserError(
-            f"the dataflow architecture takes one input and one output, this network has "
-            f"{len(graph.inputs)} and {len(graph.outputs)}"
-        )
     stages: list[Stage] = []
-    streams = {graph.inputs[0].name: INPUT}
+    ports = input_streams(graph)
+    streams = dict(ports)
     for node in graph.nodes:
         if node.name in streams:
             continue  # the requantization of an earlier stage
@@ -37,23 +31,34 @@ def stages_of(graph: Graph) -> list[Stage]:
             streams[node.name] = streams[node.inputs[0]]
             continue
         sources = tuple(streams[name] for name in node.inputs)
-        stage = replace(stage, name=_unique(stage.name, stages), sources=sources)
+        stage = replace(stage, name=_unique(stage.name, stages, ports), sources=sources)
         stages.append(stage)
         for layer in stage.layers:
             streams[layer] = stage.name
     if not stages:
         raise UserError("the network has no layer to build hardware for")
+    read = {source for stage in stages for source in stage.sources}
+    for name, stream in ports.items():
+        if stream not in read:
+            raise UserError(
+                f"input {name!r}: no layer computes anything from it",
+                hint="leave it out of the model",
+            )
     return stages
 
 
-def output_stream(graph: Graph, stages: list[Stage]) -> str:
-    """The stream that is the network's output: the name of a stage."""
+def output_streams(graph: Graph, stages: list[Stage]) -> dict[str, str]:
+    """The stream of each output, by its name: that of a stage, or of an input's port."""
     streams = {layer: stage.name for stage in stages for layer in stage.layers}
+    streams |= input_streams(graph)
     sources = {node.name: node.inputs[0] for node in graph.nodes}
-    edge = graph.outputs[0]
-    while edge not in streams:
-        edge = sources[edge]  # a change of shape only
-    return streams[edge]
+    found = {}
+    for name in graph.outputs:
+        edge = name
+        while edge not in streams:
+            edge = sources[edge]  # a change of shape only
+        found[name] = streams[edge]
+    return found
 
 
 def _only_reader(graph: Graph, node: Node) -> Node | None:
@@ -61,10 +66,11 @@ def _only_reader(graph: Graph, node: Node) -> Node | None:
     return readers[0] if len(readers) == 1 and node.name not in graph.outputs else None
 
 
-def _unique(name: str, earlier: list[Stage]) -> str:
-    """A name that hardware can bear behind a prefix, unique among the stages."""
+def _unique(name: str, earlier: list[Stage], ports: dict[str, str]) -> str:
+    """A name that hardware can bear behind a prefix, unique among the stages and the streams from
+    the ports."""
     clean = word(name)
-    taken = {stage.name for stage in earlier} | {INPUT}
+    taken = {stage.name for stage in earlier} | {*ports.values()}
     while clean in taken:
         clean += "_"
     return clean

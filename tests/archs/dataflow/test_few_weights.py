@@ -61,8 +61,7 @@ def test_every_sum_is_exact(kind: str, weights: str, x_kind: str) -> None:
     stages = stages_of(graph)
     layer = next(stage for stage in stages if stage.name == "layer")
     assert isinstance(layer.rule, MacRule)
-    plan = assemble(
-        graph, stages, {"layer": layer.rule.folding(layer, 2, 4, 1)}, 4 if kind == "dense" else 1
-    )
+    lanes = {graph.inputs[0].name: 4 if kind == "dense" else 1}
+    plan = assemble(graph, stages, {"layer": layer.rule.folding(layer, 2, 4, 1)}, lanes)
     x = np.random.default_rng(3).integers(qtype.low, qtype.max + 1, (2, *graph.inputs[0].shape))
     check_against_model(plan, x)

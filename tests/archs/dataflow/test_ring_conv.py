@@ -89,7 +89,7 @@ def plans(graph: Graph) -> Iterator:
         if (read, min(outs, 2)) in seen:
             continue
         seen.add((read, min(outs, 2)))
-        yield size_buffers(assemble(graph, stages, {stage.name: choice}, 1))
+        yield size_buffers(assemble(graph, stages, {stage.name: choice}, {"x": 1}))
     assert len(seen) > 1
 
 
@@ -113,7 +113,7 @@ def test_words_of_several_chunks() -> None:
     stages = stages_of(graph)
     (stage,) = stages
     assert isinstance(stage.rule, MacRule)
-    plan = assemble(graph, stages, {stage.name: stage.rule.folding(stage, 2, 3, 1)}, 1)
+    plan = assemble(graph, stages, {stage.name: stage.rule.folding(stage, 2, 3, 1)}, {"x": 1})
     (unit,) = (unit for unit in plan.units if isinstance(unit, RingConvUnit))
     assert unit.input.lanes in (4, 8) and unit.pe == 2
     check_against_model(plan, random_frames(plan, 3, 1))

@@ -15,7 +15,7 @@ from hwgen.archs.dataflow.simulators import verilator
 from hwgen.archs.dataflow.testbench import level_names
 from hwgen.archs.package import Package
 from hwgen.emit.contents import strangers
-from hwgen.emit.packing import beat_bytes, pack
+from hwgen.emit.packing import beat_bytes, pack_all
 from hwgen.errors import UserError
 from hwgen.flow import tools
 from tests.helpers.packages import tiny_model, tiny_package
@@ -74,7 +74,8 @@ assert pathlib.Path(source).stat().st_size == int(frames) * {given}
 pathlib.Path(output).write_bytes(bytes({taken}) * int(frames))
 for number, (name, size) in enumerate({edges}.items(), 1):
     (pathlib.Path(edges) / (name + ".bin")).write_bytes(bytes([number]) * size * int(frames))
-run = dict(first=[0], ends=[9], levels=[0] * {levels}, work=[0] * {units})
+run = dict(levels=[0] * {levels}, work=[0] * {units})
+run |= dict(first=dict(s_axis=[0]), ends=dict(m_axis=[9]))
 run["given"] = [dict(cycles=[3, 9])] * {units}
 pathlib.Path(stats).write_text(json.dumps(run))
 """
@@ -104,9 +105,11 @@ def test_streams_of_units_have_files_of_their_own(
     )
     binary.chmod(0o755)
     monkeypatch.setattr(verilator, "build", lambda *arguments: binary)
-    beats = pack(np.zeros((2, 4, 4, 1), int), package.plan.input)
+    inputs = package.plan.inputs
+    beats = pack_all({inputs[0].tensor: np.zeros((2, 4, 4, 1), int)}, inputs)
     run = verilator.run(package, beats, True, None, lambda text: None)
-    assert not run.output.any() and len(run.output) == 2
+    (output,) = run.outputs.values()
+    assert not output.any() and len(output) == 2
     assert run.given == {unit.name: [(3, 9)] for unit in units}
     for number, (name, size) in enumerate(sizes.items(), 1):
         assert run.edges[name].size == 2 * size and (run.edges[name] == number).all()

@@ -6,6 +6,20 @@ from tests.helpers.mutation import Mutation
 
 MUTATIONS = (
     Mutation(
+        "a frame ends with the first of the outputs",
+        "hwgen/gateware/stream/frames.py",
+        "last.eq(Cat(had).all())",
+        "last.eq(any_of(events))",
+        ("tests/gateware/stream/test_frames.py",),
+    ),
+    Mutation(
+        "a port that caught up is still behind",
+        "hwgen/gateware/stream/frames.py",
+        "apart.eq(count != 1)",
+        "apart.eq(1)",
+        ("tests/gateware/stream/test_frames.py",),
+    ),
+    Mutation(
         "lanes beyond the last input multiplied by a filler",
         "hwgen/gateware/stream/dense.py",
         "if self.mac.filler == 0 or used == simd:",

@@ -12,7 +12,8 @@ from amaranth.sim import Simulator
 from markupsafe import Markup
 
 from hwgen.archs.package import Package
-from hwgen.archs.protocol import Architecture, Array, Description, Table
+from hwgen.archs.protocol import Architecture, Description, Table
+from hwgen.emit.package import Arrays
 from hwgen.emit.parts import Parts, dump_json
 from hwgen.emit.verilog import to_verilog
 from hwgen.errors import OptionError, UserError, naming
@@ -101,7 +102,7 @@ class Serial(Architecture[SerialPlan]):
         return self.plan(graph, SerialOptions(unit=choices["unit"]))
 
     def parts(
-        self, plan: SerialPlan, inputs: Array, outputs: Array, progress: Progress | None
+        self, plan: SerialPlan, inputs: Arrays, outputs: Arrays, progress: Progress | None
     ) -> Parts:
         top = SerialTop(*plan.layer, plan.graph.inputs[0].type)
         cycles = {"interval": plan.interval_bound, "latency": plan.interval_bound}
@@ -114,17 +115,18 @@ class Serial(Architecture[SerialPlan]):
     def verify(self, package: Package, request: VerifyRequest) -> Verification:
         graph, plan = package.graph, package.plan
         x, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
-        frames = frames_of(package, x, request)
+        given = frames_of(package, request)
+        frames = given[x.name]
         began = time.monotonic()
         got, ends = simulated(plan, frames.reshape(len(frames), -1))
         golden = execute(graph, {x.name: frames})[result.name]
-        run = SimulationRun(np.zeros((0, 0, 0), np.uint8), [], ends, time.monotonic() - began)
+        run = SimulationRun({}, [], ends, time.monotonic() - began)
         found = Verification(
             "python", len(frames), first_difference(result.name, golden, got.reshape(golden.shape)),
-            run, ends[1] - ends[0], ends[0], got,
+            run, ends[1] - ends[0], ends[0], {result.name: got},
         )  # fmt: skip
-        given = None if request.inputs is None else frames
-        package.write_result("verify", common_results(package, found, given))
+        kept = None if request.inputs is None else given
+        package.write_result("verify", common_results(package, found, kept))
         return found
 
     def report(self, package: Package, verified: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +145,7 @@ class Serial(Architecture[SerialPlan]):
         return Description([f"serial plan: {plan.unit}"], [table], plan.to_json())
 
 
-def simulated(plan: SerialPlan, frames: Array) -> tuple[Array, list[int]]:
+def simulated(plan: SerialPlan, frames: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """Outputs (frames, outputs), and the cycle in which each frame ends."""
     top = SerialTop(*plan.layer, plan.graph.inputs[0].type)
     outputs = plan.layer[0].weights.shape[1]

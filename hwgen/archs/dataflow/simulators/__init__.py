@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ....flow import tools
-from ....flow.engine import ByteArray, Progress, SimulationRun
+from ....flow.engine import Beats, Progress, SimulationRun
 from ...package import Package
 from . import icarus, python, verilator
 
-Engine = Callable[[Package, ByteArray, bool, "Path | None", Progress], SimulationRun]
+Engine = Callable[[Package, Beats, bool, "Path | None", Progress], SimulationRun]
 
 ENGINES: dict[str, Engine] = {
     "verilator": verilator.run,

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from ....errors import OptionError
 from ....flow import tools
-from ....flow.engine import ByteArray, DesignFault, Progress, SimulationRun
+from ....flow.engine import Beats, DesignFault, Progress, SimulationRun
 from ...package import Package
 
 
 def run(
-    package: Package, beats: ByteArray, edges: bool, wave: Path | None, say: Progress
+    package: Package, beats: Beats, edges: bool, wave: Path | None, say: Progress
 ) -> SimulationRun:
-    """Drive packed frames (frames, beats, bytes) through the design under cocotb.
+    """Drive packed frames (frames, beats, bytes) of each input through the design under cocotb.
 
     Raises UserError when Icarus or the benches are missing, ToolError when Icarus fails,
     DesignFault when the design hangs or breaks its streams' contract.
@@ -31,16 +31,17 @@ def run(
             f"the cocotb benches can not be imported ({missing})", hint="pip install hwgen"
         ) from None
 
-    say(f"simulating {len(beats)} frames with Icarus Verilog")
+    say(f"simulating {len(next(iter(beats.values())))} frames with Icarus Verilog")
     try:
         result = run_network(package.path, "icarus", beats, edges=edges, wave=wave)
     except BenchError as error:
         raise DesignFault(str(error)) from None
     return SimulationRun(
-        output=result.output,
+        outputs=result.outputs,
         first=result.first,
         ends=result.ends,
         seconds=result.seconds,
         edges=result.edges,
         wave=result.wave,
+        ports=result.ports,
     )

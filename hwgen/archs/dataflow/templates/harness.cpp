@@ -2,11 +2,13 @@
 //
 //   harness INPUT OUTPUT FRAMES STATS [--edges DIR] [--wave FILE] [--gaps SEED]
 //
-// INPUT and OUTPUT hold beats of TDATA, little endian, one after the other. STATS is JSON: the
-// cycle of each frame's first input beat and last output beat, levels and work (see probe.v), and
-// for each unit the cycles of the first and the last beat that it gives of each frame.
-// Source and sink are always ready unless --gaps gives a seed for random ones. Exit codes: 1 for
+// INPUT and OUTPUT hold beats of TDATA, little endian, one after the other: all of the first stream,
+// then all of the next one. STATS is JSON: for each input the cycle of each frame's first beat, for
+// each output that of its last one, levels and work (see probe.v), and for each unit the cycles of
+// the first and the last beat that it gives of each frame.
+// Sources and sinks are always ready unless --gaps gives a seed for random ones. Exit codes: 1 for
 // wrong files, 3 where the design hangs or breaks the contract of its streams.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -39,8 +41,12 @@ bool coin() {  // xorshift64*
     std::exit(code);
 }
 
-[[noreturn]] void fault(uint64_t cycle, size_t frame, const std::string& message) {
-    fail("frame " + std::to_string(frame) + ", cycle " + std::to_string(cycle) + ": " + message, 3);
+// bus : of one of several outputs; empty where all of them are meant.
+[[noreturn]] void fault(uint64_t cycle, size_t frame, const std::string& bus,
+                        const std::string& message) {
+    const std::string where = OUTPUT_COUNT > 1 && !bus.empty() ? bus + ": " : "";
+    fail("frame " + std::to_string(frame) + ", cycle " + std::to_string(cycle) + ": " + where +
+         message, 3);
 }
 
 std::vector<uint8_t> read_all(const char* path) {
@@ -55,11 +61,65 @@ std::vector<uint8_t> read_all(const char* path) {
     return data;
 }
 
+bool bit(const uint8_t* bits, int place) { return bits[place / 8] >> (place % 8) & 1; }
+void set_bit(uint8_t* bits, int place, bool value) {
+    bits[place / 8] = static_cast<uint8_t>((bits[place / 8] & ~(1 << place % 8)) | value << place % 8);
+}
+
+// The beats of one stream of the design, and how far it has come.
+struct Stream {
+    const Port& port;
+    int index;
+    uint64_t total;
+    uint8_t* beats;
+    uint64_t beat = 0;
+    bool offering = false;
+    std::vector<uint64_t> cycles = {};  // of each frame's first beat, or of its last
+
+    bool done() const { return beat == total; }
+    bool begins() const { return beat % port.beats == 0; }
+    bool ends() const { return beat % port.beats == port.beats - 1; }
+    uint8_t* now() const { return beats + beat * port.bytes; }
+};
+
+std::vector<Stream> streams_of(const Port* ports, int count, uint64_t frames,
+                               std::vector<uint8_t>& data) {
+    std::vector<Stream> streams;
+    size_t start = 0;
+    for (int i = 0; i < count; i++) {
+        streams.push_back({ports[i], i, frames * ports[i].beats, data.data() + start});
+        start += frames * ports[i].beats * ports[i].bytes;
+    }
+    return streams;
+}
+
+// The frame that the slowest of the outputs is in.
+size_t slowest(const std::vector<Stream>& sinks) {
+    size_t frame = sinks.front().cycles.size();
+    for (const Stream& sink : sinks) frame = std::min(frame, sink.cycles.size());
+    return frame;
+}
+
+size_t bytes_of_frame(const Port* ports, int count) {
+    size_t bytes = 0;
+    for (int i = 0; i < count; i++) bytes += ports[i].beats * ports[i].bytes;
+    return bytes;
+}
+
 void print_list(std::FILE* file, const char* name, const std::vector<uint64_t>& values) {
     std::fprintf(file, "\"%s\": [", name);
     for (size_t i = 0; i < values.size(); i++)
         std::fprintf(file, "%s%llu", i ? ", " : "", static_cast<unsigned long long>(values[i]));
     std::fprintf(file, "]");
+}
+
+void print_cycles(std::FILE* file, const char* name, const std::vector<Stream>& streams) {
+    std::fprintf(file, "\"%s\": {", name);
+    for (const Stream& stream : streams) {
+        if (stream.index) std::fprintf(file, ", ");
+        print_list(file, stream.port.name, stream.cycles);
+    }
+    std::fprintf(file, "}, ");
 }
 
 }  // namespace
@@ -77,10 +137,12 @@ int main(int argc, char** argv) {
             random_state = std::strtoull(argv[i + 1], nullptr, 10) * 2 + 1;
         }
     }
-    const std::vector<uint8_t> input = read_all(argv[1]);
-    if (input.size() != frames * IN_BEATS * IN_BYTES) fail("input file has another size");
-    std::FILE* output = std::fopen(argv[2], "wb");
-    if (!output) fail("can not write the output file");
+    std::vector<uint8_t> input = read_all(argv[1]);
+    if (input.size() != frames * bytes_of_frame(INPUTS, INPUT_COUNT))
+        fail("input file has another size");
+    std::vector<uint8_t> output(frames * bytes_of_frame(OUTPUTS, OUTPUT_COUNT));
+    std::vector<Stream> sources = streams_of(INPUTS, INPUT_COUNT, frames, input);
+    std::vector<Stream> sinks = streams_of(OUTPUTS, OUTPUT_COUNT, frames, output);
 
     VerilatedContext context;
     Vprobe top(&context);
@@ -110,34 +172,49 @@ int main(int argc, char** argv) {
     for (int i = 0; i < 4; i++) half(i & 1);
     top.rst = 0;
 
-    const uint64_t in_total = frames * IN_BEATS, out_total = frames * OUT_BEATS;
-    uint64_t in_beat = 0, out_beat = 0, cycle = 0, quiet = 0;
-    bool offering = false;
-    std::vector<uint64_t> first, ends, beats(EDGES);
+    uint64_t cycle = 0, quiet = 0;
+    std::vector<uint64_t> beats(EDGES);
+    std::vector<char> taken(sources.size());
     std::vector<std::vector<uint64_t>> spans(EDGES);
-    while (out_beat < out_total) {
+    auto running = [&] {
+        for (const Stream& sink : sinks)
+            if (!sink.done()) return true;
+        return false;
+    };
+    while (running()) {
         // A source keeps a beat it has offered; a sink may change its mind.
-        if (in_beat < in_total && !offering) offering = !gaps || coin();
-        top.s_axis_tvalid = offering;
-        if (offering) {
-            std::memcpy(bytes_of(top.s_axis_tdata), &input[in_beat * IN_BYTES], IN_BYTES);
-            top.s_axis_tlast = in_beat % IN_BEATS == IN_BEATS - 1;
+        for (Stream& source : sources) {
+            if (!source.done() && !source.offering) source.offering = !gaps || coin();
+            set_bit(bytes_of(top.in_valid), source.index, source.offering);
+            if (!source.offering) continue;
+            std::memcpy(bytes_of(top.in_data) + source.port.offset, source.now(), source.port.bytes);
+            set_bit(bytes_of(top.in_last), source.index, source.ends());
         }
-        top.m_axis_tready = !gaps || coin();
+        for (const Stream& sink : sinks)
+            set_bit(bytes_of(top.out_ready), sink.index, !gaps || coin());
         half(0);
-        const bool taken = offering && top.s_axis_tready;
-        const bool given = top.m_axis_tvalid && top.m_axis_tready;
-        if (taken && in_beat % IN_BEATS == 0) first.push_back(cycle);
-        if (given) {
-            std::fwrite(bytes_of(top.m_axis_tdata), 1, OUT_BYTES, output);
-            const bool last = out_beat % OUT_BEATS == OUT_BEATS - 1;
-            if (static_cast<bool>(top.m_axis_tlast) != last)
-                fault(cycle, ends.size(), last ? "TLAST is missing at the end" : "TLAST is early");
-            if (last) ends.push_back(cycle);
-            out_beat++;
+        bool moved = false;
+        for (Stream& source : sources) {
+            taken[source.index] = source.offering && bit(bytes_of(top.in_ready), source.index);
+            if (!taken[source.index]) continue;
+            moved = true;
+            if (source.begins()) source.cycles.push_back(cycle);
+        }
+        for (Stream& sink : sinks) {
+            if (!bit(bytes_of(top.out_valid), sink.index)) continue;
+            if (!bit(bytes_of(top.out_ready), sink.index)) continue;
+            moved = true;
+            if (sink.done())
+                fault(cycle, sink.cycles.size(), sink.port.name, "gives more beats than there are");
+            std::memcpy(sink.now(), bytes_of(top.out_data) + sink.port.offset, sink.port.bytes);
+            if (bit(bytes_of(top.out_last), sink.index) != sink.ends())
+                fault(cycle, sink.cycles.size(), sink.port.name,
+                      sink.ends() ? "TLAST is missing at the end" : "TLAST is early");
+            if (sink.ends()) sink.cycles.push_back(cycle);
+            sink.beat++;
         }
         for (int i = 0; i < EDGES; i++) {
-            if (!(bytes_of(top.edge_beat)[i / 8] >> (i % 8) & 1)) continue;
+            if (!bit(bytes_of(top.edge_beat), i)) continue;
             const uint64_t beat = beats[i]++ % EDGE_BEATS[i];
             if (beat == 0) spans[i].push_back(cycle);
             if (beat == EDGE_BEATS[i] - 1) spans[i].push_back(cycle);
@@ -146,16 +223,20 @@ int main(int argc, char** argv) {
                             edge_files[i]);
         }
         half(1);
-        if (taken) {
-            offering = false;
-            in_beat++;
+        for (Stream& source : sources) {
+            if (!taken[source.index]) continue;
+            source.offering = false;
+            source.beat++;
         }
-        quiet = taken || given ? 0 : quiet + 1;
+        quiet = moved ? 0 : quiet + 1;
         if (quiet > QUIET_LIMIT)
-            fault(cycle, ends.size(), "no beat for too long: the design hangs");
+            fault(cycle, slowest(sinks), "", "no beat for too long: the design hangs");
         cycle++;
     }
-    std::fclose(output);
+    std::FILE* results = std::fopen(argv[2], "wb");
+    if (!results) fail("can not write the output file");
+    std::fwrite(output.data(), 1, output.size(), results);
+    std::fclose(results);
     for (std::FILE* file : edge_files) std::fclose(file);
 #if VM_TRACE
     if (!wave.empty()) trace.close();
@@ -174,10 +255,8 @@ int main(int argc, char** argv) {
         work.push_back(value);
     }
     std::fprintf(stats, "{\"cycles\": %llu, ", static_cast<unsigned long long>(cycle));
-    print_list(stats, "first", first);
-    std::fprintf(stats, ", ");
-    print_list(stats, "ends", ends);
-    std::fprintf(stats, ", ");
+    print_cycles(stats, "first", sources);
+    print_cycles(stats, "ends", sinks);
     print_list(stats, "levels", levels);
     std::fprintf(stats, ", ");
     print_list(stats, "work", work);

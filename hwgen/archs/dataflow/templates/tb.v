@@ -1,4 +1,4 @@
-// Self-checking bench: drives vectors/input.hex, compares with vectors/output.hex.
+// Self-checking bench: drives the beats of vectors/input*.hex, compares with vectors/output*.hex.
 // Runs under Icarus Verilog and Verilator (--binary), without hwgen. Prints PASS or FAIL.
 `timescale 1ns / 1ps
 `include "design.vh"
@@ -8,34 +8,53 @@ module tb;
     wire rst = since_start != 3;
     always #5 clk = ~clk;
 
-    reg [8*`IN_BYTES-1:0] input_beats [0:`FRAMES*`IN_BEATS-1];
-    reg [8*`OUT_BYTES-1:0] output_beats [0:`FRAMES*`OUT_BEATS-1];
-    initial $readmemh("vectors/input.hex", input_beats, 0, `FRAMES*`IN_BEATS-1);
-    initial $readmemh("vectors/output.hex", output_beats, 0, `FRAMES*`OUT_BEATS-1);
+{% for x in inputs %}
+    reg [8*`{{ x.sized }}_BYTES-1:0] input_beats{{ x.end }} [0:`FRAMES*`{{ x.sized }}_BEATS-1];
+    initial $readmemh("{{ x.file }}", input_beats{{ x.end }}, 0, `FRAMES*`{{ x.sized }}_BEATS-1);
+{% endfor %}
+{% for y in outputs %}
+    reg [8*`{{ y.sized }}_BYTES-1:0] output_beats{{ y.end }} [0:`FRAMES*`{{ y.sized }}_BEATS-1];
+    initial $readmemh("{{ y.file }}", output_beats{{ y.end }}, 0, `FRAMES*`{{ y.sized }}_BEATS-1);
+{% endfor %}
 
-    integer in_beat = 0;
-    integer out_beat = 0;
-    integer errors = 0;
+{% for x in inputs %}
+    integer in_beat{{ x.end }} = 0;
+{% endfor %}
+{% for y in outputs %}
+    integer out_beat{{ y.end }} = 0;
+    integer errors{{ y.end }} = 0;
+    integer last_end{{ y.end }} = 0;
+{% endfor %}
     integer cycle = 0;
     integer quiet = 0;
-    integer last_end = 0;
 
-    wire [8*`IN_BYTES-1:0] tdata = input_beats[in_beat < `FRAMES*`IN_BEATS ? in_beat : 0];
-    wire tvalid = !rst && in_beat < `FRAMES*`IN_BEATS;
-    wire tlast = in_beat % `IN_BEATS == `IN_BEATS - 1;
-    wire tready, m_tvalid, m_tlast;
-    wire [8*`OUT_BYTES-1:0] m_tdata;
-    wire [`OUT_BYTES-1:0] m_tkeep;
+{% for x in inputs %}
+    wire [8*`{{ x.sized }}_BYTES-1:0] tdata{{ x.end }} =
+        input_beats{{ x.end }}[in_beat{{ x.end }} < `FRAMES*`{{ x.sized }}_BEATS ? in_beat{{ x.end }} : 0];
+    wire tvalid{{ x.end }} = !rst && in_beat{{ x.end }} < `FRAMES*`{{ x.sized }}_BEATS;
+    wire tlast{{ x.end }} = in_beat{{ x.end }} % `{{ x.sized }}_BEATS == `{{ x.sized }}_BEATS - 1;
+    wire tready{{ x.end }};
+{% endfor %}
+{% for y in outputs %}
+    wire m_tvalid{{ y.end }}, m_tlast{{ y.end }};
+    wire [8*`{{ y.sized }}_BYTES-1:0] m_tdata{{ y.end }};
+    wire [`{{ y.sized }}_BYTES-1:0] m_tkeep{{ y.end }};
+{% endfor %}
     wire [31:0] rdata;
     wire [1:0] bresp, rresp;
     wire awready, wready, bvalid, arready, rvalid;
 
     top dut (
         .clk(clk), .rst(rst),
-        .s_axis_tdata(tdata), .s_axis_tvalid(tvalid), .s_axis_tready(tready),
-        .s_axis_tlast(tlast),
-        .m_axis_tdata(m_tdata), .m_axis_tkeep(m_tkeep), .m_axis_tvalid(m_tvalid),
-        .m_axis_tready(1'b1), .m_axis_tlast(m_tlast),
+{% for x in inputs %}
+        .{{ x.bus }}_tdata(tdata{{ x.end }}), .{{ x.bus }}_tvalid(tvalid{{ x.end }}),
+        .{{ x.bus }}_tready(tready{{ x.end }}), .{{ x.bus }}_tlast(tlast{{ x.end }}),
+{% endfor %}
+{% for y in outputs %}
+        .{{ y.bus }}_tdata(m_tdata{{ y.end }}), .{{ y.bus }}_tkeep(m_tkeep{{ y.end }}),
+        .{{ y.bus }}_tvalid(m_tvalid{{ y.end }}), .{{ y.bus }}_tready(1'b1),
+        .{{ y.bus }}_tlast(m_tlast{{ y.end }}),
+{% endfor %}
         .s_axi_awaddr(6'd0), .s_axi_awvalid(1'b0), .s_axi_awready(awready),
         .s_axi_wdata(32'd0), .s_axi_wstrb(4'd0), .s_axi_wvalid(1'b0), .s_axi_wready(wready),
         .s_axi_bresp(bresp), .s_axi_bvalid(bvalid), .s_axi_bready(1'b1),
@@ -44,11 +63,19 @@ module tb;
     );
 
     // Lanes that TKEEP marks unused are not compared.
-    function [8*`OUT_BYTES-1:0] kept(input [8*`OUT_BYTES-1:0] beat, input [`OUT_BYTES-1:0] keep);
+{% for y in outputs %}
+    function [8*`{{ y.sized }}_BYTES-1:0] kept{{ y.end }}(
+        input [8*`{{ y.sized }}_BYTES-1:0] beat, input [`{{ y.sized }}_BYTES-1:0] keep);
         integer i;
-        for (i = 0; i < `OUT_BYTES; i = i + 1)
-            kept[8*i +: 8] = keep[i] ? beat[8*i +: 8] : 8'd0;
+        for (i = 0; i < `{{ y.sized }}_BYTES; i = i + 1)
+            kept{{ y.end }}[8*i +: 8] = keep[i] ? beat[8*i +: 8] : 8'd0;
     endfunction
+{% endfor %}
+
+    wire all_out = {% for y in outputs %}out_beat{{ y.end }} == `FRAMES*`{{ y.sized }}_BEATS{{ " && " if not loop.last else ";" }}{% endfor %}
+
+    wire [31:0] wrong = {% for y in outputs %}errors{{ y.end }}{{ " + " if not loop.last else ";" }}{% endfor %}
+
 
 `ifdef WAVE
     initial begin
@@ -61,35 +88,44 @@ module tb;
     always @(posedge clk) if (!rst) begin
         cycle <= cycle + 1;
         quiet <= quiet + 1;
-        if (tvalid && tready) begin
-            in_beat <= in_beat + 1;
+{% for x in inputs %}
+        if (tvalid{{ x.end }} && tready{{ x.end }}) begin
+            in_beat{{ x.end }} <= in_beat{{ x.end }} + 1;
             quiet <= 0;
         end
-        if (m_tvalid) begin
-            quiet <= 0;
-            out_beat <= out_beat + 1;
-            if (kept(m_tdata, m_tkeep) !== kept(output_beats[out_beat], m_tkeep)) begin
-                if (errors < 10)
-                    $display("beat %0d: got %h, expected %h", out_beat, m_tdata,
-                             output_beats[out_beat]);
-                errors <= errors + 1;
+{% endfor %}
+{% for y in outputs %}
+{% set of = " of " + y.bus if y.end else "" %}
+        if (m_tvalid{{ y.end }}) quiet <= 0;
+        if (m_tvalid{{ y.end }} && out_beat{{ y.end }} == `FRAMES*`{{ y.sized }}_BEATS) begin
+            $display("a beat{{ of }} behind the last frame");
+            errors{{ y.end }} <= errors{{ y.end }} + 1;
+        end else if (m_tvalid{{ y.end }}) begin
+            out_beat{{ y.end }} <= out_beat{{ y.end }} + 1;
+            if (kept{{ y.end }}(m_tdata{{ y.end }}, m_tkeep{{ y.end }}) !==
+                kept{{ y.end }}(output_beats{{ y.end }}[out_beat{{ y.end }}], m_tkeep{{ y.end }})) begin
+                if (errors{{ y.end }} < 10)
+                    $display("beat %0d{{ of }}: got %h, expected %h", out_beat{{ y.end }}, m_tdata{{ y.end }},
+                             output_beats{{ y.end }}[out_beat{{ y.end }}]);
+                errors{{ y.end }} <= errors{{ y.end }} + 1;
             end
-            if (m_tlast !== (out_beat % `OUT_BEATS == `OUT_BEATS - 1)) begin
-                $display("beat %0d: TLAST is %b", out_beat, m_tlast);
-                errors <= errors + 1;
+            if (m_tlast{{ y.end }} !== (out_beat{{ y.end }} % `{{ y.sized }}_BEATS == `{{ y.sized }}_BEATS - 1)) begin
+                $display("beat %0d{{ of }}: TLAST is %b", out_beat{{ y.end }}, m_tlast{{ y.end }});
+                errors{{ y.end }} <= errors{{ y.end }} + 1;
             end
-            if (m_tlast) begin
-                $display("frame %0d ends in cycle %0d, %0d after the one before",
-                         out_beat / `OUT_BEATS, cycle, cycle - last_end);
-                last_end <= cycle;
+            if (m_tlast{{ y.end }}) begin
+                $display("frame %0d{{ of }} ends in cycle %0d, %0d after the one before",
+                         out_beat{{ y.end }} / `{{ y.sized }}_BEATS, cycle, cycle - last_end{{ y.end }});
+                last_end{{ y.end }} <= cycle;
             end
         end
-        if (out_beat == `FRAMES*`OUT_BEATS) begin
-            if (errors == 0) begin
+{% endfor %}
+        if (all_out) begin
+            if (wrong == 0) begin
                 $display("PASS: %0d frames equal", `FRAMES);
                 $finish;
             end else begin
-                $display("FAIL: %0d beats differ", errors);
+                $display("FAIL: %0d beats differ", wrong);
                 $fatal(1);
             end
         end

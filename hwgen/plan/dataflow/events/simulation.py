@@ -195,6 +195,7 @@ class Timing:
     """Result of a run of the event model.
 
     ends: cycle of each frame's last output beat; first: cycle of each frame's first input beat.
+    ports: the same of each port, by the name of its bus.
     """
 
     ends: tuple[int, ...]
@@ -202,6 +203,7 @@ class Timing:
     high_water: dict[str, int]
     starved: dict[str, int]
     blocked: dict[str, int]
+    ports: dict[str, tuple[int, ...]]
 
     @property
     def interval(self) -> int:

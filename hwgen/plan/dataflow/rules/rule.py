@@ -16,7 +16,7 @@ class Stage(Generic[OpT]):
     """What one unit carries out: a node, or a node that multiplies with its requantization.
 
     ``inputs`` and ``output`` are the edges at its ends, ``sources`` the streams that bring the
-    inputs: names of stages, or INPUT; ``rule`` is that of its op; ``requant`` the requantization
+    inputs: names of stages and of ports; ``rule`` is that of its op; ``requant`` the requantization
     behind a product.
     """
 

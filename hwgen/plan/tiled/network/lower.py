@@ -22,7 +22,8 @@ def task_graph_of(graph: Graph) -> TaskGraph:
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UserError(
             f"the tiled architecture takes one input and one output, this network has "
-            f"{len(graph.inputs)} and {len(graph.outputs)}"
+            f"{len(graph.inputs)} and {len(graph.outputs)}",
+            hint="use --arch dataflow, which has a stream for each",
         )
     cut = _Cut(graph)
     for node in graph.nodes:
