@@ -118,7 +118,8 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
 
 _OF_16_BITS = reals.MOVES | {
     "ADD", "AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "FULLY_CONNECTED",
-    "MAX_POOL_2D", "MUL", "PAD", "PADV2", "SUB",
+    "LOGISTIC", "MAX_POOL_2D", "MEAN", "MUL", "PAD", "PADV2", "RELU", "RELU6", "SOFTMAX", "SUB",
+    "TANH",
 }  # fmt: skip
 
 
