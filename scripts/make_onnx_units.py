@@ -129,6 +129,30 @@ def powers(b: Units) -> Made:
     return b.stored(x, 0.0131, 9), [1, 3, 3, 4], TensorProto.INT8
 
 
+def odd(b: Units) -> Made:
+    """ConvTranspose whose results are no multiples of its strides, of one axis and of two."""
+    x = b.qdq("x", 2**-5, 3)
+    x = b.node("ConvTranspose", x, b.weights(3, 4, 3, 2, scale=2**-7), b.biases(4),
+               strides=[2, 3], pads=[1, 0, 1, 1])  # fmt: skip
+    x = b.qdq(b.node("Conv", b.qdq(x, 2**-4, 1), b.weights(2, 4, 3, 3), b.biases(2)), 2**-5, -4)
+    x = b.node("Reshape", x, b.whole(1, 2, -1))
+    x = b.node("ConvTranspose", x, b.weights(2, 2, 3, scale=2**-7), strides=[2])
+    return b.stored(x, 2**-4, 5), [1, 3, 3, 4], TensorProto.INT8
+
+
+def pixels(b: Units) -> Made:
+    """Constants for each pixel: added, subtracted as stored, multiplied, a mask with zeros."""
+    x = b.qdq("x", 0.03, 3)
+    x = b.qdq(b.node("Add", b.constant(b.rng.normal(0, 0.8, (3, 4))), x), 0.041, -7)
+    codes = b.constant(b.rng.integers(-90, 90, (1, 4, 3, 4)), np.int8)
+    x = b.qdq(b.node("Sub", x, b.real(codes, 0.02)), 0.05, 9)
+    x = b.qdq(b.node("Mul", x, b.real(codes, 0.01)), 0.031, 2)
+    mask = b.constant(np.maximum(0, b.rng.normal(0.3, 1, (1, 1, 3, 1))))
+    x = b.qdq(b.node("Relu", b.node("Mul", x, mask)), 0.02, -11)
+    return b.stored(b.node("Conv", x, b.weights(2, 4, 3, 3)), 0.02, 3), [1, 4, 3, 4], (
+        TensorProto.INT8)  # fmt: skip
+
+
 def wide(b: Units) -> Made:
     """Activations of 16 bits."""
     x = b.qdq("x", 2**-11, 5, np.int16)
@@ -146,6 +170,8 @@ UNITS: dict[str, Callable[[Units], Made]] = {
     "classes": classes,
     "picks": picks,
     "powers": powers,
+    "odd": odd,
+    "pixels": pixels,
     "wide": wide,
 }
 

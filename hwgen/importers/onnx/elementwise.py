@@ -14,7 +14,7 @@ from ..limits import check_elements
 from .biases import bounds_of
 from .file import OxNode
 from .joins import concatenated, summed
-from .operands import operand
+from .operands import flat, is_of_pixels, operand
 from .real import FloatStep, StoredOperand
 from .work import Array, Const, Joined, OnnxImport, Value
 
@@ -36,7 +36,7 @@ def arithmetic(kind: str) -> Handler:
                 work.give(node, Const(np.asarray(_FOLDED[kind](a.array, b.array))))
             return
         if isinstance(a, Const) or isinstance(b, Const):
-            work.give(node, _with_constant(kind, a, b))
+            work.give(node, _with_constant(work, node, a, b))
             return
         if kind not in ("Add", "Mul"):
             raise UserError(f"{kind} of two tensors is not supported, Add and Mul are")
@@ -56,20 +56,30 @@ def _bare_sum(work: OnnxImport, node: OxNode, joined: Joined) -> Value:
 
 
 def _with_constant(
-    kind: str, a: Const | Value | Joined, b: Const | Value | Joined
+    work: OnnxImport, node: OxNode, a: Const | Value | Joined, b: Const | Value | Joined
 ) -> Value | Joined:
+    kind = node.kind
     value, const, reverse = (b, a, True) if isinstance(a, Const) else (a, b, False)
     assert isinstance(const, Const)
     if isinstance(value, (Joined, Const)):
         raise UserError("its input is not quantized", hint="put a quantizer before it")
     if kind == "Pow" or (reverse and kind == "Div"):
-        raise UserError(f"{kind} of a tensor is not supported here")
+        what = "a constant divided by a tensor" if kind == "Div" else "Pow of a tensor"
+        raise UserError(f"{what} is not supported")
+    pixels = is_of_pixels(const.array, value)
+    if pixels:
+        value = flat(work, node.name, value)
     numbers = operand(const.array, value)
-    if not np.all(np.isfinite(numbers)) or (kind in ("Mul", "Div") and np.any(numbers == 0)):
+    # A mask is zero somewhere; zero alone would leave nothing to compute.
+    zero = (kind == "Div" and np.any(numbers == 0)) or (kind == "Mul" and not np.any(numbers))
+    if zero or not np.all(np.isfinite(numbers)):
         raise UserError("a constant that is zero or not finite is not supported")
     if reverse and kind == "Sub":
-        return value.then(FloatStep("mul", np.array([-1], np.float32)), FloatStep("add", numbers))
-    return value.then(FloatStep(kind.lower(), numbers, stored=_stored(const, value, reverse)))
+        return value.then(FloatStep("mul", np.array([-1], np.float32)),
+                          FloatStep("add", numbers, pixels=pixels))  # fmt: skip
+    # ONNX Runtime has no Sub or Div of integers.
+    stored = _stored(const, value, reverse) if kind in ("Add", "Mul") else None
+    return value.then(FloatStep(kind.lower(), numbers, stored=stored, pixels=pixels))
 
 
 def _stored(const: Const, value: Value, first: bool) -> StoredOperand | None:
