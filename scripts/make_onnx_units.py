@@ -140,6 +140,23 @@ def odd(b: Units) -> Made:
     return b.stored(x, 2**-4, 5), [1, 3, 3, 4], TensorProto.INT8
 
 
+def sums(b: Units) -> Made:
+    """ConvInteger and MatMulInteger with zero points, and the real arithmetic behind them."""
+    x = b.stored("x", 0.03, 131, np.uint8)
+    w = b.constant(b.rng.integers(0, 256, (4, 3, 3, 3)), np.uint8)
+    zero = b.constant(121, np.uint8)
+    x = b.node("ConvInteger", x, w, b.constant(131, np.uint8), zero, pads=[1] * 4, strides=[2, 1])
+    x = b.node("Cast", x, to=TensorProto.FLOAT)
+    x = b.node("Mul", x, b.constant(np.reshape(b.rng.uniform(1e-4, 3e-4, 4), (4, 1, 1))))
+    x = b.node("Relu", b.node("Add", x, b.constant(b.rng.normal(0, 0.3, (1, 4, 1, 1)))))
+    x = b.node("Reshape", b.stored(x, 0.02, -100), b.whole(1, -1))
+    w = b.constant(b.rng.integers(-127, 128, (48, 5)), np.int8)
+    zeros = b.constant(b.rng.integers(-9, 9, 5), np.int8)
+    x = b.node("MatMulInteger", x, w, b.constant(-100, np.int8), zeros)
+    x = b.node("Mul", b.node("Cast", x, to=TensorProto.FLOAT), b.constant(0.00013))
+    return b.stored(x, 0.03, 3), [1, 3, 5, 4], TensorProto.INT8
+
+
 def pixels(b: Units) -> Made:
     """Constants for each pixel: added, subtracted as stored, multiplied, a mask with zeros."""
     x = b.qdq("x", 0.03, 3)
@@ -172,6 +189,7 @@ UNITS: dict[str, Callable[[Units], Made]] = {
     "powers": powers,
     "odd": odd,
     "pixels": pixels,
+    "sums": sums,
     "wide": wide,
 }
 

@@ -32,6 +32,7 @@ MODELS = Path(hwgen.__file__).parent / "models"
         "unit_pixels",
         "unit_powers",
         "unit_space",
+        "unit_sums",
         "unit_wide",
     ],
 )

@@ -48,10 +48,12 @@ _STANDARD: dict[str, Handler] = {
     "Constant": shape.constant,
     "ConstantOfShape": shape.constant_of_shape,
     "Conv": linear.conv,
+    "ConvInteger": qoperator.conv_integer,
     "ConvTranspose": deconvolution.conv_transpose,
     "DequantizeLinear": qdq.dequantize_linear,
     "Div": elementwise.arithmetic("Div"),
     "Dropout": shape.dropout,
+    "DynamicQuantizeLinear": qoperator.dynamic,
     "Gather": parts.gather,
     "Gemm": linear.gemm,
     "GlobalAveragePool": spatial.global_average_pool,
@@ -59,6 +61,7 @@ _STANDARD: dict[str, Handler] = {
     "Identity": shape.identity,
     "LeakyRelu": elementwise.curve(elementwise.leaky_relu),
     "MatMul": linear.matmul,
+    "MatMulInteger": qoperator.matmul_integer,
     "MaxPool": spatial.max_pool,
     "Mul": elementwise.arithmetic("Mul"),
     "Pad": spatial.pad,
@@ -84,6 +87,7 @@ _STANDARD: dict[str, Handler] = {
 
 _MICROSOFT: dict[str, Handler] = {
     "DequantizeLinear": qdq.dequantize_linear,
+    "DynamicQuantizeMatMul": qoperator.dynamic,
     "QGemm": qoperator.gemm,
     "QLinearAdd": qoperator.joined("add"),
     "QLinearAveragePool": qoperator.average,
@@ -122,14 +126,15 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
 }
 """Operators of each domain: the same name may mean something else in another."""
 
-_OF_CODES = ("ArgMax", "Cast", "Clip", "Concat", "DepthToSpace", "DequantizeLinear", "Dropout",
-             "Flatten", "Gather", "Identity", "MaxPool", "QGemm", "Reshape", "Resize", "Shape",
-             "Slice", "SpaceToDepth", "Split", "Squeeze", "TopK", "Transpose", "Unsqueeze",
-             "Upsample")  # fmt: skip
+_OF_CODES = ("ArgMax", "Cast", "Clip", "Concat", "ConvInteger", "DepthToSpace", "DequantizeLinear",
+             "Dropout", "Flatten", "Gather", "Identity", "MatMulInteger", "MaxPool", "QGemm",
+             "Reshape", "Resize", "Shape", "Slice", "SpaceToDepth", "Split", "Squeeze", "TopK",
+             "Transpose", "Unsqueeze", "Upsample")  # fmt: skip
 """Operators that mean the same where they are given a quantizer's integers; and QLinear ones."""
 
 _QUANTIZING = ("QuantizeLinear", "DequantizeLinear", "Quant", "IntQuant", "BipolarQuant", "Trunc",
-               "RequantShift")  # fmt: skip
+               "RequantShift", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear",
+               "DynamicQuantizeMatMul")  # fmt: skip
 
 
 def load_onnx(path: Path, input_type: QType | None) -> Graph:

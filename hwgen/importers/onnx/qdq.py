@@ -148,6 +148,8 @@ def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Te
             return work.add(name, op, found.edge)
     if any(o.size > 1 for o in (found.scale, *operands)):
         return work.chain(name, multi_threshold(found.edge, function, qtype), found.edge)
+    if found.edge.type.width > 16:  # sums: too many to try all of them
+        return work.chain(name, multi_threshold(found.edge, function, qtype), found.edge)
     x = np.arange(found.edge.range[0], found.edge.range[1] + 1)
     if len(x) > MAX_STEPS + 1:
         slope = slope_of(float(found.scale[0]), found.steps) / scale_of(qtype)

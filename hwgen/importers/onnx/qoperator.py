@@ -44,6 +44,56 @@ def gemm(work: OnnxImport, node: OxNode) -> None:
     _give(work, node, product(work, node, value, codes, bias), 7)
 
 
+def conv_integer(work: OnnxImport, node: OxNode) -> None:
+    """ConvInteger: its sums as they are."""
+    value, codes = _integers(work, node), _integer_weights(work, node, axis=0)
+    _give_sums(work, node, convolution(work, node, value, codes, None))
+
+
+def matmul_integer(work: OnnxImport, node: OxNode) -> None:
+    """MatMulInteger by a constant: its sums as they are."""
+    value, codes = _integers(work, node), _integer_weights(work, node, axis=-1)
+    _give_sums(work, node, product(work, node, value, codes, None))
+
+
+def _integers(work: OnnxImport, node: OxNode) -> Value:
+    """The first input, whose integers less a zero point are numbers. Raises UserError."""
+    value, zero = work.value(node), 0
+    if not value.codes or not value.plain:
+        raise UserError("its input is no tensor of integers", hint="put a QuantizeLinear before it")
+    if work.has(node, 2):
+        if work.const(node, 2).array.size != 1:
+            raise UserError("zero points of rows are supported in weights only")
+        zero = work.whole(node, 2)
+    bare = replace(value, zero=zero, codes=False)
+    return Value(work.centered(f"{node.name}_in", bare), value.where)
+
+
+def _integer_weights(work: OnnxImport, node: OxNode, axis: int) -> Codes:
+    """Constant weights and their zero points, one or one along an axis. Raises UserError."""
+    array, zero = work.const(node, 1).array, np.zeros(1, np.int64)
+    if work.has(node, 3):
+        zero = work.const(node, 3).array.astype(np.int64).reshape(-1)
+    if zero.size > 1:
+        if not array.ndim or zero.size != array.shape[axis]:
+            raise UserError(f"{zero.size} zero points do not fit weights {list(array.shape)}")
+        zero = zero.reshape([-1 if n == axis % array.ndim else 1 for n in range(array.ndim)])
+    return Codes(array.astype(np.int64), np.ones(1, np.float32), zero, integer_type(array))
+
+
+def _give_sums(work: OnnxImport, node: OxNode, sums: Value) -> None:
+    """Sums that the runtime stores as int32."""
+    work.give(node, Value(sums.edge, sums.where, codes=True))
+
+
+def dynamic(work: OnnxImport, node: OxNode) -> None:
+    """Raises UserError: the scale of each frame is computed from the frame."""
+    raise UserError(
+        f"{node.kind} computes a scale anew for every frame, which hardware does not do",
+        hint="quantize statically: onnxruntime.quantization.quantize_static with a calibration",
+    )
+
+
 def joined(kind: str) -> Callable[[OnnxImport, OxNode], None]:
     """The handler of QLinearAdd or QLinearMul of ONNX Runtime."""
 
