@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from make_onnx_fixtures import FIXTURES, Builder
+from make_onnx_fixtures import FIXTURES, MICROSOFT, Builder
 from onnx import TensorProto, helper
 
 SEED = 58
@@ -157,6 +157,40 @@ def sums(b: Units) -> Made:
     return b.stored(x, 0.03, 3), [1, 3, 5, 4], TensorProto.INT8
 
 
+def curves(b: Units) -> Made:
+    """Functions of one number that rise, and that fall too; a difference; the largest of all."""
+    x = b.qdq("x", 0.03, 3)
+    parts = []
+    for kind, more in (("Elu", {"alpha": 0.7}), ("Selu", {}), ("Celu", {"alpha": 1.25}),
+                       ("Softplus", {}), ("Softsign", {}), ("Erf", {}), ("Gelu", {}),
+                       ("Gelu", {"approximate": "tanh"}), ("HardSwish", {}),
+                       ("Mish", {})):  # fmt: skip
+        parts.append(b.qdq(b.node(kind, x, **more), 0.021, -20))
+    x = b.qdq(b.node("Concat", *parts, axis=1), 0.021, -20)
+    y = b.qdq(b.node("Conv", x, b.weights(4, 20, 1, 1)), 0.02, 5)
+    z = b.qdq(b.node("Conv", x, b.weights(4, 20, 1, 1)), 0.027, -3)
+    x = b.qdq(b.node("Sub", y, z), 0.031, 7)
+    return b.stored(b.node("GlobalMaxPool", x), 0.03, 2), [1, 2, 3, 4], TensorProto.INT8
+
+
+def operands(b: Units) -> Made:
+    """QLinear operators with constants on either side; a Pad of integers."""
+    x = b.stored("x", 0.03, 3)
+    scales = [b.constant(s) for s in (0.03, 0.02, 0.041, 0.01, 0.025)]
+    zeros = [b.constant(z, np.int8) for z in (3, -5, 9, 4, -7)]
+    codes = b.constant(b.rng.integers(-100, 100, (1, 4, 3, 1)), np.int8)
+    own, other = [x, scales[0], zeros[0]], [codes, scales[1], zeros[1]]
+    x = b.node("QLinearAdd", *other, *own, scales[2], zeros[2], domain=MICROSOFT)
+    codes = b.constant(b.rng.integers(-100, 100, (4, 1, 1)), np.int8)
+    own, other = [x, scales[2], zeros[2]], [codes, scales[3], zeros[3]]
+    x = b.node("QLinearMul", *own, *other, scales[4], zeros[4], domain=MICROSOFT)
+    x = b.node("Pad", x, b.whole(0, 0, 1, 0, 0, 0, 0, 2), zeros[4])
+    w = b.constant(b.rng.integers(-127, 128, (3, 4, 3, 3)), np.int8)
+    none = b.constant(0, np.int8)
+    x = b.node("QLinearConv", x, scales[4], zeros[4], w, b.constant(0.004), none, scales[1], none)
+    return x, [1, 4, 3, 4], TensorProto.INT8
+
+
 def pixels(b: Units) -> Made:
     """Constants for each pixel: added, subtracted as stored, multiplied, a mask with zeros."""
     x = b.qdq("x", 0.03, 3)
@@ -187,7 +221,9 @@ UNITS: dict[str, Callable[[Units], Made]] = {
     "classes": classes,
     "picks": picks,
     "powers": powers,
+    "curves": curves,
     "odd": odd,
+    "operands": operands,
     "pixels": pixels,
     "sums": sums,
     "wide": wide,

@@ -19,11 +19,13 @@ from .fusion import TRANSPOSED
 from .linear import numbers_of, summed, weights
 from .work import Array, Codes, Const, OnnxImport, Value, canonical, image
 
+_NOT_QOPERATOR = "QOperator leaves it in float32: quantize as QDQ, with scales of powers of two"
+
 
 def conv_transpose(work: OnnxImport, node: OxNode) -> None:
     """ConvTranspose of images, grouped or not, without dilation."""
     value = image(work, node.name, work.settled(node.name, work.value(node)))
-    codes = weights(work, node, 1)
+    codes = weights(work, node, 1, _NOT_QOPERATOR)
     kernel, spatial = codes.codes, value.where.ndim - 2
     if kernel.ndim != value.where.ndim or 0 in kernel.shape:
         raise UserError(f"weights have shape {list(kernel.shape)}, {value.where.ndim} axes are "
@@ -46,12 +48,14 @@ def conv_transpose(work: OnnxImport, node: OxNode) -> None:
     spread = (spread[0] * outputs + spread[3]).reshape(-1)
     kernel, pads = _weights(numbers, groups, axes), (axes[0].pads, axes[1].pads)
     x, pads = moves.bordered(work.add, f"{node.name}_border", value.edge, pads, kernel.shape[:2])
+    if scale.size > 1:
+        scale = scale[spread]
+        qtype = replace(qtype, scale=tuple(float(s) for s in scale))
     op = Conv2D(kernel, qtype, (1, 1), pads, groups=groups)
     bias = None
     if work.has(node, 2):
         given = work.const(node, 2)
         bias = Const(given.array.reshape(-1)[spread], _spread(given.quant, spread))
-    scale = scale[spread] if scale.size > 1 else scale
     result = summed(
         work, node, op, replace(value, edge=x), codes, scale, bias,
         lambda edge: _where(edge.shape, groups, outputs, axes, size, spatial),

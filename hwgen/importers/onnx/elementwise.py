@@ -36,13 +36,15 @@ def arithmetic(kind: str) -> Handler:
                 work.give(node, Const(np.asarray(_FOLDED[kind](a.array, b.array))))
             return
         if isinstance(a, Const) or isinstance(b, Const):
-            work.give(node, _with_constant(work, node, a, b))
+            work.give(node, with_constant(work, node.name, kind, a, b))
             return
-        if kind not in ("Add", "Mul"):
-            raise UserError(f"{kind} of two tensors is not supported, Add and Mul are")
+        if kind not in ("Add", "Mul", "Sub"):
+            raise UserError(f"{kind} of two tensors is not supported, Add, Sub and Mul are")
         if isinstance(a, Joined) or isinstance(b, Joined):
             raise UserError("its inputs are not quantized", hint="put a quantizer before it")
-        joined = Joined(kind.lower(), (a, b))
+        if kind == "Sub":  # In float32 a difference is the sum with the negative, to the bit.
+            b = b.then(FloatStep("mul", np.array([-1], np.float32)))
+        joined = Joined("mul" if kind == "Mul" else "add", (a, b))
         work.give(node, _bare_sum(work, node, joined) if work.integer else joined)
 
     return handler
@@ -51,14 +53,15 @@ def arithmetic(kind: str) -> Handler:
 def _bare_sum(work: OnnxImport, node: OxNode, joined: Joined) -> Value:
     """A sum where the file's numbers are integers: nothing follows that rounds it."""
     if node.kind != "Add":
-        raise UserError("a product of two tensors of integers is not supported")
+        raise UserError(f"{node.kind} of two tensors of integers is not supported")
     return summed(work, node.name, joined)
 
 
-def _with_constant(
-    work: OnnxImport, node: OxNode, a: Const | Value | Joined, b: Const | Value | Joined
-) -> Value | Joined:
-    kind = node.kind
+def with_constant(
+    work: OnnxImport, name: str, kind: str,
+    a: Const | Value | Joined, b: Const | Value | Joined,
+) -> Value:  # fmt: skip
+    """A value and the step that an operator with one constant is. Raises UserError."""
     value, const, reverse = (b, a, True) if isinstance(a, Const) else (a, b, False)
     assert isinstance(const, Const)
     if isinstance(value, (Joined, Const)):
@@ -68,7 +71,7 @@ def _with_constant(
         raise UserError(f"{what} is not supported")
     pixels = is_of_pixels(const.array, value)
     if pixels:
-        value = flat(work, node.name, value)
+        value = flat(work, name, value)
     numbers = operand(const.array, value)
     # A mask is zero somewhere; zero alone would leave nothing to compute.
     zero = (kind == "Div" and np.any(numbers == 0)) or (kind == "Mul" and not np.any(numbers))
@@ -153,11 +156,14 @@ def _clipped_codes(work: OnnxImport, node: OxNode, value: Value) -> Value:
     return replace(value, edge=edge)
 
 
-def curve(function: Callable[[OxNode, Array], Array]) -> Handler:
-    """The handler of a non-decreasing function."""
+def curve(function: Callable[[OxNode, Array], Array], rises: bool = True) -> Handler:
+    """The handler of a function; ``rises``: it never decreases."""
 
     def handler(work: OnnxImport, node: OxNode) -> None:
-        _then(work, node, FloatStep("curve", curve=lambda x: function(node, x).astype(np.float32)))
+        def in_float32(x: Array) -> Array:
+            return function(node, x).astype(np.float32)
+
+        _then(work, node, FloatStep("curve", curve=in_float32, rises=rises))
 
     return handler
 

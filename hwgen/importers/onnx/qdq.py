@@ -16,7 +16,17 @@ from . import joins, pairs
 from .averages import window_quantizer
 from .file import OxNode
 from .fusion import in_float, is_exact, is_power_of_two, parted, scale_of
-from .real import FloatStep, Quantizer, evaluate, line, lines, multi_threshold, slope_of, table
+from .real import (
+    FloatStep,
+    Quantizer,
+    check_table,
+    evaluate,
+    line,
+    lines,
+    multi_threshold,
+    slope_of,
+    table,
+)
 from .work import Array, Codes, Const, Joined, OnnxImport, Value, check_finite
 
 _DTYPES = {"int8": (True, 8), "uint8": (False, 8), "int16": (True, 16), "uint16": (False, 16),
@@ -142,6 +152,8 @@ def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Te
     operands = [s.operand for s in found.steps if s.operand is not None]
     qtype = by.type
     function = _function(found, by)
+    if not all(step.rises for step in found.steps):
+        check_table(found.edge, found.scale, found.steps)
     if any(step.pixels for step in found.steps):
         op = _of_pixels(found, by)
         if op is not None:

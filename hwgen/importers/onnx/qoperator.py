@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import UserError
 from . import spatial
+from .elementwise import with_constant
 from .file import OxNode
 from .linear import check_gemm, convolution, product, transposed
 from .qdq import integer_type, scale_and_zero, stored
@@ -98,10 +99,27 @@ def joined(kind: str) -> Callable[[OnnxImport, OxNode], None]:
     """The handler of QLinearAdd or QLinearMul of ONNX Runtime."""
 
     def handler(work: OnnxImport, node: OxNode) -> None:
-        parts = (_input(work, node, 0), _input(work, node, 3))
-        _give(work, node, Joined(kind, parts), 6)
+        constants = [isinstance(work.get(node, n), Const) for n in (0, 3)]
+        if any(constants) and not all(constants):
+            parts = [
+                _constant(work, node, n) if constant else replace(_input(work, node, n), apart="")
+                for n, constant in zip((0, 3), constants, strict=True)
+            ]
+            result = with_constant(work, node.name, kind.capitalize(), parts[0], parts[1])
+        else:
+            result = Joined(kind, (_input(work, node, 0), _input(work, node, 3)))
+        _give(work, node, result, 6)
 
     return handler
+
+
+def _constant(work: OnnxImport, node: OxNode, position: int) -> Const:
+    """A constant operand, its integers, and the numbers behind them."""
+    array = work.const(node, position).array
+    scale, zero = scale_and_zero(work, node, position + 1, position + 2)
+    codes, zeros = array.astype(np.int64), zero.astype(np.int64).reshape(1)
+    real = (codes - zeros).astype(np.float32) * scale
+    return Const(real, Codes(codes, scale.reshape(1), zeros, integer_type(array)))
 
 
 def concat(work: OnnxImport, node: OxNode) -> None:

@@ -42,7 +42,8 @@ class StoredOperand:
 @dataclass(frozen=True, eq=False)
 class FloatStep:
     """One float32 operation on every element: ``kind`` add, sub, mul, div, max or min with an
-    ``operand`` (one number, or one a channel), or a ``curve`` (any non-decreasing function).
+    ``operand`` (one number, or one a channel), or a ``curve``: a function that never decreases,
+    unless it does not ``rises``.
     ``stored``: what a quantizer says of the operand. ``pixels``: the channels of the edge are all
     elements of an image, so that the operand has one number for each of them."""
 
@@ -51,6 +52,7 @@ class FloatStep:
     curve: Function | None = None
     stored: StoredOperand | None = None
     pixels: bool = False
+    rises: bool = True
 
     def of(self, channels: Array) -> FloatStep:
         """The operation on some channels (indices)."""
@@ -76,7 +78,9 @@ class FloatStep:
     @property
     def increasing(self) -> bool:
         """Whether larger inputs never give smaller results, in any channel."""
-        return self.kind not in ("mul", "div") or bool(np.all(self.operand > 0))  # type: ignore[operator]
+        if self.kind not in ("mul", "div"):
+            return self.rises
+        return bool(np.all(self.operand > 0))  # type: ignore[operator]
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +172,22 @@ def quantized(
     def function(codes: Array) -> Array:
         return by.codes(evaluate(codes, scale, zero, steps))
 
+    if not all(step.rises for step in steps):
+        check_table(x, scale, steps)
+        return [table(x, function, by.type)]
     return multi_threshold(x, function, by.type)
+
+
+def check_table(x: Tensor, scale: Array, steps: tuple[FloatStep, ...]) -> None:
+    """Raises UserError where a function that rises and falls has no table: there are too many
+    integers, or channels differ."""
+    operands = [scale, *(step.operand for step in steps if step.operand is not None)]
+    if x.range[1] - x.range[0] > MAX_STEPS or any(o.size > 1 for o in operands):
+        raise UserError(
+            "a function that rises and falls is supported as a table only, of one scale and at "
+            f"most {MAX_STEPS + 1} integers",
+            hint="put a quantizer of 8 bits before it",
+        )
 
 
 def multi_threshold(x: Tensor, function: Function, qtype: QType) -> list[Op]:
