@@ -160,11 +160,13 @@ def sums(b: Units) -> Made:
 def curves(b: Units) -> Made:
     """Functions of one number that rise, and that fall too; a difference; the largest of all."""
     x = b.qdq("x", 0.03, 3)
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("Elu", {"alpha": 0.7}), ("Selu", {}), ("Celu", {"alpha": 1.25}), ("Softplus", {}),
+        ("Softsign", {}), ("Erf", {}), ("Gelu", {}), ("Gelu", {"approximate": "tanh"}),
+        ("HardSwish", {}), ("Mish", {}),
+    ]  # fmt: skip
     parts = []
-    for kind, more in (("Elu", {"alpha": 0.7}), ("Selu", {}), ("Celu", {"alpha": 1.25}),
-                       ("Softplus", {}), ("Softsign", {}), ("Erf", {}), ("Gelu", {}),
-                       ("Gelu", {"approximate": "tanh"}), ("HardSwish", {}),
-                       ("Mish", {})):  # fmt: skip
+    for kind, more in kinds:
         parts.append(b.qdq(b.node(kind, x, **more), 0.021, -20))
     x = b.qdq(b.node("Concat", *parts, axis=1), 0.021, -20)
     y = b.qdq(b.node("Conv", x, b.weights(4, 20, 1, 1)), 0.02, 5)

@@ -251,6 +251,18 @@ def reals(file: TfFile, rng: np.random.Generator) -> None:
         file.outputs.append(file.operator("QUANTIZE", [flat], y, "QuantizeOptions", version=1))
 
 
+def floats(file: TfFile, rng: np.random.Generator) -> None:
+    """QUANTIZE of the model's inputs, where many are ties that float32 meets or misses."""
+    shape = (1, 4, 5, 3)
+    for dtype, scale, zero in (("INT8", 1 / 48, 5), ("INT8", 1 / 80, -9), ("INT16", 1 / 112, 0)):
+        kind = {"dtype": dtype, "scale": scale, "zero": zero}
+        x = file.input(shape, "FLOAT32")
+        x = file.operator("QUANTIZE", [x], file.tensor(shape, **kind), "QuantizeOptions")
+        x = file.operator("RELU", [x], file.tensor(shape, **kind))
+        y = file.tensor(shape, "FLOAT32")
+        file.outputs.append(file.operator("DEQUANTIZE", [x], y, "DequantizeOptions"))
+
+
 def rows(file: TfFile, rng: np.random.Generator) -> None:
     """FULLY_CONNECTED with a scale for each output, where many sums are ties."""
     x = file.input((1, 12), scale=1 / 16, zero=-9)
@@ -419,7 +431,7 @@ def network(file: TfFile, rng: np.random.Generator) -> None:
 
 UNITS: tuple[Callable[[TfFile, np.random.Generator], None], ...] = (
     activations, means, constants, slices, chain, hard_swishes, leaks, bilinear, moves, extremes,
-    transposed, broadcasts, reals, rows, nibbles, sixteen, short_curves, short_chain,
+    transposed, broadcasts, reals, floats, rows, nibbles, sixteen, short_curves, short_chain,
     network,
 )  # fmt: skip
 

@@ -155,9 +155,9 @@ def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Te
     if not all(step.rises for step in found.steps):
         check_table(found.edge, found.scale, found.steps)
     if any(step.pixels for step in found.steps):
-        op = _of_pixels(found, by)
-        if op is not None:
-            return work.add(name, op, found.edge)
+        each = _of_pixels(found, by)
+        if each is not None:
+            return work.add(name, each, found.edge)
     if any(o.size > 1 for o in (found.scale, *operands)):
         return work.chain(name, multi_threshold(found.edge, function, qtype), found.edge)
     if found.edge.type.width > 16:  # sums: too many to try all of them
