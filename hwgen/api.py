@@ -294,7 +294,13 @@ def run(
                 layer=graph.without_reals[0],
                 hint="take integers, or end the model with a quantizer",
             )
-        reals, inputs = inputs, {t.name: _quantized(t, inputs.get(t.name)) for t in graph.inputs}
+        reals, inputs = (
+            inputs,
+            {
+                t.name: _quantized(t, inputs.get(t.name), t.name in graph.inverted)
+                for t in graph.inputs
+            },
+        )
         for name in graph.unstated:
             _warn_of_unheld(graph.tensors[name], reals[name])
     if engine == "c":
@@ -335,14 +341,14 @@ def _warn_of_unheld(tensor: Tensor, array: Any) -> None:
         )
 
 
-def _quantized(tensor: Any, array: Any) -> Any:
+def _quantized(tensor: Any, array: Any, inverse: bool) -> Any:
     if array is None:
         return None
     array = np.asarray(array)
     if array.dtype.kind not in "fiu":
         raise UserError(f"input {tensor.name!r} has type {array.dtype}, real numbers are needed")
     try:
-        return quantize(array, tensor.type, single=True)
+        return quantize(array, tensor.type, single=True, inverse=inverse)
     except ValueError as error:
         raise UserError(f"input {tensor.name!r}: {error}") from None
 

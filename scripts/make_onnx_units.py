@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from make_onnx_fixtures import FIXTURES, Builder
+from make_onnx_fixtures import FIXTURES, MICROSOFT, Builder
 from onnx import TensorProto, helper
 
 SEED = 58
@@ -129,6 +129,83 @@ def powers(b: Units) -> Made:
     return b.stored(x, 0.0131, 9), [1, 3, 3, 4], TensorProto.INT8
 
 
+def odd(b: Units) -> Made:
+    """ConvTranspose whose results are no multiples of its strides, of one axis and of two."""
+    x = b.qdq("x", 2**-5, 3)
+    x = b.node("ConvTranspose", x, b.weights(3, 4, 3, 2, scale=2**-7), b.biases(4),
+               strides=[2, 3], pads=[1, 0, 1, 1])  # fmt: skip
+    x = b.qdq(b.node("Conv", b.qdq(x, 2**-4, 1), b.weights(2, 4, 3, 3), b.biases(2)), 2**-5, -4)
+    x = b.node("Reshape", x, b.whole(1, 2, -1))
+    x = b.node("ConvTranspose", x, b.weights(2, 2, 3, scale=2**-7), strides=[2])
+    return b.stored(x, 2**-4, 5), [1, 3, 3, 4], TensorProto.INT8
+
+
+def sums(b: Units) -> Made:
+    """ConvInteger and MatMulInteger with zero points, and the real arithmetic behind them."""
+    x = b.stored("x", 0.03, 131, np.uint8)
+    w = b.constant(b.rng.integers(0, 256, (4, 3, 3, 3)), np.uint8)
+    zero = b.constant(121, np.uint8)
+    x = b.node("ConvInteger", x, w, b.constant(131, np.uint8), zero, pads=[1] * 4, strides=[2, 1])
+    x = b.node("Cast", x, to=TensorProto.FLOAT)
+    x = b.node("Mul", x, b.constant(np.reshape(b.rng.uniform(1e-4, 3e-4, 4), (4, 1, 1))))
+    x = b.node("Relu", b.node("Add", x, b.constant(b.rng.normal(0, 0.3, (1, 4, 1, 1)))))
+    x = b.node("Reshape", b.stored(x, 0.02, -100), b.whole(1, -1))
+    w = b.constant(b.rng.integers(-127, 128, (48, 5)), np.int8)
+    zeros = b.constant(b.rng.integers(-9, 9, 5), np.int8)
+    x = b.node("MatMulInteger", x, w, b.constant(-100, np.int8), zeros)
+    x = b.node("Mul", b.node("Cast", x, to=TensorProto.FLOAT), b.constant(0.00013))
+    return b.stored(x, 0.03, 3), [1, 3, 5, 4], TensorProto.INT8
+
+
+def curves(b: Units) -> Made:
+    """Functions of one number that rise, and that fall too; a difference; the largest of all."""
+    x = b.qdq("x", 0.03, 3)
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("Elu", {"alpha": 0.7}), ("Selu", {}), ("Celu", {"alpha": 1.25}), ("Softplus", {}),
+        ("Softsign", {}), ("Erf", {}), ("Gelu", {}), ("Gelu", {"approximate": "tanh"}),
+        ("HardSwish", {}), ("Mish", {}),
+    ]  # fmt: skip
+    parts = []
+    for kind, more in kinds:
+        parts.append(b.qdq(b.node(kind, x, **more), 0.021, -20))
+    x = b.qdq(b.node("Concat", *parts, axis=1), 0.021, -20)
+    y = b.qdq(b.node("Conv", x, b.weights(4, 20, 1, 1)), 0.02, 5)
+    z = b.qdq(b.node("Conv", x, b.weights(4, 20, 1, 1)), 0.027, -3)
+    x = b.qdq(b.node("Sub", y, z), 0.031, 7)
+    return b.stored(b.node("GlobalMaxPool", x), 0.03, 2), [1, 2, 3, 4], TensorProto.INT8
+
+
+def operands(b: Units) -> Made:
+    """QLinear operators with constants on either side; a Pad of integers."""
+    x = b.stored("x", 0.03, 3)
+    scales = [b.constant(s) for s in (0.03, 0.02, 0.041, 0.01, 0.025)]
+    zeros = [b.constant(z, np.int8) for z in (3, -5, 9, 4, -7)]
+    codes = b.constant(b.rng.integers(-100, 100, (1, 4, 3, 1)), np.int8)
+    own, other = [x, scales[0], zeros[0]], [codes, scales[1], zeros[1]]
+    x = b.node("QLinearAdd", *other, *own, scales[2], zeros[2], domain=MICROSOFT)
+    codes = b.constant(b.rng.integers(-100, 100, (4, 1, 1)), np.int8)
+    own, other = [x, scales[2], zeros[2]], [codes, scales[3], zeros[3]]
+    x = b.node("QLinearMul", *own, *other, scales[4], zeros[4], domain=MICROSOFT)
+    x = b.node("Pad", x, b.whole(0, 0, 1, 0, 0, 0, 0, 2), zeros[4])
+    w = b.constant(b.rng.integers(-127, 128, (3, 4, 3, 3)), np.int8)
+    none = b.constant(0, np.int8)
+    x = b.node("QLinearConv", x, scales[4], zeros[4], w, b.constant(0.004), none, scales[1], none)
+    return x, [1, 4, 3, 4], TensorProto.INT8
+
+
+def pixels(b: Units) -> Made:
+    """Constants for each pixel: added, subtracted as stored, multiplied, a mask with zeros."""
+    x = b.qdq("x", 0.03, 3)
+    x = b.qdq(b.node("Add", b.constant(b.rng.normal(0, 0.8, (3, 4))), x), 0.041, -7)
+    codes = b.constant(b.rng.integers(-90, 90, (1, 4, 3, 4)), np.int8)
+    x = b.qdq(b.node("Sub", x, b.real(codes, 0.02)), 0.05, 9)
+    x = b.qdq(b.node("Mul", x, b.real(codes, 0.01)), 0.031, 2)
+    mask = b.constant(np.maximum(0, b.rng.normal(0.3, 1, (1, 1, 3, 1))))
+    x = b.qdq(b.node("Relu", b.node("Mul", x, mask)), 0.02, -11)
+    return b.stored(b.node("Conv", x, b.weights(2, 4, 3, 3)), 0.02, 3), [1, 4, 3, 4], (
+        TensorProto.INT8)  # fmt: skip
+
+
 def wide(b: Units) -> Made:
     """Activations of 16 bits."""
     x = b.qdq("x", 2**-11, 5, np.int16)
@@ -146,6 +223,11 @@ UNITS: dict[str, Callable[[Units], Made]] = {
     "classes": classes,
     "picks": picks,
     "powers": powers,
+    "curves": curves,
+    "odd": odd,
+    "operands": operands,
+    "pixels": pixels,
+    "sums": sums,
     "wide": wide,
 }
 

@@ -47,6 +47,9 @@ def means(file: TfFile, rng: np.random.Generator) -> None:
         axes = file.integers([1, 2])
         keeps = not number % 2
         file.outputs.append(file.operator("MEAN", [x, axes], y, "ReducerOptions", KeepDims=keeps))
+    x, axes = file.input((1, 9, 16), scale=0.25, zero=-85), file.integers([1])
+    y = file.tensor((1, 1, 16), scale=7 / 32, zero=-99)
+    file.outputs.append(file.operator("MEAN", [x, axes], y, "ReducerOptions", KeepDims=True))
 
 
 def constants(file: TfFile, rng: np.random.Generator) -> None:
@@ -248,6 +251,18 @@ def reals(file: TfFile, rng: np.random.Generator) -> None:
         file.outputs.append(file.operator("QUANTIZE", [flat], y, "QuantizeOptions", version=1))
 
 
+def floats(file: TfFile, rng: np.random.Generator) -> None:
+    """QUANTIZE of the model's inputs, where many are ties that float32 meets or misses."""
+    shape = (1, 4, 5, 3)
+    for dtype, scale, zero in (("INT8", 1 / 48, 5), ("INT8", 1 / 80, -9), ("INT16", 1 / 112, 0)):
+        kind = {"dtype": dtype, "scale": scale, "zero": zero}
+        x = file.input(shape, "FLOAT32")
+        x = file.operator("QUANTIZE", [x], file.tensor(shape, **kind), "QuantizeOptions")
+        x = file.operator("RELU", [x], file.tensor(shape, **kind))
+        y = file.tensor(shape, "FLOAT32")
+        file.outputs.append(file.operator("DEQUANTIZE", [x], y, "DequantizeOptions"))
+
+
 def rows(file: TfFile, rng: np.random.Generator) -> None:
     """FULLY_CONNECTED with a scale for each output, where many sums are ties."""
     x = file.input((1, 12), scale=1 / 16, zero=-9)
@@ -341,6 +356,36 @@ def sixteen(file: TfFile, rng: np.random.Generator) -> None:
     file.outputs.append(file.operator("QUANTIZE", [x], y, "QuantizeOptions", version=3))
 
 
+def short_curves(file: TfFile, rng: np.random.Generator) -> None:
+    """Curves, limits, means and softmaxes of 16 bits."""
+    shape, kind = (1, 2, 3, 4), "INT16"
+    x, z = (file.input(shape, kind, scale=scale) for scale in (3 / 8192, 3 / 65536))
+    for source in (x, z):
+        for curve in ("LOGISTIC", "TANH", "SOFTMAX"):
+            table = {"table": "SoftmaxOptions", "Beta": 0.75} if curve == "SOFTMAX" else {}
+            y = file.tensor(shape, kind, scale=2.0**-15)
+            file.outputs.append(file.operator(curve, [source], y, version=3, **table))
+    for limit, scale in (("RELU", 3 / 8192), ("RELU6", 3 / 8192), ("RELU", 7 / 8192)):
+        y = file.tensor(shape, kind, scale=scale)
+        file.outputs.append(file.operator(limit, [x], y, version=3))
+    for scale, sizes in ((3 / 8192, (1, 1, 1, 4)), (1 / 8192, (1, 4))):
+        y, axes = file.tensor(sizes, kind, scale=scale), file.integers([1, 2])
+        keeps = len(sizes) == 4
+        file.outputs.append(
+            file.operator("MEAN", [x, axes], y, "ReducerOptions", 3, KeepDims=keeps)
+        )
+
+
+def short_chain(file: TfFile, rng: np.random.Generator) -> None:
+    """Curves of 16 bits in a row, with one output that can be built."""
+    shape = (1, 2, 3)
+    x = file.input(shape, "INT16", scale=3 / 8192)
+    for curve in ("LOGISTIC", "TANH", "SOFTMAX"):
+        table = {"table": "SoftmaxOptions", "Beta": 4} if curve == "SOFTMAX" else {}
+        y = file.tensor(shape, "INT16", scale=2.0**-15)
+        x = file.operator(curve, [x], y, version=3, **table)
+
+
 def network(file: TfFile, rng: np.random.Generator) -> None:
     """Slopes, resizing, moves and a transposed convolution in a row, with one output."""
     x = file.input((1, 3, 2, 3), scale=3 / 32, zero=-9)
@@ -386,7 +431,8 @@ def network(file: TfFile, rng: np.random.Generator) -> None:
 
 UNITS: tuple[Callable[[TfFile, np.random.Generator], None], ...] = (
     activations, means, constants, slices, chain, hard_swishes, leaks, bilinear, moves, extremes,
-    transposed, broadcasts, reals, rows, nibbles, sixteen, network,
+    transposed, broadcasts, reals, floats, rows, nibbles, sixteen, short_curves, short_chain,
+    network,
 )  # fmt: skip
 
 

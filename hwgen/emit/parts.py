@@ -57,7 +57,9 @@ def model_hash(graph: Graph) -> int:
     of it.
     """
     plain = tuple(replace(node, layer=None) for node in graph.nodes)
-    return identity_of(graph_to_json(replace(graph, nodes=plain, arrays={}, unstated=())))
+    return identity_of(
+        graph_to_json(replace(graph, nodes=plain, arrays={}, unstated=(), inverted=()))
+    )
 
 
 def identity_of(value: Any) -> int:

@@ -7,7 +7,8 @@ by one slice for each value of the one with fewer values, and a concatenation of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -31,6 +32,10 @@ def moved(add: Append, name: str, edge: Tensor, order: Array) -> Tensor:
     Raises UserError where no few slices give that order.
     """
     if order.size < edge.size:
+        whole = _whole(edge.size, order)
+        if whole is not None:
+            edge = moved(add, f"{name}_whole", edge, whole)
+            return add(name, Slice((0,) * order.ndim, order.shape, (1,) * order.ndim), edge)
         edge, order = _cut(add, f"{name}_cut", edge, order)
     if np.any(order.reshape(-1) != np.arange(order.size)):
         edge = _exchanged(add, name, edge, order.reshape(-1))
@@ -54,6 +59,46 @@ def _cut(add: Append, name: str, edge: Tensor, order: Array) -> tuple[Tensor, Ar
             return add(name, op, edge), np.searchsorted(kept, order)
     raise UserError("takes elements that no slice of rows, columns and channels holds, which is "
                     "not supported")  # fmt: skip
+
+
+def _whole(size: int, order: Array) -> Array | None:
+    """An order of all ``size`` elements that begins, along each axis, as the one given; None where
+    there is none. So are results of a transposed convolution that its last phases lack.
+
+    Places along an axis repeat after some elements, a constant further on: the last repetition is
+    made whole.
+    """
+    first = order.reshape(-1)[0]
+    lines = [np.moveaxis(order, axis, 0).reshape(n, -1)[:, 0] - first
+             for axis, n in enumerate(order.shape)]  # fmt: skip
+    if not np.array_equal(_outer(lines) + first, order):
+        return None
+    for wholes in product(*(_repeated(line) for line in lines)):
+        if prod(map(len, wholes)) == size:
+            found = _outer(wholes) + first
+            if np.array_equal(np.sort(found.reshape(-1)), np.arange(size)):
+                return found
+    return None
+
+
+def _outer(lines: Sequence[Array]) -> Array:
+    """The sums of all elements of several lines, an axis each."""
+    total = np.zeros((), np.int64)
+    for line in lines:
+        total = total[..., np.newaxis] + line
+    return total
+
+
+def _repeated(line: Array) -> list[Array]:
+    """A line, and what it becomes where its last repetition is made whole."""
+    found = {len(line): line}
+    for period in range(2, len(line)):
+        steps = line[period:] - line[:-period]
+        if np.all(steps == steps[0]):
+            count = -(-len(line) // period)
+            whole = np.arange(count)[:, np.newaxis] * steps[0] + line[:period]
+            found.setdefault(whole.size, whole.reshape(-1))
+    return list(found.values())
 
 
 def _exchanged(add: Append, name: str, edge: Tensor, order: Array) -> Tensor:

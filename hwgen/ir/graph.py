@@ -45,6 +45,8 @@ class Graph:
     real numbers the types do not say: arithmetic behind them was left out. ``arrays`` says of
     inputs and outputs how the model file has their elements, where it is another order than the
     edge's. ``unstated`` are inputs whose type the model does not say: it was given, or assumed.
+    ``inverted`` are inputs whose real numbers the model's runtime multiplies by the inverse of
+    their scale, where others divide: in float32 that is not the same.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Graph:
     without_reals: tuple[str, ...] = field(default=())
     arrays: Mapping[str, Arrangement] = field(default_factory=dict)
     unstated: tuple[str, ...] = field(default=())
+    inverted: tuple[str, ...] = field(default=())
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:

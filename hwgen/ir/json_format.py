@@ -55,6 +55,7 @@ _MODEL = Schema(
             "without_reals": _NAMES,
             "arrays": {"type": "object", "patternProperties": {"^": _ARRANGEMENT}},
             "unstated": _NAMES,
+            "inverted": _NAMES,
             "inputs": list_of(_INPUT),
             "layers": {"type": "array"},
             "outputs": _NAMES,
@@ -73,6 +74,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
             name: {"shape": list(a.shape), "axes": list(a.axes)} for name, a in graph.arrays.items()
         },
         "unstated": list(graph.unstated),
+        "inverted": list(graph.inverted),
     }
     return {
         "format": FORMAT,
@@ -114,15 +116,18 @@ def graph_from_json(obj: Any) -> Graph:
     outputs, silent = tuple(obj["outputs"]), tuple(obj.get("without_reals", ()))
     if not set(silent) <= set(outputs):
         raise UserError("without_reals: expected names of outputs")
-    unstated = tuple(obj.get("unstated", ()))
-    if not set(unstated) <= {tensor.name for tensor in inputs}:
-        raise UserError("unstated: expected names of inputs")
+    unstated, inverted = (tuple(obj.get(key, ())) for key in ("unstated", "inverted"))
+    for key, names in (("unstated", unstated), ("inverted", inverted)):
+        if not set(names) <= {tensor.name for tensor in inputs}:
+            raise UserError(f"{key}: expected names of inputs")
     arrays = {
         name: Arrangement(tuple(item["shape"]), tuple(item["axes"]))
         for name, item in obj.get("arrays", {}).items()
     }
     notes = tuple(obj.get("notes", ()))
-    return Graph(obj["name"], inputs, nodes, outputs, notes, silent, arrays, unstated).verify()
+    return Graph(
+        obj["name"], inputs, nodes, outputs, notes, silent, arrays, unstated, inverted
+    ).verify()
 
 
 def load_json(path: Path) -> Graph:

@@ -104,19 +104,21 @@ def _scale_of(qtype: QType) -> np.ndarray[Any, Any]:
     return np.asarray(qtype.scale, dtype=np.float64)
 
 
-def quantize(values: Any, qtype: QType, single: bool = False) -> IntArray:
+def quantize(values: Any, qtype: QType, single: bool = False, inverse: bool = False) -> IntArray:
     """Real numbers to integers of ``qtype``, exactly as its rounding and overflow say.
 
     A power-of-two scale makes the division exact; with any other scale the quotient is the
-    float64 one, or, ``single``, that of two float32, as runtimes take it. The result is int64
-    where the type fits. Raises ValueError for NaN or infinity, given or as a quotient.
+    float64 one, or, ``single``, that of two float32, as runtimes take it; with ``inverse`` it is
+    the product with the inverse of the scale. The result is int64 where the type fits. Raises
+    ValueError for NaN or infinity, given or as a quotient.
     """
     real = np.asarray(values, dtype=np.float64)
     if not np.all(np.isfinite(real)):
         raise ValueError("values to quantize must be finite (found NaN or infinity)")
     largest = max(abs(qtype.min), qtype.max)
     if qtype.scale is not None:
-        scaled = _quotient(real, _scale_of(qtype), np.float32 if single else np.float64)
+        kind = np.float32 if single else np.float64
+        scaled = _quotient(real, _scale_of(qtype), kind, inverse)
     else:
         with np.errstate(over="ignore", under="ignore"):
             scaled = np.ldexp(real, qtype.frac)
@@ -137,11 +139,15 @@ def quantize(values: Any, qtype: QType, single: bool = False) -> IntArray:
 
 
 def _quotient(
-    real: np.ndarray[Any, Any], scale: np.ndarray[Any, Any], kind: Any
+    real: np.ndarray[Any, Any], scale: np.ndarray[Any, Any], kind: Any, inverse: bool
 ) -> np.ndarray[Any, Any]:
-    """``real / scale`` in a float type, as float64. Raises ValueError where it is not finite."""
+    """``real / scale`` in a float type, by the ``inverse`` or not, as float64.
+
+    Raises ValueError where it is not finite.
+    """
     with np.errstate(all="ignore"):
-        quotient = (real.astype(kind) / scale.astype(kind)).astype(np.float64)
+        a, b = real.astype(kind), scale.astype(kind)
+        quotient = (a * (kind(1) / b) if inverse else a / b).astype(np.float64)
     if not np.all(np.isfinite(quotient)):
         raise ValueError(f"values to quantize are too large for their scale in {kind.__name__}")
     return quotient

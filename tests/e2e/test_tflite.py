@@ -35,6 +35,11 @@ def test_rtl_of_moved_elements_equals_the_runtime(tmp_path: Path) -> None:
     check_against_the_runtime("unit_network", "tflm", tmp_path)
 
 
+def test_rtl_of_curves_of_16_bits_equals_the_runtime(tmp_path: Path) -> None:
+    """LOGISTIC, TANH and SOFTMAX of int16 are sums and products; all runtimes agree here."""
+    check_against_the_runtime("unit_short_chain", "tflm", tmp_path)
+
+
 def check_against_the_runtime(kind: str, runtime: str, tmp_path: Path) -> Package:
     """Build a fixture and simulate two frames: what the runtime gave."""
     path = FIXTURES / f"tflite_{kind}.tflite"

@@ -162,6 +162,23 @@ REFUSED: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         QUANT | WEIGHTS,
         "layer 'mm': its input is real numbers that no quantizer brought back",
     ),
+    "dynamic scales": (
+        [NODE("DynamicQuantizeLinear", ["x"], ["a", "as", "az"], "dyn"),
+         NODE("MatMulInteger", ["a", "w8", "az"], ["y"])],
+        {"w8": np.ones((4, 3), np.int8)},
+        "layer 'dyn': DynamicQuantizeLinear computes a scale anew for every frame",
+    ),
+    "rows of zero points": (
+        [NODE("QuantizeLinear", ["x", "s", "zr"], ["a"]),
+         NODE("MatMulInteger", ["a", "w8", "zs"], ["y"], "mm")],
+        QUANT | {"w8": np.ones((4, 3), np.int8), "zr": np.int8(0), "zs": np.zeros(2, np.int8)},
+        "layer 'mm': zero points of rows are supported in weights only",
+    ),
+    "sums of real numbers": (
+        [NODE("MatMulInteger", ["x", "w8"], ["y"], "mm")],
+        {"w8": np.ones((4, 3), np.int8)},
+        "layer 'mm': its input is no tensor of integers; put a QuantizeLinear before it",
+    ),
     "unknown operator": (
         [quant("x", "a"), NODE("Einsum", ["a", "a"], ["y"], "ein", equation="ij,ij->ij")],
         QUANT,

@@ -16,7 +16,8 @@ from hwgen.errors import UserError
 from hwgen.flow import tools
 from hwgen.flow.c_engine import CEngine
 from hwgen.importers import RUNTIMES, load
-from hwgen.ir import Graph, execute
+from hwgen.ir import Graph, execute, graph_from_json, graph_to_json
+from hwgen.passes import legalize
 from tests.helpers import oracle_inputs
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -68,6 +69,18 @@ def test_borders_of_real_numbers_become_integers() -> None:
     assert graph.outputs == ("softmax_8",)
     notes = " ".join(graph.notes)
     assert "quantize_0" in notes and "dequantize_9" in notes and "tflm" in notes
+
+
+def test_what_multiplies_by_inverse_scales_is_kept() -> None:
+    path = FIXTURES / "tflite_unit_floats.tflite"
+    graph = load(path, runtime="xnnpack")
+    names = tuple(t.name for t in graph.inputs)
+    assert graph.inverted == names == ("input_0", "input_1", "input_2")
+    value = graph_to_json(legalize(graph))
+    assert graph_from_json(value).inverted == names
+    assert not load(path, runtime="reference").inverted and not load(path).inverted
+    with pytest.raises(UserError, match="inverted: expected names of inputs"):
+        graph_from_json(value | {"inverted": ["relu_1"]})
 
 
 def test_several_inputs_and_outputs() -> None:

@@ -247,8 +247,8 @@ def test_axes_that_are_too_long_to_be_exchanged(tmp_path: Path) -> None:
 
 def test_operators_that_are_known_on_bytes_only(files: Files) -> None:
     x = files.file.input((1, 4), "INT16", scale=0.01)
-    files.file.operator("LOGISTIC", [x], files.file.tensor((1, 4), "INT16", scale=0.01))
-    assert "layer 'logistic_0': LOGISTIC of int16 is not supported" in files.refusal()
+    files.file.operator("HARD_SWISH", [x], files.file.tensor((1, 4), "INT16", scale=0.01))
+    assert "layer 'hard_swish_0': HARD_SWISH of int16 is not supported" in files.refusal()
 
 
 def test_int16_has_no_zero_point(files: Files) -> None:

@@ -14,6 +14,7 @@ from ...ir import Arrangement, Graph, Tensor
 from ...ir.ops import Requantize
 from ...numeric import QType
 from . import (
+    curves,
     deconvolution,
     elementwise,
     linear,
@@ -44,22 +45,32 @@ _STANDARD: dict[str, Handler] = {
     "BatchNormalization": elementwise.batch_normalization,
     "Cast": shape.cast,
     "Clip": elementwise.clip,
+    "Celu": elementwise.curve(curves.celu),
     "Concat": elementwise.concat,
     "Constant": shape.constant,
     "ConstantOfShape": shape.constant_of_shape,
     "Conv": linear.conv,
+    "ConvInteger": qoperator.conv_integer,
     "ConvTranspose": deconvolution.conv_transpose,
     "DequantizeLinear": qdq.dequantize_linear,
     "Div": elementwise.arithmetic("Div"),
     "Dropout": shape.dropout,
+    "DynamicQuantizeLinear": qoperator.dynamic,
+    "Elu": elementwise.curve(curves.elu),
+    "Erf": elementwise.curve(curves.erf),
     "Gather": parts.gather,
+    "Gelu": elementwise.curve(curves.gelu, rises=False),
     "Gemm": linear.gemm,
     "GlobalAveragePool": spatial.global_average_pool,
+    "GlobalMaxPool": spatial.global_max_pool,
     "HardSigmoid": elementwise.curve(elementwise.hard_sigmoid),
+    "HardSwish": elementwise.curve(curves.hard_swish, rises=False),
     "Identity": shape.identity,
     "LeakyRelu": elementwise.curve(elementwise.leaky_relu),
     "MatMul": linear.matmul,
+    "MatMulInteger": qoperator.matmul_integer,
     "MaxPool": spatial.max_pool,
+    "Mish": elementwise.curve(curves.mish, rises=False),
     "Mul": elementwise.arithmetic("Mul"),
     "Pad": spatial.pad,
     "PRelu": elementwise.prelu,
@@ -71,10 +82,13 @@ _STANDARD: dict[str, Handler] = {
     "ReduceSum": reduce_sum,
     "Relu": elementwise.relu,
     "Resize": spatial.resize,
+    "Selu": elementwise.curve(curves.selu),
     "Shape": shape.shape_of,
     "Sigmoid": elementwise.curve(elementwise.sigmoid),
     "Slice": parts.cut,
     "Softmax": softmax.softmax,
+    "Softplus": elementwise.curve(curves.softplus),
+    "Softsign": elementwise.curve(curves.softsign),
     "Split": parts.split,
     "Sub": elementwise.arithmetic("Sub"),
     "Tanh": elementwise.curve(elementwise.tanh),
@@ -83,7 +97,9 @@ _STANDARD: dict[str, Handler] = {
 } | {kind: shape.rearranged(function) for kind, function in shape.REARRANGING.items()}
 
 _MICROSOFT: dict[str, Handler] = {
+    "Gelu": elementwise.curve(curves.gelu, rises=False),
     "DequantizeLinear": qdq.dequantize_linear,
+    "DynamicQuantizeMatMul": qoperator.dynamic,
     "QGemm": qoperator.gemm,
     "QLinearAdd": qoperator.joined("add"),
     "QLinearAveragePool": qoperator.average,
@@ -122,14 +138,15 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
 }
 """Operators of each domain: the same name may mean something else in another."""
 
-_OF_CODES = ("ArgMax", "Cast", "Clip", "Concat", "DepthToSpace", "DequantizeLinear", "Dropout",
-             "Flatten", "Gather", "Identity", "MaxPool", "QGemm", "Reshape", "Resize", "Shape",
-             "Slice", "SpaceToDepth", "Split", "Squeeze", "TopK", "Transpose", "Unsqueeze",
-             "Upsample")  # fmt: skip
+_OF_CODES = ("ArgMax", "Cast", "Clip", "Concat", "ConvInteger", "DepthToSpace", "DequantizeLinear",
+             "Dropout", "Flatten", "Gather", "GlobalMaxPool", "Identity", "MatMulInteger",
+             "MaxPool", "Pad", "QGemm", "Reshape", "Resize", "Shape", "Slice", "SpaceToDepth",
+             "Split", "Squeeze", "TopK", "Transpose", "Unsqueeze", "Upsample")  # fmt: skip
 """Operators that mean the same where they are given a quantizer's integers; and QLinear ones."""
 
 _QUANTIZING = ("QuantizeLinear", "DequantizeLinear", "Quant", "IntQuant", "BipolarQuant", "Trunc",
-               "RequantShift")  # fmt: skip
+               "RequantShift", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear",
+               "DynamicQuantizeMatMul")  # fmt: skip
 
 
 def load_onnx(path: Path, input_type: QType | None) -> Graph:

@@ -19,11 +19,13 @@ from .fusion import TRANSPOSED
 from .linear import numbers_of, summed, weights
 from .work import Array, Codes, Const, OnnxImport, Value, canonical, image
 
+_NOT_QOPERATOR = "QOperator leaves it in float32: quantize as QDQ, with scales of powers of two"
+
 
 def conv_transpose(work: OnnxImport, node: OxNode) -> None:
     """ConvTranspose of images, grouped or not, without dilation."""
     value = image(work, node.name, work.settled(node.name, work.value(node)))
-    codes = weights(work, node, 1)
+    codes = weights(work, node, 1, _NOT_QOPERATOR)
     kernel, spatial = codes.codes, value.where.ndim - 2
     if kernel.ndim != value.where.ndim or 0 in kernel.shape:
         raise UserError(f"weights have shape {list(kernel.shape)}, {value.where.ndim} axes are "
@@ -33,7 +35,7 @@ def conv_transpose(work: OnnxImport, node: OxNode) -> None:
     if kernel.shape[0] != channels or channels % groups:
         raise UserError(f"weights for {kernel.shape[0]} channels in {groups} groups, the input "
                         f"has {channels}")  # fmt: skip
-    axes = _axes(node, value, kernel.shape[2:], spatial)
+    axes, size = _axes(node, value, kernel.shape[2:], spatial)
     # As of a convolution: outputs first. Each group's outputs follow each other.
     outputs = kernel.shape[1]
     first = (_outputs_first(a, kernel.shape, groups) for a in (codes.scale, codes.zero))
@@ -46,15 +48,17 @@ def conv_transpose(work: OnnxImport, node: OxNode) -> None:
     spread = (spread[0] * outputs + spread[3]).reshape(-1)
     kernel, pads = _weights(numbers, groups, axes), (axes[0].pads, axes[1].pads)
     x, pads = moves.bordered(work.add, f"{node.name}_border", value.edge, pads, kernel.shape[:2])
+    if scale.size > 1:
+        scale = scale[spread]
+        qtype = replace(qtype, scale=tuple(float(s) for s in scale))
     op = Conv2D(kernel, qtype, (1, 1), pads, groups=groups)
     bias = None
     if work.has(node, 2):
         given = work.const(node, 2)
         bias = Const(given.array.reshape(-1)[spread], _spread(given.quant, spread))
-    scale = scale[spread] if scale.size > 1 else scale
     result = summed(
         work, node, op, replace(value, edge=x), codes, scale, bias,
-        lambda edge: _where(edge.shape, groups, outputs, axes, spatial),
+        lambda edge: _where(edge.shape, groups, outputs, axes, size, spatial),
     )  # fmt: skip
     work.give(node, replace(result, apart=result.apart or TRANSPOSED))
 
@@ -70,7 +74,8 @@ def _outputs_first(array: Array, shape: tuple[int, ...], groups: int) -> Array:
 
 def _axes(
     node: OxNode, value: Value, kernel: tuple[int, ...], spatial: int
-) -> tuple[Phases, Phases]:
+) -> tuple[tuple[Phases, Phases], tuple[int, int]]:
+    """The phases of both axes of the result, and its rows and columns."""
     strides = node.ints("strides", [1] * spatial)
     extra = node.ints("output_padding", [0] * spatial)
     if any(d != 1 for d in node.ints("dilations", [1] * spatial)):
@@ -82,17 +87,17 @@ def _axes(
         min(strides) < 1 or min(*extra, *pads) < 0
     ):  # fmt: skip
         raise UserError(f"strides {strides}, pads {pads} or output_padding {extra} do not fit")
-    axes = []
+    axes, lengths = [], []
     for n in range(spatial):
         size = value.where.shape[2 + n]
         length = (size - 1) * strides[n] + kernel[n] - pads[n] - pads[spatial + n] + extra[n]
-        if length < 1 or length % strides[n]:
-            raise UserError(
-                f"an output of {length} rows or columns at a stride of {strides[n]} is not "
-                "supported", hint="choose pads that make it a multiple",
-            )  # fmt: skip
+        if length < 1:
+            raise UserError(f"pads {pads} leave no rows or columns of the result")
         axes.append(Phases.of(size, length, kernel[n], strides[n], pads[n]))
-    return (axes[0], axes[1]) if spatial == 2 else (axes[0], Phases.of(1, 1, 1, 1, 0))
+        lengths.append(length)
+    if spatial == 1:
+        axes, lengths = [*axes, Phases.of(1, 1, 1, 1, 0)], [*lengths, 1]
+    return (axes[0], axes[1]), (lengths[0], lengths[1])
 
 
 def _weights(numbers: Array, groups: int, axes: tuple[Phases, Phases]) -> Array:
@@ -116,12 +121,18 @@ def _spread(quant: Codes | None, outputs: Array) -> Codes | None:
 
 
 def _where(
-    shape: tuple[int, ...], groups: int, outputs: int, axes: tuple[Phases, Phases], spatial: int
+    shape: tuple[int, ...],
+    groups: int,
+    outputs: int,
+    axes: tuple[Phases, Phases],
+    size: tuple[int, int],
+    spatial: int,
 ) -> Array:
     """Places of the file's (1, outputs, rows, columns) in the edge of the convolution."""
     (rows, down), (columns, across) = ((axis.count, axis.taps.shape[0]) for axis in axes)
     split = canonical(shape).reshape(*shape[:2], groups, down, across, outputs)
     # (groups, outputs, rows, phases of rows, columns, phases of columns)
     moved = split[:rows, :columns].transpose(2, 5, 0, 3, 1, 4)
-    where = moved.reshape(1, groups * outputs, rows * down, columns * across)
+    whole = moved.reshape(1, groups * outputs, rows * down, columns * across)
+    where = whole[:, :, : size[0], : size[1]]
     return where if spatial == 2 else where[..., 0]

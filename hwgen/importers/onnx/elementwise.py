@@ -14,7 +14,7 @@ from ..limits import check_elements
 from .biases import bounds_of
 from .file import OxNode
 from .joins import concatenated, summed
-from .operands import operand
+from .operands import flat, is_of_pixels, operand
 from .real import FloatStep, StoredOperand
 from .work import Array, Const, Joined, OnnxImport, Value
 
@@ -36,13 +36,15 @@ def arithmetic(kind: str) -> Handler:
                 work.give(node, Const(np.asarray(_FOLDED[kind](a.array, b.array))))
             return
         if isinstance(a, Const) or isinstance(b, Const):
-            work.give(node, _with_constant(kind, a, b))
+            work.give(node, with_constant(work, node.name, kind, a, b))
             return
-        if kind not in ("Add", "Mul"):
-            raise UserError(f"{kind} of two tensors is not supported, Add and Mul are")
+        if kind not in ("Add", "Mul", "Sub"):
+            raise UserError(f"{kind} of two tensors is not supported, Add, Sub and Mul are")
         if isinstance(a, Joined) or isinstance(b, Joined):
             raise UserError("its inputs are not quantized", hint="put a quantizer before it")
-        joined = Joined(kind.lower(), (a, b))
+        if kind == "Sub":  # In float32 a difference is the sum with the negative, to the bit.
+            b = b.then(FloatStep("mul", np.array([-1], np.float32)))
+        joined = Joined("mul" if kind == "Mul" else "add", (a, b))
         work.give(node, _bare_sum(work, node, joined) if work.integer else joined)
 
     return handler
@@ -51,25 +53,36 @@ def arithmetic(kind: str) -> Handler:
 def _bare_sum(work: OnnxImport, node: OxNode, joined: Joined) -> Value:
     """A sum where the file's numbers are integers: nothing follows that rounds it."""
     if node.kind != "Add":
-        raise UserError("a product of two tensors of integers is not supported")
+        raise UserError(f"{node.kind} of two tensors of integers is not supported")
     return summed(work, node.name, joined)
 
 
-def _with_constant(
-    kind: str, a: Const | Value | Joined, b: Const | Value | Joined
-) -> Value | Joined:
+def with_constant(
+    work: OnnxImport, name: str, kind: str,
+    a: Const | Value | Joined, b: Const | Value | Joined,
+) -> Value:  # fmt: skip
+    """A value and the step that an operator with one constant is. Raises UserError."""
     value, const, reverse = (b, a, True) if isinstance(a, Const) else (a, b, False)
     assert isinstance(const, Const)
     if isinstance(value, (Joined, Const)):
         raise UserError("its input is not quantized", hint="put a quantizer before it")
     if kind == "Pow" or (reverse and kind == "Div"):
-        raise UserError(f"{kind} of a tensor is not supported here")
+        what = "a constant divided by a tensor" if kind == "Div" else "Pow of a tensor"
+        raise UserError(f"{what} is not supported")
+    pixels = is_of_pixels(const.array, value)
+    if pixels:
+        value = flat(work, name, value)
     numbers = operand(const.array, value)
-    if not np.all(np.isfinite(numbers)) or (kind in ("Mul", "Div") and np.any(numbers == 0)):
+    # A mask is zero somewhere; zero alone would leave nothing to compute.
+    zero = (kind == "Div" and np.any(numbers == 0)) or (kind == "Mul" and not np.any(numbers))
+    if zero or not np.all(np.isfinite(numbers)):
         raise UserError("a constant that is zero or not finite is not supported")
     if reverse and kind == "Sub":
-        return value.then(FloatStep("mul", np.array([-1], np.float32)), FloatStep("add", numbers))
-    return value.then(FloatStep(kind.lower(), numbers, stored=_stored(const, value, reverse)))
+        return value.then(FloatStep("mul", np.array([-1], np.float32)),
+                          FloatStep("add", numbers, pixels=pixels))  # fmt: skip
+    # ONNX Runtime has no Sub or Div of integers.
+    stored = _stored(const, value, reverse) if kind in ("Add", "Mul") else None
+    return value.then(FloatStep(kind.lower(), numbers, stored=stored, pixels=pixels))
 
 
 def _stored(const: Const, value: Value, first: bool) -> StoredOperand | None:
@@ -143,11 +156,14 @@ def _clipped_codes(work: OnnxImport, node: OxNode, value: Value) -> Value:
     return replace(value, edge=edge)
 
 
-def curve(function: Callable[[OxNode, Array], Array]) -> Handler:
-    """The handler of a non-decreasing function."""
+def curve(function: Callable[[OxNode, Array], Array], rises: bool = True) -> Handler:
+    """The handler of a function; ``rises``: it never decreases."""
 
     def handler(work: OnnxImport, node: OxNode) -> None:
-        _then(work, node, FloatStep("curve", curve=lambda x: function(node, x).astype(np.float32)))
+        def in_float32(x: Array) -> Array:
+            return function(node, x).astype(np.float32)
+
+        _then(work, node, FloatStep("curve", curve=in_float32, rises=rises))
 
     return handler
 

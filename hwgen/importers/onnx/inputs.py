@@ -109,7 +109,7 @@ def _first_order(work: OnnxImport, name: str, shape: tuple[int, ...]) -> np.ndar
     places = {name: canonical(shape)}
     for node in work.model.nodes:
         where = next((places[n] for n in node.inputs if n in places), None)
-        if where is None:
+        if where is None or not node.outputs:
             continue
         if node.kind in REARRANGING:
             try:

@@ -68,8 +68,12 @@ def check_gemm(node: OxNode) -> None:
         raise UserError("alpha and beta other than 1, or transA, are not supported")
 
 
-def weights(work: OnnxImport, node: OxNode, position: int) -> Codes:
-    """The integers of constant weights. Raises UserError where they are not quantized."""
+_QUANTIZE = "quantize weights and inputs (QDQ, QOperator, QONNX)"
+
+
+def weights(work: OnnxImport, node: OxNode, position: int, hint: str = _QUANTIZE) -> Codes:
+    """The integers of constant weights. Raises UserError where they are not quantized, with what to
+    do then."""
     const = work.const(node, position)
     if const.quant is not None:
         return const.quant
@@ -79,7 +83,7 @@ def weights(work: OnnxImport, node: OxNode, position: int) -> Codes:
             return Codes(codes, np.ones(1), np.zeros(1, np.int64), _holding(codes))
     raise UserError(
         f"weights {node.inputs[position]!r} are not quantized: {const.array.dtype}",
-        hint="quantize weights and inputs (QDQ, QOperator, QONNX)",
+        hint=hint,
     )
 
 

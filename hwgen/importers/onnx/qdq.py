@@ -16,7 +16,17 @@ from . import joins, pairs
 from .averages import window_quantizer
 from .file import OxNode
 from .fusion import in_float, is_exact, is_power_of_two, parted, scale_of
-from .real import FloatStep, Quantizer, evaluate, line, multi_threshold, slope_of, table
+from .real import (
+    FloatStep,
+    Quantizer,
+    check_table,
+    evaluate,
+    line,
+    lines,
+    multi_threshold,
+    slope_of,
+    table,
+)
 from .work import Array, Codes, Const, Joined, OnnxImport, Value, check_finite
 
 _DTYPES = {"int8": (True, 8), "uint8": (False, 8), "int16": (True, 16), "uint16": (False, 16),
@@ -141,12 +151,16 @@ def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Te
     """A float32 chain on each element: a table, or a clip where it is nothing more."""
     operands = [s.operand for s in found.steps if s.operand is not None]
     qtype = by.type
-
-    def in_float32(x: Array) -> Array:
-        return by.codes(evaluate(x, found.scale, found.zero, found.steps))
-
-    function = _fused_constant(found, qtype) or in_float32
+    function = _function(found, by)
+    if not all(step.rises for step in found.steps):
+        check_table(found.edge, found.scale, found.steps)
+    if any(step.pixels for step in found.steps):
+        each = _of_pixels(found, by)
+        if each is not None:
+            return work.add(name, each, found.edge)
     if any(o.size > 1 for o in (found.scale, *operands)):
+        return work.chain(name, multi_threshold(found.edge, function, qtype), found.edge)
+    if found.edge.type.width > 16:  # sums: too many to try all of them
         return work.chain(name, multi_threshold(found.edge, function, qtype), found.edge)
     x = np.arange(found.edge.range[0], found.edge.range[1] + 1)
     if len(x) > MAX_STEPS + 1:
@@ -161,6 +175,45 @@ def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Te
     if found.edge.type == qtype and np.array_equal(values, np.clip(x, *clip)):
         op = Requantize.identity(found.edge, clip)
     return work.add(name, op, found.edge)
+
+
+def _function(found: Value, by: Quantizer) -> Callable[[Array], Array]:
+    """What a quantizer makes of the edge's integers, channels last."""
+
+    def in_float32(x: Array) -> Array:
+        return by.codes(evaluate(x, found.scale, found.zero, found.steps))
+
+    return _fused_constant(found, by.type) or in_float32
+
+
+_CHANNELS_AT_ONCE = 1024
+
+
+def _of_pixels(found: Value, by: Quantizer) -> Op | None:
+    """Arithmetic with a constant for each element as a multiplier and a bias for each, which are
+    fewer numbers than thresholds; None where they are not exact."""
+    channels = found.edge.channels
+    operands = [found.scale, *(s.operand for s in found.steps if s.operand is not None)]
+    kinds = np.stack([np.broadcast_to(o, channels) for o in operands])
+    _, first, which = np.unique(kinds, axis=1, return_index=True, return_inverse=True)
+    x = np.arange(found.edge.range[0], found.edge.range[1] + 1)
+    slopes, values = np.empty(len(first)), np.empty((len(x), len(first)), np.int64)
+    for start in range(0, len(first), _CHANNELS_AT_ONCE):
+        some = slice(start, start + _CHANNELS_AT_ONCE)
+        part = replace(
+            found, steps=tuple(step.of(first[some]) for step in found.steps),
+            scale=found.scale if found.scale.size == 1 else found.scale[first[some]],
+        )  # fmt: skip
+        shape = (len(x), len(first[some]))
+        values[:, some] = _function(part, by)(np.broadcast_to(x[:, np.newaxis], shape))
+        slope = np.broadcast_to(part.scale, shape[1]).astype(np.float64) / scale_of(by.type)
+        for step in part.steps:
+            if step.kind in ("mul", "div") and step.operand is not None:
+                slope = slope * step.operand if step.kind == "mul" else slope / step.operand
+        slopes[some] = slope
+    op = lines(x, values, by.type, slopes)
+    which = which.reshape(-1)
+    return None if op is None else replace(op, mult=op.mult[which], bias=op.bias[which])
 
 
 def _fused_constant(found: Value, qtype: QType) -> Callable[[Array], Array] | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import UserError
 from . import spatial
+from .elementwise import with_constant
 from .file import OxNode
 from .linear import check_gemm, convolution, product, transposed
 from .qdq import integer_type, scale_and_zero, stored
@@ -44,14 +45,81 @@ def gemm(work: OnnxImport, node: OxNode) -> None:
     _give(work, node, product(work, node, value, codes, bias), 7)
 
 
+def conv_integer(work: OnnxImport, node: OxNode) -> None:
+    """ConvInteger: its sums as they are."""
+    value, codes = _integers(work, node), _integer_weights(work, node, axis=0)
+    _give_sums(work, node, convolution(work, node, value, codes, None))
+
+
+def matmul_integer(work: OnnxImport, node: OxNode) -> None:
+    """MatMulInteger by a constant: its sums as they are."""
+    value, codes = _integers(work, node), _integer_weights(work, node, axis=-1)
+    _give_sums(work, node, product(work, node, value, codes, None))
+
+
+def _integers(work: OnnxImport, node: OxNode) -> Value:
+    """The first input, whose integers less a zero point are numbers. Raises UserError."""
+    value, zero = work.value(node), 0
+    if not value.codes or not value.plain:
+        raise UserError("its input is no tensor of integers", hint="put a QuantizeLinear before it")
+    if work.has(node, 2):
+        if work.const(node, 2).array.size != 1:
+            raise UserError("zero points of rows are supported in weights only")
+        zero = work.whole(node, 2)
+    bare = replace(value, zero=zero, codes=False)
+    return Value(work.centered(f"{node.name}_in", bare), value.where)
+
+
+def _integer_weights(work: OnnxImport, node: OxNode, axis: int) -> Codes:
+    """Constant weights and their zero points, one or one along an axis. Raises UserError."""
+    array, zero = work.const(node, 1).array, np.zeros(1, np.int64)
+    if work.has(node, 3):
+        zero = work.const(node, 3).array.astype(np.int64).reshape(-1)
+    if zero.size > 1:
+        if not array.ndim or zero.size != array.shape[axis]:
+            raise UserError(f"{zero.size} zero points do not fit weights {list(array.shape)}")
+        zero = zero.reshape([-1 if n == axis % array.ndim else 1 for n in range(array.ndim)])
+    return Codes(array.astype(np.int64), np.ones(1, np.float32), zero, integer_type(array))
+
+
+def _give_sums(work: OnnxImport, node: OxNode, sums: Value) -> None:
+    """Sums that the runtime stores as int32."""
+    work.give(node, Value(sums.edge, sums.where, codes=True))
+
+
+def dynamic(work: OnnxImport, node: OxNode) -> None:
+    """Raises UserError: the scale of each frame is computed from the frame."""
+    raise UserError(
+        f"{node.kind} computes a scale anew for every frame, which hardware does not do",
+        hint="quantize statically: onnxruntime.quantization.quantize_static with a calibration",
+    )
+
+
 def joined(kind: str) -> Callable[[OnnxImport, OxNode], None]:
     """The handler of QLinearAdd or QLinearMul of ONNX Runtime."""
 
     def handler(work: OnnxImport, node: OxNode) -> None:
-        parts = (_input(work, node, 0), _input(work, node, 3))
-        _give(work, node, Joined(kind, parts), 6)
+        constants = [isinstance(work.get(node, n), Const) for n in (0, 3)]
+        if any(constants) and not all(constants):
+            parts = [
+                _constant(work, node, n) if constant else replace(_input(work, node, n), apart="")
+                for n, constant in zip((0, 3), constants, strict=True)
+            ]
+            result = with_constant(work, node.name, kind.capitalize(), parts[0], parts[1])
+        else:
+            result = Joined(kind, (_input(work, node, 0), _input(work, node, 3)))
+        _give(work, node, result, 6)
 
     return handler
+
+
+def _constant(work: OnnxImport, node: OxNode, position: int) -> Const:
+    """A constant operand, its integers, and the numbers behind them."""
+    array = work.const(node, position).array
+    scale, zero = scale_and_zero(work, node, position + 1, position + 2)
+    codes, zeros = array.astype(np.int64), zero.astype(np.int64).reshape(1)
+    real = (codes - zeros).astype(np.float32) * scale
+    return Const(real, Codes(codes, scale.reshape(1), zeros, integer_type(array)))
 
 
 def concat(work: OnnxImport, node: OxNode) -> None:

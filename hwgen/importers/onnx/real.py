@@ -42,13 +42,28 @@ class StoredOperand:
 @dataclass(frozen=True, eq=False)
 class FloatStep:
     """One float32 operation on every element: ``kind`` add, sub, mul, div, max or min with an
-    ``operand`` (one number, or one a channel), or a ``curve`` (any non-decreasing function).
-    ``stored``: what a quantizer says of the operand."""
+    ``operand`` (one number, or one a channel), or a ``curve``: a function that never decreases,
+    unless it does not ``rises``.
+    ``stored``: what a quantizer says of the operand. ``pixels``: the channels of the edge are all
+    elements of an image, so that the operand has one number for each of them."""
 
     kind: str
     operand: Array | None = None
     curve: Function | None = None
     stored: StoredOperand | None = None
+    pixels: bool = False
+    rises: bool = True
+
+    def of(self, channels: Array) -> FloatStep:
+        """The operation on some channels (indices)."""
+
+        def chosen(numbers: Array) -> Array:
+            return numbers if numbers.size == 1 else numbers[channels]
+
+        stored = self.stored and replace(self.stored, codes=chosen(self.stored.codes))
+        return replace(
+            self, operand=None if self.operand is None else chosen(self.operand), stored=stored
+        )
 
     def __call__(self, x: Array) -> Array:
         """The operation on float32 values, channels last."""
@@ -63,7 +78,9 @@ class FloatStep:
     @property
     def increasing(self) -> bool:
         """Whether larger inputs never give smaller results, in any channel."""
-        return self.kind not in ("mul", "div") or bool(np.all(self.operand > 0))  # type: ignore[operator]
+        if self.kind not in ("mul", "div"):
+            return self.rises
+        return bool(np.all(self.operand > 0))  # type: ignore[operator]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +172,22 @@ def quantized(
     def function(codes: Array) -> Array:
         return by.codes(evaluate(codes, scale, zero, steps))
 
+    if not all(step.rises for step in steps):
+        check_table(x, scale, steps)
+        return [table(x, function, by.type)]
     return multi_threshold(x, function, by.type)
+
+
+def check_table(x: Tensor, scale: Array, steps: tuple[FloatStep, ...]) -> None:
+    """Raises UserError where a function that rises and falls has no table: there are too many
+    integers, or channels differ."""
+    operands = [scale, *(step.operand for step in steps if step.operand is not None)]
+    if x.range[1] - x.range[0] > MAX_STEPS or any(o.size > 1 for o in operands):
+        raise UserError(
+            "a function that rises and falls is supported as a table only, of one scale and at "
+            f"most {MAX_STEPS + 1} integers",
+            hint="put a quantizer of 8 bits before it",
+        )
 
 
 def multi_threshold(x: Tensor, function: Function, qtype: QType) -> list[Op]:
@@ -231,6 +263,24 @@ def table(x: Tensor, function: Function, qtype: QType) -> MultiThreshold:
 
 
 _LINE_SHIFTS = range(31)
+
+
+def lines(codes: Array, values: Array, qtype: QType, slopes: Array) -> Requantize | None:
+    """As ``line``, of values (integers, channels) that rise by ``slopes`` in each channel: one
+    shift for all of them, a multiplier and a bias each; None where there are none."""
+    low, high = int(values.min()), int(values.max())
+    clip = None if (low, high) == (qtype.min, qtype.max) else (low, high)
+    floors, far = replace(qtype, rounding=Rounding.FLOOR), np.int64(1) << 60
+    for shift in _LINE_SHIFTS:
+        mult = np.rint(np.ldexp(slopes, shift)).astype(np.int64)
+        rest = (values << shift) - codes[:, np.newaxis] * mult
+        # Of a value at a bound, only the other side is asked for.
+        least = np.where(values > low, rest, -far).max(axis=0)
+        most = np.where(values < high, rest + (1 << shift) - 1, far).min(axis=0)
+        if np.all(least <= most):
+            bias = np.where(least == -far, most, np.where(most == far, least, (least + most) // 2))
+            return Requantize.scaled(floors, mult, bias, shift, clip=clip)
+    return None
 
 
 def line(codes: Array, values: Array, qtype: QType, slope: float) -> Requantize | None:

@@ -25,6 +25,19 @@ def max_pool(work: OnnxImport, node: OxNode) -> None:
     work.give(node, _windowed(work, node, value, MaxPool))
 
 
+def global_max_pool(work: OnnxImport, node: OxNode) -> None:
+    """GlobalMaxPool."""
+    value = image(work, node.name, work.value(node))
+    if not all(step.increasing for step in value.steps):
+        raise UserError("behind arithmetic that falls it is not supported",
+                        hint="put a quantizer before it")  # fmt: skip
+    size = value.edge.hwc[:2]
+    edge = work.add(node.name, MaxPool(size, size), value.edge)
+    apart = value.apart or ("a GlobalMaxPool stands behind it" if value.pending else "")
+    where = shaped(edge, value.where.ndim)
+    work.give(node, replace(value, edge=edge, where=where, apart=apart, moved=True))
+
+
 def average_pool(work: OnnxImport, node: OxNode) -> None:
     """AveragePool: the exact sum, and then a division."""
     kernel = node.ints("kernel_shape")
@@ -123,6 +136,8 @@ def pad(work: OnnxImport, node: OxNode) -> None:
     if any(begins[:2]) or any(ends[:2]) or min(amounts) < 0:
         raise UserError(f"padding {amounts}: only rows and columns can be padded")
     real = float(work.number(node, 2)) if work.has(node, 2) else float(node.get("value", 0.0))
+    if value.codes:
+        real = (real - value.zero) * float(value.scale[0])
     code = real / float(value.scale[0]) + value.zero
     if not np.isfinite(code) or code != int(code):
         raise UserError(f"padding with {real:g} is no integer of the input's type")

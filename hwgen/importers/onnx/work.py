@@ -163,7 +163,7 @@ class OnnxImport:
         if isinstance(found, Const):
             raise UserError(f"input {position} is a constant, which is not supported here")
         raise UserError(
-            f"input {position} is a {found.kind} of real numbers that are not quantized",
+            f"input {position} is real numbers ({found.kind}) that are not quantized",
             hint="put a quantizer behind it",
         )
 

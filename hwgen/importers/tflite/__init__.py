@@ -11,7 +11,18 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Arrangement, Graph, Tensor
 from ...ir.ops import Requantize
-from . import arithmetic, elementwise, linear, reals, resize, shape, slopes, spatial, transposed
+from ...numeric import Rounding
+from . import (
+    arithmetic,
+    elementwise,
+    linear,
+    reals,
+    resize,
+    shape,
+    slopes,
+    spatial,
+    transposed,
+)
 from .file import IDENTIFIER, TfOperator, read_model
 from .meaning import Runtime
 from .names import layer_name
@@ -113,12 +124,14 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
     return Graph(
         path.stem, inputs, tuple(work.nodes), tuple(outputs), tuple(work.notes),
         arrays={name: Arrangement((), (0,)) for name in numbers},
+        inverted=tuple(name for name in work.inverted if name in {t.name for t in inputs}),
     ).verify()  # fmt: skip
 
 
 _OF_16_BITS = reals.MOVES | {
     "ADD", "AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "FULLY_CONNECTED",
-    "MAX_POOL_2D", "MUL", "PAD", "PADV2", "SUB",
+    "LOGISTIC", "MAX_POOL_2D", "MEAN", "MUL", "PAD", "PADV2", "RELU", "RELU6", "SOFTMAX", "SUB",
+    "TANH",
 }  # fmt: skip
 
 
@@ -136,17 +149,23 @@ def _read_borders(work: TfliteImport) -> set[int]:
     skipped, and the borders become their integers."""
     model, skipped = work.model, set()
     for number, index in enumerate(model.inputs):
-        tensor = model.tensors[index]
+        tensor, skips = model.tensors[index], False
         readers = [op for op in model.operators if index in op.inputs]
         quantizes = len(readers) == 1 and readers[0].kind == "QUANTIZE"
         if tensor.dtype == "FLOAT32" and quantizes and readers[0].outputs:
+            skips = True
             skipped.add(readers[0].index)
             work.notes.append(f"the input is what {readers[0].name} gives: integers")
             index = readers[0].outputs[0]
             tensor = model.tensors[index]
         name = "input" if len(model.inputs) == 1 else f"input_{number}"
         try:
-            edge = Tensor(name, frame_shape(tensor), quantized(tensor))
+            qtype = quantized(tensor)
+            if skips and work.runtime is Runtime.XNNPACK:
+                # Its QUANTIZE of real numbers, see reals.
+                qtype = replace(qtype, rounding=Rounding.HALF_EVEN)
+                work.inverted.append(name)
+            edge = Tensor(name, frame_shape(tensor), qtype)
         except UserError as error:
             half = any(t.dtype == "FLOAT16" for t in model.tensors)
             reason = error.reason + (" (its weights are float16)" if half else "")

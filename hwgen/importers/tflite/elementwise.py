@@ -11,7 +11,7 @@ from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import MultiThreshold, Requantize, Softmax, SoftmaxTable
 from ...numeric import QType, Scaling, apply_scaling, gemmlowp, multiplier_of, to_integers
-from . import meaning
+from . import meaning, sixteen
 from .file import TfOperator, TfTensor, options
 from .meaning import Multipliers, Runtime
 from .work import TfliteImport, quantized, same_meaning
@@ -111,8 +111,17 @@ def clipping(activation: str) -> Callable[[TfliteImport, TfOperator], None]:
 _CURVE_INTEGER_BITS = 4
 
 
+def _is_short(work: TfliteImport, op: TfOperator) -> bool:
+    """Whether an operator has integers of 16 bits, for which kernels have other rules."""
+    kinds = [work.model.tensors[i].dtype for i in (op.inputs[0], work.output(op).index)]
+    return "INT16" in kinds
+
+
 def logistic(work: TfliteImport, op: TfOperator) -> None:
     """LOGISTIC by a table."""
+    if _is_short(work, op):
+        sixteen.logistic(work, op)
+        return
     low = quantized(work.output(op)).min
     # exp() of a large number overflows where the result is long 0.
     _curve(work, op, gemmlowp.logistic, 8, low, lambda x: 1.0 / (1.0 + math.exp(min(-x, 700.0))))
@@ -120,6 +129,9 @@ def logistic(work: TfliteImport, op: TfOperator) -> None:
 
 def tanh(work: TfliteImport, op: TfOperator) -> None:
     """TANH by a table."""
+    if _is_short(work, op):
+        sixteen.tanh(work, op)
+        return
     middle = quantized(work.output(op)).min + 128
     _curve(work, op, gemmlowp.tanh, 7, middle, math.tanh)
 
@@ -177,6 +189,9 @@ def _real_curve(
 
 def softmax(work: TfliteImport, op: TfOperator) -> None:
     """SOFTMAX over the last axis."""
+    if _is_short(work, op):
+        sixteen.softmax(work, op)
+        return
     chosen = options(op, "SoftmaxOptions", "Beta")
     out, x = work.output(op), work.edge(op, 0)
     qtype = quantized(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 
@@ -73,10 +74,11 @@ def mean(work: TfliteImport, op: TfOperator) -> None:
         )
     if len(x.shape) == 2:
         x = work.add(f"{op.name}_image", Reshape(x.hwc), x)
-    last = op.name if _keeps_axes(out) else f"{op.name}_mean"
+    shape = frame_shape(out)
+    last = op.name if shape == (1, 1, x.channels) else f"{op.name}_mean"
     result = _xnnpack_mean(work, op, x, source, out, last) or _mean(work, op, x, source, out, last)
-    if not _keeps_axes(out):
-        result = work.add(op.name, Reshape((x.channels,)), result)
+    if result.size == prod(shape):
+        result = moves.viewed(work.add, op.name, result, shape)
     work.give(op, result)
 
 
@@ -85,7 +87,7 @@ def _mean(
 ) -> Tensor:
     """The sum of what the elements are above their zero point, multiplied by one number."""
     window = x.hwc[:2]
-    centered = QType(True, 9, 0, Rounding.FLOOR, Overflow.SATURATE)
+    centered = QType(True, x.type.width + 1, 0, Rounding.FLOOR, Overflow.SATURATE)
     plain = work.add(f"{op.name}_centered", Requantize.scaled(centered, 1, -x.type.zero_point), x)
     total = work.add(f"{op.name}_sum", SumPool(window, window), plain)
     by = _mean_multiplier(work, source, out, window[0] * window[1])
@@ -100,7 +102,7 @@ def _xnnpack_mean(
     XNNPACK multiplies the sum of the stored integers by a float32 and adds a float32 that stands
     for both zero points; only then it rounds, ties to even. So ties hang on the zero points.
     """
-    if work.runtime is not Runtime.XNNPACK:
+    if meaning.of_width(work.runtime, source.dtype) is not Runtime.XNNPACK:
         return None
     window = x.hwc[:2]
     count, qtype = np.float32(window[0] * window[1]), quantized(out)
@@ -183,15 +185,12 @@ def steps_of(
     return at, np.arange(first, last + 1)
 
 
-def _keeps_axes(out: TfTensor) -> bool:
-    return len(out.shape) == 4
-
-
 def _mean_multiplier(
     work: TfliteImport, source: TfTensor, out: TfTensor, count: int
 ) -> Multipliers:
     """The scales' quotient as a fixed-point number, divided by the count, rounded down."""
-    by = meaning.plain(work.runtime, source.scale / out.scale)
+    runtime = meaning.of_width(work.runtime, source.dtype)
+    by = meaning.plain(runtime, source.scale / out.scale)
     if not by.scaling.fixed_point:
         real = np.float32(source.scale) / np.float32(out.scale) / np.float32(count)
         return Multipliers.of(by.scaling, [float(real)])

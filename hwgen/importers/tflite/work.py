@@ -46,6 +46,8 @@ class TfliteImport:
     notes: list[str] = field(default_factory=list)
     edges: dict[int, Tensor] = field(default_factory=dict)
     moved: dict[int, Moved] = field(default_factory=dict)
+    inverted: list[str] = field(default_factory=list)
+    """Inputs whose real numbers are multiplied by the inverse of their scale."""
     layer: str | None = None
     """The layer that the operator read now is a part of, by the name that the file has for it."""
 
