@@ -136,30 +136,43 @@ def say_assumed(graph: Graph, given: object, output: Output) -> list[str]:
     return told
 
 
-def file_of(text: str) -> Path:
-    """The file that ``[NAME=]FILE`` names."""
-    return Path(text.rpartition("=")[2])
-
-
-def named_arrays(graph: Graph, option: str, given: list[str]) -> dict[str, Array]:
-    """The arrays that an option names for inputs, each as ``[NAME=]FILE.npy``, by the names.
+def named_files(graph: Graph, option: str, given: list[str]) -> dict[str, Path]:
+    """The files that an option names for inputs, each as ``[NAME=]FILE``, by the inputs' names.
 
     Raises UserError.
     """
-    inputs: dict[str, Array] = {}
-    names = [t.name for t in graph.inputs]
+    files: dict[str, Path] = {}
     for text in given:
-        name = text.rpartition("=")[0]
-        if not name:
-            if len(names) > 1:
-                raise UserError(f"{option} {text}: say for which input (NAME=FILE): {names}")
-            name = names[0]
-        if name not in names:
-            raise UserError(f"{option} {text}: no input {name!r}; there is {', '.join(names)}")
-        if name in inputs:
+        name, file = _named([x.name for x in graph.inputs], option, text)
+        if name in files:
             raise UserError(f"{option} {text}: input {name!r} is given twice")
-        inputs[name] = load_array(file_of(text))
-    return inputs
+        if not file:
+            raise UserError(f"{option} {text}: the name of the file is empty")
+        files[name] = Path(file)
+    return files
+
+
+def _named(names: list[str], option: str, text: str) -> tuple[str, str]:
+    """The input and the file of ``[NAME=]FILE``; names of files may have equals signs too."""
+    for name in names:
+        if text.startswith(f"{name}="):
+            return name, text.removeprefix(f"{name}=")
+    before, equals, _ = text.partition("=")
+    if len(names) == 1 and (not equals or Path(text).exists()):
+        return names[0], text
+    if not equals:
+        raise UserError(f"{option} {text}: say for which input (NAME=FILE): {names}")
+    raise UserError(f"{option} {text}: no input {before!r}; there is {', '.join(names)}")
+
+
+def load_arrays(files: dict[str, Path]) -> dict[str, Array]:
+    """The arrays in .npy files, by the same names. Raises UserError."""
+    return {name: load_array(file) for name, file in files.items()}
+
+
+def only_file(files: dict[str, Path]) -> Path | None:
+    """What messages name: the file, but with several inputs they name the input."""
+    return next(iter(files.values())) if len(files) == 1 else None
 
 
 def load_model(arguments: argparse.Namespace) -> Graph:

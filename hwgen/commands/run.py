@@ -12,7 +12,7 @@ from ..arrays import save_arrays
 from ..console import Output
 from ..emit.place import check_files
 from ..errors import OptionError, UserError
-from .arguments import add_model, file_of, load_model, named_arrays, say_assumed
+from .arguments import add_model, load_arrays, load_model, named_files, only_file, say_assumed
 
 TEXT = "golden integers of a model"
 
@@ -36,9 +36,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     graph = load_model(arguments)
     written = [path for path in (arguments.output, arguments.edges) if path is not None]
-    read = [arguments.model, *map(file_of, arguments.input)]
-    check_files(written, read)
-    inputs = named_arrays(graph, "--input", arguments.input)
+    files = named_files(graph, "--input", arguments.input)
+    check_files(written, [arguments.model, *files.values()])
+    inputs = load_arrays(files)
     edges = arguments.edges is not None
     if edges and arguments.engine == "c":
         raise OptionError("--engine c gives outputs only", hint="leave out --edges")
@@ -47,17 +47,15 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             warnings.simplefilter("always")
             values = api.run(graph, inputs, arguments.float, edges, progress, arguments.engine)
     except UserError as error:
-        # With several inputs the message names the input.
-        file = file_of(arguments.input[0])
-        raise (error.within(file) if len(arguments.input) == 1 else error) from None
+        raise error.within(only_file(files)) from None
     except MemoryError as error:
         raise UserError(f"not enough memory for its frames ({error})", file=arguments.model,
                         hint="give fewer frames") from None  # fmt: skip
     outputs = {name: values[name] for name in graph.outputs}
-    files = {arguments.output: outputs if len(outputs) > 1 else outputs[graph.outputs[0]]}
+    results = {arguments.output: outputs if len(outputs) > 1 else outputs[graph.outputs[0]]}
     if arguments.edges is not None:
-        files[arguments.edges] = values
-    save_arrays(files)
+        results[arguments.edges] = values
+    save_arrays(results)
     shapes = {name: list(values[name].shape) for name in graph.outputs}
     assumed = say_assumed(graph, arguments.input_type, output)
     for warning in warned:

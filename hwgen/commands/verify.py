@@ -16,7 +16,7 @@ from ..errors import naming
 from ..flow.comparison import Verification
 from ..flow.memory import Memory
 from ..flow.trace import trace_events
-from .arguments import add_package, file_of, named_arrays, number, simulators, whole
+from .arguments import add_package, load_arrays, named_files, number, only_file, simulators, whole
 
 TEXT = "RTL against golden, every bit"
 
@@ -52,15 +52,14 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do it. Returns the exit code."""
     memory = _memory(arguments)
-    texts: list[str] = arguments.inputs or []
     package = Package.open(arguments.package)
+    files = named_files(package.graph, "--inputs", arguments.inputs or [])
     if arguments.trace is not None:
-        read = [*map(file_of, texts), *owned(package.path, package.manifest)]
+        read = [*files.values(), *owned(package.path, package.manifest)]
         check_files([arguments.trace], read)
-    inputs = named_arrays(package.graph, "--inputs", texts) if texts else None
+    inputs = load_arrays(files) if files else None
     slow = arguments.sim is None and package.architecture.default_simulator() == "python"
-    # With several inputs the message names the input.
-    with naming(file_of(texts[0]) if len(texts) == 1 else None), output.steps() as say:
+    with naming(only_file(files)), output.steps() as say:
         if slow:
             say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
         result = api.verify(

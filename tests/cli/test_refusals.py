@@ -336,3 +336,22 @@ def test_real_values_in_and_out(tmp_path: Path) -> None:
     assert np.array_equal(np.load(real_out), (np.load(int_out) / 2.0**frac).astype(np.float32))
     with np.load(edges) as values:
         assert set(values) == set(output.tensors)
+
+
+def test_names_of_files_may_have_equals_signs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model, folder = tiny_model(tmp_path), tmp_path / "a=b"
+    folder.mkdir()
+    np.save(folder / "x=1.npy", np.zeros((1, 4, 4, 1), np.uint8))
+    (name,) = (x.name for x in hwgen.load(model).inputs)
+    for text in (folder / "x=1.npy", f"{name}={folder / 'x=1.npy'}"):
+        run = ["run", str(model), "--input", str(text), "--output", str(tmp_path / "y.npy")]
+        assert main(run) == 0, capsys.readouterr().err
+    for text, said in (
+        (f"up={folder / 'x=1.npy'}", "no input 'up'"),
+        (f"{name}=", "the name of the file is empty"),
+        ("", "the name of the file is empty"),
+    ):
+        run = ("run", model, "--input", text, "--output", tmp_path / "z.npy")
+        assert said in refused(capsys, *run)

@@ -62,7 +62,8 @@ def _stream_rows(stream: StreamShape, graph: Graph, name: str) -> str:
 
 _LATENCY = """\
 LATENCY counts from the cycle in which a frame's first beat is taken at `s_axis` to that in which
-its last one is taken at `m_axis`, both counted; cycles that the source or the sink waits count too."""
+its last one is taken at `m_axis`, both counted; cycles that the source or the sink waits count
+too."""
 _LATENCY_OF_SEVERAL = """\
 A frame begins with its first beat at whichever input, and ends with its last beat at the last of
 the outputs: FRAMES counts those that all outputs have given whole, IDLE says that no input has
