@@ -84,7 +84,9 @@ def _output(sink: Sink, keep: np.ndarray, frames: int) -> np.ndarray:
     shape = (frames, len(keep), width // 8)
     kept = np.broadcast_to(keep, shape)
     bad = np.argwhere((unknown.reshape(shape) != 0) & kept)
-    assert not bad.size, f"frame, beat, byte {bad[0].tolist()} of TDATA is undefined"
+    if bad.size:
+        frame, beat, byte = bad[0].tolist()
+        raise AssertionError(f"frame {frame}, beat {beat}, byte {byte} of {sink.name} is undefined")
     strobes = ["".join("01"[bit] for bit in row[::-1]) for row in keep.astype(int).tolist()]
     marks = ["0"] * (len(keep) - 1) + ["1"]
     for what, got, want in (("TKEEP", sink.rows[1], strobes), ("TLAST", sink.rows[2], marks)):

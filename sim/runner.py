@@ -23,7 +23,14 @@ FAULTS_SHOWN = 4
 
 
 class BenchError(Exception):
-    """A bench failed or did not run: its name and the last lines of its log."""
+    """A bench failed or did not run: its name and the last lines of its log.
+
+    checked : what its tests said that failed by their assertions, without what is about tests.
+    """
+
+    def __init__(self, text: str, checked: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.checked = tuple(checked)
 
 
 class SimulatorMissing(UserError):
@@ -248,7 +255,10 @@ def _check(module: str, results: Path, run_dir: Path) -> tuple[str, ...]:
     if failed:
         shown = [f"{case.get('name')}: {_message(fault)}" for case, fault in failed[:FAULTS_SHOWN]]
         counts = f"{len(failed)} of {len(cases)} tests failed"
-        raise BenchError("\n".join([f"{module}: {counts}", *shown]))
+        messages = [_message(fault) for _, fault in failed]
+        prefix = f"{AssertionError.__name__}: "
+        checked = [m.removeprefix(prefix) for m in messages if m.startswith(prefix)]
+        raise BenchError("\n".join([f"{module}: {counts}", *shown]), checked)
     return tuple(case.get("name", "?") for case in cases)
 
 

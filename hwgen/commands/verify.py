@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         read = [*files.values(), *owned(package.path, package.manifest)]
         check_files([arguments.trace], read)
     inputs = load_arrays(files) if files else None
+    for name in package.changed():
+        output.say(f"note: {name} has been changed since the build; it is simulated as it is")
     slow = arguments.sim is None and package.architecture.default_simulator() == "python"
     with naming(only_file(files)), output.steps() as say:
         if slow:
@@ -66,8 +68,6 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             package, arguments.sim, inputs, arguments.random, arguments.wave, say, memory,
             trace=arguments.trace is not None,
         )  # fmt: skip
-    for name in result.changed:
-        output.say(f"note: {name} has been changed since the build; it was simulated as it is")
     output.say(verdict(result))
     if arguments.trace is not None:
         output.say(_write_trace(arguments.trace, result, package.graph.name))

@@ -182,3 +182,15 @@ def test_levels_watched_earlier_stay(package: Package) -> None:
     assert watched and later
     assert later["simulator"] == "icarus"
     assert later["high_water"] == watched["high_water"] == package.plan.timing(3).high_water
+
+
+def test_an_undefined_value_is_told_as_one_of_the_design(package: Package) -> None:
+    """Not as a failed test of a bench."""
+    need("icarus")
+    top = package.path / "rtl" / "top.v"
+    text = top.read_text()
+    assert ".o__payload(m_axis_tdata)" in text
+    top.write_text(text.replace(".o__payload(m_axis_tdata)", ".o__payload()"))
+    result = hwgen.verify(package, "icarus")
+    assert str(result.difference) == "frame 0, beat 0, byte 0 of m_axis is undefined"
+    assert result.changed == ("rtl/top.v",)

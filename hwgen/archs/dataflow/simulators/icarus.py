@@ -35,7 +35,7 @@ def run(
     try:
         result = run_network(package.path, "icarus", beats, edges=edges, wave=wave)
     except BenchError as error:
-        raise DesignFault(str(error)) from None
+        raise DesignFault(error.checked[0] if error.checked else str(error)) from None
     return SimulationRun(
         outputs=result.outputs,
         first=result.first,
