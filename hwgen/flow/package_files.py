@@ -100,6 +100,9 @@ class PackageFiles:
                 file=file,
                 hint=AGAIN,
             )
+        results = path / "results"
+        if results.exists() and not results.is_dir():
+            raise UserError("is a file, a directory is needed", file=results, hint="move it away")
         return cls(path, _read(file, _MANIFEST))
 
     @cached_property
@@ -179,9 +182,11 @@ class PackageFiles:
     def write(self, texts: dict[str, str]) -> None:
         """Write files of the package, each whole or not at all. Raises UserError."""
         contents = {inside(self.path, name): text.encode() for name, text in texts.items()}
-        try:
-            for file in contents:
+        for file in contents:
+            try:
                 file.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise UserError(f"can not be written ({error.strerror})", file=self.path) from None
+            except OSError as error:
+                raise UserError(
+                    f"can not be written ({error.strerror})", file=file.parent
+                ) from None
         write_files(contents)

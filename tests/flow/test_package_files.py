@@ -108,6 +108,13 @@ def test_a_graph_that_is_not_legal(package: Package) -> None:
     assert raised.value.hint == "hwgen build again"
 
 
+def test_results_are_in_a_directory(package: Package, capsys: pytest.CaptureFixture[str]) -> None:
+    (package.path / "results").write_text("")
+    for command in ("report", "verify"):
+        assert main([command, str(package.path)]) == 2
+        assert f"{package.path / 'results'}: is a file" in capsys.readouterr().err
+
+
 def test_changed_rtl_is_told(package: Package) -> None:
     assert package.changed() == []
     path = package.path / "rtl" / "top.v"
