@@ -23,6 +23,7 @@ from hwgen.gateware.stream.csr import REGISTERS
 from tests.helpers.commands import printed, printed_in
 from tests.helpers.folder_names import UGLY
 from tests.helpers.packages import tiny_model, tiny_package
+from tests.helpers.programs import fails, native_verilator, run
 
 
 @pytest.fixture(scope="module")
@@ -41,32 +42,7 @@ def copy_of(package: Package, folder: Path) -> Path:
     return Path(shutil.copytree(package.path, folder / UGLY))
 
 
-def run(folder: Path, *command: str) -> str:
-    """Output of a command in the package's directory."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def fails(folder: Path, *command: str) -> str:
-    """Output of a command that fails."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    return done.stdout + done.stderr
-
-
 UNREAD = "ERROR: a memory image or a file of vectors can not be read whole"
-
-
-def native_verilator(folder: Path) -> Path:
-    """A directory for PATH with the Verilator that hwgen would use, as users have it."""
-    if not tools.can_compile():
-        pytest.skip("Verilator, g++, make and perl are needed")
-    link = folder / "bin" / "verilator"
-    link.parent.mkdir()
-    link.write_text(f'#!/bin/sh\nexec "{tools.verilator().require()}" "$@"\n')
-    link.chmod(0o755)
-    return link.parent
 
 
 def test_every_file_is_in_the_manifest_with_its_hash(package: Package) -> None:

