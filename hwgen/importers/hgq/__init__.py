@@ -17,7 +17,7 @@ from ..keras.architecture import read_network
 from ..keras.flow import Flow
 from ..keras.lower import lower
 from ..keras.work import Words
-from .files import places_of, read_archive
+from .files import read_archive
 from .layers import check_supported, steps_of
 
 WORDS = Words("HGQ2", "Quantizer")
@@ -40,19 +40,10 @@ def load_hgq(path: Path, input_type: QType | None) -> Graph:
     if REGISTERED not in (text := json.dumps(archive.config)):
         raise _not_of_hgq2(text)
     network = read_network(archive.config, check_supported)
-    for layer in network.layers:
-        if len(layer.place) > 1:
-            raise layer.error(
-                f"is inside of the model {layer.place[0]!r}; .keras files of one model are read",
-                "build one model of all layers: call the inner model's layers on its input",
-            )
-    entries = archive.config["config"]["layers"]
-    places = places_of([entry["class_name"] for entry in entries])
-    by_name = dict(zip((e["config"]["name"] for e in entries), places, strict=True))
     flow = Flow.of(
         network.input_name,
         network.layers,
-        lambda layer: steps_of(layer, archive.places.get(by_name.get(layer.name, ""), {})),
+        lambda layer: steps_of(layer, archive.variables(layer.place)),
     )
     name = identifier(path.stem)
     return lower(name, network.input_name, network.input_shape, flow, input_type, WORDS)
