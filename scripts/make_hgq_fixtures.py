@@ -75,6 +75,24 @@ def channels() -> keras.Model:
     return keras.Model(x, s, name="channels")
 
 
+def nested() -> keras.Model:
+    """A model inside of a model; both have layers of the same classes and names."""
+    inner = keras.Sequential(
+        [
+            Input((4, 4, 3)),
+            QConv2D(4, 3, activation="relu", name="conv"),
+            MaxPooling2D(2, name="pool"),
+            Flatten(name="flat"),
+            QDense(5, name="dense"),
+        ],
+        name="inner",
+    )
+    x = Input((6, 6, 2))
+    y = QConv2D(3, 3, activation="relu", name="conv")(x)
+    y = QDense(3, name="dense")(inner(y))
+    return keras.Model(x, y, name="nested")
+
+
 def saturating() -> keras.Model:
     """One type an edge, saturating; other roundings; an average of nine."""
     bits = {"homogeneous_axis": None, "heterogeneous_axis": ()}
@@ -120,7 +138,7 @@ def sequence() -> keras.Model:
     )
 
 
-MODELS = {f.__name__: f for f in (elements, channels, saturating, functions, sequence)}
+MODELS = {f.__name__: f for f in (elements, channels, saturating, functions, sequence, nested)}
 
 
 READS = {"channels": ("left", "right")}

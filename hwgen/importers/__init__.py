@@ -105,8 +105,12 @@ def _is_keras_archive(source: ModelFile) -> bool:
 
 def _read_keras_archive(source: ModelFile, options: Options) -> Graph:
     from .hgq import load_hgq
+    from .hgq.files import read_archive
+    from .qkeras.archives import is_qkeras, load_archive
 
-    return load_hgq(source.path, options.input_type)
+    archive = read_archive(source.path)
+    read = load_archive if is_qkeras(archive.config) else load_hgq
+    return read(source.path, archive, options.input_type)
 
 
 def _is_tflite(source: ModelFile) -> bool:
@@ -135,7 +139,9 @@ def _read_onnx(source: ModelFile, options: Options) -> Graph:
 
 IMPORTERS: tuple[Importer, ...] = (
     Importer("hwgen model description", (".json",), _is_own, _read_own),
-    Importer("HGQ2", (".keras",), _is_keras_archive, _read_keras_archive, ("input_type",)),
+    Importer(
+        "HGQ2 or QKeras", (".keras",), _is_keras_archive, _read_keras_archive, ("input_type",)
+    ),
     Importer(
         "QKeras", (".h5", ".hdf5", ".json"), _is_qkeras, _read_qkeras, ("input_type", "weights")
     ),

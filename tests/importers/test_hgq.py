@@ -190,7 +190,6 @@ def test_other_archives(tmp_path: Path) -> None:
     "registered, said, way_out",
     [
         ("HGQ>HDense", "layers of HGQ 1", "HGQ2"),
-        ("qkeras>QDense", "layers of QKeras", "model.save('name.h5')"),
         ("Custom>Dense", "no layers of HGQ2", "HGQ2's layers"),
     ],
 )

@@ -17,7 +17,7 @@ from ..keras.architecture import read_network
 from ..keras.flow import Flow
 from ..keras.lower import lower
 from ..keras.work import Words
-from .files import places_of, read_archive
+from .files import Archive
 from .layers import check_supported, steps_of
 
 WORDS = Words("HGQ2", "Quantizer")
@@ -26,32 +26,23 @@ WORDS = Words("HGQ2", "Quantizer")
 REGISTERED = '"hgq>'
 
 
-def load_hgq(path: Path, input_type: QType | None) -> Graph:
+def load_hgq(path: Path, archive: Archive, input_type: QType | None) -> Graph:
     """Import an HGQ2 model.
 
     Parameters
     ----------
-    path : a .keras archive. input_type : type of the model's input; None: that of its first
-        quantizer, or the one that holds all of that one's types.
+    path, archive : a .keras file, and what it holds.
+    input_type : type of the model's input; None: that of its first quantizer, or the one that holds
+        all of that one's types.
 
     Raises UserError naming the file and the layer where something is damaged or unsupported.
     """
-    archive = read_archive(path)
     if REGISTERED not in (text := json.dumps(archive.config)):
         raise _not_of_hgq2(text)
     network = read_network(archive.config, check_supported)
-    for layer in network.layers:
-        if len(layer.place) > 1:
-            raise layer.error(
-                f"is inside of the model {layer.place[0]!r}; .keras files of one model are read",
-                "build one model of all layers: call the inner model's layers on its input",
-            )
-    entries = archive.config["config"]["layers"]
-    places = places_of([entry["class_name"] for entry in entries])
-    by_name = dict(zip((e["config"]["name"] for e in entries), places, strict=True))
     flow = Flow.of(
         network,
-        lambda layer: steps_of(layer, archive.places.get(by_name.get(layer.name, ""), {})),
+        lambda layer: steps_of(layer, archive.variables(layer.place)),
     )
     name = identifier(path.stem)
     return lower(name, network.inputs, flow, input_type, WORDS)
@@ -64,12 +55,7 @@ def _not_of_hgq2(config: str) -> UserError:
             "the archive holds layers of HGQ 1, whose files are not read",
             hint="build the model with HGQ2 (pip install HGQ2), train it, and save it again",
         )
-    if "qkeras" in config.lower():
-        return UserError(
-            "the archive holds layers of QKeras, which are read from .h5 files",
-            hint="save the model with model.save('name.h5')",
-        )
     return UserError(
         "the archive holds no layers of HGQ2, so nothing says how its numbers are quantized",
-        hint="build the model of HGQ2's layers, or of QKeras' and save that as name.h5",
+        hint="build the model of HGQ2's layers, or of QKeras'",
     )

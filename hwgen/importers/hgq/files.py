@@ -30,6 +30,25 @@ class Archive:
     config: Any
     places: dict[str, Variables]
 
+    def variables(self, place: tuple[str, ...]) -> Variables:
+        """Those of the layer of that name, which may be in a model inside of the model: ``place``
+        has the names of these models first. Empty where there are none."""
+        model, paths = self.config, []
+        for name in place:
+            entries = model["config"]["layers"]
+            found = places_of([entry["class_name"] for entry in entries])
+            names = [entry["config"].get("name") for entry in entries]
+            if name not in names:
+                return {}
+            model, path = entries[names.index(name)], found[names.index(name)]
+            paths.append(path)
+        own = "/".join(f"layers/{path}" for path in paths[1:])
+        return {
+            where[len(own) :].strip("/"): arrays
+            for where, arrays in self.places.get(paths[0], {}).items()
+            if f"{where}/".startswith(f"{own}/" if own else "")
+        }
+
 
 def read_archive(path: Path) -> Archive:
     """Read a file that Keras 3 wrote. Raises UserError where it is damaged."""

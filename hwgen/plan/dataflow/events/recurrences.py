@@ -14,7 +14,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from .times import Pointer, Words, add, address, at, compiled, count, last
+from .times import Pointer, Words, add, address, at, compiled, count, inlined, last
 
 
 class Kind(IntEnum):
@@ -39,14 +39,14 @@ class Kind(IntEnum):
     VECTOR = 16
 
 
-@compiled
+@inlined
 def wait(m: Pointer, waits: int, starved: int, blocked: int) -> None:
     """Count cycles in which a unit waited for input, and for room at its output."""
     m[waits] += starved
     m[waits + 1] += blocked
 
 
-@compiled
+@inlined
 def source(m: Pointer, n: int, push: int, pop: int, depth: int, cycles: int, beats: int) -> bool:
     """A beat, as soon as there is room, but no sooner than if ``beats`` take ``cycles``."""
     time = max(last(m, push) + 1, n * cycles // beats)
@@ -58,7 +58,7 @@ def source(m: Pointer, n: int, push: int, pop: int, depth: int, cycles: int, bea
     return True
 
 
-@compiled
+@inlined
 def sink(m: Pointer, n: int, push: int, pop: int) -> bool:
     """A beat, as soon as it is there."""
     if count(m, push) <= n:
@@ -67,7 +67,7 @@ def sink(m: Pointer, n: int, push: int, pop: int) -> bool:
     return True
 
 
-@compiled
+@inlined
 def take(
     m: Pointer, n: int, pushed: int, popped: int, push: int, pop: int, waits: int, completes: int,
     beats: int, depth: int, delay: int
@@ -90,7 +90,7 @@ def take(
     return True
 
 
-@compiled
+@inlined
 def fork(
     m: Pointer, n: int, pushed: int, popped: int, waits: int, readers: int, row: Pointer
 ) -> bool:  # fmt: skip
@@ -113,7 +113,7 @@ def fork(
     return True
 
 
-@compiled
+@inlined
 def join(
     m: Pointer, n: int, push: int, pop: int, waits: int, taken: int, waited: int, beats: int,
     depth: int, delay: int, sources: int, row: Pointer
@@ -143,7 +143,7 @@ def join(
     return True
 
 
-@compiled
+@inlined
 def regroup(
     m: Pointer, n: int, pushed: int, popped: int, push: int, pop: int, waits: int, state: int,
     sizes_in: int, beats_in: int, sizes_out: int, beats_out: int, lanes: int, capacity: int
@@ -173,7 +173,7 @@ def regroup(
     return True
 
 
-@compiled
+@inlined
 def fill_rows(
     m: Pointer, n: int, pushed: int, popped: int, complete: int, read: int, row_beats: int
 ) -> bool:  # fmt: skip
@@ -192,7 +192,7 @@ def fill_rows(
     return True
 
 
-@compiled
+@inlined
 def repeat_rows(
     m: Pointer, n: int, push: int, pop: int, complete: int, read: int, waits: int, depth: int,
     beats: int
@@ -217,7 +217,7 @@ def repeat_rows(
     return True
 
 
-@compiled
+@inlined
 def write_ring(
     m: Pointer, n: int, pushed: int, popped: int, released: int, rows: int, row_beats: int
 ) -> bool:  # fmt: skip
@@ -234,7 +234,7 @@ def write_ring(
     return True
 
 
-@compiled
+@inlined
 def read_ring(
     m: Pointer, n: int, written: int, issued: int, accepted: int, released: int, state: int,
     reads: int, places: int, releases: int, steps: int, beats: int, frame: int, queue: int,
@@ -269,7 +269,7 @@ def read_ring(
     return True
 
 
-@compiled
+@inlined
 def shift(
     m: Pointer, n: int, issued: int, accepted: int, push: int, freed: int, state: int, reads: int,
     completes: int, steps: int, depth: int, ring: int, window: int
@@ -306,7 +306,7 @@ def shift(
     return True
 
 
-@compiled
+@inlined
 def convolve(
     m: Pointer, n: int, given: int, taken: int, freed: int, push: int, pop: int, waits: int,
     folds: int, cycles: int, depth: int, delay: int
@@ -336,7 +336,7 @@ def convolve(
     return True
 
 
-@compiled
+@inlined
 def read_taps(
     m: Pointer, n: int, written: int, released: int, push: int, pop: int, waits: int, places: int,
     releases: int, windows: int, frame: int, folds: int, cycles: int, depth: int, delay: int,
@@ -371,7 +371,7 @@ def read_taps(
     return True
 
 
-@compiled
+@inlined
 def multiply(
     m: Pointer, n: int, pushed: int, popped: int, push: int, pop: int, waits: int, state: int,
     beats: int, folds: int, depth: int, delay: int
@@ -402,7 +402,7 @@ def multiply(
     return True
 
 
-@compiled
+@inlined
 def reduce(
     m: Pointer, n: int, given: int, taken: int, freed: int, push: int, pop: int, waits: int,
     beats: int, depth: int, delay: int
@@ -428,7 +428,7 @@ def reduce(
     return True
 
 
-@compiled
+@inlined
 def drain(
     m: Pointer, n: int, ready: int, taken: int, push: int, pop: int, state: int, beats: int,
     words: int, depth: int, delay: int
@@ -456,7 +456,7 @@ def drain(
     return True
 
 
-@compiled
+@inlined
 def vector(
     m: Pointer, n: int, pushed: int, popped: int, push: int, pop: int, waits: int, state: int,
     size: int, gap: int, depth: int, delay: int
@@ -491,7 +491,7 @@ MOST_ARGUMENTS = 14
 """Of a recurrence; the forks and joins of more take them from the row."""
 
 
-@compiled
+@inlined
 def advance(kind: int, m: Pointer, n: int, end: int, row: Pointer) -> int:
     """Pieces of a process from n on, as many as can be; gives the first that can not."""
     a = (
@@ -562,24 +562,18 @@ def run(
     p are ``neighbours[begins[p] : begins[p + 1]]``: only those are tried again once p has gone on.
     """
     m, done = address(memory), np.zeros_like(pieces)
-    line, waits = np.arange(kinds.size), np.ones(kinds.size, np.bool_)
-    first, length, missing = 0, kinds.size, pieces.sum()
-    while length:
-        process = line[first]
-        first = first + 1 if first + 1 < kinds.size else 0
-        length -= 1
-        waits[process] = False
-        kind, row, n = kinds[process], address(rows[process]), done[process]
-        n = advance(kind, m, n, pieces[process], row)
-        if n == done[process]:
-            continue
-        missing -= n - done[process]
-        done[process] = n
-        for place in range(begins[process], begins[process + 1]):
-            neighbour = neighbours[place]
-            if not waits[neighbour] and done[neighbour] < pieces[neighbour]:
-                waits[neighbour] = True
-                back = first + length
-                line[back if back < kinds.size else back - kinds.size] = neighbour
-                length += 1
+    waits = np.ones(kinds.size, np.bool_)
+    missing, before = pieces.sum(), -1
+    while missing != before:
+        before = missing
+        for process in range(kinds.size):
+            if not waits[process]:
+                continue
+            waits[process] = False
+            n = done[process]
+            done[process] = advance(kinds[process], m, n, pieces[process], address(rows[process]))
+            if done[process] > n:
+                missing -= done[process] - n
+                for place in range(begins[process], begins[process + 1]):
+                    waits[neighbours[place]] = True
     return missing == 0

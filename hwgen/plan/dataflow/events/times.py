@@ -27,6 +27,11 @@ def compiled(function: Any) -> Any:
         return njit(function)
 
 
+def inlined(function: Any) -> Any:
+    """Compiled into each caller: a call would take longer than what is done in it."""
+    return njit(forceinline=True)(function)
+
+
 def _address(_: Any, array: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -40,25 +45,25 @@ address: Any = intrinsic(_address)
 """The address of an array's first word, in compiled code."""
 
 
-@compiled
+@inlined
 def count(m: Pointer, times: int) -> int:
     """Entries of a list."""
     return m[times]
 
 
-@compiled
+@inlined
 def at(m: Pointer, times: int, n: int) -> int:
     """Entry n of a list."""
     return m[times + 1 + n]
 
 
-@compiled
+@inlined
 def last(m: Pointer, times: int) -> int:
     """The last entry of a list, -1 where it has none."""
     return m[times + m[times]] if m[times] else -1
 
 
-@compiled
+@inlined
 def add(m: Pointer, times: int, time: int) -> None:
     """Append to a list."""
     m[times] += 1
