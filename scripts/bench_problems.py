@@ -107,14 +107,19 @@ def _nngen_substitute() -> dict[str, Array]:
     return arrays
 
 
-def networks() -> dict[str, hwgen.ir.Graph]:
-    """Networks whose planning takes long, by name: a seeded one, and real ones that are there."""
+def network_files() -> dict[str, Path]:
+    """Files of larger networks, by name, those that are there."""
     tflite = SHARED / "models" / "tflite"
     files = {
         "resnet8": tflite / "mlperf_tiny_ic_resnet8_int8.tflite",
         "mobilenet_v1_vww": tflite / "mlperf_tiny_vww_mobilenetv1_int8.tflite",
     }
-    found = {name: hwgen.load(file) for name, file in files.items() if file.is_file()}
+    return {name: file for name, file in files.items() if file.is_file()}
+
+
+def networks() -> dict[str, hwgen.ir.Graph]:
+    """Networks whose planning takes long, by name: a seeded one, and real ones that are there."""
+    found = {name: hwgen.load(file) for name, file in network_files().items()}
     return {**found, "mobilenet_v2_160": mobilenet_v2(160, 0.35)}
 
 

