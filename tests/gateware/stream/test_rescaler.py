@@ -46,8 +46,11 @@ def check(rule: Rule, x: Shape, seed: int, lanes: int, clip: tuple[int, int] | N
     op = ops.Rescale(Scaling[rule.name], np.array(mult), np.array(shift), out, np.array(bias),
                      offset, clip)  # fmt: skip
     values = {low, low + 1, -1 if x.signed else 0, 0, 1, high - 1, high}
+    # Half a unit in the last place of a float, and what is beside it: inputs are rounded too.
+    lost = max(0, x.width - rule.precision) if rule.precision else 0
+    halves = [sign * (1 << n) + d for n in range(lost) for sign in (-1, 1) for d in (-1, 0, 1)]
     for (value, *_), b in zip(found, bias, strict=True):
-        for scaled in (value, value * 3, -value, value + 1, value - 1):
+        for scaled in (value, value * 3, -value, *(value + d for d in (1, -1, *halves))):
             values.add(min(max(scaled - b, low), high))
     ordered = sorted(values)
     columns = np.repeat(np.array(ordered)[:, None], channels, 1)
