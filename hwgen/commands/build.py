@@ -17,9 +17,11 @@ TEXT = "model file to package: Verilog, memory images, bench, report"
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_model(sub)
-    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="the package to make")
+    sub.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="directory of the package"
+    )
     add_plan(sub, with_file=True)
-    sub.add_argument("--c", action="store_true", help="also C99 code of the network")
+    sub.add_argument("--c", action="store_true", help="write C99 code of the network too")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:

@@ -32,9 +32,17 @@ TEXT = "accuracy on labelled data"
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_model(sub, "MODEL_OR_PACKAGE")
-    sub.add_argument("--data", required=True, type=Path, metavar="FILE.npz", help="arrays x, y")
-    sub.add_argument("--rtl", type=whole, metavar="N", help="the first N in simulation too")
-    sub.add_argument("--sim", choices=simulators(), help="simulator for --rtl")
+    sub.add_argument(
+        "--data", required=True, type=Path, metavar="FILE.npz",
+        help="labelled samples: an .npz with arrays x and y",
+    )  # fmt: skip
+    sub.add_argument(
+        "--rtl", type=whole, metavar="N", help="simulate the hardware on the first N samples too"
+    )
+    sub.add_argument(
+        "--sim", choices=simulators(),
+        help="simulator that runs --rtl (default: the quickest that is installed)",
+    )  # fmt: skip
     add_plan(sub, with_file=False)
 
 

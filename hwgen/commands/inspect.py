@@ -19,7 +19,7 @@ TEXT = "layers, types, MACs, parameters of a model"
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_model(sub)
-    sub.add_argument("--plan", action="store_true", help="also the hardware it would become")
+    sub.add_argument("--plan", action="store_true", help="plan the hardware and show it too")
     add_plan(sub, with_file=False)
 
 

@@ -25,14 +25,23 @@ TEXT = "RTL against golden, every bit"
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_package(sub)
-    sub.add_argument("--sim", choices=simulators(), help="default: the quickest there is")
+    sub.add_argument(
+        "--sim",
+        choices=simulators(),
+        help="simulator that runs the design (default: the quickest that is installed)",
+    )
     group = sub.add_mutually_exclusive_group()
     group.add_argument(
-        "--inputs", type=Path, metavar="FILE.npy", help="integers (frames, *shape) to simulate"
+        "--inputs", type=Path, metavar="FILE.npy",
+        help="frames to simulate: an array of integers (frames, *shape)",
+    )  # fmt: skip
+    group.add_argument(
+        "--random", type=whole, metavar="N", help="simulate N random frames, of a fixed seed"
     )
-    group.add_argument("--random", type=whole, metavar="N", help="N seeded random frames")
     sub.add_argument(
-        "--wave", action="store_true", help="write results/wave.vcd (Icarus: wave.fst)"
+        "--wave",
+        action="store_true",
+        help="record all signals in results/wave.vcd (Icarus: wave.fst)",
     )
     sub.add_argument(
         "--trace", type=Path, metavar="FILE.json",
@@ -41,11 +50,11 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     memory = sub.add_argument_group("external memory of the tiled architecture")
     memory.add_argument(
         "--mem-latency", type=whole, metavar="CYCLES",
-        help=f"until external memory answers (default {Memory.latency})",
+        help=f"cycles until external memory answers (default {Memory.latency})",
     )  # fmt: skip
     memory.add_argument(
         "--mem-rate", type=number, metavar="R",
-        help=f"beats of external memory a cycle (default {Memory.rate:g})",
+        help=f"beats that external memory moves a cycle (default {Memory.rate:g})",
     )  # fmt: skip
 
 
