@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..contract.geometry import ceil_div
-from ..numeric import QType
+from ..numeric import QType, ceil_div
 from ..plan.dataflow.units import StreamShape
 
 ByteArray = np.ndarray[Any, np.dtype[np.uint8]]

@@ -19,10 +19,10 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from ..caches import cache_home
-from ..contract.geometry import ceil_div
 from ..errors import ToolError
 from ..gateware.common.memory import ROM_VERILOG
 from ..gateware.common.multiplier import MUL_VERILOG
+from ..numeric import ceil_div
 
 PRIMITIVES = {"hwgen_rom": ROM_VERILOG, "hwgen_mul": MUL_VERILOG}
 """Modules that the gateware names without elaborating them: files of their own in a package, in

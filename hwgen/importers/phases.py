@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..numeric import ceil_div
+
 
 @dataclass(frozen=True)
 class Phases:
@@ -37,10 +39,10 @@ class Phases:
         starts = [(s % stride, s // stride) for s in range(before, before + stride)]
         read = [0]
         for first, meets in starts:
-            places = -(-(kernel - first) // stride)
+            places = ceil_div(kernel - first, stride)
             read += [meets - places + 1, meets] if places > 0 else []
         low, high = min(read), max(read)
-        count = -(-length // stride)
+        count = ceil_div(length, stride)
         taps = np.full((stride, high - low + 1), -1)
         for phase, (first, meets) in enumerate(starts):
             for tap in range(high - low + 1):

@@ -5,7 +5,7 @@ They are stated here a second time on purpose: a test holds each against the gat
 
 from __future__ import annotations
 
-from ..contract.geometry import ceil_div
+from ..numeric import ceil_div
 
 SEEN = 2
 """From a beat's writing to the ring to asking for it at the earliest."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ...contract.geometry import ceil_div
 from ...emit.packing import pack, unpack, unpack_bits
 from ...errors import OptionError, UserError
 from ...flow.comparison import (
@@ -22,6 +21,7 @@ from ...flow.comparison import (
 from ...flow.engine import DesignFault, Progress, SimulationRun
 from ...flow.images import check_changed
 from ...ir import execute
+from ...numeric import ceil_div
 from ...plan.dataflow.events.simulation import steady_interval
 from ..package import Package
 from .simulators import ENGINES, MEASURED_FRAMES, default_simulator

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ...contract.geometry import ceil_div
 from ...ir import Graph, Tensor
+from ...numeric import ceil_div
 from .plan import DataflowPlan
 from .rules import Folding, Place, Stage
 from .stages import INPUT, output_stream

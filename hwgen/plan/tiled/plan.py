@@ -23,6 +23,7 @@ from ...contract.isa import (
 )
 from ...errors import UserError
 from ...ir import Graph
+from ...numeric import ceil_div
 from ...tables import html_table
 from .mapping.buffer_traffic import BufferTraffic, traffic_of
 from .mapping.placement import Placement, place
@@ -228,7 +229,7 @@ class TiledPlan:
         """Beats of all rows of a transfer, each of which is moved on its own."""
         bus = self.shape.bus_bytes
         rows = transfer["address"] + np.arange(transfer["rows"]) * transfer.get("pitch", 0)
-        return int((-(-(rows % bus + transfer["bytes"]) // bus)).sum())
+        return int(ceil_div(rows % bus + transfer["bytes"], bus).sum())
 
     @cached_property
     def _runs(self) -> dict[MemoryTiming, Times]:

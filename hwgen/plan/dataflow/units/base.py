@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from ....contract.geometry import ceil_div
+from ....numeric import ceil_div
 from ....validation import constant, fields, integer, list_of
 from ... import latency
 from ..events.recurrences import Kind

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.geometry import ceil_div
 from ....contract.isa import COMPUTE, MOST_TILES, TRANSFER, Opcode, Target
+from ....numeric import ceil_div
 from ..mapping.descriptor_fields import Values, compute
 from ..mapping.placement import Placement
 from ..mapping.problem import MappingProblem
