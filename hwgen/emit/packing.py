@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..aliases import ByteArray
 from ..numeric import QType, ceil_div
 from ..plan.dataflow.units import StreamShape
-
-ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def beat_bytes(stream: StreamShape) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..aliases import Array
 from ..emit.c import c_files
 from ..emit.c.layer import storage
 from ..errors import ToolError
@@ -23,7 +24,6 @@ from ..numeric import ceil_div
 from . import tools
 from .workplace import plain_directory
 
-Array = np.ndarray[Any, Any]
 STEM = "network"
 _FLAGS = ["-std=c99", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared"]
 

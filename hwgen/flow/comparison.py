@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..aliases import Progress
 from ..errors import OptionError, UserError
 from ..ir import Tensor, check_input
 from ..plan.timeline import Span
-from .engine import Progress, SimulationRun
+from .engine import SimulationRun
 from .memory import Memory
 from .package_files import PackageFiles
 

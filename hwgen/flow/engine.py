@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from ..aliases import ByteArray
 
 
 class DesignFault(Exception):
     """The simulated design breaks the contract of its streams, or hangs: what it did."""
-
-
-ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

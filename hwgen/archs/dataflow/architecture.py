@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from markupsafe import Markup
 
+from ...aliases import Array, Progress
 from ...emit.parts import Parts
 from ...flow.comparison import Verification, VerifyRequest
 from ...ir import Graph
@@ -15,10 +16,9 @@ from ...plan.dataflow.plan import DataflowPlan
 from ...plan.dataflow.plan_file import dataflow_from_json
 from ...plan.dataflow.planner import plan_dataflow
 from ...plan.options import Options
-from ...plan.protocol import Progress
 from ...report.tiles import Tile
 from ..package import Package
-from ..protocol import Architecture, Array, Description
+from ..protocol import Architecture, Description
 from . import report as reported
 from .describe import describe
 from .files import dataflow_parts

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-
+from ...aliases import Array
 from ...emit.packing import pack, to_hex
 from ...emit.parts import Parts, dump_json, model_hash
 from ...emit.verilog import to_verilog
@@ -15,8 +13,6 @@ from ...plan.dataflow.plan import DataflowPlan
 from . import documents, testbench
 from .bench import BENCHES
 from .top import DataflowTop
-
-Array = np.ndarray[Any, Any]
 
 
 def dataflow_parts(

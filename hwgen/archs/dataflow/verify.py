@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...aliases import Progress
 from ...emit.packing import pack, unpack, unpack_bits
 from ...errors import OptionError, UserError
 from ...flow.comparison import (
@@ -18,7 +19,7 @@ from ...flow.comparison import (
     frames_of,
     source_of,
 )
-from ...flow.engine import DesignFault, Progress, SimulationRun
+from ...flow.engine import DesignFault, SimulationRun
 from ...flow.images import check_changed
 from ...ir import execute
 from ...numeric import ceil_div

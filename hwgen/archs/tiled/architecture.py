@@ -7,17 +7,17 @@ from typing import Any, ClassVar
 
 from markupsafe import Markup
 
+from ...aliases import Array, Progress
 from ...emit.parts import Parts
 from ...flow.comparison import Verification, VerifyRequest
 from ...ir import Graph
 from ...plan.options import Options
-from ...plan.protocol import Progress
 from ...plan.tiled.options import TiledOptions
 from ...plan.tiled.plan import TiledPlan, plan_tiled
 from ...plan.tiled.plan_file import tiled_from_json
 from ...report.tiles import Tile
 from ..package import Package
-from ..protocol import Architecture, Array, Description
+from ..protocol import Architecture, Description
 from . import report as reported
 from .describe import describe
 from .files import tiled_parts

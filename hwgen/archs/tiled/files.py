@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
+from ...aliases import Array, ByteArray
 from ...contract.engine import EngineShape
 from ...emit.bench import WAIVERS, port_list, template, top_ports
 from ...emit.packing import to_hex
@@ -27,8 +27,6 @@ from .bench import BENCHES
 from .top import TiledTop
 
 PACKAGE = "hwgen.archs.tiled"
-Array = np.ndarray[Any, Any]
-ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def tiled_parts(

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ...aliases import Progress
 from ...errors import OptionError, ToolError
 from .. import tools
-from ..engine import Progress
 from ..images import check_changed
 from ..package_files import PackageFiles
 from ..workplace import plain_directory
@@ -24,7 +24,7 @@ from .results import critical_path, resources, totals
 TARGET_MHZ = 150
 """Clock that placement and routing strive for."""
 SEED = 1
-"""Of placement."""
+"""The seed of the first placement."""
 
 _PORTS = "read_verilog {sources}; hierarchy -top {top}; proc; write_json ports.json"
 _SYNTHESIS = (

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir.ops import Conv2D
 from .. import moves
@@ -17,7 +18,7 @@ from ..phases import Phases, filters
 from .file import OxNode
 from .fusion import TRANSPOSED
 from .linear import numbers_of, summed, weights
-from .work import Array, Codes, Const, OnnxImport, Value, canonical, image
+from .work import Codes, Const, OnnxImport, Value, canonical, image
 
 
 def conv_transpose(work: OnnxImport, node: OxNode) -> None:

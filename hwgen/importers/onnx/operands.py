@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
-from .work import Array, Value
+from .work import Value
 
 
 def operand(const: Array, value: Value) -> Array:

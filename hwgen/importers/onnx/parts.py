@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import ArgMax, MaxPool, Reshape
@@ -13,17 +14,7 @@ from ...numeric import ceil_div
 from ..limits import check_elements
 from .file import OxNode
 from .shape import behind
-from .work import (
-    Array,
-    Codes,
-    Const,
-    Joined,
-    OnnxImport,
-    Value,
-    canonical,
-    in_file_order,
-    reordered,
-)
+from .work import Codes, Const, Joined, OnnxImport, Value, canonical, in_file_order, reordered
 
 
 def _part(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir import Op, Tensor
 from ...ir.ops import Requantize, Rescale
@@ -17,7 +18,7 @@ from .averages import window_quantizer
 from .file import OxNode
 from .fusion import in_float, is_exact, is_power_of_two, parted, scale_of
 from .real import FloatStep, Quantizer, evaluate, line, multi_threshold, slope_of, table
-from .work import Array, Codes, Const, Joined, OnnxImport, Value, check_finite
+from .work import Codes, Const, Joined, OnnxImport, Value, check_finite
 
 _DTYPES = {"int8": (True, 8), "uint8": (False, 8), "int16": (True, 16), "uint16": (False, 16),
            "int32": (True, 32), "int4": (True, 4), "uint4": (False, 4)}  # fmt: skip

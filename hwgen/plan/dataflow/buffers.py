@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ...aliases import Progress
 from .events.simulation import FRAMES
 from .network import interval_of, run_units
-from .plan import DataflowPlan, Progress
+from .plan import DataflowPlan
 from .units import Unit
 
 Units = tuple[Unit, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +14,6 @@ from .stages import INPUT, stages_of
 from .units import StreamShape, Unit
 
 SCHEMA = 1
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...aliases import Progress
 from ...contract.engine import TILES, EngineShape
 from ...contract.isa import (
     LEVELS,
@@ -45,7 +46,6 @@ OPERANDS = {
     Operand.DEPTHWISE_WINDOW: "window",
 }
 """What plan files call operands."""
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

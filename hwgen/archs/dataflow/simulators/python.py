@@ -10,10 +10,12 @@ import numpy as np
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
+from ....aliases import ByteArray, Progress
 from ....emit.package import model_hash
 from ....emit.packing import beat_bytes, element_bytes, whole_frames
 from ....errors import UserError
-from ....flow.engine import ByteArray, DesignFault, Progress, SimulationRun
+from ....flow.engine import DesignFault, SimulationRun
+from ....flow.package_files import AGAIN
 from ...package import Package
 from ..testbench import quiet_limit
 from ..top import DataflowTop, level_members
@@ -31,7 +33,7 @@ def run(
         raise UserError(
             "has been changed since the build; Amaranth's simulator does not read it",
             file=package.path / name,
-            hint="use --sim verilator, or hwgen build again",
+            hint=f"use --sim verilator, or {AGAIN}",
         )
     plan = package.plan
     top = DataflowTop(plan, model_hash(plan.graph))
