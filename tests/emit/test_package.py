@@ -23,6 +23,7 @@ from hwgen.gateware.stream.csr import REGISTERS
 from tests.helpers.commands import printed, printed_in
 from tests.helpers.folder_names import UGLY
 from tests.helpers.packages import tiny_model, tiny_package
+from tests.helpers.processes import run
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +40,6 @@ def need(*names: str) -> None:
 def copy_of(package: Package, folder: Path) -> Path:
     """A copy in a directory whose name no tool likes."""
     return Path(shutil.copytree(package.path, folder / UGLY))
-
-
-def run(folder: Path, *command: str) -> str:
-    """Output of a command in the package's directory."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def fails(folder: Path, *command: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from hwgen.archs.package import Package
 from hwgen.cli import main
 from hwgen.errors import UserError
-from tests.helpers.mutations import NOT_JSON, mutated
+from tests.helpers.json_faults import NOT_JSON, mutated
 from tests.helpers.packages import tiny_package
 
 
