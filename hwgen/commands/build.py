@@ -15,7 +15,7 @@ TEXT = "model file to package: Verilog, memory images, bench, report"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the command's arguments."""
     add_model(sub)
     sub.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="directory of the package"
@@ -25,7 +25,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     with output.steps() as say:
         package = api.build(
             arguments.model, arguments.out, plan_file=arguments.plan,

@@ -30,7 +30,7 @@ TEXT = "accuracy on labelled data"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the command's arguments."""
     add_model(sub, "MODEL_OR_PACKAGE")
     sub.add_argument(
         "--data", required=True, type=Path, metavar="FILE.npz",
@@ -47,7 +47,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     package = _package(arguments) if arguments.model.is_dir() else None
     for name in ("sim", "tail", *planning(arguments)):
         if arguments.rtl is None and getattr(arguments, name) is not None:

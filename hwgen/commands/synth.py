@@ -13,13 +13,13 @@ from ..flow.fpga.synth import SEED, TARGET_MHZ
 from .arguments import add_package, number, whole
 
 _LARGEST_SEED = 10**9
-"""So that those of all tries fit 32 bits."""
+"""The seeds of all tries fit 32 bits."""
 
 TEXT = "synthesis, placement and routing for an FPGA"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the command's arguments."""
     add_package(sub)
     sub.add_argument(
         "--device", required=True, metavar="NAME", help=f"the FPGA: {', '.join(DEVICES)}"
@@ -39,7 +39,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     if not 1 <= arguments.freq <= 1000:
         raise OptionError(f"--freq {arguments.freq:g}: give 1 to 1000 MHz")
     if not 1 <= arguments.tries <= 100:

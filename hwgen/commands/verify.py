@@ -23,7 +23,7 @@ TEXT = "RTL against golden, every bit"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the command's arguments."""
     add_package(sub)
     sub.add_argument(
         "--sim",
@@ -59,7 +59,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     memory = _memory(arguments)
     inputs = None if arguments.inputs is None else load_array(arguments.inputs)
     package = Package.open(arguments.package)

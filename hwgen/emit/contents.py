@@ -14,7 +14,7 @@ from .parts import dump_json
 MANIFEST = "manifest.json"
 """The file that makes a directory a package."""
 SCHEMA = 1
-"""Of the manifest."""
+"""The version of the manifest's form."""
 
 LATER = (
     "report.json",

@@ -22,7 +22,7 @@ _LEAST_FEATURE_BYTES = 16 << 10
 LARGEST_WORDS = 1 << 16
 """Words of a memory that the fields of descriptors reach."""
 LARGEST_BUFFERS = 16 << 10
-"""KiB."""
+"""The most KiB that buffers can be asked to take."""
 
 
 @dataclass(frozen=True)

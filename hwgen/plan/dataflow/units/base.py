@@ -18,7 +18,7 @@ from ..events.simulation import Queue, Simulation
 from ..events.times import Words
 
 CAPACITY = integer(1, 1 << 20)
-"""Of a buffer in a plan file, and of whatever is counted as lanes."""
+"""Entries of a buffer in a plan file, and of whatever is counted as lanes."""
 
 
 @dataclass(frozen=True)
