@@ -87,3 +87,14 @@ def test_lists_are_lists() -> None:
                 wrong.append(f"{document.name}:{n} {line}")
     assert not wrong, "\n".join(wrong)
     assert seen > 500
+
+
+def test_prose_is_wrapped() -> None:
+    """At 100, with a little room for a word that was changed."""
+    wrong = [
+        f"{document.name}:{n} {len(line)}"
+        for document in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+        for n, line in prose_of(document)
+        if len(line) > 104
+    ]
+    assert not wrong, "\n".join(wrong)
