@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import importers
+from .aliases import Progress
 from .archs.choices import asked_for, with_options
 from .archs.package import Package, files_of
 from .archs.reporting import write_report
@@ -28,7 +29,7 @@ from .ir import Graph, Tensor, execute
 from .numeric import QType, dequantize, parse_type, quantize
 from .passes import legalize
 from .passes.tail import without_softmax
-from .plan.protocol import Plan, Progress
+from .plan.protocol import Plan
 
 
 def load(

@@ -21,7 +21,8 @@ from .errors import ToolError, UserError
 DESCRIPTION = "A quantized neural network in, a verified hardware accelerator out."
 EPILOG = (
     "Begin with 'hwgen inspect MODEL', then 'hwgen build MODEL --out DIR' and 'hwgen verify DIR'. "
-    "Exit codes: 0 done; 1 verification failed; 2 bad input or unsupported; 3 a tool failed."
+    "Exit codes: 0 done; 1 verification failed; 2 bad input or unsupported; 3 a tool failed; "
+    "130 interrupted."
 )
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -120,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.TEXT, description=command.TEXT)
-        sub.add_argument("--json", action="store_true", help="one JSON value on stdout")
+        sub.add_argument("--json", action="store_true", help="print the result as one JSON value")
         sub.set_defaults(command=command.run)
         command.add_arguments(sub)
     return parser

@@ -25,6 +25,8 @@ import numpy as np
 import tensorflow as tf
 from qkeras import QActivation, QConv2D, QDense, quantized_bits, quantized_relu
 
+from hwgen.numeric.division import ceil_div
+
 Array = np.ndarray[Any, Any]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -136,7 +138,7 @@ def build_model(weight_bits: int, activation_bits: int) -> Any:
 
 def train(model: Any, data: Mnist, epochs: int, rate: float, rng: np.random.Generator) -> None:
     """Quantization-aware training on shifted digits; the rate falls to zero along a cosine."""
-    steps = epochs * -(-len(data.x_train) // BATCH)
+    steps = epochs * ceil_div(len(data.x_train), BATCH)
     schedule = tf.keras.optimizers.schedules.CosineDecay(rate, steps)
     model.compile(
         tf.keras.optimizers.Adam(schedule),

@@ -10,9 +10,9 @@ import cocotb
 import numpy as np
 from amaranth.lib import wiring
 
-from hwgen.contract.geometry import WindowGeometry, ceil_div
+from hwgen.contract.geometry import WindowGeometry
 from hwgen.ir import Accumulator, Tensor, ops
-from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.numeric import Overflow, QType, Rounding, ceil_div
 from hwgen.plan import latency
 from hwgen.plan.dataflow.rules.requantize import needs_multiplier
 

@@ -9,9 +9,8 @@ from typing import Any
 import cocotb
 from amaranth.lib import wiring
 
-from hwgen.contract.geometry import ceil_div
 from hwgen.ir import Accumulator, Tensor, ops
-from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.numeric import Overflow, QType, Rounding, ceil_div
 from hwgen.plan import latency
 
 from .bench_conv import PIXEL, SIGNED, WEIGHT, requantization, weights

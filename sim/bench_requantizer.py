@@ -12,11 +12,10 @@ from amaranth.hdl import Module, Shape, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.contract.geometry import ceil_div
 from hwgen.gateware.common.counter import index_shape
 from hwgen.gateware.common.requantizer import Requantizer, RequantParameters
 from hwgen.gateware.common.streams import beat, element
-from hwgen.numeric import Overflow, QType, Rounding, requantize
+from hwgen.numeric import Overflow, QType, Rounding, ceil_div, requantize
 from hwgen.plan import latency
 
 from .units import STEADY, Pair, UnitCase, by_name, choices, join, run_case

@@ -9,7 +9,7 @@ from pathlib import Path
 import hwgen
 
 ROOT = Path(hwgen.__file__).parent
-COMMON = {"caches", "errors", "identifiers", "tables", "validation"}
+COMMON = {"aliases", "caches", "errors", "identifiers", "tables", "validation"}
 """Plain definitions that every room may use."""
 
 ABOVE = {
@@ -19,8 +19,8 @@ ABOVE = {
     "importers": {"ir", "numeric"},
     "passes": {"ir", "numeric"},
     "plan": {"contract", "ir", "numeric"},
-    "gateware": {"contract.engine", "contract.geometry", "contract.isa", "numeric.types",
-                 "numeric.powers"},
+    "gateware": {"contract.engine", "contract.geometry", "contract.isa", "numeric.division",
+                 "numeric.powers", "numeric.types"},
     "emit": {"plan", "passes", "gateware", "contract", "ir", "numeric"},
     "flow": {"emit", "plan", "contract", "ir", "numeric"},
     "report": {"flow", "emit", "plan", "ir", "numeric"},

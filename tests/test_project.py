@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import subprocess
 import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
+from hwgen import aliases
 
 ROOT = Path(__file__).parents[1]
 NAMES = {"hwgen": "hwgen", "sim": "hwgen_sim", "boards": "hwgen_boards"}
@@ -51,23 +55,48 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 FRAGMENTS = (
     "Of ", "For ", "From ", "With ", "By ", "To ", "Behind ", "In ", "On ", "At ", "Likewise",
-    "All of", "Those ",
+    "All of", "Those ", "So that", "Do it",
 )  # fmt: skip
 """How docstrings begin that are no sentence and no name of what there is."""
+
+
+def docstrings(tree: ast.Module) -> Iterator[tuple[int, str, bool]]:
+    """Lines and texts of a module's docstrings, and whether it is one of what is assigned."""
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            continue
+        if text := ast.get_docstring(node):
+            yield getattr(node, "lineno", 1), text, False
+        for before, text in pairwise(node.body):
+            assigned = isinstance(before, (ast.Assign, ast.AnnAssign))
+            if assigned and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                yield text.lineno, str(text.value.value), True
 
 
 def test_docstrings_are_no_fragments() -> None:
     wrong, seen = [], 0
     for file in (ROOT / "hwgen").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
-                text = ast.get_docstring(node)
-                seen += text is not None
-                if text is not None and text.startswith(FRAGMENTS):
-                    line = text.splitlines()[0]
-                    wrong.append(f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 1)} {line}")
+        for line, text, assigned in docstrings(ast.parse(file.read_text())):
+            seen += 1
+            # Of a function the name of what it imports says enough, of a value a unit does not.
+            if text.startswith(FRAGMENTS) or (assigned and len(text.split()) < 2):
+                wrong.append(f"{file.relative_to(ROOT)}:{line} {text.splitlines()[0]}")
     assert not wrong, "\n".join(wrong)
-    assert seen > 2000
+    assert seen > 2500
+
+
+def test_names_of_types_that_rooms_share_are_defined_once() -> None:
+    tree = ast.parse(Path(aliases.__file__).read_text())
+    shared = {ast.unparse(node.targets[0]) for node in tree.body if isinstance(node, ast.Assign)}
+    assert "Array" in shared and "Progress" in shared
+    wrong = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in (ROOT / "hwgen").rglob("*.py")
+        if file != Path(aliases.__file__)
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.Assign) and shared & {ast.unparse(t) for t in node.targets}
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 DECLARATIONS = {"engine/fetch/descriptor_layout.py", "engine/memory/feature_ports.py"}

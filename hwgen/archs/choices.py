@@ -9,10 +9,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..aliases import Progress
 from ..errors import OptionError, UserError
 from ..ir import Graph
 from ..plan.options import Options, flag
-from ..plan.protocol import Progress
 from .plan_files import read_plan
 from .protocol import Architecture
 from .registry import ARCHITECTURES, architecture

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ..aliases import Progress
 from ..emit.package import design_files
 from ..errors import UserError
 from ..flow.package_files import AGAIN, PackageFiles
 from ..ir import Graph
-from ..plan.protocol import Plan, Progress
+from ..plan.protocol import Plan
 from ..validation import shown
 from .protocol import Architecture
 from .registry import ARCHITECTURES, architecture

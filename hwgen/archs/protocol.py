@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from markupsafe import Markup
 
-from ..emit.package import Arrays
+from ..aliases import Arrays, Progress
 from ..emit.parts import Parts
 from ..flow.comparison import Verification, VerifyRequest
 from ..ir import Graph
 from ..plan.options import Options
-from ..plan.protocol import Plan, Progress
+from ..plan.protocol import Plan
 from ..report.tiles import Tile
 
 if TYPE_CHECKING:

@@ -18,4 +18,4 @@ COMMANDS = {
     "report": report,
     "doctor": doctor,
 }
-"""All of them by name, in the order of ``hwgen --help``."""
+"""All commands by name, in the order of ``hwgen --help``."""

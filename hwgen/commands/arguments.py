@@ -46,26 +46,35 @@ def add_model(sub: argparse.ArgumentParser, metavar: str = "MODEL") -> None:
     """A model file, and what it may leave open."""
     sub.add_argument(
         "model", type=Path, metavar=metavar,
-        help="a QKeras .h5, HGQ2 .keras, TensorFlow Lite, ONNX or hwgen JSON file"
+        help="the network: a QKeras .h5, HGQ2 .keras, TensorFlow Lite, ONNX or hwgen JSON file"
         + (", or a package's directory" if "PACKAGE" in metavar else ""),
     )  # fmt: skip
     sub.add_argument(
-        "--input-type", metavar="u8.8", help="type of the input where the model states none"
-    )
+        "--input-type", metavar="u8.8",
+        help="number type of the input, where the model states none",
+    )  # fmt: skip
     sub.add_argument(
         "--runtime",
         choices=RUNTIMES,
-        help=f"whose integers a TensorFlow Lite file means (default {RUNTIMES[0]})",
+        help=f"runtime whose integers a TensorFlow Lite file gives (default {RUNTIMES[0]})",
     )
 
 
 def add_plan(sub: argparse.ArgumentParser, with_file: bool) -> None:
     """Which architecture, and the options of each; ``with_file``: or a plan itself."""
     default = architecture().name
-    sub.add_argument("--arch", choices=list(ARCHITECTURES), help=f"default: {default}")
+    sub.add_argument(
+        "--arch",
+        choices=list(ARCHITECTURES),
+        help=f"architecture of the hardware (default {default})",
+    )
     if with_file:
-        sub.add_argument("--plan", type=Path, metavar="FILE", help="a plan.json")
-    sub.add_argument("--tail", choices=["host"], help="leave a last softmax to the host")
+        sub.add_argument(
+            "--plan", type=Path, metavar="FILE", help="build what a package's plan.json states"
+        )
+    sub.add_argument(
+        "--tail", choices=["host"], help="leave a softmax at the network's end to the host"
+    )
     owners: dict[str, list[Architecture[Any]]] = {}
     for entry in ARCHITECTURES.values():
         for name in entry.Options.names():

@@ -15,15 +15,17 @@ TEXT = "model file to package: Verilog, memory images, bench, report"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the command's arguments."""
     add_model(sub)
-    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="the package to make")
+    sub.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="directory of the package"
+    )
     add_plan(sub, with_file=True)
-    sub.add_argument("--c", action="store_true", help="also C99 code of the network")
+    sub.add_argument("--c", action="store_true", help="write C99 code of the network too")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     with output.steps() as say:
         package = api.build(
             arguments.model, arguments.out, plan_file=arguments.plan,

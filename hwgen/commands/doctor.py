@@ -11,11 +11,11 @@ TEXT = "which tools are there, which version, what to install"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """Nothing."""
+    """Declare nothing: the command has no arguments of its own."""
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     found = [tool() for tool in tools.TOOLS]
     rows = [
         [tool.name, "yes" if tool.found else "NO", tool.version, tool.use,

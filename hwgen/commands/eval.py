@@ -30,22 +30,24 @@ TEXT = "accuracy on labelled data"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the command's arguments."""
     add_model(sub, "MODEL_OR_PACKAGE")
     sub.add_argument(
-        "--data",
-        required=True,
-        type=Path,
-        metavar="FILE.npz",
-        help="arrays x, y; of several inputs x_NAME each",
+        "--data", required=True, type=Path, metavar="FILE.npz",
+        help="labelled samples: an .npz with arrays x and y; of several inputs x_NAME each",
+    )  # fmt: skip
+    sub.add_argument(
+        "--rtl", type=whole, metavar="N", help="simulate the hardware on the first N samples too"
     )
-    sub.add_argument("--rtl", type=whole, metavar="N", help="the first N in simulation too")
-    sub.add_argument("--sim", choices=simulators(), help="simulator for --rtl")
+    sub.add_argument(
+        "--sim", choices=simulators(),
+        help="simulator that runs --rtl (default: the quickest that is installed)",
+    )  # fmt: skip
     add_plan(sub, with_file=False)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     package = _package(arguments) if arguments.model.is_dir() else None
     for name in ("sim", "tail", *planning(arguments)):
         if arguments.rtl is None and getattr(arguments, name) is not None:

@@ -17,14 +17,14 @@ TEXT = "layers, types, MACs, parameters of a model"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the command's arguments."""
     add_model(sub)
-    sub.add_argument("--plan", action="store_true", help="also the hardware it would become")
+    sub.add_argument("--plan", action="store_true", help="plan the hardware and show it too")
     add_plan(sub, with_file=False)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     graph = load_model(arguments)
     value = _describe(graph)
     plan = _planned(arguments, graph, output)

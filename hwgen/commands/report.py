@@ -13,12 +13,12 @@ TEXT = "write report.json and report.html of a package again"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the command's arguments."""
     add_package(sub)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     report = write_report(Package.open(arguments.package))
     output.say(f"{arguments.package / 'report.html'}")
     output.json(report)

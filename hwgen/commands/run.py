@@ -18,22 +18,30 @@ TEXT = "golden integers of a model"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the command's arguments."""
     add_model(sub)
     sub.add_argument(
-        "--input", action="append", required=True, metavar="[NAME=]FILE.npy", help="frames"
+        "--input", action="append", required=True, metavar="[NAME=]FILE.npy",
+        help="frames to compute: an array (frames, *shape); once for each input",
+    )  # fmt: skip
+    sub.add_argument(
+        "--output", required=True, type=Path, metavar="FILE.npy",
+        help="file for the results; with several outputs an .npz of them by name",
+    )  # fmt: skip
+    sub.add_argument(
+        "--float", action="store_true", help="inputs and outputs are real values, not integers"
     )
-    sub.add_argument("--output", required=True, type=Path, metavar="FILE.npy", help="to be written")
-    sub.add_argument("--float", action="store_true", help="real values in and out")
     sub.add_argument(
         "--engine", choices=["golden", "c"], default="golden",
-        help="NumPy (golden), or the network's C code, compiled: the same integers",
+        help="what computes: NumPy (golden), or the network's C code, compiled; the same integers",
     )  # fmt: skip
-    sub.add_argument("--edges", type=Path, metavar="FILE.npz", help="also every edge")
+    sub.add_argument(
+        "--edges", type=Path, metavar="FILE.npz", help="write the values of every layer there too"
+    )
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     graph = load_model(arguments)
     written = [path for path in (arguments.output, arguments.edges) if path is not None]
     files = named_files(graph, "--input", arguments.input)

@@ -13,24 +13,33 @@ from ..flow.fpga.synth import SEED, TARGET_MHZ
 from .arguments import add_package, number, whole
 
 _LARGEST_SEED = 10**9
-"""So that those of all tries fit 32 bits."""
+"""The seeds of all tries fit 32 bits."""
 
 TEXT = "synthesis, placement and routing for an FPGA"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the command's arguments."""
     add_package(sub)
-    sub.add_argument("--device", required=True, metavar="NAME", help=", ".join(DEVICES))
-    sub.add_argument("--freq", type=number, default=TARGET_MHZ, metavar="MHZ", help="to strive for")
-    sub.add_argument("--seed", type=whole, default=SEED, help="of placement")
     sub.add_argument(
-        "--tries", type=whole, default=1, metavar="N", help="the best of N seeds from --seed on"
+        "--device", required=True, metavar="NAME", help=f"the FPGA: {', '.join(DEVICES)}"
     )
+    sub.add_argument(
+        "--freq", type=number, default=TARGET_MHZ, metavar="MHZ",
+        help=f"clock that placement and routing strive for (default {TARGET_MHZ:g})",
+    )  # fmt: skip
+    sub.add_argument(
+        "--seed", type=whole, default=SEED, metavar="N",
+        help=f"where the search for a placement begins (default {SEED})",
+    )  # fmt: skip
+    sub.add_argument(
+        "--tries", type=whole, default=1, metavar="N",
+        help="place with N seeds, from --seed on, and keep the best (default 1)",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     if not 1 <= arguments.freq <= 1000:
         raise OptionError(f"--freq {arguments.freq:g}: give 1 to 1000 MHz")
     if not 1 <= arguments.tries <= 100:

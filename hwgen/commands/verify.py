@@ -22,17 +22,25 @@ TEXT = "RTL against golden, every bit"
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the command's arguments."""
     add_package(sub)
-    sub.add_argument("--sim", choices=simulators(), help="default: the quickest there is")
+    sub.add_argument(
+        "--sim",
+        choices=simulators(),
+        help="simulator that runs the design (default: the quickest that is installed)",
+    )
     group = sub.add_mutually_exclusive_group()
     group.add_argument(
         "--inputs", action="append", metavar="[NAME=]FILE.npy",
-        help="integers (frames, *shape) to simulate; once for each input",
+        help="frames to simulate: an array of integers (frames, *shape); once for each input",
     )  # fmt: skip
-    group.add_argument("--random", type=whole, metavar="N", help="N seeded random frames")
+    group.add_argument(
+        "--random", type=whole, metavar="N", help="simulate N random frames, of a fixed seed"
+    )
     sub.add_argument(
-        "--wave", action="store_true", help="write results/wave.vcd (Icarus: wave.fst)"
+        "--wave",
+        action="store_true",
+        help="record all signals in results/wave.vcd (Icarus: wave.fst)",
     )
     sub.add_argument(
         "--trace", type=Path, metavar="FILE.json",
@@ -41,16 +49,16 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     memory = sub.add_argument_group("external memory of the tiled architecture")
     memory.add_argument(
         "--mem-latency", type=whole, metavar="CYCLES",
-        help=f"until external memory answers (default {Memory.latency})",
+        help=f"cycles until external memory answers (default {Memory.latency})",
     )  # fmt: skip
     memory.add_argument(
         "--mem-rate", type=number, metavar="R",
-        help=f"beats of external memory a cycle (default {Memory.rate:g})",
+        help=f"beats that external memory moves a cycle (default {Memory.rate:g})",
     )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Do it. Returns the exit code."""
+    """Carry out the command. Returns the exit code."""
     memory = _memory(arguments)
     package = Package.open(arguments.package)
     files = named_files(package.graph, "--inputs", arguments.inputs or [])

@@ -1,15 +1,12 @@
-"""Geometry that plan and gateware share: how often lanes fit, and a sliding window over frames that
-arrive row by row. Plain numbers, nothing that computes on data."""
+"""Geometry that plan and gateware share: a sliding window over frames that arrive row by row. Plain
+numbers, nothing that computes on data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 
-
-def ceil_div(length: int, step: int) -> int:
-    """How many steps cover a length, the last one perhaps in part: beats of so many lanes, say."""
-    return -(-length // step)
+from ..numeric.division import ceil_div
 
 
 @dataclass(frozen=True)

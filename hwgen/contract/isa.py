@@ -28,7 +28,7 @@ SLOT = 32
 LEVELS = 6
 """Loops of a tile's work."""
 SKIPPING = (3, 4)
-"""Those of them in whose first steps sums may be finished without giving a result."""
+"""Loops in whose first steps sums may be finished without giving a result."""
 OUTPUT_LEVELS = 3
 """Loops of a tile's results."""
 MOST_TILES = 8

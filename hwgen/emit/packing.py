@@ -10,14 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..contract.geometry import ceil_div
+from ..aliases import Array, ByteArray
 from ..ir import Graph
-from ..numeric import QType
+from ..numeric import QType, ceil_div
 from ..plan.dataflow.ports import Port
 from ..plan.dataflow.units import StreamShape
-
-Array = np.ndarray[Any, Any]
-ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def beat_bytes(stream: StreamShape) -> int:

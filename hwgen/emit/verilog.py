@@ -11,18 +11,19 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
+from ..aliases import Progress
 from ..caches import cache_home
-from ..contract.geometry import ceil_div
 from ..errors import ToolError
 from ..gateware.common.memory import ROM_VERILOG
 from ..gateware.common.multiplier import MUL_VERILOG
+from ..numeric import ceil_div
 
 PRIMITIVES = {"hwgen_rom": ROM_VERILOG, "hwgen_mul": MUL_VERILOG}
 """Modules that the gateware names without elaborating them: files of their own in a package, in
@@ -67,7 +68,7 @@ class VerilogDesign:
 
 
 def to_verilog(
-    component: wiring.Component, top: str, progress: Callable[[str], None] | None = None
+    component: wiring.Component, top: str, progress: Progress | None = None
 ) -> VerilogDesign:
     """Verilog of a component whose top module is named ``top``.
 

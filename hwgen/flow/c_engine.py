@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from ..aliases import Array
 from ..emit.c import c_files
 from ..emit.c.layer import storage
 from ..errors import ToolError
 from ..ir import Graph, Tensor
 from ..ir.graph import check_inputs
+from ..numeric import ceil_div
 from . import tools
 from .workplace import plain_directory
 
-Array = np.ndarray[Any, Any]
 STEM = "network"
 _FLAGS = ["-std=c99", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared"]
 
@@ -83,7 +84,7 @@ def _library(graph: Graph) -> tuple[Any, Array]:
     run.restype = None
     run.argtypes = [ctypes.c_void_p] * (len(graph.inputs) + len(graph.outputs) + 1)
     size = next(line for line in files[f"{STEM}.h"].splitlines() if "WORKSPACE_BYTES" in line)
-    return run, np.empty(-(-int(size.split()[-1]) // 8), np.int64)
+    return run, np.empty(ceil_div(int(size.split()[-1]), 8), np.int64)
 
 
 def _processor() -> str:

@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from ..aliases import Array, Progress
 from ..emit.package import vector_keys
 from ..errors import OptionError, UserError
 from ..ir import Graph
 from ..ir.graph import check_inputs
 from ..plan.timeline import Span
-from .engine import Progress, SimulationRun
+from .engine import SimulationRun
 from .memory import Memory
 from .package_files import PackageFiles
-
-Array = np.ndarray[Any, Any]
 
 RANDOM_SEED = 1
 VECTORS, RANDOM, GIVEN = "vectors", "random", "given"

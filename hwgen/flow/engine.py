@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from ..aliases import ByteArray
 
 
 class DesignFault(Exception):
     """The simulated design breaks the contract of its streams, or hangs: what it did."""
 
 
-ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
 Beats = Mapping[str, ByteArray]
 """Packed frames (frames, beats, bytes) of each input by its name."""
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ToolError, UserError
-from .package_files import PackageFiles
+from .package_files import AGAIN, PackageFiles
 
 _ROM = re.compile(r"\bhwgen_rom #\(([^;]*?)\)\s+\S+\s+\(", re.S)
 """A ROM as Yosys writes it; see gateware.memory."""
@@ -44,25 +44,24 @@ def read_words(path: Path, shape: ImageShape | None) -> list[int]:
 
     shape : what they must be; None where nobody knows. Raises UserError naming the file.
     """
-    hint = "hwgen build again"
     try:
         lines = path.read_text(encoding="ascii").split()
     except OSError as error:
         raise UserError(f"can not be read ({error.strerror})", file=path) from None
     except UnicodeDecodeError:
-        raise UserError("is no memory image, but binary", file=path, hint=hint) from None
+        raise UserError("is no memory image, but binary", file=path, hint=AGAIN) from None
     words = []
     for number, text in enumerate(lines, 1):
         if not re.fullmatch("[0-9a-fA-F]+", text):
             reason = f"word {number} is not hexadecimal: {text[:20]!r}"
-            raise UserError(reason, file=path, hint=hint)
+            raise UserError(reason, file=path, hint=AGAIN)
         words.append(int(text, 16))
         if shape is not None and words[-1] >> shape.width:
             reason = f"word {number} has more than {shape.width} bits"
-            raise UserError(reason, file=path, hint=hint)
+            raise UserError(reason, file=path, hint=AGAIN)
     if shape is not None and len(words) != shape.words:
         reason = f"has {len(words)} words, the design takes {shape.words}"
-        raise UserError(reason, file=path, hint=hint)
+        raise UserError(reason, file=path, hint=AGAIN)
     return words
 
 

@@ -9,9 +9,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from ..aliases import Progress
 from ..errors import ToolError
 from . import tools
-from .engine import DesignFault, Progress
+from .engine import DesignFault
 from .images import require_read
 from .package_files import PackageFiles
 from .workplace import plain_directory

@@ -19,7 +19,7 @@ from ..ir.ops import Requantize
 from ..numeric import MAX_TENSOR_WIDTH, Overflow, QType, Rounding, type_for_range
 
 _UNIFORM_MULT_BITS = 40
-"""With a common shift, scales far apart make wide multipliers; beyond this each has its own."""
+"""The widest multiplier that a common shift may make; beyond this each scale has its own."""
 
 
 def log2_exact(value: Fraction) -> int | None:

@@ -8,7 +8,7 @@ from ..errors import UserError
 from ..ir import Graph
 
 MAX_ELEMENTS = 1 << 24
-"""Of an edge, and of a constant that is computed while reading: 128 MiB as 64-bit integers."""
+"""Elements of an edge, or of a constant that is computed while reading: 128 MiB in 64 bits each."""
 
 
 _ROOM, _RATIO = 1 << 24, 16

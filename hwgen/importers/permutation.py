@@ -10,20 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import product
 from math import prod
-from typing import Any
 
 import numpy as np
 
+from ..aliases import Array
 from ..errors import UserError
 from ..ir import Op, Tensor
 from ..ir.ops import Concat, Reshape, Slice
 
-Array = np.ndarray[Any, Any]
 Append = Callable[..., Tensor]
 """Appends a node: its name, op and inputs; gives its edge."""
 
 MOST_SLICES = 128
-"""Of one movement; each is a unit with a queue of its own."""
+"""Slices of one movement; each is a unit with a queue of its own."""
 
 
 def moved(add: Append, name: str, edge: Tensor, order: Array) -> Tensor:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..numeric import ceil_div
+
 
 @dataclass(frozen=True)
 class Phases:
@@ -27,8 +29,8 @@ class Phases:
 
     @classmethod
     def of(cls, size: int, length: int, kernel: int, stride: int, before: int) -> Phases:
-        """Those that bring ``size`` elements to ``length``, ``before`` of the full result left out
-        at its beginning.
+        """The phases that bring ``size`` elements to ``length``, ``before`` of the full result left
+        out at its beginning.
 
         Place p of the kernel brings the input's element y to the result's ``stride * y + p -
         before``.
@@ -37,10 +39,10 @@ class Phases:
         starts = [(s % stride, s // stride) for s in range(before, before + stride)]
         read = [0]
         for first, meets in starts:
-            places = -(-(kernel - first) // stride)
+            places = ceil_div(kernel - first, stride)
             read += [meets - places + 1, meets] if places > 0 else []
         low, high = min(read), max(read)
-        count = -(-length // stride)
+        count = ceil_div(length, stride)
         taps = np.full((stride, high - low + 1), -1)
         for phase, (first, meets) in enumerate(starts):
             for tap in range(high - low + 1):

@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import permutations
 from math import prod
-from typing import Any
 
 import numpy as np
 
+from ..aliases import Array
 from ..errors import UserError
 from .tensor import Shape
 
-Array = np.ndarray[Any, Any]
 _AXES = {1: ("channel",), 2: ("column", "channel"), 3: ("row", "column", "channel")}
 """What the axes of an edge are, by their number."""
 

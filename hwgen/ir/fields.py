@@ -15,7 +15,7 @@ from ..validation import Schema, fields, integer, list_of
 
 _DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "int64", "float32", "float64")
 MAX_LENGTH = 1 << 24
-"""Of an axis, and of anything that is counted along one."""
+"""Length of an axis, and of anything that is counted along one."""
 _MAX_INT64 = (1 << 63) - 1
 
 

@@ -234,7 +234,8 @@ def _check_width(edges: Mapping[str, Tensor], node: Node) -> None:
             )
 
 
-Progress = Callable[[int, int], None]
+FrameProgress = Callable[[int, int], None]
+"""Takes the frames that are done, and how many there are."""
 
 CHUNK_ELEMENTS = 1 << 21
 """Elements of the widest edge worked on at a time; keeps the working set near the caches."""
@@ -244,7 +245,7 @@ def execute(
     graph: Graph,
     inputs: Mapping[str, IntArray],
     edges: Iterable[str] | None = None,
-    progress: Progress | None = None,
+    progress: FrameProgress | None = None,
 ) -> dict[str, IntArray]:
     """Golden integers of a graph.
 

@@ -11,6 +11,7 @@ from .arith import (
     round_shift,
     to_integers,
 )
+from .division import ceil_div
 from .powers import PowerCode
 from .scaling import SCALED_WIDTH, Scaling, apply_scaling, left_shift, multiplier_of
 from .types import (
@@ -34,6 +35,7 @@ __all__ = [
     "Scaling",
     "apply_overflow",
     "apply_scaling",
+    "ceil_div",
     "dequantize",
     "gemmlowp",
     "int_array",

@@ -5,29 +5,30 @@ They are stated here a second time on purpose: a test holds each against the gat
 
 from __future__ import annotations
 
-from ..contract.geometry import ceil_div
+from ..numeric import ceil_div
 
 SEEN = 2
-"""From a beat's writing to the ring to asking for it at the earliest."""
+"""Cycles from a beat's writing to the ring to asking for it at the earliest."""
 RING = 3
-"""From asking for a column to its place in the ring's output queue: address, memory, register."""
+"""Cycles from asking for a column to its place in the ring's queue: address, memory, register."""
 RING_QUEUE = 5
 WINDOW = 2
-"""From the beat that completes a window to the queue of windows: beat and shift registers."""
+"""Cycles from the beat that completes a window to the window's queue: beat and shift registers."""
 FIRST_WINDOW = SEEN + RING + 1 + WINDOW + 1
-"""From the pixel beat that a window waits for to the window: asked for, read, accepted, queued."""
+"""Cycles from the beat that a window waits for to the window: asked for, read, accepted, queued."""
 TAPS = 5
-"""From a fold of taps read straight from the ring to the MAC array."""
+"""Cycles from a fold of taps read straight from the ring to the MAC array."""
 MULTIPLY = 3
 """Zero points taken away, product of two streams."""
 STREAM_POOL = 3
 ARGMAX = 1
 SOFTMAX = 10
-"""From asking for a result of a softmax to its queue: memory, difference, exponential (two),
+"""Cycles from asking for a result of a softmax to its queue: memory, difference, exponential (two),
 product (three), rounded product, shift, limit."""
 SOFTMAX_PAUSE = 46
-"""From asking for the last element of a softmax's sum to asking for the first of its results:
-exponential (four), part, sum; four shifts; seven products of five cycles; the reciprocal."""
+"""Cycles from asking for the last element of a softmax's sum to asking for the first of its
+results: exponential (four), part, sum; four shifts; seven products of five cycles; the
+reciprocal."""
 
 
 def adder_tree(simd: int) -> int:

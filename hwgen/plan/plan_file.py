@@ -8,7 +8,7 @@ from typing import Any
 from ..validation import Definition, Schema, constant, fields, integer
 
 COUNT = integer(0, 1 << 62)
-"""Of cycles, bytes and the like."""
+"""A number of cycles, bytes and the like."""
 _COUNTS = {"type": "object", "additionalProperties": COUNT}
 _ESTIMATE = {
     "type": "object",

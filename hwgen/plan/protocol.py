@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 from ..ir import Graph
-
-Progress = Callable[[str], None]
-"""Is told what is being done, for a person who waits."""
 
 
 class Plan(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..numeric import QType
+from ..numeric import QType, ceil_div
 
 THIN = "\u202f"
 """A thin space that no line ends at, between thousands."""
@@ -57,7 +57,7 @@ def percent(part: float | None, digits: int | None = None) -> str:
 def size(bits: int) -> str:
     """Bits of memory in the unit that gives up to four digits."""
     if bits < 8192:
-        return f"{number(-(-bits // 8))}{THIN}B"
+        return f"{number(ceil_div(bits, 8))}{THIN}B"
     kib = bits / 8192
     return f"{kib:.1f}{THIN}KiB" if kib < 1000 else f"{kib / 1024:.1f}{THIN}MiB"
 

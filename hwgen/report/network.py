@@ -12,7 +12,7 @@ from markupsafe import Markup
 from .html import render
 
 WIDTH, HEIGHT, GAP, WAY = 212, 76, (24, 30), 30
-"""Of a box, the room between boxes, and what is kept free for an edge that passes a row."""
+"""Sizes of a box, the room between boxes, and what is kept free for an edge that passes a row."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from ..numeric import ceil_div
 from ..plan.timeline import Span
 from .html import number, render
 
@@ -60,7 +61,7 @@ class _Scale:
         step = 1
         while (self.end - self.begin) / step > 8:
             step = {"1": 2 * step, "2": 5 * step // 2, "5": 2 * step}[str(step)[0]]
-        first = -(-self.begin // step) * step
+        first = ceil_div(self.begin, step) * step
         return [(self.x(cycle), number(cycle)) for cycle in range(first, self.end + 1, step)]
 
 

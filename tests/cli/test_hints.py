@@ -102,6 +102,26 @@ def test_help_names_options_of_its_own_command(
     assert not wordless
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_argument_says_what_it_is_for(command: str) -> None:
+    """By itself, without the argument's name: no fragment, no bare list of values."""
+    for action in parser_of(command)._actions:
+        for text in (action.help or "").split("; tiled: "):
+            words = re.sub(r"\(default.*|^dataflow: ", "", text).split()
+            print(command, action.dest, words)
+            assert len(words) >= 3, text
+            assert words[0] not in ("of", "to", "until", "also"), text
+
+
+def test_exit_codes_are_the_same_everywhere() -> None:
+    codes = ["0", "1", "2", "3", str(int(hwgen.cli.INTERRUPTED))]
+    faq = (ROOT.parent / "docs" / "faq.md").read_text()
+    readme = (ROOT.parent / "README.md").read_text()
+    for text in (hwgen.cli.EPILOG, hwgen.cli.__doc__ or "", readme, faq):
+        (said,) = re.findall(r"\b0 done[,;][^.]*", text)
+        assert re.findall(r"\d+", said) == codes, said
+
+
 @pytest.mark.parametrize("words", [[], ["dance"], *([name, "--tail=all"] for name in COMMANDS)])
 def test_the_help_that_a_wrong_command_names_can_be_asked_for(
     words: list[str], capsys: pytest.CaptureFixture[str]

@@ -12,7 +12,7 @@ import pytest
 import hwgen
 from hwgen import api
 from hwgen.cli import main
-from tests.helpers.mutations import NOT_JSON, mutated
+from tests.helpers.json_faults import NOT_JSON, mutated
 from tests.helpers.packages import tiny_model
 
 CASES = {"dataflow": 100, "tiled": 60}

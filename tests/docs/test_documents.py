@@ -62,3 +62,39 @@ def test_the_tables_of_the_number_system_are_right() -> None:
     for mode, shown in table.items():
         qtype = QType(True, 4, 0, Rounding.FLOOR, Overflow(mode))
         assert [int(v) for v in shown] == apply_overflow(np.array([9, -9, -8]), qtype).tolist()
+
+
+MARKER_IN_PROSE = re.compile(r"[.:;] +(?:[-*]|\d+\.)(?: |$)")
+"""A list's marker behind the end of a sentence or a part of one, in the middle of a line."""
+
+
+def prose_of(document: Path) -> list[tuple[int, str]]:
+    """Lines by their numbers, without those of blocks of code, of tables and of what is indented
+    like code."""
+    text = re.sub(r"(?ms)^```.*?^```", lambda m: "\n" * m[0].count("\n"), document.read_text())
+    lines = enumerate(text.splitlines(), 1)
+    return [(n, line) for n, line in lines if not line.startswith(("|", "    "))]
+
+
+def test_lists_are_lists() -> None:
+    """What was wrapped as one paragraph is read as one."""
+    assert MARKER_IN_PROSE.search("maps. - **Units**") and MARKER_IN_PROSE.search("wrap; 2. Then")
+    wrong, seen = [], 0
+    for document in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]:
+        for n, line in prose_of(document):
+            seen += 1
+            if MARKER_IN_PROSE.search(line):
+                wrong.append(f"{document.name}:{n} {line}")
+    assert not wrong, "\n".join(wrong)
+    assert seen > 500
+
+
+def test_prose_is_wrapped() -> None:
+    """At 100, with a little room for a word that was changed."""
+    wrong = [
+        f"{document.name}:{n} {len(line)}"
+        for document in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+        for n, line in prose_of(document)
+        if len(line) > 104
+    ]
+    assert not wrong, "\n".join(wrong)

@@ -33,6 +33,7 @@ from hwgen.identifiers import identifier
 from hwgen.ir import Graph, Node, Tensor, graph_to_json, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from tests.helpers.names import HOSTILE
+from tests.helpers.processes import run
 
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 
@@ -107,12 +108,6 @@ def once(make: Callable[..., Any]) -> Callable[..., Any]:
 
 def paths(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-
-
-def run(folder: Path, *command: str) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_packages_have_the_same_files_and_nothing_lies_beside_them(family: Family) -> None:

@@ -23,7 +23,7 @@ from hwgen.gateware.stream.csr import REGISTERS
 from tests.helpers.commands import printed, printed_in
 from tests.helpers.folder_names import UGLY
 from tests.helpers.packages import tiny_model, tiny_package
-from tests.helpers.programs import fails, native_verilator, run
+from tests.helpers.processes import fails, native_verilator, run
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from hwgen.archs.package import Package
 from hwgen.cli import main
 from hwgen.errors import UserError
 from hwgen.report.command_lines import commands_of
-from tests.helpers.mutations import NOT_JSON, mutated
+from tests.helpers.json_faults import NOT_JSON, mutated
 from tests.helpers.packages import tiny_package
 
 

@@ -19,6 +19,7 @@ from hwgen.importers import load
 from hwgen.ir import Graph, execute
 from hwgen.numeric import QType, parse_type, quantize
 from tests.helpers import oracle_inputs
+from tests.helpers.refusals import refusal
 
 FIXTURES = Path(__file__).parent / "fixtures"
 MODELS = sorted(FIXTURES.glob("onnx_*.onnx"))
@@ -114,13 +115,6 @@ def quant(x: str, out: str, **attributes: Any) -> Any:
 
 QUANT = {"s": np.float32(0.25), "z": np.float32(0), "b": np.float32(4)}
 WEIGHTS = {"w": np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)}
-
-
-def refusal(path: Path, **options: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        load(path, **options)
-    assert str(path) in str(caught.value)
-    return str(caught.value)
 
 
 def test_a_quantizer_at_the_input_gives_its_type(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from hwgen.importers import RUNTIMES, load
 from hwgen.ir import Graph, execute, graph_from_json, graph_to_json
 from hwgen.passes import legalize
 from tests.helpers import oracle_inputs
+from tests.helpers.refusals import refusal
 
 FIXTURES = Path(__file__).parent / "fixtures"
 MODELS = sorted(FIXTURES.glob("tflite_*.tflite"))
@@ -139,13 +140,6 @@ def test_scores_are_the_runtime_s(name: str, runtime: str, shared: Callable[[str
     assert int((got.argmax(axis=1) == wanted).sum()) == score["right"]
     assert len(wanted) == score["of"]
     assert np.array_equal(execute(graph, {x.name: values[:50]})[out], got[:50])
-
-
-def refusal(path: Path, **options: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        load(path, **options)
-    assert str(path) in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(("kind", "reason"), REFUSED.items())

@@ -25,7 +25,7 @@ from hwgen.ir import (
 )
 from hwgen.numeric import Overflow, QType, Rounding, Scaling
 from hwgen.passes import legalize
-from tests.helpers.mutations import NOT_JSON, mutated
+from tests.helpers.json_faults import NOT_JSON, mutated
 
 PROBABILITY = QType(True, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-8, -128)
 S8 = QType(True, 8, 4, Rounding.HALF_EVEN, Overflow.SATURATE_SYMMETRIC)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from markupsafe import Markup
 
-from ...emit.package import Arrays
+from ...aliases import Arrays, Progress
 from ...emit.parts import Parts
 from ...flow.comparison import Verification, VerifyRequest
 from ...ir import Graph
@@ -16,7 +16,6 @@ from ...plan.dataflow.plan import DataflowPlan
 from ...plan.dataflow.plan_file import dataflow_from_json
 from ...plan.dataflow.planner import plan_dataflow
 from ...plan.options import Options
-from ...plan.protocol import Progress
 from ...report.tiles import Tile
 from ..package import Package
 from ..protocol import Architecture, Description

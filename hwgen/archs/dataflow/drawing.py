@@ -57,7 +57,7 @@ def _tensor(tensor: Tensor) -> list[str]:
 
 
 FRAMES_DRAWN = 3
-"""Of the timeline: the first one fills the units, the others follow as fast as they can."""
+"""Frames of the timeline: the first one fills the units, the others follow as fast as they can."""
 
 
 def frames_svg(plan: DataflowPlan, rows: Sequence[dict[str, Any]]) -> Markup:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from ...emit.package import Arrays
+from ...aliases import Arrays, Progress
 from ...emit.packing import pack_all, to_hex
 from ...emit.parts import Parts, dump_json, model_hash
 from ...emit.verilog import to_verilog
@@ -17,7 +17,7 @@ from .top import DataflowTop
 
 
 def dataflow_parts(
-    plan: DataflowPlan, inputs: Arrays, outputs: Arrays, progress: Callable[[str], None] | None
+    plan: DataflowPlan, inputs: Arrays, outputs: Arrays, progress: Progress | None
 ) -> Parts:
     """The design and its files; inputs, outputs : the test vectors."""
     graph, identity = plan.graph, model_hash(plan.graph)

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...contract.geometry import ceil_div
-from ...emit.package import Arrays
+from ...aliases import Arrays, Progress
 from ...emit.packing import pack_all, unpack_all, unpack_bits
 from ...errors import OptionError, UserError
 from ...flow.comparison import (
@@ -20,9 +19,10 @@ from ...flow.comparison import (
     frames_of,
     source_of,
 )
-from ...flow.engine import DesignFault, Progress, SimulationRun
+from ...flow.engine import DesignFault, SimulationRun
 from ...flow.images import check_changed
 from ...ir import execute
+from ...numeric import ceil_div
 from ...plan.dataflow.events.simulation import steady_interval
 from ..package import Package
 from .simulators import ENGINES, MEASURED_FRAMES, default_simulator

@@ -7,12 +7,11 @@ from typing import Any, ClassVar
 
 from markupsafe import Markup
 
-from ...emit.package import Arrays
+from ...aliases import Arrays, Progress
 from ...emit.parts import Parts
 from ...flow.comparison import Verification, VerifyRequest
 from ...ir import Graph
 from ...plan.options import Options
-from ...plan.protocol import Progress
 from ...plan.tiled.options import TiledOptions
 from ...plan.tiled.plan import TiledPlan, plan_tiled
 from ...plan.tiled.plan_file import tiled_from_json

@@ -5,15 +5,13 @@ The RTL and the bench depend on the engine alone. The network is in the image of
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
+from ...aliases import Array, Arrays, ByteArray, Progress
 from ...contract.engine import EngineShape
 from ...emit.bench import WAIVERS, port_list, template, top_ports
-from ...emit.package import Arrays
 from ...emit.packing import to_hex
 from ...emit.parts import Parts, dump_json, identity_of
 from ...emit.verilog import to_verilog
@@ -28,12 +26,10 @@ from .bench import BENCHES
 from .top import TiledTop
 
 PACKAGE = "hwgen.archs.tiled"
-Array = np.ndarray[Any, Any]
-ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def tiled_parts(
-    plan: TiledPlan, inputs: Arrays, outputs: Arrays, progress: Callable[[str], None] | None
+    plan: TiledPlan, inputs: Arrays, outputs: Arrays, progress: Progress | None
 ) -> Parts:
     """The design and its files; inputs, outputs : the test vectors."""
     shape = plan.shape

@@ -16,9 +16,9 @@ from ..package import Package
 from .drawing import timelines
 
 _KINDS = ("weights", "parameters", "ifmaps", "ofmaps")
-"""Of bytes from and to external memory."""
+"""What bytes are from and to external memory."""
 _MOVES = ("ifmaps", "weights", "psums_read", "psums_written")
-"""Of bytes between buffers and array."""
+"""What bytes are between buffers and array."""
 
 
 def rows(package: Package, verified: dict[str, Any]) -> dict[str, Any]:

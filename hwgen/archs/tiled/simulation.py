@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ...aliases import ByteArray, Progress
 from ...contract.isa import ErrorCode
-from ...flow.engine import ByteArray, Progress
 from ...flow.images import ImageShape, read_words
 from ...flow.memory import Memory
 from ...flow.verilator import DESIGN_FAULT, build, call

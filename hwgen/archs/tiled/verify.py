@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...aliases import ByteArray, Progress
 from ...contract.isa import ErrorCode
 from ...errors import UserError
 from ...flow.comparison import (
@@ -20,7 +21,7 @@ from ...flow.comparison import (
     frames_of,
     source_of,
 )
-from ...flow.engine import ByteArray, DesignFault, Progress, SimulationRun
+from ...flow.engine import DesignFault, SimulationRun
 from ...flow.images import check_changed
 from ...flow.memory import Memory
 from ...ir import execute

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ...contract.geometry import ceil_div
 from ...ir.ops._matmul import add_bias, factor_range, subtracted
+from ...numeric import ceil_div
 from . import products
 from .arith import check_bits
 from .layer import Layer, storage

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...contract.geometry import ceil_div
+from ...numeric import ceil_div
 from .arith import Helpers
 
 LANES = 16

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ...contract.geometry import ceil_div
 from ...errors import UserError
 from ...identifiers import identifier
 from ...ir import Graph, Node, Tensor
 from ...ir.ops import BatchNorm, Flatten, Reshape
+from ...numeric import ceil_div
 from ...passes import legalize
 from .arith import Helpers
 from .layer import Layer, storage

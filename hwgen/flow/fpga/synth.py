@@ -7,13 +7,12 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ...aliases import Progress
 from ...errors import OptionError, ToolError
 from .. import tools
-from ..engine import Progress
 from ..images import check_changed
 from ..package_files import PackageFiles
 from ..workplace import plain_directory
@@ -24,7 +23,7 @@ from .results import critical_path, resources, totals
 TARGET_MHZ = 150
 """Clock that placement and routing strive for."""
 SEED = 1
-"""Of placement."""
+"""The seed of the first placement."""
 
 _PORTS = "read_verilog {sources}; hierarchy -top {top}; proc; write_json ports.json"
 _SYNTHESIS = (
@@ -162,7 +161,7 @@ class _NextpnrProgress:
             self.say(f"nextpnr: routing, pass {iteration[1]}")
 
 
-def _call(command: list[str], work: Path, name: str, watch: Callable[[str], None]) -> None:
+def _call(command: list[str], work: Path, name: str, watch: Progress) -> None:
     """Run a tool, line by line. Raises ToolError with the last lines; the log is kept."""
     lines: list[str] = []
     with subprocess.Popen(

@@ -10,7 +10,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed, unsigne
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...contract.geometry import ceil_div
+from ...numeric.division import ceil_div
 from ..common.counter import Counter, index_shape
 from ..common.fifo import CreditFifo
 from ..common.streams import beat, connect, positive, stream_of

@@ -11,7 +11,7 @@ from amaranth.hdl import Module, Shape, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...contract.geometry import ceil_div
+from ...numeric.division import ceil_div
 from .counter import delay_line, reg
 from .multiplier import Multiplier
 

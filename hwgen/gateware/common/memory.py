@@ -15,7 +15,7 @@ from amaranth.hdl import Array, ClockSignal, Instance, Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...contract.geometry import ceil_div
+from ...numeric.division import ceil_div
 from .counter import delay_line, index_shape, reg
 from .streams import positive
 

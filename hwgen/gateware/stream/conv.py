@@ -9,7 +9,8 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...contract.geometry import WindowGeometry, ceil_div
+from ...contract.geometry import WindowGeometry
+from ...numeric.division import ceil_div
 from ..common.counter import Counter, delay_line, index_shape
 from ..common.mac import MacArray, MacParameters
 from ..common.memory import Rom, rom_latency

@@ -21,7 +21,7 @@ from ..common.counter import delay_line
 __all__ = ["ADDRESS_BITS", "MAGIC", "REGISTERS", "VERSION", "ControlStatus"]
 
 VERSION = 1
-"""Of this register map."""
+"""The version of this register map."""
 
 REGISTERS = (
     *identity(VERSION),

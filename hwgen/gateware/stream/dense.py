@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...contract.geometry import ceil_div
+from ...numeric.division import ceil_div
 from ..common.counter import Counter, delay_line, index_shape
 from ..common.mac import MacArray, MacParameters
 from ..common.memory import Rom

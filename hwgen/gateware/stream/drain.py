@@ -10,7 +10,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...contract.geometry import ceil_div
+from ...numeric.division import ceil_div
 from ..common.counter import Counter, index_shape
 from ..common.fifo import CreditFifo
 from ..common.requantizer import Requantizer, RequantParameters

@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Module, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...contract.geometry import ceil_div
+from ...numeric.division import ceil_div
 from ..common.counter import Counter, delay_line, index_shape, reg
 from ..common.fifo import CreditFifo
 from ..common.multiplier import Multiplier

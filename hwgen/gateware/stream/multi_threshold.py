@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Module, Shape, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...contract.geometry import ceil_div
+from ...numeric.division import ceil_div
 from ..common.counter import delay_line, index_shape, reg
 from ..common.memory import Rom, rom_latency
 from ..common.requantizer import shape_of

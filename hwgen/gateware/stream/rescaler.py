@@ -21,7 +21,7 @@ from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value, signed, unsig
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...contract.geometry import ceil_div
+from ...numeric.division import ceil_div
 from ...numeric.types import Overflow, QType, Rounding
 from ..common.counter import delay_line, index_shape, reg
 from ..common.memory import rom_latency

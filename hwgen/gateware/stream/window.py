@@ -9,6 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...contract.geometry import WindowGeometry
+from ...numeric.division import ceil_div
 from ..common.counter import Counter, delay_line, index_shape, reg
 from ..common.fifo import CreditFifo
 from ..common.streams import connect, positive
@@ -168,7 +169,7 @@ def inside(position: Value, taps: int, step: int, pad: int, size: int, count: in
     """Bit t is high when ``position * step - pad + t`` lies in 0..size-1."""
     bits = []
     for tap in range(taps):
-        first = max(0, -(-(pad - tap) // step))
+        first = max(0, ceil_div(pad - tap, step))
         last = (size - 1 + pad - tap) // step
         low = position >= first if first > 0 else Const(1)
         high = position <= last if last < count - 1 else Const(1)

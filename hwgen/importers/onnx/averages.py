@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...numeric import to_integers
 from .fusion import is_power_of_two, scale_of
 from .real import Quantizer
-from .work import Array, Value
+from .work import Value
 
 _UNIT = 2.0**-24
 """The largest relative error of one operation in float32."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from .file import OxNode
 from .fusion import is_redundant
 from .qdq import integer_type, scale_and_zero
 from .real import FloatStep
 from .shape import PASSED
-from .work import Array, Const, OnnxImport, Value
+from .work import Const, OnnxImport, Value
 
 _MOVING = ("MaxPool", *PASSED)
 """Operators before which a QuantizeLinear behind them is put."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir.ops import Conv2D
 from .. import moves
@@ -17,7 +18,7 @@ from ..phases import Phases, filters
 from .file import OxNode
 from .fusion import TRANSPOSED
 from .linear import numbers_of, summed, weights
-from .work import Array, Codes, Const, OnnxImport, Value, canonical, image
+from .work import Codes, Const, OnnxImport, Value, canonical, image
 
 _NOT_QOPERATOR = "QOperator leaves it in float32: quantize as QDQ, with scales of powers of two"
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir.ops import Requantize
 from ..limits import check_elements
@@ -16,7 +17,7 @@ from .file import OxNode
 from .joins import concatenated, summed
 from .operands import flat, is_of_pixels, operand
 from .real import FloatStep, StoredOperand
-from .work import Array, Const, Joined, OnnxImport, Value
+from .work import Const, Joined, OnnxImport, Value
 
 Handler = Callable[[OnnxImport, OxNode], None]
 

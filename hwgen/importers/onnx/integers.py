@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir.ops import Conv2D, SumPool
 from ...numeric import MAX_TENSOR_WIDTH, Overflow, QType, Rounding, type_for_range
 from .file import OxModel, OxNode
 from .real import table
-from .work import Array, OnnxImport, Value, canonical, image, reordered, shaped, whole
+from .work import OnnxImport, Value, canonical, image, reordered, shaped, whole
 
 INTEGER_KINDS = ("RequantShift", "iHardswish")
 """Operators of integers alone."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import Add, Concat, Reshape, Upsample
@@ -14,7 +15,7 @@ from ...numeric import QType
 from . import pairs, softmax, wide
 from .fusion import parted
 from .real import Quantizer
-from .work import Array, Joined, OnnxImport, Value, canonical, image, in_file_order
+from .work import Joined, OnnxImport, Value, canonical, image, in_file_order
 
 
 def quantized(

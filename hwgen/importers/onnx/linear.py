@@ -7,6 +7,7 @@ from math import log2
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir import Tensor, resolve_padding
 from ...ir.ops import Conv2D, Dense, Reshape
@@ -18,7 +19,6 @@ from .fusion import BEHIND_PAD, OTHER_WEIGHTS, UNSIGNED_WEIGHTS, is_power_of_two
 from .operands import operand
 from .real import FloatStep
 from .work import (
-    Array,
     Codes,
     Const,
     Group,

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir.ops import Reshape
 from .real import FloatStep
-from .work import Array, OnnxImport, Value
+from .work import OnnxImport, Value
 
 
 def operand(const: Array, value: Value) -> Array:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir import Op, Tensor
 from ...ir.ops import Mul, MultiThreshold, Rescale
@@ -19,14 +20,14 @@ from ...numeric import QType, Scaling, multiplier_of, to_integers
 from ..sums import WIDE, added, shifted, times
 from .fusion import HINT, scale_of
 from .real import FloatStep, evaluate
-from .work import Array, OnnxImport, Value
+from .work import OnnxImport, Value
 
 _SHIFTS = range(22, 9, -1)
 """Fractional bits tried for the factors of a sum, the most exact first."""
 _TABLE_SHIFTS = (14, 18, 22)
 """Fractional bits tried for tables, which cost the less the fewer they are."""
 _ROUNDS = 512
-"""Of making two tables fit: no chain of conditions on 2 * 256 entries is longer."""
+"""Rounds of making two tables fit: no chain of conditions on 2 * 256 entries is longer."""
 _FAR = 1 << 50
 _FARTHEST = 1 << 30
 """Sums in units of the result that no table of 32 bits holds."""

@@ -6,23 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import ArgMax, MaxPool, Reshape
+from ...numeric import ceil_div
 from ..limits import check_elements
 from .file import OxNode
 from .shape import behind
-from .work import (
-    Array,
-    Codes,
-    Const,
-    Joined,
-    OnnxImport,
-    Value,
-    canonical,
-    in_file_order,
-    reordered,
-)
+from .work import Codes, Const, Joined, OnnxImport, Value, canonical, in_file_order, reordered
 
 
 def _part(
@@ -112,7 +104,7 @@ def split(work: OnnxImport, node: OxNode) -> None:
     elif node.get("split") is not None:
         lengths = node.ints("split")
     else:
-        each = -(-shape[axis] // int(node.get("num_outputs", len(names))))
+        each = ceil_div(shape[axis], int(node.get("num_outputs", len(names))))
         lengths = [min(each, shape[axis] - n * each) for n in range(len(names))]
     if len(lengths) != len(names) or sum(lengths) != shape[axis] or min(lengths) < 1:
         raise UserError(f"lengths {lengths} do not split {shape[axis]} elements")

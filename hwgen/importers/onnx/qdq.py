@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir import Op, Tensor
 from ...ir.ops import Requantize, Rescale
@@ -27,7 +28,7 @@ from .real import (
     slope_of,
     table,
 )
-from .work import Array, Codes, Const, Joined, OnnxImport, Value, check_finite
+from .work import Codes, Const, Joined, OnnxImport, Value, check_finite
 
 _DTYPES = {"int8": (True, 8), "uint8": (False, 8), "int16": (True, 16), "uint16": (False, 16),
            "int32": (True, 32), "int4": (True, 4), "uint4": (False, 4)}  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import Requantize
@@ -16,7 +17,7 @@ from . import joins
 from .file import OxNode
 from .linear import common_fraction
 from .real import Quantizer
-from .work import ONE, Array, Codes, Const, Joined, OnnxImport, Value, check_finite, whole
+from .work import ONE, Codes, Const, Joined, OnnxImport, Value, check_finite, whole
 
 _ROUNDINGS = {
     "ROUND": Rounding.HALF_EVEN,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from . import spatial
 from .elementwise import with_constant
@@ -15,7 +16,7 @@ from .linear import check_gemm, convolution, product, transposed
 from .qdq import integer_type, scale_and_zero, stored
 from .real import FloatStep
 from .softmax import normalized
-from .work import Array, Codes, Const, Joined, OnnxImport, Value, image
+from .work import Codes, Const, Joined, OnnxImport, Value, image
 
 _INT32 = np.zeros(1, np.int32)
 

@@ -14,6 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir import Op, Tensor
 from ...ir.ops import MultiThreshold, Requantize
@@ -21,7 +22,6 @@ from ...ir.ops.multi_threshold import MAX_STEPS
 from ...numeric import QType, Rounding
 from ..affine import Affine, fraction_bits, log2_exact, requantize
 
-Array = np.ndarray
 Function = Callable[[Array], Array]
 
 _FLOAT32_BITS = 24

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ..limits import check_elements
 from .file import OxNode
 from .fusion import BEHIND_PAD
-from .work import Array, Codes, Const, Joined, OnnxImport, Value
+from .work import Codes, Const, Joined, OnnxImport, Value
 
 PASSED = ("Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 """Operators through which ONNX Runtime moves quantizers."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir import Tensor
 from ...ir.ops import SoftmaxTable
 from ...numeric import QType
 from .file import OxNode
 from .fusion import parted, scale_of
-from .work import Array, Joined, OnnxImport, Value, canonical, reordered
+from .work import Joined, OnnxImport, Value, canonical, reordered
 
 _RESERVED = 5
-"""Of the logarithm of the largest float32, so that no sum of exponentials is infinite."""
+"""What exponents keep below the largest float32's logarithm: no sum of them is infinite."""
 
 
 def softmax(work: OnnxImport, node: OxNode) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ...ir import Arrangement, Node, Op, Tensor
 from ...ir.ops import Requantize, Reshape
@@ -19,7 +20,6 @@ from ..permutation import moved
 from .file import OxModel, OxNode
 from .real import FloatStep, Quantizer, as_affine, quantized
 
-Array = np.ndarray[Any, Any]
 ONE = np.ones(1, np.float32)
 
 

@@ -16,7 +16,7 @@ from ..keras.functions import FLOAT64, Function, sigmoid64, tanh64
 from .quantizers import Spec, number_alpha, ternary_threshold
 
 _EPSILON = Fraction(float(np.float32(1e-7)))
-"""K.epsilon()"""
+"""The value of K.epsilon()."""
 _BEYOND = Fraction(2) ** 300
 """More than any power of two of at most eight bits; its square has a logarithm in float64."""
 

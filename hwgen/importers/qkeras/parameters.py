@@ -29,7 +29,7 @@ from .quantizers import (
 FloatArray = np.ndarray[Any, Any]
 
 _EPSILON = np.float32(1e-7)
-"""K.epsilon()"""
+"""The value of K.epsilon()."""
 
 
 def quantize_kernel(spec: Spec, x: FloatArray) -> Kernel:
@@ -181,7 +181,7 @@ def _codes(spec: Spec, x: FloatArray) -> FloatArray:
 
 
 _LARGEST = 2.0**60
-"""Of what is scaled by its own size: float32 holds the squares of its integers, and more."""
+"""The largest number that is scaled by its own size: float32 holds the squares of its integers."""
 
 
 def _check_size(spec: Spec, x: FloatArray) -> None:

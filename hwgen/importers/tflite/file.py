@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from ...aliases import Array
 from ...errors import UserError
 from ..limits import check_elements, check_unpacked
-
-Array = np.ndarray[Any, Any]
 
 IDENTIFIER = b"TFL3"
 _DAMAGED = (

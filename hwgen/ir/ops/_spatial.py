@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
+from ...numeric import ceil_div
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 Pair = tuple[int, int]
@@ -23,7 +24,7 @@ def resolve_padding(padding: Any, kernel: Pair, stride: Pair, size: Pair) -> Pad
     if padding == "same":
         pads = []
         for k, s, n in zip(kernel, stride, size, strict=True):
-            total = max(0, (-(-n // s) - 1) * s + k - n)
+            total = max(0, (ceil_div(n, s) - 1) * s + k - n)
             pads.append((total // 2, total - total // 2))
         return pads[0], pads[1]
     return padding

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from ...contract.geometry import ceil_div
 from ...identifiers import suffixes
 from ...ir import Graph, Tensor
+from ...numeric import ceil_div
 from .plan import DataflowPlan
 from .ports import INPUT, OUTPUT, Port, input_streams
 from .rules import Folding, Place, Stage

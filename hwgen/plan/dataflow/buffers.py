@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...aliases import Progress
 from .events.simulation import FRAMES
 from .events.times import Words
 from .network import interval_of, run_units
-from .plan import DataflowPlan, Progress
+from .plan import DataflowPlan
 from .units import Unit
 
 Units = tuple[Unit, ...]

@@ -21,6 +21,12 @@ class DataflowOptions(Options):
     exclusive: ClassVar[tuple[str, ...]] = ("multipliers", "interval")
 
     multipliers: int | None = option(
-        f"budget (default {DEFAULT_MULTIPLIERS})", metavar="N", convert=int
+        f"most multipliers of all layers together (default {DEFAULT_MULTIPLIERS})",
+        metavar="N",
+        convert=int,
     )
-    interval: int | None = option("to reach", metavar="CYCLES", convert=int)
+    interval: int | None = option(
+        "cycles between frames that the design must reach, with as few multipliers as possible",
+        metavar="CYCLES",
+        convert=int,
+    )

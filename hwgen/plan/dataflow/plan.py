@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +15,6 @@ from .stages import stages_of
 from .units import StreamShape, Unit
 
 SCHEMA = 1
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -93,16 +92,16 @@ def _input_lanes(graph: Graph, stated: int | dict[str, int]) -> dict[str, int]:
     return lanes
 
 
+def kinds_of_units(base: type[Unit] = Unit) -> list[type[Unit]]:
+    """The classes of units, below ``base`` and itself, that have a kind of their own."""
+    own = [base] if "kind" in base.__dict__ else []
+    return own + [unit for each in base.__subclasses__() for unit in kinds_of_units(each)]
+
+
 @cache
 def _units() -> dict[str, type[Unit]]:
     """All units by their kind."""
-
-    def below(unit: type[Unit]) -> Iterator[type[Unit]]:
-        yield unit
-        for each in unit.__subclasses__():
-            yield from below(each)
-
-    return {unit.kind: unit for unit in below(Unit) if "kind" in unit.__dict__}
+    return {unit.kind: unit for unit in kinds_of_units()}
 
 
 @cache

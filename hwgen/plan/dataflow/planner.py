@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ...aliases import Progress
 from ...ir import Graph
 from .assembly import assemble
 from .buffers import size_buffers
 from .folding import choose_for_interval, choose_for_multipliers
 from .options import DEFAULT_MULTIPLIERS
-from .plan import DataflowPlan, Progress
+from .plan import DataflowPlan
 from .stages import stages_of
 
 

@@ -22,7 +22,7 @@ _LEAST_FEATURE_BYTES = 16 << 10
 LARGEST_WORDS = 1 << 16
 """Words of a memory that the fields of descriptors reach."""
 LARGEST_BUFFERS = 16 << 10
-"""KiB."""
+"""The most KiB that buffers can be asked to take."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +38,37 @@ class TiledOptions(Options):
     exclusive: ClassVar[tuple[str, ...]] = ("multipliers", "array")
 
     multipliers: int | None = option(
-        "the largest array within it (default 16x16)", metavar="N", convert=int
+        "most multipliers of all arrays together, instead of --array",
+        metavar="N",
+        convert=int,
     )
-    array: str | tuple[int, int] | None = option("an array (default 16x16)", metavar="PExSIMD")
+    array: str | tuple[int, int] | None = option(
+        "size of each array: output channels x input values a cycle (default 16x16)",
+        metavar="PExSIMD",
+    )
     tiles: int | None = option(
         "tile units side by side, an array each: 1, 2, 4 or 8 (default 1)",
         metavar="N",
         convert=int,
     )
     resident: int | None = option(
-        f"tiles held in each buffer (default {DEFAULT_RESIDENT})", metavar="N", convert=int
+        f"tiles that each buffer holds at a time (default {DEFAULT_RESIDENT})",
+        metavar="N",
+        convert=int,
     )
-    buffer_kib: int | None = option("of all buffers together", metavar="N", convert=int)
+    buffer_kib: int | None = option(
+        "most KiB of all buffers together (default: by the array's size)",
+        metavar="N",
+        convert=int,
+    )
     mem_width: int | None = option(
-        "of external memory's port (default 64)", metavar="BITS", convert=int
+        "width of external memory's port: 32, 64, 128 or 256 (default 64)",
+        metavar="BITS",
+        convert=int,
     )
     order: str | None = option(
-        "what stays at the array (default: the best for each layer)", choices=ORDERS
+        "which data stay at the array while it computes (default: the best for each layer)",
+        choices=ORDERS,
     )
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...aliases import Progress
 from ...contract.engine import TILES, EngineShape
 from ...contract.isa import (
     LEVELS,
@@ -23,6 +24,7 @@ from ...contract.isa import (
 )
 from ...errors import UserError
 from ...ir import Graph
+from ...numeric import ceil_div
 from ...tables import html_table
 from .mapping.buffer_traffic import BufferTraffic, traffic_of
 from .mapping.placement import Placement, place
@@ -44,7 +46,6 @@ OPERANDS = {
     Operand.DEPTHWISE_WINDOW: "window",
 }
 """What plan files call operands."""
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ class TiledPlan:
         """Beats of all rows of a transfer, each of which is moved on its own."""
         bus = self.shape.bus_bytes
         rows = transfer["address"] + np.arange(transfer["rows"]) * transfer.get("pitch", 0)
-        return int((-(-(rows % bus + transfer["bytes"]) // bus)).sum())
+        return int(ceil_div(rows % bus + transfer["bytes"], bus).sum())
 
     @cached_property
     def _runs(self) -> dict[MemoryTiming, Times]:

@@ -6,6 +6,7 @@ from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any
 
+from ...aliases import Progress
 from ...contract.engine import MAX_FEATURE_BYTES, TILES, EngineShape
 from ...errors import UserError, naming
 from ...ir import Graph
@@ -14,7 +15,7 @@ from ..plan_file import COUNT, plan_schema
 from .mapping.stationarity import Stationarity
 from .network.lower import task_graph_of
 from .options import AUTO, LARGEST_BUFFERS, LARGEST_WORDS, MOST_RESIDENT, ORDERS, buffer_bytes
-from .plan import SCHEMA, Progress, TiledPlan, plan_tiled
+from .plan import SCHEMA, TiledPlan, plan_tiled
 
 _LIMITS = {
     "feature_bytes": integer(1, MAX_FEATURE_BYTES),

@@ -40,7 +40,7 @@ from tests.helpers.ports_bench import (
     frames_for,
     run_ports,
 )
-from tests.helpers.programs import fails, native_verilator, run
+from tests.helpers.processes import fails, native_verilator, run
 from tests.helpers.pysim import MODEL_HASH, pack, pattern, simulate
 from tests.helpers.several import ACT, frames, several, several_package, write
 

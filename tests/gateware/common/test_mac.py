@@ -24,13 +24,8 @@ from hwgen.numeric import (
     type_for_range,
 )
 from hwgen.plan import latency
+from tests.helpers.shapes import limits
 from tests.helpers.streams import join, run, split
-
-
-def limits(shape: Shape) -> tuple[int, int]:
-    if shape.signed:
-        return -(1 << shape.width - 1), (1 << shape.width - 1) - 1
-    return 0, (1 << shape.width) - 1
 
 
 def operand(rng: Random, shape: Shape) -> int:

@@ -11,11 +11,10 @@ from amaranth.hdl import Fragment, Instance, Module, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.contract.geometry import ceil_div
 from hwgen.gateware.common.counter import Counter, delay_line, step_nested
 from hwgen.gateware.common.memory import ROM_VERILOG, Rom, SimpleDualPort, rom_latency
 from hwgen.gateware.common.streams import beat, connect, element, stream_of
-from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.numeric import Overflow, QType, Rounding, ceil_div
 from hwgen.plan import latency
 from tests.helpers.streams import run
 

@@ -9,20 +9,15 @@ import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
 from hwgen.gateware.common.multiplier import Multiplier, MultiplyAdd, WideMultiplier
+from tests.helpers.shapes import limits
 from tests.helpers.streams import run
 
 SHAPES = [unsigned(1), signed(1), unsigned(2), signed(8), unsigned(17), signed(18), unsigned(18)]
 WIDE = [unsigned(19), signed(19), signed(35), unsigned(36), signed(40), unsigned(52)]
 
 
-def ends(shape: Shape) -> tuple[int, int]:
-    if shape.signed:
-        return -(1 << (shape.width - 1)), (1 << (shape.width - 1)) - 1
-    return 0, (1 << shape.width) - 1
-
-
 def operands(rng: Random, shape: Shape) -> int:
-    low, high = ends(shape)
+    low, high = limits(shape)
     return rng.choice([low, high, rng.randint(low, high), rng.randint(low, high)])
 
 
@@ -36,7 +31,7 @@ def test_a_product_each_cycle_after_the_latency(kind: type, a: Shape, b: Shape) 
     rng = Random(a.width * 100 + b.width)
     multiplier = kind(a, b)
     pairs = [(operands(rng, a), operands(rng, b)) for _ in range(40)]
-    pairs += [(x, y) for x in ends(a) for y in ends(b)]
+    pairs += [(x, y) for x in limits(a) for y in limits(b)]
 
     async def process(ctx: Any) -> None:
         for cycle, (x, y) in enumerate(pairs):
@@ -56,7 +51,9 @@ def test_a_product_and_a_sum_each_cycle(a: int, b: int) -> None:
     rng, shapes = Random(a * b), [signed(a), signed(b), signed(a + b - 1), signed(a + b)]
     unit = MultiplyAdd(*shapes)
     cases = [[operands(rng, shape) for shape in shapes[:3]] for _ in range(60)]
-    cases += [[x, y, z] for x in ends(shapes[0]) for y in ends(shapes[1]) for z in ends(shapes[2])]
+    cases += [
+        [x, y, z] for x in limits(shapes[0]) for y in limits(shapes[1]) for z in limits(shapes[2])
+    ]
 
     async def process(ctx: Any) -> None:
         for cycle, (x, y, _) in enumerate(cases):

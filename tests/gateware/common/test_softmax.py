@@ -12,6 +12,7 @@ from hwgen.numeric import Overflow, QType, Rounding, gemmlowp
 from hwgen.plan import latency
 from hwgen.plan.exponentials import softmax_powers
 from tests.helpers.pysim import pattern
+from tests.helpers.shapes import limits
 from tests.helpers.streams import Trace, beats, drive, pixels
 
 
@@ -22,15 +23,10 @@ def result_type(width: int, is_signed: bool) -> QType:
     )  # fmt: skip
 
 
-def ends_of(shape: Shape) -> tuple[int, int]:
-    low = -(1 << (shape.width - 1)) if shape.signed else 0
-    return low, low + (1 << shape.width) - 1
-
-
 def vectors(shape: Shape, channels: int, seed: int) -> list[list[int]]:
     """All equal, one winner, the winner last, at both ends, close together, anywhere."""
     rng = np.random.default_rng(seed)
-    low, high = ends_of(shape)
+    low, high = limits(shape)
     rows = [
         np.full(channels, low),
         np.full(channels, high),

@@ -60,8 +60,8 @@ MUTATIONS = (
     Mutation(
         "left padding one off",
         "hwgen/gateware/stream/window.py",
-        "first = max(0, -(-(pad - tap) // step))",
-        "first = max(0, -(-(pad - tap + 1) // step))",
+        "first = max(0, ceil_div(pad - tap, step))",
+        "first = max(0, ceil_div(pad - tap + 1, step))",
         ("tests/gateware/stream/test_pool.py",),
     ),
     Mutation(

@@ -5,23 +5,18 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from amaranth.hdl import Shape, signed, unsigned
+from amaranth.hdl import signed, unsigned
 
 from hwgen.contract.geometry import WindowGeometry
 from hwgen.gateware.stream.conv import Depths
 from hwgen.gateware.stream.pool import PoolReduction, StreamPool, WindowPool
 from hwgen.plan import latency
 from tests.helpers.pysim import pattern
+from tests.helpers.shapes import limits
 from tests.helpers.streams import Trace, beats, drive, pixels
 from tests.helpers.windows import frames, outputs, random_geometry, taps
 
 Pool = StreamPool | WindowPool
-
-
-def limits(shape: Shape) -> tuple[int, int]:
-    if shape.signed:
-        return -(1 << shape.width - 1), (1 << shape.width - 1) - 1
-    return 0, (1 << shape.width) - 1
 
 
 def pooled(g: WindowGeometry, x, reduction: PoolReduction) -> list[list[int]]:

@@ -11,9 +11,9 @@ import numpy as np
 from amaranth.sim import Simulator
 from markupsafe import Markup
 
+from hwgen.aliases import Arrays, Progress
 from hwgen.archs.package import Package
 from hwgen.archs.protocol import Architecture, Description, Table
-from hwgen.emit.package import Arrays
 from hwgen.emit.parts import Parts, dump_json
 from hwgen.emit.verilog import to_verilog
 from hwgen.errors import OptionError, UserError, naming
@@ -28,7 +28,6 @@ from hwgen.flow.engine import SimulationRun
 from hwgen.ir import Graph, execute, ops
 from hwgen.plan.options import Options, option
 from hwgen.plan.plan_file import plan_schema
-from hwgen.plan.protocol import Progress
 from hwgen.report.tiles import Tile
 
 from .top import SerialTop

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ....aliases import Progress
 from ....flow import tools
-from ....flow.engine import Beats, Progress, SimulationRun
+from ....flow.engine import Beats, SimulationRun
 from ...package import Package
 from . import icarus, python, verilator
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ....aliases import Progress
 from ....errors import OptionError
 from ....flow import tools
-from ....flow.engine import Beats, DesignFault, Progress, SimulationRun
+from ....flow.engine import Beats, DesignFault, SimulationRun
 from ...package import Package
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
+from ....aliases import ByteArray, Progress
 from ....emit.package import model_hash
 from ....emit.packing import beat_bytes, element_bytes, whole_frames
 from ....errors import UserError
-from ....flow.engine import Beats, ByteArray, DesignFault, Progress, SimulationRun
+from ....flow.engine import Beats, DesignFault, SimulationRun
+from ....flow.package_files import AGAIN
 from ....plan.dataflow.plan import DataflowPlan
 from ....plan.dataflow.ports import Port, frame_begins, frame_ends
 from ...package import Package
@@ -34,7 +36,7 @@ def run(
         raise UserError(
             "has been changed since the build; Amaranth's simulator does not read it",
             file=package.path / name,
-            hint="use --sim verilator, or hwgen build again",
+            hint=f"use --sim verilator, or {AGAIN}",
         )
     plan = package.plan
     top = DataflowTop(plan, model_hash(plan.graph))

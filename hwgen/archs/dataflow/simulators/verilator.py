@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ....aliases import ByteArray, Progress
 from ....emit.packing import beat_bytes, whole_frames
-from ....flow.engine import Beats, ByteArray, Progress, SimulationRun
+from ....flow.engine import Beats, SimulationRun
 from ....flow.verilator import DESIGN_FAULT, build, call
 from ....flow.workplace import plain_directory
 from ....plan.dataflow.plan import DataflowPlan

@@ -7,7 +7,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
-from ....contract.geometry import ceil_div
+from ....numeric.division import ceil_div
 from ...common.counter import index_shape, reg
 
 

@@ -22,7 +22,7 @@ FAULTS = (
     ErrorCode.LOAD_OUTSIDE,
     ErrorCode.STORE_OUTSIDE,
 )
-"""Those that units and masters see; the fetcher sees the others itself."""
+"""Faults that units and masters see; the fetcher sees the others itself."""
 CODE_BITS = 4
 
 

@@ -18,7 +18,7 @@ FIELDS = layout(COMPUTE)
 COUNTS = data.ArrayLayout(
     data.StructLayout({"count": FIELDS["out0_count"].shape, "group": unsigned(1)}), OUTPUT_LEVELS
 )
-"""Of each loop, the innermost first: steps, and whether it goes over groups."""
+"""Each loop, the innermost first: its steps, and whether it goes over groups."""
 
 STRIDES = data.ArrayLayout(
     data.StructLayout({"position": FIELDS["out0_position"].shape, "row": FIELDS["out0_row"].shape}),

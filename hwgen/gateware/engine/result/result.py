@@ -35,7 +35,7 @@ _RESULTS = ParameterMemory.TAKE + RequantLane.LATENCY
 _COMBINED = _RESULTS + TableCombine.LATENCY
 """The same for the second ones."""
 _SOFTMAX = RingPlace.LATENCY + 1
-"""From a byte of a softmax to the writer: its word's place."""
+"""Cycles from a byte of a softmax to the writer: its word's place."""
 
 
 class ResultStage(wiring.Component):

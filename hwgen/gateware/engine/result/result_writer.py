@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
-from ....contract.geometry import ceil_div
+from ....numeric.division import ceil_div
 from ...common.counter import delay_line, reg
 from ..fetch.descriptor_layout import RESULT
 from ..memory.feature_ports import write_port

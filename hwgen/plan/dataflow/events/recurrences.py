@@ -488,7 +488,7 @@ def vector(
 
 
 MOST_ARGUMENTS = 14
-"""Of a recurrence; the forks and joins of more take them from the row."""
+"""Arguments of a recurrence; the forks and joins of more take them from the row."""
 
 
 @inlined

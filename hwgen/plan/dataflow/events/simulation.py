@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....contract.geometry import ceil_div
+from ....numeric import ceil_div
 from . import recurrences
 from .recurrences import Kind
 from .times import Words, compiled

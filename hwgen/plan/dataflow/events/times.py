@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 from numba.np import arrayobj
 
 Words = np.ndarray[Any, Any]
-"""int64."""
+"""Arrays of int64."""
 Pointer = Any
 """The address of int64 words. Arrays would count their users at every call of a compiled function,
 which takes longer than a recurrence does."""

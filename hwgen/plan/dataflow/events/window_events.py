@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ....contract.geometry import WindowGeometry
+from ....numeric import ceil_div
 from ... import latency
 from .recurrences import Kind
 from .simulation import Queue, Simulation
@@ -155,7 +156,7 @@ def _steps_between_windows(g: WindowGeometry) -> Iterator[int]:
 @compiled
 def _ring_high_water(written: Words, released: Words, row_beats: int, until: int) -> int:
     most = free = 0
-    for row in range(-(-written.size // row_beats)):
+    for row in range(ceil_div(written.size, row_beats)):
         seen = written[row * row_beats] + 1
         if seen >= until:
             break

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ....contract.geometry import ceil_div
 from ....ir import ops
+from ....numeric import ceil_div
 from ... import latency
 from ..units import BeatUnit, Unit
 from .rule import Place, Rule, Stage

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, TypeVar
 
-from ....contract.geometry import ceil_div
 from ....errors import UserError
 from ....ir import Graph, Node, ops
-from ....numeric import PowerCode
+from ....numeric import PowerCode, ceil_div
 from .requantize import needs_multiplier, parameter_bits
 from .rule import Folding, Place, Rule, Stage
 

@@ -7,10 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ....contract.geometry import ceil_div
 from ....errors import UserError
 from ....ir import Tensor, ops
-from ....numeric import Overflow
+from ....numeric import Overflow, ceil_div
 from ... import latency
 from ..units import Unit
 from .requantize import RequantUnit

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from ....contract.geometry import ceil_div
+from ....numeric import ceil_div
 from ....validation import constant, fields, integer, list_of
 from ... import latency
 from ..events.recurrences import Kind
@@ -18,7 +18,7 @@ from ..events.simulation import Queue, Simulation
 from ..events.times import Words
 
 CAPACITY = integer(1, 1 << 20)
-"""Of a buffer in a plan file, and of whatever is counted as lanes."""
+"""Entries of a buffer in a plan file, and of whatever is counted as lanes."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ....contract.geometry import ceil_div
+from ....numeric import ceil_div
 from ....validation import fields
 from ... import latency
 from ..events.recurrences import Kind

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ....contract.geometry import ceil_div
+from ....numeric import ceil_div
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
 from ..events.times import Words, compiled

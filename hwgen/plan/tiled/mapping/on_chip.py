@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ....contract.engine import BANKS
+from ....numeric import ceil_div
 from ..network.tasks import Stored, Task, TaskGraph
 from .problem import parts_of, row_parts, rows_needed
 from .tile import Range
@@ -28,7 +29,7 @@ class OnChipTensor:
     @property
     def ring(self) -> int:
         """Rows that a unit has place for: a multiple of the banks."""
-        return -(-max(end - start for start, end in self.held) // BANKS) * BANKS
+        return ceil_div(max(end - start for start, end in self.held), BANKS) * BANKS
 
     def of_others(self, unit: int, rows: Range) -> list[Range]:
         """The runs of these rows that the unit does not compute itself."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ....aliases import Progress
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import COMPUTE, Operand
 from ..network.tasks import Stored, Task, TaskGraph
@@ -13,8 +13,6 @@ from .problem import MappingProblem
 from .stationarity import Stationarity
 from .tile import suits_window
 from .tiling import Tiling, choose, refuse
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

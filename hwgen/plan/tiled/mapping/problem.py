@@ -7,8 +7,8 @@ from enum import StrEnum
 from itertools import pairwise
 
 from ....contract.engine import EngineShape
-from ....contract.geometry import ceil_div
 from ....contract.isa import Operand
+from ....numeric import ceil_div
 from ..network.tasks import Stored, Task
 from .stationarity import Stationarity, scatters
 from .tile import Range, Taps, Tile, taps_of

@@ -10,12 +10,11 @@ from enum import StrEnum
 
 import numpy as np
 
+from ....aliases import Array
 from ....contract.engine import EngineShape
 from ....contract.isa import Operand
 from ..network.tasks import Stored, Task
 from ..timing.pipeline import TABLE_PARTS, Pipeline
-
-Array = np.ndarray
 
 
 class Stationarity(StrEnum):

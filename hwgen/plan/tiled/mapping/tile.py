@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ....contract.engine import EngineShape
-from ....contract.geometry import ceil_div
 from ....contract.isa import WINDOW_TAPS, Operand
+from ....numeric import ceil_div
 from ..network.tasks import Stored, Task
 from .stationarity import Stationarity
 

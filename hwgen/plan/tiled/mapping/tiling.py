@@ -9,9 +9,9 @@ from itertools import product
 import numpy as np
 
 from ....contract.engine import BANKS
-from ....contract.geometry import ceil_div
 from ....contract.isa import COMPUTE, TRANSFER, Operand
 from ....errors import UserError
+from ....numeric import ceil_div
 from ..network.softmax import softmax_cycles
 from .problem import MappingProblem, Split
 from .stationarity import (
@@ -183,8 +183,8 @@ def _best(
     rows, columns, cout_blocks, part = (a.ravel() for a in axes)
     blocks = np.array(tap_blocks)[part]
     words = blocks.prod(axis=1)
-    tap_parts = np.prod([-(-n // blocks[:, k]) for k, n in enumerate(taps.counts)], axis=0)
-    cout_parts = -(-most // cout_blocks)
+    tap_parts = np.prod([ceil_div(n, blocks[:, k]) for k, n in enumerate(taps.counts)], axis=0)
+    cout_parts = ceil_div(most, cout_blocks)
     parts = tap_parts * cout_parts
     has_weights = task.weights is not None
     held = np.minimum(parts, s.resident)
@@ -193,7 +193,7 @@ def _best(
         fits &= cout_blocks * np.minimum(cout_parts, 2) <= shape.parameter_words
     else:
         fits &= cout_parts == 1
-    strips = (-(-height // rows), -(-width // columns))
+    strips = (ceil_div(height, rows), ceil_div(width, columns))
     candidates = Candidates(
         task, shape, s.y, (height, width), most, taps.words, taps.counts[2],
         rows, columns, cout_blocks, strips, tap_parts, cout_parts,
@@ -243,7 +243,7 @@ def _buffers(
     """
     _, width, channels = s.x.shape
     down, across = s.task.stride
-    strips = -(-s.size[1] // columns)
+    strips = ceil_div(s.size[1], columns)
     steps_down, steps_across = rows // s.task.repeat[0], columns // s.task.repeat[1]
     x_columns = np.minimum(width, (steps_across - 1) * across + s.dilated_kernel[1])
     span = (steps_down - 1) * down + s.dilated_kernel[0]
@@ -257,7 +257,7 @@ def _buffers(
     y_rows = _whole(rows)
     pixel = s.y.shape[2] * s.y.size
     zero = np.zeros_like(rows)
-    held = np.minimum(s.resident, -(-s.part(split)[0] // rows) * strips)
+    held = np.minimum(s.resident, ceil_div(s.part(split)[0], rows) * strips)
     kept = held * y_rows // BANKS * columns
     second = kept * s.second.shape[2] if s.second is not None and not s.second_on_chip else zero
     return {
@@ -304,7 +304,7 @@ def _ifmap_read(
     borders = len(s.shares(split)) - 1 if split is Split.ROWS else 0
     # Both units at a border read the rows that their windows share.
     height = s.x.shape[0] + borders * max(0, s.dilated_kernel[0] - s.task.stride[0])
-    strips = -(-s.size[1] // columns)
+    strips = ceil_div(s.size[1], columns)
     row_bytes = buffers["x_columns"] * s.x.shape[2]
     span = (rows // s.task.repeat[0] - 1) * s.task.stride[0] + s.dilated_kernel[0]
     whole = (buffers["x_ring"] >= s.x_rows(split)) & (buffers["x_columns"] == s.x.shape[1])
@@ -338,7 +338,7 @@ def _describable(
 
 
 def _whole(rows: np.ndarray) -> np.ndarray:
-    return -(-rows // BANKS) * BANKS
+    return ceil_div(rows, BANKS) * BANKS
 
 
 def _cost(

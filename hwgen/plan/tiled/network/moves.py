@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ....aliases import Array
 from ....ir import ops
-
-Array = np.ndarray
 
 
 def with_zeros(weights: Array, groups: int) -> Array:

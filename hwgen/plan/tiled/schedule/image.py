@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ....contract.engine import EngineShape
-from ....contract.geometry import ceil_div
 from ....contract.isa import RECORD, WINDOW_TAPS, Operand
+from ....numeric import ceil_div
 from ..mapping.tile import Range, Taps
 from ..network.requant import Requant
 from ..network.tasks import Task

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.geometry import ceil_div
 from ....contract.isa import COMPUTE, MOST_TILES, TRANSFER, Opcode, Target
+from ....numeric import ceil_div
 from ..mapping.descriptor_fields import Values, compute
 from ..mapping.placement import Placement
 from ..mapping.problem import MappingProblem
@@ -26,9 +26,9 @@ from .tile_jobs import Constants, Layout, Load, TaskJobs, TileJob
 AHEAD = 2
 """Tiles of a unit ahead of which their operands are loaded."""
 PART_BEATS = 128
-"""With several units blocks of constants come as early as the port has time for them, since all
-units wait for them; large blocks of weights in parts of so many beats. One unit alone is slower so:
-VWW takes 54,656 cycles on 16x16 in place of 53,728."""
+"""Beats of the parts that large blocks of weights come in where there are several units. All units
+wait for constants, which so come as early as the port has time for them. One unit alone is slower
+so: VWW takes 54,656 cycles on 16x16 in place of 53,728."""
 EXTERNAL_PIECE = 64
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....contract.geometry import ceil_div
 from ....contract.isa import COUNTER_BITS, Opcode
+from ....numeric import ceil_div
 
 UNITS = (Opcode.LOAD, Opcode.COMPUTE, Opcode.STORE)
 REACH = 1 << COUNTER_BITS - 2
@@ -67,7 +67,7 @@ class Scoreboard:
 
     def _slice(self, span: Span) -> slice:
         piece = self._pieces[span.memory]
-        return slice(span.start // piece, -(-(span.start + span.size) // piece))
+        return slice(span.start // piece, ceil_div(span.start + span.size, piece))
 
     def _of(self, span: Span, kind: str) -> np.ndarray:
         part = self._last[span.memory, kind][:, self._slice(span)]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.geometry import ceil_div
 from ....contract.isa import Operand, Target
+from ....numeric import ceil_div
 from ..mapping.descriptor_fields import Values
 from ..mapping.on_chip import runs
 from ..mapping.placement import Placement
@@ -64,7 +64,7 @@ class Constants:
     def add(self, data: np.ndarray) -> int:
         """Where the bytes lie."""
         place = self._size
-        padded = -(-len(data) // self._align) * self._align
+        padded = ceil_div(len(data), self._align) * self._align
         self._parts.append(np.pad(data, (0, padded - len(data))))
         self._size += padded
         return place

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from math import lcm
 
 from ....contract.engine import EngineShape
-from ....contract.geometry import ceil_div
 from ....contract.isa import RECORD, Opcode
+from ....numeric import ceil_div
 
 MAX_BEATS = 64
 """Beats of the longest burst; bursts end at multiples of it."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import Opcode, Target
+from ....numeric import ceil_div
 from .channels import Burst, Channel, MemoryTiming, ReadChannel, Taken, Write, bursts
 from .front import QueueTiming, Values
 from .pipeline import (
@@ -31,7 +32,7 @@ def rows_of(d: Values, bus: int) -> list[tuple[int, int, int]]:
         start = d["address"] + row * d.get("pitch", 0)
         first = start // bus
         bank = (d.get("first", 0) + row) % d.get("ring", BANKS) % BANKS
-        found.append((first * bus, -(-(start + d["bytes"]) // bus) - first, bank))
+        found.append((first * bus, ceil_div(start + d["bytes"], bus) - first, bank))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Programs that a package's own makefile starts."""
+"""Commands that are to succeed, or to fail, and the programs that they start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hwgen.flow import tools
 
 
 def run(folder: Path, *command: str) -> str:
-    """Output of a command in the package's directory."""
+    """Output of a command that is carried out in a folder."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
