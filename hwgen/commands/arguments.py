@@ -18,6 +18,7 @@ from ..errors import OptionError
 from ..importers import RUNTIMES
 from ..ir import Graph
 from ..numeric import QType, parse_type
+from ..passes.tail import TAILS
 from ..plan.options import flag
 from ..plan.protocol import Plan
 from ..validation import shown
@@ -64,7 +65,7 @@ def add_plan(sub: argparse.ArgumentParser, with_file: bool) -> None:
     sub.add_argument("--arch", choices=list(ARCHITECTURES), help=f"default: {default}")
     if with_file:
         sub.add_argument("--plan", type=Path, metavar="FILE", help="a plan.json")
-    sub.add_argument("--tail", choices=["host"], help="leave a last softmax to the host")
+    sub.add_argument("--tail", choices=TAILS, help="leave a last softmax to the host")
     owners: dict[str, list[Architecture[Any]]] = {}
     for entry in ARCHITECTURES.values():
         for name in entry.Options.names():

@@ -27,7 +27,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--output", required=True, type=Path, metavar="FILE.npy", help="to be written")
     sub.add_argument("--float", action="store_true", help="real values in and out")
     sub.add_argument(
-        "--engine", choices=["golden", "c"], default="golden",
+        "--engine", choices=api.ENGINES, default=api.ENGINES[0],
         help="NumPy (golden), or the network's C code, compiled: the same integers",
     )  # fmt: skip
     sub.add_argument("--edges", type=Path, metavar="FILE.npz", help="also every edge")

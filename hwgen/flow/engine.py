@@ -18,7 +18,7 @@ ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SimulationRun:
     """Result of driving frames through a design.
 
@@ -39,3 +39,6 @@ class SimulationRun:
     edges: dict[str, ByteArray] = field(default_factory=dict)
     wave: Path | None = None
     given: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<SimulationRun: {self.seconds:.1f} s>"
