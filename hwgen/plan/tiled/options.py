@@ -128,8 +128,8 @@ def _sizes_as_text(sizes: Any) -> str:
     if not isinstance(sizes, (Sequence, np.ndarray)) or isinstance(sizes, (bytes, bytearray)):
         raise _no_array(shown(sizes))
     try:
-        return "x".join(str(integer("", size)) for size in np.atleast_1d(sizes))
-    except OptionError:
+        return "x".join(str(integer("", size)) for size in sizes)
+    except (OptionError, TypeError):  # an array without axes is a sequence of nothing
         raise _no_array(shown(sizes)) from None
 
 
