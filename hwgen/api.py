@@ -28,8 +28,12 @@ from .flow.memory import Memory
 from .ir import Graph, Tensor, execute
 from .numeric import QType, dequantize, parse_type, quantize
 from .passes import legalize
-from .passes.tail import without_softmax
+from .passes.tail import TAILS, without_softmax
 from .plan.protocol import Plan
+from .values import function, integer, kind, number, one_of, path_of, shown, truth
+
+ENGINES = ("golden", "c")
+"""What computes the outputs of a graph."""
 
 
 def load(
@@ -53,7 +57,7 @@ def load(
     -------
     >>> graph = hwgen.load("mnist_cnn.h5")
     """
-    return importers.load(_path("load", path), input_type=_type(input_type), runtime=runtime)
+    return importers.load(path_of("load", path), input_type=_type(input_type), runtime=runtime)
 
 
 @with_options
@@ -90,14 +94,24 @@ def plan(
     """
     if not isinstance(graph, Graph):
         hint = f"hwgen.plan(hwgen.load({str(graph)!r}))" if isinstance(graph, (str, Path)) else None
-        raise UserError(f"plan() takes a graph, not {_kind(graph)}", hint=hint)
+        raise UserError(f"plan() takes a graph, not {kind(graph)}", hint=hint)
     own = {"multipliers": multipliers, "interval": interval} | options
-    asked = asked_for(arch, None if plan_file is None else _path("plan", plan_file), own)
+    asked = asked_for(arch, None if plan_file is None else path_of("plan", plan_file), own)
+    tail, progress = _tail(tail), function("progress", progress)
     return asked.plan(legalize(_without_tail(graph, tail)), progress)
 
 
+def _tail(tail: Any) -> str | None:
+    return None if tail is None else one_of("--tail", tail, TAILS)
+
+
 def _without_tail(graph: Graph, tail: str | None) -> Graph:
-    return without_softmax(graph) if tail == "host" else graph
+    return graph if tail is None else without_softmax(graph)
+
+
+def _say(progress: Progress | None) -> Progress:
+    """Who is told the progress, whether anybody listens or not."""
+    return function("progress", progress) or (lambda text: None)
 
 
 @with_options
@@ -130,12 +144,12 @@ def build(
     -------
     >>> package = hwgen.build("mnist_cnn.h5", "rtl_out/mnist", multipliers=64)
     """
-    say = progress or (lambda text: None)
-    model, target, qtype = _path("build", model), _path("build", out), _type(input_type)
+    say, tail, c = _say(progress), _tail(tail), truth("--c", c)
+    model, target, qtype = path_of("build", model), path_of("build", out), _type(input_type)
     file = _name(model)
     own = {"multipliers": multipliers, "interval": interval} | options
     # What does not depend on the model is refused before it is read.
-    asked = asked_for(arch, None if plan_file is None else _path("build", plan_file), own)
+    asked = asked_for(arch, None if plan_file is None else path_of("build", plan_file), own)
     with replacing(target) as folder:
         say(f"reading {model.name}")
         graph = _without_tail(load(model, qtype, runtime), tail)
@@ -211,12 +225,9 @@ def verify(
     opened = _opened("verify", package)
     opened.check()
     own = opened.architecture
-    if simulator not in (None, *own.simulators):
-        raise OptionError(
-            f"simulator {simulator!r} is not one of those that take a {own.name} design",
-            hint=f"use --sim {' or '.join(own.simulators)}",
-        )
-    say = progress or (lambda text: None)
+    if simulator is not None:
+        simulator = one_of("--sim", simulator, own.simulators, f" of a {own.name} design")
+    say = _say(progress)
     named = None if inputs is None else _by_name(opened.graph, inputs)
     result = own.verify(opened, VerifyRequest(say, simulator, named, random, wave, memory, trace))
     write_report(opened)
@@ -224,7 +235,12 @@ def verify(
 
 
 def record_accuracy(package: Package, accuracy: float, samples: int) -> None:
-    """Keep the accuracy (0 to 1) on labelled data with a package; updates its report."""
+    """Keep the accuracy (0 to 1) on labelled data with a package; updates its report.
+
+    Raises UserError for an accuracy or a number of samples that can not be.
+    """
+    accuracy = number("accuracy", accuracy, 0, 1, "")
+    samples = integer("samples", samples, 1, 10**9)
     package.write_result("accuracy", {"accuracy": accuracy, "samples": samples})
     write_report(package)
 
@@ -252,7 +268,7 @@ def synthesize(
     """
     opened = _opened("synthesize", package)
     opened.check()
-    result = _synthesize(opened, device, target_mhz, seed, tries, progress)
+    result = _synthesize(opened, device, target_mhz, seed, tries, _say(progress))
     write_report(opened)
     return result
 
@@ -286,7 +302,9 @@ def run(
     (100, 10)
     """
     if not isinstance(graph, Graph):
-        raise UserError(f"run() takes a graph, not {_kind(graph)}", hint="hwgen.load makes one")
+        raise UserError(f"run() takes a graph, not {kind(graph)}", hint="hwgen.load makes one")
+    real, edges = truth("--float", real), truth("--edges", edges)
+    engine, progress = one_of("--engine", engine, ENGINES), function("progress", progress)
     inputs = graph.inward(_by_name(graph, inputs))
     if real:
         if graph.without_reals:
@@ -297,10 +315,7 @@ def run(
             )
         reals, inputs = (
             inputs,
-            {
-                t.name: _quantized(t, inputs.get(t.name), t.name in graph.inverted)
-                for t in graph.inputs
-            },
+            {t.name: _quantized(t, inputs[t.name], t.name in graph.inverted) for t in graph.inputs},
         )
         for name in graph.unstated:
             _warn_of_unheld(graph.tensors[name], reals[name])
@@ -327,7 +342,7 @@ def _by_name(graph: Graph, inputs: Any) -> dict[str, Any]:
         names = ", ".join(repr(x.name) for x in graph.inputs)
         raise UserError(f"this network has several inputs: {names}", hint="give them by name")
     (only,) = graph.inputs
-    return {only.name: np.asarray(inputs)}
+    return {only.name: inputs}
 
 
 def _warn_of_unheld(tensor: Tensor, array: Any) -> None:
@@ -343,9 +358,6 @@ def _warn_of_unheld(tensor: Tensor, array: Any) -> None:
 
 
 def _quantized(tensor: Any, array: Any, inverse: bool) -> Any:
-    if array is None:
-        return None
-    array = np.asarray(array)
     if array.dtype.kind not in "fiu":
         raise UserError(f"input {tensor.name!r} has type {array.dtype}, real numbers are needed")
     try:
@@ -354,26 +366,15 @@ def _quantized(tensor: Any, array: Any, inverse: bool) -> Any:
         raise UserError(f"input {tensor.name!r}: {error}") from None
 
 
-def _kind(value: Any) -> str:
-    """What a value is, for a message."""
-    return "None" if value is None else f"{value!r} ({type(value).__name__})"
-
-
-def _path(function: str, value: Any) -> Path:
-    if not isinstance(value, (str, os.PathLike)):
-        raise UserError(f"{function}() takes the path of a file, not {_kind(value)}")
-    return Path(value)
-
-
-def _opened(function: str, package: Any) -> Package:
+def _opened(step: str, package: Any) -> Package:
     if isinstance(package, Package):
         return package
     if not isinstance(package, (str, os.PathLike)):
         raise UserError(
-            f"{function}() takes a package or its directory, not {_kind(package)}",
+            f"{step}() takes a package or its directory, not {kind(package)}",
             hint="hwgen.build makes one",
         )
-    return Package.open(Path(package))
+    return Package.open(path_of(step, package))
 
 
 def _type(value: QType | str | None) -> QType | None:
@@ -383,5 +384,5 @@ def _type(value: QType | str | None) -> QType | None:
         except ValueError as error:
             raise OptionError(f"--input-type: {error}") from None
     if value is not None and not isinstance(value, QType):
-        raise UserError(f"input_type {value!r} is no type", hint='give one as "u8.8"')
+        raise UserError(f"input_type {shown(value)} is no type", hint='give one as "u8.8"')
     return value

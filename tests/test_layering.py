@@ -9,7 +9,7 @@ from pathlib import Path
 import hwgen
 
 ROOT = Path(hwgen.__file__).parent
-COMMON = {"aliases", "caches", "errors", "identifiers", "tables", "validation"}
+COMMON = {"aliases", "caches", "errors", "identifiers", "tables", "validation", "values"}
 """Plain definitions that every room may use."""
 
 ABOVE = {

@@ -25,7 +25,7 @@ def files_of(
     return design_files(source, plan.graph, lambda x, y: own.parts(plan, x, y, progress), with_c)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Package(PackageFiles):
     """A package directory that has been checked to be one; see ``PackageFiles``."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import OptionError
+from ..values import one_of
 from .protocol import Architecture
 
 ARCHITECTURES: dict[str, Architecture[Any]] = {}
@@ -12,7 +12,5 @@ ARCHITECTURES: dict[str, Architecture[Any]] = {}
 
 def architecture(name: str | None = None) -> Architecture[Any]:
     """The architecture of this name, the default one for None. Raises OptionError."""
-    found = next(iter(ARCHITECTURES)) if name is None else name
-    if found not in ARCHITECTURES:
-        raise OptionError(f"architecture {found!r} is not one of {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[found]
+    names = tuple(ARCHITECTURES)
+    return ARCHITECTURES[names[0] if name is None else one_of("--arch", name, names)]

@@ -19,6 +19,7 @@ from ..errors import OptionError, UserError
 from ..importers import RUNTIMES
 from ..ir import Graph
 from ..numeric import QType, parse_type
+from ..passes.tail import TAILS
 from ..plan.options import flag
 from ..plan.protocol import Plan
 from ..validation import shown
@@ -73,7 +74,7 @@ def add_plan(sub: argparse.ArgumentParser, with_file: bool) -> None:
             "--plan", type=Path, metavar="FILE", help="build what a package's plan.json states"
         )
     sub.add_argument(
-        "--tail", choices=["host"], help="leave a softmax at the network's end to the host"
+        "--tail", choices=TAILS, help="leave a softmax at the network's end to the host"
     )
     owners: dict[str, list[Architecture[Any]]] = {}
     for entry in ARCHITECTURES.values():

@@ -32,7 +32,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--float", action="store_true", help="inputs and outputs are real values, not integers"
     )
     sub.add_argument(
-        "--engine", choices=["golden", "c"], default="golden",
+        "--engine", choices=api.ENGINES, default=api.ENGINES[0],
         help="what computes: NumPy (golden), or the network's C code, compiled; the same integers",
     )  # fmt: skip
     sub.add_argument(

@@ -7,13 +7,9 @@ import argparse
 from .. import api
 from ..archs.package import Package
 from ..console import Output
-from ..errors import OptionError
 from ..flow.fpga import DEVICES
 from ..flow.fpga.synth import SEED, TARGET_MHZ
 from .arguments import add_package, number, whole
-
-_LARGEST_SEED = 10**9
-"""The seeds of all tries fit 32 bits."""
 
 TEXT = "synthesis, placement and routing for an FPGA"
 
@@ -40,12 +36,6 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Carry out the command. Returns the exit code."""
-    if not 1 <= arguments.freq <= 1000:
-        raise OptionError(f"--freq {arguments.freq:g}: give 1 to 1000 MHz")
-    if not 1 <= arguments.tries <= 100:
-        raise OptionError(f"--tries {arguments.tries}: give 1 to 100")
-    if not 0 <= arguments.seed <= _LARGEST_SEED:
-        raise OptionError(f"--seed {arguments.seed}: give 0 to {_LARGEST_SEED}")
     package = Package.open(arguments.package)
     with output.steps() as say:
         result = api.synthesize(

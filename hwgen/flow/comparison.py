@@ -14,6 +14,7 @@ from ..errors import OptionError, UserError
 from ..ir import Graph
 from ..ir.graph import check_inputs
 from ..plan.timeline import Span
+from ..values import integer, shown, truth
 from .engine import SimulationRun
 from .memory import Memory
 from .package_files import PackageFiles
@@ -53,7 +54,7 @@ class Difference:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification:
     """Result of a verification.
 
@@ -76,6 +77,14 @@ class Verification:
     source: str = VECTORS
     timeline: tuple[Span, ...] = ()
 
+    def __repr__(self) -> str:
+        if self.difference is not None:
+            return f"<Verification: RTL differs from golden: {self.difference}>"
+        return (
+            f"<Verification: RTL equals golden on {self.frames:,} frames ({self.simulator}), "
+            f"interval {self.interval} cycles, latency {self.latency}>"
+        )
+
     @property
     def equal(self) -> bool:
         """Whether every output bit is the golden one."""
@@ -96,6 +105,8 @@ class VerifyRequest:
     random : so many seeded frames; neither: the package's vectors. wave : write a waveform.
     memory : how external memory answers; None: nothing was said. trace : measure when everything
     begins and ends. say : is told the progress.
+
+    Raises OptionError where one of them is not of its kind, or there are both inputs and random.
     """
 
     say: Progress
@@ -105,6 +116,16 @@ class VerifyRequest:
     wave: bool = False
     memory: Memory | None = None
     trace: bool = False
+
+    def __post_init__(self) -> None:
+        if self.inputs is not None and self.random is not None:
+            raise OptionError("give one of --inputs and --random")
+        if self.random is not None:
+            object.__setattr__(self, "random", integer("--random", self.random))
+        if self.memory is not None and not isinstance(self.memory, Memory):
+            raise OptionError(f"memory {shown(self.memory)}: give hwgen.Memory(latency=20, rate=1)")
+        truth("--wave", self.wave)
+        truth("--trace", self.trace)
 
 
 def frames_of(package: PackageFiles, request: VerifyRequest) -> dict[str, Array]:

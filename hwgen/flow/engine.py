@@ -17,7 +17,7 @@ Beats = Mapping[str, ByteArray]
 """Packed frames (frames, beats, bytes) of each input by its name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SimulationRun:
     """Result of driving frames through a design.
 
@@ -40,3 +40,6 @@ class SimulationRun:
     wave: Path | None = None
     given: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     ports: dict[str, list[int]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<SimulationRun: {self.seconds:.1f} s>"

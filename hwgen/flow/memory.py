@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import OptionError
+from ..values import integer, number
+
+_LARGEST_SEED = 10**9
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,7 @@ class Memory:
     """How external memory answers.
 
     latency : cycles from an address to its first beat. rate : beats a cycle, at most 1. gaps : a
-    seed: both sides pause at random.
+    seed: both sides pause at random. Raises OptionError for what none of them can be.
     """
 
     latency: int = 20
@@ -20,10 +22,13 @@ class Memory:
     gaps: int | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.latency <= 10_000:
-            raise OptionError(f"--mem-latency {self.latency}: give 1 to 10000 cycles")
-        if not 0.01 <= self.rate <= 1:
-            raise OptionError(f"--mem-rate {self.rate:g}: give 0.01 to 1 beats a cycle")
+        checked = {
+            "latency": integer("--mem-latency", self.latency, 1, 10_000, "cycles"),
+            "rate": number("--mem-rate", self.rate, 0.01, 1, "beats a cycle"),
+            "gaps": None if self.gaps is None else integer("gaps", self.gaps, 0, _LARGEST_SEED),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     @property
     def regular(self) -> bool:

@@ -71,7 +71,7 @@ def _read(file: Path, schema: Schema) -> Any:
     return value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PackageFiles:
     """A package directory that has been checked to be one.
 
@@ -85,8 +85,12 @@ class PackageFiles:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Raises UserError when ``path`` is not a package or of another schema."""
-        if not path.is_dir():
-            reason = "is a file, not a package" if path.exists() else "no such directory"
+        try:
+            found, there = path.is_dir(), path.exists()
+        except OSError as error:
+            raise UserError(f"can not be read ({error.strerror})", file=path) from None
+        if not found:
+            reason = "is a file, not a package" if there else "no such directory"
             raise UserError(reason, file=path, hint="make a package with hwgen build")
         file = path / MANIFEST
         if not file.exists():
@@ -104,6 +108,10 @@ class PackageFiles:
         if results.exists() and not results.is_dir():
             raise UserError("is a file, a directory is needed", file=results, hint="move it away")
         return cls(path, _read(file, _MANIFEST))
+
+    def __repr__(self) -> str:
+        name, file = self.manifest["name"], self.manifest["model"]["file"]
+        return f"<{type(self).__name__} {name!r}: of {file}, in {self.path}>"
 
     @cached_property
     def graph(self) -> Graph:

@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..ir import Graph, graph_from_json
 from ..numeric import QType
 from ..validation import read_json
+from ..values import one_of
 from .limits import check_edges
 
 __all__ = ["IMPORTERS", "RUNTIMES", "Importer", "ModelFile", "Options", "load"]
@@ -171,6 +172,8 @@ def load(
     Raises UserError, naming the file, for whatever can not be read or is not supported.
     """
     path = Path(path)
+    if runtime is not None:
+        runtime = one_of("--runtime", runtime, RUNTIMES)
     try:
         source = ModelFile(path, _head(path))
         importer = _choose(source)

@@ -107,14 +107,18 @@ class Graph:
     def inward(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Arrays of inputs in the file's order, by name, as those of the edges.
 
-        Raises UserError for a shape that is not the file's.
+        Raises UserError for an input that is missing, unknown, or no array, and for a shape that is
+        not the file's.
         """
-        result = dict(inputs)
-        for tensor in self.inputs:
-            arrangement, array = self.arrays.get(tensor.name), inputs.get(tensor.name)
-            if arrangement is not None and array is not None:
-                frames = with_frames(tensor.name, array, arrangement.shape)
-                result[tensor.name] = arrangement.inward(frames, tensor.shape)
+        known = {tensor.name: tensor.shape for tensor in self.inputs}
+        if unknown := [name for name in inputs if name not in known]:
+            raise UserError(f"no input {unknown[0]!r}; there is {', '.join(known)}")
+        result = {name: as_array(name, inputs.get(name)) for name in known}
+        for name, shape in known.items():
+            arrangement = self.arrays.get(name)
+            if arrangement is not None:
+                frames = with_frames(name, result[name], arrangement.shape)
+                result[name] = arrangement.inward(frames, shape)
         return result
 
     def outward(self, arrays: Mapping[str, IntArray]) -> dict[str, IntArray]:
@@ -294,12 +298,25 @@ def check_inputs(
     return checked, frames.pop()
 
 
+def as_array(name: str, value: Any) -> Any:
+    """What is given for an input as an array. Raises UserError where it is none, or missing."""
+    if value is None:
+        raise UserError(f"no array given for input {name!r}")
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # others' arrays raise what they like
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"input {name!r} is no array ({reason})", hint="give numbers, in rows of one length"
+        ) from None
+
+
 def with_frames(name: str, array: Any, shape: Shape) -> Any:
     """The array of an input with a frames axis; one of exactly the input's shape is one frame.
 
     Raises UserError where it has another shape.
     """
-    array = np.asarray(array)
+    array = as_array(name, array)
     if array.shape == shape:
         array = array[np.newaxis]
     if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
@@ -315,8 +332,6 @@ def check_input(tensor: Tensor, array: Any) -> IntArray:
 
     An array of exactly the edge's shape is one frame.
     """
-    if array is None:
-        raise UserError(f"no array given for input {tensor.name!r}")
     array = with_frames(tensor.name, array, tensor.shape)
     if array.dtype.kind not in "iu":
         raise UserError(

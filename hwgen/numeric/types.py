@@ -193,7 +193,7 @@ def parse_type(text: str) -> QType:
     The letter is the sign, then width, then fractional bits. A type written so rounds half to
     even and saturates, as the quantizers of QKeras do.
     """
-    match = re.fullmatch(r"([us])(\d+)\.(-?\d+)", text.strip())
+    match = re.fullmatch(r"([us])([0-9]+)\.(-?[0-9]+)", text.strip())
     if match is None:
         raise ValueError(
             f"type {text!r} is not understood; write u8.8 (unsigned, 8 bits, 8 of them "

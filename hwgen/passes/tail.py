@@ -7,6 +7,9 @@ from dataclasses import replace
 from ..errors import UserError
 from ..ir import Graph, ops
 
+TAILS = ("host",)
+"""Who can be left with the tail."""
+
 
 def without_softmax(graph: Graph) -> Graph:
     """The network up to its last softmax, of each output: what that reads is the output.

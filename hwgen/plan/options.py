@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from operator import index
 from typing import Any, ClassVar
 
 from ..errors import OptionError
+from ..values import integer, one_of, shown
 
 
 def option(
@@ -41,11 +41,11 @@ class Options:
         for name, value in self.given.items():
             how = type(self).arguments()[name]
             if how.get("type") is int:
-                object.__setattr__(self, name, _integer(name, value))
+                object.__setattr__(self, name, integer(flag(name), value))
+            elif "choices" in how:
+                object.__setattr__(self, name, one_of(flag(name), value, how["choices"]))
             elif not isinstance(value, str):
-                raise OptionError(f"{flag(name)} {value!r}: give a text")
-            if "choices" in how and value not in how["choices"]:
-                raise OptionError(f"{flag(name)} {value}: give one of {', '.join(how['choices'])}")
+                raise OptionError(f"{flag(name)} {shown(value)}: give a text")
 
     @property
     def given(self) -> dict[str, Any]:
@@ -61,15 +61,6 @@ class Options:
     def arguments(cls) -> dict[str, dict[str, Any]]:
         """How each field is declared to argparse."""
         return {f.name: dict(f.metadata) for f in fields(cls)}
-
-
-def _integer(name: str, value: Any) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return index(value)  # NumPy's integers too
-    except TypeError:
-        raise OptionError(f"{flag(name)} {value!r}: give an integer") from None
 
 
 def flag(name: str) -> str:

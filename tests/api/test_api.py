@@ -87,8 +87,8 @@ def test_graphs_and_plans_show_themselves(graph: Graph) -> None:
         (lambda g: hwgen.plan(g, array="8x8"), "--array is for --arch tiled"),
         (lambda g: hwgen.plan(g, arch="tiled", interval=9), "--interval is for --arch dataflow"),
         (lambda g: hwgen.plan(g, arch="tiled", array=(8, 8, 8)), "--array 8x8x8"),
-        (lambda g: hwgen.plan(g, arch="tiled", array=8), "--array 8: give a text"),
-        (lambda g: hwgen.plan(g, arch="tiled", order="row"), "--order row: give one of auto"),
+        (lambda g: hwgen.plan(g, arch="tiled", array=8), "--array 8: give PExSIMD, powers of two"),
+        (lambda g: hwgen.plan(g, arch="tiled", order="row"), "--order 'row' is not one of auto"),
         (lambda g: hwgen.plan(g, arch="systolic"), "is not one of dataflow, tiled"),
         (
             lambda g: hwgen.plan(g, plan_file=MODEL, multipliers=9),

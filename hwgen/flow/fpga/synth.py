@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ...aliases import Progress
-from ...errors import OptionError, ToolError
+from ...errors import ToolError
+from ...values import integer, number, one_of
 from .. import tools
 from ..images import check_changed
 from ..package_files import PackageFiles
@@ -24,6 +25,8 @@ TARGET_MHZ = 150
 """Clock that placement and routing strive for."""
 SEED = 1
 """The seed of the first placement."""
+_LARGEST_SEED = 10**9
+"""The seeds of all tries fit 32 bits."""
 
 _PORTS = "read_verilog {sources}; hierarchy -top {top}; proc; write_json ports.json"
 _SYNTHESIS = (
@@ -44,13 +47,14 @@ def synthesize(
     Placement depends on its seed as on a throw of dice: the best of ``tries`` seeds, from ``seed``
     on, is kept.
 
-    Raises UserError for an unknown device, a missing tool, or a memory image that is missing or
-    damaged; ToolError where a tool fails.
+    Raises UserError for an unknown device, a clock, a seed or tries that can not be, a missing
+    tool, or a memory image that is missing or damaged; ToolError where a tool fails.
     """
     say = progress or (lambda text: None)
-    device = DEVICES.get(device_name)
-    if device is None:
-        raise OptionError(f"device {device_name!r} is not known; there is {', '.join(DEVICES)}")
+    device = DEVICES[one_of("--device", device_name, tuple(DEVICES))]
+    target_mhz = number("--freq", target_mhz, 1, 1000, "MHz as a target")
+    seed = integer("--seed", seed, 0, _LARGEST_SEED)
+    tries = integer("--tries", tries, 1, 100)
     yosys, nextpnr = tools.yosys(), tools.nextpnr(device.family)
     for tool in (yosys, nextpnr):
         tool.require()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 from ...contract.engine import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
 from ...errors import OptionError
+from ...values import integer, shown
 from ..options import Options, option
 from .mapping.stationarity import Stationarity
 
@@ -29,7 +33,8 @@ LARGEST_BUFFERS = 16 << 10
 class TiledOptions(Options):
     """Options of the command line under the same names; None: not given.
 
-    multipliers : of all tile units together, instead of array. array : PExSIMD, of each tile unit.
+    multipliers : of all tile units together, instead of array. array : PExSIMD, of each tile unit,
+    or a sequence of the two sizes.
     tiles : tile units side by side. resident : tiles held in each buffer. buffer_kib : of all
     buffers of all units together. mem_width : bits of the external memory's port. order : of the
     loops of tiles, AUTO or a value of mapping.stationarity.Stationarity.
@@ -42,7 +47,7 @@ class TiledOptions(Options):
         metavar="N",
         convert=int,
     )
-    array: str | tuple[int, int] | None = option(
+    array: str | Sequence[int] | None = option(
         "size of each array: output channels x input values a cycle (default 16x16)",
         metavar="PExSIMD",
     )
@@ -73,8 +78,8 @@ class TiledOptions(Options):
 
     def __post_init__(self) -> None:
         """Take the array's sizes as two numbers too."""
-        if isinstance(self.array, (tuple, list)):
-            object.__setattr__(self, "array", "x".join(map(str, self.array)))
+        if self.array is not None and not isinstance(self.array, str):
+            object.__setattr__(self, "array", _sizes_as_text(self.array))
         super().__post_init__()
 
     def engine(self) -> tuple[EngineShape, int]:
@@ -112,13 +117,10 @@ class TiledOptions(Options):
         if self.array is not None and multipliers is not None:
             raise OptionError("give one of --multipliers and --array")
         if self.array is not None:
-            found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", str(self.array).strip())
+            found = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})", str(self.array).strip())
             sizes = (int(found[1]), int(found[2])) if found else (0, 0)
             if not all(_SMALLEST <= n <= _LARGEST and n & (n - 1) == 0 for n in sizes):
-                raise OptionError(
-                    f"--array {self.array}: give PExSIMD, powers of two from {_SMALLEST} to "
-                    f"{_LARGEST}, as in 16x16"
-                )
+                raise _no_array(str(self.array))
             return sizes
         if multipliers is None:
             return DEFAULT_ARRAY
@@ -133,6 +135,22 @@ class TiledOptions(Options):
         while tiles * pe * simd * 2 <= multipliers and pe < _LARGEST:
             pe, simd = (pe, 2 * simd) if pe == simd else (2 * pe, simd)
         return pe, simd
+
+
+def _sizes_as_text(sizes: Any) -> str:
+    """The sizes of an array as PExSIMD. Raises OptionError for anything but a sequence of them."""
+    if not isinstance(sizes, (Sequence, np.ndarray)) or isinstance(sizes, (bytes, bytearray)):
+        raise _no_array(shown(sizes))
+    try:
+        return "x".join(str(integer("", size)) for size in sizes)
+    except (OptionError, TypeError):  # an array without axes is a sequence of nothing
+        raise _no_array(shown(sizes)) from None
+
+
+def _no_array(given: str) -> OptionError:
+    return OptionError(
+        f"--array {given}: give PExSIMD, powers of two from {_SMALLEST} to {_LARGEST}, as in 16x16"
+    )
 
 
 def default_engine(pe: int, simd: int, mem_width: int = EngineShape.mem_width) -> EngineShape:
