@@ -27,8 +27,8 @@ class Phases:
 
     @classmethod
     def of(cls, size: int, length: int, kernel: int, stride: int, before: int) -> Phases:
-        """Those that bring ``size`` elements to ``length``, ``before`` of the full result left out
-        at its beginning.
+        """The phases that bring ``size`` elements to ``length``, ``before`` of the full result left
+        out at its beginning.
 
         Place p of the kernel brings the input's element y to the result's ``stride * y + p -
         before``.
