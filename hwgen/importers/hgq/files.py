@@ -31,7 +31,7 @@ class Archive:
     places: dict[str, Variables]
 
     def variables(self, place: tuple[str, ...]) -> Variables:
-        """Those of the layer of that name, which may be in a model inside of the model: ``place``
+        """The variables of a layer, which may be in a model inside of the model: ``place``
         has the names of these models first. Empty where there are none."""
         model, paths = self.config, []
         for name in place:
