@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ....contract.geometry import WindowGeometry
-from ....numeric import ceil_div
 from ... import latency
 from .recurrences import Kind
 from .simulation import Queue, Simulation
@@ -156,8 +155,8 @@ def _steps_between_windows(g: WindowGeometry) -> Iterator[int]:
 @compiled
 def _ring_high_water(written: Words, released: Words, row_beats: int, until: int) -> int:
     most = free = 0
-    for row in range(ceil_div(written.size, row_beats)):
-        seen = written[row * row_beats] + 1
+    for row, first in enumerate(written[::row_beats]):
+        seen = first + 1
         if seen >= until:
             break
         while free < released.size and released[free] < seen:
