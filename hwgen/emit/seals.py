@@ -32,7 +32,8 @@ def unsealed(value: Any) -> dict[str, Any] | None:
 
 def sealed_page(text: str) -> str:
     """The text of an HTML page, with its digest in a comment at the end."""
-    return text + _PAGE.format(_digest(text))
+    # Of markup, which escapes what is added to it, the plain text.
+    return str(text) + _PAGE.format(_digest(text))
 
 
 def is_sealed(file: Path) -> bool:

@@ -17,6 +17,7 @@ from ..aliases import Array
 from ..errors import UserError
 from ..ir import Op, Tensor
 from ..ir.ops import Concat, Reshape, Slice
+from ..numeric import ceil_div
 
 Append = Callable[..., Tensor]
 """Appends a node: its name, op and inputs; gives its edge."""
@@ -94,7 +95,7 @@ def _repeated(line: Array) -> list[Array]:
     for period in range(2, len(line)):
         steps = line[period:] - line[:-period]
         if np.all(steps == steps[0]):
-            count = -(-len(line) // period)
+            count = ceil_div(len(line), period)
             whole = np.arange(count)[:, np.newaxis] * steps[0] + line[:period]
             found.setdefault(whole.size, whole.reshape(-1))
     return list(found.values())

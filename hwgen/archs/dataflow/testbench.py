@@ -44,7 +44,7 @@ def bench_files(plan: DataflowPlan, top: DataflowTop, frames: int) -> dict[str, 
 
 
 def _constants(plan: DataflowPlan) -> dict[str, int]:
-    """Of the Verilog bench."""
+    """Constants of the Verilog bench."""
     sizes: dict[str, int] = {}
     for port in (*plan.inputs, *plan.outputs):
         sizes[f"{constant_prefix(port)}_BYTES"] = beat_bytes(port.shape)

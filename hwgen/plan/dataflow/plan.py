@@ -161,6 +161,6 @@ class DataflowPlan:
         }
 
     def _input_lanes(self) -> int | dict[str, int]:
-        """Of the only input, or of each one by its name."""
+        """Lanes of the only input, or of each one by its name."""
         lanes = {port.tensor: port.shape.lanes for port in self.inputs}
         return lanes if len(lanes) > 1 else self.inputs[0].shape.lanes
