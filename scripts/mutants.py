@@ -3,8 +3,8 @@
 
 The faults stand beside the tests of what they are put into, in files called mutants.py. Each mutant
 is a copy of the sources with one replacement, on which the tests that ought to notice run until one
-fails. Prints a table; ``--write`` puts it into docs/verification.md. Exits with 1 if a mutant
-survives: then a test is missing.
+fails. ``--write`` puts what was found into the table of docs/verification.md; with ``--only`` the
+rows of other mutants stay. Exits with 1 if a mutant survives: then a test is missing.
 """
 
 from __future__ import annotations
@@ -103,12 +103,21 @@ def _test(line: str) -> str:
     return name.split("[")[0] if "::" in name else ""
 
 
-def table(results: list[tuple[Mutation, str, float]]) -> str:
-    """The list for the document."""
+def table(results: dict[str, str], before: str) -> str:
+    """The list for the document.
+
+    results : the tests that caught mutants, by the mutants' names. before : the table that is
+    there, whose rows stay for the others.
+    """
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in before.splitlines()}
     lines = ["| mutant | file | caught by |", "|---|---|---|"]
-    for mutation, caught, _ in results:
-        found = f"`{caught}`" if caught else "**survived**"
-        lines.append(f"| {mutation.name} | `{mutation.file}` | {found} |")
+    for mutation in all_mutations():
+        if mutation.name in results:
+            caught = results[mutation.name]
+            found = f"`{caught}`" if caught else "**survived**"
+            lines.append(f"| {mutation.name} | `{mutation.file}` | {found} |")
+        elif mutation.name in rows:
+            lines.append(rows[mutation.name])
     return "\n".join(lines)
 
 
@@ -143,7 +152,9 @@ def main() -> int:
     if arguments.write:
         text = DOCUMENT.read_text()
         before, rest = text.split(BEGIN)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{table(results)}\n{END}{rest.split(END)[1]}")
+        old, after = rest.split(END)
+        new = table({mutation.name: caught for mutation, caught, _ in results}, old)
+        DOCUMENT.write_text(f"{before}{BEGIN}\n{new}\n{END}{after}")
     survivors = [m.name for m, caught, _ in results if not caught]
     print(f"{len(results) - len(survivors)} of {len(results)} mutants are caught")
     return 1 if survivors else 0

@@ -25,6 +25,14 @@ from ..plan.protocol import Plan
 from ..validation import shown
 
 
+def place(text: str) -> Path:
+    """The path of a file or a directory. Raises ArgumentTypeError for an empty one, which would
+    stand for the current directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
 def whole(text: str) -> int:
     """A whole number of an option. Raises ArgumentTypeError."""
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
@@ -46,7 +54,7 @@ def number(text: str) -> float:
 def add_model(sub: argparse.ArgumentParser, metavar: str = "MODEL") -> None:
     """A model file, and what it may leave open."""
     sub.add_argument(
-        "model", type=Path, metavar=metavar,
+        "model", type=place, metavar=metavar,
         help="the network: a QKeras .h5, HGQ2 .keras, TensorFlow Lite, ONNX or hwgen JSON file"
         + (", or a package's directory" if "PACKAGE" in metavar else ""),
     )  # fmt: skip
@@ -71,7 +79,7 @@ def add_plan(sub: argparse.ArgumentParser, with_file: bool) -> None:
     )
     if with_file:
         sub.add_argument(
-            "--plan", type=Path, metavar="FILE", help="build what a package's plan.json states"
+            "--plan", type=place, metavar="FILE", help="build what a package's plan.json states"
         )
     sub.add_argument(
         "--tail", choices=TAILS, help="leave a softmax at the network's end to the host"
@@ -102,7 +110,7 @@ def planning(arguments: argparse.Namespace) -> dict[str, Any]:
 def add_package(sub: argparse.ArgumentParser) -> None:
     """The directory of a package."""
     sub.add_argument(
-        "package", type=Path, metavar="DIR", help="a package that hwgen build has made"
+        "package", type=place, metavar="DIR", help="a package that hwgen build has made"
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from .. import api
 from ..archs.reporting import report_of
 from ..console import Output
 from ..report.command_lines import command_line
-from .arguments import add_model, add_plan, input_type, planning, say_assumed, unused
+from .arguments import add_model, add_plan, input_type, place, planning, say_assumed, unused
 
 TEXT = "model file to package: Verilog, memory images, bench, report"
 
@@ -18,7 +17,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_model(sub)
     sub.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="directory of the package"
+        "--out", required=True, type=place, metavar="DIR", help="directory of the package"
     )
     add_plan(sub, with_file=True)
     sub.add_argument("--c", action="store_true", help="write C99 code of the network too")

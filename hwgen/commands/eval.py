@@ -18,6 +18,7 @@ from .arguments import (
     add_plan,
     input_type,
     load_model,
+    place,
     planning,
     say_assumed,
     simulators,
@@ -33,7 +34,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_model(sub, "MODEL_OR_PACKAGE")
     sub.add_argument(
-        "--data", required=True, type=Path, metavar="FILE.npz",
+        "--data", required=True, type=place, metavar="FILE.npz",
         help="labelled samples: an .npz with arrays x and y; of several inputs x_NAME each",
     )  # fmt: skip
     sub.add_argument(

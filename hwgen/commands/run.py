@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from pathlib import Path
 from typing import Any
 
 from .. import api
@@ -12,7 +11,15 @@ from ..arrays import save_arrays
 from ..console import Output
 from ..emit.place import check_files
 from ..errors import OptionError, UserError
-from .arguments import add_model, load_arrays, load_model, named_files, only_file, say_assumed
+from .arguments import (
+    add_model,
+    load_arrays,
+    load_model,
+    named_files,
+    only_file,
+    place,
+    say_assumed,
+)
 
 TEXT = "golden integers of a model"
 
@@ -25,7 +32,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="frames to compute: an array (frames, *shape); once for each input",
     )  # fmt: skip
     sub.add_argument(
-        "--output", required=True, type=Path, metavar="FILE.npy",
+        "--output", required=True, type=place, metavar="FILE.npy",
         help="file for the results; with several outputs an .npz of them by name",
     )  # fmt: skip
     sub.add_argument(
@@ -36,7 +43,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="what computes: NumPy (golden), or the network's C code, compiled; the same integers",
     )  # fmt: skip
     sub.add_argument(
-        "--edges", type=Path, metavar="FILE.npz", help="write the values of every layer there too"
+        "--edges", type=place, metavar="FILE.npz", help="write the values of every layer there too"
     )
 
 

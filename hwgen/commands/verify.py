@@ -16,7 +16,16 @@ from ..errors import naming
 from ..flow.comparison import Verification
 from ..flow.memory import Memory
 from ..flow.trace import trace_events
-from .arguments import add_package, load_arrays, named_files, number, only_file, simulators, whole
+from .arguments import (
+    add_package,
+    load_arrays,
+    named_files,
+    number,
+    only_file,
+    place,
+    simulators,
+    whole,
+)
 
 TEXT = "RTL against golden, every bit"
 
@@ -43,7 +52,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="record all signals in results/wave.vcd (Icarus: wave.fst)",
     )
     sub.add_argument(
-        "--trace", type=Path, metavar="FILE.json",
+        "--trace", type=place, metavar="FILE.json",
         help="write when units, loads, tiles and stores began and ended, for Perfetto",
     )  # fmt: skip
     memory = sub.add_argument_group("external memory of the tiled architecture")

@@ -354,3 +354,24 @@ def test_names_of_files_may_have_equals_signs(
     ):
         run = ("run", model, "--input", text, "--output", tmp_path / "z.npy")
         assert said in refused(capsys, *run)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("inspect", ""),
+        ("report", ""),
+        ("build", str(MODEL), "--out", ""),
+        ("build", str(MODEL), "--out", "p", "--plan", ""),
+        ("run", str(MODEL), "--input", "x.npy", "--output", ""),
+        ("run", str(MODEL), "--input", "x.npy", "--output", "y.npy", "--edges", ""),
+        ("eval", str(MODEL), "--data", ""),
+        ("verify", "p", "--trace", ""),
+    ],
+    ids=str,
+)
+def test_an_empty_name_is_no_place(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """It would stand for the current directory."""
+    assert "the name is empty" in refused(capsys, *words)
