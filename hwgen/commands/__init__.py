@@ -1,4 +1,4 @@
-"""The commands of the command line, one file each.
+"""The commands of the command line, one file each, and what they share: arguments, arrays.
 
 A command has ``TEXT``, what it is for in a few words; ``add_arguments``; and ``run``, which gives
 the exit code. To add one: a file, and its name in ``COMMANDS``.

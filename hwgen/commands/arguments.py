@@ -13,7 +13,6 @@ from ..archs import ARCHITECTURES
 from ..archs.choices import all_options, options_of
 from ..archs.protocol import Architecture
 from ..archs.registry import architecture
-from ..arrays import Array, load_array
 from ..console import Output
 from ..errors import OptionError, UserError
 from ..importers import RUNTIMES
@@ -23,6 +22,7 @@ from ..passes.tail import TAILS
 from ..plan.options import flag
 from ..plan.protocol import Plan
 from ..validation import shown
+from .arrays import Array, load_array
 
 
 def place(text: str) -> Path:

@@ -9,7 +9,6 @@ from typing import Any
 
 from .. import api
 from ..archs.package import Package
-from ..arrays import load_labelled
 from ..console import Output
 from ..errors import OptionError, UserError
 from ..plan.options import flag
@@ -25,6 +24,7 @@ from .arguments import (
     unused_note,
     whole,
 )
+from .arrays import load_labelled
 from .verify import verdict, verification_json
 
 TEXT = "accuracy on labelled data"

@@ -7,7 +7,6 @@ import warnings
 from typing import Any
 
 from .. import api
-from ..arrays import save_arrays
 from ..console import Output
 from ..emit.place import check_files
 from ..errors import OptionError, UserError
@@ -20,6 +19,7 @@ from .arguments import (
     place,
     say_assumed,
 )
+from .arrays import save_arrays
 
 TEXT = "golden integers of a model"
 

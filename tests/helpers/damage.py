@@ -39,7 +39,7 @@ def write(source: Path, inside: str | None, bits: list[int], target: Path) -> No
 
 def readers() -> dict[str, Callable[[Path], Any]]:
     """By a file's ending, what reads it."""
-    from hwgen.arrays import load_array, load_labelled
+    from hwgen.commands.arrays import load_array, load_labelled
     from hwgen.importers import load
     from hwgen.ir import Graph, Node, Tensor, ops
     from hwgen.numeric import parse_type

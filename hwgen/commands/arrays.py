@@ -11,11 +11,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from .aliases import Array
-from .emit.package import npz_bytes, vector_keys
-from .emit.place import followed, write_files
-from .errors import UserError
-from .ir import Graph
+from ..aliases import Array
+from ..emit.package import npz_bytes, vector_keys
+from ..emit.place import followed, write_files
+from ..errors import UserError
+from ..ir import Graph
 
 _DAMAGED = (ValueError, EOFError, MemoryError, OverflowError, BadZipFile, zlib.error, KeyError)
 """What NumPy raises for files that are damaged, pickled or no arrays at all."""
