@@ -27,6 +27,7 @@ from hwgen.gateware.common.streams import element
 from hwgen.ir import Graph, Node, Op, Tensor, execute
 from hwgen.plan.dataflow.assembly import assemble
 from hwgen.plan.dataflow.plan import DataflowPlan
+from hwgen.plan.dataflow.rules import Folding, MacRule
 from hwgen.plan.dataflow.stages import stages_of
 from hwgen.plan.dataflow.units import StreamShape
 
@@ -243,8 +244,11 @@ def plan_of(
 ) -> DataflowPlan:
     """Plan of a graph that is one unit."""
     stages = stages_of(graph)
-    chosen = {} if fold is None else {stages[0].name: stages[0].rule.folding(stages[0], *fold)}
-    plan = assemble(graph, stages, chosen, lanes)
+    chosen: dict[str, Folding] = {}
+    if fold is not None:
+        assert isinstance(stages[0].rule, MacRule)
+        chosen[stages[0].name] = stages[0].rule.folding(stages[0], *fold)
+    plan = assemble(graph, stages, chosen, {graph.inputs[0].name: lanes})
     if len(plan.units) != 1:
         raise ValueError(f"{graph.name}: {lanes} lanes do not suit the unit")
     unit = plan.units[0]
