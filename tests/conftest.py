@@ -11,7 +11,11 @@ import pytest
 
 REQUIRED = "HWGEN_REQUIRE_SIMULATORS"
 """Where the environment has it, as in CI, all tools must be there: a test that is skipped fails."""
-MAY_BE_ABSENT = ("(HWGEN_SHARED)", "could not import 'onnxruntime'")
+MAY_BE_ABSENT = (
+    "(HWGEN_SHARED)",
+    "could not import 'onnxruntime'",
+    "could not import 'ai_edge_litert'",
+)
 """Parts of the reasons for which a test may be skipped even so: what neither the project nor its
 extra ``dev`` brings."""
 

@@ -102,6 +102,7 @@ class Interrupts:
             sys.meta_path.remove(self)
             os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests
 import hwgen
 sys.meta_path.insert(0, Interrupts())
 sys.argv = ["hwgen", "inspect", {model!r}]

@@ -136,6 +136,6 @@ def test_the_shipped_residual_network(runtime: str, tmp_path: Path) -> None:
     assert np.array_equal(hwgen.run(graph, {edge.name: x}, engine="c")[out], wanted)
     assert (wanted.argmax(axis=1) == labels).sum() == 299
     package = hwgen.build(path, tmp_path / "p", multipliers=150, runtime=runtime)
-    result = hwgen.verify(package, "python", inputs=x[:1])
+    result = hwgen.verify(package, inputs=x[:1])
     assert result.equal
     assert np.array_equal(result.outputs.reshape(-1), wanted[0])

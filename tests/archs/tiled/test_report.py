@@ -12,6 +12,7 @@ import pytest
 import hwgen
 from hwgen.archs.package import Package
 from hwgen.cli import main
+from hwgen.emit.seals import unsealed
 from tests.helpers.commands import made_by, parsed
 from tests.helpers.tiled import RESNET, need_verilator, tiled_package
 from tests.report.test_browser import BROWSER, probe
@@ -23,7 +24,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
 
 
 def report_of(package: Package) -> dict:
-    return json.loads((package.path / "report.json").read_text())
+    report = unsealed(json.loads((package.path / "report.json").read_text()))
+    assert report is not None
+    return report
 
 
 def test_what_is_known_before_a_simulation(package: Package) -> None:

@@ -87,7 +87,7 @@ def test_as_much_as_the_default_engine_has_gives_it() -> None:
         ({"resident": 0}, None, "--resident 0"),
         ({"mem_width": 48}, None, "--mem-width 48"),
         ({"array": "4x4", "mem_width": 256}, None, "--mem-width 256.*at most 128"),
-        ({"order": "row"}, None, "--order row"),
+        ({"order": "row"}, None, "--order 'row'"),
         ({"buffer_kib": 1}, None, "--buffer-kib 1"),
         ({"buffer_kib": 1 << 20}, None, "--buffer-kib"),
     ],
