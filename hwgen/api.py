@@ -19,7 +19,7 @@ from .archs.package import Package, files_of
 from .archs.reporting import write_report
 from .emit.package import Source, manifest, write_package
 from .emit.place import replacing
-from .errors import OptionError, UserError, naming
+from .errors import OptionError, UserError, naming, shown
 from .flow.c_engine import CEngine
 from .flow.comparison import Verification, VerifyRequest
 from .flow.fpga.synth import SEED, TARGET_MHZ
@@ -30,7 +30,7 @@ from .numeric import QType, dequantize, parse_type, quantize
 from .passes import legalize
 from .passes.tail import TAILS, without_softmax
 from .plan.protocol import Plan
-from .values import function, integer, kind, number, one_of, path_of, shown, truth
+from .values import function, integer, kind, number, one_of, path_of, truth
 
 ENGINES = ("golden", "c")
 """What computes the outputs of a graph."""

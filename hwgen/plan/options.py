@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
-from ..errors import OptionError
-from ..values import integer, one_of, shown
+from ..errors import OptionError, shown
+from ..values import integer, one_of
 
 
 def option(

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hwgen.archs.package import Package
+from hwgen.commands.arrays import save_arrays
 from hwgen.emit.contents import LATER, MANIFEST, SEALED
 from hwgen.emit.parts import dump_json
 from hwgen.emit.place import check_files, inside, replacing, write_files
@@ -290,8 +292,11 @@ def test_nothing_beside_a_place_is_touched(tmp_path: Path, ask: Any) -> None:
 def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
-    with pytest.raises(UserError, match="can not be written"):
-        check_files([tmp_path / "a"], [])
+    for place in (tmp_path / "a", tmp_path / "a" / "file"):
+        with pytest.raises(UserError, match="can not be written"):
+            check_files([place], [])
+        with pytest.raises(UserError, match="can not be written"):
+            save_arrays({place: np.zeros(1)})
 
 
 @pytest.mark.parametrize("pattern", SEALED)

@@ -215,7 +215,7 @@ def output_is_signed(plan: DataflowPlan) -> bool:
 def golden(plan: DataflowPlan, x: np.ndarray) -> np.ndarray:
     """Golden outputs, (frames, pixels, channels) as the plan streams them."""
     graph = plan.graph
-    out = plan.output
+    out = plan.outputs[0].shape
     want = execute(graph, {graph.inputs[0].name: x})[graph.outputs[0]]
     return np.asarray(want).reshape(-1, out.pixels, out.channels)
 
@@ -241,8 +241,8 @@ def run_plan(
     """Simulate frames through a plan's accelerator."""
     top = DataflowTop(plan, MODEL_HASH)
     bench = Bench(top, levels)
-    beats = [beat for frame in pack(x, plan.input) for beat in frame]
-    outputs = len(x) * plan.output.beats
+    beats = [beat for frame in pack(x, plan.inputs[0].shape) for beat in frame]
+    outputs = len(x) * plan.outputs[0].shape.beats
 
     async def process(ctx: Any) -> None:
         await bench.stream(ctx, beats, outputs, limit, source, sink)
@@ -253,7 +253,7 @@ def run_plan(
 
 def check_beats(plan: DataflowPlan, run: Run, want: np.ndarray) -> None:
     """Data, TLAST and TKEEP of every output beat are right."""
-    out = plan.output
+    out = plan.outputs[0].shape
     got = unpack(run.words, out, output_is_signed(plan))
     np.testing.assert_array_equal(got, want)
     size, beats = bytes_of(out.bits), -(-out.channels // out.lanes)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ...aliases import Progress
 from ...errors import ToolError
-from ...values import integer, number, one_of
+from ...values import LARGEST_SEED, integer, number, one_of
 from .. import tools
 from ..images import check_changed
 from ..package_files import PackageFiles
@@ -25,8 +25,6 @@ TARGET_MHZ = 150
 """Clock that placement and routing strive for."""
 SEED = 1
 """The seed of the first placement."""
-_LARGEST_SEED = 10**9
-"""The seeds of all tries fit 32 bits."""
 
 _PORTS = "read_verilog {sources}; hierarchy -top {top}; proc; write_json ports.json"
 _SYNTHESIS = (
@@ -53,7 +51,7 @@ def synthesize(
     say = progress or (lambda text: None)
     device = DEVICES[one_of("--device", device_name, tuple(DEVICES))]
     target_mhz = number("--freq", target_mhz, 1, 1000, "MHz as a target")
-    seed = integer("--seed", seed, 0, _LARGEST_SEED)
+    seed = integer("--seed", seed, 0, LARGEST_SEED)
     tries = integer("--tries", tries, 1, 100)
     yosys, nextpnr = tools.yosys(), tools.nextpnr(device.family)
     for tool in (yosys, nextpnr):

@@ -47,8 +47,8 @@ from .steps import (
     Scale,
     Shape,
     SoftmaxStep,
-    Stairs,
     Step,
+    StepFunction,
 )
 from .work import QKERAS, KerasImport, Value, Words, fits
 
@@ -233,7 +233,7 @@ def _scale(work: KerasImport, step: Scale, index: int, value: Value) -> Value:
     return result if min(step.scale) > 0 else work.settle(result)
 
 
-def _stairs(work: KerasImport, step: Stairs, index: int, value: Value) -> Value:
+def _step_function(work: KerasImport, step: StepFunction, index: int, value: Value) -> Value:
     return _multi_threshold(work, step, step.function, value)
 
 
@@ -253,7 +253,7 @@ def _curve(work: KerasImport, step: Curve, index: int, value: Value) -> Value:
             "its input, in the same order"
         )
         return value
-    if found is None or not isinstance(following, (Quantize, Stairs)):
+    if found is None or not isinstance(following, (Quantize, StepFunction)):
         raise step.layer.error(
             "is a function of real numbers that no quantizer follows at once",
             f"put a {work.words.quantizer} behind it",
@@ -370,7 +370,7 @@ _LOWERINGS: dict[type[Step], Callable[[KerasImport, Any, int, Value], Value]] = 
     Quantize: _quantize,
     Casting: _casting,
     Scale: _scale,
-    Stairs: _stairs,
+    StepFunction: _step_function,
     Curve: _curve,
     Pooling: _pooling,
     Border: _border,

@@ -84,7 +84,7 @@ class Scale(Step):
 
 
 @dataclass(frozen=True)
-class Stairs(Step):
+class StepFunction(Step):
     """A quantizer that is no clipped rounding."""
 
     function: Function

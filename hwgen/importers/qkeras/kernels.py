@@ -12,7 +12,7 @@ import numpy as np
 from ..keras.architecture import KerasLayer
 from ..keras.functions import curve
 from ..keras.layers import in_one_row, window
-from ..keras.steps import Clip, Curve, Linear, Quantize, SoftmaxStep, Stairs, Step
+from ..keras.steps import Clip, Curve, Linear, Quantize, SoftmaxStep, Step, StepFunction
 from .files import Weights
 from .functions import quantizer_function
 from .parameters import quantize_bias, quantize_kernel, quantize_vector
@@ -57,7 +57,7 @@ def activation(layer: KerasLayer, field: Any) -> list[Step]:
     if spec is None:
         return []
     if (function := quantizer_function(spec)) is not None:
-        return [Stairs(layer, function)]
+        return [StepFunction(layer, function)]
     return [Quantize(layer, activation_quantizer(spec))]
 
 

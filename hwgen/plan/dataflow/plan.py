@@ -12,7 +12,7 @@ from .folding import useful_multipliers
 from .network import INPUT_FIFO, Run, interval_of, run_units
 from .ports import Port, frame_begins, frame_ends
 from .stages import stages_of
-from .units import StreamShape, Unit
+from .units import Unit
 
 SCHEMA = 1
 
@@ -22,8 +22,8 @@ class Passages:
     """Cycles of the first and of the last beat of each frame, in a run of the event model.
 
     first, ends : the first beat into the accelerator, and the last one out of it, at whichever
-    port. taken, given : of
-    the beats that each unit takes from its (first) source, and of those that are taken from it.
+    port. taken, given : of the beats that each unit takes from its (first) source, and of those
+    that are taken from it.
     """
 
     first: tuple[int, ...]
@@ -45,18 +45,6 @@ class DataflowPlan:
     inputs: tuple[Port, ...]
     units: tuple[Unit, ...]
     outputs: tuple[Port, ...]
-
-    @property
-    def input(self) -> StreamShape:
-        """The stream at the input port of a network with one input."""
-        (only,) = self.inputs
-        return only.shape
-
-    @property
-    def output(self) -> StreamShape:
-        """The stream at the output port of a network with one output."""
-        (only,) = self.outputs
-        return only.shape
 
     @property
     def interval_bound(self) -> int:

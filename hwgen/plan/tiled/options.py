@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...contract.engine import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
-from ...errors import OptionError
-from ...values import integer, shown
+from ...errors import OptionError, shown
+from ...values import integer
 from ..options import Options, option
 from .mapping.stationarity import Stationarity
 

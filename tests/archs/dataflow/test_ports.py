@@ -80,20 +80,20 @@ def test_frames_of_wrong_length(plan: DataflowPlan, change: dict[int, int], kind
     rng = Random(f"{change} {kind}")
     x = random_frames(plan, 5, 3)
     sent: list[Beat] = []
-    want_x = x.reshape(5, plan.input.pixels, plan.input.channels).copy()
-    per_pixel = plan.input.beats // plan.input.pixels
-    for n, frame in enumerate(pack(x, plan.input)):
+    want_x = x.reshape(5, plan.inputs[0].shape.pixels, plan.inputs[0].shape.channels).copy()
+    per_pixel = plan.inputs[0].shape.beats // plan.inputs[0].shape.pixels
+    for n, frame in enumerate(pack(x, plan.inputs[0].shape)):
         size = len(frame) + change.get(n, 0)
         sent += cut(frame, size, rng)
         for beat in range(size, len(frame)):
-            first = beat % per_pixel * plan.input.lanes
-            want_x[n, beat // per_pixel, first : first + plan.input.lanes] = 0
+            first = beat % per_pixel * plan.inputs[0].shape.lanes
+            want_x[n, beat // per_pixel, first : first + plan.inputs[0].shape.lanes] = 0
     top = DataflowTop(plan, MODEL_HASH)
     bench = Bench(top)
 
     async def process(ctx: Any) -> None:
         assert await status(ctx, top) == 0
-        outputs = 5 * plan.output.beats
+        outputs = 5 * plan.outputs[0].shape.beats
         await bench.stream(ctx, sent, outputs, LIMIT, pattern(kind, 1), pattern(kind, 2))
         short, long = min(change.values()) < 0, max(change.values()) > 0
         assert await status(ctx, top) == short + 2 * long
@@ -120,8 +120,8 @@ def test_identity_and_measurements(plan: DataflowPlan) -> None:
             ("HASH_HI", MODEL_HASH >> 32), ("FRAMES", 0), ("STATUS", 1), ("CONTROL", 1),
         ):  # fmt: skip
             assert await lite.read(ctx, OFFSET[name]) == value, name
-        beats = pack(x, plan.input)
-        out = plan.output.beats
+        beats = pack(x, plan.inputs[0].shape)
+        out = plan.outputs[0].shape.beats
         await bench.stream(ctx, beats[0], out, LIMIT)
         ctx.set(top.m_axis_tready, 0)
         await ctx.tick().repeat(2)  # the registers follow the streams by so many cycles
@@ -146,12 +146,12 @@ def test_idle_is_low_while_a_frame_is_inside(plan: DataflowPlan) -> None:
     lite = Lite(top, "s_axi_")
 
     async def process(ctx: Any) -> None:
-        beats = pack(x, plan.input)[0]
+        beats = pack(x, plan.inputs[0].shape)[0]
         await bench.stream(ctx, beats[:1], 0, LIMIT)
         ctx.set(top.s_axis_tvalid, 0)
         await ctx.tick().repeat(2)  # the registers follow the streams by so many cycles
         assert await lite.read(ctx, OFFSET["STATUS"]) == 0
-        await bench.stream(ctx, beats[1:], plan.output.beats, LIMIT)
+        await bench.stream(ctx, beats[1:], plan.outputs[0].shape.beats, LIMIT)
         await ctx.tick()
         assert await lite.read(ctx, OFFSET["STATUS"]) == 1
 
@@ -166,8 +166,8 @@ def test_enable_stops_at_a_frame_border(plan: DataflowPlan) -> None:
     lite = Lite(top, "s_axi_")
 
     async def process(ctx: Any) -> None:
-        frames = pack(x, plan.input)
-        out = plan.output.beats
+        frames = pack(x, plan.inputs[0].shape)
+        out = plan.outputs[0].shape.beats
         await bench.stream(ctx, frames[0][:3], 0, LIMIT)
         ctx.set(top.s_axis_tvalid, 0)
         await lite.write(ctx, OFFSET["CONTROL"], 0)
@@ -196,7 +196,11 @@ def test_reset_within_a_frame(plan: DataflowPlan, seed: int) -> None:
     async def process(ctx: Any) -> None:
         lite = Lite(top, "s_axi_")
         source, sink = pattern("random", seed), pattern("rare", seed)
-        beats = [beat for frame in pack(random_frames(plan, 3, 99), plan.input) for beat in frame]
+        beats = [
+            beat
+            for frame in pack(random_frames(plan, 3, 99), plan.inputs[0].shape)
+            for beat in frame
+        ]
         sent = 0
         for _ in range(rng.randint(1, 400)):
             sent += await bench.step(ctx, beats[sent] if next(source) else None, next(sink))
@@ -211,8 +215,8 @@ def test_reset_within_a_frame(plan: DataflowPlan, seed: int) -> None:
         assert not ctx.get(top.m_axis_tvalid)
         assert await lite.read(ctx, OFFSET["FRAMES"]) == 0
         assert await lite.read(ctx, OFFSET["STATUS"]) == 1
-        beats = [beat for frame in pack(x, plan.input) for beat in frame]
-        await bench.stream(ctx, beats, 3 * plan.output.beats, LIMIT)
+        beats = [beat for frame in pack(x, plan.inputs[0].shape) for beat in frame]
+        await bench.stream(ctx, beats, 3 * plan.outputs[0].shape.beats, LIMIT)
 
     simulate(ResetInserter(reset)(top), process)
     timing = plan.timing(3)

@@ -96,8 +96,8 @@ def test_streams_of_units_have_files_of_their_own(
     binary.write_text(
         HARNESS.format(
             python=sys.executable,
-            given=package.plan.input.beats * beat_bytes(package.plan.input),
-            taken=package.plan.output.beats * beat_bytes(package.plan.output),
+            given=package.plan.inputs[0].shape.beats * beat_bytes(package.plan.inputs[0].shape),
+            taken=package.plan.outputs[0].shape.beats * beat_bytes(package.plan.outputs[0].shape),
             edges=sizes,
             levels=len(level_names(package.plan)),
             units=len(units),
