@@ -59,7 +59,7 @@ QUANTIZERS = [
     ({"class_name": 3}, ["not understood"]),
     ("quantized_bits(4,0,1,1,1,0,None,1.0,None,1,0,3)", ["12 arguments"]),
     ("quantized_bits(4,0,qnoise_factor=0.5)", ["qnoise_factor"]),
-    ("quantized_bits(4,0,speed=3)", ["speed=3", "does not know"]),
+    ("quantized_bits(4,0,speed=3)", ["speed=3", "not supported"]),
     ("quantized_bits(0)", ["bits is 0"]),
     ("quantized_bits(4.5)", ["bits is 4.5"]),
     ("quantized_bits('4')", ["bits is '4'"]),
@@ -187,7 +187,7 @@ def test_keras3_weights(keras: Any) -> None:
     path = keras.folder / "m.weights.h5"
     with h5py.File(path, "w") as file:
         file.create_group("layers/dense/vars")
-    refused(path, None, "Keras 3")
+    refused(path, None, "weights only")
 
 
 CONFIGS: list[tuple[Any, str | None, str]] = [

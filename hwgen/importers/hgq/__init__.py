@@ -39,7 +39,7 @@ def load_hgq(path: Path, archive: Archive, input_type: QType | None) -> Graph:
     """
     if REGISTERED not in (text := json.dumps(archive.config)):
         raise _not_of_hgq2(text)
-    network = read_network(archive.config, check_supported)
+    network = read_network(archive.config, check_supported, keras=3)
     flow = Flow.of(
         network,
         lambda layer: steps_of(layer, archive.variables(layer.place)),

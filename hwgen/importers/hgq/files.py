@@ -86,12 +86,12 @@ def _member(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
 
 def _places(content: bytes) -> dict[str, Variables]:
     try:
-        return read_confined(io.BytesIO(content), len(content), _variables)
+        return read_confined(io.BytesIO(content), len(content), variables_of)
     except UserError as error:
         raise UserError(f"{WEIGHTS}: {error.reason}", hint=error.hint) from None
 
 
-def _variables(file: Any, arrays: Arrays) -> dict[str, Variables]:
+def variables_of(file: Any, arrays: Arrays) -> dict[str, Variables]:
     """The arrays 0, 1, ... of each group ``vars``, by the layer that it is in."""
     places: dict[str, Variables] = {}
     layers: Any = file["layers"]
@@ -102,8 +102,9 @@ def _variables(file: Any, arrays: Arrays) -> dict[str, Variables]:
         def keep(name: str, group: Any, found: Variables = found) -> None:
             where, _, last = f"/{name}".rpartition("/")
             if last == "vars" and len(group):
-                numbered = [arrays.read(group[str(n)]) for n in range(len(group))]
-                found[where.strip("/")] = numbered
+                # A layer may keep others under names of their own.
+                numbers = [str(n) for n in range(len(group)) if str(n) in group]
+                found[where.strip("/")] = [arrays.read(group[number]) for number in numbers]
 
         layers[place].visititems(keep)
     return places

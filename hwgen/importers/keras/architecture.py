@@ -15,6 +15,7 @@ class KerasLayer:
     """One layer as Keras describes it; ``sources`` are the layers that it reads.
 
     ``place`` : the names of the models inside of the model that it is in, then its own there.
+    ``keras`` : the version of Keras that saved it, 2 (or less) or 3.
     """
 
     class_name: str
@@ -22,6 +23,7 @@ class KerasLayer:
     config: dict[str, Any]
     sources: tuple[str, ...] = ()
     place: tuple[str, ...] = ()
+    keras: int = 2
 
     def error(self, reason: str, hint: str | None = None) -> UserError:
         """An error that names this layer."""
@@ -96,17 +98,19 @@ class _Model(NamedTuple):
     outputs: list[str]
 
 
-def read_network(model: Any, check: Callable[[KerasLayer], None]) -> Network:
+def read_network(model: Any, check: Callable[[KerasLayer], None], keras: int) -> Network:
     """The layers of a model configuration in the order of the data, those of models inside of it
     in their places.
 
     ``check`` raises UserError for a layer that can not be imported; it sees every layer, in the
     order of the file, before connections are judged: so the message names the cause.
+    ``keras`` : as of KerasLayer.
     Raises UserError for shared layers, and several inputs or outputs of a model inside.
     """
     inputs, layers, outputs = _ordered(_untuple(model), check)
     named = (KerasInput(each.name, _input_shape(each)) for each in inputs)
-    return Network(tuple(named), tuple(layers), tuple(outputs))
+    versioned = tuple(replace(layer, keras=keras) for layer in layers)
+    return Network(tuple(named), versioned, tuple(outputs))
 
 
 _MODELS = ("Sequential", "Functional", "Model")

@@ -67,22 +67,39 @@ def rounding_of(quantizer: ActivationQuantizer) -> Function:
 
 
 def curve(name: str, params: dict[str, Any]) -> Function | None:
-    """An activation of Keras before a quantizer, in the float32 operations of Keras."""
+    """An activation of Keras before a quantizer, in the float32 operations of Keras.
+
+    ``params`` : the ``slope`` of a leaky_relu; ``whose`` hard_sigmoid it is, that of Keras 2, of
+    Keras 3 or of QKeras: three functions.
+    """
     if name == "leaky_relu":
         slope = np.float32(params["slope"])
         return Function(lambda x: x if x >= 0 else as_fraction(_float32(x) * slope))
     if name == "hard_sigmoid":
-
-        def hard(x: Fraction) -> Fraction:
-            line = np.float32(0.2) * _float32(x) + np.float32(0.5)
-            return min(max(as_fraction(line), Fraction(0)), Fraction(1))
-
-        return Function(hard, squashes=name)
+        return Function(_HARD_SIGMOIDS[params["whose"]], squashes=name)
     if name == "tanh":
         return Function(tanh64, f"tanh {FLOAT64}", name)
     if name == "sigmoid":
         return Function(sigmoid64, f"sigmoid {FLOAT64}", name)
     return None
+
+
+def _line(slope: float) -> Real:
+    """``slope * x + 0.5``, from 0 to 1."""
+
+    def value(x: Fraction) -> Fraction:
+        line = np.float32(slope) * _float32(x) + np.float32(0.5)
+        return min(max(as_fraction(line), Fraction(0)), Fraction(1))
+
+    return value
+
+
+def _sixth(x: Fraction) -> Fraction:
+    line = min(max(_float32(x) + np.float32(3), np.float32(0)), np.float32(6))
+    return as_fraction(line / np.float32(6))
+
+
+_HARD_SIGMOIDS = {"keras2": _line(0.2), "keras3": _sixth, "qkeras": _line(0.5)}
 
 
 def as_fraction(x: np.float32) -> Fraction:

@@ -14,10 +14,12 @@ from ...errors import UserError
 from ...identifiers import identifier
 from ...ir import Graph
 from ...numeric import QType
+from ..hgq.files import Archive
 from ..keras.architecture import read_network
 from ..keras.flow import Flow
 from ..keras.lower import lower
-from .files import find_weights, read_hdf5
+from .archives import load_archive
+from .files import find_weights, read_hdf5, version
 from .layers import check_supported, steps_of
 
 
@@ -49,16 +51,27 @@ def load_qkeras(
                 hint="give the architecture JSON and name this file as its weights, or save the "
                 "whole model with model.save('name.h5')",
             )
-        architecture = content.model_config
+        architecture, keras = content.model_config, content.keras
         if weights is not None:
             content = read_hdf5(weights)
     else:
+        keras = _saved_by(architecture)
         weights = weights or find_weights(path)
         content = read_hdf5(weights)
-    network = read_network(architecture, check_supported)
+    if content.places is not None:
+        return load_archive(path, Archive(architecture, content.places), input_type)
+    network = read_network(architecture, check_supported, keras)
     flow = Flow.of(
         network,
         lambda layer: steps_of(layer, content.weights(layer.place)),
     )
     name = identifier(path.stem)
     return lower(name, network.inputs, flow, input_type)
+
+
+def _saved_by(architecture: Any) -> int:
+    """The version of Keras that wrote an architecture: Keras 3 does not say it, but has more
+    fields."""
+    if "keras_version" in architecture:
+        return version(architecture["keras_version"])
+    return 3 if "registered_name" in architecture else 2

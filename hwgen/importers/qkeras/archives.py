@@ -17,20 +17,32 @@ from ..keras.lower import lower
 from .files import Weights
 from .layers import check_supported, steps_of
 
-_WEIGHTS: dict[str, tuple[tuple[str, str | None], ...]] = {
-    "QConv1D": (("kernel", None), ("bias", "use_bias")),
-    "QConv2D": (("kernel", None), ("bias", "use_bias")),
-    "QDense": (("kernel", None), ("bias", "use_bias")),
-    "QDepthwiseConv2D": (("depthwise_kernel", None), ("bias", "use_bias")),
-    "BatchNormalization": (
-        ("gamma", "scale"), ("beta", "center"), ("moving_mean", None), ("moving_variance", None),
-    ),
-}  # fmt: skip
-"""A layer's weights in the order of its variables, and the field without which one is not there."""
+Names = tuple[tuple[str, str | None], ...]
 
-_OTHERS = ("QBatchNormalization", "QConv2DBatchnorm", "QDenseBatchnorm",
-           "QDepthwiseConv2DBatchnorm", "QSeparableConv1D", "QSeparableConv2D")  # fmt: skip
-"""Layers whose variables have been seen in HDF5 files only."""
+_BIAS = ("bias", "use_bias")
+_KERNEL: Names = (("kernel", None), _BIAS)
+_DEPTHWISE: Names = (("depthwise_kernel", None), _BIAS)
+_SEPARABLE: Names = (("depthwise_kernel", None), ("pointwise_kernel", None), _BIAS)
+_STATISTICS: Names = (
+    ("gamma", "scale"), ("beta", "center"), ("moving_mean", None), ("moving_variance", None),
+)  # fmt: skip
+_INSIDE: dict[str, Names] = {"batchnorm": _STATISTICS}
+
+_WEIGHTS: dict[str, dict[str, Names]] = {
+    "QConv1D": {"": _KERNEL},
+    "QConv2D": {"": _KERNEL},
+    "QDense": {"": _KERNEL},
+    "QDepthwiseConv2D": {"": _DEPTHWISE},
+    "QSeparableConv1D": {"": _SEPARABLE},
+    "QSeparableConv2D": {"": _SEPARABLE},
+    "QConv2DBatchnorm": {"": _KERNEL} | _INSIDE,
+    "QDenseBatchnorm": {"": _KERNEL} | _INSIDE,
+    "QDepthwiseConv2DBatchnorm": {"": _DEPTHWISE} | _INSIDE,
+    "BatchNormalization": {"": _STATISTICS},
+    "QBatchNormalization": {"": _STATISTICS},
+}
+"""A layer's weights in the order of its variables, by where these are in it, and the field without
+which one is not there."""
 
 
 def is_qkeras(config: Any) -> bool:
@@ -43,7 +55,7 @@ def load_archive(path: Path, archive: Archive, input_type: QType | None) -> Grap
 
     Raises UserError naming the layer where something is damaged or unsupported.
     """
-    network = read_network(archive.config, _check)
+    network = read_network(archive.config, check_supported, keras=3)
     flow = Flow.of(
         network,
         lambda layer: steps_of(layer, _named(layer, archive.variables(layer.place))),
@@ -52,27 +64,19 @@ def load_archive(path: Path, archive: Archive, input_type: QType | None) -> Grap
     return lower(name, network.inputs, flow, input_type)
 
 
-def _check(layer: KerasLayer) -> None:
-    check_supported(layer)
-    if layer.class_name in _OTHERS:
-        raise layer.error(
-            f"{layer.class_name} is not read from .keras files",
-            "save the model with model.save('name.h5') by QKeras 0.9 on Keras 2",
-        )
-
-
 def _named(layer: KerasLayer, variables: Variables) -> Weights:
     """A layer's weights by name. Raises UserError where there are more or fewer of them."""
-    arrays = variables.get("", [])
-    names = [
-        name
-        for name, field in _WEIGHTS.get(layer.class_name, ())
-        if field is None or layer.config.get(field, True)
-    ]
-    if len(arrays) != len(names):
-        wanted = ", ".join(names) or "none"
-        raise layer.error(
-            f"has {len(arrays)} variables, its configuration says {wanted}",
-            "the file is damaged: save it again",
-        )
-    return dict(zip(names, arrays, strict=True))
+    result: Weights = {}
+    for place, all_names in _WEIGHTS.get(layer.class_name, {"": ()}).items():
+        # A number alone is a count of the steps of training.
+        arrays = [array for array in variables.get(place, []) if array.ndim]
+        names = [name for name, key in all_names if key is None or layer.config.get(key, True)]
+        if len(arrays) != len(names):
+            wanted = ", ".join(names) or "none"
+            where = f" in {place}" if place else ""
+            raise layer.error(
+                f"has {len(arrays)} variables{where}, its configuration says {wanted}",
+                "the file is damaged: save it again",
+            )
+        result |= dict(zip(names, arrays, strict=True))
+    return result

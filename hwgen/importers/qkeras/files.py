@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import UserError
+from ..hgq.files import Variables, variables_of
 from ..keras.hdf5 import Arrays, read_confined
 
 Weights = dict[str, np.ndarray[Any, Any]]
@@ -18,10 +19,15 @@ Weights = dict[str, np.ndarray[Any, Any]]
 @dataclass(frozen=True)
 class Hdf5Content:
     """``model_config`` is None in a file of weights only; arrays are by layer, then by their whole
-    names."""
+    names. ``keras`` : the version that wrote it.
+
+    ``places`` : what Keras 3 writes for weights alone, in place of arrays.
+    """
 
     model_config: Any
     arrays: dict[str, Weights]
+    keras: int
+    places: dict[str, Variables] | None = None
 
     def weights(self, place: tuple[str, ...]) -> Weights:
         """Arrays of the layer at a place (the models that it is in, then itself) by the last part
@@ -47,39 +53,45 @@ class Hdf5Content:
 
 
 def find_weights(architecture: Path) -> Path:
-    """The HDF5 file beside ``name.json``: ``name_weights.h5`` or ``name.h5``."""
-    names = [f"{architecture.stem}_weights.h5", f"{architecture.stem}.h5"]
+    """The HDF5 file beside ``name.json``: ``name_weights.h5``, ``name.weights.h5`` or
+    ``name.h5``."""
+    names = [f"{architecture.stem}{end}" for end in ("_weights.h5", ".weights.h5", ".h5")]
     for name in names:
         if (candidate := architecture.with_name(name)).exists():
             return candidate
     raise UserError(
-        f"an architecture without weights: neither {' nor '.join(names)} is beside it",
+        f"an architecture without weights: none of {', '.join(names)} is beside it",
         file=architecture,
         hint="name the weights file",
     )
 
 
 def read_hdf5(path: Path) -> Hdf5Content:
-    """Read a file that Keras 2 wrote. Raises UserError where it is damaged or of another layout."""
+    """Read a file that Keras wrote. Raises UserError where it is damaged or of another layout."""
     if not path.is_file():
         raise UserError("no such file" if not path.exists() else "not a file", file=path)
     try:
-        config, weights = read_confined(path, path.stat().st_size, _content)
+        config, content = read_confined(path, path.stat().st_size, _content)
     except UserError as error:
         raise error.within(path) from None
-    return Hdf5Content(None if config is None else _parse(config, path), weights)
+    return content if config is None else replace(content, model_config=_parse(config, path))
 
 
-def _content(file: Any, arrays: Arrays) -> tuple[Any, dict[str, Weights]]:
+def _content(file: Any, arrays: Arrays) -> tuple[Any, Hdf5Content]:
     """The text of a model's configuration, if it is there, and the weights of all layers."""
     config = file.attrs.get("model_config")
     if "layers" in file and config is None:
-        raise UserError(
-            "weights in the layout of Keras 3",
-            hint="QKeras needs Keras 2: save with model.save('name.h5') there",
-        )
+        return None, Hdf5Content(None, {}, 3, variables_of(file, arrays))
     root: Any = file.get("model_weights", file)
-    return config, {name: _layer(root[name], arrays) for name in _names(root, "layer_names")}
+    weights = {name: _layer(root[name], arrays) for name in _names(root, "layer_names")}
+    return config, Hdf5Content(None, weights, version(file.attrs.get("keras_version")))
+
+
+def version(text: Any) -> int:
+    """The version of Keras in a text such as 3.15.1; 2 where there is none."""
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    first = text.split(".")[0] if isinstance(text, str) else ""
+    return int(first) if first.isdecimal() else 2
 
 
 def _parse(config: Any, path: Path) -> Any:

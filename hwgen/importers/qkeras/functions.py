@@ -130,14 +130,16 @@ class PowerOfTwo:
         return cls(low, high, bound, quadratic)
 
     def exponent(self, x: Fraction) -> int:
-        """Find the exponent of the power of two nearest to a number, 0 or more, by logarithm."""
+        """Find the exponent of the power of two nearest to a number, 0 or more, by logarithm;
+        ties, of which only the quadratic ones have any, to even."""
         if x < _EPSILON:
             return self.low  # also where it is quadratic
         x = min(x, _BEYOND if self.largest is None else self.largest)
         # 2**(n - 1/2) <= y < 2**(n + 1/2), compared in squares, where y is x or its square root.
         square = x if self.quadratic else x * x
         n = math.floor(math.log2(square) / 2)
-        n += square > Fraction(2) ** (2 * n + 1)
+        tie = Fraction(2) ** (2 * n + 1)
+        n += square > tie or (square == tie and n % 2)
         return min(max(n, self.low), self.high) * (2 if self.quadratic else 1)
 
 

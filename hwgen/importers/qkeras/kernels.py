@@ -12,6 +12,7 @@ import numpy as np
 from ..keras.architecture import KerasLayer
 from ..keras.functions import curve
 from ..keras.layers import in_one_row, window
+from ..keras.quantizer import Kernel
 from ..keras.steps import Clip, Curve, Linear, Quantize, SoftmaxStep, Step, StepFunction
 from .files import Weights
 from .functions import quantizer_function
@@ -48,14 +49,27 @@ def weight(layer: KerasLayer, weights: Weights, name: str, shape: tuple[int | No
 
 def activation(layer: KerasLayer, field: Any) -> list[Step]:
     """The steps of an activation field: a quantizer, or the name of a Keras activation."""
-    plain = {"relu": [Clip(layer)], "linear": [], "softmax": [SoftmaxStep(layer)]}
+    plain = {
+        "relu": [Clip(layer)],
+        "relu6": [Clip(layer, Fraction(6))],
+        "linear": [],
+        "softmax": [SoftmaxStep(layer)],
+    }
     if isinstance(field, str) and field in plain:
         return list(plain[field])
-    if isinstance(field, str) and (function := curve(field, {})) is not None:
+    # QKeras' layers look for a name among QKeras' own functions first.
+    whose = "qkeras" if layer.class_name.startswith("Q") else f"keras{layer.keras}"
+    if isinstance(field, str) and (function := curve(field, {"whose": whose, "slope": 0.2})):
         return [Curve(layer, function)]
     spec = parse_quantizer(field, layer, "activation")
     if spec is None:
         return []
+    if spec.params.get("quadratic_approximation"):
+        raise layer.error(
+            f"{spec.name} with quadratic_approximation makes more of 0 than of small numbers: such "
+            "activations are not supported",
+            "leave quadratic_approximation away",
+        )
     if (function := quantizer_function(spec)) is not None:
         return [StepFunction(layer, function)]
     return [Quantize(layer, activation_quantizer(spec))]
@@ -126,7 +140,22 @@ def conv2d(layer: KerasLayer, weights: Weights) -> list[Step]:
     kernel, filters, groups = layer.pair("kernel_size"), layer.integer("filters"), 1
     if "groups" in layer.config:
         groups = layer.integer("groups")
-    return _linear(layer, weights, (*kernel, None, filters), groups=groups, **window(layer))
+    steps = _linear(layer, weights, (*kernel, None, filters), groups=groups, **window(layer))
+    mask = layer.config.get("mask")
+    if mask is None or layer.class_name != "QConv2D":
+        return steps
+    return [replace(steps[0], kernel=_masked(layer, steps[0].kernel, mask)), *steps[1:]]
+
+
+def _masked(layer: KerasLayer, kernel: Kernel, mask: Any) -> Kernel:
+    """A kernel of which only some taps are left: the mask of qkeras-v3, zeros and ones."""
+    try:
+        taps = np.array(mask, np.float64).reshape(*kernel.codes.shape[:2], 1, 1)
+    except (TypeError, ValueError):
+        raise layer.error("its mask has not one number for each tap of the kernel") from None
+    if not np.all((taps == 0) | (taps == 1)):
+        raise layer.error("its mask has numbers other than 0 and 1", "put them into the kernel")
+    return replace(kernel, codes=kernel.codes * taps.astype(kernel.codes.dtype))
 
 
 def conv1d(layer: KerasLayer, weights: Weights) -> list[Step]:

@@ -13,8 +13,19 @@ from ..keras.architecture import KerasLayer
 from ..keras.layers import PLAIN
 from ..keras.steps import Norm, Step
 from .files import Weights
-from .kernels import activation, conv1d, conv2d, dense, depthwise, separable, statistics
+from .kernels import (
+    Statistics,
+    activation,
+    conv1d,
+    conv2d,
+    dense,
+    depthwise,
+    separable,
+    statistics,
+)
+from .parameters import quantize_vector
 from .pools import average_pooling, global_average_pooling
+from .quantizers import parse_quantizer
 
 
 def steps_of(layer: KerasLayer, weights: Weights) -> list[Step]:
@@ -50,10 +61,21 @@ def _batch_norm(layer: KerasLayer, weights: Weights) -> list[Step]:
     if isinstance(axis, bool) or not isinstance(axis, int):
         raise layer.error(f"axis {axis!r} is not supported", "normalize the last axis")
     norm = statistics(layer, weights, None)
+    if layer.config.get("inverse_quantizer") is not None:
+        return [_inverse_norm(layer, axis, norm)]
     mean, variance = norm.mean.astype(np.float64), norm.variance.astype(np.float64)
     gamma, beta = norm.gamma.astype(np.float64), norm.beta.astype(np.float64)
     scale = gamma / np.sqrt(variance + norm.epsilon)
     return [Norm(layer, axis, scale, beta - mean * scale)]
+
+
+def _inverse_norm(layer: KerasLayer, axis: int, norm: Statistics) -> Norm:
+    """A batch norm whose factor is quantized as a whole, computed in float32 (qnormalization.py,
+    qkeras-v3 1.2.1)."""
+    inverse = np.float32(1) / np.sqrt(norm.variance + np.float32(norm.epsilon)) * norm.gamma
+    spec = parse_quantizer(layer.config["inverse_quantizer"], layer, "inverse quantizer")
+    scale = quantize_vector(spec, inverse).astype(np.float64)
+    return Norm(layer, axis, scale, norm.beta - norm.mean * scale)
 
 
 _HANDLERS: dict[str, Callable[[KerasLayer, Weights], list[Step]]] = {

@@ -122,8 +122,8 @@ def parse_quantizer(field: Any, layer: KerasLayer, what: str) -> Spec | None:
     for key, value in given.items():
         if key not in known and value is not None:
             raise layer.error(
-                f"{what} {name} has a parameter {key}={value!r} that QKeras 0.9.0 does not know",
-                "save the model with QKeras 0.9.0",
+                f"{what} {name} has {key}={value!r}, which is not supported",
+                f"leave {key} away, and train again",
             )
     spec = Spec(name, known | {k: v for k, v in given.items() if k in known}, layer)
     if spec.params.get("qnoise_factor", 1.0) != 1.0:
