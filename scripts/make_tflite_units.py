@@ -386,6 +386,18 @@ def short_chain(file: TfFile, rng: np.random.Generator) -> None:
         x = file.operator(curve, [x], y, version=3, **table)
 
 
+def short_ends(file: TfFile, rng: np.random.Generator) -> None:
+    """Leaks of 16 bits, and a softmax from bytes to 16 bits."""
+    shape, kind = (1, 2, 3, 4), "INT16"
+    x = file.input(shape, kind, scale=1 / 1024)
+    for alpha, scale in ((0.1, 1 / 1024), (-0.7, 7 / 8192), (1.7, 3 / 1024), (0.0, 1 / 3000)):
+        y = file.tensor(shape, kind, scale=scale)
+        y = file.operator("LEAKY_RELU", [x], y, "LeakyReluOptions", Alpha=alpha)
+        file.outputs.append(y)
+    x, y = file.input((1, 6), scale=0.07, zero=5), file.tensor((1, 6), kind, 2.0**-16, -(1 << 15))
+    file.outputs.append(file.operator("SOFTMAX", [x], y, "SoftmaxOptions", version=3, Beta=1))
+
+
 def network(file: TfFile, rng: np.random.Generator) -> None:
     """Slopes, resizing, moves and a transposed convolution in a row, with one output."""
     x = file.input((1, 3, 2, 3), scale=3 / 32, zero=-9)
@@ -432,7 +444,7 @@ def network(file: TfFile, rng: np.random.Generator) -> None:
 UNITS: tuple[Callable[[TfFile, np.random.Generator], None], ...] = (
     activations, means, constants, slices, chain, hard_swishes, leaks, bilinear, moves, extremes,
     transposed, broadcasts, reals, floats, rows, nibbles, sixteen, short_curves, short_chain,
-    network,
+    short_ends, network,
 )  # fmt: skip
 
 

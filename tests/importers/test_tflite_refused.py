@@ -245,10 +245,19 @@ def test_axes_that_are_too_long_to_be_exchanged(tmp_path: Path) -> None:
     )
 
 
-def test_operators_that_are_known_on_bytes_only(files: Files) -> None:
+def test_operators_that_runtimes_have_for_bytes_only(files: Files) -> None:
     x = files.file.input((1, 4), "INT16", scale=0.01)
     files.file.operator("HARD_SWISH", [x], files.file.tensor((1, 4), "INT16", scale=0.01))
-    assert "layer 'hard_swish_0': HARD_SWISH of int16 is not supported" in files.refusal()
+    said = "layer 'hard_swish_0': no runtime of TensorFlow Lite has HARD_SWISH of int16"
+    assert said in files.refusal()
+
+
+def test_operators_of_int16_that_are_not_read(files: Files) -> None:
+    x, size = files.file.input((1, 2, 2, 1), "INT16", scale=0.01), files.file.integers((4, 4))
+    y = files.file.tensor((1, 4, 4, 1), "INT16", scale=0.01)
+    files.file.operator("RESIZE_BILINEAR", [x, size], y, "ResizeBilinearOptions")
+    said = "layer 'resize_bilinear_0': RESIZE_BILINEAR of int16 is not supported"
+    assert said in files.refusal()
 
 
 def test_int16_has_no_zero_point(files: Files) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hwgen import api
 from hwgen.errors import UserError
 from hwgen.flow import tools
 from hwgen.flow.c_engine import CEngine
@@ -67,11 +68,57 @@ def test_what_the_reference_kernels_give_today(kind: str, scale: float, tmp_path
     assert digest([np.stack([run([row])[0] for row in rows])]) == CURVES[kind, scale]
 
 
-@pytest.mark.parametrize("name", ["tflite_unit_short_curves", "tflite_unit_short_chain"])
+def prelu(folder: Path, slopes: int, dtype: str = "INT8") -> Path:
+    """A file of one PRELU of int16, with one slope for all or one a channel."""
+    file, rng = TfFile(), np.random.default_rng(4)
+    x, shape = file.input((1, 4, 8, 8), "INT16", scale=1 / 1024), (1, 1, slopes)
+    w = file.tensor(shape, dtype, scale=0.01, data=rng.integers(-120, 121, slopes))
+    file.operator("PRELU", [x, w], file.tensor((1, 4, 8, 8), "INT16", scale=0.0009))
+    return file.write(folder / "prelu.tflite")
+
+
+SLOPES = {
+    1: "b12873507a7d2d22434d29f91cf9a28cda6d4f7f166368eec99392665de83cfb",
+    8: "e8d1bd99aa4362264ab3b6cf6ee53cf565544c6757e8b8910af8d6a9dd1c6d04",
+}
+"""What TFLM gives for all 65,536 integers; LiteRT has no PRELU of int16."""
+
+
+@pytest.mark.parametrize("slopes", SLOPES)
+def test_every_integer_of_slopes(slopes: int, tmp_path: Path) -> None:
+    graph = load(prelu(tmp_path, slopes))
+    x = {graph.inputs[0].name: CODES.reshape(-1, *graph.inputs[0].shape)}
+    assert digest([execute(graph, x)[graph.outputs[0]]]) == SLOPES[slopes]
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("slopes", SLOPES)
+def test_what_tflm_gives_today(slopes: int, tmp_path: Path) -> None:
+    micro = pytest.importorskip("tflite_micro.python.tflite_micro").runtime
+    run = micro.Interpreter.from_file(str(prelu(tmp_path, slopes)))
+    rows = []
+    for row in CODES.astype(np.int16).reshape(-1, 1, 4, 8, 8):
+        run.set_input(row, 0)
+        run.invoke()
+        rows.append(run.get_output(0)[0].copy())
+    assert digest([np.stack(rows)]) == SLOPES[slopes]
+
+
+def test_rtl_of_slopes_equals_golden(tmp_path: Path) -> None:
+    file = TfFile()
+    x, y = (file.tensor((1, 2, 2, 3), "INT16", scale=scale) for scale in (1 / 1024, 7 / 8192))
+    file.inputs.append(x)
+    file.operator("LEAKY_RELU", [x], y, "LeakyReluOptions", Alpha=-0.7)
+    package = api.build(file.write(tmp_path / "leak.tflite"), tmp_path / "p")
+    assert api.verify(package, "python", random=2).equal
+
+
+@pytest.mark.parametrize("name", ["short_curves", "short_chain", "short_ends"])
 def test_c_code_equals_golden(name: str) -> None:
     if not tools.c_compiler().found:
         pytest.skip("no C compiler")
-    graph, frozen = load(FIXTURES / f"{name}.tflite"), np.load(FIXTURES / f"{name}.npz")
+    path = FIXTURES / f"tflite_unit_{name}.tflite"
+    graph, frozen = load(path), np.load(path.with_suffix(".npz"))
     x = {
         t.name: frozen[f"x{n}"].reshape(-1, *t.shape).astype(np.int64)
         for n, t in enumerate(graph.inputs)
@@ -100,6 +147,20 @@ def test_scales_of_powers_of_two_are_another_function_by_default(tmp_path: Path)
 def test_types_that_the_kernels_do_not_take(kind: str, tmp_path: Path) -> None:
     assert "scale must be 1/32768" in refusal(curve(tmp_path, kind, 0.001, out=2.0**-14))
     assert "int16 in and int8 out" in refusal(curve(tmp_path, kind, 0.001, zero=-128))
+
+
+def test_a_softmax_from_bytes_has_one_type_of_int16(tmp_path: Path) -> None:
+    file = TfFile()
+    x, y = file.input((1, 6), scale=0.07), file.tensor((1, 6), "INT16", scale=2.0**-15)
+    file.operator("SOFTMAX", [x], y, "SoftmaxOptions", version=3, Beta=1)
+    text = refusal(file.write(tmp_path / "s.tflite"))
+    assert "a scale of 1/65536 and a zero point of -32768, the file says 3.05176e-05 and 0" in text
+
+
+def test_slopes_that_a_runtime_does_not_take(tmp_path: Path) -> None:
+    for runtime in ("xnnpack", "reference"):
+        assert "LiteRT has no PRELU of int16" in refusal(prelu(tmp_path, 8), runtime)
+    assert "are int16" in refusal(prelu(tmp_path, 8, "INT16"))
 
 
 def test_scales_that_leave_the_bits_of_the_kernels(tmp_path: Path) -> None:

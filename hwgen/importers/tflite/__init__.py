@@ -130,14 +130,19 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
 
 _OF_16_BITS = reals.MOVES | {
     "ADD", "AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "FULLY_CONNECTED",
-    "LOGISTIC", "MAX_POOL_2D", "MEAN", "MUL", "PAD", "PADV2", "RELU", "RELU6", "SOFTMAX", "SUB",
-    "TANH",
+    "LEAKY_RELU", "LOGISTIC", "MAX_POOL_2D", "MEAN", "MUL", "PAD", "PADV2", "PRELU", "RELU",
+    "RELU6", "SOFTMAX", "SUB", "TANH",
 }  # fmt: skip
 
 
 def _check_width(work: TfliteImport, op: TfOperator) -> None:
     """Raise UserError for an operator that is known on bytes only."""
     kinds = {work.model.tensors[i].dtype for i in (*op.inputs, *op.outputs) if i >= 0}
+    if "INT16" in kinds and op.kind == "HARD_SWISH":
+        raise UserError(
+            "no runtime of TensorFlow Lite has HARD_SWISH of int16",
+            hint="quantize its activations to int8",
+        )
     if "INT16" in kinds and op.kind not in _OF_16_BITS:
         raise UserError(
             f"{op.kind} of int16 is not supported", hint="quantize its activations to int8"

@@ -189,12 +189,12 @@ def _real_curve(
 
 def softmax(work: TfliteImport, op: TfOperator) -> None:
     """SOFTMAX over the last axis."""
-    if _is_short(work, op):
-        sixteen.softmax(work, op)
-        return
     chosen = options(op, "SoftmaxOptions", "Beta")
     out, x = work.output(op), work.edge(op, 0)
-    qtype = quantized(out)
+    if x.type.width == 16:
+        sixteen.softmax(work, op)
+        return
+    qtype = sixteen.of_a_wider_softmax(out) if out.dtype == "INT16" else quantized(out)
     scale = work.model.tensors[op.inputs[0]].scale
     if not 0.0 < chosen.Beta < math.inf:
         raise UserError(f"a beta of {chosen.Beta:g} must be a positive number")

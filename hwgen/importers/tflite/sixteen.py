@@ -226,6 +226,18 @@ def softmax(work: TfliteImport, op: TfOperator) -> None:
     work.give(op, moves.viewed(work.add, name, result, shape))
 
 
+def of_a_wider_softmax(out: TfTensor) -> QType:
+    """The type of int16 that a SOFTMAX of bytes gives. Raises UserError for another one."""
+    type_ = QType(True, 16, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-16, -(1 << 15))
+    if out.zero_point != type_.zero_point or out.scale != type_.scale:
+        raise UserError(
+            "bytes in and int16 out: the kernels give integers of a scale of 1/65536 and a zero "
+            f"point of -32768, the file says {out.scale:g} and {out.zero_point}",
+            hint="give its output that scale and zero point, or the type of its input",
+        )
+    return type_
+
+
 def _of_size(
     work: TfliteImport, name: str, total: Tensor, bits: np.ndarray, exponents: np.ndarray
 ) -> Tensor:

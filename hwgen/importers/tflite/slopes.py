@@ -1,5 +1,5 @@
 """Activations that are tables of few integers, or lines of two slopes: HARD_SWISH, LEAKY_RELU and
-PRELU."""
+PRELU. Of int16 the latter are lines."""
 
 from __future__ import annotations
 
@@ -77,13 +77,17 @@ def leaky_relu(work: TfliteImport, op: TfOperator) -> None:
     if not np.isfinite(plain * alpha):
         raise UserError(f"a slope of {alpha:g} is no number to compute with")
     number = _number(work.runtime)
+    leak = float(number(source.scale) * number(alpha) / number(out.scale))
+    line = float(number(source.scale) / number(out.scale))
+    if source.dtype == "INT16":
+        below = Requantize.scaled(WIDE, 1 if leak >= 0 else -1)
+        work.give(op, _lines(work, op, x, (line, abs(leak)), below, op.name))
+        return
     if work.runtime is Runtime.XNNPACK and _xnnpack_takes(float(plain), float(plain * alpha)):
         slopes = np.rint(_UNIT * np.array([plain, plain * alpha], np.float32)).astype(np.int64)
         products = codes * np.where(codes >= 0, *slopes)
         values = (products + _UNIT // 2 + out.zero_point * _UNIT) // _UNIT
     else:
-        leak = float(number(source.scale) * number(alpha) / number(out.scale))
-        line = float(number(source.scale) / number(out.scale))
         values = np.where(codes >= 0, _times(codes, line), _times(codes, leak)) + out.zero_point
     work.give(op, table(work, op, x, values, quantized(out)))
 
@@ -94,36 +98,57 @@ def _xnnpack_takes(plain: float, leak: float) -> bool:
 
 
 def prelu(work: TfliteImport, op: TfOperator) -> None:
-    """PRELU: all runtimes have the reference kernel's arithmetic.
+    """PRELU: all runtimes have the reference kernel's arithmetic; of int16 TFLM alone has it, with
+    slopes of int8.
 
     One slope for all is a table. Else what lies above zero, and what lies below times its slope,
     are scaled each on its own; one of them is zero, so their sum is the other.
     """
     x, source, out, codes = _codes(work, op)
     constant = work.constant(op, 1)
-    if constant.dtype != source.dtype or constant.data is None:
+    short = source.dtype == "INT16"
+    if short and work.runtime is not Runtime.TFLM:
+        raise UserError(
+            "LiteRT has no PRELU of int16",
+            hint="use --runtime tflm, which has it with slopes of int8, or quantize to int8",
+        )
+    if constant.dtype != ("INT8" if short else source.dtype) or constant.data is None:
         raise UserError(f"slopes {constant.name!r} are {constant.dtype.lower()}")
     number = _number(work.runtime)
     plain = float(number(source.scale) / number(out.scale))
     product = number(source.scale) * number(constant.scale) / number(out.scale)
     slopes = constant.data.astype(np.int64) - constant.zero_point
     spread = moves.Spread.of(slopes, frame_shape(out))
-    if spread.values.size == 1:
+    if spread.values.size == 1 and not short:
         below = _times(codes * spread.values, float(product))
         values = np.where(codes >= 0, _times(codes, plain), below) + out.zero_point
         work.give(op, table(work, op, x, values, quantized(out)))
         return
     x = moves.viewed(work.add, f"{op.name}_view", x, spread.view)
-    zero = x.type.zero_point
-    above = work.add(f"{op.name}_positive", _clipped(zero, (0, x.type.max - zero)), x)
-    above = work.add(f"{op.name}_above", _product(plain), above)
-    below = work.add(f"{op.name}_negative", _clipped(zero, (x.type.min - zero, 0)), x)
-    below = work.add(f"{op.name}_slopes", Requantize.scaled(WIDE, spread.values), below)
-    below = work.add(f"{op.name}_below", _product(float(product)), below)
-    total = work.add(f"{op.name}_sum", Add(), above, below)
+    below = Requantize.scaled(WIDE, spread.values)
     last = op.name if spread.view == frame_shape(out) else f"{op.name}_flat"
-    result = work.add(last, Requantize.scaled(quantized(out), 1, out.zero_point), total)
+    result = _lines(work, op, x, (plain, float(product)), below, last)
     work.give(op, moves.viewed(work.add, op.name, result, frame_shape(out)))
+
+
+def _lines(
+    work: TfliteImport,
+    op: TfOperator,
+    x: Tensor,
+    slopes: tuple[float, float],
+    slope: Requantize,
+    name: str,
+) -> Tensor:
+    """The output, named ``name``: ``slopes[0]`` times what lies above zero, and ``slopes[1]`` times
+    what ``slope`` makes of what lies below it."""
+    out, zero = work.output(op), x.type.zero_point
+    above = work.add(f"{op.name}_positive", _clipped(zero, (0, x.type.max - zero)), x)
+    above = work.add(f"{op.name}_above", _product(slopes[0]), above)
+    below = work.add(f"{op.name}_negative", _clipped(zero, (x.type.min - zero, 0)), x)
+    below = work.add(f"{op.name}_slopes", slope, below)
+    below = work.add(f"{op.name}_below", _product(slopes[1]), below)
+    total = work.add(f"{op.name}_sum", Add(), above, below)
+    return work.add(name, Requantize.scaled(quantized(out), 1, out.zero_point), total)
 
 
 def _clipped(zero_point: int, clip: tuple[int, int]) -> Requantize:
