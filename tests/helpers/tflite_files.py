@@ -27,6 +27,8 @@ class TfFile:
         self.operators: list[dict[str, Any]] = []
         self.inputs: list[int] = []
         self.outputs: list[int] = []
+        self.signature: dict[str, int] = {}
+        """Names that a signature gives inputs and outputs."""
 
     def tensor(
         self,
@@ -91,9 +93,19 @@ class TfFile:
             "Version": _VERSION, "OperatorCodes": _offsets(b, codes),
             "Subgraphs": _offsets(b, [graph]), "Buffers": _offsets(b, buffers),
         }  # fmt: skip
+        if self.signature:
+            root["SignatureDefs"] = _offsets(b, [self._signature(b)])
         b.Finish(_table(b, "Model", root), b"TFL3")
         path.write_bytes(b.Output())
         return path
+
+    def _signature(self, b: Any) -> int:
+        maps: dict[str, list[int]] = {"Inputs": [], "Outputs": []}
+        for name, tensor in self.signature.items():
+            kind = "Inputs" if tensor in self.inputs else "Outputs"
+            fields = {"Name": b.CreateString(name), "TensorIndex": tensor}
+            maps[kind].append(_table(b, "TensorMap", fields))
+        return _table(b, "SignatureDef", {kind: _offsets(b, all_) for kind, all_ in maps.items()})
 
     @staticmethod
     def _buffer(b: Any, data: Any) -> int:

@@ -221,9 +221,11 @@ def test_curves_of_any_number(size: int) -> None:
         x = Fraction(sign * size)
         assert tanh64(x) == sign
         assert sigmoid64(x) in (1, Fraction(1 / (1 + np.exp(700.0))))
-        hard, leaky = curve("hard_sigmoid", {}), curve("leaky_relu", {"slope": 0.5})
-        assert hard is not None and leaky is not None
-        assert hard.value(x) == (sign + 1) // 2
+        for whose in ("keras2", "keras3", "qkeras"):
+            hard = curve("hard_sigmoid", {"whose": whose})
+            assert hard is not None and hard.value(x) == (sign + 1) // 2
+        leaky = curve("leaky_relu", {"slope": 0.5})
+        assert leaky is not None
         largest = Fraction(float(np.finfo(np.float32).max))
         bent = max(x, -largest) / 2
         assert leaky.value(x) == (x if sign > 0 else Fraction(float(np.float32(float(bent)))))

@@ -307,7 +307,7 @@ def test_every_sum_and_product_has_integers(kind: str, ties: bool, tmp_path: Pat
     x, y = all_pairs()
     for parts, qtype in cases(3, 12, ties):
         graph = through_a_file(tmp_path / "m.onnx", parts, qtype, kind)
-        got = execute(graph, {"input_0": x, "input_1": y})[graph.outputs[0]]
+        got = execute(graph, {"x": x, "x2": y})[graph.outputs[0]]
         wanted = rules[kind](parts, (ALL[:, np.newaxis], ALL), qtype)
         assert np.array_equal(got[0, :, :, 0], wanted)
 
@@ -337,5 +337,5 @@ def test_rules_of_pairs_equal_the_runtime(kind: str, ties: bool) -> None:
         session = ort.InferenceSession(
             model.SerializeToString(), providers=["CPUExecutionProvider"]
         )
-        wanted = session.run(None, {"x": x, "y": y})[0]
+        wanted = session.run(None, {"x": x, "x2": y})[0]
         assert np.array_equal(rules[kind](parts, (ALL[:, np.newaxis], ALL), qtype), wanted)

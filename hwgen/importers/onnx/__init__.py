@@ -13,6 +13,7 @@ from ...errors import UserError
 from ...ir import Arrangement, Graph, Tensor
 from ...ir.ops import Requantize
 from ...numeric import QType
+from ..ends import with_output_names
 from . import (
     curves,
     deconvolution,
@@ -176,7 +177,7 @@ def load_onnx(path: Path, input_type: QType | None) -> Graph:
         for name, order in work.arrays.items()
         if name in ends and order != Arrangement.same(graph.tensors[name].shape)
     }
-    return replace(graph, arrays=arrays).verify()
+    return with_output_names(replace(graph, arrays=arrays).verify(), model.outputs)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import UserError
 from ...ir import Arrangement, Tensor
 from ...numeric import Overflow, QType, Rounding, parse_type
+from ..ends import input_names
 from ..limits import check_elements
 from .file import OxInput, OxNode
 from .integers import EXAMPLE
@@ -44,8 +45,8 @@ _QLINEAR_INPUTS = {"QLinearAdd": (0, 3), "QLinearMul": (0, 3)}
 def read_inputs(work: OnnxImport, path: Path, given: QType | None) -> None:
     """Make the graph's inputs. Raises UserError for shapes that are not fixed."""
     model = work.model
-    for number, described in enumerate(model.inputs):
-        name = "input" if len(model.inputs) == 1 else f"input_{number}"
+    names = input_names([described.name for described in model.inputs])
+    for name, described in zip(names, model.inputs, strict=True):
         shape = _fixed(described)
         qtype, note, unstated = _type(work, path, described, given)
         where, ours = _arranged(work, described.name, shape)

@@ -12,6 +12,7 @@ from ...errors import UserError
 from ...ir import Arrangement, Graph, Tensor
 from ...ir.ops import Requantize
 from ...numeric import Rounding
+from ..ends import input_names, with_output_names
 from . import (
     arithmetic,
     elementwise,
@@ -25,7 +26,7 @@ from . import (
 )
 from .file import IDENTIFIER, TfOperator, read_model
 from .meaning import Runtime
-from .names import layer_name
+from .names import end_name, layer_name
 from .work import TfliteImport, frame_shape, quantized
 
 __all__ = ["Runtime", "is_tflite", "load_tflite"]
@@ -121,11 +122,12 @@ def load_tflite(path: Path, runtime: Runtime) -> Graph:
     # Of one number a frame, such as the place of the largest, the only axis is the batch.
     numbers = [n for n, i in zip(outputs, model.outputs, strict=True)
                if model.tensors[i].shape == (1,) and work.edges[i].shape == (1,)]  # fmt: skip
-    return Graph(
+    graph = Graph(
         path.stem, inputs, tuple(work.nodes), tuple(outputs), tuple(work.notes),
         arrays={name: Arrangement((), (0,)) for name in numbers},
         inverted=tuple(name for name in work.inverted if name in {t.name for t in inputs}),
     ).verify()  # fmt: skip
+    return with_output_names(graph, [end_name(model, index) for index in model.outputs])
 
 
 _OF_16_BITS = reals.MOVES | {
@@ -153,7 +155,8 @@ def _read_borders(work: TfliteImport) -> set[int]:
     """Make the graph's inputs; operators that only turn real numbers into integers there are
     skipped, and the borders become their integers."""
     model, skipped = work.model, set()
-    for number, index in enumerate(model.inputs):
+    called = [end_name(model, index) or f"input_{n}" for n, index in enumerate(model.inputs)]
+    for index, name in zip(model.inputs, input_names(called), strict=True):
         tensor, skips = model.tensors[index], False
         readers = [op for op in model.operators if index in op.inputs]
         quantizes = len(readers) == 1 and readers[0].kind == "QUANTIZE"
@@ -163,7 +166,6 @@ def _read_borders(work: TfliteImport) -> set[int]:
             work.notes.append(f"the input is what {readers[0].name} gives: integers")
             index = readers[0].outputs[0]
             tensor = model.tensors[index]
-        name = "input" if len(model.inputs) == 1 else f"input_{number}"
         try:
             qtype = quantized(tensor)
             if skips and work.runtime is Runtime.XNNPACK:

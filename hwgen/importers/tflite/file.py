@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,12 +101,14 @@ class TfOperator:
 
 @dataclass(frozen=True, eq=False)
 class TfModel:
-    """The only subgraph of a file."""
+    """The only subgraph of a file; ``signed`` are the names of inputs and outputs in its signature,
+    by their tensors."""
 
     tensors: tuple[TfTensor, ...]
     operators: tuple[TfOperator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    signed: dict[int, str] = field(default_factory=dict)
 
 
 def read_model(path: Path) -> TfModel:
@@ -151,7 +153,18 @@ class _Reader:
         ]
         inputs = self.indices(graph.InputsAsNumpy(), len(tensors), "the inputs")
         outputs = self.indices(graph.OutputsAsNumpy(), len(tensors), "the outputs")
-        return TfModel(tuple(tensors), tuple(operators), inputs, outputs)
+        return TfModel(tuple(tensors), tuple(operators), inputs, outputs, self.signed())
+
+    def signed(self) -> dict[int, str]:
+        """Names in the first signature, empty where there is none."""
+        if not self.length(self.root.SignatureDefsLength()):
+            return {}
+        signature: Any = self.root.SignatureDefs(0)
+        maps = [signature.Inputs(n) for n in range(self.length(signature.InputsLength()))]
+        maps += [signature.Outputs(n) for n in range(self.length(signature.OutputsLength()))]
+        return {
+            each.TensorIndex(): (each.Name() or b"").decode("utf-8", "replace") for each in maps
+        }
 
     def length(self, stated: int) -> int:
         """A vector's length: each element takes four bytes or more."""

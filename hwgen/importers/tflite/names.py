@@ -24,6 +24,9 @@ _STEMS = {
 _NAMELESS = re.compile(r"^(StatefulPartitionedCall|PartitionedCall|Identity)?[:_\d]*$")
 """What the converter calls tensors that have no name."""
 
+_SERVED = re.compile(r"^serving_default_(.+?)(:\d+)?$")
+"""What the converter makes of the name of an input."""
+
 
 def layer_name(model: TfModel, op: TfOperator) -> str:
     """The layer that an operator carries out; the operator's own name where the file has none."""
@@ -43,6 +46,15 @@ def layer_name(model: TfModel, op: TfOperator) -> str:
             return max(reversed(done), key=lambda layer: counts[layer])
     own = [layer for path in paths[-1] if (layer := _layer(path))] if op.outputs else []
     return own[0] if own else op.name
+
+
+def end_name(model: TfModel, index: int) -> str | None:
+    """What the file calls an input or an output: in its signature, else as a tensor; None where it
+    has no name."""
+    if name := model.signed.get(index):
+        return name
+    name = _SERVED.sub(r"\1", model.tensors[index].name.split(";")[0])
+    return _layer(name.split("/")) or None
 
 
 def _is_one_of(stems: tuple[str, ...], word: str) -> bool:

@@ -135,6 +135,8 @@ class TfliteImport:
 
     def add(self, name: str, op: Op, *inputs: Tensor) -> Tensor:
         """Append a node; returns its edge. Raises UserError where it does not fit."""
+        while any(name == tensor.name for tensor in self.inputs):
+            name += "_"
         try:
             edge = op.infer(name, inputs)
         except ValueError as error:
