@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ....errors import UserError
 from ....ir import Graph, Node, ops
 from ... import latency
+from ...host import float_softmax
 from ..events.recurrences import Kind
 from ..events.simulation import Queue, Simulation
 from ..units import Unit
@@ -68,20 +68,4 @@ class SoftmaxTableRule(Rule[ops.SoftmaxTable]):
 
     def stage(self, node: Node, following: Node | None, graph: Graph) -> None:
         assert isinstance(node.op, ops.SoftmaxTable)
-        whose = (
-            "LiteRT's optimized kernels compute"
-            if node.op.steps is None
-            else ("ONNX Runtime computes")
-        )
-        other = (
-            ""
-            if node.op.steps is not None
-            else ("import the model with --runtime tflm or --runtime reference; or ")
-        )
-        raise UserError(
-            f"the dataflow architecture has no unit for a softmax in float32, as {whose} it; it "
-            "has one for that of TFLM and of the reference kernels",
-            layer=node.name,
-            hint=f"{other}leave the softmax to the host with --tail host, where it is the last "
-            "layer",
-        )
+        raise float_softmax(node.op, node.name, graph, "dataflow")

@@ -171,7 +171,7 @@ class _Cut(Fusion):
     @visit.register(ops.SoftmaxTable)
     def _(self, op: Op, node: Node) -> None:
         (x,) = self.graph.operands(node)
-        powers = exponentials_of(node.name, op, x, self.stored[self.names[x.name]].shape)
+        powers = exponentials_of(node, self.graph, self.stored[self.names[x.name]].shape)
         y = self.graph.tensors[node.name]
         requant = Requant.identity(x.channels, y.type.min, y.type.max)
         self.add(replace(self._plain(node, x, requant, node.name), softmax=powers))
