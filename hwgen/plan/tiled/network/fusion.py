@@ -166,6 +166,9 @@ class Fusion:
         """An edge that is stored. Raises UserError where it is too wide."""
         last = edge.name in self.graph.outputs
         if edge.type.width > (32 if last else 8):
+            for reader in self.graph.consumers[edge.name]:
+                if isinstance(reader.op, ops.Rescale):
+                    refuse_rescale(reader.op, reader)
             raise UserError(
                 f"the tiled architecture stores 8 bits, {edge.name!r} has {edge.type.width}",
                 layer=edge.name,
@@ -187,8 +190,8 @@ class Fusion:
 def refuse_rescale(op: ops.Rescale, node: Node) -> NoReturn:
     """Raises the UserError for a rule that the requantizer does not know."""
     raise UserError(
-        f"the tiled architecture has no unit for {op.scaling}, and no multiply, add and shift "
-        "equals it here",
+        f"the tiled architecture has no unit for {op.scaling}, and no multiply, add and shift that "
+        "rounds down equals it here",
         layer=node.name,
     )
 

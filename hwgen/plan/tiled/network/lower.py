@@ -10,6 +10,7 @@ import numpy as np
 from ....contract.isa import COMPUTE, Operand, Reduction
 from ....errors import UserError
 from ....ir import Graph, Node, Op, Tensor, ops
+from ...host import way_out
 from .fusion import Fusion, refuse_rescale
 from .moves import of_image, selection, with_zeros
 from .requant import Requant
@@ -18,24 +19,42 @@ from .tasks import Pair, Tables, Task, TaskGraph
 
 
 def task_graph_of(graph: Graph) -> TaskGraph:
-    """The tasks of a legal graph. Raises UserError for what the engine can not carry out."""
+    """The tasks of a legal graph. Raises UserError for what the engine can not carry out, naming
+    the layer as the user does."""
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UserError(
             f"the tiled architecture takes one input and one output, this network has "
             f"{len(graph.inputs)} and {len(graph.outputs)}",
             hint="use --arch dataflow, which has a stream for each",
         )
-    cut = _Cut(graph)
-    for node in graph.nodes:
-        if node.name not in cut.done:
-            cut.visit(node.op, node)
+    try:
+        cut = _Cut(graph)
+        for node in graph.nodes:
+            if node.name not in cut.done:
+                cut.visit(node.op, node)
+    except UserError as error:
+        titles = {node.name: node.title for node in graph.nodes}
+        layer = titles.get(error.layer or "", error.layer)
+        hint = error.hint or _elsewhere(graph)
+        raise UserError(error.reason, layer=layer, hint=hint) from None
     if not cut.tasks:
         raise UserError("the network has no layer to build hardware for")
     most = COMPUTE.most("layer") + 1
     if len(cut.tasks) > most:
-        raise UserError(f"{len(cut.tasks)} layers, the tiled architecture takes {most}")
+        raise UserError(
+            f"{len(cut.tasks)} layers, the tiled architecture takes {most}",
+            hint="use --arch dataflow",
+        )
     result = cut.names[graph.outputs[0]]
     return TaskGraph(cut.tasks, cut.stored, graph.inputs[0].name, result)
+
+
+def _elsewhere(graph: Graph) -> str:
+    """What carries out a network that this architecture does not."""
+    floats = [node.name for node in graph.nodes if isinstance(node.op, ops.SoftmaxTable)]
+    if not floats:
+        return "use --arch dataflow, which carries it out"
+    return f"use --arch dataflow; its softmax in float32: {way_out(graph, floats[-1])}"
 
 
 class _Cut(Fusion):

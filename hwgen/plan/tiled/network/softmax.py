@@ -13,6 +13,8 @@ from ... import latency
 from ...exponentials import softmax_powers
 from ...host import float_softmax, way_out
 
+_HINT = "use --arch dataflow, or "
+
 
 def exponentials_of(node: Node, graph: Graph, stored: tuple[int, int, int]) -> np.ndarray:
     """The exponential of each difference to the largest byte, as Q0.31: 256 integers.
@@ -28,14 +30,14 @@ def exponentials_of(node: Node, graph: Graph, stored: tuple[int, int, int]) -> n
         raise UserError(
             f"the tiled architecture has a softmax of 8 bits, this one gives {op.type.width}",
             layer=layer,
-            hint=way_out(graph, layer),
+            hint=_HINT + way_out(graph, layer),
         )
     if x.hwc != stored:
         raise UserError(
             f"the tiled architecture has a softmax over the channels of each pixel; what this one "
             f"takes as {x.channels} channels lies in memory as {stored}",
             layer=layer,
-            hint=way_out(graph, layer),
+            hint=_HINT + way_out(graph, layer),
         )
     assert x.channels <= SOFTMAX_CHANNELS
     powers = softmax_powers(op.mult, op.shift, (TABLE_WORDS - 1).bit_length())
