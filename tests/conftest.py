@@ -15,6 +15,7 @@ MAY_BE_ABSENT = (
     "(HWGEN_SHARED)",
     "could not import 'onnxruntime'",
     "could not import 'ai_edge_litert'",
+    "could not import 'tflite_micro",
 )
 """Parts of the reasons for which a test may be skipped even so: what neither the project nor its
 extra ``dev`` brings."""

@@ -83,6 +83,17 @@ def test_architecture_and_weights_of_keras_3(tmp_path: Path) -> None:
     assert all(np.array_equal(got[out], values) for out, values in wanted.items())
 
 
+def test_an_archive_of_keras_2(tmp_path: Path) -> None:
+    path = tmp_path / "old.keras"
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.create_group("_layer_checkpoint_dependencies/conv/vars")
+    with zipfile.ZipFile(MODEL) as source, zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(CONFIG, source.read(CONFIG))
+        archive.writestr(WEIGHTS, (tmp_path / "w.h5").read_bytes())
+    with pytest.raises(UserError, match=r"not laid out as Keras 3 does it; .*save\('name.h5'\)"):
+        load(path)
+
+
 @pytest.mark.parametrize(
     "version, whose, value",
     [

@@ -94,6 +94,11 @@ def _places(content: bytes) -> dict[str, Variables]:
 def variables_of(file: Any, arrays: Arrays) -> dict[str, Variables]:
     """The arrays 0, 1, ... of each group ``vars``, by the layer that it is in."""
     places: dict[str, Variables] = {}
+    if "layers" not in file:
+        raise UserError(
+            "the weights are not laid out as Keras 3 does it",
+            hint="save by Keras 3, or by Keras 2 with model.save('name.h5')",
+        )
     layers: Any = file["layers"]
     for place in layers:
         found: Variables = {}
