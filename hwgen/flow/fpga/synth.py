@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +21,8 @@ from ..workplace import plain_directory
 from .devices import DEVICES, Device
 from .harness import NAME, harness, ports_of
 from .results import critical_path, resources, totals
+from .routing import ROUTERS, Convergence, Stalled
+from .watched import call
 
 TARGET_MHZ = 150
 """Clock that placement and routing strive for."""
@@ -27,6 +30,11 @@ SEED = 1
 """The seed of the first placement."""
 
 _PORTS = "read_verilog {sources}; hierarchy -top {top}; proc; write_json ports.json"
+_NO_ROUTE = """\
+no router found a way for all signals on {}, seed {}:
+{}
+a smaller design (--array, --multipliers), a larger device, a lower clock (--freq) or another seed \
+(--seed) may be routed"""
 _SYNTHESIS = (
     "read_verilog {sources} pins.v; {synth} -top {pins} -json netlist.json; tee -q -o stat.txt stat"
 )
@@ -59,38 +67,27 @@ def synthesize(
     changed = package.changed()
     check_changed(package, changed)
     with plain_directory() as work:
-        sources = _sources(package, device, work)
         begin = time.monotonic()
-        ports = _PORTS.format(sources=sources, top="top")
-        _call([yosys.require(), "-p", ports], work, "yosys", _YosysProgress(say))
-        pins = harness("top", ports_of((work / "ports.json").read_text(), "top"))
-        (work / "pins.v").write_text(pins)
-        script = _SYNTHESIS.format(sources=sources, synth=device.synth, pins=NAME)
-        _call([yosys.require(), "-p", script], work, "yosys", _YosysProgress(say))
-        netlist = json.loads((work / "netlist.json").read_text())
-        say(f"{device.improve(netlist, NAME)} registers of block RAMs used")
-        (work / "netlist.json").write_text(json.dumps(netlist))
+        netlist = _netlist(package, device, yosys, work, say)
         synthesized = time.monotonic()
-        reports = {
-            number: _route(nextpnr, device, work, target_mhz, number, say)
-            for number in range(seed, seed + tries)
-        }
-        routed = time.monotonic()
-    placed = {number: totals(report, device) for number, report in reports.items()}
-    best = max(placed, key=lambda number: placed[number]["fmax_mhz"])
-    report = reports[best]
+        seeds = range(seed, seed + tries)
+        routed = list(_routed(nextpnr, device, work, target_mhz, seeds, say))
+        end = time.monotonic()
+    best = max(routed, key=lambda one: one.totals["fmax_mhz"])
     result: dict[str, Any] = {
         "device": device.name,
-        **placed[best],
+        **best.totals,
         "layers": resources(netlist, NAME, device),
-        "critical_path": critical_path(report),
+        "critical_path": critical_path(best.report),
         "target_mhz": target_mhz,
-        "seed": best,
-        "fmax_mhz_of_seeds": {str(number): placed[number]["fmax_mhz"] for number in placed},
+        "seed": best.seed,
+        "fmax_mhz_of_seeds": {str(one.seed): one.totals["fmax_mhz"] for one in routed},
+        "router": best.convergence.router.name,
+        "convergence": best.convergence.steps,
         "tools": {tool.name: tool.version for tool in (yosys, nextpnr)},
         "seconds": {
             "synthesis": round(synthesized - begin, 1),
-            "place_and_route": round(routed - synthesized, 1),
+            "place_and_route": round(end - synthesized, 1),
         },
         "changed": changed,
     }
@@ -98,17 +95,70 @@ def synthesize(
     return result
 
 
-def _route(
-    nextpnr: tools.Tool, device: Device, work: Path, target_mhz: float, seed: int, say: Progress
+def _netlist(
+    package: PackageFiles, device: Device, yosys: tools.Tool, work: Path, say: Progress
 ) -> dict[str, Any]:
-    """Place and route the netlist; returns nextpnr's report."""
+    """Synthesize; the netlist is in netlist.json too."""
+    sources = _sources(package, device, work)
+    ports = _PORTS.format(sources=sources, top="top")
+    call([yosys.require(), "-p", ports], work, "yosys", _YosysProgress(say))
+    (work / "pins.v").write_text(harness("top", ports_of((work / "ports.json").read_text(), "top")))
+    script = _SYNTHESIS.format(sources=sources, synth=device.synth, pins=NAME)
+    call([yosys.require(), "-p", script], work, "yosys", _YosysProgress(say))
+    netlist = json.loads((work / "netlist.json").read_text())
+    say(f"{device.improve(netlist, NAME)} registers of block RAMs used")
+    (work / "netlist.json").write_text(json.dumps(netlist))
+    return netlist
+
+
+@dataclass(frozen=True)
+class _Routed:
+    """What became of one seed: nextpnr's report, what it says in all, how the router came there."""
+
+    seed: int
+    report: dict[str, Any]
+    totals: dict[str, Any]
+    convergence: Convergence
+
+
+def _routed(
+    nextpnr: tools.Tool, device: Device, work: Path, target_mhz: float, seeds: Iterable[int],
+    say: Progress,
+) -> Iterator[_Routed]:  # fmt: skip
+    """Place and route the netlist with each seed.
+
+    A router that has stalled is not tried again with other seeds. Raises ToolError where no router
+    comes to an end.
+    """
+    routers = list(ROUTERS)
+    for seed in seeds:
+        stalls = []
+        while True:
+            convergence = Convergence(routers[0])
+            try:
+                _route(nextpnr, device, work, target_mhz, seed, convergence, say)
+                break
+            except Stalled as stall:
+                stalls.append(str(stall))
+                say(f"nextpnr: {stall}")
+                del routers[0]
+            if not routers:
+                raise ToolError(_NO_ROUTE.format(device.name, seed, "\n".join(stalls)))
+        report = json.loads((work / "report.json").read_text())
+        yield _Routed(seed, report, totals(report, device), convergence)
+
+
+def _route(
+    nextpnr: tools.Tool, device: Device, work: Path, target_mhz: float, seed: int,
+    convergence: Convergence, say: Progress,
+) -> None:  # fmt: skip
+    """Place and route the netlist with one router. Raises Stalled where it gets no further."""
     command = [
         nextpnr.require(), *device.options, "--json", "netlist.json", "--report", "report.json",
-        "--freq", str(target_mhz), "--seed", str(seed), "--router", "router2",
-        "--placer-heap-timingweight", "30", "--lpf-allow-unconstrained", "--timing-allow-fail",
+        "--freq", str(target_mhz), "--seed", str(seed), *convergence.router.options,
+        "--lpf-allow-unconstrained", "--timing-allow-fail",
     ]  # fmt: skip
-    _call(command, work, f"nextpnr-{device.family}", _NextpnrProgress(say))
-    return json.loads((work / "report.json").read_text())
+    call(command, work, f"nextpnr-{device.family}", _NextpnrProgress(say, convergence))
 
 
 def _sources(package: PackageFiles, device: Device, work: Path) -> str:
@@ -141,45 +191,24 @@ class _YosysProgress:
 
 
 class _NextpnrProgress:
-    """Says the stage of nextpnr."""
+    """Says the stage of nextpnr, and of its router how far it is."""
 
     _STAGES: ClassVar[dict[str, str]] = {
         "Info: Packing": "packing",
         "Info: Creating initial": "placing",
         "Info: Running simulated": "refining the placement",
         "Info: Running router2": "routing",
+        "Info: Routing..": "routing",
         "Preparing to run": "compiling nextpnr, once",
     }
 
-    def __init__(self, say: Progress) -> None:
-        self.say = say
+    def __init__(self, say: Progress, convergence: Convergence) -> None:
+        self.say, self.convergence = say, convergence
 
     def __call__(self, line: str) -> None:
         for start, stage in self._STAGES.items():
             if line.startswith(start):
                 self.say(f"nextpnr: {stage}")
-        iteration = re.match(r"Info:\s+iter=(\d+)", line)
-        if iteration:
-            self.say(f"nextpnr: routing, pass {iteration[1]}")
-
-
-def _call(command: list[str], work: Path, name: str, watch: Progress) -> None:
-    """Run a tool, line by line. Raises ToolError with the last lines; the log is kept."""
-    lines: list[str] = []
-    with subprocess.Popen(
-        command, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        errors="replace",
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                lines.append(line)
-                watch(line)
-        except BaseException:
-            process.terminate()
-            raise
-    if process.returncode:
-        kept = tools.cache_directory("logs") / f"{name}.log"
-        kept.write_text("".join(lines))
-        tail = "".join(lines[-8:]).rstrip()
-        raise ToolError(f"{name} failed (exit code {process.returncode}):\n{tail}\nlog: {kept}")
+        reached = self.convergence.read(line)
+        if reached:
+            self.say(f"nextpnr: routing, {reached}")
