@@ -62,29 +62,6 @@ class Ran:
     wave: Path | None = None
 
 
-def run_bench(
-    sources: Sequence[Path],
-    top: str,
-    module: str,
-    simulator: str,
-    build_dir: Path,
-    *,
-    mem_dir: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    wave: Path | None = None,
-) -> Ran:
-    """Build ``top`` and run the cocotb tests of ``module`` on it.
-
-    ``mem_dir`` holds the ROM images; ``wave`` is a file for the waveform (its suffix becomes that
-    of the simulator's format). No simulator sees ``sources`` and ``mem_dir`` by the paths that are
-    given; that of ``build_dir`` must be plain (see hwgen.flow.workplace). Raises SimulatorMissing,
-    ToolError when the build fails or a memory image is not read, BenchError when a test fails or
-    none ran.
-    """
-    built = build(sources, top, simulator, build_dir, mem_dir=mem_dir, wave=wave is not None)
-    return test(built, module, build_dir, env=env, wave=wave)
-
-
 def build(
     sources: Sequence[Path],
     top: str,
@@ -94,7 +71,12 @@ def build(
     mem_dir: Path | None = None,
     wave: bool = False,
 ) -> Build:
-    """Compile ``top`` once for any number of ``test``. Parameters and errors as of run_bench."""
+    """Compile ``top`` once for any number of ``test``.
+
+    ``mem_dir`` holds the ROM images. No simulator sees ``sources`` and ``mem_dir`` by the paths
+    that are given; that of ``build_dir`` must be plain (see hwgen.flow.workplace). Raises
+    SimulatorMissing, ToolError when the build fails.
+    """
     version = _version(simulator)
     build_dir.mkdir(parents=True, exist_ok=True)
     runner = get_runner(simulator)
@@ -127,7 +109,12 @@ def test(
     env: Mapping[str, str] | None = None,
     wave: Path | None = None,
 ) -> Ran:
-    """Run the cocotb tests of ``module`` in ``run_dir``. Parameters and errors as of run_bench."""
+    """Run the cocotb tests of ``module`` in ``run_dir``, whose path must be plain as well.
+
+    ``wave`` is a file for the waveform (its suffix becomes that of the simulator's format), of a
+    design that was compiled with ``wave``. Raises ToolError when a memory image is not read,
+    BenchError when a test fails or none ran.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
     results = run_dir / "results.xml"
     results.unlink(missing_ok=True)
@@ -162,7 +149,13 @@ def test(
 _BUILD_OPTIONS = {
     "icarus": ["-g2012"],
     # Lint is a test of its own; here only the simulation counts.
-    "verilator": ["-Wno-fatal", "-Wno-lint", "-Wno-style", "-O1", "-CFLAGS", "-O0"],
+    # cocotb makes all signals public, which is four times the code; benches see those of the top.
+    "verilator": [
+        *("-Wno-fatal", "-Wno-lint", "-Wno-style", "-O1", "-CFLAGS", "-O0"),
+        *("--no-public-flat-rw", "--public-depth", "1"),
+        # One file: reading the headers of several takes longer than their code.
+        *("--output-split", "0"),
+    ],
 }
 
 _PLUSARGS = {
@@ -220,6 +213,8 @@ def _environment(simulator: str, folder: Path) -> Iterator[None]:
     changed: dict[str, str | None] = {"PYTEST_CURRENT_TEST": None}
     # Icarus hands names of temporary files to a shell as they are.
     changed |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(folder.absolute()))
+    # By itself cocotb has all modules rewritten that are imported, hwgen and numba among them.
+    changed["COCOTB_REWRITE_ASSERTION_FILES"] = "bench_*.py"
     if simulator == "verilator":
         programs = str(Path(tools.verilator().require()).parent)
         changed["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", "")])
