@@ -17,9 +17,9 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from amaranth.hdl import Module
+from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from hwgen.archs.dataflow.lower import lower_unit
 from hwgen.emit.verilog import to_verilog
@@ -94,19 +94,33 @@ class UnitCase:
 
 
 class Bundle(wiring.Component):
-    """Components side by side; each one's members are ports prefixed with its name and ``__``."""
+    """Components side by side; each one's members are ports prefixed with its name and ``__``.
+
+    Each has a clock and a reset of its own, clk_NAME and rst_NAME: a simulator spends no time on
+    those whose clocks rest.
+    """
 
     def __init__(self, parts: dict[str, wiring.Component]) -> None:
         self.parts = parts
-        super().__init__({name: Out(part.signature) for name, part in parts.items()})
+        clocks = {f"{signal}_{name}": In(1) for name in parts for signal in ("clk", "rst")}
+        super().__init__({name: Out(part.signature) for name, part in parts.items()} | clocks)
 
     def elaborate(self, platform: Any) -> Module:
-        """One submodule a part."""
+        """One submodule a part, with a clock domain around it."""
         m = Module()
         for name, part in self.parts.items():
-            m.submodules[f"part_{name}"] = part
+            m.submodules[f"part_{name}"] = clocked = Module()
+            clocked.domains.sync = domain = ClockDomain(local=True)
+            clk, rst = clock_of(self, name)
+            clocked.d.comb += [domain.clk.eq(clk), domain.rst.eq(rst)]
+            clocked.submodules.part = part
             wiring.connect(m, wiring.flipped(getattr(self, name)), part)
         return m
+
+
+def clock_of(design: Any, name: str) -> tuple[Any, Any]:
+    """Clock and reset of a part, of a Bundle or of its simulation."""
+    return getattr(design, f"clk_{name}"), getattr(design, f"rst_{name}")
 
 
 def build_units(simulator: str, folder: Path, families: Sequence[str] = FAMILIES) -> Build:
@@ -149,8 +163,9 @@ async def run_case(dut: Any, case: UnitCase, gaps: Pair) -> None:
     source = Source(i_valid, i_ready, i_fields, [(beat,) for beat in case.beats], source_gaps)
     ready = o_ready if case.stalls else None
     sink = Sink(o_valid, ready, o_fields, len(case.want), sink_gaps, case.name)
-    await reset(dut, [i_valid, *i_fields, o_ready])
-    await stream(dut.clk, [source], [sink], QUIET_LIMIT, tail=TAIL)
+    clk, rst = clock_of(dut, case.name)
+    await reset(clk, rst, [i_valid, *i_fields, o_ready])
+    await stream(clk, [source], [sink], QUIET_LIMIT, tail=TAIL)
     check_equal(sink.rows[0], case.want, len(o_fields[0]), case.masks)
     if sink_gaps.mode == "always":
         _check_times(case, source.taken, sink.times, source_gaps.mode == "always")
