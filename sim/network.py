@@ -141,7 +141,7 @@ def run_network(
             simulator = build_network(package, simulator, work / "build", wave is not None)
         ran = runner.test(
             simulator,
-            "hwgen_sim.bench_network",
+            ["hwgen_sim.bench_network"],
             work / "run",
             env={JOB: str(work / "job.json")},
             wave=wave,

@@ -54,7 +54,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Ran:
-    """A bench that passed, its tests, and how long the simulation took."""
+    """A bench that passed, its tests as MODULE.TEST, and how long the simulation took."""
 
     build: Build
     tests: tuple[str, ...]
@@ -103,13 +103,13 @@ def build(
 
 def test(
     build: Build,
-    module: str,
+    modules: Sequence[str],
     run_dir: Path,
     *,
     env: Mapping[str, str] | None = None,
     wave: Path | None = None,
 ) -> Ran:
-    """Run the cocotb tests of ``module`` in ``run_dir``, whose path must be plain as well.
+    """Run the cocotb tests of ``modules`` in ``run_dir``, whose path must be plain as well.
 
     ``wave`` is a file for the waveform (its suffix becomes that of the simulator's format), of a
     design that was compiled with ``wave``. Raises ToolError when a memory image is not read,
@@ -117,6 +117,7 @@ def test(
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     results = run_dir / "results.xml"
+    module = ", ".join(modules)
     results.unlink(missing_ok=True)
     _link_images(build.images, run_dir / "mem")
     runner = get_runner(build.simulator)
@@ -125,7 +126,7 @@ def test(
     with _quiet(run_dir, build.simulator):
         try:
             runner.test(
-                test_module=module,
+                test_module=list(modules),
                 hdl_toplevel=build.top,
                 hdl_toplevel_lang="verilog",
                 build_dir=str(build.path),
@@ -254,7 +255,7 @@ def _check(module: str, results: Path, run_dir: Path) -> tuple[str, ...]:
         prefix = f"{AssertionError.__name__}: "
         checked = [m.removeprefix(prefix) for m in messages if m.startswith(prefix)]
         raise BenchError("\n".join([f"{module}: {counts}", *shown]), checked)
-    return tuple(case.get("name", "?") for case in cases)
+    return tuple(f"{case.get('classname')}.{case.get('name')}" for case in cases)
 
 
 def _faults(case: ElementTree.Element) -> list[ElementTree.Element]:

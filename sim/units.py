@@ -1,9 +1,8 @@
 """Unit benches: components with expected beats, many of them side by side in one design.
 
 A case is a component with one input and one output stream, the beats that go in and those that
-must come out. ``Bundle`` puts the cases of a family, or of several where compiling takes longer
-than simulating, into one design; each family's cocotb module drives its own cases, one after the
-other.
+must come out. ``Bundle`` puts the cases of all families into one design; each family's cocotb
+module drives its own cases, one after the other.
 The same cases are made in the simulator as outside it: they follow from seeds.
 """
 
@@ -31,7 +30,7 @@ from hwgen.plan.dataflow.rules import Folding, MacRule
 from hwgen.plan.dataflow.stages import stages_of
 from hwgen.plan.dataflow.units import StreamShape
 
-from .runner import Build, Ran, build, test
+from .runner import Build, build, test
 from .streams import ALWAYS, Gaps, Sink, Source, check_equal, internal, reset, stream
 
 FAMILIES = (
@@ -123,25 +122,41 @@ def clock_of(design: Any, name: str) -> tuple[Any, Any]:
     return getattr(design, f"clk_{name}"), getattr(design, f"rst_{name}")
 
 
-def build_units(simulator: str, folder: Path, families: Sequence[str] = FAMILIES) -> Build:
-    """One design with all components of some families, compiled. Errors as of runner.build."""
+def write_units(folder: Path, families: Sequence[str] = FAMILIES) -> None:
+    """One design with all components of some families: Verilog, and memory images in mem/."""
     parts: dict[str, wiring.Component] = {}
     for family in families:
-        parts |= import_module(f"{__package__}.bench_{family}").parts()
+        parts |= import_module(_module(family)).parts()
     design = to_verilog(Bundle(parts), "units")
     (folder / "mem").mkdir(parents=True, exist_ok=True)
     for name, image in design.images.items():
         (folder / "mem" / name).write_text(image.to_hex())
-    sources = []
     for name, text in design.sources.items():
         (folder / name).write_text(text)
-        sources.append(folder / name)
+
+
+def build_units(simulator: str, folder: Path) -> Build:
+    """What ``write_units`` left in a folder, compiled. Errors as of runner.build."""
+    sources = sorted(folder.glob("*.v"))
     return build(sources, "units", simulator, folder / simulator, mem_dir=folder / "mem")
 
 
-def run_family(built: Build, family: str) -> Ran:
-    """Run a family's bench. Raises BenchError when a case fails."""
-    return test(built, f"{__package__}.bench_{family}", built.path / family)
+def run_units(built: Build, families: Sequence[str] = FAMILIES) -> dict[str, tuple[str, ...]]:
+    """Run the benches of families of a design; the tests of each, all of which passed.
+
+    All run in one simulation, whose start takes longer than most of them. Raises BenchError when a
+    case fails.
+    """
+    ran = test(built, [_module(family) for family in families], built.path / "run")
+    return {
+        family: tuple(test for test in ran.tests if test.startswith(f"{_module(family)}."))
+        for family in families
+    }
+
+
+def _module(family: str) -> str:
+    """The module of a family's bench."""
+    return f"{__package__}.bench_{family}"
 
 
 def by_name(cases: Sequence[UnitCase]) -> dict[str, wiring.Component]:
