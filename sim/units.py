@@ -16,7 +16,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from amaranth.hdl import ClockDomain, Module
+from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -109,9 +109,9 @@ class Bundle(wiring.Component):
         m = Module()
         for name, part in self.parts.items():
             m.submodules[f"part_{name}"] = clocked = Module()
-            clocked.domains.sync = domain = ClockDomain(local=True)
+            clocked.domains.sync = ClockDomain(local=True)
             clk, rst = clock_of(self, name)
-            clocked.d.comb += [domain.clk.eq(clk), domain.rst.eq(rst)]
+            clocked.d.comb += [ClockSignal().eq(clk), ResetSignal().eq(rst)]
             clocked.submodules.part = part
             wiring.connect(m, wiring.flipped(getattr(self, name)), part)
         return m
