@@ -39,9 +39,10 @@ async def network(dut: Any) -> None:
         )
         for row in job["sinks"]
     }  # fmt: skip
-    control = AxiLite(dut)
+    control = AxiLite(dut, dut.clk)
     driven = [s for source in sources.values() for s in (source.valid, *source.fields)]
-    await reset(dut, [*driven, *(sink.ready for sink in sinks.values()), *control.idle])
+    ready = [sink.ready for sink in sinks.values()]
+    await reset(dut.clk, dut.rst, [*driven, *ready, *control.idle])
     await _check_identity(control, job["model_hash"])
     taps = {
         name: Tap(getattr(dut, f"probe_beat_{name}"), getattr(dut, f"probe_data_{name}"))

@@ -17,7 +17,7 @@ from hwgen.gateware.common.streams import connect
 from hwgen.gateware.stream.csr import MAGIC, REGISTERS, VERSION, ControlStatus
 
 from .streams import ALWAYS, AxiLite, Gaps, Sink, Source, axis, check_equal, reset, stream
-from .units import GAPS, QUIET_LIMIT, TAIL, Pair
+from .units import GAPS, QUIET_LIMIT, TAIL, Pair, clock_of
 
 MODEL_HASH = 0x0123456789ABCDEF
 ADDRESS = {register.name: register.offset for register in REGISTERS}
@@ -101,15 +101,16 @@ class Bench:
     """The ports of one test, after reset."""
 
     def __init__(self, dut: Any, gaps: Pair) -> None:
-        self.dut, self.gaps = dut, gaps
-        self.control = AxiLite(dut, "ports__s_axi", gaps[0])
+        self.gaps = gaps
+        self.clk, self.rst = clock_of(dut, "ports")
+        self.control = AxiLite(dut, self.clk, "ports__s_axi", gaps[0])
         self.inputs = axis(dut, "ports__s_axis", ("tdata", "tlast"))
         self.outputs = axis(dut, "ports__m_axis", ("tdata", "tkeep", "tlast"))
 
     async def reset(self) -> None:
         """Reset with all inputs low."""
         idle = [self.inputs[0], *self.inputs[2], self.outputs[1], *self.control.idle]
-        await reset(self.dut, idle)
+        await reset(self.clk, self.rst, idle)
 
     async def send(self, frames: Sequence[Frame], tail: int = 0) -> tuple[list[int], list[int]]:
         """Frames through the ports; cycles of first beats in and last beats out."""
@@ -117,7 +118,7 @@ class Bench:
         beats = [(beat, int(n == len(f) - 1)) for f in frames for n, beat in enumerate(f)]
         source = Source(*self.inputs, beats, source_gaps)
         sink = Sink(*self.outputs, BEATS * len(frames), sink_gaps, "m_axis")
-        await stream(self.dut.clk, [source], [sink], QUIET_LIMIT, tail=tail)
+        await stream(self.clk, [source], [sink], QUIET_LIMIT, tail=tail)
         want = [beat for frame in frames for beat in passed_on(frame)]
         per_pixel = -(-CHANNELS // LANES)
         lanes = [LANES if n % per_pixel < per_pixel - 1 else 1 for n in range(len(want))]
@@ -204,7 +205,7 @@ async def disabled_no_frame_begins(dut: Any) -> None:
         data.value, last.value = frame[taken % BEATS], int(taken % BEATS == BEATS - 1)
         if cycle == 1:
             writing = cocotb.start_soon(bench.control.write(ADDRESS["CONTROL"], 0))
-        await RisingEdge(dut.clk)
+        await RisingEdge(bench.clk)
         taken += bool(ready.value)
     assert writing is not None
     await writing
@@ -215,7 +216,7 @@ async def disabled_no_frame_begins(dut: Any) -> None:
     await bench.expect(CONTROL=0)
     await bench.control.write(ADDRESS["CONTROL"], 1)
     valid.value = 0
-    await RisingEdge(dut.clk)
+    await RisingEdge(bench.clk)
     await bench.expect(CONTROL=1)
 
 
@@ -223,7 +224,7 @@ async def disabled_no_frame_begins(dut: Any) -> None:
 async def registers_hold(dut: Any) -> None:
     """Writes to read-only registers and beyond the map change nothing; there 0 is read."""
     bench = Bench(dut, (ALWAYS, ALWAYS))
-    bench.control = AxiLite(dut, "ports__s_axi", Gaps("random", 9))
+    bench.control = AxiLite(dut, bench.clk, "ports__s_axi", Gaps("random", 9))
     await bench.reset()
     names = [name for name in ADDRESS if name not in ("CONTROL", "INTERVAL")]
     before = [await bench.control.read(ADDRESS[name]) for name in names]

@@ -21,7 +21,7 @@ from hwgen.plan.dataflow.units import StreamShape
 
 from . import runner
 from .bench_network import JOB
-from .runner import BenchError, SimulatorMissing
+from .runner import BenchError, Build, SimulatorMissing
 from .streams import ALWAYS, Gaps
 
 ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
@@ -66,9 +66,16 @@ def keep_of(stream: StreamShape) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.tile(pixel, (stream.pixels, 1))
 
 
+def build_network(package: Path, simulator: str, folder: Path, wave: bool = False) -> Build:
+    """A package's RTL, compiled for any number of ``run_network``. Errors as of runner.build."""
+    path = Package.open(Path(package)).path
+    sources = sorted((path / "rtl").glob("*.v"))
+    return runner.build(sources, "top", simulator, folder, mem_dir=path / "mem", wave=wave)
+
+
 def run_network(
     package: Path,
-    simulator: str,
+    simulator: str | Build,
     beats: Beats,
     *,
     expected: Beats | None = None,
@@ -76,19 +83,18 @@ def run_network(
     wave: Path | None = None,
     source_gaps: Gaps = ALWAYS,
     sink_gaps: Gaps = ALWAYS,
-    build_dir: Path | None = None,
     tail: int = 0,
 ) -> NetworkRun:
     """Drive packed frames (frames, beats, bytes; see emit.packing) of each input, by its name,
     through a package's RTL.
 
+    ``simulator`` is a name, or what ``build_network`` made of the package.
     ``expected`` is packed likewise, by the outputs' names; where it differs ``differences`` says
     so, no exception does.
     ``edges``: record the streams between the units as well. ``wave``: a file for the waveform
-    (see run_bench). ``build_dir`` keeps the compiled design and logs, else a temporary directory is
-    used. ``source_gaps`` and ``sink_gaps`` are those of the first input and output; the others have
-    gaps of the same mode, each of its own seed. ``tail`` cycles after the last beat check that
-    nothing more comes.
+    (see runner.test). ``source_gaps`` and ``sink_gaps`` are those of the first input and output;
+    the others have gaps of the same mode, each of its own seed. ``tail`` cycles after the last beat
+    check that nothing more comes.
 
     Raises BenchError when the design hangs or breaks a stream's contract, marks a wrong end of
     frame, gives undefined bits, or its registers are wrong; SimulatorMissing; ToolError when the
@@ -131,13 +137,12 @@ def run_network(
             "tail": tail,
         }
         (work / "job.json").write_text(json.dumps(job))
-        ran = runner.run_bench(
-            sorted((opened.path / "rtl").glob("*.v")),
-            "top",
-            "hwgen_sim.bench_network",
+        if isinstance(simulator, str):
+            simulator = build_network(package, simulator, work / "build", wave is not None)
+        ran = runner.test(
             simulator,
-            build_dir or work / "build",
-            mem_dir=opened.path / "mem",
+            ["hwgen_sim.bench_network"],
+            work / "run",
             env={JOB: str(work / "job.json")},
             wave=wave,
         )
@@ -149,7 +154,7 @@ def run_network(
             if edges
         }
     return NetworkRun(
-        simulator=simulator,
+        simulator=ran.build.simulator,
         version=ran.build.version,
         outputs=outputs,
         first=frame_begins(result["ports"][port.bus] for port in plan.inputs),
@@ -199,4 +204,11 @@ def _differences(
     return found[:EXPECTED_SHOWN]
 
 
-__all__ = ["BenchError", "NetworkRun", "SimulatorMissing", "keep_of", "run_network"]
+__all__ = [
+    "BenchError",
+    "NetworkRun",
+    "SimulatorMissing",
+    "build_network",
+    "keep_of",
+    "run_network",
+]

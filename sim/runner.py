@@ -54,35 +54,12 @@ class Build:
 
 @dataclass(frozen=True)
 class Ran:
-    """A bench that passed, its tests, and how long the simulation took."""
+    """A bench that passed, its tests as MODULE.TEST, and how long the simulation took."""
 
     build: Build
     tests: tuple[str, ...]
     seconds: float
     wave: Path | None = None
-
-
-def run_bench(
-    sources: Sequence[Path],
-    top: str,
-    module: str,
-    simulator: str,
-    build_dir: Path,
-    *,
-    mem_dir: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    wave: Path | None = None,
-) -> Ran:
-    """Build ``top`` and run the cocotb tests of ``module`` on it.
-
-    ``mem_dir`` holds the ROM images; ``wave`` is a file for the waveform (its suffix becomes that
-    of the simulator's format). No simulator sees ``sources`` and ``mem_dir`` by the paths that are
-    given; that of ``build_dir`` must be plain (see hwgen.flow.workplace). Raises SimulatorMissing,
-    ToolError when the build fails or a memory image is not read, BenchError when a test fails or
-    none ran.
-    """
-    built = build(sources, top, simulator, build_dir, mem_dir=mem_dir, wave=wave is not None)
-    return test(built, module, build_dir, env=env, wave=wave)
 
 
 def build(
@@ -94,7 +71,12 @@ def build(
     mem_dir: Path | None = None,
     wave: bool = False,
 ) -> Build:
-    """Compile ``top`` once for any number of ``test``. Parameters and errors as of run_bench."""
+    """Compile ``top`` once for any number of ``test``.
+
+    ``mem_dir`` holds the ROM images. No simulator sees ``sources`` and ``mem_dir`` by the paths
+    that are given; that of ``build_dir`` must be plain (see hwgen.flow.workplace). Raises
+    SimulatorMissing, ToolError when the build fails.
+    """
     version = _version(simulator)
     build_dir.mkdir(parents=True, exist_ok=True)
     runner = get_runner(simulator)
@@ -121,15 +103,21 @@ def build(
 
 def test(
     build: Build,
-    module: str,
+    modules: Sequence[str],
     run_dir: Path,
     *,
     env: Mapping[str, str] | None = None,
     wave: Path | None = None,
 ) -> Ran:
-    """Run the cocotb tests of ``module`` in ``run_dir``. Parameters and errors as of run_bench."""
+    """Run the cocotb tests of ``modules`` in ``run_dir``, whose path must be plain as well.
+
+    ``wave`` is a file for the waveform (its suffix becomes that of the simulator's format), of a
+    design that was compiled with ``wave``. Raises ToolError when a memory image is not read,
+    BenchError when a test fails or none ran.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
     results = run_dir / "results.xml"
+    module = ", ".join(modules)
     results.unlink(missing_ok=True)
     _link_images(build.images, run_dir / "mem")
     runner = get_runner(build.simulator)
@@ -138,7 +126,7 @@ def test(
     with _quiet(run_dir, build.simulator):
         try:
             runner.test(
-                test_module=module,
+                test_module=list(modules),
                 hdl_toplevel=build.top,
                 hdl_toplevel_lang="verilog",
                 build_dir=str(build.path),
@@ -162,7 +150,13 @@ def test(
 _BUILD_OPTIONS = {
     "icarus": ["-g2012"],
     # Lint is a test of its own; here only the simulation counts.
-    "verilator": ["-Wno-fatal", "-Wno-lint", "-Wno-style", "-O1", "-CFLAGS", "-O0"],
+    # cocotb makes all signals public, which is four times the code; benches see those of the top.
+    "verilator": [
+        *("-Wno-fatal", "-Wno-lint", "-Wno-style", "-O1", "-CFLAGS", "-O0"),
+        *("--no-public-flat-rw", "--public-depth", "1"),
+        # One file: reading the headers of several takes longer than their code.
+        *("--output-split", "0"),
+    ],
 }
 
 _PLUSARGS = {
@@ -220,6 +214,8 @@ def _environment(simulator: str, folder: Path) -> Iterator[None]:
     changed: dict[str, str | None] = {"PYTEST_CURRENT_TEST": None}
     # Icarus hands names of temporary files to a shell as they are.
     changed |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(folder.absolute()))
+    # By itself cocotb has all modules rewritten that are imported, hwgen and numba among them.
+    changed["COCOTB_REWRITE_ASSERTION_FILES"] = "bench_*.py"
     if simulator == "verilator":
         programs = str(Path(tools.verilator().require()).parent)
         changed["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", "")])
@@ -259,7 +255,7 @@ def _check(module: str, results: Path, run_dir: Path) -> tuple[str, ...]:
         prefix = f"{AssertionError.__name__}: "
         checked = [m.removeprefix(prefix) for m in messages if m.startswith(prefix)]
         raise BenchError("\n".join([f"{module}: {counts}", *shown]), checked)
-    return tuple(case.get("name", "?") for case in cases)
+    return tuple(f"{case.get('classname')}.{case.get('name')}" for case in cases)
 
 
 def _faults(case: ElementTree.Element) -> list[ElementTree.Element]:

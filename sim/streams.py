@@ -210,18 +210,18 @@ def axis(dut: Any, prefix: str, fields: Sequence[str]) -> tuple[Any, Any, list[A
     return getattr(dut, f"{prefix}_tvalid"), getattr(dut, f"{prefix}_tready"), signals
 
 
-async def reset(dut: Any, idle: Sequence[Any] = ()) -> None:
+async def reset(clk: Any, rst: Any, idle: Sequence[Any] = ()) -> None:
     """Start the clock, set ``idle`` inputs to 0 and hold reset; the first cycle after it is next.
 
     What a bench drives right after this is what the design sees in its first cycle.
     """
-    dut.rst.value = 1
+    rst.value = 1
     for signal in idle:
         signal.value = 0
-    Clock(dut.clk, PERIOD_NS, unit="ns").start()
+    Clock(clk, PERIOD_NS, unit="ns").start()
     for _ in range(RESET_CYCLES):
-        await RisingEdge(dut.clk)
-    dut.rst.value = 0
+        await RisingEdge(clk)
+    rst.value = 0
 
 
 async def stream(
@@ -308,7 +308,8 @@ ANSWER_LIMIT = 1000
 
 
 class AxiLite:
-    """AXI4-Lite master of one transaction at a time, for ports ``prefix``_awaddr and so on.
+    """AXI4-Lite master of one transaction at a time, for ports ``prefix``_awaddr and so on that
+    have the clock ``clk``.
 
     ``gaps`` decide how long it waits before each of its handshakes.
     """
@@ -317,8 +318,8 @@ class AxiLite:
               "rready")  # fmt: skip
     OUTPUTS = ("awready", "wready", "bresp", "bvalid", "arready", "rdata", "rresp", "rvalid")
 
-    def __init__(self, dut: Any, prefix: str = "s_axi", gaps: Gaps = ALWAYS) -> None:
-        self.clk = dut.clk
+    def __init__(self, dut: Any, clk: Any, prefix: str = "s_axi", gaps: Gaps = ALWAYS) -> None:
+        self.clk = clk
         self.signals = {
             name: getattr(dut, f"{prefix}_{name}") for name in (*self.INPUTS, *self.OUTPUTS)
         }

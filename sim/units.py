@@ -1,9 +1,8 @@
 """Unit benches: components with expected beats, many of them side by side in one design.
 
 A case is a component with one input and one output stream, the beats that go in and those that
-must come out. ``Bundle`` puts the cases of a family, or of several where compiling takes longer
-than simulating, into one design; each family's cocotb module drives its own cases, one after the
-other.
+must come out. ``Bundle`` puts the cases of all families into one design; each family's cocotb
+module drives its own cases, one after the other.
 The same cases are made in the simulator as outside it: they follow from seeds.
 """
 
@@ -17,9 +16,9 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from amaranth.hdl import Module
+from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from hwgen.archs.dataflow.lower import lower_unit
 from hwgen.emit.verilog import to_verilog
@@ -31,7 +30,7 @@ from hwgen.plan.dataflow.rules import Folding, MacRule
 from hwgen.plan.dataflow.stages import stages_of
 from hwgen.plan.dataflow.units import StreamShape
 
-from .runner import Build, Ran, build, test
+from .runner import Build, build, test
 from .streams import ALWAYS, Gaps, Sink, Source, check_equal, internal, reset, stream
 
 FAMILIES = (
@@ -94,40 +93,70 @@ class UnitCase:
 
 
 class Bundle(wiring.Component):
-    """Components side by side; each one's members are ports prefixed with its name and ``__``."""
+    """Components side by side; each one's members are ports prefixed with its name and ``__``.
+
+    Each has a clock and a reset of its own, clk_NAME and rst_NAME: a simulator spends no time on
+    those whose clocks rest.
+    """
 
     def __init__(self, parts: dict[str, wiring.Component]) -> None:
         self.parts = parts
-        super().__init__({name: Out(part.signature) for name, part in parts.items()})
+        clocks = {f"{signal}_{name}": In(1) for name in parts for signal in ("clk", "rst")}
+        super().__init__({name: Out(part.signature) for name, part in parts.items()} | clocks)
 
     def elaborate(self, platform: Any) -> Module:
-        """One submodule a part."""
+        """One submodule a part, with a clock domain around it."""
         m = Module()
         for name, part in self.parts.items():
-            m.submodules[f"part_{name}"] = part
+            m.submodules[f"part_{name}"] = clocked = Module()
+            clocked.domains.sync = ClockDomain(local=True)
+            clk, rst = clock_of(self, name)
+            clocked.d.comb += [ClockSignal().eq(clk), ResetSignal().eq(rst)]
+            clocked.submodules.part = part
             wiring.connect(m, wiring.flipped(getattr(self, name)), part)
         return m
 
 
-def build_units(simulator: str, folder: Path, families: Sequence[str] = FAMILIES) -> Build:
-    """One design with all components of some families, compiled. Errors as of runner.build."""
+def clock_of(design: Any, name: str) -> tuple[Any, Any]:
+    """Clock and reset of a part, of a Bundle or of its simulation."""
+    return getattr(design, f"clk_{name}"), getattr(design, f"rst_{name}")
+
+
+def write_units(folder: Path, families: Sequence[str] = FAMILIES) -> None:
+    """One design with all components of some families: Verilog, and memory images in mem/."""
     parts: dict[str, wiring.Component] = {}
     for family in families:
-        parts |= import_module(f"{__package__}.bench_{family}").parts()
+        parts |= import_module(_module(family)).parts()
     design = to_verilog(Bundle(parts), "units")
     (folder / "mem").mkdir(parents=True, exist_ok=True)
     for name, image in design.images.items():
         (folder / "mem" / name).write_text(image.to_hex())
-    sources = []
     for name, text in design.sources.items():
         (folder / name).write_text(text)
-        sources.append(folder / name)
+
+
+def build_units(simulator: str, folder: Path) -> Build:
+    """What ``write_units`` left in a folder, compiled. Errors as of runner.build."""
+    sources = sorted(folder.glob("*.v"))
     return build(sources, "units", simulator, folder / simulator, mem_dir=folder / "mem")
 
 
-def run_family(built: Build, family: str) -> Ran:
-    """Run a family's bench. Raises BenchError when a case fails."""
-    return test(built, f"{__package__}.bench_{family}", built.path / family)
+def run_units(built: Build, families: Sequence[str] = FAMILIES) -> dict[str, tuple[str, ...]]:
+    """Run the benches of families of a design; the tests of each, all of which passed.
+
+    All run in one simulation, whose start takes longer than most of them. Raises BenchError when a
+    case fails.
+    """
+    ran = test(built, [_module(family) for family in families], built.path / "run")
+    return {
+        family: tuple(test for test in ran.tests if test.startswith(f"{_module(family)}."))
+        for family in families
+    }
+
+
+def _module(family: str) -> str:
+    """The module of a family's bench."""
+    return f"{__package__}.bench_{family}"
 
 
 def by_name(cases: Sequence[UnitCase]) -> dict[str, wiring.Component]:
@@ -149,8 +178,9 @@ async def run_case(dut: Any, case: UnitCase, gaps: Pair) -> None:
     source = Source(i_valid, i_ready, i_fields, [(beat,) for beat in case.beats], source_gaps)
     ready = o_ready if case.stalls else None
     sink = Sink(o_valid, ready, o_fields, len(case.want), sink_gaps, case.name)
-    await reset(dut, [i_valid, *i_fields, o_ready])
-    await stream(dut.clk, [source], [sink], QUIET_LIMIT, tail=TAIL)
+    clk, rst = clock_of(dut, case.name)
+    await reset(clk, rst, [i_valid, *i_fields, o_ready])
+    await stream(clk, [source], [sink], QUIET_LIMIT, tail=TAIL)
     check_equal(sink.rows[0], case.want, len(o_fields[0]), case.masks)
     if sink_gaps.mode == "always":
         _check_times(case, source.taken, sink.times, source_gaps.mode == "always")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,20 +34,27 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     return hwgen.build(folder / "tiny.json", folder / "tiny", multipliers=6)
 
 
-@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+@pytest.fixture(scope="module", params=["icarus", "verilator"])
+def design(
+    package: Package, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Any:
+    """The package's RTL, compiled once for runs with any gaps."""
+    try:
+        return network.build_network(package.path, request.param, tmp_path_factory.mktemp("rtl"))
+    except runner.SimulatorMissing as missing:
+        pytest.skip(str(missing))
+
+
 @pytest.mark.parametrize("gaps", ["always", "random", "bursty"])
-def test_rtl_equals_golden(package: Package, simulator: str, gaps: str) -> None:
+def test_rtl_equals_golden(package: Package, design: Any, gaps: str) -> None:
     plan, graph = package.plan, package.graph
     rng = np.random.default_rng(5)
     x = rng.integers(0, 256, (FRAMES, *graph.inputs[0].shape))
     modes = [streams.Gaps(gaps, seed) for seed in (1, 2)]
-    try:
-        run = network.run_network(
-            package.path, simulator, pack_all({graph.inputs[0].name: x}, plan.inputs), edges=True,
-            source_gaps=modes[0], sink_gaps=modes[1],
-        )  # fmt: skip
-    except runner.SimulatorMissing as missing:
-        pytest.skip(str(missing))
+    run = network.run_network(
+        package.path, design, pack_all({graph.inputs[0].name: x}, plan.inputs), edges=True,
+        source_gaps=modes[0], sink_gaps=modes[1],
+    )  # fmt: skip
     name = graph.outputs[0]
     got = unpack_all(run.outputs, plan.outputs, graph)[name]
     assert np.array_equal(got, execute(graph, {graph.inputs[0].name: x})[name])
