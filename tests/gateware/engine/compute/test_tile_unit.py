@@ -101,17 +101,20 @@ class Driver:
         ctx.set(port.valid, 0)
 
     async def bank(self, ctx, unit: int, n: int) -> np.ndarray:
-        """All bytes of a bank of a unit."""
+        """All bytes of a bank of a unit, a word a cycle."""
         port, word, data = self.dut.store, self.shape.word, b""
         self.choose(ctx, "store_units", 1 << unit)
-        for start in range(0, self.shape.bank_bytes, word):
-            ctx.set(port.en, 1)
-            ctx.set(port.bank, n)
-            ctx.set(port.addr, start)
+        ctx.set(port.en, 1)
+        ctx.set(port.bank, n)
+        for cycle in range(self.shape.bank_bytes // word + FeatureMemory.LATENCY - 1):
+            if cycle * word < self.shape.bank_bytes:
+                ctx.set(port.addr, cycle * word)
+            else:
+                ctx.set(port.en, 0)
             await ctx.tick()
-            ctx.set(port.en, 0)
-            await ctx.tick().repeat(FeatureMemory.LATENCY - 1)
-            data += ctx.get(port.data).to_bytes(word, "little")
+            if cycle >= FeatureMemory.LATENCY - 1:
+                data += ctx.get(port.data).to_bytes(word, "little")
+        ctx.set(port.en, 0)
         return np.frombuffer(data, np.uint8)
 
 
