@@ -82,6 +82,7 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     root = tmp_path_factory.mktemp(request.param)
     packages = {}
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiled_files, "_designs", {})
         for module, top in ((dataflow_files, "DataflowTop"), (tiled_files, "TiledTop")):
             patch.setattr(module, top, once(getattr(module, top)))
             patch.setattr(module, "to_verilog", lambda *arguments: EMPTY)
@@ -281,6 +282,7 @@ LAYERS = (
 def test_layers_of_every_name(arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Built from a model file, whose network has a bad name too; shown, linted, compiled."""
     if arch == "tiled":
+        monkeypatch.setattr(tiled_files, "_designs", {})
         monkeypatch.setattr(tiled_files, "to_verilog", lambda *arguments: EMPTY)
         monkeypatch.setattr(tiled_files, "TiledTop", once(tiled_files.TiledTop))
     graph = network("../../x", "\\", LAYERS)

@@ -14,7 +14,7 @@ from ...contract.engine import EngineShape
 from ...emit.bench import WAIVERS, port_list, template, top_ports
 from ...emit.packing import to_hex
 from ...emit.parts import Parts, dump_json, identity_of
-from ...emit.verilog import to_verilog
+from ...emit.verilog import VerilogDesign, to_verilog
 from ...gateware.engine.compute.tile_array import EVENTS, TileArray
 from ...identifiers import identifier
 from ...numeric import QType
@@ -26,6 +26,9 @@ from .bench import BENCHES
 from .top import TiledTop
 
 PACKAGE = "hwgen.archs.tiled"
+MOST_DESIGNS = 8
+"""Engines whose RTL is kept for the next network: half a megabyte each."""
+_designs: dict[EngineShape, VerilogDesign] = {}
 
 
 def tiled_parts(
@@ -34,7 +37,7 @@ def tiled_parts(
     """The design and its files; inputs, outputs : the test vectors."""
     shape = plan.shape
     top = TiledTop(shape, engine_hash(shape))
-    design = to_verilog(top, "top", progress)
+    design = engine_design(top, progress)
     source, result = ends(plan.task_graph)
     (given,), (expected,) = inputs.values(), outputs.values()
     estimate = plan.estimate()
@@ -62,6 +65,16 @@ def tiled_parts(
         ),
     }
     return Parts(design, texts, BENCHES)
+
+
+def engine_design(top: TiledTop, progress: Progress | None) -> VerilogDesign:
+    """The RTL of an engine, made once for all networks that a process builds for it."""
+    if top.shape not in _designs:
+        made = to_verilog(top, "top", progress)
+        if len(_designs) == MOST_DESIGNS:
+            del _designs[next(iter(_designs))]
+        _designs[top.shape] = made
+    return _designs[top.shape]
 
 
 def engine_hash(shape: EngineShape) -> int:

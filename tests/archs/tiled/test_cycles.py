@@ -17,7 +17,7 @@ from hwgen.contract.isa import Opcode
 from hwgen.flow.memory import Memory
 from hwgen.ir.json_format import graph_to_json
 from hwgen.plan.tiled import timing as cycles
-from tests.helpers.tiled import MNIST, RESNET, need_verilator, softmax_network, tiled_package
+from tests.helpers.tiled import MNIST, RESNET, SMALL, need_verilator, softmax_network, tiled_package
 
 ENGINES: dict[str, dict[str, Any]] = {
     "some": {},
@@ -32,10 +32,13 @@ def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
     need_verilator()
     softmaxes = tmp_path / "softmaxes.json"
     softmaxes.write_text(json.dumps(graph_to_json(softmax_network(9))))
-    for model in (RESNET, MNIST, softmaxes):
-        package = tiled_package(model, tmp_path, **ENGINES[engine])
-        plan = package.plan
-        x, program = package.graph.inputs[0], plan.program
+    package = tiled_package(RESNET, tmp_path, **ENGINES[engine])
+    others = [
+        hwgen.plan(hwgen.load(model), **(SMALL | ENGINES[engine])) for model in (MNIST, softmaxes)
+    ]
+    for plan in (package.plan, *others):
+        assert plan.shape == package.plan.shape
+        x, program = plan.graph.inputs[0], plan.program
         frame = np.random.default_rng(1).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
         job = Job(plan, to_bytes(frame, ends(plan.task_graph)[0]))
         for latency in (20, 100):
@@ -48,7 +51,7 @@ def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
                     plan.shape,
                     cycles.MemoryTiming(latency, rate),
                 )
-                case = f"{model.stem} on {engine} at {latency}, {rate}"
+                case = f"{plan.graph.name} on {engine} at {latency}, {rate}"
                 assert run.loads == list(expected.finished[Opcode.LOAD]), case
                 assert run.tiles == list(expected.finished[Opcode.COMPUTE]), case
                 assert run.stores == list(expected.finished[Opcode.STORE]), case

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from hwgen.archs.package import Package
+from hwgen.archs.tiled import files as tiled_files
 from hwgen.archs.tiled.documents import ERRORS, places
 from hwgen.archs.tiled.files import ends, engine_hash, from_bytes, regions, to_bytes
 from hwgen.contract.engine_model import EngineModel
@@ -43,11 +44,19 @@ def test_every_file_is_in_the_manifest_with_its_hash(package: Package) -> None:
     assert package.manifest["options"] == {"arch": "tiled", "array": "8x8", "buffer_kib": 32}
 
 
+@pytest.fixture
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The RTL of no engine is kept from the packages before."""
+    monkeypatch.setattr(tiled_files, "_designs", {})
+
+
+@pytest.mark.usefixtures("forgotten")
 def test_the_same_options_give_the_same_bytes(package: Package, tmp_path: Path) -> None:
     again = tiled_package(RESNET, tmp_path)
     assert again.manifest == package.manifest
 
 
+@pytest.mark.usefixtures("forgotten")
 def test_only_the_image_depends_on_the_network(package: Package, tmp_path: Path) -> None:
     other = tiled_package(MNIST, tmp_path)
     engine = [name for name in package.manifest["files"] if name.startswith(("rtl/", "tb/"))]
