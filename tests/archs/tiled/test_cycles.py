@@ -17,6 +17,7 @@ from hwgen.contract.isa import Opcode
 from hwgen.flow.memory import Memory
 from hwgen.ir.json_format import graph_to_json
 from hwgen.plan.tiled import timing as cycles
+from hwgen.plan.tiled.plan import TiledPlan
 from tests.helpers.tiled import MNIST, RESNET, SMALL, need_verilator, softmax_network, tiled_package
 
 ENGINES: dict[str, dict[str, Any]] = {
@@ -37,6 +38,7 @@ def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
         hwgen.plan(hwgen.load(model), **(SMALL | ENGINES[engine])) for model in (MNIST, softmaxes)
     ]
     for plan in (package.plan, *others):
+        assert isinstance(plan, TiledPlan)
         assert plan.shape == package.plan.shape
         x, program = plan.graph.inputs[0], plan.program
         frame = np.random.default_rng(1).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
