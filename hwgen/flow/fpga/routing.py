@@ -47,7 +47,7 @@ ROUTERS = (
         40,
     ),
 )
-"""In the order in which they are tried: the first is the quicker one, and reaches higher clocks."""
+"""They are tried in this order: the first is the quicker one, and reaches higher clocks."""
 
 
 class Stalled(Exception):
