@@ -12,8 +12,8 @@ _HARNESS = Bench(
     {
         "mode": "cc",
         "verilator_options": [
-            "-O3", "--output-split 5000", "-CFLAGS -O1", "-CFLAGS -std=c++17", "-Wno-fatal",
-            "-Wno-lint", "-Wno-style",
+            "-O3", "--output-split 50000", "--output-split-cfuncs 5000", "-CFLAGS -O1",
+            "-CFLAGS -std=c++17", "-Wno-fatal", "-Wno-lint", "-Wno-style",
         ],
         "make_options": ["-j"],
         "run_options": ["stats.json", "tb/job.txt"],
