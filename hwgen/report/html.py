@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..numeric import QType, ceil_div
+from .labels import fitted
 
 THIN = "\u202f"
 """A thin space that no line ends at, between thousands."""
@@ -33,6 +34,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": number, "percent": percent, "size": size, "shape": shape, "type": type_text,
+        "fitted": fitted,
     }  # fmt: skip
     return environment
 
