@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import UserError
-from ..numeric import MAX_TENSOR_WIDTH
+from ..numeric import MAX_TENSOR_WIDTH, type_text
 from ..tables import html_table
 from .arrangement import Arrangement
 from .op import IntArray, Op
@@ -49,6 +49,9 @@ class Graph:
     ``inverted`` are inputs whose real numbers the model's runtime multiplies by the inverse of
     their scale, where others divide: in float32 that is not the same.
     """
+
+    COLUMNS: ClassVar = ("layer", "op", "output", "type", "MACs")
+    """Heads of ``table``."""
 
     name: str
     inputs: tuple[Tensor, ...]
@@ -135,7 +138,7 @@ class Graph:
     def assumptions(self) -> list[str]:
         """A sentence for each input whose type the model does not say."""
         return [
-            f"{name}: type {self.tensors[name].type} assumed: the model does not say it "
+            f"{name}: type {type_text(self.tensors[name].type)} assumed: the model does not say it "
             "(set --input-type)"
             for name in self.unstated
         ]
@@ -197,11 +200,15 @@ class Graph:
         )
 
     def _repr_html_(self) -> str:
-        rows = [
-            [row["name"], row["op"], "x".join(map(str, row["shape"])), row["type"], row["macs"]]
+        return html_table(repr(self), self.COLUMNS, self.table())
+
+    def table(self) -> list[list[Any]]:
+        """The layers as people read them, a cell for each of ``COLUMNS``."""
+        return [
+            [row["name"], row["op"], "x".join(map(str, row["shape"])),
+             type_text(self.tensors[row["name"]].type), row["macs"]]
             for row in self.layers()
-        ]
-        return html_table(repr(self), ["layer", "op", "output", "type", "MACs"], rows)
+        ]  # fmt: skip
 
     def verify(self) -> Graph:
         """Check the whole graph; returns itself. Raises UserError with the layer's name."""
@@ -356,13 +363,14 @@ def check_input(tensor: Tensor, array: Any) -> IntArray:
     array = with_frames(tensor.name, array, tensor.shape)
     if array.dtype.kind not in "iu":
         raise UserError(
-            f"input {tensor.name!r} has type {array.dtype}, integers of {tensor.type} are needed",
+            f"input {tensor.name!r} has type {array.dtype}, integers of "
+            f"{type_text(tensor.type)} are needed",
             hint="give the model's integers, or real values with --float",
         )
     low, high = tensor.type.min, tensor.type.max
     if array.size and (array.min() < low or array.max() > high):
         raise UserError(
             f"input {tensor.name!r} holds values {array.min()}..{array.max()}, "
-            f"its type {tensor.type} has {low}..{high}"
+            f"its type {type_text(tensor.type)} has {low}..{high}"
         )
     return array.astype(np.int64)
