@@ -17,7 +17,7 @@ from hwgen.report import html
 FIXTURES = Path(__file__).parents[1] / "importers" / "fixtures"
 MODELS = {
     "dataflow": FIXTURES / "onnx_qdq_residual.onnx",
-    "tiled": Path(hwgen.__file__).parent / "models" / "resnet_tiny_int8.tflite",
+    "tiled": FIXTURES / "tflite_adds.tflite",
 }
 S8 = QType(True, 8, 0, Rounding.HALF_EVEN, Overflow.SATURATE, 0.03937, -128)
 
