@@ -16,6 +16,7 @@ import pytest
 from hwgen import api
 from hwgen.ir import graph_to_json
 from hwgen.report.html import THIN
+from hwgen.report.timeline import LABEL
 
 FIXTURES = Path(__file__).parents[1] / "importers" / "fixtures"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not install
 
 PROBE = """
 <script>
+const LABEL = LABEL_OF_THE_TIMELINE;
 addEventListener("load", () => {
   const box = e => e.getBoundingClientRect();
   const found = {
@@ -41,7 +43,7 @@ addEventListener("load", () => {
       [...g.querySelectorAll("text")].filter(
         e => box(e).right > box(g.querySelector(":scope > rect")).right)).length,
     beyond: [...document.querySelectorAll("svg.timeline .lane text")].filter(
-      e => e.getBBox().x + e.getBBox().width > 196).map(e => e.textContent),
+      e => e.getBBox().x + e.getBBox().width > LABEL).map(e => e.textContent),
     scrolled: [...document.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth)
       .map(e => e.textContent.trim().slice(0, 200)),
     bars: [...document.querySelectorAll(".bar")].filter(e => box(e).width > 0).length,
@@ -60,7 +62,7 @@ addEventListener("load", () => {
   document.title = JSON.stringify(found);
 });
 </script>
-"""
+""".replace("LABEL_OF_THE_TIMELINE", str(LABEL))
 
 
 def browse(file: Path, profile: Path, *options: str) -> str:
