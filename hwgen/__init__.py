@@ -10,19 +10,18 @@ See ``hwgen.api`` for all steps; they are imported when first used.
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
-from .errors import ToolError, UserError
-
+TYPE_CHECKING = False
+"""Typing's own would be imported before an interruption can be met; see ``entry``."""
 if TYPE_CHECKING:
-    from .api import Memory, build, load, plan, run, synthesize, verify
+    from typing import Any
 
-try:
-    __version__ = version("hwgen")
-except PackageNotFoundError:  # a tree that is on the path, but not installed
-    __version__ = "unknown"
+    from .api import Memory, build, load, plan, run, synthesize, verify
+    from .errors import ToolError, UserError
+
+    __version__: str
+
 __all__ = [
     "Memory", "ToolError", "UserError", "__version__", "build", "load", "plan", "run", "synthesize",
     "verify",
@@ -48,11 +47,26 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
+    if name in ("ToolError", "UserError"):
+        from . import errors
+
+        return getattr(errors, name)
     if name in __all__:
         from . import api
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("hwgen")
+    except PackageNotFoundError:  # a tree that is on the path, but not installed
+        return "unknown"
 
 
 def __dir__() -> list[str]:

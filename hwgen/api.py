@@ -26,7 +26,7 @@ from .flow.fpga.synth import SEED, TARGET_MHZ
 from .flow.fpga.synth import synthesize as _synthesize
 from .flow.memory import Memory
 from .ir import Graph, Tensor, execute
-from .numeric import QType, dequantize, parse_type, quantize
+from .numeric import QType, dequantize, parse_type, quantize, type_text
 from .passes import legalize
 from .passes.tail import TAILS, without_softmax
 from .plan.protocol import Plan
@@ -352,7 +352,8 @@ def _warn_of_unheld(tensor: Tensor, array: Any) -> None:
     if count := int(np.count_nonzero((reals < low - half) | (reals > high + half))):
         warnings.warn(
             f"{tensor.name}: {count} of {reals.size} values are outside of {low:g}..{high:g}, all "
-            f"that its type {tensor.type} holds, which the model does not say (set --input-type)",
+            f"that its type {type_text(tensor.type)} holds, which the model does not say "
+            "(set --input-type)",
             stacklevel=3,
         )
 

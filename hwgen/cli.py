@@ -15,7 +15,6 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from . import __version__
 from .errors import ToolError, UserError
 
 DESCRIPTION = "A quantized neural network in, a verified hardware accelerator out."
@@ -61,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(3, str(error), as_json)
     except KeyboardInterrupt:
         _last(argv)
-        return _failed(INTERRUPTED, "interrupted", as_json)
+        return interrupted(given)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -73,6 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(2, f"not enough memory{reason}", as_json)
     finally:
         _last(argv)
+
+
+def interrupted(given: Sequence[str] | None = None) -> int:
+    """Say that a command was interrupted. given : its arguments; None: those of the program."""
+    return _failed(INTERRUPTED, "interrupted", "--json" in (sys.argv if given is None else given))
 
 
 def _last(argv: Sequence[str] | None) -> None:
@@ -114,6 +118,7 @@ def _failed(code: int, text: str, as_json: bool, **known: Any) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from . import __version__
     from .commands import COMMANDS
 
     parser = _Parser(prog="hwgen", description=DESCRIPTION, epilog=EPILOG)

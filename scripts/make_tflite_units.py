@@ -194,6 +194,23 @@ def extremes(file: TfFile, rng: np.random.Generator) -> None:
         ))  # fmt: skip
 
 
+def largest(file: TfFile, rng: np.random.Generator) -> None:
+    """TOPK_V2 of one element: the number and its place, of channels, of rows and of a vector."""
+    for shape, dtype, both in (
+        ((1, 4, 3, 20), "INT8", True), ((1, 300), "INT8", False), ((1, 5, 19), "INT16", True),
+        ((1, 6, 40), "FLOAT32", False),
+    ):  # fmt: skip
+        kind = {"scale": 0.05, "dtype": dtype if dtype == "INT16" else "INT8"}
+        x = file.input(shape, **kind)
+        if dtype == "FLOAT32":
+            kind = {"dtype": dtype}
+            x = file.operator("DEQUANTIZE", [x], file.tensor(shape, dtype), "DequantizeOptions")
+        one = (*shape[:-1], 1)
+        outputs = [file.tensor(one, **kind), file.tensor(one, "INT32")]
+        file.operator("TOPK_V2", [x, file.integers(1)], outputs, "TopKV2Options")
+        file.outputs += outputs if both else outputs[1:]
+
+
 def transposed(file: TfFile, rng: np.random.Generator) -> None:
     """TRANSPOSE_CONV of every kind of border."""
     x = file.input((1, 5, 4, 3), scale=0.05, zero=-9)
@@ -441,10 +458,40 @@ def network(file: TfFile, rng: np.random.Generator) -> None:
     file.operator("FULLY_CONNECTED", [x, w, -1], y, "FullyConnectedOptions")
 
 
+def dense_pixels(file: TfFile, rng: np.random.Generator) -> None:
+    """FULLY_CONNECTED of one pixel (squeeze and excitation), then of rows that stand in the batch's
+    place, in a row with one output."""
+    x = file.input((1, 4, 3, 6), scale=3 / 32, zero=-9)
+
+    def dense(x: int, inputs: int, shape: tuple[int, ...], scale: float, zero: int, **more) -> int:
+        codes = rng.integers(-127, 128, (shape[-1], inputs))
+        w = file.tensor(codes.shape, scale=0.012, data=codes)
+        y = file.tensor(shape, scale=scale, zero=zero)
+        return file.operator("FULLY_CONNECTED", [x, w, -1], y, "FullyConnectedOptions", **more)
+
+    y = file.tensor((1, 1, 1, 6), scale=1 / 32, zero=-9)
+    axes = file.integers([1, 2])
+    gate = file.operator("MEAN", [x, axes], y, "ReducerOptions", KeepDims=True)
+    relu = {"FusedActivationFunction": 1, "KeepNumDims": True, "version": 5}
+    gate = dense(gate, 6, (1, 1, 1, 3), 1 / 16, -128, **relu)
+    gate = dense(gate, 3, (1, 1, 1, 6), 1 / 12, 5, KeepNumDims=True, version=5)
+    y = file.tensor((1, 1, 1, 6), scale=1 / 256, zero=-128)
+    gate = file.operator("LOGISTIC", [gate], y, version=1)
+    y = file.tensor((1, 4, 3, 6), scale=1 / 16, zero=2)
+    x = file.operator("MUL", [x, gate], y, "MulOptions")
+    x = dense(x, 6, (12, 4), 0.2, -7)  # each pixel a row
+    x = dense(x, 8, (6, 8), 0.6, 11)  # two of them
+    y = file.tensor((3, 16), scale=0.6, zero=11)
+    x = file.operator("RESHAPE", [x, file.integers((3, 16))], y, "ReshapeOptions", version=1)
+    x = dense(x, 16, (3, 3), 2.5, 3)
+    y = file.tensor((1, 3, 3), scale=2.5, zero=3)
+    file.operator("RESHAPE", [x, file.integers((1, 3, 3))], y, "ReshapeOptions", version=1)
+
+
 UNITS: tuple[Callable[[TfFile, np.random.Generator], None], ...] = (
     activations, means, constants, slices, chain, hard_swishes, leaks, bilinear, moves, extremes,
     transposed, broadcasts, reals, floats, rows, nibbles, sixteen, short_curves, short_chain,
-    short_ends, network,
+    short_ends, network, dense_pixels, largest,
 )  # fmt: skip
 
 

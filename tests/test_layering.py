@@ -30,7 +30,8 @@ ABOVE = {
     "commands": {"api", "console", "archs", "report", "flow", "emit", "plan", "passes", "importers",
                  "ir", "numeric"},
     "cli": {"commands", "console", "hwgen"},
-    "__main__": {"cli"},
+    "entry": {"cli"},
+    "__main__": {"entry"},
 }  # fmt: skip
 """What each room may import, and each file beside the rooms.
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..aliases import Array
 from ..emit.package import npz_bytes, vector_keys
 from ..emit.place import followed, write_files
-from ..errors import UserError
+from ..errors import UserError, naming
 from ..ir import Graph
 
 _DAMAGED = (ValueError, EOFError, MemoryError, OverflowError, BadZipFile, zlib.error, KeyError)
@@ -64,15 +64,12 @@ def load_labelled(path: Path, graph: Graph) -> tuple[dict[str, Array], Array]:
             x, y = {name: archive[key] for name, key in keys.items()}, archive["y"]
         except _DAMAGED as error:
             raise _damaged(path, error) from None
-    for tensor in graph.inputs:
-        shape, array = graph.arrangement(tensor.name).shape, x[tensor.name]
-        if array.ndim >= 1 and array.shape[1:] != shape and array[:1].size == tensor.size:
-            x[tensor.name] = array.reshape(-1, *shape)  # images without a channel axis
+    with naming(path):
+        x = graph.framed(x)
     y = y.reshape(-1)
     for array in x.values():
-        samples = len(array) if array.ndim else 0
-        if samples != len(y) or not samples:
-            raise UserError(f"has {samples} samples and {len(y)} labels", file=path)
+        if len(array) != len(y) or not len(array):
+            raise UserError(f"has {len(array)} samples and {len(y)} labels", file=path)
     if y.dtype.kind not in "iu":
         raise UserError(f"labels have type {y.dtype}, integers are needed", file=path)
     classes = graph.tensors[graph.outputs[0]].size

@@ -34,11 +34,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         output.say(f"  note: {note}")
     for name, order in graph.arrays.items():
         output.say(f"  note: arrays of {name}: {order.told()}")
-    rows = [
-        [row["name"], row["op"], "x".join(map(str, row["shape"])), row["type"], row["macs"]]
-        for row in value["layers"]
-    ]
-    output.table("layers", ["layer", "op", "output", "type", "MACs"], rows)
+    output.table("layers", graph.COLUMNS, graph.table())
     if plan is not None:
         described = architecture(plan.arch).describe(plan)
         for line in described.lines:

@@ -10,6 +10,7 @@ from .. import api
 from ..console import Output
 from ..emit.place import check_files
 from ..errors import OptionError, UserError
+from ..numeric import type_text
 from .arguments import (
     add_model,
     load_arrays,
@@ -76,7 +77,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     for warning in warned:
         output.say(f"note: {warning.message}")
     for name, shape in shapes.items():
-        output.say(f"{name}: {shape} of {graph.tensors[name].type} in {arguments.output}")
+        output.say(
+            f"{name}: {shape} of {type_text(graph.tensors[name].type)} in {arguments.output}"
+        )
     value: dict[str, Any] = {"outputs": shapes, "file": str(arguments.output)}
     value |= {"assumed": assumed} if assumed else {}
     value |= {"warnings": [str(w.message) for w in warned]} if warned else {}

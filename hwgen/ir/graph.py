@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from math import prod
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import UserError
-from ..numeric import MAX_TENSOR_WIDTH
+from ..numeric import MAX_TENSOR_WIDTH, type_text
 from ..tables import html_table
 from .arrangement import Arrangement
 from .op import IntArray, Op
@@ -48,6 +49,9 @@ class Graph:
     ``inverted`` are inputs whose real numbers the model's runtime multiplies by the inverse of
     their scale, where others divide: in float32 that is not the same.
     """
+
+    COLUMNS: ClassVar = ("layer", "op", "output", "type", "MACs")
+    """Heads of ``table``."""
 
     name: str
     inputs: tuple[Tensor, ...]
@@ -113,13 +117,19 @@ class Graph:
         known = {tensor.name: tensor.shape for tensor in self.inputs}
         if unknown := [name for name in inputs if name not in known]:
             raise UserError(f"no input {unknown[0]!r}; there is {', '.join(known)}")
-        result = {name: as_array(name, inputs.get(name)) for name in known}
-        for name, shape in known.items():
-            arrangement = self.arrays.get(name)
-            if arrangement is not None:
-                frames = with_frames(name, result[name], arrangement.shape)
-                result[name] = arrangement.inward(frames, shape)
+        result = self.framed(inputs)
+        for name, arrangement in self.arrays.items():
+            if name in result:
+                result[name] = arrangement.inward(result[name], known[name])
         return result
+
+    def framed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Arrays of inputs by name, each with a frames axis and the shape that the file has.
+
+        Raises UserError where one is missing, or of another shape.
+        """
+        shapes = {tensor.name: self.arrangement(tensor.name).shape for tensor in self.inputs}
+        return {name: with_frames(name, inputs.get(name), s) for name, s in shapes.items()}
 
     def outward(self, arrays: Mapping[str, IntArray]) -> dict[str, IntArray]:
         """Arrays of edges by name, those of inputs and outputs in the file's order."""
@@ -128,7 +138,7 @@ class Graph:
     def assumptions(self) -> list[str]:
         """A sentence for each input whose type the model does not say."""
         return [
-            f"{name}: type {self.tensors[name].type} assumed: the model does not say it "
+            f"{name}: type {type_text(self.tensors[name].type)} assumed: the model does not say it "
             "(set --input-type)"
             for name in self.unstated
         ]
@@ -190,11 +200,15 @@ class Graph:
         )
 
     def _repr_html_(self) -> str:
-        rows = [
-            [row["name"], row["op"], "x".join(map(str, row["shape"])), row["type"], row["macs"]]
+        return html_table(repr(self), self.COLUMNS, self.table())
+
+    def table(self) -> list[list[Any]]:
+        """The layers as people read them, a cell for each of ``COLUMNS``."""
+        return [
+            [row["name"], row["op"], "x".join(map(str, row["shape"])),
+             type_text(self.tensors[row["name"]].type), row["macs"]]
             for row in self.layers()
-        ]
-        return html_table(repr(self), ["layer", "op", "output", "type", "MACs"], rows)
+        ]  # fmt: skip
 
     def verify(self) -> Graph:
         """Check the whole graph; returns itself. Raises UserError with the layer's name."""
@@ -312,19 +326,33 @@ def as_array(name: str, value: Any) -> Any:
 
 
 def with_frames(name: str, array: Any, shape: Shape) -> Any:
-    """The array of an input with a frames axis; one of exactly the input's shape is one frame.
+    """The array of an input with a frames axis, and a frame of the input's shape.
 
-    Raises UserError where it has another shape.
+    One of exactly that shape is one frame. Of a frame's axes those of length 1 may be left out, or
+    there may be more of them: what remains says the order of the elements. Raises UserError where
+    an array has another shape.
     """
     array = as_array(name, array)
     if array.shape == shape:
-        array = array[np.newaxis]
-    if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
+        return array[np.newaxis]
+    if not array.ndim or not _same_but_for_ones(array.shape[1:], shape):
         raise UserError(
             f"input {name!r} has shape {array.shape}",
-            hint=f"give (frames, {', '.join(map(str, shape))})",
+            hint=f"give (frames, {', '.join(map(str, shape))}), in the axis order of the model "
+            "file; only axes of length 1 may be left out or added",
         )
-    return array
+    return array.reshape(len(array), *shape)
+
+
+def _same_but_for_ones(given: Shape, shape: Shape) -> bool:
+    """Whether a shape becomes another by axes of length 1 alone, all added or all left out.
+
+    One that is added while another is left out is moved, as that of another order of axes is.
+    """
+    fewer, more = sorted((given, shape), key=len)
+    rest = iter(more)
+    in_order = all(length in rest for length in fewer)
+    return in_order and prod(given) == prod(shape)
 
 
 def check_input(tensor: Tensor, array: Any) -> IntArray:
@@ -335,13 +363,14 @@ def check_input(tensor: Tensor, array: Any) -> IntArray:
     array = with_frames(tensor.name, array, tensor.shape)
     if array.dtype.kind not in "iu":
         raise UserError(
-            f"input {tensor.name!r} has type {array.dtype}, integers of {tensor.type} are needed",
+            f"input {tensor.name!r} has type {array.dtype}, integers of "
+            f"{type_text(tensor.type)} are needed",
             hint="give the model's integers, or real values with --float",
         )
     low, high = tensor.type.min, tensor.type.max
     if array.size and (array.min() < low or array.max() > high):
         raise UserError(
             f"input {tensor.name!r} holds values {array.min()}..{array.max()}, "
-            f"its type {tensor.type} has {low}..{high}"
+            f"its type {type_text(tensor.type)} has {low}..{high}"
         )
     return array.astype(np.int64)

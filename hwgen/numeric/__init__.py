@@ -22,6 +22,7 @@ from .types import (
     Rounding,
     parse_type,
     type_for_range,
+    type_text,
 )
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "round_shift",
     "to_integers",
     "type_for_range",
+    "type_text",
 ]

@@ -122,6 +122,7 @@ class QType:
         return self.min
 
     def __str__(self) -> str:
+        """As JSON files of reports have it; people read ``type_text``."""
         sign = "s" if self.signed else "u"
         if self.scale is None:
             return f"{sign}{self.width}.{self.frac}"
@@ -185,6 +186,19 @@ def _scale(value: Any) -> float | tuple[float, ...]:
     except OverflowError:
         raise ValueError("every scale must be positive and finite") from None
     return scales if isinstance(value, list) else scales[0]
+
+
+def type_text(qtype: QType, digits: int = 3) -> str:
+    """A type as a person reads it: ``s8, scale 0.0394, zero -128``; fixed point as ``u8.7``.
+
+    digits : of the scale.
+    """
+    if qtype.scale is None:
+        return str(qtype)
+    sign, several = "s" if qtype.signed else "u", isinstance(qtype.scale, tuple)
+    scale = "a scale a channel" if several else f"scale {qtype.scale:.{digits}g}"
+    zero = f", zero {qtype.zero_point}" if qtype.zero_point else ""
+    return f"{sign}{qtype.width}, {scale}{zero}"
 
 
 def parse_type(text: str) -> QType:

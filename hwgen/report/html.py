@@ -11,7 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..numeric import QType, ceil_div
+from ..numeric import ceil_div, type_text
+from .labels import fitted
 
 THIN = "\u202f"
 """A thin space that no line ends at, between thousands."""
@@ -33,6 +34,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": number, "percent": percent, "size": size, "shape": shape, "type": type_text,
+        "fitted": fitted,
     }  # fmt: skip
     return environment
 
@@ -65,13 +67,3 @@ def size(bits: int) -> str:
 def shape(sizes: tuple[int, ...] | list[int]) -> str:
     """The shape of a tensor."""
     return " x ".join(map(str, sizes))
-
-
-def type_text(qtype: QType) -> str:
-    """A type as a person reads it: ``s8, scale 0.0394, zero -128``; fixed point as ``u8.7``."""
-    if qtype.scale is None:
-        return str(qtype)
-    sign = "s" if qtype.signed else "u"
-    scale = "a scale a channel" if isinstance(qtype.scale, tuple) else f"scale {qtype.scale:.3g}"
-    zero = f", zero {qtype.zero_point}" if qtype.zero_point else ""
-    return f"{sign}{qtype.width}, {scale}{zero}"

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from .html import render
 
-WIDTH, HEIGHT, GAP, WAY = 212, 76, (24, 30), 30
+WIDTH, HEIGHT, GAP, WAY = 236, 76, (24, 30), 30
 """Sizes of a box, the room between boxes, and what is kept free for an edge that passes a row."""
 
 

@@ -11,7 +11,7 @@ from ..numeric import ceil_div
 from ..plan.timeline import Span
 from .html import number, render
 
-LABEL, PLOT, BAR = 196, 820, 9
+LABEL, PLOT, BAR = 236, 780, 9
 """Pixels of the names on the left and of the time beside them, and the height of a bar."""
 _CLOSE = 0.75
 """Pixels of a gap that is not drawn."""

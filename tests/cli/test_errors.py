@@ -6,13 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+import hwgen
 from hwgen.caches import cache_home
 from hwgen.cli import main
-from hwgen.errors import ToolError
+from hwgen.errors import ToolError, UserError
 from tests.helpers.packages import tiny_model
 
 
@@ -106,14 +108,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the 
 import hwgen
 sys.meta_path.insert(0, Interrupts())
 sys.argv = ["hwgen", "inspect", {model!r}]
-from hwgen.cli import main
+from hwgen.entry import main
 code = main()
 os.kill(os.getpid(), signal.SIGINT)  # while the interpreter ends
 sys.exit(code)
 """
 
 
-@pytest.mark.parametrize("moment", ["rich.console", "numba", "nothing"])
+@pytest.mark.parametrize(
+    "moment", ["hwgen.cli", "argparse", "importlib.metadata", "rich.console", "numba", "nothing"]
+)
 def test_an_interruption_ends_quietly(moment: str, tmp_path: Path) -> None:
     program = INTERRUPTED.format(moment=moment, model=str(tiny_model(tmp_path)))
     done = subprocess.run(
@@ -123,6 +127,22 @@ def test_an_interruption_ends_quietly(moment: str, tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
     else:
         assert (done.returncode, done.stderr) == (130, "hwgen: interrupted\n")
+
+
+def test_little_is_imported_before_an_interruption_is_met() -> None:
+    """Both ways to begin go through the module that meets it."""
+    program = (
+        "import sys; before = {'__future__', 'types', *sys.modules}; import hwgen.entry\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["hwgen", "hwgen.entry"], done.stderr
+    project = Path(__file__).parents[2]
+    assert 'hwgen = "hwgen.entry:main"' in (project / "pyproject.toml").read_text()
+    assert "from hwgen.entry import main" in (project / "hwgen" / "__main__.py").read_text()
+    assert hwgen.__version__ == version("hwgen") and hwgen.UserError is UserError
 
 
 def test_a_home_that_can_not_be_written_to(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+import hwgen
+from hwgen.importers import tflite
 from hwgen.ir import OPS, execute, graph_from_json
 from hwgen.numeric import Overflow, QType, Rounding, apply_overflow, round_shift
 from hwgen.passes import legalize
@@ -62,6 +64,29 @@ def test_the_tables_of_the_number_system_are_right() -> None:
     for mode, shown in table.items():
         qtype = QType(True, 4, 0, Rounding.FLOOR, Overflow(mode))
         assert [int(v) for v in shown] == apply_overflow(np.array([9, -9, -8]), qtype).tolist()
+
+
+def test_the_figures_of_the_shipped_network_are_its_plans() -> None:
+    """Cycles of the event model, which other tests hold against the RTL's."""
+    section = (ROOT / "README.md").read_text().split("## The shipped CNN")[1].split("\n## ")[0]
+    graph = hwgen.load(Path(hwgen.__file__).parent / "models" / "mnist_cnn.h5")
+    assert f"{graph.macs:,} MACs" in section
+    found = re.findall(r"\n\|([0-9,| ]+)\|", section)
+    assert len(found) == 4
+    for row in found:
+        asked, *told = (int(cell.replace(",", "")) for cell in row.split("|"))
+        plan = hwgen.plan(graph, multipliers=asked)
+        timing = plan.timing()
+        assert told == [plan.multipliers, timing.interval, plan.interval_bound, timing.latency]
+
+
+def test_the_operators_of_tensorflow_lite_are_those_of_the_code() -> None:
+    (row,) = re.findall(r"\n\| TensorFlow Lite,(.*)", (ROOT / "README.md").read_text())
+    _, now, refused, _ = row.split("|")
+    kinds = {kind for kind in re.findall(r"[A-Z0-9_]{3,}", now) if kind not in ("TFLM",)}
+    assert kinds == set(tflite._HANDLERS)
+    of_16_bits = refused.split("of int16:")[1]
+    assert set(re.findall(r"[A-Z0-9_]{3,}", of_16_bits)) == kinds - tflite._OF_16_BITS
 
 
 MARKER_IN_PROSE = re.compile(r"[.:;] +(?:[-*]|\d+\.)(?: |$)")

@@ -35,6 +35,11 @@ def test_rtl_of_moved_elements_equals_the_runtime(tmp_path: Path) -> None:
     check_against_the_runtime("unit_network", "tflm", tmp_path)
 
 
+def test_rtl_of_dense_layers_of_pixels_equals_the_runtime(tmp_path: Path) -> None:
+    """Squeeze and excitation, then rows; the reference kernels round three ties otherwise."""
+    check_against_the_runtime("unit_dense_pixels", "reference", tmp_path)
+
+
 def test_rtl_of_curves_of_16_bits_equals_the_runtime(tmp_path: Path) -> None:
     """LOGISTIC, TANH and SOFTMAX of int16 are sums and products; all runtimes agree here."""
     check_against_the_runtime("unit_short_chain", "tflm", tmp_path)

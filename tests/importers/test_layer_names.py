@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import hwgen
@@ -13,6 +15,7 @@ from hwgen.importers.tflite.file import TfModel, TfOperator, TfTensor
 from hwgen.importers.tflite.names import layer_name
 from hwgen.ir import Graph, graph_from_json, graph_to_json, ops
 from hwgen.passes import legalize
+from tests.importers.test_onnx_qdq import CONV, NODE, START, WEIGHTS, end, make, qdq
 
 MODELS = Path(hwgen.__file__).parent / "models"
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -66,6 +69,53 @@ def test_names_are_kept_and_change_no_identity() -> None:
     plain = replace(graph, nodes=tuple(replace(node, layer=None) for node in graph.nodes))
     assert model_hash(plain) == model_hash(graph)
     assert graph_to_json(plain) != graph_to_json(graph)
+
+
+HALF = NODE("DequantizeLinear", ["k", "s", "z"], ["half"], "dq_half")
+BIAS = NODE("DequantizeLinear", ["b32", "s32", "z32"], ["added"], "dq_bias")
+OPERATORS: dict[str, tuple[list[Any], list[str]]] = {
+    "a function with quantizers of its own": (
+        [*CONV, *qdq("r", "b", "s2", "z2"), NODE("Sigmoid", ["b"], ["t"], "curve"), *end("t")],
+        ["conv", "curve"],
+    ),
+    "a function alone": (
+        [*START, NODE("HardSigmoid", ["a"], ["t"], "curve"), *end("t")], ["curve"],
+    ),
+    "a bound with quantizers of its own": (
+        [*CONV, *qdq("r", "b", "s2", "z2"), NODE("Relu", ["b"], ["t"], "bound"), *end("t")],
+        ["conv", "bound"],
+    ),
+    "a bound in the convolution's quantizer": (
+        [*CONV, NODE("Relu", ["r"], ["t"], "bound"), *end("t", "s2", "least")], ["conv"],
+    ),
+    "a gate": (
+        [*START, NODE("HardSigmoid", ["a"], ["h"], "curve"), *qdq("h", "g"),
+         NODE("Mul", ["a", "g"], ["t"], "gate"), *end("t")],
+        ["curve", "gate"],
+    ),
+    "a constant first": (
+        [*START, HALF, NODE("Mul", ["half", "a"], ["t"], "scaled"), *end("t")], ["scaled"],
+    ),
+    "a sum that ONNX Runtime computes with its product": (
+        [*START, *WEIGHTS, BIAS, NODE("Reshape", ["a", "flat"], ["f"], "view"),
+         NODE("MatMul", ["f", "md"], ["m_"], "mm"), NODE("Add", ["m_", "added"], ["r"], "bias"),
+         *end()],
+        ["mm"],
+    ),
+}  # fmt: skip
+"""Operators of a file between quantizers, and the layers of the graph that they become."""
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_layers_are_called_after_what_they_compute(name: str, tmp_path: Path) -> None:
+    nodes, wanted = OPERATORS[name]
+    extra = {
+        "k": np.int8(30), "b32": np.arange(4, dtype=np.int32), "z32": np.int32(0),
+        "s32": np.float32(0.05) * np.float32(0.01),
+    }  # fmt: skip
+    graph = hwgen.load(make(tmp_path / "m.onnx", nodes, extra=extra))
+    for stage in (graph, legalize(graph)):
+        assert list(dict.fromkeys(node.title for node in stage.nodes)) == wanted
 
 
 @pytest.mark.parametrize(

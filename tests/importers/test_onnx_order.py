@@ -174,7 +174,9 @@ def moved_at_the_end(tmp_path: Path) -> Graph:
     return load(make(tmp_path / "m.onnx", nodes, shape=(1, 4, 5, 6)))
 
 
-def test_every_step_has_the_order_of_the_file(tmp_path: Path) -> None:
+def test_every_step_has_the_order_of_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     graph = moved_at_the_end(tmp_path)
     (out,) = graph.outputs
     assert graph.arrays[out] == Arrangement((36,), (0, 1, 2))
@@ -192,8 +194,20 @@ def test_every_step_has_the_order_of_the_file(tmp_path: Path) -> None:
     guide = (package.path / "INTEGRATE.md").read_text()
     assert "[4, 5, 6] in the order channel, row, column" in guide
     assert "[4, 5, 6] in the order channel, row, column" in (package.path / "c/m.h").read_text()
-    with pytest.raises(UserError, match=r"give \(frames, 4, 5, 6\)"):
-        hwgen.run(graph, x.transpose(0, 2, 3, 1))
+    other = x.transpose(0, 2, 3, 1)
+    with pytest.raises(UserError, match=r"shape \(3, 5, 6, 4\); give \(frames, 4, 5, 6\)"):
+        hwgen.run(graph, other)
+    with pytest.raises(UserError, match=r"shape \(3, 5, 6, 4\); give \(frames, 4, 5, 6\)"):
+        hwgen.verify(package, "python", inputs=other)
+    data = tmp_path / "data.npz"
+    for model in (tmp_path / "m.onnx", package.path):
+        np.savez(data, x=other, y=y.argmax(-1))
+        assert main(["eval", str(model), "--data", str(data)]) == 2
+        said = capsys.readouterr().err
+        assert "data.npz: input 'input' has shape (3, 5, 6, 4); give (frames, 4, 5, 6)" in said
+        np.savez(data, x=x, y=y.argmax(-1))
+        assert main(["eval", str(model), "--data", str(data), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["accuracy"] == 1
 
 
 def test_descriptions_keep_the_order(tmp_path: Path) -> None:

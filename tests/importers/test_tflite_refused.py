@@ -281,3 +281,32 @@ def test_an_output_before_and_behind_a_dequantize(files: Files) -> None:
     graph = files.load("tflm")
     assert graph.outputs == ("t1", "t2")
     assert graph.tensors["t1"].type == graph.tensors["t2"].type
+
+
+@pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"])
+def test_weights_and_input_have_one_kind_of_integers(kind: str, files: Files) -> None:
+    sizes = (1, 120) if kind == "FULLY_CONNECTED" else (1, 1, 1, 4)
+    weights = files.file.tensor(sizes, "UINT8", 0.1, 9, data=np.ones(sizes))
+    y = files.tensor((1, 1) if kind == "FULLY_CONNECTED" else (1, 6, 5, sizes[-1]))
+    window = {} if kind == "FULLY_CONNECTED" else {"StrideH": 1, "StrideW": 1}
+    table = "".join(part.capitalize() for part in kind.split("_")).replace("2d", "2D") + "Options"
+    files.file.operator(kind, [files.x, weights, -1], y, table, **window)
+    assert "weights 't1' are uint8, the input is int8; convert" in files.refusal("reference")
+
+
+def test_one_largest_element_is_taken(files: Files) -> None:
+    outputs = [files.tensor((1, 6, 5, 2)), files.file.tensor((1, 6, 5, 2), "INT32")]
+    files.file.operator("TOPK_V2", [files.x, files.file.integers(2)], outputs, "TopKV2Options")
+    text = files.refusal()
+    assert "layer 'topk_v2_0': gives the 2 largest elements, one is supported" in text
+    assert "end the network at its input" in text
+
+
+def test_rows_are_no_batch_where_an_axis_is_named(files: Files) -> None:
+    rows = files.tensor((30, 4))
+    files.file.operator("RESHAPE", [files.x, files.file.integers((30, 4))], rows, version=1)
+    files.file.operator("RELU", [rows], files.tensor((30, 4)), version=1)
+    assert files.load("tflm").tensors["relu_1"].shape == (30, 4)
+    y = files.tensor((30,))
+    files.file.operator("MEAN", [rows, files.file.integers([1])], y, "ReducerOptions")
+    assert "layer 'mean_2': tensor 't1' has a batch of 30, 1 is supported" in files.refusal()

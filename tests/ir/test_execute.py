@@ -93,6 +93,43 @@ def test_faults_of_an_input(array: Any, said: str) -> None:
     assert "'x'" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "shape", "taken"),
+    [
+        ((5, 4, 6), (4, 6), (5, 4, 6)),
+        ((4, 6), (4, 6), (1, 4, 6)),
+        ((5, 4, 6), (4, 6, 1), (5, 4, 6, 1)),
+        ((5, 4, 6), (1, 4, 6), (5, 1, 4, 6)),
+        ((5, 1, 4, 1, 6), (4, 6), (5, 4, 6)),
+        ((1, 4, 6), (1, 4, 6), (1, 1, 4, 6)),
+        ((5,), (1, 1), (5, 1, 1)),
+        ((5, 1), (1,), (5, 1)),
+        ((0, 4, 6), (4, 6), (0, 4, 6)),
+        ((5, 6, 4), (4, 6), None),
+        ((5, 24), (4, 6), None),
+        ((5, 4, 6), (24,), None),
+        ((5, 6, 6, 3), (3, 6, 6), None),
+        ((5, 1, 3, 3), (3, 1, 3), None),
+        ((5, 1, 4, 6), (4, 6, 1), None),
+        ((4, 6), (4, 6, 1), None),
+        ((24,), (4, 6), None),
+        ((), (1,), None),
+    ],
+)
+def test_axes_of_length_1_alone_may_be_left_out_or_added(
+    given: tuple[int, ...], shape: tuple[int, ...], taken: tuple[int, ...] | None
+) -> None:
+    values = np.arange(np.prod(given, dtype=int)).reshape(given)
+    if taken is None:
+        with pytest.raises(UserError) as error:
+            graph.with_frames("x", values, shape)
+        assert f"has shape {given}; give (frames, {', '.join(map(str, shape))})" in str(error.value)
+    else:
+        got = graph.with_frames("x", values, shape)
+        assert got.shape == taken
+        assert np.array_equal(got.reshape(-1), values.reshape(-1))
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.uint64, np.int64])
 def test_any_integers_will_do(dtype: Any) -> None:
     got = check_input(Tensor("x", (2, 2, 1), S4), np.array([[[1], [2]], [[3], [7]]], dtype))

@@ -10,6 +10,7 @@ import pytest
 from hwgen.numeric import Overflow, QType, Rounding, parse_type
 from hwgen.plan.timeline import Span
 from hwgen.report.html import number, percent, render, size, type_text
+from hwgen.report.labels import Part, fitted, labels
 from hwgen.report.network import Box, network_svg
 from hwgen.report.page import _scores
 from hwgen.report.tiles import Tile, interval, measured_later, multipliers, speed
@@ -101,3 +102,33 @@ def test_templates_are_installed() -> None:
     assert {str(folder.relative_to(root)).replace("/", ".") for folder in beside} <= {
         package.removesuffix(".templates") for package in data
     }
+
+
+def test_parts_of_a_layer_are_told_apart() -> None:
+    parts = [
+        Part("s", "image", "input", True),
+        Part("fork", "image", "copies", False),
+        Part("c_mac", "conv", "conv", True),
+        Part("Q_1", "conv", "rescaling", False),
+        Part("r1", "pool", "change of lanes", False),
+        Part("r2", "pool", "change of lanes", False),
+        Part("only", "sum", "add", False),
+        Part("a", "twice", "dense", True),
+        Part("b", "twice", "conv", True),
+    ]
+    assert labels(parts) == {
+        "s": "image", "fork": "image: copies", "c_mac": "conv", "Q_1": "conv: rescaling",
+        "r1": "pool: r1", "r2": "pool: r2", "only": "sum", "a": "twice: dense", "b": "twice: conv",
+    }  # fmt: skip
+
+
+def test_texts_are_cut_to_the_room_there_is() -> None:
+    assert fitted("conv2d_12", 200, 13) == "conv2d_12"
+    assert fitted("llllllllllllllllllllllllll", 200, 13) == "l" * 26  # narrow ones
+    short = fitted("model/features/conv_with_a_long_name/Conv", 200, 13)
+    assert short.startswith("model/f") and short.endswith("me/Conv") and "\u2026" in short
+    wide = fitted("Ш" * 27, 200, 13)
+    assert 4 < len(wide) < 15 and wide.count("\u2026") == 1
+    assert fitted("waits 32 for " + "n" * 50, 120, 11, ends=False).startswith("waits 32 for")
+    assert len(fitted("й" * 10**6, 200, 13)) < 25
+    assert fitted("", 200, 13) == ""

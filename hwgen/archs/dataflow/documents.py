@@ -15,6 +15,7 @@ from ...emit.packing import beat_bytes, element_bytes
 from ...gateware.stream.csr import ADDRESS_BITS, REGISTERS, VERSION
 from ...identifiers import identifier
 from ...ir import Graph
+from ...numeric import type_text
 from ...plan.dataflow.plan import DataflowPlan
 from ...plan.dataflow.ports import INPUT, Port
 from ...plan.dataflow.units import StreamShape
@@ -51,7 +52,8 @@ def _stream_rows(stream: StreamShape, graph: Graph, name: str) -> str:
     return (
         f"| shape | {' x '.join(map(str, shape))} (row, column, channel; channel fastest) |\n"
         f"{order_row(graph, name)}"
-        f"| element | {qtype}: {'signed' if qtype.signed else 'unsigned'}, {qtype.width} bits, "
+        f"| element | {type_text(qtype, 6)}: "
+        f"{'signed' if qtype.signed else 'unsigned'}, {qtype.width} bits, "
         f"in {element_bytes(stream.bits)} byte(s), "
         f"{'sign' if qtype.signed else 'zero'} extended |\n"
         f"| elements a beat | {stream.lanes} (element 0 in the lowest byte) |\n"

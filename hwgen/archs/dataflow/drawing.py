@@ -12,6 +12,7 @@ from ...plan.dataflow.plan import DataflowPlan
 from ...plan.dataflow.units import ForkUnit, Unit
 from ...plan.timeline import Span, side_by_side
 from ...report.html import number, shape, type_text
+from ...report.labels import Part, labels
 from ...report.network import Box
 from ...report.timeline import Lane, timeline_svg
 
@@ -30,18 +31,30 @@ def fold_of(pe: int, simd: int, pixels: int) -> str:
 
 def boxes_of(plan: DataflowPlan, titles: dict[str, str]) -> list[Box]:
     """The inputs and all units. titles : the layer that each unit belongs to."""
-    tensors = plan.graph.tensors
+    tensors, called = plan.graph.tensors, _called(plan, titles)
     return [
         *(
             Box([port.stream], [], [port.tensor, "input", *_tensor(tensors[port.tensor])])
             for port in plan.inputs
         ),
-        *(_box(plan, unit, titles[unit.name]) for unit in plan.units),
+        *(_box(plan, unit, titles[unit.name], called[unit.name]) for unit in plan.units),
     ]
 
 
-def _box(plan: DataflowPlan, unit: Unit, title: str) -> Box:
-    kind = KINDS.get(unit.kind, unit.kind.replace("_", " "))
+def _called(plan: DataflowPlan, titles: dict[str, str]) -> dict[str, str]:
+    """What each unit is called in a drawing, by its name. titles : the layer of each unit."""
+    ports = (Part(port.stream, port.tensor, "input", True) for port in plan.inputs)
+    units = (Part(u.name, titles[u.name], kind_of(u.kind), u.multipliers > 0) for u in plan.units)
+    return labels([*ports, *units])
+
+
+def kind_of(unit: str) -> str:
+    """A kind of units in words."""
+    return KINDS.get(unit, unit.replace("_", " "))
+
+
+def _box(plan: DataflowPlan, unit: Unit, title: str, called: str) -> Box:
+    kind = kind_of(unit.kind) if called == title or unit.multipliers else unit.name
     if unit.multipliers:
         kind += f", {fold_of(unit.pe, unit.simd, getattr(unit, 'pixels', 1))} multipliers"
     if unit.layers:
@@ -49,7 +62,7 @@ def _box(plan: DataflowPlan, unit: Unit, title: str) -> Box:
     else:
         lanes = unit.output.lanes
         lines = [f"{lanes} lane{'s' * (lanes > 1)} of {unit.output.bits} bits"]
-    return Box(unit.streams, unit.sources, [title, kind, *lines], unit.multipliers > 0)
+    return Box(unit.streams, unit.sources, [called, kind, *lines], unit.multipliers > 0)
 
 
 def _tensor(tensor: Tensor) -> list[str]:
@@ -66,6 +79,7 @@ def frames_svg(plan: DataflowPlan, rows: Sequence[dict[str, Any]]) -> Markup:
     rows : of the report's layers, with the cycles in which a unit ``starved`` and was ``blocked``.
     """
     run, by_name = plan.passages(FRAMES_DRAWN), {row["name"]: row for row in rows}
+    called = _called(plan, {row["name"]: row["title"] for row in rows})
     whole = [
         Span("frame", plan.graph.name, "frame", begin, end + 1, n)
         for n, (begin, end) in enumerate(zip(run.first, run.ends, strict=True))
@@ -74,22 +88,18 @@ def frames_svg(plan: DataflowPlan, rows: Sequence[dict[str, Any]]) -> Markup:
     for unit in plan.units:
         if isinstance(unit, ForkUnit):
             continue  # it takes and gives in the same cycles
-        row = by_name[unit.name]
-        title = row["title"] if unit.layers else unit.name
+        name = called[unit.name]
         bars = [
-            [Span(unit.name, title, kind, begin, end + 1, n) for n, (begin, end) in enumerate(ends)]
+            [Span(unit.name, name, kind, begin, end + 1, n) for n, (begin, end) in enumerate(ends)]
             for kind, ends in (("takes", run.taken[unit.name]), ("gives", run.given[unit.name]))
         ]
-        several = (
-            len({r["name"] for r in rows if r["title"] == row["title"] and r["macs"] == 0}) > 1
-        )
-        lanes.append(Lane(unit.name if several else title, bars, _waits(plan, unit, by_name)))
+        lanes.append(Lane(name, bars, _waits(plan, unit, by_name[unit.name], called)))
     return timeline_svg(lanes, "when units take and give frames", 0, run.ends[-1] + 1)
 
 
-def _waits(plan: DataflowPlan, unit: Unit, rows: dict[str, dict[str, Any]]) -> str:
+def _waits(plan: DataflowPlan, unit: Unit, row: dict[str, Any], called: dict[str, str]) -> str:
     """What a unit waits for most in the steady state, empty where it never waits."""
-    starved, blocked = rows[unit.name]["starved"], rows[unit.name]["blocked"]
+    starved, blocked = row["starved"], row["blocked"]
     if not starved and not blocked:
         return ""
     before, after = set(unit.sources), set(unit.streams)
@@ -99,8 +109,5 @@ def _waits(plan: DataflowPlan, unit: Unit, rows: dict[str, dict[str, Any]]) -> s
     else:
         others = [u for u in plan.units if after & set(u.sources)]
         way, border = "room in ", "the output"
-    # Units of one layer know each other by their own names.
-    own = rows[unit.name]["title"]
-    titles = {other.name: rows[other.name]["title"] for other in others}
-    names = dict.fromkeys(name if title == own else title for name, title in titles.items())
-    return f"waits {number(max(starved, blocked))} for {way}{' and '.join(names) or border}"
+    names = " and ".join(called[other.name] for other in others)
+    return f"waits {number(max(starved, blocked))} for {way}{names or border}"

@@ -19,7 +19,7 @@ from ...report.network import network_svg
 from ...report.summary import end_row, utilization
 from ...report.tiles import Tile, frames_a_second, interval, memory, multipliers, speed
 from ..package import Package
-from .drawing import KINDS, boxes_of, fold_of, frames_svg
+from .drawing import boxes_of, fold_of, frames_svg, kind_of
 
 
 def rows(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def _layers(report: dict[str, Any], plan: DataflowPlan) -> list[_Layer]:
         layers.setdefault(title, _Layer(title)).rows.append(
             row
             | {
-                "kind": KINDS.get(row["unit"], row["unit"].replace("_", " ")),
+                "kind": kind_of(row["unit"]),
                 "fold": fold_of(row["pe"], row["simd"], row["pixels"]),
                 "busy": busy,
                 "starved": starved,

@@ -16,6 +16,7 @@ from ...emit.documents import (
 from ...gateware.engine.csr import ADDRESS_BITS, REGISTERS, VERSION
 from ...identifiers import identifier
 from ...ir import Graph, Tensor
+from ...numeric import type_text
 from ...plan.tiled.network.tasks import Stored
 from ...plan.tiled.plan import TiledPlan
 from .bench import BENCHES
@@ -82,7 +83,8 @@ def _tensor_rows(graph: Graph, tensor: Tensor, stored: Stored) -> str:
         f"| shape | {' x '.join(map(str, tensor.shape))} (row, column, channel; "
         f"channel fastest, nothing between) |\n"
         f"{order_row(graph, tensor.name)}"
-        f"| element | {kind}: {'signed' if kind.signed else 'unsigned'}, {kind.width} bits, in "
+        f"| element | {type_text(kind, 6)}: "
+        f"{'signed' if kind.signed else 'unsigned'}, {kind.width} bits, in "
         f"{stored.size} byte(s), lowest first, {'sign' if kind.signed else 'zero'} extended |\n"
     )
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from ...plan.tiled.plan import ExternalTraffic, TiledPlan
 from ...report.html import number, percent, render, shape, type_text
+from ...report.labels import Part, labels
 from ...report.network import Box, network_svg
 from ...report.summary import utilization
 from ...report.tiles import Tile, cycles_of, frames_a_second, interval, memory, multipliers, speed
@@ -135,6 +136,10 @@ def _boxes(plan: TiledPlan, rows: dict[str, dict[str, Any]]) -> list[Box]:
     x = graph.tensors[task_graph.source]
     boxes = [Box([x.name], [], [x.name, "input", shape(x.shape), type_text(x.type)])]
     parts: dict[str, list[str]] = {}
+    called = labels(
+        Part(task.name, rows[task.name]["title"], _kind(rows[task.name]), task.macs > 0)
+        for task in plan.tasks
+    )
     for task in plan.tasks:
         row, y = rows[task.name], graph.tensors[task.y]
         second = task.tables.second if task.tables is not None else None
@@ -142,10 +147,15 @@ def _boxes(plan: TiledPlan, rows: dict[str, dict[str, Any]]) -> list[Box]:
         sources = [part for name in sources for part in parts.get(name, [name])]
         # Several tasks may write a tensor: whoever reads it reads all of them.
         parts.setdefault(task.y, []).append(task.name)
-        kind = f"{row['op'].replace('_', ' ')}, {row['tiles']} tile{'s' * (row['tiles'] > 1)}"
-        lines = [row["title"], kind, shape(y.shape), type_text(y.type)]
+        kind = f"{_kind(row)}, {row['tiles']} tile{'s' * (row['tiles'] > 1)}"
+        lines = [called[task.name], kind, shape(y.shape), type_text(y.type)]
         boxes.append(Box([task.name], sources, lines, task.macs > 0))
     return boxes
+
+
+def _kind(row: dict[str, Any]) -> str:
+    """The operation of a task in words."""
+    return row["op"].replace("_", " ")
 
 
 def _layers(report: dict[str, Any]) -> list[dict[str, Any]]:

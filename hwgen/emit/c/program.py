@@ -9,7 +9,7 @@ from ...errors import UserError
 from ...identifiers import identifier
 from ...ir import Graph, Node, Tensor
 from ...ir.ops import BatchNorm, Flatten, Reshape
-from ...numeric import ceil_div
+from ...numeric import ceil_div, type_text
 from ...passes import legalize
 from .arith import Helpers
 from .layer import Layer, storage
@@ -182,7 +182,7 @@ def _order(graph: Graph, tensor: Tensor) -> str:
 
 def _header(graph: Graph, stem: str, memory: _Memory) -> str:
     described = [
-        f"   {name}: {list(t.shape)} of {t.type}{_order(graph, t)}"
+        f"   {name}: {list(t.shape)} of {type_text(t.type, 6)}{_order(graph, t)}"
         for names, tensors in zip(
             _parameters(graph), (graph.inputs, [graph.tensors[n] for n in graph.outputs]),
             strict=True,

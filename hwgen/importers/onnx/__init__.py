@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -160,9 +161,10 @@ def load_onnx(path: Path, input_type: QType | None) -> Graph:
         read_inputs(work, path, input_type)
     for node in model.nodes:
         if all(name in work.known for name in node.outputs if name):
+            # A constant, or a part of an operator before, which has computed it too.
+            _note_origin(work, node, _before(work, node))
             continue
         _run(work, node)
-    work.layer = None
     with _named_numbers():
         outputs = tuple(_output(work, name).name for name in model.outputs)
     used = {name for node in work.nodes for name in node.inputs}
@@ -209,7 +211,7 @@ def _is_integer(model: OxModel, path: Path, given: QType | None) -> bool:
 
 def _run(work: OnnxImport, node: OxNode) -> None:
     handler, nodes = _handler(node), len(work.nodes)
-    before = work.origins.get(node.inputs[0]) if node.inputs else None
+    before = _before(work, node)
     own = node.given or node.name
     # A quantizer is a part of the layer before it, whose results it brings to integers.
     work.layer = before if before and node.kind in _QUANTIZING else own
@@ -231,16 +233,40 @@ def _run(work: OnnxImport, node: OxNode) -> None:
         raise UserError(f"{node.kind}: {error}", layer=node.name) from None
     except MemoryError as error:
         raise UserError(f"there is not enough memory for it ({error})", layer=node.name) from None
-    joined = [any(_is_joined(work, name) for name in ends) for ends in (node.inputs, node.outputs)]
-    begins = len(work.nodes) > nodes or joined == [False, True]
-    layer = work.layer if begins else before
+    begins = len(work.nodes) > nodes or any(_begins(work, node, test) for test in _UNFINISHED)
+    _note_origin(work, node, work.layer if begins else before)
+
+
+def _note_origin(work: OnnxImport, node: OxNode, layer: str | None) -> None:
     work.origins |= {name: layer for name in node.outputs if layer}
 
 
-def _is_joined(work: OnnxImport, name: str) -> bool:
+def _before(work: OnnxImport, node: OxNode) -> str | None:
+    """The layer that gives an operator's input, the first one that is no constant."""
+    return next((work.origins[name] for name in node.inputs if name in work.origins), None)
+
+
+def _is_joined(found: Any) -> bool:
     """Whether a tensor is a sum, a product or a concatenation that is still to be computed."""
-    found = work.known.get(name)
     return isinstance(found, Joined)
+
+
+def _is_computed_later(found: Any) -> bool:
+    """Whether a tensor is arithmetic that its quantizer is to compute."""
+    return _is_joined(found) or (isinstance(found, Value) and (found.sums or bool(found.steps)))
+
+
+_UNFINISHED: tuple[Callable[[Any], bool], ...] = (_is_joined, _is_computed_later)
+
+
+def _begins(work: OnnxImport, node: OxNode, unfinished: Callable[[Any], bool]) -> bool:
+    """Whether an operator that has no node yet is a layer of its own: what it gives is unfinished,
+    and nothing that it takes is. Behind unfinished arithmetic it is a part of that layer."""
+    inputs, outputs = (
+        any(unfinished(work.known.get(name)) for name in names)
+        for names in (node.inputs, node.outputs)
+    )
+    return outputs and not inputs
 
 
 def _is_folded(work: OnnxImport, node: OxNode) -> bool:
@@ -279,6 +305,7 @@ def _output(work: OnnxImport, name: str) -> Tensor:
     """The edge of an output; real arithmetic at the end is carried out where it is exact, and left
     out where it only moves all numbers in one way."""
     found = work.known.get(name)
+    work.layer = work.origins.get(name)
     if found is None or isinstance(found, Const):
         raise UserError(f"no operator gives the output {name!r}")
     if isinstance(found, Joined):

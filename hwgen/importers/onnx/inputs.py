@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...ir import Arrangement, Tensor
-from ...numeric import Overflow, QType, Rounding, parse_type
+from ...numeric import Overflow, QType, Rounding, parse_type, type_text
 from ..ends import input_names
 from ..limits import check_elements
 from .file import OxInput, OxNode
@@ -135,7 +135,11 @@ def _type(
         if all(t == stored[0] for t in stored):
             if given is not None:
                 raise UserError("an input type was given, but the file says its own")
-            return stored[0], f"integers of {stored[0]}, as its quantizer gives them", False
+            return (
+                stored[0],
+                f"integers of {type_text(stored[0])}, as its quantizer gives them",
+                False,
+            )
         if given is None:
             raise UserError(f"input {described.name!r} is quantized in two ways",
                             hint="say with --input-type what it is before it is quantized, or "

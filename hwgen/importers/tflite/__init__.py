@@ -67,6 +67,7 @@ _HANDLERS: dict[str, Callable[[TfliteImport, TfOperator], None]] = {
     "STRIDED_SLICE": shape.strided_slice,
     "SUB": arithmetic.subtraction,
     "TANH": elementwise.tanh,
+    "TOPK_V2": spatial.top_k,
     "TRANSPOSE": shape.transpose,
     "TRANSPOSE_CONV": transposed.convolution,
     "UNPACK": shape.unpack,

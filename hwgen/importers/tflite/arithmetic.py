@@ -15,7 +15,7 @@ from ..moves import Spread
 from . import meaning
 from .file import TfOperator, TfTensor, enumerated, options
 from .meaning import ADD_SHIFT, Multipliers, Runtime
-from .work import TfliteImport, frame_shape, quantized
+from .work import TfliteImport, quantized, shape_for
 
 WIDE = QType(True, 32, 0, Rounding.HALF_UP, Overflow.SATURATE)
 """The type of what is still to be scaled."""
@@ -69,7 +69,7 @@ def _sum(work: TfliteImport, op: TfOperator, table: str, sign: int) -> None:
 
 def _give(work: TfliteImport, op: TfOperator, total: Tensor, last: Callable[[str], Tensor]) -> None:
     """The last node's edge as the output, seen as the output is where that is another view."""
-    shape = frame_shape(work.output(op))
+    shape = shape_for(op, work.output(op))
     name = op.name if total.shape == shape else f"{op.name}_flat"
     work.give(op, moves.viewed(work.add, op.name, last(name), shape))
 
@@ -98,7 +98,7 @@ def _joined(
 ) -> Tensor:
     """The sum of both operands behind their steps; a constant one is a bias of the other."""
     edges: list[Tensor] = []
-    shape = frame_shape(work.output(op))
+    shape = shape_for(op, work.output(op))
     constants = [t for t in operands if t.data is not None]
     spread = Spread.of(_codes(constants[0]), shape) if constants else Spread(shape, np.zeros(1))
     bias = np.zeros(1, np.int64)
@@ -145,7 +145,7 @@ def multiplication(work: TfliteImport, op: TfOperator) -> None:
 
 
 def _product(work: TfliteImport, op: TfOperator, operands: list[TfTensor]) -> Tensor:
-    name, shape = f"{op.name}_product", frame_shape(work.output(op))
+    name, shape = f"{op.name}_product", shape_for(op, work.output(op))
     for position, operand in enumerate(operands):
         if operand.data is not None:
             spread = Spread.of(_codes(operand), shape)
@@ -166,7 +166,7 @@ def _product(work: TfliteImport, op: TfOperator, operands: list[TfTensor]) -> Te
 def _operand(work: TfliteImport, op: TfOperator, position: int, view: tuple[int, ...]) -> Tensor:
     """An operand as large as the output, seen as the constants next to it need it."""
     x, name = work.edge(op, position), f"{op.name}_{'ab'[position]}"
-    x = moves.repeated(work.add, f"{name}_all", x, frame_shape(work.output(op)))
+    x = moves.repeated(work.add, f"{name}_all", x, shape_for(op, work.output(op)))
     return moves.viewed(work.add, f"{name}_view", x, view)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from ...errors import UserError
 from ...ir import Tensor
-from ...ir.ops import Conv2D, Dense, Flatten, Reshape
+from ...ir.ops import Conv2D, Dense, Flatten
 from ...numeric import Overflow, QType, Rounding, type_for_range
+from ..moves import viewed
 from . import meaning
 from .file import TfOperator, TfTensor, enumerated, options
 from .meaning import Runtime
-from .work import TfliteImport, padding
+from .work import TfliteImport, padding, shape_for
 
 _SIGNED_WIDTHS = {"INT4": 4, "INT8": 8}
 _STRIDES = ("StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "Padding")
@@ -64,6 +67,7 @@ def _convolve(
     groups: int,
 ) -> None:
     x, out = work.edge(op, 0), work.output(op)
+    check_kinds(work, op, weights, 0)
     bias = bias_of(work, op, codes.shape[-1])
     conv = Conv2D(
         codes,
@@ -92,7 +96,7 @@ def _convolve(
 
 
 def fully_connected(work: TfliteImport, op: TfOperator) -> None:
-    """FULLY_CONNECTED: of a vector, or of each pixel where the file keeps the other axes."""
+    """FULLY_CONNECTED: of a vector, or of each row or pixel."""
     chosen = options(
         op, "FullyConnectedOptions",
         "FusedActivationFunction", "WeightsFormat", "KeepNumDims", "QuantizedBiasType",
@@ -100,6 +104,7 @@ def fully_connected(work: TfliteImport, op: TfOperator) -> None:
     if chosen.WeightsFormat:
         raise UserError("weights in a shuffled format are not supported")
     weights, out = work.constant(op, 1), work.output(op)
+    check_kinds(work, op, weights, 0)
     codes, qtype = _weights(weights, rank=2, axis=0)
     codes = codes.T
     bias = bias_of(work, op, codes.shape[1])
@@ -110,15 +115,13 @@ def fully_connected(work: TfliteImport, op: TfOperator) -> None:
             hint="use --runtime reference or xnnpack",
         )
     x, codes = _in_storage_order(work, op, codes)
-    pixels = x.size // codes.shape[0]
-    if pixels > 1 and x.channels == codes.shape[0]:
+    shape = shape_for(op, out)
+    if len(shape) > 1 and not x.size % codes.shape[0]:
         acc = _of_each_pixel(work, op, x, codes, qtype, bias)
-        shape = (*x.shape[:-1], codes.shape[1])
     else:
         if len(x.shape) > 1:
             x = work.add(f"{op.name}_flat", Flatten(), x)
         acc = work.add(f"{op.name}_mac", Dense(codes, qtype, bias), x)
-        shape = acc.shape
     scales = (_scale(x), weights.scales, out.scale)
     said = enumerated("TensorType", chosen.QuantizedBiasType)
     wide = "INT64" in (said, _bias_type(work, op))
@@ -128,11 +131,11 @@ def fully_connected(work: TfliteImport, op: TfOperator) -> None:
         else meaning.fully_connected(work.runtime, *scales)
     )
     activation = enumerated("ActivationFunctionType", chosen.FusedActivationFunction)
+    if prod(shape) != acc.size:
+        shape = acc.shape  # which the file does not say, and so is refused
     name = op.name if shape == acc.shape else f"{op.name}_image"
     result = work.rescale(name, acc, by, out, activation)
-    if shape != acc.shape:
-        result = work.add(op.name, Reshape(shape), result)
-    work.give(op, result)
+    work.give(op, viewed(work.add, op.name, result, shape))
 
 
 def _in_storage_order(
@@ -151,8 +154,10 @@ def _in_storage_order(
 def _of_each_pixel(
     work: TfliteImport, op: TfOperator, x: Tensor, codes: np.ndarray, qtype: QType, bias
 ) -> Tensor:
-    if len(x.shape) != 3:
-        x = work.add(f"{op.name}_pixels", Reshape(x.hwc), x)
+    """A dense layer of each row of as many elements as the weights take: a 1x1 convolution."""
+    inputs = codes.shape[0]
+    image = x.hwc if x.channels == inputs else (1, x.size // inputs, inputs)
+    x = viewed(work.add, f"{op.name}_pixels", x, image)
     conv = Conv2D(codes[np.newaxis, np.newaxis], qtype, bias=bias)
     return work.add(f"{op.name}_mac", conv, x)
 
@@ -192,6 +197,17 @@ def _weights(tensor: TfTensor, rank: int, axis: int) -> tuple[np.ndarray, QType]
         width = type_for_range(int(codes.min()), int(codes.max())).width + int(codes.min() >= 0)
         plain = QType(True, width, 0, Rounding.HALF_AWAY, Overflow.SATURATE, scale)
     return codes, plain
+
+
+def check_kinds(work: TfliteImport, op: TfOperator, weights: TfTensor, position: int) -> None:
+    """Raises UserError where one of weights and input is unsigned and the other is not: runtimes
+    refuse that, or take the one's bits for the other's."""
+    dtype = work.model.tensors[op.inputs[position]].dtype
+    if (dtype == "UINT8") != (weights.dtype == "UINT8"):
+        raise UserError(
+            f"weights {weights.name!r} are {weights.dtype.lower()}, the input is {dtype.lower()}",
+            hint="convert the model again, with one kind of integers",
+        )
 
 
 def _bias_type(work: TfliteImport, op: TfOperator) -> str | None:

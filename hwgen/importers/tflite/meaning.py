@@ -81,14 +81,16 @@ def convolution(
 def fully_connected(
     runtime: Runtime, x: float, weights: Sequence[float], out: float
 ) -> Multipliers:
-    """The rule of a fully connected layer's accumulators; a single scale is a float32 product."""
+    """The rule of a fully connected layer's accumulators; in TFLM a single scale is a float32
+    product."""
     if runtime is Runtime.XNNPACK:
         return Multipliers.of(Scaling.FP32_HALF_EVEN, _float32(x, weights, out))
-    rule = Scaling.DOUBLE_HALF_AWAY if runtime is Runtime.REFERENCE else Scaling.TFLM_DOUBLE
+    if runtime is Runtime.REFERENCE:
+        return Multipliers.of(Scaling.DOUBLE_HALF_AWAY, [x * w / out for w in weights])
     if len(weights) > 1:
-        return Multipliers.of(rule, [x * w / out for w in weights])
+        return Multipliers.of(Scaling.TFLM_DOUBLE, [x * w / out for w in weights])
     product = float(np.float32(x) * np.float32(weights[0]))
-    return Multipliers.of(rule, [product / out])
+    return Multipliers.of(Scaling.TFLM_DOUBLE, [product / out])
 
 
 def convolution_of_16_bits(

@@ -17,7 +17,8 @@ from .work import TfliteImport, quantized
 
 MOVES = frozenset({
     "ARG_MAX", "CONCATENATION", "EXPAND_DIMS", "PACK", "QUANTIZE", "REDUCE_MAX", "RESHAPE",
-    "SLICE", "SPLIT", "SPLIT_V", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE", "UNPACK",
+    "SLICE", "SPLIT", "SPLIT_V", "SQUEEZE", "STRIDED_SLICE", "TOPK_V2", "TRANSPOSE",
+    "UNPACK",
 })  # fmt: skip
 """Operators that say of real numbers what they say of the integers."""
 

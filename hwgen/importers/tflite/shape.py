@@ -12,14 +12,14 @@ from ...ir.ops import Reshape, Slice
 from .. import moves
 from ..permutation import moved
 from .file import TfOperator, TfTensor, enumerated, options
-from .work import Moved, TfliteImport, axis_of, frame_shape, quantized, same_meaning
+from .work import Moved, TfliteImport, axis_of, frame_shape, quantized, same_meaning, shape_for
 
 
 def reshape(work: TfliteImport, op: TfOperator) -> None:
     """RESHAPE, SQUEEZE, EXPAND_DIMS: the file states the resulting shape."""
     out = work.output(op)
     work.keep_meaning(op)
-    source, shape = op.inputs[0], frame_shape(out)
+    source, shape = op.inputs[0], shape_for(op, out)
 
     def make() -> Tensor:
         return moves.viewed(work.add, op.name, work.edge(op, 0), shape)

@@ -171,6 +171,30 @@ def argmax(work: TfliteImport, op: TfOperator) -> None:
     work.give(op, moves.viewed(work.add, op.name, result, shape))
 
 
+def top_k(work: TfliteImport, op: TfOperator) -> None:
+    """TOPK_V2 of one element: the largest of the channels, and its place, the first of several."""
+    values, places = work.outputs(op, 2)
+    x, count = work.edge(op, 0), work.integers(op, 1).reshape(-1).tolist()
+    if count != [1]:
+        raise UserError(
+            f"gives the {count[0]} largest elements, one is supported",
+            hint="end the network at its input and choose outside, or take k 1 or an argmax",
+        )
+    if not same_meaning(work.model.tensors[op.inputs[0]], values):
+        raise UserError("input and output must have one type, scale and zero point")
+    wanted = {i for o in work.model.operators for i in o.inputs} | {*work.model.outputs}
+    if values.index in wanted:
+        rows = (x.size // x.channels, x.channels, 1)
+        pixels = moves.viewed(work.add, f"{op.name}_rows", x, rows)
+        window = (1, x.channels)
+        most = work.add(f"{op.name}_largest", MaxPool(window, window), pixels)
+        shape = frame_shape(values)
+        work.give_tensor(values, moves.viewed(work.add, f"{op.name}_values", most, shape))
+    if places.index in wanted:
+        place, shape = work.add(f"{op.name}_place", ArgMax(), x), frame_shape(places)
+        work.give_tensor(places, moves.viewed(work.add, op.name, place, shape))
+
+
 def steps_of(
     rule: Callable[[np.ndarray], np.ndarray], low: int, high: int
 ) -> tuple[np.ndarray, np.ndarray]:

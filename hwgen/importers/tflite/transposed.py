@@ -17,7 +17,7 @@ from .. import moves
 from ..phases import Phases, filters
 from . import meaning
 from .file import TfOperator, enumerated, options
-from .linear import bias_of, filters_of
+from .linear import bias_of, check_kinds, filters_of
 from .meaning import Runtime
 from .work import TfliteImport, frame_shape, padding
 
@@ -31,6 +31,7 @@ def convolution(work: TfliteImport, op: TfOperator) -> None:
         op, "TransposeConvOptions", "Padding", "StrideH", "StrideW", "FusedActivationFunction"
     )
     weights, x, out = work.constant(op, 1), work.edge(op, 2), work.output(op)
+    check_kinds(work, op, weights, 2)
     codes, qtype = filters_of(weights, axis=0)  # (outputs, rows, columns, inputs)
     shape, stride = frame_shape(out), (chosen.StrideH, chosen.StrideW)
     outputs, *kernel, inputs = codes.shape

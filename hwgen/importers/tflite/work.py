@@ -16,6 +16,12 @@ from .meaning import Multipliers, Runtime, activation_bounds
 
 _BITS = {"INT8": (True, 8), "UINT8": (False, 8), "INT16": (True, 16)}
 """Types between layers: whether they have a sign, and their width."""
+_OF_ROWS = frozenset({
+    "ADD", "DEQUANTIZE", "EXPAND_DIMS", "FULLY_CONNECTED", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC",
+    "MUL", "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "SOFTMAX", "SQUEEZE", "SUB",
+    "TANH",
+})  # fmt: skip
+"""Operators for which an axis that stands in the batch's place is a row as any other."""
 _FLOATS = ("FLOAT32", "FLOAT16", "FLOAT64", "BFLOAT16")
 
 
@@ -52,7 +58,8 @@ class TfliteImport:
     """The layer that the operator read now is a part of, by the name that the file has for it."""
 
     def edge(self, op: TfOperator, position: int) -> Tensor:
-        """The edge of an operator's input. Raises UserError where it is a constant or absent."""
+        """The edge of an operator's input. Raises UserError where it is a constant or absent, and
+        where its first axis is not the batch, unless that is all the same to the operator."""
         if position >= len(op.inputs) or op.inputs[position] < 0:
             raise UserError(f"input {position} is absent")
         index = op.inputs[position]
@@ -68,6 +75,7 @@ class TfliteImport:
                 "are stored",
                 hint="the file is damaged, or its operators are not in order",
             )
+        shape_for(op, self.model.tensors[index])
         return self.edges[index]
 
     def place(self, index: int) -> None:
@@ -146,14 +154,17 @@ class TfliteImport:
 
     def give(self, op: TfOperator, edge: Tensor) -> None:
         """An edge as an operator's output. Raises UserError where it is not what the file says."""
-        self.give_tensor(self.output(op), edge)
+        tensor = self.output(op)
+        self._give(tensor, edge, shape_for(op, tensor))
 
     def give_tensor(self, tensor: TfTensor, edge: Tensor) -> None:
         """An edge as a tensor of the file, as give."""
-        if edge.shape != frame_shape(tensor):
+        self._give(tensor, edge, frame_shape(tensor))
+
+    def _give(self, tensor: TfTensor, edge: Tensor, wanted: tuple[int, ...]) -> None:
+        if edge.shape != wanted:
             raise UserError(
-                f"gives shape {edge.shape}, the file says {frame_shape(tensor)}",
-                hint="the file is damaged",
+                f"gives shape {edge.shape}, the file says {wanted}", hint="the file is damaged"
             )
         self.edges[tensor.index] = edge
 
@@ -197,6 +208,14 @@ def frame_shape(tensor: TfTensor) -> tuple[int, ...]:
     if len(shape) > 3:
         raise UserError(f"tensor {tensor.name!r} has {len(tensor.shape)} axes, at most 4 are")
     return shape or (1,)
+
+
+def shape_for(op: TfOperator, tensor: TfTensor) -> tuple[int, ...]:
+    """The shape of one frame of an operator's tensor, whose rows may stand in the batch's place
+    where the operator does the same with every row: so converters store a dense layer of several
+    pixels. Raises UserError for other batches."""
+    of_rows = op.kind in _OF_ROWS and len(tensor.shape) in (2, 3) and tensor.shape[0] > 1
+    return tensor.shape if of_rows else frame_shape(tensor)
 
 
 def quantized(tensor: TfTensor) -> QType:

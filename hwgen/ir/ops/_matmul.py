@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from ...numeric import QType, apply_overflow, int_array, round_shift, type_for_range
+from ...numeric import QType, apply_overflow, int_array, round_shift, type_for_range, type_text
 from ..fields import Accumulator
 from ..tensor import Tensor
 
@@ -111,7 +111,7 @@ def check_codes(codes: IntArray, qtype: QType, what: str) -> None:
     """Raise UserError unless every integer is within the type."""
     if codes.size and (codes.min() < qtype.min or codes.max() > qtype.max):
         raise UserError(
-            f"{what} {int(codes.min())}..{int(codes.max())} are outside {qtype} "
+            f"{what} {int(codes.min())}..{int(codes.max())} are outside {type_text(qtype)} "
             f"({qtype.min}..{qtype.max})"
         )
     if isinstance(qtype.scale, tuple) and len(qtype.scale) != codes.shape[-1]:

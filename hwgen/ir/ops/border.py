@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ...errors import UserError
+from ...numeric import type_text
 from ..fields import INT, PADS, PAIR
 from ..op import IntArray, Op, attr, image
 from ..tensor import Tensor
@@ -31,7 +32,7 @@ class Pad(Op):
         """Edge of the input's type."""
         x = image(self, inputs)
         if not x.type.min <= self.value <= x.type.max:
-            raise UserError(f"value {self.value} is outside {x.type}")
+            raise UserError(f"value {self.value} is outside {type_text(x.type)}")
         (top, bottom), (left, right) = self.pads
         rows, columns, channels = x.shape
         shape = (rows + top + bottom, columns + left + right, channels)

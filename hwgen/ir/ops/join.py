@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ...errors import UserError
-from ...numeric import int_array, type_for_range
+from ...numeric import int_array, type_for_range, type_text
 from ..op import IntArray, Op
 from ..tensor import Tensor
 from ._matmul import product_scale
@@ -106,7 +106,8 @@ class Concat(Op):
             same = replace(x.type, rounding=first.type.rounding, overflow=first.type.overflow)
             if same != first.type or isinstance(x.type.scale, tuple):
                 raise UserError(
-                    f"concat takes inputs of one type, got {first.type} and {x.type}",
+                    f"concat takes inputs of one type, got {type_text(first.type, 6)} "
+                    f"and {type_text(x.type, 6)}",
                     hint="requantize its inputs",
                 )
         low, high = min(x.range[0] for x in inputs), max(x.range[1] for x in inputs)

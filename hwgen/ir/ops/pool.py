@@ -18,6 +18,7 @@ from ...numeric import (
     int_array,
     magnitude,
     type_for_range,
+    type_text,
 )
 from ..fields import BOOL, PADDING, PAIR, TYPE
 from ..op import IntArray, Op, attr, image
@@ -128,7 +129,8 @@ class AvgPool(Pool):
         x = image(self, inputs)
         if (x.type.scale, x.type.zero_point) != (self.type.scale, self.type.zero_point):
             raise UserError(
-                f"avg_pool keeps scale and zero point, but takes {x.type} and gives {self.type}"
+                f"avg_pool keeps scale and zero point, but takes {type_text(x.type, 6)} "
+                f"and gives {type_text(self.type, 6)}"
             )
         if self.count_padding and x.type.zero_point:
             raise UserError("avg_pool counts no padding where the zero point is not 0")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import UserError
-from ...numeric import QType, int_array, requantize, round_shift
+from ...numeric import QType, int_array, requantize, round_shift, type_text
 from ..fields import CLIP, INT, PER_CHANNEL, TYPE, WIDE_PER_CHANNEL, optional
 from ..op import IntArray, Op, attr, single
 from ..tensor import Tensor
@@ -131,7 +131,7 @@ def limited(out: Tensor, low: int, high: int, clip: tuple[int, int] | None) -> T
     """
     qtype = out.type
     if clip and not qtype.min <= clip[0] <= clip[1] <= qtype.max:
-        raise UserError(f"clip {list(clip)} is outside {qtype}")
+        raise UserError(f"clip {list(clip)} is outside {type_text(qtype)}")
     if qtype.low <= low and high <= qtype.max:
         out = replace(out, low=low, high=high)
     elif qtype.overflow.value.startswith("saturate"):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ....errors import UserError
 from ....ir import Tensor, ops
-from ....numeric import Overflow, ceil_div
+from ....numeric import Overflow, ceil_div, type_text
 from ... import latency
 from ..units import Unit
 from .requantize import RequantUnit
@@ -53,7 +53,8 @@ def _check_significand(layer: str, op: ops.Rescale, x: Tensor) -> None:
     if most >> bits and (kept >> bits or qtype.overflow is Overflow.WRAP):
         raise UserError(
             f"{op.scaling} rounds its products to {bits} bits, results of up to "
-            f"{most.bit_length()} are not supported where {qtype} keeps more than it or wraps",
+            f"{most.bit_length()} are not supported where {type_text(qtype)} keeps more "
+            "than it or wraps",
             layer=layer,
             hint=f"let the output saturate to at most {bits} bits",
         )
