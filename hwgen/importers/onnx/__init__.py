@@ -14,6 +14,7 @@ from ...ir import Arrangement, Graph, Tensor
 from ...ir.ops import Requantize
 from ...numeric import QType
 from . import (
+    biases,
     curves,
     deconvolution,
     elementwise,
@@ -31,6 +32,7 @@ from .file import OxModel, OxNode, is_onnx, read_model
 from .inputs import read_inputs
 from .integers import INTEGER_KINDS, i_hardswish, is_integer, reduce_sum
 from .joins import summed
+from .meeting import BESIDE, has_meeting_pairs, is_beside_quantizer, joined_pairs
 from .real import FloatStep
 from .work import Const, Joined, OnnxImport, Value, in_file_order
 
@@ -152,9 +154,14 @@ _QUANTIZING = ("QuantizeLinear", "DequantizeLinear", "Quant", "IntQuant", "Bipol
 def load_onnx(path: Path, input_type: QType | None) -> Graph:
     """Read a file. Raises UserError naming the operator."""
     model = read_model(path)
-    work = OnnxImport(model, integer=_is_integer(model, path, input_type))
-    work.known |= {name: Const(array) for name, array in model.constants.items()}
-    _fold_constants(work)
+    integer = _is_integer(model, path, input_type)
+    work = _begun(model, integer)
+    if has_meeting_pairs(model):
+        known = work.known.items()
+        constants = {name: c.array for name, c in known if isinstance(c, Const)}
+        rewritten = joined_pairs(model, constants)
+        work = work if rewritten is model else _begun(rewritten, integer)
+        model = rewritten
     with _named_numbers():
         read_inputs(work, path, input_type)
     for node in model.nodes:
@@ -177,6 +184,14 @@ def load_onnx(path: Path, input_type: QType | None) -> Graph:
         if name in ends and order != Arrangement.same(graph.tensors[name].shape)
     }
     return replace(graph, arrays=arrays).verify()
+
+
+def _begun(model: OxModel, integer: bool) -> OnnxImport:
+    """An import that knows the file's constants, and what follows from them alone."""
+    work = OnnxImport(model, integer=integer)
+    work.known |= {name: Const(array) for name, array in model.constants.items()}
+    _fold_constants(work)
+    return work
 
 
 @contextmanager
@@ -230,10 +245,23 @@ def _run(work: OnnxImport, node: OxNode) -> None:
         raise UserError(f"{node.kind}: {error}", layer=node.name) from None
     except MemoryError as error:
         raise UserError(f"there is not enough memory for it ({error})", layer=node.name) from None
+    _part_beside_quantizer(work, node)
     joined = [any(_is_joined(work, name) for name in ends) for ends in (node.inputs, node.outputs)]
     begins = len(work.nodes) > nodes or joined == [False, True]
     layer = work.layer if begins else before
     work.origins |= {name: layer for name in node.outputs if layer}
+
+
+def _part_beside_quantizer(work: OnnxImport, node: OxNode) -> None:
+    """Mark a tensor whose other readers than a QuantizeLinear the runtime leaves in float32."""
+    if node.kind not in biases.MOVING or node.domain not in ("", "ai.onnx"):
+        return
+    for name in node.outputs[:1]:
+        found = work.known.get(name)
+        if not isinstance(found, Value) or found.codes or found.pending or found.apart:
+            continue
+        if is_beside_quantizer(work.model, name):
+            work.known[name] = replace(found, apart=BESIDE)
 
 
 def _is_joined(work: OnnxImport, name: str) -> bool:

@@ -90,7 +90,11 @@ UNSIGNED_WEIGHTS = "its weights are unsigned and its input is not"
 MIXED = "its inputs and its output are stored in different types"
 TRANSPOSED = "a ConvTranspose is not"
 REDUCED = "a ReduceMean is not; a GlobalAveragePool would be"
+BIAS_AXES = "its float32 bias has not one axis, of one number for each output channel"
+BIAS_STORED = "its bias is not stored as int32 with the scale of its products"
 _WAYS = {
+    BIAS_AXES: f"give the bias one axis; or {EXACT}",
+    BIAS_STORED: "store the bias as float32, or as int32 with the input's scale times the weights'",
     NOT_8_BITS: f"quantize to 8 bits; or {EXACT}",
     OTHER_WEIGHTS: f"store the same weights as int8; or {EXACT}",
     UNSIGNED_WEIGHTS: f"store the weights as int8, or the input as uint8; or {EXACT}",
