@@ -181,6 +181,16 @@ INTEGER: dict[str, tuple[list[Any], Any]] = {
     "ReduceSum of channels": ([NODE("ReduceSum", ["x", "one"], ["y"], keepdims=0)],
                               lambda x: x.sum(axis=1)),
     "ReduceSum": ([NODE("ReduceSum", ["x"], ["y"], keepdims=0)], lambda x: x.sum(axis=(1, 2, 3))),
+    "ReduceSum of nothing": ([NODE("ReduceSum", ["x"], ["y"], noop_with_empty_axes=1)],
+                             lambda x: x),
+    "Conv plus a number": ([NODE("Conv", ["x", "k"], ["c"]), NODE("Add", ["c", "mul"], ["y"])],
+                           lambda x: products(x) + 3),
+    "Conv times a number": ([NODE("Conv", ["x", "k"], ["c"]), NODE("Mul", ["mul", "c"], ["y"])],
+                            lambda x: products(x) * 3),
+    "Conv and a bound": (
+        [NODE("Conv", ["x", "k"], ["c"]), NODE("Sub", ["c", "add"], ["d"]),
+         NODE("Relu", ["d"], ["y"])],
+        lambda x: np.maximum(products(x) - 7, 0)),
     "iHardswish": (
         [NODE("iHardswish", ["x"], ["y"], domain="my.ops", one_over_six=11, three=48, six=96)],
         lambda x: x * np.clip(x + 48, 0, 96) * 11,

@@ -32,8 +32,9 @@ from .file import OxModel, OxNode, is_onnx, read_model
 from .inputs import read_inputs
 from .integers import INTEGER_KINDS, i_hardswish, is_integer, reduce_sum
 from .joins import summed
+from .known import check_known, check_opset
 from .meeting import BESIDE, has_meeting_pairs, is_beside_quantizer, joined_pairs
-from .real import FloatStep
+from .real import FloatStep, as_affine
 from .work import Const, Joined, OnnxImport, Value, in_file_order
 
 __all__ = ["is_onnx", "load_onnx"]
@@ -154,6 +155,7 @@ _QUANTIZING = ("QuantizeLinear", "DequantizeLinear", "Quant", "IntQuant", "Bipol
 def load_onnx(path: Path, input_type: QType | None) -> Graph:
     """Read a file. Raises UserError naming the operator."""
     model = read_model(path)
+    check_opset(model)
     integer = _is_integer(model, path, input_type)
     work = _begun(model, integer)
     if has_meeting_pairs(model):
@@ -233,6 +235,7 @@ def _run(work: OnnxImport, node: OxNode) -> None:
         if _is_folded(work, node):
             folded(work, node)
             return
+        check_known(node, work.model.opset)
         _check_codes(work, node)
         # What becomes infinite or no number is found where it matters.
         with np.errstate(all="ignore"):
@@ -311,33 +314,60 @@ def _output(work: OnnxImport, name: str) -> Tensor:
     if isinstance(found, Joined):
         found = summed(work, "output", found)
     found = found.divided()
+    if found.edge.name in work.arrays and found.edge not in work.inputs:
+        # It is another output too, which may have another order, or other numbers.
+        found = _copied(work, found)
     if found.sums or found.steps:
         found = _without_tail(work, found)
     if found.edge in work.inputs:
         # A graph has layers: an output that is an input, moved or not, gets one.
-        found = replace(found, edge=work.add("same", Requantize.identity(found.edge), found.edge))
+        found = _copied(work, found)
     if Arrangement.found(found.where, found.edge.shape) is None:
         found = in_file_order(work, "output", found)
     work.arrange(found.edge.name, found.where, found.edge.shape)
     return found.edge
 
 
-def _without_tail(work: OnnxImport, value: Value) -> Value:
-    from .real import as_affine
+def _copied(work: OnnxImport, found: Value) -> Value:
+    return replace(found, edge=work.add("same", Requantize.identity(found.edge), found.edge))
 
+
+def _without_tail(work: OnnxImport, value: Value) -> Value:
+    """An output's integers, behind what of its arithmetic is carried out. Raises UserError."""
     steps = value.steps
+    affine = as_affine(value.edge, value.scale, value.zero, steps)
+    if work.integer and steps and affine is not None and affine.whole:
+        return work.applied("output", value, affine)
     if all(_uniform(step) for step in steps) and value.scale.size == 1:
         if steps:
+            value = _copied(work, value) if value.edge in work.inputs else value
             work.notes.append("the output is integers: the same increasing arithmetic on all of "
                               "them is left out")  # fmt: skip
             work.without_reals.append(value.edge.name)
         return Value(value.edge, value.where)
-    if as_affine(value.edge, value.scale, value.zero, steps) is None:
-        raise UserError(
-            "arithmetic that differs between channels stands at the output, without a quantizer",
-            hint="quantize the output",
-        )
-    return work.settled("output", value)
+    if affine is not None:
+        return work.settled("output", value)
+    if not value.sums and value.scale.size == 1 and all(map(_is_relu, steps)):
+        # Zero is one of the integers.
+        clip = (value.zero, value.edge.type.max)
+        edge = work.add("output", Requantize.identity(value.edge, clip), value.edge)
+        return replace(value, edge=edge, steps=())
+    raise UserError(f"{_tail(value)} stands at the output, without a quantizer",
+                    hint="quantize the output")  # fmt: skip
+
+
+def _tail(value: Value) -> str:
+    """What of an output's arithmetic is neither exact nor can be left out."""
+    operands = [value.scale, *(step.operand for step in value.steps if step.operand is not None)]
+    if any(operand.size > 1 for operand in operands):
+        return "arithmetic that differs between channels"
+    if not all(step.increasing for step in value.steps):
+        return "arithmetic that falls where its input rises"
+    return "a bound (Relu or Clip) of real numbers"
+
+
+def _is_relu(step: FloatStep) -> bool:
+    return step.kind == "max" and step.operand is not None and not np.any(step.operand)
 
 
 def _uniform(step: FloatStep) -> bool:

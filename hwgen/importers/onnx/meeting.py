@@ -223,9 +223,7 @@ def _without_transposes(links: _Links) -> _Links:
         chain = [found[0].q, found[0].dq, *between, behind]
         end = found[1].dq.outputs[0]
         read_once = len(links.readers.get(end, [])) + (end in links.given) == 1
-        if read_once and all(
-            links.is_only_reader(*two) for two in pairwise(chain)
-        ):
+        if read_once and all(links.is_only_reader(*two) for two in pairwise(chain)):
             straight = replace(behind, inputs=(found[0].dq.outputs[0], *behind.inputs[1:]))
             return links.changed([straight], {node.outputs[0] for node in between})
     return links
