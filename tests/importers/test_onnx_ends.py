@@ -95,3 +95,10 @@ def test_integers_of_a_network_of_integers_keep_its_tail(tmp_path: Path) -> None
     x = np.arange(16).reshape(SHAPE) - 9
     assert np.array_equal(hwgen.run(graph, x)[graph.outputs[0]], (x + 5) * 3)
     assert not graph.left_out() and not graph.without_reals
+
+
+def test_a_softmax_at_the_end_that_is_read_on(tmp_path: Path) -> None:
+    file = OnnxFile()
+    y = file.op("Softmax", file.pair("x", 0.05), axis=1)
+    ends = y, file.pair(file.op("Relu", y), 0.01)
+    assert "another operator reads it too" in refusal(file.save(tmp_path / "m.onnx", SHAPE, *ends))

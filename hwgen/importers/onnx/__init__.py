@@ -69,7 +69,7 @@ _STANDARD: dict[str, Handler] = {
     "HardSigmoid": elementwise.curve(elementwise.hard_sigmoid),
     "HardSwish": elementwise.curve(curves.hard_swish, rises=False),
     "Identity": shape.identity,
-    "LeakyRelu": elementwise.curve(elementwise.leaky_relu),
+    "LeakyRelu": elementwise.leaky_relu,
     "MatMul": linear.matmul,
     "MatMulInteger": qoperator.matmul_integer,
     "MaxPool": spatial.max_pool,
@@ -108,10 +108,10 @@ _MICROSOFT: dict[str, Handler] = {
     "QLinearAveragePool": qoperator.average,
     "QLinearConcat": qoperator.concat,
     "QLinearGlobalAveragePool": qoperator.average,
-    "QLinearLeakyRelu": qoperator.curve(elementwise.leaky_relu),
+    "QLinearLeakyRelu": qoperator.curve(elementwise.leaky_step),
     "QLinearMul": qoperator.joined("mul"),
     "QLinearSoftmax": qoperator.softmax,
-    "QLinearSigmoid": qoperator.curve(elementwise.sigmoid),
+    "QLinearSigmoid": qoperator.curve(elementwise.sigmoid_step),
     "QuantizeLinear": qdq.quantize_linear,
 }
 
