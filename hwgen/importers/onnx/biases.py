@@ -12,7 +12,7 @@ import numpy as np
 from ...aliases import Array
 from ...errors import UserError
 from .file import OxNode
-from .fusion import BIAS_AXES, BIAS_STORED, is_redundant
+from .fusion import BIAS_AXES, BIAS_STORED, is_old_pool, is_redundant
 from .qdq import integer_type, scale_and_zero
 from .real import FloatStep
 from .shape import PASSED
@@ -64,7 +64,7 @@ def leads_to_quantizer(work: OnnxImport, node: OxNode) -> bool:
             return all(is_redundant(step, qtype) for step in steps)
         if node.kind in ("Relu", "Clip"):
             steps += bounds_of(work, node)
-        elif node.kind not in MOVING:
+        elif node.kind not in MOVING or is_old_pool(node, work.model.opset):
             return False
 
 

@@ -11,7 +11,7 @@ from ...errors import UserError
 from ...ir import Op
 from ...ir.ops import MaxPool, Pad, SumPool, Upsample
 from .file import OxNode
-from .fusion import BEHIND_PAD, REDUCED, is_power_of_two
+from .fusion import BEHIND_PAD, OLD_POOL, REDUCED, is_old_pool, is_power_of_two
 from .linear import padding
 from .work import Group, OnnxImport, Value, image, shaped
 
@@ -26,7 +26,10 @@ def max_pool(work: OnnxImport, node: OxNode) -> None:
     if not all(step.increasing for step in value.steps):
         raise UserError("behind arithmetic that falls it is not supported",
                         hint="put a quantizer before it")  # fmt: skip
-    work.give(node, _windowed(work, node, value, MaxPool))
+    result = _windowed(work, node, value, MaxPool)
+    if is_old_pool(node, work.model.opset) and not value.codes:
+        result = replace(result, apart=result.apart or OLD_POOL)
+    work.give(node, result)
 
 
 def global_max_pool(work: OnnxImport, node: OxNode) -> None:
