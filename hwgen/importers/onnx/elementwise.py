@@ -191,7 +191,7 @@ def leaky_relu(work: OnnxImport, node: OxNode) -> None:
 
 def leaky_step(node: OxNode) -> FloatStep:
     """What a LeakyRelu does."""
-    return _bent(np.float32([node.get("alpha", 0.01)]))
+    return _bent(np.array([node.get("alpha", 0.01)], np.float32))
 
 
 def prelu(work: OnnxImport, node: OxNode) -> None:

@@ -102,7 +102,7 @@ KNOWN: dict[str, tuple[str, int]] = {
     "Upsample": ("mode scales", 2),
     "iHardswish": ("n_levels one_over_six six three", 1),
 }  # fmt: skip
-"""Of each operator the attributes, and the number of inputs."""
+"""The attributes of each operator, and how many inputs it may have."""
 
 
 def check_opset(model: OxModel) -> None:
