@@ -75,10 +75,12 @@ class _Links:
         self.readers: dict[str, list[OxNode]] = {}
         self.producers: dict[str, OxNode] = {}
         self.transposes = 0
+        read = {*model.outputs, *(name for node in model.nodes for name in node.inputs)}
         for node in model.nodes:
             if not node.inputs or not node.outputs:
                 continue
-            passed = _passed(node, constants)
+            # What nobody reads is a reader to the runtime, neutral or not.
+            passed = _passed(node, constants) if node.outputs[0] in read else ""
             if passed:
                 self.source[node.outputs[0]] = self.named(passed)
                 continue
@@ -170,19 +172,19 @@ def joined_pairs(model: OxModel, constants: Mapping[str, Array]) -> OxModel:
     runs: dict[str, list[Numbers]] = {}
     links = _joined_once(_Links(model, constants), runs)
     links = _without_transposes(links)
-    while (more := _joined_once(links, runs)) is not links:
+    while (more := _joined_once(links, runs, later=True)) is not links:
         links = more
     for q in links.all("QuantizeLinear"):
         _check_apart(links, q)
     return links.model
 
 
-def _joined_once(links: _Links, runs: dict[str, list[Numbers]]) -> _Links:
+def _joined_once(links: _Links, runs: dict[str, list[Numbers]], later: bool = False) -> _Links:
     """One pass of the runtime over a graph, from the first pair on; a pair that it has made is left
     to the next one.
 
     ``runs`` keeps of each pair, by what it gives, the numbers of the file's pairs that it stands
-    for. Raises UserError where the order of joins is not known.
+    for. ``later``: it is not the first pass. Raises UserError where what it gives is not known.
     """
     made: set[str] = set()
     for name in [dq.outputs[0] for dq in links.all("DequantizeLinear")]:
@@ -190,10 +192,25 @@ def _joined_once(links: _Links, runs: dict[str, list[Numbers]]) -> _Links:
         behind = links.only(dq, "QuantizeLinear") if dq and name not in made else None
         found = behind and dq and _pairs(links, dq, behind)
         if found and links.is_only_reader(found[0].q, found[0].dq):
+            if later:
+                _check_no_moves(links, *found)
             links = _joined(links, *found)
             made.add(found[1].dq.outputs[0])
             _count(runs, *found)
     return links
+
+
+def _check_no_moves(links: _Links, first: _Pair, second: _Pair) -> None:
+    """Raises UserError where elements are moved beside two pairs that meet after the first pass: the
+    runtime has put more pairs there by then, with the numbers of these."""
+    kinds = [node.kind for node in links.readers.get(second.dq.outputs[0], [])]
+    moves = links.producer(first.q.inputs[0], *_MOVING) or not set(kinds).isdisjoint(_MOVING)
+    if moves and not _is_same(first, second):
+        raise UserError(
+            "three quantizers or more, or two with transposes between them, follow each other "
+            "beside a move of elements, which the runtime joins in ways that are not known here",
+            layer=second.q.name, hint="leave out one of them",
+        )  # fmt: skip
 
 
 def _count(runs: dict[str, list[Numbers]], first: _Pair, second: _Pair) -> None:
