@@ -201,7 +201,7 @@ def _joined_once(links: _Links, runs: dict[str, list[Numbers]], later: bool = Fa
 
 
 def _check_no_moves(links: _Links, first: _Pair, second: _Pair) -> None:
-    """Raises UserError where elements are moved beside two pairs that meet after the first pass: the
+    """Raises UserError where elements are moved beside pairs that meet after the first pass: the
     runtime has put more pairs there by then, with the numbers of these."""
     kinds = [node.kind for node in links.readers.get(second.dq.outputs[0], [])]
     moves = links.producer(first.q.inputs[0], *_MOVING) or not set(kinds).isdisjoint(_MOVING)
