@@ -147,9 +147,10 @@ def input_type(arguments: argparse.Namespace) -> QType | None:
 
 
 def say_assumed(graph: Graph, given: object, output: Output) -> list[str]:
-    """Say which types of inputs are assumed, where none was ``given``; returns the sentences."""
+    """Say which types of inputs are assumed, where none was ``given``, and what is left out behind
+    outputs; returns the sentences of the former."""
     told = [] if given is not None else graph.assumptions()
-    for sentence in told:
+    for sentence in (*told, *graph.left_out()):
         output.say(f"note: {sentence}")
     return told
 

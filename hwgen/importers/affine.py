@@ -66,6 +66,12 @@ class Affine:
         """Whether it changes nothing."""
         return not self.clips and all(s == 1 for s in self.scale) and not any(self.offset)
 
+    @property
+    def whole(self) -> bool:
+        """Whether it gives whole numbers."""
+        ends = [end for end in (self.low, self.high) if end is not None]
+        return all(n.denominator == 1 for n in (*self.scale, *self.offset, *ends))
+
     def clipped(self, low: Fraction, high: Fraction | None) -> Affine:
         """This map followed by a clip."""
 

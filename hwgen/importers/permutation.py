@@ -24,6 +24,7 @@ Append = Callable[..., Tensor]
 
 MOST_SLICES = 128
 """Slices of one movement; each is a unit with a queue of its own."""
+_WAY = "take whole rows, columns or channels, in few pieces, or transpose axes"
 
 
 def moved(add: Append, name: str, edge: Tensor, order: Array) -> Tensor:
@@ -31,10 +32,93 @@ def moved(add: Append, name: str, edge: Tensor, order: Array) -> Tensor:
 
     Raises UserError where no few slices give that order.
     """
+    lines = _lines(order, edge.shape)
+    if lines is None or all(len(_runs(line)) == 1 for line in lines):
+        return _turned(add, name, edge, order)
+    try:
+        _turned(lambda name, op, *inputs: op.infer(name, inputs), name, edge, order)
+    except UserError:
+        return _picked(add, name, edge, lines)
+    return _turned(add, name, edge, order)
+
+
+def _lines(order: Array, shape: tuple[int, ...]) -> list[Array] | None:
+    """The indices that an order has along each axis of an edge; None where those along one axis
+    depend on another one."""
+    if order.ndim != len(shape) or not order.size:
+        return None
+    places = np.unravel_index(order, shape)
+    lines = []
+    for axis, place in enumerate(places):
+        first = np.moveaxis(place, axis, -1).reshape(-1, order.shape[axis])
+        if np.any(first != first[0]):
+            return None
+        lines.append(first[0])
+    return lines
+
+
+def _runs(line: Array) -> list[tuple[int, int, int]]:
+    """Indices as few slices, one after the other: start, count, step."""
+    runs: list[tuple[int, int, int]] = []
+    for index in line.tolist():
+        start, count, step = runs[-1] if runs else (0, 0, 0)
+        last = start + (count - 1) * step
+        if count == 1 and index > start:
+            runs[-1] = (start, 2, index - start)
+        elif count > 1 and index == last + step:
+            runs[-1] = (start, count + 1, step)
+        else:
+            runs.append((index, 1, 1))
+    return runs
+
+
+def _picked(add: Append, name: str, edge: Tensor, lines: list[Array]) -> Tensor:
+    """Indices along each axis, in any order, some more than once: slices, joined."""
+    plans = [_runs(line) for line in lines]
+    count = sum(len(runs) for runs in plans if len(runs) > 1)
+    if count > MOST_SLICES:
+        raise UserError(
+            f"elements would have to be put in another order, by {count} slices; at most "
+            f"{MOST_SLICES} are supported",
+            hint=_WAY,
+        )
+    for axis, runs in enumerate(plans):
+        edge = _joined(add, f"{name}_axis{axis}", edge, axis, runs)
+    return edge
+
+
+def _joined(
+    add: Append, name: str, edge: Tensor, axis: int, runs: list[tuple[int, int, int]]
+) -> Tensor:
+    """Slices of an axis, one after the other."""
+    shape = edge.shape
+    length = sum(count for _, count, _ in runs)
+    if runs == [(0, shape[axis], 1)]:
+        return edge
+    before, behind = prod(shape[:axis]), prod(shape[axis + 1 :])
+    last = axis == len(shape) - 1
+    parts = []
+    for number, (start, count, step) in enumerate(runs):
+        first, size, steps = [0] * len(shape), list(shape), [1] * len(shape)
+        first[axis], size[axis], steps[axis] = start, count, step
+        part = add(f"{name}_{number}", Slice(tuple(first), tuple(size), tuple(steps)), edge)
+        if not last and len(runs) > 1:
+            rows = Reshape((before, 1, count * behind))
+            part = add(f"{name}_{number}_row", rows, part)
+        parts.append(part)
+    if len(parts) == 1:
+        return parts[0]
+    edge = add(name, Concat(), *parts)
+    whole = (*shape[:axis], length, *shape[axis + 1 :])
+    return edge if edge.shape == whole else add(f"{name}_shape", Reshape(whole), edge)
+
+
+def _turned(add: Append, name: str, edge: Tensor, order: Array) -> Tensor:
+    """Elements in an order of other axes, or fewer."""
     if order.size < edge.size:
         whole = _whole(edge.size, order)
         if whole is not None:
-            edge = moved(add, f"{name}_whole", edge, whole)
+            edge = _turned(add, f"{name}_whole", edge, whole)
             return add(name, Slice((0,) * order.ndim, order.shape, (1,) * order.ndim), edge)
         edge, order = _cut(add, f"{name}_cut", edge, order)
     if np.any(order.reshape(-1) != np.arange(order.size)):
@@ -58,7 +142,7 @@ def _cut(add: Append, name: str, edge: Tensor, order: Array) -> tuple[Tensor, Ar
             kept = np.arange(edge.size).reshape(shape)[np.ix_(*places)].reshape(-1)
             return add(name, op, edge), np.searchsorted(kept, order)
     raise UserError("takes elements that no slice of rows, columns and channels holds, which is "
-                    "not supported")  # fmt: skip
+                    "not supported", hint=_WAY)  # fmt: skip
 
 
 def _whole(size: int, order: Array) -> Array | None:
@@ -106,7 +190,7 @@ def _exchanged(add: Append, name: str, edge: Tensor, order: Array) -> Tensor:
     plans = [plan for plan in (_steps(digits, False), _steps(digits, True)) if plan is not None]
     if digits is None or not plans:
         raise UserError("elements would have to be put in an order that no transposition gives, "
-                        "which is not supported")  # fmt: skip
+                        "which is not supported", hint=_WAY)  # fmt: skip
     steps = min(plans, key=lambda plan: sum(min(a, b) for _, a, b, _ in plan))
     count = sum(min(a, b) for _, a, b, _ in steps)
     if count > MOST_SLICES:

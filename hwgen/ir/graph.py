@@ -143,6 +143,14 @@ class Graph:
             for name in self.unstated
         ]
 
+    def left_out(self) -> list[str]:
+        """A sentence for each output behind which real arithmetic of the model is left out."""
+        return [
+            f"{name}: the output is integers: the same increasing arithmetic on all of them is "
+            "left out"
+            for name in self.without_reals
+        ]
+
     @cached_property
     def consumers(self) -> dict[str, tuple[Node, ...]]:
         """The nodes that read each edge."""

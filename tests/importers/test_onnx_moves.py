@@ -59,15 +59,40 @@ def test_some_of_the_elements(index: Any) -> None:
     assert np.array_equal(elements(turned, (6, 4, 5))[0], turned)
 
 
+A = np.arange(120).reshape(6, 4, 5)
+PICKED: dict[str, Array] = {
+    "channels turned": A[..., [2, 0, 1]],
+    "channels from the last": A[..., ::-1],
+    "rows from the last": A[::-1],
+    "columns twice": A[:, [1, 1, 0]],
+    "more than there are": A[..., [0, 1, 2, 3, 4, 0]],
+    "rows and channels": A[[5, 5, 0]][..., ::-2],
+    "of a vector": np.array([3, 1, 0, 2, 5, 4]),
+    "fewer of a vector": np.array([0, 1, 3]),
+}
+
+
+@pytest.mark.parametrize("name", PICKED)
+def test_rows_columns_and_channels_in_any_order(name: str) -> None:
+    order = PICKED[name]
+    result, kinds = elements(order, A.shape if order.ndim == 3 else (6,))
+    assert np.array_equal(result, order)
+    assert kinds.count("slice") <= sum(order.shape)
+
+
+MIXED = np.random.default_rng(SEED).permutation(120).reshape(6, 4, 5)
+
+
 @pytest.mark.parametrize(("order", "reason"), [
-    (np.array([3, 1, 0, 2, 5, 4]), "no transposition gives"),
-    (np.array([0, 1, 3]), "no slice"),
+    (MIXED, "no transposition gives, which is not supported; take whole rows"),
+    (MIXED.reshape(-1)[:60].reshape(6, 2, 5), "no slice"),
+    (np.arange(200)[::-1], "by 200 slices; at most 128"),
     (np.arange(200 * 200).reshape(200, 200).T, "by 200 slices; at most 128"),
 ])  # fmt: skip
 def test_orders_that_are_refused(order: Array, reason: str) -> None:
-    size = max(int(order.max()) + 1, 6)
+    shape = A.shape if order.ndim == 3 else (order.size,)
     with pytest.raises(UserError, match=reason):
-        elements(order, (size,))
+        elements(order, shape)
 
 
 @pytest.mark.parametrize("ratio", [0.25, 0.5, 1.0, 0.37113, 1.0307])
@@ -181,6 +206,16 @@ INTEGER: dict[str, tuple[list[Any], Any]] = {
     "ReduceSum of channels": ([NODE("ReduceSum", ["x", "one"], ["y"], keepdims=0)],
                               lambda x: x.sum(axis=1)),
     "ReduceSum": ([NODE("ReduceSum", ["x"], ["y"], keepdims=0)], lambda x: x.sum(axis=(1, 2, 3))),
+    "ReduceSum of nothing": ([NODE("ReduceSum", ["x"], ["y"], noop_with_empty_axes=1)],
+                             lambda x: x),
+    "Conv plus a number": ([NODE("Conv", ["x", "k"], ["c"]), NODE("Add", ["c", "mul"], ["y"])],
+                           lambda x: products(x) + 3),
+    "Conv times a number": ([NODE("Conv", ["x", "k"], ["c"]), NODE("Mul", ["mul", "c"], ["y"])],
+                            lambda x: products(x) * 3),
+    "Conv and a bound": (
+        [NODE("Conv", ["x", "k"], ["c"]), NODE("Sub", ["c", "add"], ["d"]),
+         NODE("Relu", ["d"], ["y"])],
+        lambda x: np.maximum(products(x) - 7, 0)),
     "iHardswish": (
         [NODE("iHardswish", ["x"], ["y"], domain="my.ops", one_over_six=11, three=48, six=96)],
         lambda x: x * np.clip(x + 48, 0, 96) * 11,

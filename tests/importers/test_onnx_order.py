@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 import hwgen
 from hwgen.cli import main
 from hwgen.errors import UserError
 from hwgen.importers import load
 from hwgen.ir import Arrangement, Graph, graph_from_json, graph_to_json
+from hwgen.numeric import parse_type
+from tests.helpers.onnx_files import OnnxFile
+from tests.helpers.refusals import refusal
 from tests.importers.test_onnx_qdq import CONV, NODE, end, make, qdq
 
 SEED = 5
@@ -227,3 +231,46 @@ def test_descriptions_keep_the_order(tmp_path: Path) -> None:
             graph_from_json(value | {"arrays": wrong})
     with pytest.raises(UserError, match="unstated: expected names of inputs"):
         graph_from_json(value | {"unstated": ["conv_mac"]})
+
+
+@pytest.mark.parametrize("dtype", [TensorProto.FLOAT16, TensorProto.DOUBLE])
+def test_a_cast_before_the_first_quantizer_keeps_its_type(dtype: int, tmp_path: Path) -> None:
+    file = OnnxFile()
+    y = file.pair(file.op("Transpose", file.op("Cast", "x", to=1), perm=[0, 2, 1]), 0.03, 9)
+    graph = load(file.save(tmp_path / "m.onnx", (1, 4, 5), y, dtype=dtype))
+    edge = graph.inputs[0].type
+    assert (edge.scale, edge.zero_point) == (float(np.float32(0.03)), 9) and not graph.unstated
+
+
+def test_integers_that_a_cast_makes_real_keep_their_own_type(tmp_path: Path) -> None:
+    file = OnnxFile()
+    y = file.pair(file.op("Cast", "x", to=1), 0.03, 9)
+    graph = load(file.save(tmp_path / "m.onnx", (1, 4, 5), y, dtype=TensorProto.UINT8))
+    assert graph.inputs[0].type.scale in (None, 1.0) and graph.inputs[0].type.max == 255
+
+
+def test_two_levels_are_no_type_of_an_input(tmp_path: Path) -> None:
+    file = OnnxFile()
+    y = file.op("BipolarQuant", "x", file.real(1), domain="qonnx.custom_op.general")
+    path = file.save(tmp_path / "m.onnx", (1, 4, 5), file.op("Identity", y))
+    assert "quantized to two levels (BipolarQuant)" in refusal(path)
+    graph = load(path, input_type=parse_type("s8.4"))
+    x = np.array([-0.5, -0.0625, 0, 0.0625] * 5, np.float32).reshape(1, 4, 5)
+    got = hwgen.run(graph, x, real=True)[graph.outputs[0]]
+    assert np.array_equal(got.reshape(-1), np.where(x.reshape(-1) < 0, -1, 1))
+
+
+@pytest.mark.parametrize("kind", ["Gather", "Slice", "Split"])
+def test_colours_in_another_order_before_the_first_quantizer(kind: str, tmp_path: Path) -> None:
+    file = OnnxFile()
+    if kind == "Gather":
+        y = file.op("Gather", "x", file.wholes(2, 1, 0), axis=1)
+    elif kind == "Slice":
+        y = file.op("Slice", "x", *(file.wholes(n) for n in (-1, -9, 1, -1)))
+    else:
+        parts = [file.op("Slice", "x", *(file.wholes(n) for n in (c, c + 1, 1))) for c in (2, 1, 0)]
+        y = file.op("Concat", *parts, axis=1)
+    graph = load(file.save(tmp_path / "m.onnx", (1, 3, 4, 5), file.pair(y, 0.0625)))
+    x = (np.arange(60).reshape(1, 3, 4, 5) - 30).astype(np.float32) / 16
+    got = hwgen.run(graph, x, real=True)[graph.outputs[0]]
+    assert np.array_equal(got, x[:, ::-1])

@@ -19,6 +19,8 @@ from hwgen.importers.onnx.work import Value
 from hwgen.ir import Graph, Tensor, execute
 from hwgen.ir.ops import Requantize
 from hwgen.numeric import Overflow, QType, Rounding
+from tests.helpers.onnx_files import OnnxFile
+from tests.helpers.refusals import refusal
 
 NODE = helper.make_node
 Array = np.ndarray[Any, Any]
@@ -339,3 +341,17 @@ def test_rules_of_pairs_equal_the_runtime(kind: str, ties: bool) -> None:
         )
         wanted = session.run(None, {"x": x, "x2": y})[0]
         assert np.array_equal(rules[kind](parts, (ALL[:, np.newaxis], ALL), qtype), wanted)
+
+
+@pytest.mark.parametrize("opset", [11, 12])
+def test_pools_of_old_versions_part_an_operator_from_its_quantizer(
+    opset: int, tmp_path: Path
+) -> None:
+    file = OnnxFile()
+    y = file.op("Conv", file.pair("x", 0.05), file.weights(4, 3, 2, 2), file.real([1, 2, 3, 4]))
+    y = file.pair(file.op("MaxPool", y, kernel_shape=[2, 2]), 0.07)
+    path = file.save(tmp_path / "m.onnx", (1, 3, 6, 6), y, opset=opset)
+    if opset < 12:
+        assert "a MaxPool of a version of the operators before 12" in refusal(path)
+    else:
+        load(path)

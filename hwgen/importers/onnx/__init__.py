@@ -16,6 +16,7 @@ from ...ir.ops import Requantize
 from ...numeric import QType
 from ..ends import with_output_names
 from . import (
+    biases,
     curves,
     deconvolution,
     elementwise,
@@ -33,7 +34,9 @@ from .file import OxModel, OxNode, is_onnx, read_model
 from .inputs import read_inputs
 from .integers import INTEGER_KINDS, i_hardswish, is_integer, reduce_sum
 from .joins import summed
-from .real import FloatStep
+from .known import check_known, check_opset
+from .meeting import BESIDE, has_meeting_pairs, is_beside_quantizer, joined_pairs
+from .real import FloatStep, as_affine
 from .work import Const, Joined, OnnxImport, Value, in_file_order
 
 __all__ = ["is_onnx", "load_onnx"]
@@ -68,7 +71,7 @@ _STANDARD: dict[str, Handler] = {
     "HardSigmoid": elementwise.curve(elementwise.hard_sigmoid),
     "HardSwish": elementwise.curve(curves.hard_swish, rises=False),
     "Identity": shape.identity,
-    "LeakyRelu": elementwise.curve(elementwise.leaky_relu),
+    "LeakyRelu": elementwise.leaky_relu,
     "MatMul": linear.matmul,
     "MatMulInteger": qoperator.matmul_integer,
     "MaxPool": spatial.max_pool,
@@ -107,10 +110,10 @@ _MICROSOFT: dict[str, Handler] = {
     "QLinearAveragePool": qoperator.average,
     "QLinearConcat": qoperator.concat,
     "QLinearGlobalAveragePool": qoperator.average,
-    "QLinearLeakyRelu": qoperator.curve(elementwise.leaky_relu),
+    "QLinearLeakyRelu": qoperator.curve(elementwise.leaky_step),
     "QLinearMul": qoperator.joined("mul"),
     "QLinearSoftmax": qoperator.softmax,
-    "QLinearSigmoid": qoperator.curve(elementwise.sigmoid),
+    "QLinearSigmoid": qoperator.curve(elementwise.sigmoid_step),
     "QuantizeLinear": qdq.quantize_linear,
 }
 
@@ -154,9 +157,15 @@ _QUANTIZING = ("QuantizeLinear", "DequantizeLinear", "Quant", "IntQuant", "Bipol
 def load_onnx(path: Path, input_type: QType | None) -> Graph:
     """Read a file. Raises UserError naming the operator."""
     model = read_model(path)
-    work = OnnxImport(model, integer=_is_integer(model, path, input_type))
-    work.known |= {name: Const(array) for name, array in model.constants.items()}
-    _fold_constants(work)
+    check_opset(model)
+    integer = _is_integer(model, path, input_type)
+    work = _begun(model, integer)
+    if has_meeting_pairs(model):
+        known = work.known.items()
+        constants = {name: c.array for name, c in known if isinstance(c, Const)}
+        rewritten = joined_pairs(model, constants)
+        work = work if rewritten is model else _begun(rewritten, integer)
+        model = rewritten
     with _named_numbers():
         read_inputs(work, path, input_type)
     for node in model.nodes:
@@ -180,6 +189,14 @@ def load_onnx(path: Path, input_type: QType | None) -> Graph:
         if name in ends and order != Arrangement.same(graph.tensors[name].shape)
     }
     return with_output_names(replace(graph, arrays=arrays).verify(), model.outputs)
+
+
+def _begun(model: OxModel, integer: bool) -> OnnxImport:
+    """An import that knows the file's constants, and what follows from them alone."""
+    work = OnnxImport(model, integer=integer)
+    work.known |= {name: Const(array) for name, array in model.constants.items()}
+    _fold_constants(work)
+    return work
 
 
 @contextmanager
@@ -221,6 +238,7 @@ def _run(work: OnnxImport, node: OxNode) -> None:
         if _is_folded(work, node):
             folded(work, node)
             return
+        check_known(node, work.model.opset)
         _check_codes(work, node)
         # What becomes infinite or no number is found where it matters.
         with np.errstate(all="ignore"):
@@ -233,8 +251,21 @@ def _run(work: OnnxImport, node: OxNode) -> None:
         raise UserError(f"{node.kind}: {error}", layer=node.name) from None
     except MemoryError as error:
         raise UserError(f"there is not enough memory for it ({error})", layer=node.name) from None
+    _part_beside_quantizer(work, node)
     begins = len(work.nodes) > nodes or any(_begins(work, node, test) for test in _UNFINISHED)
     _note_origin(work, node, work.layer if begins else before)
+
+
+def _part_beside_quantizer(work: OnnxImport, node: OxNode) -> None:
+    """Mark a tensor whose other readers than a QuantizeLinear the runtime leaves in float32."""
+    if node.kind not in biases.MOVING or node.domain not in ("", "ai.onnx"):
+        return
+    for name in node.outputs[:1]:
+        found = work.known.get(name)
+        if not isinstance(found, Value) or found.codes or found.pending or found.apart:
+            continue
+        if is_beside_quantizer(work.model, name):
+            work.known[name] = replace(found, apart=BESIDE)
 
 
 def _note_origin(work: OnnxImport, node: OxNode, layer: str | None) -> None:
@@ -311,33 +342,60 @@ def _output(work: OnnxImport, name: str) -> Tensor:
     if isinstance(found, Joined):
         found = summed(work, "output", found)
     found = found.divided()
+    if found.edge.name in work.arrays and found.edge not in work.inputs:
+        # It is another output too, which may have another order, or other numbers.
+        found = _copied(work, found)
     if found.sums or found.steps:
         found = _without_tail(work, found)
     if found.edge in work.inputs:
         # A graph has layers: an output that is an input, moved or not, gets one.
-        found = replace(found, edge=work.add("same", Requantize.identity(found.edge), found.edge))
+        found = _copied(work, found)
     if Arrangement.found(found.where, found.edge.shape) is None:
         found = in_file_order(work, "output", found)
     work.arrange(found.edge.name, found.where, found.edge.shape)
     return found.edge
 
 
-def _without_tail(work: OnnxImport, value: Value) -> Value:
-    from .real import as_affine
+def _copied(work: OnnxImport, found: Value) -> Value:
+    return replace(found, edge=work.add("same", Requantize.identity(found.edge), found.edge))
 
+
+def _without_tail(work: OnnxImport, value: Value) -> Value:
+    """An output's integers, behind what of its arithmetic is carried out. Raises UserError."""
     steps = value.steps
+    affine = as_affine(value.edge, value.scale, value.zero, steps)
+    if work.integer and steps and affine is not None and affine.whole:
+        return work.applied("output", value, affine)
     if all(_uniform(step) for step in steps) and value.scale.size == 1:
         if steps:
+            value = _copied(work, value) if value.edge in work.inputs else value
             work.notes.append("the output is integers: the same increasing arithmetic on all of "
                               "them is left out")  # fmt: skip
             work.without_reals.append(value.edge.name)
         return Value(value.edge, value.where)
-    if as_affine(value.edge, value.scale, value.zero, steps) is None:
-        raise UserError(
-            "arithmetic that differs between channels stands at the output, without a quantizer",
-            hint="quantize the output",
-        )
-    return work.settled("output", value)
+    if affine is not None:
+        return work.settled("output", value)
+    if not value.sums and value.scale.size == 1 and all(map(_is_relu, steps)):
+        # Zero is one of the integers.
+        clip = (value.zero, value.edge.type.max)
+        edge = work.add("output", Requantize.identity(value.edge, clip), value.edge)
+        return replace(value, edge=edge, steps=())
+    raise UserError(f"{_tail(value)} stands at the output, without a quantizer",
+                    hint="quantize the output")  # fmt: skip
+
+
+def _tail(value: Value) -> str:
+    """What of an output's arithmetic is neither exact nor can be left out."""
+    operands = [value.scale, *(step.operand for step in value.steps if step.operand is not None)]
+    if any(operand.size > 1 for operand in operands):
+        return "arithmetic that differs between channels"
+    if not all(step.increasing for step in value.steps):
+        return "arithmetic that falls where its input rises"
+    return "a bound (Relu or Clip) of real numbers"
+
+
+def _is_relu(step: FloatStep) -> bool:
+    return step.kind == "max" and step.operand is not None and not np.any(step.operand)
 
 
 def _uniform(step: FloatStep) -> bool:

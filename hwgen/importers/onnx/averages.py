@@ -39,7 +39,8 @@ def window_quantizer(found: Value, by: Quantizer) -> Quantizer:
         raise UserError(
             "ONNX Runtime adds its numbers in float32, so that equal sums may be rounded "
             "differently at this scale",
-            hint="give its input a scale that is a power of two",
+            hint="give its input a scale that is a power of two (quantize_static does by its extra "
+            "option TensorQuantOverrides)",
         )
     return Quantizer(by.type, codes, exact=False)
 

@@ -12,13 +12,13 @@ import numpy as np
 from ...aliases import Array
 from ...errors import UserError
 from .file import OxNode
-from .fusion import is_redundant
+from .fusion import BIAS_AXES, BIAS_STORED, is_old_pool, is_redundant
 from .qdq import integer_type, scale_and_zero
 from .real import FloatStep
 from .shape import PASSED
-from .work import Const, OnnxImport, Value
+from .work import Const, OnnxImport, Value, check_finite
 
-_MOVING = ("MaxPool", *PASSED)
+MOVING = ("MaxPool", *PASSED)
 """Operators before which a QuantizeLinear behind them is put."""
 _LIMIT = 1 << 31
 
@@ -26,13 +26,26 @@ _LIMIT = 1 << 31
 def rounded(work: OnnxImport, node: OxNode, bias: Const, scales: Array) -> Array | None:
     """The integers of a float32 bias; None where real numbers stay what they are, because the
     node's output does not lead to a quantizer. Raises UserError where they have over 32 bits."""
-    if bias.quant is not None or not leads_to_quantizer(work, node):
+    if kept_real(bias, scales) or not leads_to_quantizer(work, node):
         return None
+    check_finite(bias)
     numbers = bias.array.astype(np.float32).reshape(-1)
     codes = np.rint(numbers / scales.astype(np.float32)).astype(np.float64)
     if not np.all((codes >= -_LIMIT) & (codes < _LIMIT)):
         raise UserError("its bias has more than 32 bits in the scale of its products")
     return codes.astype(np.int64)
+
+
+def kept_real(bias: Const, scales: Array) -> str:
+    """Why ONNX Runtime makes no integers of the products' scale of a bias, which it then adds in
+    float32; empty where it makes or has them."""
+    if bias.quant is not None:
+        given = np.asarray(bias.quant.scale, np.float64).reshape(-1)
+        whole = bias.quant.type.width == 32 and not np.any(bias.quant.zero)
+        fits = given.size in (1, scales.size) and np.allclose(given, scales, rtol=1e-3)
+        return "" if whole and fits else BIAS_STORED
+    fits = bias.array.ndim == 1 and scales.size in (1, bias.array.size)
+    return "" if fits else BIAS_AXES
 
 
 def leads_to_quantizer(work: OnnxImport, node: OxNode) -> bool:
@@ -51,7 +64,7 @@ def leads_to_quantizer(work: OnnxImport, node: OxNode) -> bool:
             return all(is_redundant(step, qtype) for step in steps)
         if node.kind in ("Relu", "Clip"):
             steps += bounds_of(work, node)
-        elif node.kind not in _MOVING:
+        elif node.kind not in MOVING or is_old_pool(node, work.model.opset):
             return False
 
 

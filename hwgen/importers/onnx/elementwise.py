@@ -159,14 +159,14 @@ def _clipped_codes(work: OnnxImport, node: OxNode, value: Value) -> Value:
 
 def curve(function: Callable[[OxNode, Array], Array], rises: bool = True) -> Handler:
     """The handler of a function; ``rises``: it never decreases."""
+    return lambda work, node: _then(work, node, curve_step(function, node, rises))
 
-    def handler(work: OnnxImport, node: OxNode) -> None:
-        def in_float32(x: Array) -> Array:
-            return function(node, x).astype(np.float32)
 
-        _then(work, node, FloatStep("curve", curve=in_float32, rises=rises))
-
-    return handler
+def curve_step(
+    function: Callable[[OxNode, Array], Array], node: OxNode, rises: bool = True
+) -> FloatStep:
+    """A function with a node's attributes, to float32."""
+    return FloatStep("curve", curve=lambda x: function(node, x).astype(np.float32), rises=rises)
 
 
 def sigmoid(node: OxNode, x: Array) -> Array:
@@ -174,31 +174,41 @@ def sigmoid(node: OxNode, x: Array) -> Array:
     return 1 / (1 + np.exp(-np.clip(x.astype(np.float64), -700, 700)))
 
 
+def sigmoid_step(node: OxNode) -> FloatStep:
+    """What a Sigmoid does."""
+    return curve_step(sigmoid, node)
+
+
 def tanh(node: OxNode, x: Array) -> Array:
     """tanh, in float64, to float32."""
     return np.tanh(x.astype(np.float64))
 
 
-def leaky_relu(node: OxNode, x: Array) -> Array:
-    """x, or alpha times x below zero."""
-    alpha = np.float32(node.get("alpha", 0.01))
-    if not alpha >= 0:
-        raise UserError("a negative alpha is not supported")
-    return np.where(x >= 0, x, x * alpha)
+def leaky_relu(work: OnnxImport, node: OxNode) -> None:
+    """LeakyRelu: x, or alpha times x below zero."""
+    _then(work, node, leaky_step(node))
+
+
+def leaky_step(node: OxNode) -> FloatStep:
+    """What a LeakyRelu does."""
+    return _bent(np.array([node.get("alpha", 0.01)], np.float32))
 
 
 def prelu(work: OnnxImport, node: OxNode) -> None:
     """PRelu: x, or a slope times x below zero; one slope, or one a channel."""
     value = work.value(node)
-    slopes = operand(work.const(node, 1).array, value)
-    if not np.all((slopes >= 0) & np.isfinite(slopes)):
-        raise UserError("a slope that is negative or not finite is not supported",
-                        hint="train it with slopes that are bounded below by 0")  # fmt: skip
+    _then(work, node, _bent(operand(work.const(node, 1).array, value)))
+
+
+def _bent(slopes: Array) -> FloatStep:
+    if not np.all(np.isfinite(slopes)):
+        raise UserError("a slope that is not finite is not supported")
 
     def bent(x: Array) -> Array:
         return np.where(x >= 0, x, x * slopes).astype(np.float32)
 
-    _then(work, node, FloatStep("curve", slopes, bent))
+    kept = slopes if slopes.size > 1 else None
+    return FloatStep("curve", kept, bent, rises=bool(np.all(slopes >= 0)), bent=True)
 
 
 def hard_sigmoid(node: OxNode, x: Array) -> Array:

@@ -65,7 +65,7 @@ class OxModel:
 
 def is_onnx(head: bytes) -> bool:
     """Whether a file begins as a serialized ModelProto: field 1 (ir_version), a small number."""
-    return len(head) > 4 and head[0] == 0x08 and 0 < head[1] < 0x20
+    return len(head) > 4 and head[0] == 0x08 and 0 < head[1] < 0x80
 
 
 def read_model(path: Path) -> OxModel:

@@ -19,9 +19,12 @@ import numpy as np
 
 from ...errors import UserError
 from ...numeric import QType
+from .file import OxNode
 from .real import FloatStep
 from .work import Value
 
+_MOVED_POOLS = 12
+"""The version of the operators since which quantizers move through a MaxPool."""
 _EPSILON = np.finfo(np.float32).eps
 
 BEHIND_PAD = "a Pad stands before it"
@@ -34,6 +37,11 @@ def scale_of(qtype: QType) -> float:
     """The one scale of a stored type."""
     assert isinstance(qtype.scale, float)
     return qtype.scale
+
+
+def is_old_pool(node: OxNode, opset: int) -> bool:
+    """Whether an operator is a MaxPool through which the runtime moves no quantizers."""
+    return node.kind == "MaxPool" and opset < _MOVED_POOLS
 
 
 def is_redundant(step: FloatStep, qtype: QType) -> bool:
@@ -90,7 +98,13 @@ UNSIGNED_WEIGHTS = "its weights are unsigned and its input is not"
 MIXED = "its inputs and its output are stored in different types"
 TRANSPOSED = "a ConvTranspose is not"
 REDUCED = "a ReduceMean is not; a GlobalAveragePool would be"
+OLD_POOL = "a MaxPool of a version of the operators before 12 stands beside it"
+BIAS_AXES = "its float32 bias has not one axis, of one number for each output channel"
+BIAS_STORED = "its bias is not stored as int32 with the scale of its products"
 _WAYS = {
+    OLD_POOL: f"export with version 12 or more of the operators (opset); or {EXACT}",
+    BIAS_AXES: f"give the bias one axis; or {EXACT}",
+    BIAS_STORED: "store the bias as float32, or as int32 with the input's scale times the weights'",
     NOT_8_BITS: f"quantize to 8 bits; or {EXACT}",
     OTHER_WEIGHTS: f"store the same weights as int8; or {EXACT}",
     UNSIGNED_WEIGHTS: f"store the weights as int8, or the input as uint8; or {EXACT}",

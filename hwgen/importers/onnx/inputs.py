@@ -39,6 +39,8 @@ _KEEPING = (*REARRANGING, "Identity", "Dropout", "Slice", "Split", "Gather", "Ma
             "Upsample", "Pad", "Relu", "Clip")  # fmt: skip
 """Operators whose result is the same whether they stand before a quantizer or behind it."""
 
+_REALS = ("float", "double", "float16")
+"""Types of inputs that are real numbers."""
 _QLINEAR_INPUTS = {"QLinearAdd": (0, 3), "QLinearMul": (0, 3)}
 
 
@@ -129,7 +131,8 @@ def _type(
     work: OnnxImport, path: Path, described: OxInput, given: QType | None
 ) -> tuple[QType, str | None, bool]:
     """The type of an input, a note, and whether the file does not say it."""
-    readers = _types_of_readers(work, described.name)
+    places = _readers(work, described)
+    readers = [None if place is None else _stored(work, *place) for place in places]
     stored = [qtype for qtype in readers if qtype is not None]
     if stored and len(stored) == len(readers):
         if all(t == stored[0] for t in stored):
@@ -145,7 +148,7 @@ def _type(
                             hint="say with --input-type what it is before it is quantized, or "
                             "quantize it once")  # fmt: skip
     integers = described.dtype in ("int8", "uint8", "int16", "uint16", "int32")
-    if described.dtype not in ("float", "double", "float16") and not integers:
+    if described.dtype not in _REALS and not integers:
         raise UserError(f"input {described.name!r} is {described.dtype}, which is not supported")
     if given is not None:
         if given.scale is not None:
@@ -156,25 +159,30 @@ def _type(
         return integer_type(np.zeros(1, described.dtype)), None, False
     if work.integer:
         return _integers(work, path, described)
+    if any(place and place[0].kind == "BipolarQuant" for place in places):
+        raise UserError(f"input {described.name!r} is quantized to two levels (BipolarQuant), "
+                        "which is no type of an input",
+                        hint="say with --input-type what it is before, as s8.4")  # fmt: skip
     note = f"type {DEFAULT_INPUT} assumed: the model does not say it (set --input-type)"
     return parse_type(DEFAULT_INPUT), note, True
 
 
-def _types_of_readers(work: OnnxImport, name: str) -> list[QType | None]:
-    """The types that a tensor's readers say it has, None for one that says nothing. Operators that
-    keep values, or bound them, are passed: what a quantizer behind them makes is the same where it
-    stands before them."""
-    found: list[QType | None] = []
-    names = [name]
+def _readers(work: OnnxImport, described: OxInput) -> list[tuple[OxNode, int] | None]:
+    """What reads an input, and at which place, None for an output. Operators that keep values, or
+    bound them, are passed: what a quantizer behind them makes is the same where it stands before
+    them. So is a Cast of real numbers, which are float32 to every quantizer."""
+    found: list[tuple[OxNode, int] | None] = []
+    names = [described.name]
+    keeping = (*_KEEPING, "Cast") if described.dtype in _REALS else _KEEPING
     while names:
         reading = names.pop()
         found += [None] * work.model.outputs.count(reading)
         for node in work.model.nodes:
             for position in (n for n, read in enumerate(node.inputs) if read == reading):
-                if (position == 0 and node.kind in _KEEPING) or node.kind == "Concat":
+                if (position == 0 and node.kind in keeping) or node.kind == "Concat":
                     names += [out for out in node.outputs if out]
                 elif node.kind != "Shape":
-                    found.append(_stored(work, node, position))
+                    found.append((node, position))
     return found
 
 

@@ -223,6 +223,8 @@ def summed(
         apart = UNSIGNED_WEIGHTS
     if not apart and codes.type.width != 8:
         apart = OTHER_WEIGHTS
+    if not apart and bias is not None:
+        apart = biases.kept_real(bias, scales)
     result = Value(edge, arranged(edge), scales.astype(np.float32), 0, (), True,
                    apart=apart, group=Group(value.edge.type, exact))  # fmt: skip
     if step is not None:
@@ -235,10 +237,8 @@ def summed(
 
 def _stored_bias(bias: Const, scales: Array, work: OnnxImport) -> Array | None:
     """A bias as integers of the products; None where it has to be added behind them."""
-    if bias.quant is not None and not np.any(bias.quant.zero):
-        given = np.asarray(bias.quant.scale, np.float64).reshape(-1)
-        if bias.quant.type.width == 32 and np.allclose(given, scales, rtol=1e-3):
-            return bias.quant.codes
+    if bias.quant is not None and not biases.kept_real(bias, scales):
+        return bias.quant.codes
     real = bias.array.astype(np.float64).reshape(-1) / scales.astype(np.float64)
     codes = np.rint(real)
     exact = np.all(codes * scales == bias.array.reshape(-1)) and np.all(abs(codes) < 1 << 31)

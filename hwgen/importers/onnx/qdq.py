@@ -10,9 +10,10 @@ import numpy as np
 from ...aliases import Array
 from ...errors import UserError
 from ...ir import Op, Tensor
-from ...ir.ops import Requantize, Rescale
+from ...ir.ops import Add, Requantize, Rescale
 from ...ir.ops.multi_threshold import MAX_STEPS
 from ...numeric import Overflow, QType, Rounding, Scaling, multiplier_of, to_integers
+from ..sums import WIDE
 from . import joins, pairs
 from .averages import window_quantizer
 from .file import OxNode
@@ -154,6 +155,8 @@ def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Te
     qtype = by.type
     function = _function(found, by)
     if not all(step.rises for step in found.steps):
+        if operands and _is_bent(found):
+            return _of_bent(work, name, found, by)
         check_table(found.edge, found.scale, found.steps)
     if any(step.pixels for step in found.steps):
         each = _of_pixels(found, by)
@@ -176,6 +179,29 @@ def _of_elements(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Te
     if found.edge.type == qtype and np.array_equal(values, np.clip(x, *clip)):
         op = Requantize.identity(found.edge, clip)
     return work.add(name, op, found.edge)
+
+
+def _is_bent(found: Value) -> bool:
+    """Whether a chain rises above the zero point, and rises or falls below, in each channel."""
+    first, *rest = found.steps
+    return first.bent and found.scale.size == 1 and all(step.rises for step in rest)
+
+
+def _of_bent(work: OnnxImport, name: str, found: Value, by: Quantizer) -> Tensor:
+    """A staircase for what lies above the zero point and one for what lies below, added: one of
+    them is zero."""
+    function, zero = _function(found, by), found.zero
+    middle = function(np.full((1, found.edge.channels), zero))[0]
+    sides = {
+        "above": lambda x: function(np.maximum(x, zero)) - middle,
+        "below": lambda x: function(np.minimum(x, zero)) - middle,
+    }
+    parts = [
+        work.chain(f"{name}_{side}", multi_threshold(found.edge, part, WIDE), found.edge)
+        for side, part in sides.items()
+    ]
+    total = work.add(f"{name}_sum", Add(), *parts)
+    return work.add(name, Requantize.scaled(by.type, 1, middle), total)
 
 
 def _function(found: Value, by: Quantizer) -> Callable[[Array], Array]:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...aliases import Array
 from ...errors import UserError
 from . import spatial
 from .elementwise import with_constant
@@ -142,12 +141,11 @@ def average(work: OnnxImport, node: OxNode) -> None:
     _give(work, node, result, 3)
 
 
-def curve(function: Callable[[OxNode, Array], Array]) -> Callable[[OnnxImport, OxNode], None]:
+def curve(step: Callable[[OxNode], FloatStep]) -> Callable[[OnnxImport, OxNode], None]:
     """The handler of QLinearSigmoid or QLinearLeakyRelu of ONNX Runtime."""
 
     def handler(work: OnnxImport, node: OxNode) -> None:
-        step = FloatStep("curve", curve=lambda x: function(node, x).astype(np.float32))
-        _give(work, node, _input(work, node, 0).then(step), 3)
+        _give(work, node, _input(work, node, 0).then(step(node)), 3)
 
     return handler
 

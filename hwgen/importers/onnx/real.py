@@ -43,7 +43,7 @@ class StoredOperand:
 class FloatStep:
     """One float32 operation on every element: ``kind`` add, sub, mul, div, max or min with an
     ``operand`` (one number, or one a channel), or a ``curve``: a function that never decreases,
-    unless it does not ``rises``.
+    unless it does not ``rises``; one that is ``bent`` rises above zero, and rises or falls below.
     ``stored``: what a quantizer says of the operand. ``pixels``: the channels of the edge are all
     elements of an image, so that the operand has one number for each of them."""
 
@@ -53,6 +53,7 @@ class FloatStep:
     stored: StoredOperand | None = None
     pixels: bool = False
     rises: bool = True
+    bent: bool = False
 
     def of(self, channels: Array) -> FloatStep:
         """The operation on some channels (indices)."""

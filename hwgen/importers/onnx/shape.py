@@ -155,18 +155,26 @@ def cast(work: OnnxImport, node: OxNode) -> None:
             return
     except (KeyError, TypeError, ValueError):
         raise UserError(f"a cast to type {node.get('to')} is not supported") from None
+    # Integers that mean themselves are the real numbers that they become.
+    bare = isinstance(found, Value) and not found.zero and bool(np.all(found.scale == 1))
+    if bare and isinstance(found, Value) and found.codes and _holds(dtype, found.edge.range):
+        work.give(node, replace(found, codes=dtype.kind != "f"))
+        return
     stored = None
     if isinstance(found, Value) and found.codes:
         qtype = found.edge.type
         stored = f"{'' if qtype.signed else 'u'}int{qtype.width}"
-    # Integers that mean themselves are the real numbers that they become.
-    bare = isinstance(found, Value) and not found.zero and bool(np.all(found.scale == 1))
     if dtype.name == (stored or "float32"):
         identity(work, node)
-    elif stored and bare and dtype.name == "float32":
-        work.give(node, replace(found, codes=False))
     else:
         raise UserError(f"a cast of a tensor of {stored or 'float32'} to {dtype} is not supported")
+
+
+def _holds(dtype: Any, ends: tuple[int, int]) -> bool:
+    """Whether a type has all whole numbers between two."""
+    if dtype.kind in "iu":
+        return bool(np.iinfo(dtype).min <= ends[0] and ends[1] <= np.iinfo(dtype).max)
+    return dtype.kind == "f" and max(map(abs, ends)) <= 1 << np.finfo(dtype).nmant + 1
 
 
 def _converted(array: Array, dtype: Any) -> Array:
@@ -206,4 +214,5 @@ def shape_of(work: OnnxImport, node: OxNode) -> None:
     if isinstance(found, Joined):
         found = found.parts[0]
     shape = found.array.shape if isinstance(found, Const) else found.where.shape
-    work.give(node, Const(np.array(shape, np.int64)))
+    part = slice(node.get("start", 0), node.get("end"))
+    work.give(node, Const(np.array(shape[part], np.int64)))

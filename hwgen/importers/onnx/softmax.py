@@ -21,6 +21,9 @@ def softmax(work: OnnxImport, node: OxNode) -> None:
     """Softmax: at the end of the network it is left out, else a quantizer is to come."""
     found = work.get(node, 0)
     if node.outputs[0] in work.model.outputs:
+        if work.readers[node.outputs[0]] > 1:
+            raise UserError("a softmax at the end is left out, but another operator reads it too",
+                            hint="let that read what stands before the softmax")  # fmt: skip
         work.notes.append(
             f"{node.name}: the softmax at the end is left out; the output is its input, in the "
             "same order of classes"

@@ -11,9 +11,13 @@ from ...errors import UserError
 from ...ir import Op
 from ...ir.ops import MaxPool, Pad, SumPool, Upsample
 from .file import OxNode
-from .fusion import BEHIND_PAD, REDUCED, is_power_of_two
+from .fusion import BEHIND_PAD, OLD_POOL, REDUCED, is_old_pool, is_power_of_two
 from .linear import padding
 from .work import Group, OnnxImport, Value, image, shaped
+
+_WITH_COORDINATES = 11
+"""The version of the operators since which a Resize says which coordinates it takes; before, a
+pixel is the one that its place divided by the factor falls on."""
 
 
 def max_pool(work: OnnxImport, node: OxNode) -> None:
@@ -22,7 +26,10 @@ def max_pool(work: OnnxImport, node: OxNode) -> None:
     if not all(step.increasing for step in value.steps):
         raise UserError("behind arithmetic that falls it is not supported",
                         hint="put a quantizer before it")  # fmt: skip
-    work.give(node, _windowed(work, node, value, MaxPool))
+    result = _windowed(work, node, value, MaxPool)
+    if is_old_pool(node, work.model.opset) and not value.codes:
+        result = replace(result, apart=result.apart or OLD_POOL)
+    work.give(node, result)
 
 
 def global_max_pool(work: OnnxImport, node: OxNode) -> None:
@@ -50,6 +57,10 @@ def global_average_pool(work: OnnxImport, node: OxNode) -> None:
     value = image(work, node.name, work.settled(node.name, work.value(node)))
     where = value.where
     axes = _reduced(work, node)
+    if axes == [] and node.get("noop_with_empty_axes", 0):
+        work.give(node, value)
+        return
+    axes = list(range(where.ndim)) if axes == [] else axes
     if axes is not None and {a % where.ndim for a in axes} != set(range(2, where.ndim)):
         raise UserError(f"a mean over axes {axes} is not supported, rows and columns are")
     result = averaged(work, node, value, list(value.edge.shape[:2]), whole=True)
@@ -63,11 +74,12 @@ def global_average_pool(work: OnnxImport, node: OxNode) -> None:
 
 
 def _reduced(work: OnnxImport, node: OxNode) -> list[int] | None:
+    """The axes of a ReduceMean, none where it has none; None of another operator."""
     if node.kind != "ReduceMean":
         return None
     if work.has(node, 1):
         return work.wholes(node, 1)
-    return node.ints("axes")
+    return node.ints("axes", [])
 
 
 def averaged(
@@ -125,15 +137,21 @@ def pad(work: OnnxImport, node: OxNode) -> None:
     """Pad of rows and columns with zeros (or another constant)."""
     value = image(work, node.name, work.value(node))
     amounts = work.wholes(node, 1) if work.has(node, 1) else node.ints("pads")
-    rank = value.where.ndim
-    if str(node.get("mode", "constant")) != "constant" or len(amounts) != 2 * rank:
-        raise UserError(
-            f"padding {amounts} of mode {node.get('mode', 'constant')} is not supported"
-        )
+    rank, mode = value.where.ndim, str(node.get("mode", "constant"))
+    if mode != "constant":
+        raise UserError(f"padding of mode {mode} is not supported", hint="pad with a number")
+    axes = _axes(work.wholes(node, 3), rank) if work.has(node, 3) else list(range(rank))
+    if len(amounts) != 2 * len(axes):
+        raise UserError(f"padding {amounts} must be {2 * len(axes)} numbers")
     if value.steps or value.sums:
         raise UserError("its input is not quantized", hint="put a quantizer before it")
-    begins, ends = amounts[:rank], amounts[rank:]
-    if any(begins[:2]) or any(ends[:2]) or min(amounts) < 0:
+    if min(amounts, default=0) < 0:
+        raise UserError(f"padding {amounts}: what is negative cuts elements off, which is not "
+                        "supported", hint="cut them off with a Slice")  # fmt: skip
+    begins, ends = [0] * rank, [0] * rank
+    for number, axis in enumerate(axes):
+        begins[axis], ends[axis] = amounts[number], amounts[number + len(axes)]
+    if any(begins[:2]) or any(ends[:2]):
         raise UserError(f"padding {amounts}: only rows and columns can be padded")
     real = float(work.number(node, 2)) if work.has(node, 2) else float(node.get("value", 0.0))
     if value.codes:
@@ -153,12 +171,10 @@ def resize(work: OnnxImport, node: OxNode) -> None:
     value = image(work, node.name, work.value(node))
     factors = _factors(work, node, value)
     mode = str(node.get("mode", "nearest"))
-    corners = str(node.get("coordinate_transformation_mode", "half_pixel"))
-    nearest = str(node.get("nearest_mode", "round_prefer_floor"))
-    asymmetric = corners == "asymmetric" and nearest == "floor"
-    half = corners in ("half_pixel", "pytorch_half_pixel") and nearest.startswith("round_prefer")
-    if mode != "nearest" or not (asymmetric or half or node.kind == "Upsample"):
-        raise UserError(f"mode {mode}, {corners}, {nearest} is not supported, nearest is")
+    if mode != "nearest":
+        raise UserError(f"mode {mode} is not supported, nearest is",
+                        hint="export it with the nearest neighbour")  # fmt: skip
+    _check_repeats(work, node, factors)
     edge = work.add(node.name, Upsample(factors), value.edge)
     where = shaped(edge, value.where.ndim)
     stands = "stands behind it" if value.sums else "stands before it"
@@ -166,16 +182,54 @@ def resize(work: OnnxImport, node: OxNode) -> None:
     work.give(node, replace(value, edge=edge, where=where, apart=before))
 
 
+def _check_repeats(work: OnnxImport, node: OxNode, factors: tuple[int, int]) -> None:
+    """Raises UserError where the nearest neighbours are not each pixel as often as the others."""
+    if node.kind == "Upsample" or work.model.opset < _WITH_COORDINATES:
+        return
+    corners = str(node.get("coordinate_transformation_mode", "half_pixel"))
+    nearest = str(node.get("nearest_mode", "round_prefer_floor"))
+    if corners in ("half_pixel", "pytorch_half_pixel"):
+        repeats = nearest.startswith("round_prefer")
+    else:
+        halves = nearest == "round_prefer_floor" and max(factors) <= 2
+        repeats = corners == "asymmetric" and (nearest == "floor" or halves)
+    if not repeats:
+        raise UserError(
+            f"nearest neighbours by {corners} and {nearest} do not repeat all pixels alike, which "
+            "is not supported",
+            hint="export it as asymmetric with floor, or as half_pixel with round_prefer_floor",
+        )
+
+
+def _axes(axes: list[int], rank: int) -> list[int]:
+    """Axes counted from the first one. Raises UserError where one is none of the input's, or is
+    named twice."""
+    found = [axis % rank for axis in axes if -rank <= axis < rank]
+    if len(set(found)) != len(axes):
+        raise UserError(f"axes {axes} are not axes of a tensor that has {rank}, each one once")
+    return found
+
+
 def _factors(work: OnnxImport, node: OxNode, value: Value) -> tuple[int, int]:
     shape = value.where.shape
+    rank = len(shape)
+    axes = _axes(node.ints("axes"), rank) if node.get("axes") is not None else list(range(rank))
     if node.kind == "Resize" and work.has(node, 3):
-        sizes = work.const(node, 3).array.reshape(-1)
-        numbers = [float(s) / n for s, n in zip(sizes.tolist(), shape, strict=False)]
+        sizes = work.wholes(node, 3)
+        given = [float(s) / shape[axis] for s, axis in zip(sizes, axes, strict=False)]
     else:
-        position = 1 if node.kind == "Upsample" else 2
-        numbers = [float(s) for s in work.const(node, position).array.reshape(-1)]
-    if len(numbers) != len(shape) or any(not n.is_integer() or n < 1 for n in numbers):
-        raise UserError(f"factors {numbers} are not whole numbers, one for each axis")
+        old = node.kind == "Upsample" or work.model.opset < _WITH_COORDINATES
+        if old and not work.has(node, 1):
+            scales = node.get("scales", [])
+        else:
+            scales = work.const(node, 1 if old else 2).array.reshape(-1).tolist()
+        given = [float(s) for s in scales]
+    if len(given) != len(axes) or any(not n.is_integer() or n < 1 for n in given):
+        raise UserError(f"factors {given} are not whole numbers, one for each axis",
+                        hint="enlarge rows and columns by whole numbers only")  # fmt: skip
+    numbers = [1.0] * rank
+    for axis, factor in zip(axes, given, strict=True):
+        numbers[axis] = factor
     if numbers[:2] != [1, 1]:
         raise UserError(f"factors {numbers}: only rows and columns can be resized")
-    return int(numbers[2]), int(numbers[3]) if len(shape) == 4 else 1
+    return int(numbers[2]), int(numbers[3]) if rank == 4 else 1
