@@ -178,7 +178,7 @@ ADVICE: list[tuple[Path | None, dict[str, Any], str]] = [
     (SOFTMAX, {"multipliers": 1}, r"--multipliers (?P<multipliers>\d+) or more"),
     (SOFTMAX, {"runtime": "xnnpack"}, r"--runtime (?P<runtime>tflm) or"),
     (SOFTMAX, {"runtime": "xnnpack"}, r"or --runtime (?P<runtime>reference);"),
-    (SOFTMAX, {"runtime": "xnnpack"}, r"--tail (?P<tail>host),"),
+    (SOFTMAX, {"runtime": "xnnpack"}, r"--tail (?P<tail>host)$"),
     (MODEL, {"arch": "tiled", "tiles": 3}, r"give 1, (?P<tiles>2), 4, 8"),
     (MODEL, {"arch": "tiled", "resident": 9}, r"give 1 to (?P<resident>8)"),
     (MODEL, {"arch": "tiled", "mem_width": 65}, r"give 32, 64, (?P<mem_width>128) or 256"),
