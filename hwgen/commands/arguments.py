@@ -146,13 +146,16 @@ def input_type(arguments: argparse.Namespace) -> QType | None:
         raise OptionError(f"--input-type: {error}") from None
 
 
-def say_assumed(graph: Graph, given: object, output: Output) -> list[str]:
+def say_limits(graph: Graph, given: object, output: Output) -> dict[str, list[str]]:
     """Say which types of inputs are assumed, where none was ``given``, and what is left out behind
-    outputs; returns the sentences of the former."""
-    told = [] if given is not None else graph.assumptions()
-    for sentence in (*told, *graph.left_out()):
+    outputs. Returns the sentences for the JSON value, ``assumed`` and ``left_out``, if any."""
+    told = {
+        "assumed": [] if given is not None else graph.assumptions(),
+        "left_out": graph.left_out(),
+    }
+    for sentence in (*told["assumed"], *told["left_out"]):
         output.say(f"note: {sentence}")
-    return told
+    return {kind: sentences for kind, sentences in told.items() if sentences}
 
 
 def named_files(graph: Graph, option: str, given: list[str]) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from .. import api
 from ..archs.reporting import report_of
 from ..console import Output
 from ..report.command_lines import command_line
-from .arguments import add_model, add_plan, input_type, place, planning, say_assumed, unused
+from .arguments import add_model, add_plan, input_type, place, planning, say_limits, unused
 
 TEXT = "model file to package: Verilog, memory images, bench, report"
 
@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         f"{cycles['interval_estimate']} cycles (bound {cycles['interval_bound']}), "
         f"latency {cycles['latency_estimate']}, {report['memory_bits']:,} bits of memory"
     )
-    assumed = say_assumed(package.graph, arguments.input_type, output)
+    limits = say_limits(package.graph, arguments.input_type, output)
     note = unused(package.plan, arguments, output)
     output.say(f"next: {command_line('verify', arguments.out)}")
-    output.json(report | note | ({"assumed": assumed} if assumed else {}))
+    output.json(report | note | limits)
     return 0

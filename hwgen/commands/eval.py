@@ -19,7 +19,7 @@ from .arguments import (
     load_model,
     place,
     planning,
-    say_assumed,
+    say_limits,
     simulators,
     unused_note,
     whole,
@@ -74,8 +74,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         api.record_accuracy(package, value["accuracy"], len(y))
     # Nothing is said before all is known: what fails says one thing alone.
     given = package.manifest["options"].get("input_type") if package else arguments.input_type
-    if assumed := say_assumed(graph, given, output):
-        value["assumed"] = assumed
+    value |= say_limits(graph, given, output)
     for line in lines:
         output.say(line)
     output.json(value)

@@ -18,7 +18,7 @@ from .arguments import (
     named_files,
     only_file,
     place,
-    say_assumed,
+    say_limits,
 )
 from .arrays import save_arrays
 
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         results[arguments.edges] = values
     save_arrays(results)
     shapes = {name: list(values[name].shape) for name in graph.outputs}
-    assumed = say_assumed(graph, arguments.input_type, output)
+    limits = say_limits(graph, arguments.input_type, output)
     for warning in warned:
         output.say(f"note: {warning.message}")
     for name, shape in shapes.items():
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             f"{name}: {shape} of {type_text(graph.tensors[name].type)} in {arguments.output}"
         )
     value: dict[str, Any] = {"outputs": shapes, "file": str(arguments.output)}
-    value |= {"assumed": assumed} if assumed else {}
+    value |= limits
     value |= {"warnings": [str(w.message) for w in warned]} if warned else {}
     output.json(value)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,10 @@ def test_what_integers_lack_is_said(
     for command, *more in commands:
         assert main([command, path, *more, "--input-type", "s8.0"]) == 0
         assert SENTENCE in capsys.readouterr().out, command
+    for command, *more in commands[1:3]:
+        assert main([command, path, *more, "--input-type", "s8.0", "--json"]) == 0
+        (sentence,) = json.loads(capsys.readouterr().out)["left_out"]
+        assert sentence.endswith(SENTENCE)
     graph = load(Path(path), input_type=parse_type("s8.0"))
     assert graph.without_reals == graph.outputs
 
