@@ -14,6 +14,7 @@ from hwgen.importers import tflite
 from hwgen.ir import OPS, execute, graph_from_json
 from hwgen.numeric import Overflow, QType, Rounding, apply_overflow, round_shift
 from hwgen.passes import legalize
+from hwgen.plan.dataflow.plan import DataflowPlan
 from hwgen.plan.dataflow.stages import stages_of
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,7 @@ def test_the_figures_of_the_shipped_network_are_its_plans() -> None:
     for row in found:
         asked, *told = (int(cell.replace(",", "")) for cell in row.split("|"))
         plan = hwgen.plan(graph, multipliers=asked)
+        assert isinstance(plan, DataflowPlan)
         timing = plan.timing()
         assert told == [plan.multipliers, timing.interval, plan.interval_bound, timing.latency]
 
