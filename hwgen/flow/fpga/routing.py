@@ -20,7 +20,8 @@ class Router:
     name : nextpnr's own. options : of its command line, those of the placement that suits the
     router included. step : matches a line of the log that tells how far it is, with the groups
     ``step`` and ``left``. left : what is counted. patience : steps without a new least count after
-    which it has stalled: twice as many as the designs needed that were routed in the end.
+    which it has stalled. On an engine of 4x4 router2 had its least count after pass 22, and 62 %
+    more after pass 39, while router1 had a new one after each of its 127 steps.
     """
 
     name: str

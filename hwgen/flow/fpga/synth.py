@@ -21,7 +21,7 @@ from ..workplace import plain_directory
 from .devices import DEVICES, Device
 from .harness import NAME, harness, ports_of
 from .results import critical_path, resources, totals
-from .routing import ROUTERS, Convergence, Stalled
+from .routing import ROUTERS, Convergence, Router, Stalled
 from .watched import call
 
 TARGET_MHZ = 150
@@ -31,7 +31,7 @@ SEED = 1
 
 _PORTS = "read_verilog {sources}; hierarchy -top {top}; proc; write_json ports.json"
 _NO_ROUTE = """\
-no router found a way for all signals on {}, seed {}:
+no router found a way for all signals on {}:
 {}
 a smaller design (--array, --multipliers), a larger device, a lower clock (--freq) or another seed \
 (--seed) may be routed"""
@@ -125,27 +125,29 @@ def _routed(
     nextpnr: tools.Tool, device: Device, work: Path, target_mhz: float, seeds: Iterable[int],
     say: Progress,
 ) -> Iterator[_Routed]:  # fmt: skip
-    """Place and route the netlist with each seed.
+    """Place and route the netlist with each seed that a router finds a way for.
 
-    A router that has stalled is not tried again with other seeds. Raises ToolError where no router
-    comes to an end.
+    A router that has stalled before it routed any seed is not tried again: it took minutes. Raises
+    ToolError where no seed is routed.
     """
-    routers = list(ROUTERS)
+    routers, stalls, routed = list(ROUTERS), [], set[Router]()
     for seed in seeds:
-        stalls = []
-        while True:
-            convergence = Convergence(routers[0])
+        for router in list(routers):
+            convergence = Convergence(router)
             try:
                 _route(nextpnr, device, work, target_mhz, seed, convergence, say)
-                break
             except Stalled as stall:
-                stalls.append(str(stall))
+                stalls.append(f"seed {seed}: {stall}")
                 say(f"nextpnr: {stall}")
-                del routers[0]
-            if not routers:
-                raise ToolError(_NO_ROUTE.format(device.name, seed, "\n".join(stalls)))
-        report = json.loads((work / "report.json").read_text())
-        yield _Routed(seed, report, totals(report, device), convergence)
+                if router not in routed:
+                    routers.remove(router)
+                continue
+            routed.add(router)
+            report = json.loads((work / "report.json").read_text())
+            yield _Routed(seed, report, totals(report, device), convergence)
+            break
+    if not routed:
+        raise ToolError(_NO_ROUTE.format(device.name, "\n".join(stalls)))
 
 
 def _route(

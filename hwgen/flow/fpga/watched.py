@@ -12,8 +12,8 @@ from ...errors import ToolError
 from .. import tools
 
 SILENCE = 45 * 60
-"""Seconds without a line after which a tool is ended. The longest silence is that of Yosys' ABC on
-a large engine: some five minutes on a busy machine."""
+"""Seconds without a line after which a tool is ended: a choice, far beyond the few minutes in which
+Yosys has synthesized each design so far, silences included."""
 
 
 def call(

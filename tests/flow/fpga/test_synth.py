@@ -41,7 +41,8 @@ router = arguments[arguments.index("--router") + 1]
 seed = arguments[arguments.index("--seed") + 1]
 with open("{calls}", "a") as calls:
     print(router, seed, file=calls)
-for line in json.load(open("{lines}"))[router]:
+of_seeds = json.load(open("{lines}"))[router]
+for line in of_seeds.get(seed, of_seeds["any"]):
     if line == "SLEEP":
         time.sleep(600)
     print(line, flush=True)
@@ -67,6 +68,8 @@ def batches(counts: list[int]) -> list[str]:
     ]
 
 
+Lines = list[str] | dict[str, list[str]]
+"""A router's log, or one for each seed, with that of all others at "any"."""
 CONVERGES = [900, 300, 310, 40, 7, 8, 8, 7, 3, 0]
 CIRCLES = [2291, 1200, 800, *(520 + 171 * (n % 2) for n in range(10_000))]
 
@@ -94,8 +97,10 @@ def run(
     monkeypatch.setattr(tools, "nextpnr", tool("nextpnr", NEXTPNR.format(**names)))
     monkeypatch.setenv("HWGEN_CACHE", str(tmp_path / "cache"))
 
-    def go(router2: list[str], router1: list[str], **options: Any):
-        names["lines"].write_text(json.dumps({"router2": router2, "router1": router1}))
+    def go(router2: Lines, router1: Lines, **options: Any):
+        lines = {"router2": router2, "router1": router1}
+        of_seeds = {k: v if isinstance(v, dict) else {"any": v} for k, v in lines.items()}
+        names["lines"].write_text(json.dumps(of_seeds))
         said: list[str] = []
         try:
             result = synthesize(package, "ecp5-85k-6", progress=said.append, **options)
@@ -138,6 +143,15 @@ def test_where_no_router_ends_the_reason_and_ways_out_are_said(run) -> None:
     assert "--array" in text and "--seed" in text
 
 
+def test_a_seed_that_stalls_takes_nothing_from_those_that_are_routed(run) -> None:
+    circles = batches([24_000, *([5000] * 1000)])
+    router2 = {"2": passes(CIRCLES), "any": passes(CONVERGES)}
+    result, calls, said = run(router2, circles, tries=3)
+    assert calls == ["router2 1", "router2 2", "router1 2", "router2 3"]
+    assert result["fmax_mhz_of_seeds"] == {"1": 101, "3": 103} and result["seed"] == 3
+    assert sum("stalled" in text for text in said) == 2
+
+
 def test_slow_progress_is_progress(run) -> None:
     counts = [10_000 - n // (ROUTERS[0].patience - 1) for n in range(200)]
     result, calls, _ = run(passes([*counts, 0]), [])
@@ -156,7 +170,8 @@ def test_a_tool_that_says_nothing_is_ended(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_a_tool_that_speaks_is_not_ended(tmp_path: Path) -> None:
-    script = "import time\nfor n in range(12): print(n, flush=True); time.sleep(0.25)"
+    # In all longer than the silence that ends it, each silence far shorter.
+    script = "import time\nfor n in range(11): print(n, flush=True); time.sleep(0.5)"
     lines: list[str] = []
-    watched.call([sys.executable, "-c", script], tmp_path, "yosys", lines.append, silence=2)
-    assert lines == [f"{n}\n" for n in range(12)]
+    watched.call([sys.executable, "-c", script], tmp_path, "yosys", lines.append, silence=5)
+    assert lines == [f"{n}\n" for n in range(11)]
