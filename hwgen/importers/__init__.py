@@ -106,7 +106,7 @@ def _is_keras_archive(source: ModelFile) -> bool:
 
 def _read_keras_archive(source: ModelFile, options: Options) -> Graph:
     from .hgq import load_hgq
-    from .hgq.files import read_archive
+    from .keras.archive import read_archive
     from .qkeras.archives import is_qkeras, load_archive
 
     archive = read_archive(source.path)

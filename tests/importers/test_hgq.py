@@ -15,7 +15,7 @@ import pytest
 
 from hwgen.errors import UserError
 from hwgen.importers import load
-from hwgen.importers.hgq.files import CONFIG, WEIGHTS, places_of
+from hwgen.importers.keras.archive import CONFIG, WEIGHTS, places_of
 from hwgen.ir import Graph, execute
 from hwgen.numeric import dequantize, parse_type, quantize
 from hwgen.passes import legalize

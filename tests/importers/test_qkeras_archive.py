@@ -17,7 +17,7 @@ from hwgen.errors import UserError
 from hwgen.flow import tools
 from hwgen.flow.c_engine import CEngine
 from hwgen.importers import load
-from hwgen.importers.hgq.files import CONFIG, WEIGHTS
+from hwgen.importers.keras.archive import CONFIG, WEIGHTS
 from hwgen.ir import Graph, execute
 from hwgen.numeric import quantize
 from hwgen.passes import legalize

@@ -14,10 +14,10 @@ from ...identifiers import identifier
 from ...ir import Graph
 from ...numeric import QType
 from ..keras.architecture import read_network
+from ..keras.archive import Archive
 from ..keras.flow import Flow
 from ..keras.lower import lower
 from ..keras.work import Words
-from .files import Archive
 from .layers import check_supported, steps_of
 
 WORDS = Words("HGQ2", "Quantizer")

@@ -14,10 +14,10 @@ import numpy as np
 
 from ...ir.ops import Add, AvgPool, MaxPool
 from ..keras.architecture import KerasLayer
+from ..keras.archive import Variables
 from ..keras.functions import curve
 from ..keras.layers import PLAIN, Handler, global_pooling, in_one_row, pooling, window
 from ..keras.steps import Clip, Curve, Each, Join, Linear, Scale, SoftmaxStep, Step
-from .files import Variables
 from .quantizers import Fixed, FloatArray, quantize_kernel, quantize_vector
 
 

@@ -23,9 +23,9 @@ from ...numeric import (
     type_for_range,
 )
 from ..keras.architecture import KerasLayer
+from ..keras.archive import Variables
 from ..keras.quantizer import ActivationQuantizer, Kernel
 from ..keras.steps import Casting, Quantize, Step
-from .files import Variables
 
 ROUNDINGS = {
     "TRN": Rounding.FLOOR,

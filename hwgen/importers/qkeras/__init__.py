@@ -14,8 +14,8 @@ from ...errors import UserError
 from ...identifiers import identifier
 from ...ir import Graph
 from ...numeric import QType
-from ..hgq.files import Archive
 from ..keras.architecture import read_network
+from ..keras.archive import Archive
 from ..keras.flow import Flow
 from ..keras.lower import lower
 from .archives import load_archive

@@ -10,8 +10,8 @@ from typing import Any
 from ...identifiers import identifier
 from ...ir import Graph
 from ...numeric import QType
-from ..hgq.files import Archive, Variables
 from ..keras.architecture import KerasLayer, read_network
+from ..keras.archive import Archive, Variables
 from ..keras.flow import Flow
 from ..keras.lower import lower
 from .files import Weights

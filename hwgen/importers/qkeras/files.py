@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from ..hgq.files import Variables, variables_of
+from ..keras.archive import Variables, variables_of
 from ..keras.hdf5 import Arrays, read_confined
 
 Weights = dict[str, np.ndarray[Any, Any]]

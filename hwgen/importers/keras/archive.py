@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from ..keras.hdf5 import Arrays, read_confined
 from ..limits import check_unpacked
+from .hdf5 import Arrays, read_confined
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 
