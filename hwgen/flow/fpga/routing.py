@@ -21,7 +21,8 @@ class Router:
     router included. step : matches a line of the log that tells how far it is, with the groups
     ``step`` and ``left``. left : what is counted. patience : steps without a new least count after
     which it has stalled. On an engine of 4x4 router2 had its least count after pass 22, and 62 %
-    more after pass 39, while router1 had a new one after each of its 127 steps.
+    more after pass 39, while router1 had a new one after each of its 127 steps; on the shipped CNN
+    with 64 multipliers router2 was done after 21 passes, and waited two for a new one at most.
     """
 
     name: str

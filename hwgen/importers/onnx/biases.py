@@ -42,7 +42,7 @@ def kept_real(bias: Const, scales: Array) -> str:
     if bias.quant is not None:
         given = np.asarray(bias.quant.scale, np.float64).reshape(-1)
         whole = bias.quant.type.width == 32 and not np.any(bias.quant.zero)
-        fits = given.size in (1, scales.size) and np.allclose(given, scales, rtol=1e-3)
+        fits = given.size in (1, scales.size) and np.allclose(given, scales, rtol=1e-3, atol=0)
         return "" if whole and fits else BIAS_STORED
     fits = bias.array.ndim == 1 and scales.size in (1, bias.array.size)
     return "" if fits else BIAS_AXES
