@@ -339,7 +339,7 @@ def test_rules_of_pairs_equal_the_runtime(kind: str, ties: bool) -> None:
         session = ort.InferenceSession(
             model.SerializeToString(), providers=["CPUExecutionProvider"]
         )
-        wanted = session.run(None, {"x": x, "x2": y})[0]
+        wanted = session.run(None, {"x": x, "y": y})[0]
         assert np.array_equal(rules[kind](parts, (ALL[:, np.newaxis], ALL), qtype), wanted)
 
 
