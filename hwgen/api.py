@@ -27,7 +27,6 @@ from .flow.fpga.synth import synthesize as _synthesize
 from .flow.memory import Memory
 from .ir import Graph, Tensor, execute
 from .numeric import QType, dequantize, parse_type, quantize, type_text
-from .passes import legalize
 from .passes.tail import TAILS, without_softmax
 from .plan.protocol import Plan
 from .values import function, integer, kind, number, one_of, path_of, truth
@@ -98,7 +97,7 @@ def plan(
     own = {"multipliers": multipliers, "interval": interval} | options
     asked = asked_for(arch, None if plan_file is None else path_of("plan", plan_file), own)
     tail, progress = _tail(tail), function("progress", progress)
-    return asked.plan(legalize(_without_tail(graph, tail)), progress)
+    return asked.plan(asked.legal(_without_tail(graph, tail)), progress)
 
 
 def _tail(tail: Any) -> str | None:
@@ -156,7 +155,7 @@ def build(
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         say("planning")
         with naming(model):
-            made = asked.plan(legalize(graph), progress)
+            made = asked.plan(asked.legal(graph), progress)
             files = files_of(graph, made, progress, c)
         say("writing the package")
         given = asked.given

@@ -11,7 +11,9 @@ from ...aliases import Arrays, Progress
 from ...emit.parts import Parts
 from ...flow.comparison import Verification, VerifyRequest
 from ...ir import Graph
+from ...numeric import Scaling
 from ...plan.options import Options
+from ...plan.tiled.network.requant import CARRIED_OUT
 from ...plan.tiled.options import TiledOptions
 from ...plan.tiled.plan import TiledPlan, plan_tiled
 from ...plan.tiled.plan_file import tiled_from_json
@@ -30,6 +32,7 @@ class Tiled(Architecture[TiledPlan]):
     name: ClassVar[str] = TiledPlan.arch
     Options: ClassVar[type[Options]] = TiledOptions
     simulators: ClassVar[tuple[str, ...]] = (SIMULATOR,)
+    keep: ClassVar[frozenset[Scaling]] = CARRIED_OUT
 
     def check(self, options: TiledOptions) -> None:
         options.engine()
