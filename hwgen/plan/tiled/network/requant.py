@@ -187,8 +187,12 @@ def _with_short_biases(layer: str, made: Requant, op: ops.Rescale, x: Tensor) ->
     sums = np.arange(x.range[0], x.range[1] + 1)
     ends = made.low - made.offset, made.high - made.offset
     for n in long:
-        results = _results([op], sums, x, n) - made.offset
-        line = floor_line(sums, results, ends, DOUBLE_BITS)
+        # Most of them are constant.
+        least, most = _results([op], np.array(x.range), x, n) - made.offset
+        if least == most:
+            mult[n], bias[n], shift[n] = 0, int(least), 0
+            continue
+        line = floor_line(sums, _results([op], sums, x, n) - made.offset, ends, DOUBLE_BITS)
         if line is not None:
             mult[n], bias[n], shift[n] = line.mult, line.bias, line.shift
     return replace(made, mult=mult, bias=bias, shift=shift)
