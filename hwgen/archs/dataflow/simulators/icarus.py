@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ....aliases import Progress
-from ....errors import OptionError
 from ....flow import tools
-from ....flow.engine import Beats, DesignFault, SimulationRun
+from ....flow.benches import run_bench
+from ....flow.engine import Beats, SimulationRun
 from ...package import Package
 
 
@@ -20,23 +20,10 @@ def run(
     DesignFault when the design hangs or breaks its streams' contract.
     """
     tools.icarus().require()
-    try:
-        # The benches import cocotb, which no other command needs.
-        # (A type checker does not see that sim/ installs under this name.)
-        from hwgen_sim.network import (  # pyright: ignore[reportMissingImports]
-            BenchError,
-            run_network,
-        )
-    except ModuleNotFoundError as missing:
-        raise OptionError(
-            f"the cocotb benches can not be imported ({missing})", hint="pip install hwgen"
-        ) from None
-
     say(f"simulating {len(next(iter(beats.values())))} frames with Icarus Verilog")
-    try:
-        result = run_network(package.path, "icarus", beats, edges=edges, wave=wave)
-    except BenchError as error:
-        raise DesignFault(error.checked[0] if error.checked else str(error)) from None
+    result = run_bench(
+        "network", "run_network", package.path, "icarus", beats, edges=edges, wave=wave
+    )
     return SimulationRun(
         outputs=result.outputs,
         first=result.first,
