@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..errors import OptionError, ToolError
 from .engine import DesignFault
 
 
-def run_bench(module: str, function: str, *arguments: Any, **options: Any) -> Any:
-    """What a function of a module of hwgen_sim gives.
+@contextmanager
+def benches() -> Iterator[None]:
+    """Within the block modules of hwgen_sim can be imported, and their benches run.
 
-    Raises OptionError when the benches are missing, DesignFault where a bench found the design at
-    fault, ToolError where the simulation failed otherwise; and what the function raises besides.
+    They import cocotb, which no other command needs. Raises OptionError when they are missing,
+    DesignFault where a bench found the design at fault, ToolError where its simulation failed
+    otherwise.
     """
     try:
-        # The benches import cocotb, which no other command needs.
-        benches = import_module(f"hwgen_sim.{module}")
+        # A type checker does not see that sim/ installs under this name.
+        from hwgen_sim.runner import BenchError  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as missing:
         raise OptionError(
             f"the cocotb benches can not be imported ({missing})", hint="pip install hwgen"
         ) from None
-    called: Callable[..., Any] = getattr(benches, function)
     try:
-        return called(*arguments, **options)
-    except benches.BenchError as error:
+        yield
+    except BenchError as error:
         if error.checked:
             raise DesignFault(error.checked[0]) from None
         raise ToolError(str(error)) from None

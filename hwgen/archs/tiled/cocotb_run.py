@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...aliases import Progress
 from ...flow import tools
-from ...flow.benches import run_bench
+from ...flow.benches import benches
 from ...flow.memory import Memory
 from ..package import Package
 from .simulation import Job, Runs
@@ -30,4 +30,7 @@ def run(
     """
     if simulator == "icarus":
         tools.icarus().require()
-    return run_bench("engine", "run_engine", package, simulator, jobs, memory, wave, say)
+    with benches():
+        from hwgen_sim.engine import run_engine  # pyright: ignore[reportMissingImports]
+
+        return run_engine(package, simulator, jobs, memory, wave, say)

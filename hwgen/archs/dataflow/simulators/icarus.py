@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ....aliases import Progress
 from ....flow import tools
-from ....flow.benches import run_bench
+from ....flow.benches import benches
 from ....flow.engine import Beats, SimulationRun
 from ...package import Package
 
@@ -21,9 +21,10 @@ def run(
     """
     tools.icarus().require()
     say(f"simulating {len(next(iter(beats.values())))} frames with Icarus Verilog")
-    result = run_bench(
-        "network", "run_network", package.path, "icarus", beats, edges=edges, wave=wave
-    )
+    with benches():
+        from hwgen_sim.network import run_network  # pyright: ignore[reportMissingImports]
+
+        result = run_network(package.path, "icarus", beats, edges=edges, wave=wave)
     return SimulationRun(
         outputs=result.outputs,
         first=result.first,
