@@ -53,7 +53,7 @@ class Case:
     make: Callable[[], Graph]
 
 
-def _network(name: str, shape: tuple[int, ...], layers: list[tuple[Op, int | None]]) -> Graph:
+def network(name: str, shape: tuple[int, ...], layers: list[tuple[Op, int | None]]) -> Graph:
     """Layers one after the other, each followed by a requantization where a shift is given."""
     nodes: list[Node] = []
     before = "x"
@@ -66,25 +66,26 @@ def _network(name: str, shape: tuple[int, ...], layers: list[tuple[Op, int | Non
     return Graph(name, (Tensor("x", shape, BYTE),), tuple(nodes), (before,))
 
 
-def _weights(*shape: int) -> np.ndarray:
+def weights(*shape: int) -> np.ndarray:
+    """Those of a layer, the same for the same shape."""
     return np.random.default_rng(shape).integers(-32, 32, shape)
 
 
 def _conv() -> Graph:
     """Borders, steps, more channels than lanes."""
-    op = ops.Conv2D(_weights(3, 2, 3, 5), WEIGHT, (2, 1), "same")
-    return _network("conv", (4, 4, 3), [(op, 9)])
+    op = ops.Conv2D(weights(3, 2, 3, 5), WEIGHT, (2, 1), "same")
+    return network("conv", (4, 4, 3), [(op, 9)])
 
 
 def _depthwise() -> Graph:
     """Windows, then the largest of each."""
-    deep = ops.Conv2D(_weights(3, 3, 1, 5), WEIGHT, (1, 1), "same", groups=5)
-    return _network("depthwise", (2, 4, 5), [(deep, 7), (ops.MaxPool((2, 2), (2, 2)), None)])
+    deep = ops.Conv2D(weights(3, 3, 1, 5), WEIGHT, (1, 1), "same", groups=5)
+    return network("depthwise", (2, 4, 5), [(deep, 7), (ops.MaxPool((2, 2), (2, 2)), None)])
 
 
 def _dense() -> Graph:
-    return _network(
-        "dense", (3, 3, 5), [(ops.Flatten(), None), (ops.Dense(_weights(45, 7), WEIGHT), 8)]
+    return network(
+        "dense", (3, 3, 5), [(ops.Flatten(), None), (ops.Dense(weights(45, 7), WEIGHT), 8)]
     )
 
 
@@ -92,7 +93,7 @@ def _sum() -> Graph:
     """A table for each of two tensors, and a softmax of each pixel."""
     parts = QType(True, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-8, -128)
     nodes = (
-        Node("conv", ops.Conv2D(_weights(1, 1, 3, 3), WEIGHT, (1, 1), "same"), ("x",)),
+        Node("conv", ops.Conv2D(weights(1, 1, 3, 3), WEIGHT, (1, 1), "same"), ("x",)),
         Node("conv_q", ops.Requantize.scaled(BYTE, shift=6), ("conv",)),
         Node("sum", ops.Add(), ("conv_q", "x")),
         Node("sum_q", ops.Requantize.scaled(BYTE), ("sum",)),
@@ -162,8 +163,7 @@ class Bench:
         """A tile, until it is finished; where disturbed, others read the feature maps meanwhile."""
         valid, ready, (payload,) = self.command
         expected = self.finished + 1
-        record = COMPUTE.pack({name: descriptor.get(name, 0) for name in _NAMES})
-        await self.steps.offer(valid, ready, payload, int.from_bytes(record, "little"))
+        await self.steps.offer(valid, ready, payload, record_of(descriptor))
         if self.disturbed:
             while self.finished < expected:
                 self.port("store", "en").value = self.rng.randrange(2)
@@ -175,7 +175,7 @@ class Bench:
 
     async def load(self, descriptor: Fields) -> None:
         """Rows of feature maps, in words at any byte address."""
-        for offset, bank, place in _rows(descriptor):
+        for offset, bank, place in rows_of(descriptor):
             for n in range(0, descriptor["bytes"], SHAPE.bus_bytes):
                 size = min(SHAPE.bus_bytes, descriptor["bytes"] - n)
                 given = self.memory[offset + n :][:size].tobytes()
@@ -193,17 +193,10 @@ class Bench:
 
     async def words(self, descriptor: Fields) -> None:
         """Words of weights, parameters or tables, a beat at a time."""
-        name, size = WORDS[Target(descriptor["target"])]
-        bus = SHAPE.bus_bytes
-        for n in range(0, descriptor["bytes"], bus):
-            given = self.memory[descriptor["address"] + n :][:bus].tobytes()
-            fields = {
-                "word": descriptor["base"] + n // size, "slice": n % size // bus,
-                "data": int.from_bytes(given, "little"), "en": 1,
-            }  # fmt: skip
-            for field, value in fields.items():
-                if (name, field) != ("table", "slice"):
-                    self.port(f"{name}_write", field).value = value
+        name, beats = beats_of(descriptor, self.memory)
+        for fields in beats:
+            for field, value in (fields | {"en": 1}).items():
+                self.port(f"{name}_write", field).value = value
             await self.edge
         self.port(f"{name}_write", "en").value = 0
         for _ in range(READ_LATENCY):
@@ -211,7 +204,7 @@ class Bench:
 
     async def store(self, descriptor: Fields) -> None:
         """Rows of feature maps back to memory."""
-        for offset, bank, place in _rows(descriptor):
+        for offset, bank, place in rows_of(descriptor):
             for n in range(0, descriptor["bytes"], SHAPE.word):
                 size = min(SHAPE.word, descriptor["bytes"] - n)
                 self.port("store", "bank").value = bank
@@ -230,15 +223,30 @@ class Bench:
                     self.memory[offset + n + lane] = int(bits, 2)
 
 
-_NAMES = [field.name for field in COMPUTE.fields]
+def record_of(descriptor: Fields) -> int:
+    """A COMPUTE descriptor as a stream carries it."""
+    fields = {field.name: descriptor.get(field.name, 0) for field in COMPUTE.fields}
+    return int.from_bytes(COMPUTE.pack(fields), "little")
 
 
-def _rows(descriptor: Fields) -> Iterator[tuple[int, int, int]]:
+def rows_of(descriptor: Fields) -> Iterator[tuple[int, int, int]]:
     """Of each row: its offset in external memory, its bank, its byte there."""
     for n in range(descriptor["rows"]):
         row = (descriptor["first"] + n) % descriptor["ring"]
         place = descriptor["base"] + row // BANKS * descriptor["bank_pitch"]
         yield descriptor["address"] + n * descriptor["pitch"], row % BANKS, place
+
+
+def beats_of(descriptor: Fields, memory: np.ndarray) -> tuple[str, list[Fields]]:
+    """A load of words: which buffer it goes to, and what its port takes beat by beat."""
+    name, size = WORDS[Target(descriptor["target"])]
+    beats = []
+    for n in range(0, descriptor["bytes"], SHAPE.bus_bytes):
+        given = memory[descriptor["address"] + n :][: SHAPE.bus_bytes].tobytes()
+        fields = {"word": descriptor["base"] + n // size, "data": int.from_bytes(given, "little")}
+        part = {} if name == "table" else {"slice": n % size // SHAPE.bus_bytes}
+        beats.append(fields | part)
+    return name, beats
 
 
 @cocotb.test()
