@@ -54,7 +54,10 @@ MEMORIES = [
 
 
 class Moves(wiring.Component):
-    """Load and store unit with their masters, on a feature-map memory."""
+    """Load and store unit with their masters, on a feature-map memory.
+
+    others_write, others_read : others take ``others_bank`` in this cycle, to write and to read.
+    """
 
     def __init__(self) -> None:
         self.loads, self.stores = LoadUnit(SHAPE), StoreUnit(SHAPE)
@@ -66,6 +69,9 @@ class Moves(wiring.Component):
             "store": self.stores.signature.members["command"],
             "loaded": Out(1),
             "stored": Out(1),
+            "others_write": In(1),
+            "others_read": In(1),
+            "others_bank": In(range(BANKS)),
         }
         for name in BUFFERS:
             members[f"{name}_write"] = self.loads.signature.members[f"{name}_write"]
@@ -101,6 +107,11 @@ class Moves(wiring.Component):
                 inward = master.signature.members[name].flow == In
                 m.d.comb += theirs.eq(ours) if inward else ours.eq(theirs)
         m.d.comb += [
+            # A write of no bytes.
+            memory.result.en.eq(self.others_write),
+            memory.result.bank.eq(self.others_bank),
+            memory.second.en.eq(self.others_read),
+            memory.second.bank.eq(self.others_bank),
             write.lowest.eq(LOWEST),
             self.loaded.eq(loads.finished),
             self.stored.eq(write.finished),
@@ -132,16 +143,23 @@ class Bench:
         self.finished = {"load": 0, "store": 0}
         self.faults: list[tuple[str, int]] = []
         self.words: list[tuple[str, int, int, int]] = []
+        # Others use the feature-map memory where external memory pauses too.
+        self.others = Random(seed) if memory.gaps is not None else None
         self.steps = Steps(*clock_of(dut, "moves"), self.memory, [self.look])
 
     async def begin(self) -> None:
         """After reset."""
         idle = [signal for valid, _, fields in self.ports.values() for signal in (valid, *fields)]
-        await self.steps.begin(idle)
+        names = ("others_write", "others_read", "others_bank")
+        await self.steps.begin([*idle, *(getattr(self.dut, f"moves__{name}") for name in names)])
 
     def look(self) -> None:
         """Notes what is finished, wrong, and written to the buffers of words."""
         dut = self.dut
+        if self.others is not None:
+            dut.moves__others_write.value = self.others.randrange(2)
+            dut.moves__others_read.value = self.others.randrange(2)
+            dut.moves__others_bank.value = self.others.randrange(BANKS)
         self.finished["load"] += is_high(dut.moves__loaded)
         self.finished["store"] += is_high(dut.moves__stored)
         for name in ("load_failed", "load_bad", "store_failed", "store_bad"):
