@@ -72,15 +72,15 @@ def weights(*shape: int) -> np.ndarray:
 
 
 def _conv() -> Graph:
-    """Borders, steps, more channels than lanes."""
-    op = ops.Conv2D(weights(3, 2, 3, 5), WEIGHT, (2, 1), "same")
-    return network("conv", (4, 4, 3), [(op, 9)])
+    """Borders on all sides, more channels than lanes."""
+    op = ops.Conv2D(weights(3, 3, 3, 5), WEIGHT, (1, 1), "same")
+    return network("conv", (3, 4, 3), [(op, 9)])
 
 
 def _depthwise() -> Graph:
     """Windows, then the largest of each."""
-    deep = ops.Conv2D(weights(3, 3, 1, 5), WEIGHT, (1, 1), "same", groups=5)
-    return network("depthwise", (2, 4, 5), [(deep, 7), (ops.MaxPool((2, 2), (2, 2)), None)])
+    deep = ops.Conv2D(weights(3, 3, 1, 5), WEIGHT, (2, 1), "same", groups=5)
+    return network("depthwise", (4, 4, 5), [(deep, 7), (ops.MaxPool((2, 2), (2, 2)), None)])
 
 
 def _dense() -> Graph:

@@ -13,6 +13,7 @@ import pytest
 import hwgen
 from hwgen.archs.package import Package
 from hwgen.archs.tiled import simulation as tiled_sim
+from hwgen.archs.tiled.files import to_bytes
 from hwgen.archs.tiled.simulation import JobRun
 from hwgen.archs.tiled.stored import memory_fault
 from hwgen.cli import main
@@ -20,6 +21,7 @@ from hwgen.contract.isa import ErrorCode
 from hwgen.flow.memory import Memory
 from hwgen.ir import execute
 from hwgen.passes import legalize
+from hwgen.plan.tiled.options import TiledOptions
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
 from tests.helpers.tiled import MNIST, need_verilator, outputs, random_job, say, softmax_network
 from tests.helpers.tiled_layers import random_layers
@@ -229,3 +231,28 @@ def test_every_fault_in_memory_is_named(tiny: Package) -> None:
         stored = run.stored[0].copy()
         stored[byte] = True
         assert f"byte {byte} of memory" in str(memory_fault(plan, run.after[0], stored, golden, 0))
+
+
+def test_rows_for_other_tile_units_are_compared() -> None:
+    """Of tensors on chip rows at borders lie in external memory; the others are never written."""
+    shape = TiledOptions(array="4x4", tiles=2).engine()[0]
+    plan = plan_tiled(legalize(random_layers(1)), shape, 2)
+    program, work = plan.program, plan.task_graph
+    name, start = next(iter(program.shared.items()))
+    assert start >= program.borders and name not in program.tensors
+    x = plan.graph.inputs[0]
+    values = np.random.default_rng(1).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
+    golden = execute(plan.graph, {x.name: values}, list(plan.graph.tensors))
+    memory, written = program.memory.copy(), np.zeros(len(program.memory), bool)
+    for tensor, place in program.tensors.items():
+        if tensor != work.source:
+            raw = to_bytes(golden[tensor], work.stored[tensor])[0]
+            memory[place : place + len(raw)], written[place : place + len(raw)] = raw, True
+    raw = to_bytes(golden[name], work.stored[name])[0]
+    row = work.stored[name].row_bytes
+    memory[start + row : start + 2 * row] = raw[row : 2 * row]
+    written[start + row : start + 2 * row] = True
+    assert memory_fault(plan, memory, written, golden, 0) is None
+    memory[start + row + 3] ^= 4
+    said = str(memory_fault(plan, memory, written, golden, 0))
+    assert said.startswith(f"frame 0: byte {row + 3} of layer {name!r} in memory: expected ")
