@@ -202,14 +202,16 @@ def verify(
     Parameters
     ----------
     package : what ``build`` gave, or its directory.
-    simulator : ``"verilator"``, ``"icarus"`` or ``"python"``; the quickest that is there if None.
+    simulator : ``"verilator"``, ``"icarus"`` or, of a dataflow design, ``"python"``; the quickest
+        that is there if None. Of a tiled design one that is named runs the cocotb bench, which
+        compares all that is stored.
     inputs : integers (frames, *shape) to simulate, in the axis order of the model file, by the
         input's name; of a network with one input the array alone will do;
         ``random``: so many seeded frames instead; neither: the package's own test vectors.
     wave : write a waveform beside the results.
     progress : is called with a sentence at each step.
     memory : how external memory answers a tiled engine, as ``hwgen.Memory(latency=20, rate=0.5)``:
-        cycles until it does, and beats a cycle.
+        cycles until it does, and beats a cycle; ``gaps=5`` lets it pause at random, of this seed.
     trace : measure when units, loads, tiles and stores begin and end: the result's ``timeline``.
 
     Keeps the result with the package and updates its report. The result's ``outputs`` are what the

@@ -21,6 +21,7 @@ from ...report.tiles import Tile
 from ..package import Package
 from ..protocol import Architecture, Description
 from . import report as reported
+from .cocotb_run import SIMULATORS
 from .describe import describe
 from .files import tiled_parts
 from .verify import SIMULATOR, verify
@@ -31,7 +32,7 @@ class Tiled(Architecture[TiledPlan]):
 
     name: ClassVar[str] = TiledPlan.arch
     Options: ClassVar[type[Options]] = TiledOptions
-    simulators: ClassVar[tuple[str, ...]] = (SIMULATOR,)
+    simulators: ClassVar[tuple[str, ...]] = SIMULATORS
     keep: ClassVar[frozenset[Scaling]] = CARRIED_OUT
 
     def check(self, options: TiledOptions) -> None:

@@ -225,5 +225,6 @@ def _engine(report: dict[str, Any]) -> list[tuple[str, str]]:
     if memory:
         facts["memory in the simulation"] = (
             f"answers after {number(memory['latency'])} cycles, {memory['rate']:g} beats a cycle"
+            + ("" if memory.get("gaps") is None else f", pauses of seed {memory['gaps']}")
         )
     return list(facts.items())

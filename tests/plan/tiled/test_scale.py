@@ -13,7 +13,7 @@ import pytest
 from hwgen.archs.tiled import simulation as tiled_sim
 from hwgen.archs.tiled.files import ends, to_bytes
 from hwgen.archs.tiled.simulation import Job
-from hwgen.archs.tiled.verify import stored_differences
+from hwgen.archs.tiled.stored import stored_differences
 from hwgen.contract.engine import EngineShape
 from hwgen.flow.memory import Memory
 from hwgen.ir import Graph, Node, Tensor, execute, graph_to_json, ops
