@@ -108,23 +108,27 @@ class Proof(Elaboratable):
             stored = self._block_ram(m, state, level) if self.block_ram else level
             self._memory(m, state, ports, stored, followed, ahead - (level - stored), value)
             if self.block_ram:
-                second = state["first_valid"] & state["output_valid"]
-                with m.If(followed & (ahead == 1) & second):
-                    m.d.comb += Assert(self._output(fifo, state) == value)
+                self._waiting(m, state, followed, ahead, value)
 
     def _block_ram(self, m: Module, state, level):
-        """Where the entries of a deep queue are: one in ``first``, one at the memory, the rest."""
-        first, output, count = state["first_valid"], state["output_valid"], state["count"]
+        """Where the entries of a deep queue are: two in registers, one at the memory, the rest."""
+        first, second, output = (state[f"{name}_valid"] for name in ("first", "second", "output"))
+        count = state["count"]
         m.d.comb += [
-            Assert(level == count + first + output),
+            Assert(level == count + first + second + output),
             Assert(state["stored"] == (count != 0)),
-            Assert((level != 0) == (first | output)),
-            Assert((count == 0) | output | first),
+            Assert(first | ~(second | output)),
+            Assert((count == 0) | second | output),
         ]
         return count
 
-    def _output(self, fifo: CreditFifo, state):
-        return state["r_data"]
+    def _waiting(self, m: Module, state, followed, ahead, value) -> None:
+        """The followed entry behind the head, where it is not in the memory."""
+        second, output = state["second_valid"], state["output_valid"]
+        with m.If(followed & (ahead == 1) & second):
+            m.d.comb += Assert(state["second"] == value)
+        with m.If(followed & output & (ahead == Mux(second, 2, 1))):
+            m.d.comb += Assert(state["r_data"] == value)
 
     def _memory(self, m: Module, state, ports, stored, followed, place, value) -> None:
         """The pointers are apart by the entries between them; the followed entry is in place."""

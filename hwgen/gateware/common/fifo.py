@@ -105,40 +105,55 @@ def _shallow(m: Module, depth: int, shape, push: Value, data, pop: Value):
 
 
 def _deep(m: Module, depth: int, shape, push: Value, data, pop: Value):
-    """A block RAM whose output register is the head, or the entry after a first one beside it.
+    """A block RAM behind registers for the first two entries, the first of which is the head.
 
-    A push goes to the first register where it will be the head in the next cycle, for the memory
-    takes two: so the oldest entry is in ``first`` if that is valid, else in the memory's output.
-    Taking an entry enables the memory's output; it is not part of an address.
+    The memory takes two cycles from a push to its output, and its output, which is slow, goes to a
+    register before anyone sees it: so a push goes to the register of the place that it will have in
+    the next cycle, and from the third place on to the memory. The second entry is in ``second`` if
+    that is valid, else in the memory's output. Taking an entry enables the memory's output; it is
+    not part of an address.
     """
     m.submodules.storage = storage = SimpleDualPort(Shape.cast(shape).width, depth)
     tail, head = Counter(depth, "tail"), Counter(depth, "head")
-    first, first_valid = reg(shape, "first"), Signal(name="first_valid")
-    output_valid = Signal(name="output_valid")
+    width = Shape.cast(shape).width
+    first, second = reg(shape, "first"), reg(width, "second")
+    first_valid, second_valid, output_valid = (
+        Signal(name=f"{name}_valid") for name in ("first", "second", "output")
+    )
     count, stored = Signal(index_shape(depth + 1), name="count"), Signal(name="stored")
-    direct, write, read = Signal(name="direct"), Signal(name="write"), Signal(name="read")
-    from_output = pop & ~first_valid
-    both, none = first_valid & output_valid, ~first_valid & ~output_valid
+    to_first, to_second, write, read = (
+        Signal(name=name) for name in ("to_first", "to_second", "write", "read")
+    )
+    one = first_valid & ~second_valid & ~output_valid
+    two = (second_valid ^ output_valid) & ~stored
+    # Behind the second entry there is a place for what leaves the memory.
+    moves = pop | ~second_valid
     m.d.comb += [
-        direct.eq(push & ~stored & (none | (pop & ~both))),
-        write.eq(push & ~direct),
-        read.eq(stored & (~output_valid | from_output)),
+        to_first.eq(push & (~first_valid | (one & pop))),
+        to_second.eq(push & Mux(pop, two, one)),
+        write.eq(push & ~to_first & ~to_second),
+        read.eq(stored & (~output_valid | moves)),
         storage.w_en.eq(write),
         storage.w_addr.eq(tail.value),
         storage.w_data.eq(data),
         storage.r_en.eq(read),
         storage.r_addr.eq(head.value),
     ]
+    from_output = output_valid & (second_valid == pop)
     m.d.sync += [
-        first_valid.eq(direct | (first_valid & ~pop)),
-        output_valid.eq(read | (output_valid & ~from_output)),
+        first_valid.eq(push | (first_valid & ~(one & pop))),
+        second_valid.eq(to_second | from_output | (second_valid & ~pop)),
+        output_valid.eq(read | (output_valid & ~moves)),
     ]
-    with m.If(direct):
-        m.d.sync += first.eq(data)
+    with m.If(pop | ~first_valid):
+        waiting = Mux(output_valid, storage.r_data, data)
+        m.d.sync += Value.cast(first).eq(Mux(second_valid, second, waiting))
+    with m.If(moves):
+        m.d.sync += second.eq(Mux(from_output, storage.r_data, data))
     with m.If(write):
         tail.step(m)
     with m.If(read):
         head.step(m)
     with m.If(write != read):
         m.d.sync += [count.eq(count + write - read), stored.eq(write | (count != 1))]
-    return Mux(first_valid, Value.cast(first), storage.r_data)
+    return first

@@ -138,10 +138,17 @@ MUTATIONS = (
         ("tests/gateware/stream/test_elementwise.py",),
     ),
     Mutation(
-        "a deep FIFO skips its first register",
+        "a deep FIFO skips its second register",
         "hwgen/gateware/common/fifo.py",
-        "    return Mux(first_valid, Value.cast(first), storage.r_data)",
-        "    return storage.r_data",
+        "Mux(second_valid, second, waiting)",
+        "waiting",
+        ("tests/gateware/common/test_fifo.py",),
+    ),
+    Mutation(
+        "a deep FIFO's third entry is taken for its second",
+        "hwgen/gateware/common/fifo.py",
+        "to_second.eq(push & Mux(pop, two, one))",
+        "to_second.eq(push & (two | one))",
         ("tests/gateware/common/test_fifo.py",),
     ),
     Mutation(
