@@ -90,6 +90,27 @@ MUTATIONS = (
         ("tests/gateware/common/test_mac.py",),
     ),
     Mutation(
+        "a psum that is being written goes on from its old value",
+        "hwgen/gateware/common/mac.py",
+        "passes.eq(self.passes_now | self.passes_before)",
+        "passes.eq(self.passes_now)",
+        ("tests/gateware/common/test_mac.py",),
+    ),
+    Mutation(
+        "a psum that is about to be written goes on from its old value",
+        "hwgen/gateware/common/mac.py",
+        "passes.eq(self.passes_now | self.passes_before)",
+        "passes.eq(self.passes_before)",
+        ("tests/gateware/common/test_mac.py",),
+    ),
+    Mutation(
+        "a psum goes on from the sum after it",
+        "hwgen/gateware/common/mac.py",
+        "passed.eq(Mux(self.passes_now, self.acc, before))",
+        "passed.eq(self.acc)",
+        ("tests/gateware/common/test_mac.py",),
+    ),
+    Mutation(
         "sum lost in the adder tree",
         "hwgen/gateware/common/dot.py",
         "value = sum(terms[start + 1 : start + arity], terms[start])",
