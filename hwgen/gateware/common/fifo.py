@@ -27,6 +27,9 @@ class CreditFifo(wiring.Component):
     shape : of an entry; depth : entries, at least 1.
     early : the consumer says itself when a slot is free, by ``free``: up to a cycle before it
     takes the entry, which is then read for the last time while its successor is written.
+    registered : the payload comes from a register, for a consumer that decides by what is in it. A
+    block RAM gives it late in a cycle (5.6 ns on ECP5); a register and two tables more for each bit
+    of a deep queue.
 
     Members
     -------
@@ -37,10 +40,10 @@ class CreditFifo(wiring.Component):
     A latency of L cycles from take to push needs L+2 entries for one beat a cycle.
     """
 
-    def __init__(self, shape, depth: int, early: bool = False) -> None:
+    def __init__(self, shape, depth: int, early: bool = False, registered: bool = False) -> None:
         if depth < 1:
             raise ValueError(f"a FIFO has at least 1 entry, got {depth}")
-        self.depth, self.shape, self.early = depth, shape, early
+        self.depth, self.shape, self.early, self.registered = depth, shape, early, registered
         super().__init__(
             {
                 "take": In(1),
@@ -72,7 +75,8 @@ class CreditFifo(wiring.Component):
                 self.level.eq(self.level + self.push - pop),
                 self.o.valid.eq(self.push | (self.level != 1)),
             ]
-        head = _queue(m, self.depth, self.shape, self.push, self.data, pop)
+        queue = _deep_registered if self.registered and self.depth > FEW else _queue
+        head = queue(m, self.depth, self.shape, self.push, self.data, pop)
         m.d.comb += self.o.payload.eq(head)
         return m
 
@@ -105,13 +109,51 @@ def _shallow(m: Module, depth: int, shape, push: Value, data, pop: Value):
 
 
 def _deep(m: Module, depth: int, shape, push: Value, data, pop: Value):
+    """A block RAM whose output register is the head, or the entry after a first one beside it.
+
+    A push goes to the first register where it will be the head in the next cycle, for the memory
+    takes two: so the oldest entry is in ``first`` if that is valid, else in the memory's output.
+    Taking an entry enables the memory's output; it is not part of an address.
+    """
+    m.submodules.storage = storage = SimpleDualPort(Shape.cast(shape).width, depth)
+    tail, head = Counter(depth, "tail"), Counter(depth, "head")
+    first, first_valid = reg(shape, "first"), Signal(name="first_valid")
+    output_valid = Signal(name="output_valid")
+    count, stored = Signal(index_shape(depth + 1), name="count"), Signal(name="stored")
+    direct, write, read = Signal(name="direct"), Signal(name="write"), Signal(name="read")
+    from_output = pop & ~first_valid
+    both, none = first_valid & output_valid, ~first_valid & ~output_valid
+    m.d.comb += [
+        direct.eq(push & ~stored & (none | (pop & ~both))),
+        write.eq(push & ~direct),
+        read.eq(stored & (~output_valid | from_output)),
+        storage.w_en.eq(write),
+        storage.w_addr.eq(tail.value),
+        storage.w_data.eq(data),
+        storage.r_en.eq(read),
+        storage.r_addr.eq(head.value),
+    ]
+    m.d.sync += [
+        first_valid.eq(direct | (first_valid & ~pop)),
+        output_valid.eq(read | (output_valid & ~from_output)),
+    ]
+    with m.If(direct):
+        m.d.sync += first.eq(data)
+    with m.If(write):
+        tail.step(m)
+    with m.If(read):
+        head.step(m)
+    with m.If(write != read):
+        m.d.sync += [count.eq(count + write - read), stored.eq(write | (count != 1))]
+    return Mux(first_valid, Value.cast(first), storage.r_data)
+
+
+def _deep_registered(m: Module, depth: int, shape, push: Value, data, pop: Value):
     """A block RAM behind registers for the first two entries, the first of which is the head.
 
-    The memory takes two cycles from a push to its output, and its output, which is slow, goes to a
-    register before anyone sees it: so a push goes to the register of the place that it will have in
-    the next cycle, and from the third place on to the memory. The second entry is in ``second`` if
-    that is valid, else in the memory's output. Taking an entry enables the memory's output; it is
-    not part of an address.
+    The memory's output goes to a register before anyone sees it: so a push goes to the register of
+    the place that it will have in the next cycle, and from the third place on to the memory. The
+    second entry is in ``second`` if that is valid, else in the memory's output.
     """
     m.submodules.storage = storage = SimpleDualPort(Shape.cast(shape).width, depth)
     tail, head = Counter(depth, "tail"), Counter(depth, "head")

@@ -159,6 +159,13 @@ MUTATIONS = (
         ("tests/gateware/stream/test_elementwise.py",),
     ),
     Mutation(
+        "a deep FIFO skips its first register",
+        "hwgen/gateware/common/fifo.py",
+        "    return Mux(first_valid, Value.cast(first), storage.r_data)",
+        "    return storage.r_data",
+        ("tests/gateware/common/test_fifo.py",),
+    ),
+    Mutation(
         "a deep FIFO skips its second register",
         "hwgen/gateware/common/fifo.py",
         "Mux(second_valid, second, waiting)",
