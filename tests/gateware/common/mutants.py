@@ -90,6 +90,27 @@ MUTATIONS = (
         ("tests/gateware/common/test_mac.py",),
     ),
     Mutation(
+        "a psum that is being written goes on from its old value",
+        "hwgen/gateware/common/mac.py",
+        "passes.eq(self.passes_now | self.passes_before)",
+        "passes.eq(self.passes_now)",
+        ("tests/gateware/common/test_mac.py",),
+    ),
+    Mutation(
+        "a psum that is about to be written goes on from its old value",
+        "hwgen/gateware/common/mac.py",
+        "passes.eq(self.passes_now | self.passes_before)",
+        "passes.eq(self.passes_before)",
+        ("tests/gateware/common/test_mac.py",),
+    ),
+    Mutation(
+        "a psum goes on from the sum after it",
+        "hwgen/gateware/common/mac.py",
+        "passed.eq(Mux(self.passes_now, self.acc, before))",
+        "passed.eq(self.acc)",
+        ("tests/gateware/common/test_mac.py",),
+    ),
+    Mutation(
         "sum lost in the adder tree",
         "hwgen/gateware/common/dot.py",
         "value = sum(terms[start + 1 : start + arity], terms[start])",
@@ -142,6 +163,20 @@ MUTATIONS = (
         "hwgen/gateware/common/fifo.py",
         "    return Mux(first_valid, Value.cast(first), storage.r_data)",
         "    return storage.r_data",
+        ("tests/gateware/common/test_fifo.py",),
+    ),
+    Mutation(
+        "a deep FIFO skips its second register",
+        "hwgen/gateware/common/fifo.py",
+        "Mux(second_valid, second, waiting)",
+        "waiting",
+        ("tests/gateware/common/test_fifo.py",),
+    ),
+    Mutation(
+        "a deep FIFO's third entry is taken for its second",
+        "hwgen/gateware/common/fifo.py",
+        "to_second.eq(push & Mux(pop, two, one))",
+        "to_second.eq(push & (two | one))",
         ("tests/gateware/common/test_fifo.py",),
     ),
     Mutation(

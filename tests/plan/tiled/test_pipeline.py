@@ -46,7 +46,8 @@ def test_latencies_of_all_shapes_are_the_gatewares() -> None:
     dma = Dma(SHAPES[0])
     for master in (dma.read, dma.write):
         assert (master.outstanding, master.max_beats) == (pipeline.OUTSTANDING, pipeline.MAX_BEATS)
-        assert master.LATENCY == pipeline.SPLITTER + 1
+    assert dma.read.LATENCY == pipeline.SPLITTER + 1
+    assert dma.write.LATENCY == pipeline.SPLITTER + pipeline.OFFERED + 1
     assert dma.read.buffer == pipeline.READ_BUFFER
     assert dma.write.buffer == pipeline.WRITE_BUFFER
     assert BurstSplitter.LATENCY == pipeline.SPLITTER

@@ -25,6 +25,8 @@ STORE_REQUESTS = 8
 """Rows whose requests wait for the write master."""
 SPLITTER = 3
 """Cycles from a request to its first burst; as many requests are inside."""
+OFFERED = 1
+"""Cycles from a burst of a store to its begin, where its data are there: it is offered its room."""
 WALKER = 3
 """Cycles from a transfer to its first row."""
 VISIBLE = 2
