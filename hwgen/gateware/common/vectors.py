@@ -33,7 +33,7 @@ class Elements:
 def differences(
     m: Module, shape: Shape, most: int, element: Elements, x: Value, take: Value, ask: Value
 ) -> Value:
-    """By how much the element that is asked for is below the largest, DIFFERENCE cycles later.
+    """What the element that is asked for is less than the largest, DIFFERENCE cycles later.
 
     Parameters
     ----------
