@@ -49,8 +49,9 @@ class SoftmaxTable(wiring.Component):
     of a dividend, which the ROM holds beside the exponential, and that sum, rounded to an integer
     with ties to even; or, where there are no dividends, the product of the exponential and the
     inverse of ``sum * 2**-width``, half a unit up. For an unsigned result that is the float32
-    addition of one half, by which also the float just below one half becomes 1; no other one does,
-    since from one half on a sum with it is in the same binade or exact.
+    addition of one half, by which also the float just below one half becomes 1; no other one is
+    brought to the next integer, since a sum just below an integer from 2 on has the float's own
+    exponent, and is exact.
 
     Parameters
     ----------
@@ -216,7 +217,7 @@ class SoftmaxTable(wiring.Component):
     ) -> tuple[Value, Value]:
         """``power`` times the inverse of ``total * 2**-width``, rounded, one in EVERY cycles.
 
-        inverse : the inverse begins with this ``load``; it is there.
+        inverse : two bits, whether an inverse begins with this ``load``, and whether one is there.
         """
         m.submodules.serial = serial = SerialQuotient(multiplies=True)
         begins, ends = inverse[0], inverse[1]
