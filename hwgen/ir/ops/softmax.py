@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ from ..tensor import Tensor
 
 MAX_CHANNELS = 1 << 11
 """The sum of exponentials has 12 integer bits."""
+MAX_FLOAT = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +60,8 @@ class SoftmaxTable(Op):
 
     With ``steps``, those of the output from 0 to 1, each exponential is multiplied by them and
     divided by the sum, both rounded to float32, and ties go to even; the zero point is added, and
-    what the type does not hold is saturated. Exponentials may then have any common factor. ONNX
-    Runtime's QLinearSoftmax (its public sources: qlinear_softmax.cc).
+    what the type does not hold is saturated. Exponentials may then have any common factor that is
+    at least 1. ONNX Runtime's QLinearSoftmax (its public sources: qlinear_softmax.cc).
     """
 
     op_name: ClassVar[str] = "softmax_table"
@@ -83,11 +83,13 @@ class SoftmaxTable(Op):
         if self.powers.shape != (1 << x.type.width,):
             raise UserError(f"powers holds {self.powers.shape}, {1 << x.type.width} are needed")
         inside = np.isfinite(self.powers) & (self.powers >= 0) & (self.powers <= self.powers[0])
-        if not inside.all() or not self.powers[0] or (self.steps is None and self.powers[0] != 1):
-            raise UserError("powers must be from 0 to the first one, which is 1 without steps")
-        if self.steps is not None and not math.isfinite(
-            float(self.powers[0]) * max(self.steps, x.channels) * 1.01
-        ):
+        first = float(self.powers[0])
+        if not inside.all() or first < 1 or (self.steps is None and first != 1):
+            raise UserError(
+                "powers must be from 0 to the first one, which is at least 1, and 1 without steps"
+            )
+        # What roundings may add to a sum of all channels is less than 1 %.
+        if first * max(self.steps or 1, x.channels) * 1.01 > MAX_FLOAT:
             raise UserError("powers, times steps or channels, are more than float32 holds")
         return Tensor(name, x.shape, self.type)
 

@@ -35,7 +35,7 @@ MUTATIONS = (
     ),
     Mutation(
         "softmax begins a vector with the last one's largest",
-        "hwgen/gateware/common/softmax.py",
+        "hwgen/gateware/common/vectors.py",
         "first.eq(element.last)",
         "first.eq(0)",
         ("tests/gateware/common/test_softmax.py",),
@@ -185,5 +185,33 @@ MUTATIONS = (
         "(first <= n for n",
         "(first < n for n",
         ("tests/gateware/engine/memory/test_feature_memory.py",),
+    ),
+    Mutation(
+        "a float that is shifted leaves no trace of lost bits",
+        "hwgen/gateware/common/float32.py",
+        "lost = lost | (places[step] & result[:away].any())",
+        "lost = lost | (places[step] & result[0])",
+        ("tests/gateware/common/test_float32.py",),
+    ),
+    Mutation(
+        "ties of floats go up",
+        "hwgen/gateware/common/float32.py",
+        "up.eq(half & (rest | Mux(over, exact[2], exact[1])))",
+        "up.eq(half)",
+        ("tests/gateware/common/test_float32.py",),
+    ),
+    Mutation(
+        "a product of floats forgets what it lost",
+        "hwgen/gateware/common/float32.py",
+        "lost.eq(lost | last[0])",
+        "lost.eq(last[0])",
+        ("tests/gateware/common/test_float32.py",),
+    ),
+    Mutation(
+        "floats that lie far apart are aligned",
+        "hwgen/gateware/common/float32.py",
+        "places.eq(apart[:5] | apart[5:8].any().replicate(5))",
+        "places.eq(apart[:5])",
+        ("tests/gateware/common/test_float32.py",),
     ),
 )

@@ -281,4 +281,32 @@ MUTATIONS = (
         "return Mux(outside_low, low, value)",
         ("tests/gateware/stream/test_cast.py",),
     ),
+    Mutation(
+        "the float just below one half is rounded down",
+        "hwgen/gateware/stream/softmax_table.py",
+        'up = half | delay_line(m, near, 3, "near", data=True)',
+        "up = half",
+        ("tests/gateware/stream/test_softmax_table.py",),
+    ),
+    Mutation(
+        "a float quotient's ties go up",
+        "hwgen/gateware/stream/softmax_table.py",
+        "up = half & (lost | whole[0])",
+        "up = half",
+        ("tests/gateware/stream/test_softmax_table.py",),
+    ),
+    Mutation(
+        "a float sum is cleared while a quotient needs it",
+        "hwgen/gateware/stream/softmax_table.py",
+        'total.clear.eq(delay_line(m, take & last, READ, "taken"))',
+        "total.clear.eq(take)",
+        ("tests/gateware/stream/test_softmax_table.py",),
+    ),
+    Mutation(
+        "a large float wraps",
+        "hwgen/gateware/stream/softmax_table.py",
+        "Mux(over, high, clamped(integer, codes[0], high))",
+        "clamped(integer, codes[0], high)",
+        ("tests/gateware/stream/test_softmax_table.py",),
+    ),
 )

@@ -10,7 +10,6 @@ import numpy as np
 from ....contract.isa import COMPUTE, Operand, Reduction
 from ....errors import UserError
 from ....ir import Graph, Node, Op, Tensor, ops
-from ...host import way_out
 from .fusion import SCALED, Fusion
 from .moves import of_image, selection, with_zeros
 from .requant import Requant, added_by, product_by
@@ -36,7 +35,7 @@ def task_graph_of(graph: Graph) -> TaskGraph:
     except UserError as error:
         titles = {node.name: node.title for node in graph.nodes}
         layer = titles.get(error.layer or "", error.layer)
-        hint = error.hint or _elsewhere(graph)
+        hint = error.hint or "use --arch dataflow, which carries it out"
         raise UserError(error.reason, layer=layer, hint=hint) from None
     if not cut.tasks:
         raise UserError("the network has no layer to build hardware for")
@@ -48,14 +47,6 @@ def task_graph_of(graph: Graph) -> TaskGraph:
         )
     result = cut.names[graph.outputs[0]]
     return TaskGraph(cut.tasks, cut.stored, graph.inputs[0].name, result)
-
-
-def _elsewhere(graph: Graph) -> str:
-    """What carries out a network that this architecture does not."""
-    floats = [node.name for node in graph.nodes if isinstance(node.op, ops.SoftmaxTable)]
-    if not floats:
-        return "use --arch dataflow, which carries it out"
-    return f"use --arch dataflow; its softmax in float32: {way_out(graph, floats[-1])}"
 
 
 class _Cut(Fusion):
