@@ -452,7 +452,7 @@ def rounded(value: Bytes, shift: Bytes, how: Round) -> Bytes:
 
 
 def _nearest(value: Bytes, shift: Bytes) -> Bytes:
-    """To the nearest, ties to the even integer."""
+    """The nearest integer, at a tie the even one."""
     half = np.where(shift > 0, np.left_shift(np.ones_like(value), shift) >> 1, 1)
     return (value + half - 1 + (value >> shift & 1)) >> shift
 

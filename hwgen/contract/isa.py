@@ -121,11 +121,11 @@ class Round(IntEnum):
 
     FLOOR = 0
     HALF_EVEN = 1
-    """To the nearest, ties to the even integer."""
+    """The nearest integer, at a tie the even one."""
     HALF_AWAY = 2
-    """To the nearest, ties away from zero."""
+    """The nearest integer, at a tie that which is farther from zero."""
     HALF_TO_ZERO = 3
-    """To the nearest, ties toward zero."""
+    """The nearest integer, at a tie that which is nearer to zero."""
     TO_ZERO = 4
     FROM_ZERO = 5
     DOUBLE = 6

@@ -102,7 +102,7 @@ class ResultStage(wiring.Component):
         )
 
     def cycles(self, wide: bool, tables: bool) -> int:
-        """Those that a word takes: its parts, in slices."""
+        """Cycles that a word takes: its parts, in slices."""
         shape = self.shape
         slices = table_slices(shape) if tables else wide_slices(shape) if wide else 1
         return shape.result_parts * slices

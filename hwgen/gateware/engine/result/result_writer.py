@@ -17,7 +17,7 @@ from .runtime_requantizer import RESULT_BITS
 
 BYTE = 8
 TABLE_SHARE = 4
-"""Of the sums of a word, one of so many has tables, or all that are requantized at a time."""
+"""One of so many sums of a word has tables, or all that are requantized at a time."""
 WIDE_BYTES = 4
 """Bytes of a wide result."""
 

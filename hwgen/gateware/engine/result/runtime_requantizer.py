@@ -203,8 +203,8 @@ def _beside_a_tie(m: Module, floor: Value, fraction: Value, rest: Value, negativ
     none.reverse()
 
     def within(bits: int) -> Value:
-        """At most 2**-bits beside the half: bits - 1 of those below it say so, or it is just that
-        far above."""
+        """Whether it is at most 2**-bits beside the half: bits - 1 of those below it say so, or it
+        is just that far above."""
         edge = half & alike[bits - 2] & fraction[FRACTION - bits] & none[bits - 1]
         return alike[bits - 1] | edge
 

@@ -106,7 +106,7 @@ class Fusion:
         return [self._addend(name, place) for place, name in enumerate(node.inputs)]
 
     def _addend(self, name: str, place: int) -> Addend:
-        """From the stored bytes that it is a function of."""
+        """An addend as a function of stored bytes."""
         chain: list[Node] = []
         source = name
         while source not in self.names:

@@ -264,7 +264,7 @@ def _arrays(op: Scaled) -> dict[str, Ints]:
 
 
 def _results(chain: list[Scaled], sums: Ints, x: Tensor, channel: int) -> Ints:
-    """Those of one channel."""
+    """The results of one channel."""
     values, edge = sums[:, None], Tensor(x.name, (1,), _plain(x.type), *x.range)
     for op in chain:
         kept = {n: a[[min(channel, len(a) - 1)]] for n, a in _arrays(op).items()}
