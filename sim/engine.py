@@ -27,6 +27,8 @@ from . import runner
 from .bench_engine import JOB
 from .runner import BenchError, Build, SimulatorMissing
 
+QUIET_LIMIT = 100_000
+"""Cycles in which nothing moves, after which an engine hangs."""
 LOOK_EVERY_S = 0.5
 """How often it is looked how far a simulation is."""
 
@@ -63,6 +65,7 @@ def run_engine(
             "tiles": shape.tiles,
             "identity": identity_values(VERSION, engine_hash(shape)) | shape_values(shape),
             "memory": asdict(memory),
+            "quiet_limit": QUIET_LIMIT,
             "progress": str(work / "progress.txt"),
             "tasks": tasks,
         }

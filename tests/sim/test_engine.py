@@ -184,6 +184,20 @@ def test_wrong_rtl_is_found(copy: Package, file: str, old: str, new: str, said: 
     assert not result.equal and said in str(result.difference)
 
 
+def test_an_engine_that_hangs(
+    copy: Package, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It does not see what memory answers."""
+    run_icarus(copy)
+    monkeypatch.setattr(engine, "QUIET_LIMIT", 300)
+    path = copy.path / "rtl" / "top.v"
+    text = path.read_text()
+    assert text.count(".rvalid(m_axi_rvalid)") == 1
+    path.write_text(text.replace(".rvalid(m_axi_rvalid)", ".rvalid(1'h0)"))
+    assert main(["verify", str(copy.path), "--sim", "icarus", "--random", "1"]) == 1
+    assert "nothing moves any more: the engine hangs" in capsys.readouterr().out
+
+
 def test_what_the_simulator_can_not_read_is_its_failure(
     copy: Package, capsys: pytest.CaptureFixture[str]
 ) -> None:
