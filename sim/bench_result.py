@@ -78,6 +78,17 @@ def _wide() -> Graph:
     return Graph("wide", (Tensor("x", (9,), BYTE),), (dense, scaled), ("dense_q",))
 
 
+def _table() -> Graph:
+    """One table, and no second operand."""
+    thresholds, values = np.array([-60, -20, 0, 30]), np.array([5, -7, 90, -100, 12])
+    nodes = (
+        Node("conv", ops.Conv2D(weights(1, 1, 4, 5), WEIGHT, (1, 1), "same"), ("x",)),
+        Node("conv_q", ops.Requantize.scaled(BYTE, shift=6), ("conv",)),
+        Node("table", ops.MultiThreshold(thresholds, values, BYTE), ("conv_q",)),
+    )
+    return Graph("table", (Tensor("x", (2, 3, 4), BYTE),), nodes, ("table",))
+
+
 def _sum() -> Graph:
     """A second operand; both go through tables."""
     nodes = (
@@ -93,6 +104,7 @@ CASES = [
     Case("bytes", _bytes, "conv", "conv_q"),
     Case("wide", _wide, "dense", "dense_q"),
     Case("sum", _sum, "conv", "sum_q"),
+    Case("table", _table, "conv", "table"),
 ]
 
 
