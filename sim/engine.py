@@ -27,6 +27,7 @@ from . import runner
 from .bench_engine import JOB
 from .runner import BenchError, Build, SimulatorMissing
 
+TITLES = {"icarus": "Icarus Verilog", "verilator": "Verilator"}
 QUIET_LIMIT = 100_000
 """Cycles in which nothing moves, after which an engine hangs."""
 LOOK_EVERY_S = 0.5
@@ -82,9 +83,6 @@ def run_engine(
             )  # fmt: skip
         done = [_run(task, given, shape) for task, given in zip(tasks, jobs, strict=True)]
     return Runs([run for run, _ in done], done[-1][1], ran.seconds, ran.wave)
-
-
-TITLES = {"icarus": "Icarus Verilog", "verilator": "Verilator"}
 
 
 def _task(work: Path, number: int, given: Job) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def test_verify_with_icarus(tiny: Package) -> None:
 
 def run_icarus(package: Package) -> hwgen.Verification:
     try:
-        return hwgen.verify(package, "icarus", random=2, trace=True)
+        return hwgen.verify(package, "icarus", random=1, trace=True)
     except hwgen.UserError as missing:
         if "is not installed" not in str(missing):
             raise
