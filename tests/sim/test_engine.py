@@ -23,6 +23,7 @@ from hwgen.ir import execute
 from hwgen.passes import legalize
 from hwgen.plan.tiled.options import TiledOptions
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
+from tests.helpers.processes import breaks_off
 from tests.helpers.tiled import MNIST, need_verilator, outputs, random_job, say, softmax_network
 from tests.helpers.tiled_layers import random_layers
 
@@ -205,6 +206,16 @@ def test_what_the_simulator_can_not_read_is_its_failure(
     (copy.path / "rtl" / "hwgen_mul.v").write_text("module hwgen_mul (\n")
     assert main(["verify", str(copy.path), "--sim", "icarus"]) == 3
     assert "icarus" in capsys.readouterr().err
+
+
+def test_a_simulation_that_breaks_off_is_no_difference(
+    tiny: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    run_icarus(tiny)
+    breaks_off(tmp_path, monkeypatch)
+    assert main(["verify", str(tiny.path), "--sim", "icarus"]) == 3
+    assert "return code: 9" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--sim", "python"], ["--mem-gaps", "-1"]])
