@@ -93,13 +93,13 @@ def _sum() -> Graph:
     """A table for each of two tensors, and a softmax of each pixel."""
     parts = QType(True, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-8, -128)
     nodes = (
-        Node("conv", ops.Conv2D(weights(1, 1, 3, 3), WEIGHT, (1, 1), "same"), ("x",)),
+        Node("conv", ops.Conv2D(weights(1, 1, 5, 5), WEIGHT, (1, 1), "same"), ("x",)),
         Node("conv_q", ops.Requantize.scaled(BYTE, shift=6), ("conv",)),
         Node("sum", ops.Add(), ("conv_q", "x")),
         Node("sum_q", ops.Requantize.scaled(BYTE), ("sum",)),
         Node("parts", ops.Softmax(1_500_000_000, 22, parts), ("sum_q",)),
     )
-    return Graph("sum", (Tensor("x", (1, 3, 3), BYTE),), nodes, ("parts",))
+    return Graph("sum", (Tensor("x", (1, 2, 5), BYTE),), nodes, ("parts",))
 
 
 CASES = [Case(make.__name__[1:], make) for make in (_conv, _depthwise, _dense, _sum)]

@@ -31,8 +31,6 @@ IDLE, DONE = 1, 2
 BASE = 0x4000_0000
 """Address of the memory's first byte."""
 
-QUIET_LIMIT = 100_000
-"""Cycles in which nothing moves, after which the engine hangs."""
 PATIENCE = 4
 """A run may last so many times what is expected."""
 TAIL = 50
@@ -122,7 +120,7 @@ class Bench:
 
     def _judge_time(self) -> None:
         run = self.now - self.started
-        assert self.quiet <= QUIET_LIMIT, "nothing moves any more: the engine hangs"
+        assert self.quiet <= self.job["quiet_limit"], "nothing moves any more: the engine hangs"
         assert run <= self.limit, f"no end after {run} cycles: the engine hangs"
         if run % max(1, self.expected // STEPS_TOLD) == 0:
             self.tell(f"cycle {run:,} of about {self.expected:,}")
@@ -145,7 +143,9 @@ class Bench:
         memory.begin()
         self.expected = task["cycles"]
         beat = memory.memory.latency + 1 / memory.memory.rate
-        self.limit = QUIET_LIMIT + PATIENCE * (task["cycles"] + int(task["beats"] * beat))
+        self.limit = self.job["quiet_limit"] + PATIENCE * (
+            task["cycles"] + int(task["beats"] * beat)
+        )
         await control.write(ADDRESS["CONTROL"], START | CLEAR | IRQ_ENABLE)
         if not is_high(self.dut.irq):
             await RisingEdge(self.dut.irq)

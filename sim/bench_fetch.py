@@ -120,14 +120,18 @@ class Unit:
         self.taken: list[int] = []
         self.finished = 0
         self.left = -1
+        self.held: int | None = None
 
     def sample(self) -> int | None:
-        """The descriptor that is taken with this edge."""
+        """The descriptor that is taken with this edge; what is offered stays until it is."""
+        offered = number(self.payload) if is_high(self.valid) else None
+        assert self.held is None or offered == self.held, f"the offer of a {self.name} changed"
+        self.held = None if self.willing else offered
         if self.left == 0:
             self.finished += 1
         word = None
-        if self.willing and is_high(self.valid):
-            word = number(self.payload)
+        if self.willing and offered is not None:
+            word = offered
             self.taken.append(word)
             self.left = self.rng.choice((1, 2, self.rng.randint(1, 40)))
         elif self.left >= 0:
@@ -136,7 +140,8 @@ class Unit:
 
     def drive(self, flush: bool) -> None:
         """For the coming cycle; ``flush`` drops what is under way."""
-        self.left = -1 if flush else self.left
+        if flush:
+            self.left, self.held = -1, None
         self.willing = self.left < 0 and self.rng.random() < 0.7
         self.ready.value = int(self.willing)
         self.end.value = int(self.left == 0)

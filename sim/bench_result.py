@@ -26,6 +26,7 @@ from hwgen.gateware.engine.result.result import ResultStage
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.numeric import QType
 from hwgen.passes import legalize
+from hwgen.plan.tiled.network.tasks import TaskGraph
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
 
 from .bench_compute import (
@@ -35,7 +36,6 @@ from .bench_compute import (
     WEIGHT,
     Fields,
     beats_of,
-    network,
     record_of,
     rows_of,
     weights,
@@ -61,9 +61,14 @@ class Case:
 
 
 def _bytes() -> Graph:
-    """More channels than lanes."""
-    op = ops.Conv2D(weights(1, 1, 7, 6), WEIGHT, (1, 1), "same")
-    return network("bytes", (5, 3, 7), [(op, 7)])
+    """More channels than lanes, each scaled and moved in its own way."""
+    rng = np.random.default_rng(6)
+    mult, bias = rng.integers(40, 128, 6), rng.integers(-(1 << 15), 1 << 15, 6)
+    nodes = (
+        Node("conv", ops.Conv2D(weights(1, 1, 7, 6), WEIGHT, (1, 1), "same"), ("x",)),
+        Node("conv_q", ops.Requantize.scaled(BYTE, mult, bias, shift=13), ("conv",)),
+    )
+    return Graph("bytes", (Tensor("x", (5, 3, 7), BYTE),), nodes, ("conv_q",))
 
 
 def _wide() -> Graph:
@@ -71,6 +76,17 @@ def _wide() -> Graph:
     dense = Node("dense", ops.Dense(weights(9, 7), WEIGHT), ("x",))
     scaled = Node("dense_q", ops.Requantize.scaled(WIDE), ("dense",))
     return Graph("wide", (Tensor("x", (9,), BYTE),), (dense, scaled), ("dense_q",))
+
+
+def _table() -> Graph:
+    """One table, and no second operand."""
+    thresholds, values = np.array([-60, -20, 0, 30]), np.array([5, -7, 90, -100, 12])
+    nodes = (
+        Node("conv", ops.Conv2D(weights(1, 1, 4, 5), WEIGHT, (1, 1), "same"), ("x",)),
+        Node("conv_q", ops.Requantize.scaled(BYTE, shift=6), ("conv",)),
+        Node("table", ops.MultiThreshold(thresholds, values, BYTE), ("conv_q",)),
+    )
+    return Graph("table", (Tensor("x", (2, 3, 4), BYTE),), nodes, ("table",))
 
 
 def _sum() -> Graph:
@@ -85,9 +101,10 @@ def _sum() -> Graph:
 
 
 CASES = [
-    Case("bytes", _bytes, "layer0", "layer0_q"),
+    Case("bytes", _bytes, "conv", "conv_q"),
     Case("wide", _wide, "dense", "dense_q"),
     Case("sum", _sum, "conv", "sum_q"),
+    Case("table", _table, "conv", "table"),
 ]
 
 
@@ -204,21 +221,40 @@ class Bench:
             await edge
 
 
+def expected(
+    bench: Bench, tile: Fields, work: TaskGraph, golden: dict[str, np.ndarray], case: Case
+) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """Words of sums in the order of their results; the banks after it; which bytes are written."""
+    result = work.stored[case.result]
+    sums = golden[case.sums].reshape(result.shape)
+    rows = to_bytes(golden[case.result], result)[0].reshape(result.shape[0], -1)
+    words, banks, places = [], bench.banks.copy(), np.zeros_like(bench.written)
+    for row, position, group in results_of(tile):
+        column, channel = divmod(position // result.size, result.shape[2])
+        lanes = tile["lanes"] if group == tile["groups"] - 1 else SHAPE.pe
+        word = np.zeros(SHAPE.pe, np.int32)
+        word[:lanes] = sums[row, column, channel : channel + lanes]
+        words.append(int.from_bytes(word.tobytes(), "little"))
+        ring = (tile["y_first"] + row) % tile["y_ring"]
+        place = tile["y_base"] + ring // BANKS * tile["y_pitch"] + position
+        size = lanes * result.size
+        banks[ring % BANKS, place : place + size] = rows[row, position : position + size]
+        places[ring % BANKS, place : place + size] = True
+    assert places.sum() == result.bytes
+    return words, banks, places
+
+
 @cocotb.test()
-@cocotb.parametrize(
-    case=[cocotb.Param(case, case.name) for case in CASES],
-    gaps=[cocotb.Param(False, "always"), cocotb.Param(True, "random")],
-)
-async def sums_become_bytes(dut: Any, case: Case, gaps: bool) -> None:
-    """Twice in a row, each byte at its place and no other one."""
-    plan = planned(case)
-    graph, program, work = plan.graph, plan.program, plan.task_graph
-    x = graph.inputs[0]
+@cocotb.parametrize(gaps=[cocotb.Param(False, "always"), cocotb.Param(True, "random")])
+async def sums_become_bytes(dut: Any, gaps: bool) -> None:
+    """Tiles of all kinds one after the other, each byte at its place and no other one."""
     bench = Bench(dut, gaps)
     await bench.begin()
-    for turn in range(2):
+    for turn, case in enumerate((*CASES, *CASES[::-1])):
+        plan = planned(case)
+        program, work, x = plan.program, plan.task_graph, plan.graph.inputs[0]
         values = np.random.default_rng(turn).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
-        golden = execute(graph, {x.name: values}, [case.sums, case.result])
+        golden = execute(plan.graph, {x.name: values}, [case.sums, case.result])
         stored, start = work.stored[work.source], program.tensors[work.source]
         memory = program.memory.copy()
         memory[start : start + stored.bytes] = to_bytes(values, stored)[0]
@@ -229,27 +265,19 @@ async def sums_become_bytes(dut: Any, case: Case, gaps: bool) -> None:
             elif d["op"] == Opcode.LOAD and d["target"] != Target.WEIGHTS:
                 await bench.words(d, memory)
         (tile,) = (d for d in program.descriptors if d["op"] == Opcode.COMPUTE)
-        result = work.stored[case.result]
-        sums = golden[case.sums].reshape(result.shape)
-        rows = to_bytes(golden[case.result], result)[0].reshape(result.shape[0], -1)
+        # The ofmap goes to a ring of its own, of two rows a bank, and begins anywhere in it.
+        tile = tile | {
+            "y_first": bench.rng.randrange(2 * BANKS), "y_ring": 2 * BANKS,
+            "y_base": SHAPE.bank_bytes // 2 + bench.rng.randrange(20),
+            "y_pitch": work.stored[case.result].row_bytes + bench.rng.randrange(9),
+        }  # fmt: skip
         bench.written[:] = False
-        want, places = bench.banks.copy(), np.zeros_like(bench.written)
-        for row, position, group in results_of(tile):
-            column, channel = divmod(position // result.size, result.shape[2])
-            lanes = tile["lanes"] if group == tile["groups"] - 1 else SHAPE.pe
-            word = np.zeros(SHAPE.pe, np.int32)
-            word[:lanes] = sums[row, column, channel : channel + lanes]
-            bench.sums.append(int.from_bytes(word.tobytes(), "little"))
-            ring = (tile["y_first"] + row) % tile["y_ring"]
-            place = tile["y_base"] + ring // BANKS * tile["y_pitch"] + position
-            size = lanes * result.size
-            want[ring % BANKS, place : place + size] = rows[row, position : position + size]
-            places[ring % BANKS, place : place + size] = True
-        assert places.sum() == result.bytes
+        words, banks, places = expected(bench, tile, work, golden, case)
+        bench.sums.extend(words)
         valid, ready, (payload,) = bench.command
         await bench.steps.offer(valid, ready, payload, record_of(tile))
         await bench.steps.until(lambda n=turn: bench.finished > n, "no end of a tile")
-        assert not bench.sums, f"{len(bench.sums)} words of sums are left"
-        assert np.array_equal(bench.written, places), "other bytes are written than the layer's"
-        wrong = np.argwhere(bench.banks != want)
-        assert not len(wrong), f"{len(wrong)} bytes differ, the first at {wrong[0]}"
+        assert not bench.sums, f"{case.name}: {len(bench.sums)} words of sums are left"
+        assert np.array_equal(bench.written, places), f"{case.name}: other bytes are written"
+        wrong = np.argwhere(bench.banks != banks)
+        assert not len(wrong), f"{case.name}: {len(wrong)} bytes differ, the first at {wrong[0]}"

@@ -27,6 +27,9 @@ from . import runner
 from .bench_engine import JOB
 from .runner import BenchError, Build, SimulatorMissing
 
+TITLES = {"icarus": "Icarus Verilog", "verilator": "Verilator"}
+QUIET_LIMIT = 100_000
+"""Cycles in which nothing moves, after which an engine hangs."""
 LOOK_EVERY_S = 0.5
 """How often it is looked how far a simulation is."""
 
@@ -63,6 +66,7 @@ def run_engine(
             "tiles": shape.tiles,
             "identity": identity_values(VERSION, engine_hash(shape)) | shape_values(shape),
             "memory": asdict(memory),
+            "quiet_limit": QUIET_LIMIT,
             "progress": str(work / "progress.txt"),
             "tasks": tasks,
         }
@@ -79,9 +83,6 @@ def run_engine(
             )  # fmt: skip
         done = [_run(task, given, shape) for task, given in zip(tasks, jobs, strict=True)]
     return Runs([run for run, _ in done], done[-1][1], ran.seconds, ran.wave)
-
-
-TITLES = {"icarus": "Icarus Verilog", "verilator": "Verilator"}
 
 
 def _task(work: Path, number: int, given: Job) -> dict[str, Any]:

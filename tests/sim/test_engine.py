@@ -23,6 +23,7 @@ from hwgen.ir import execute
 from hwgen.passes import legalize
 from hwgen.plan.tiled.options import TiledOptions
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
+from tests.helpers.processes import breaks_off
 from tests.helpers.tiled import MNIST, need_verilator, outputs, random_job, say, softmax_network
 from tests.helpers.tiled_layers import random_layers
 
@@ -148,7 +149,7 @@ def test_verify_with_icarus(tiny: Package) -> None:
 
 def run_icarus(package: Package) -> hwgen.Verification:
     try:
-        return hwgen.verify(package, "icarus", random=2, trace=True)
+        return hwgen.verify(package, "icarus", random=1, trace=True)
     except hwgen.UserError as missing:
         if "is not installed" not in str(missing):
             raise
@@ -184,6 +185,20 @@ def test_wrong_rtl_is_found(copy: Package, file: str, old: str, new: str, said: 
     assert not result.equal and said in str(result.difference)
 
 
+def test_an_engine_that_hangs(
+    copy: Package, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It does not see what memory answers."""
+    run_icarus(copy)
+    monkeypatch.setattr(engine, "QUIET_LIMIT", 300)
+    path = copy.path / "rtl" / "top.v"
+    text = path.read_text()
+    assert text.count(".rvalid(m_axi_rvalid)") == 1
+    path.write_text(text.replace(".rvalid(m_axi_rvalid)", ".rvalid(1'h0)"))
+    assert main(["verify", str(copy.path), "--sim", "icarus", "--random", "1"]) == 1
+    assert "nothing moves any more: the engine hangs" in capsys.readouterr().out
+
+
 def test_what_the_simulator_can_not_read_is_its_failure(
     copy: Package, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,6 +206,16 @@ def test_what_the_simulator_can_not_read_is_its_failure(
     (copy.path / "rtl" / "hwgen_mul.v").write_text("module hwgen_mul (\n")
     assert main(["verify", str(copy.path), "--sim", "icarus"]) == 3
     assert "icarus" in capsys.readouterr().err
+
+
+def test_a_simulation_that_breaks_off_is_no_difference(
+    tiny: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    run_icarus(tiny)
+    breaks_off(tmp_path, monkeypatch)
+    assert main(["verify", str(tiny.path), "--sim", "icarus"]) == 3
+    assert "return code: 9" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--sim", "python"], ["--mem-gaps", "-1"]])
