@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ....contract.isa import SLOT
+from ....contract.isa import HEADER, SLOT, Opcode
 from ...bus.axi import ADDRESS_BITS, REQUEST, read_beat
 from ...common.counter import Counter, reg
 from ...common.fifo import CreditFifo
@@ -18,8 +18,9 @@ CHUNK = 4
 
 
 def program_beat(bus_bytes: int) -> data.StructLayout:
-    """A beat of descriptors. ``error`` : it could not be read."""
-    return data.StructLayout({"data": 8 * bus_bytes, "error": 1})
+    """A beat of descriptors. ``error`` : it could not be read. ``ops`` : the bit of its Opcode, if
+    it is the first one of a descriptor."""
+    return data.StructLayout({"data": 8 * bus_bytes, "error": 1, "ops": max(Opcode) + 1})
 
 
 class Prefetch(wiring.Component):
@@ -101,10 +102,11 @@ class Prefetch(wiring.Component):
 
     def _hold(self, m: Module, beats: int) -> Signal:
         """What was read, up to a register at the output; returns when a slot has left."""
-        shape = self.o.payload.shape()
+        shape = data.StructLayout({"data": 8 * self.bus_bytes, "error": 1})
         m.submodules.held = held = CreditFifo(shape, SLOTS * beats)
         beat, left = Counter(beats, "beat_of_slot"), Signal(name="slot_left")
-        word = reg(shape, "word")
+        word = reg(self.o.payload.shape(), "word")
+        op = held.o.payload.data[: HEADER[0].width]
         m.d.comb += [
             self.data.ready.eq(1),
             held.take.eq(self.data.valid),
@@ -116,7 +118,12 @@ class Prefetch(wiring.Component):
             left.eq(self.o.valid & self.o.ready & beat.last),
         ]
         with m.If(held.o.ready):
-            m.d.sync += [self.o.valid.eq(held.o.valid), word.eq(held.o.payload)]
+            m.d.sync += [
+                self.o.valid.eq(held.o.valid),
+                word.data.eq(held.o.payload.data),
+                word.error.eq(held.o.payload.error),
+                word.ops.eq(Cat(op == n for n in range(len(word.ops)))),
+            ]
         with m.If(self.o.valid & self.o.ready):
             beat.step(m)
         return left
