@@ -102,28 +102,25 @@ class Prefetch(wiring.Component):
 
     def _hold(self, m: Module, beats: int) -> Signal:
         """What was read, up to a register at the output; returns when a slot has left."""
-        shape = data.StructLayout({"data": 8 * self.bus_bytes, "error": 1})
+        shape = self.o.payload.shape()
         m.submodules.held = held = CreditFifo(shape, SLOTS * beats)
         beat, left = Counter(beats, "beat_of_slot"), Signal(name="slot_left")
-        word = reg(self.o.payload.shape(), "word")
-        op = held.o.payload.data[: HEADER[0].width]
+        word = reg(shape, "word")
+        # Before the block RAM, which gives its words late in a cycle.
+        op = self.data.payload.data[: HEADER[0].width]
         m.d.comb += [
             self.data.ready.eq(1),
             held.take.eq(self.data.valid),
             held.push.eq(self.data.valid),
             held.data.data.eq(self.data.payload.data),
             held.data.error.eq(self.data.payload.error),
+            held.data.ops.eq(Cat(op == n for n in range(len(held.data.ops)))),
             held.o.ready.eq(~self.o.valid | self.o.ready),
             self.o.payload.eq(word),
             left.eq(self.o.valid & self.o.ready & beat.last),
         ]
         with m.If(held.o.ready):
-            m.d.sync += [
-                self.o.valid.eq(held.o.valid),
-                word.data.eq(held.o.payload.data),
-                word.error.eq(held.o.payload.error),
-                word.ops.eq(Cat(op == n for n in range(len(word.ops)))),
-            ]
+            m.d.sync += [self.o.valid.eq(held.o.valid), word.eq(held.o.payload)]
         with m.If(self.o.valid & self.o.ready):
             beat.step(m)
         return left
