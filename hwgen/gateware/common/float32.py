@@ -85,9 +85,9 @@ def rounded(
 
 
 def jammed(m: Module, name: str, exact: Value, lost: Value, exponent: Value) -> tuple[Value, Value]:
-    """The same as ``rounded``, but nothing is: the last bit of the significand is set where anything
-    is behind it. Rounded to an integer of at least two bits less, that gives what the exact result
-    would."""
+    """The same as ``rounded``, but nothing is: the last bit of the significand is set where there
+    is anything behind it. Rounded to an integer of at least two bits less, that gives what the
+    exact result would."""
     over = exact[-1]
     kept = reg(unsigned(SIGNIFICANT), f"{name}_kept")
     of_kept = Signal.like(exponent, name=f"{name}_exponent", reset_less=True)
