@@ -128,7 +128,7 @@ COMPONENTS = {
     "concat": lambda: Concat(S3, (2, 4), 2, 2),
     "softmax": lambda: Softmax("s", unsigned(1), 2, (ONE, 9), unsigned(8), 2),
     "softmax_table": lambda: SoftmaxTable(
-        "s", unsigned(1), 1, (ONE_FLOAT, 9), unsigned(8), 0, 1, (ONE_FLOAT, 9)
+        "s", unsigned(1), 1, (ONE_FLOAT, 9), unsigned(8), 0, 1, 256
     ),
     "ports": Ports,
 }

@@ -24,8 +24,7 @@ MOST = float(np.finfo(np.float32).max)
         ([1, -0.5, 0.2, 0.1], 256, "powers must be from 0 to the first one"),
         ([1, np.nan, 0.2, 0.1], None, "powers must be from 0 to the first one"),
         ([np.inf, 1, 0.2, 0.1], 256, "powers must be from 0 to the first one"),
-        ([MOST / 99, 1, 1, 1], 1, "times steps or channels, are more than float32 holds"),
-        ([MOST / 256, 1, 1, 1], 256, "times steps or channels, are more than float32 holds"),
+        ([MOST / 99, 1, 1, 1], 256, "100 times the first of powers is more than float32 holds"),
     ],
 )
 def test_tables_that_can_not_be(powers: list[float], steps: int | None, message: str) -> None:
@@ -33,9 +32,9 @@ def test_tables_that_can_not_be(powers: list[float], steps: int | None, message:
         ops.SoftmaxTable(np.array(powers), BYTE, steps).infer("y", [X])
 
 
-@pytest.mark.parametrize(("first", "steps"), [(MOST / 102, 1), (MOST / 259, 256), (1, 1 << 24)])
+@pytest.mark.parametrize(("first", "steps"), [(MOST / 102, 1), (MOST / 102, 256), (1, 1 << 24)])
 def test_the_largest_tables(first: float, steps: int) -> None:
-    """Sums and products of them are still numbers."""
+    """Sums of them are still numbers, and nothing else is computed in float32."""
     op = ops.SoftmaxTable(np.array([first, 1, 0.5, 0]), BYTE, steps)
     op.infer("y", [X])
     with np.errstate(all="raise", under="ignore"):

@@ -19,11 +19,4 @@ MUTATIONS = (
         "return 2 + adder_tree(simd)",
         ("tests/gateware/common/test_mac.py",),
     ),
-    Mutation(
-        "a float dividend's ties go up",
-        "hwgen/plan/float_patterns.py",
-        "2 * rest + kept % 2 > 1 << drop",
-        "2 * rest >= 1 << drop > 1",
-        ("tests/plan/test_float_patterns.py",),
-    ),
 )

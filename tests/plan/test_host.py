@@ -43,15 +43,17 @@ def test_a_softmax_in_float32_on_the_tiled_engine(steps: int | None, inside: boo
     assert ("LiteRT" if steps is None else "ONNX Runtime") in str(found.value)
 
 
-@pytest.mark.parametrize(("steps", "interval", "words"), [(None, 165, 16), (256, 136, 32)])
-def test_a_softmax_in_float32_as_a_unit(steps: int | None, interval: int, words: int) -> None:
-    """Its cycles bound the network's; it has no multiplier, and a table of 32 bits a word."""
+@pytest.mark.parametrize(
+    ("steps", "interval", "bits"), [(None, 165, 32), (256, 136, 66), (255, 136, 82)]
+)
+def test_a_softmax_in_float32_as_a_unit(steps: int | None, interval: int, bits: int) -> None:
+    """Its cycles bound the network's; it has no multiplier, but a table of exponentials."""
     plan = hwgen.plan(network(steps, inside=True, width=4), arch="dataflow")
     (unit,) = (unit for unit in plan.units if isinstance(unit, SoftmaxTableUnit))
     assert unit.bounds == {"input": 4, "output": 4, "compute": interval}
     assert plan.interval_bound == plan.timing().interval == interval
     assert unit.requant_multipliers == 0 and unit.busy == interval
-    assert unit.memory_bits == unit.fifo * 8 + 4 * 4 + words * 32
+    assert unit.memory_bits == unit.fifo * 8 + 4 * 4 + (bits << 4)
 
 
 def test_a_softmax_of_many_bits() -> None:

@@ -41,7 +41,6 @@ from ...plan.dataflow.rules.slice import CropUnit
 from ...plan.dataflow.rules.softmax import SoftmaxTableUnit, SoftmaxUnit
 from ...plan.dataflow.units import ForkUnit, MacUnit, RegroupUnit, Unit
 from ...plan.exponentials import softmax_powers
-from ...plan.float_patterns import dividends_of, powers_of
 
 
 @singledispatch
@@ -199,11 +198,11 @@ def _(unit: SoftmaxTableUnit, graph: Graph, shape: Shape) -> SoftmaxTable:
         unit.name,
         shape,
         unit.input.channels,
-        powers_of(op),
+        op.patterns,
         element(op.type),
         op.type.min if op.steps is None else op.type.zero_point,
         unit.fifo,
-        dividends_of(op),
+        op.steps,
     )
 
 

@@ -84,6 +84,18 @@ def rounded(
     return Cat(sum_[:-2], sum_[-2] | sum_[-1]), of_kept + sum_[-1]
 
 
+def jammed(m: Module, name: str, exact: Value, lost: Value, exponent: Value) -> tuple[Value, Value]:
+    """The same as ``rounded``, but nothing is: the last bit of the significand is set where there
+    is anything behind it. Rounded to an integer of at least two bits less, that gives what the
+    exact result would."""
+    over = exact[-1]
+    kept = reg(unsigned(SIGNIFICANT), f"{name}_kept")
+    of_kept = Signal.like(exponent, name=f"{name}_exponent", reset_less=True)
+    rest = lost | exact[0] | (over & exact[1])
+    m.d.sync += [kept.eq(Mux(over, exact[2:], exact[1:-1]) | rest), of_kept.eq(exponent + over)]
+    return kept, of_kept
+
+
 class Float32Sum(wiring.Component):
     """A total to which floats are added one after the other, each sum rounded.
 
@@ -138,12 +150,14 @@ class SerialQuotient(wiring.Component):
     Parameters
     ----------
     multiplies : it can do that too.
+    more : bits of ``a`` behind a significand's, less than EXACT; none where it multiplies.
 
     Members
     -------
     load, a (in): begin. b (in): there from the cycle after ``load`` on until the result is.
-    exact (out): ``a / b * 2**25`` or ``a * b / 2**22``, EXACT bits; lost (out): whether that is not
-    whole. Where it multiplies, divide (in): what to do, with ``load``; divides (out): what is done.
+    exact (out): ``a / b * 2**(25 - more)`` or ``a * b / 2**22``, EXACT bits; lost (out): whether
+    that is not whole. Where it multiplies, divide (in): what to do, with ``load``; divides (out):
+    what is done.
 
     The result is there for one cycle, LATENCY cycles after ``load``; the next one may be loaded in
     that cycle: an initiation interval of LATENCY too. A quotient needs a ``b`` with its highest bit
@@ -153,12 +167,14 @@ class SerialQuotient(wiring.Component):
     LATENCY = 1 + EXACT
     """The operands are loaded, and a step for each bit."""
 
-    def __init__(self, multiplies: bool) -> None:
-        self.multiplies = multiplies
+    def __init__(self, multiplies: bool, more: int = 0) -> None:
+        if not 0 <= more < EXACT or (multiplies and more):
+            raise ValueError(f"{more} bits more can not be divided")
+        self.multiplies, self.more = multiplies, more
         super().__init__(
             {
                 "load": In(1),
-                "a": In(SIGNIFICANT),
+                "a": In(SIGNIFICANT + more),
                 "b": In(SIGNIFICANT),
                 "exact": Out(EXACT),
                 "lost": Out(1),
@@ -178,10 +194,15 @@ class SerialQuotient(wiring.Component):
         m.d.comb += step.eq(high - self.b)
         fits = ~step[-1]
         with m.If(self.load):
-            m.d.sync += high.eq(self.a)
+            m.d.sync += [
+                high.eq(self.a[self.more :]),
+                low.eq(self.a[: self.more] << (EXACT - self.more)),
+            ]
         with m.Else():
-            m.d.sync += high.eq(Mux(fits, step, high) << 1)
-        m.d.sync += low.eq(Cat(fits, low))
+            m.d.sync += [
+                high.eq(Cat(low[-1], Mux(fits, step, high))),
+                low.eq(Cat(fits, low)),
+            ]
         m.d.comb += [self.exact.eq(low), self.lost.eq(high.any())]
         return m
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.counter import Counter, delay_line, index_shape, reg
@@ -18,6 +18,7 @@ from ..common.float32 import (
     UNIT,
     Float32Sum,
     SerialQuotient,
+    jammed,
     rounded,
     shifted,
     word,
@@ -30,6 +31,7 @@ from ..common.vectors import DIFFERENCE, Elements, differences
 MAX_CHANNELS = 1 << 11
 MAX_WIDTH = 8
 MAX_OUT = 16
+MAX_STEPS = 1 << 24
 EXPONENT = signed(10)
 """Shape of the exponent of a result, which may be far below those of a FLOAT."""
 
@@ -41,17 +43,37 @@ INTEGER = 5
 """Cycles from a float to an integer: places, shift (two), sum, limits."""
 
 
+def dividends(powers: Sequence[int], steps: int) -> tuple[data.StructLayout, list[int]]:
+    """Words of exponentials and, behind them, of so many steps of each, exactly.
+
+    powers : the bits of FLOATs. The significand has as many bits more than a float's as a product
+    needs; its highest one is set but where the exponential is not normal.
+    """
+    odd = steps >> (doubled := (steps & -steps).bit_length() - 1)
+    more = 0 if odd == 1 else odd.bit_length()
+    layout = data.StructLayout({"significand": SIGNIFICANT + more, "exponent": 9})
+    first, second = [], []
+    for power in powers:
+        exponent, significand = divmod(power, 1 << SIGNIFICANT)
+        first.append(significand << more | exponent << SIGNIFICANT + more)
+        product = significand * odd
+        up = int(0 < product.bit_length() < SIGNIFICANT + more)
+        exponent += doubled + more - up
+        second.append(product << up | exponent << SIGNIFICANT + more)
+    return layout, first + second
+
+
 class SoftmaxTable(wiring.Component):
     """``exp(x) / sum of exp(x)`` of each vector, in float32 with every rounding.
 
     A vector is taken and stored while its largest element is found; the exponentials of all
-    differences to it, which a ROM holds, are added in their order. Then each result is the quotient
-    of a dividend, which the ROM holds beside the exponential, and that sum, rounded to an integer
-    with ties to even; or, where there are no dividends, the product of the exponential and the
-    inverse of ``sum * 2**-width``, half a unit up. For an unsigned result that is the float32
-    addition of one half, by which also the float just below one half becomes 1; no other one is
-    brought to the next integer, since a sum just below an integer from 2 on has the float's own
-    exponent, and is exact.
+    differences to it, which a ROM holds, are added in their order. Then each result is the exact
+    quotient of ``steps`` exponentials, which the ROM holds beside each one, and that sum, rounded
+    to an integer with ties to even; or, where there are no steps, the float product of the
+    exponential and the inverse of ``sum * 2**-width``, half a unit up. For an unsigned result that
+    is the float32 addition of one half, by which also the float just below one half becomes 1; no
+    other one is brought to the next integer, since a sum just below an integer from 2 on has the
+    float's own exponent, and is exact.
 
     Parameters
     ----------
@@ -59,11 +81,11 @@ class SoftmaxTable(wiring.Component):
     shape : of an element, at most 8 bits.
     channels : elements of a vector, at most 2048.
     powers : the exponential of each difference to the largest element, 0, 1, ..., as the pattern of
-    a float32; the first is the largest and at least 1, without dividends it is 1.
+    a float32; the first is the largest and at least 1, without steps it is 1.
     out : shape of a result, at most 16 bits, with whose integers it is limited.
     offset : what is added to each result.
     fifo : beats at the output.
-    dividends : likewise, for each difference.
+    steps : of the results from 0 to 1, up to 2**24; None: as many as a result has codes.
 
     Members
     -------
@@ -71,7 +93,7 @@ class SoftmaxTable(wiring.Component):
     level (out): beats at the output.
 
     The first result is asked for ``gap`` cycles after the last element is taken (6 * channels + 1,
-    and INVERSE more without dividends), is in the output FIFO LATENCY cycles later, and the others
+    and INVERSE more without steps), is in the output FIFO LATENCY cycles later, and the others
     follow, one in EVERY cycles, as does the next vector: ``interval`` cycles a vector, which are
     34 * channels, and INVERSE.
     """
@@ -90,15 +112,14 @@ class SoftmaxTable(wiring.Component):
         out: Shape,
         offset: int,
         fifo: int,
-        dividends: Sequence[int] | None = None,
+        steps: int | None = None,
     ) -> None:
         positive(channels=channels, fifo=fifo)
-        self.image, self.channels, self.fifo = name, channels, fifo
+        self.image, self.channels, self.fifo, self.steps = name, channels, fifo, steps
         self.shape, self.out, self.offset = Shape.cast(shape), Shape.cast(out), offset
-        self.divides = dividends is not None
-        self.words = [word(pattern) for pattern in (*powers, *(dividends or ()))]
-        self._check(powers, dividends)
-        inverse = 0 if self.divides else self.INVERSE
+        self.powers = [word(pattern) for pattern in powers]
+        self._check(powers)
+        inverse = self.INVERSE if steps is None else 0
         self.gap = Float32Sum.CYCLES * channels + inverse + 1
         self.interval = channels - 1 + self.gap + self.EVERY * channels
         super().__init__(
@@ -110,7 +131,7 @@ class SoftmaxTable(wiring.Component):
             }
         )
 
-    def _check(self, powers: Sequence[int], dividends: Sequence[int] | None) -> None:
+    def _check(self, powers: Sequence[int]) -> None:
         """Raises ValueError for parameters out of range."""
         if self.channels > MAX_CHANNELS:
             raise ValueError(
@@ -122,14 +143,15 @@ class SoftmaxTable(wiring.Component):
             raise ValueError(f"a softmax gives 1 to {MAX_OUT} bits, not {self.out.width}")
         if self.offset not in self._codes:
             raise ValueError(f"the offset {self.offset} is not one of the results")
-        for values in (powers, powers if dividends is None else dividends):
-            if len(values) != 1 << self.shape.width:
-                raise ValueError(f"{1 << self.shape.width} floats are needed, got {len(values)}")
-        if not ONE <= max(powers) == powers[0] or (dividends is None and powers[0] != ONE):
+        if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
+            raise ValueError(f"steps must be 1 to {MAX_STEPS}, not {self.steps}")
+        if len(powers) != 1 << self.shape.width:
+            raise ValueError(f"{1 << self.shape.width} floats are needed, got {len(powers)}")
+        if not ONE <= max(powers) == powers[0] or (self.steps is None and powers[0] != ONE):
             raise ValueError("the first exponential is the largest and at least 1, alone it is 1")
         # Roundings make a sum of so many no more than 1 % larger.
-        fraction, exponent = word(powers[0]) % (1 << SIGNIFICANT), word(powers[0]) >> SIGNIFICANT
-        if 101 * self.channels * fraction << exponent >= 100 << 128 + UNIT:
+        exponent, significand = divmod(self.powers[0], 1 << SIGNIFICANT)
+        if 101 * self.channels * significand << exponent >= 100 << 128 + UNIT:
             raise ValueError(f"a sum of {self.channels} exponentials is more than a float32 holds")
 
     @property
@@ -160,8 +182,8 @@ class SoftmaxTable(wiring.Component):
                 m.d.comb += [add.eq(summand.value == 0), done.eq(summand.last)]
                 summand.step(m)
                 with m.If(last):
-                    m.next = "GIVE" if self.divides else "INVERT"
-            if not self.divides:
+                    m.next = "INVERT" if self.steps is None else "GIVE"
+            if self.steps is None:
                 with m.State("INVERT"):
                     m.d.comb += [invert.eq(moment.value == 0), inverted.eq(moment.last)]
                     moment.step(m)
@@ -180,10 +202,8 @@ class SoftmaxTable(wiring.Component):
 
         x, ask = self.i.payload[0], add | give
         below = differences(m, self.shape, self.channels, element, x, take, ask)
-        m.submodules.powers = rom = Rom(f"{self.image}_powers", FLOAT.size, self.words)
         of_results = delay_line(m, phase.ongoing("GIVE"), DIFFERENCE, "of_results")
-        m.d.comb += rom.addr.eq(Cat(below, of_results) if self.divides else below)
-        power = FLOAT(rom.data)
+        power, dividend = self._exponentials(m, below, of_results)
         m.submodules.sum = total = Float32Sum()
         m.d.comb += [
             # The last quotient of the vector before does not need its sum any more.
@@ -192,25 +212,42 @@ class SoftmaxTable(wiring.Component):
             total.part.eq(power),
         ]
         load = delay_line(m, give | invert, READ, "asked")
-        if self.divides:
-            float_ = self._quotient(m, load, power, total.total)
-        else:
+        if self.steps is None:
             inverse = delay_line(m, Cat(invert, inverted), READ, "inverse")
             float_ = self._product(m, load, inverse, power, total.total)
+        else:
+            float_ = self._quotient(m, load, dividend, total.total)
         m.d.comb += [
             fifo.data[0].eq(self._integer(m, *float_)),
             fifo.push.eq(delay_line(m, given, self.LATENCY - (self.EVERY - 1), "given")),
         ]
         return m
 
+    def _exponentials(self, m: Module, below: Value, of_results: Value) -> tuple[Value, Value]:
+        """The exponential of a difference, and steps of them, which are read where ``of_results``
+        is high; one or the other POWER cycles later."""
+        name = f"{self.image}_powers"
+        if self.steps is None:
+            m.submodules.powers = rom = Rom(name, FLOAT.size, self.powers)
+            m.d.comb += rom.addr.eq(below)
+            return FLOAT(rom.data), FLOAT(rom.data)
+        layout, words = dividends(self.powers, self.steps)
+        more = layout.size - layout["exponent"].width - SIGNIFICANT
+        m.submodules.powers = rom = Rom(name, layout.size, words)
+        m.d.comb += rom.addr.eq(Cat(below, of_results))
+        found = layout(rom.data)
+        return FLOAT(Cat(found.significand[more:], found.exponent[:8])), found
+
     def _quotient(self, m: Module, load: Value, a: Value, b: Value) -> tuple[Value, Value]:
-        """``a / b`` rounded: significand and exponent, one in EVERY cycles."""
-        m.submodules.serial = serial = SerialQuotient(multiplies=False)
+        """``a / b`` as a float whose last bit tells whether it is more: significand and exponent,
+        one in EVERY cycles."""
+        more = len(a.significand) - SIGNIFICANT
+        m.submodules.serial = serial = SerialQuotient(multiplies=False, more=more)
         exponent = reg(EXPONENT, "exponent")
         m.d.comb += [serial.load.eq(load), serial.a.eq(a.significand), serial.b.eq(b.significand)]
         with m.If(load):
             m.d.sync += exponent.eq(a.exponent - b.exponent + (BIAS - 1))
-        return rounded(m, "result", serial.exact, serial.lost, exponent)
+        return jammed(m, "result", serial.exact, serial.lost, exponent)
 
     def _product(
         self, m: Module, load: Value, inverse: Value, power: Value, total: Value
@@ -253,7 +290,7 @@ class SoftmaxTable(wiring.Component):
         over = delay_line(m, of_float > BIAS + width, 4, "over", data=True)
         moved, lost = shifted(m, "integer", held, places)
         half, whole = moved[0], moved[1 : width + 2]
-        if self.divides:
+        if self.steps is not None:
             up = half & (lost | whole[0])
         elif self.out.signed:
             up = half

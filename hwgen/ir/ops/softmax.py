@@ -59,9 +59,11 @@ class SoftmaxTable(Op):
     kernels (its public sources: SoftmaxOp with a lookup table).
 
     With ``steps``, those of the output from 0 to 1, each exponential is multiplied by them and
-    divided by the sum, both rounded to float32, and ties go to even; the zero point is added, and
-    what the type does not hold is saturated. Exponentials may then have any common factor that is
-    at least 1. ONNX Runtime's QLinearSoftmax (its public sources: qlinear_softmax.cc).
+    divided by the sum, and ties go to even; the zero point is added, and what the type does not
+    hold is saturated. Exponentials may then have any common factor that is at least 1. ONNX
+    Runtime's QLinearSoftmax, which divides in float64 (as measured of version 1.32): a quotient so
+    near a tie that this precision did not tell it from one would need more bits than an exponential
+    times the steps and a sum have.
     """
 
     op_name: ClassVar[str] = "softmax_table"
@@ -89,9 +91,14 @@ class SoftmaxTable(Op):
                 "powers must be from 0 to the first one, which is at least 1, and 1 without steps"
             )
         # What roundings may add to a sum of all channels is less than 1 %.
-        if first * max(self.steps or 1, x.channels) * 1.01 > MAX_FLOAT:
-            raise UserError("powers, times steps or channels, are more than float32 holds")
+        if first * x.channels * 1.01 > MAX_FLOAT:
+            raise UserError(f"{x.channels} times the first of powers is more than float32 holds")
         return Tensor(name, x.shape, self.type)
+
+    @property
+    def patterns(self) -> tuple[int, ...]:
+        """Exponentials as IEEE 754 stores them, a zero without its sign."""
+        return tuple((self.powers.view(np.uint32) & 0x7FFFFFFF).tolist())
 
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Exact integers."""
@@ -101,7 +108,7 @@ class SoftmaxTable(Op):
         for channel in range(x.shape[-1]):
             total = total + powers[..., channel]
         if self.steps is not None:
-            parts = (powers * np.float32(self.steps)) / total[..., None]
+            parts = powers * np.float64(self.steps) / total[..., None]
             codes = np.rint(parts).astype(np.int64) + self.type.zero_point
             return np.clip(codes, self.type.min, self.type.max)
         inverse = np.float32(1) / (total * np.float32(2.0**-self.type.width))

@@ -115,6 +115,25 @@ def results(unit: SerialQuotient, work: Sequence[tuple[int, int, bool]]) -> list
     return found
 
 
+@pytest.mark.parametrize("more", [1, 8, 25])
+def test_quotients_of_longer_dividends(more: int) -> None:
+    """All of their bits count, also those that only make a quotient not whole."""
+    rng = np.random.default_rng(more)
+    work = [(int(b) << more | low, int(b), True) for b in (TOP, 2 * TOP - 1) for low in (0, 1)]
+    for b in rng.integers(TOP, 2 * TOP, 40).tolist():
+        work.append((int(rng.integers(TOP << more, 2 * TOP << more)), b, True))
+        work.append((int(rng.integers(1, 1 << more)), b, True))
+    wanted = [divmod(a << EXACT - 1, b << more) for a, b, _ in work]
+    got = results(SerialQuotient(multiplies=False, more=more), work)
+    assert got == [(exact, rest > 0) for exact, rest in wanted]
+
+
+def test_bits_that_can_not_be_divided() -> None:
+    for multiplies, more in ((False, EXACT), (False, -1), (True, 1)):
+        with pytest.raises(ValueError, match=f"{more} bits more can not be divided"):
+            SerialQuotient(multiplies, more)
+
+
 @pytest.mark.parametrize("multiplies", [False, True])
 def test_quotients_and_products(multiplies: bool) -> None:
     """Of the largest, the smallest, zero and any significands, in any order."""

@@ -309,4 +309,18 @@ MUTATIONS = (
         "clamped(integer, codes[0], high)",
         ("tests/gateware/stream/test_softmax_table.py",),
     ),
+    Mutation(
+        "a float quotient forgets what is behind it",
+        "hwgen/gateware/common/float32.py",
+        "rest = lost | exact[0] | (over & exact[1])",
+        "rest = exact[0] | (over & exact[1])",
+        ("tests/gateware/stream/test_softmax_table.py",),
+    ),
+    Mutation(
+        "steps of a softmax lose their odd part",
+        "hwgen/gateware/stream/softmax_table.py",
+        "product = significand * odd",
+        "product = significand << odd.bit_length() - 1",
+        ("tests/gateware/stream/test_softmax_table.py",),
+    ),
 )

@@ -15,7 +15,6 @@ from hwgen.gateware.stream.softmax_table import MAX_CHANNELS, SoftmaxTable
 from hwgen.ir import Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan import latency
-from hwgen.plan.float_patterns import dividends_of, powers_of
 from tests.helpers.pysim import pattern
 from tests.helpers.shapes import limits
 from tests.helpers.streams import Trace, beats, drive, pixels
@@ -67,7 +66,7 @@ def simulate(
     it."""
     channels = len(x[0])
     out, offset = element(op.type), op.type.min if op.steps is None else op.type.zero_point
-    unit = SoftmaxTable("s", shape, channels, powers_of(op), out, offset, fifo, dividends_of(op))
+    unit = SoftmaxTable("s", shape, channels, op.patterns, out, offset, fifo, op.steps)
     source = QType(shape.signed, shape.width, 0, Rounding.FLOOR, Overflow.SATURATE)
     edge = Tensor("x", (channels,), source)
     op.infer("y", [edge])
@@ -118,7 +117,8 @@ CASES = {
     "onnx_short": (4, signed(5), quotient(0.1, signed(5), signed(16), 40000, -9000, 1.0)),
     "onnx_denormal": (4, S8, quotient(0.7, S8, S8, 256, -128)),
     "onnx_few": (3, S8, quotient(0.02, S8, unsigned(1), 2, 0)),
-    "onnx_steps": (3, S8, quotient(0.2, S8, S8, 1 << 24, 5, 60.0)),
+    "onnx_steps": (3, S8, quotient(0.2, S8, S8, 1 << 24, 5)),
+    "onnx_odd_steps": (3, S8, quotient(0.2, S8, signed(16), (1 << 24) - 1, -77)),
     "onnx_one": (1, S8, quotient(0.02, S8, S8, 100, 3)),
 }
 """Channels, shape of an element, and the op."""
@@ -270,13 +270,14 @@ def test_the_longest_vector() -> None:
         ({"out": signed(17)}, "1 to 16 bits, not 17"),
         ({"offset": 128}, "the offset 128 is not one of the results"),
         ({"powers": (ONE, 1)}, "16 floats are needed, got 2"),
-        ({"dividends": (ONE,)}, "16 floats are needed, got 1"),
+        ({"steps": 0}, "steps must be 1 to 16777216, not 0"),
+        ({"steps": (1 << 24) + 1}, "steps must be 1 to 16777216, not 16777217"),
         ({"powers": (ONE - 1,) * 16}, "the largest and at least 1, alone it is 1"),
         ({"powers": (ONE + 1,) * 16}, "the largest and at least 1, alone it is 1"),
         ({"powers": (ONE, ONE + 1, *([0] * 14))}, "the largest and at least 1"),
         ({"powers": (ONE, -1, *([0] * 14))}, "not the pattern of a number"),
-        ({"powers": (INFINITE - 1,) * 16, "dividends": (ONE,) * 16}, "a sum of 3 exponentials"),
-        ({"dividends": (INFINITE,) * 16}, "not the pattern of a number"),
+        ({"powers": (INFINITE - 1,) * 16, "steps": 3}, "a sum of 3 exponentials"),
+        ({"powers": (INFINITE,) * 16, "steps": 3}, "not the pattern of a number"),
     ],
 )
 def test_bad_parameters(changed: dict, message: str) -> None:

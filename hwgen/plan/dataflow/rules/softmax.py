@@ -21,8 +21,6 @@ MAX_OUT = 16
 class VectorUnit(Unit):
     """A unit that takes the channels of a pixel one after the other, and gives as many."""
 
-    power_bits: ClassVar[int]
-    """Bits of an exponential, of which it has a table."""
     delay: ClassVar[int]
     """Cycles from asking for a result to its queue."""
     every: ClassVar[int]
@@ -35,9 +33,9 @@ class VectorUnit(Unit):
         raise AssertionError(f"{self.kind} has no cycles")
 
     @property
-    def exponentials(self) -> int:
-        """Words of its table."""
-        return 1 << self.input.bits
+    def table_bits(self) -> int:
+        """Bits that are stored of the exponential of each difference."""
+        raise AssertionError(f"{self.kind} has no table")
 
     @property
     def bounds(self) -> dict[str, int]:
@@ -50,8 +48,8 @@ class VectorUnit(Unit):
 
     @property
     def memory_bits(self) -> int:
-        stored = self.input.channels * self.input.bits + self.exponentials * self.power_bits
-        return super().memory_bits + stored
+        table = self.table_bits << self.input.bits
+        return super().memory_bits + self.input.channels * self.input.bits + table
 
     def simulate(self, sim: Simulation, source: Queue) -> Queue:
         out = sim.queue(f"{self.name}.fifo", self.fifo, self.output.beats, self.delay)
@@ -69,7 +67,6 @@ class SoftmaxUnit(VectorUnit):
     """Softmax over the channels in fixed point. See gateware Softmax."""
 
     kind: ClassVar[str] = "softmax"
-    power_bits: ClassVar[int] = 31
     delay: ClassVar[int] = latency.SOFTMAX
     every: ClassVar[int] = 1
 
@@ -81,29 +78,36 @@ class SoftmaxUnit(VectorUnit):
     def cycles(self) -> tuple[int, int]:
         return latency.softmax(self.input.channels)
 
+    @property
+    def table_bits(self) -> int:
+        return 31
+
 
 @dataclass(frozen=True)
 class SoftmaxTableUnit(VectorUnit):
     """Softmax over the channels in float32. See gateware SoftmaxTable.
 
-    inverse : exponentials are multiplied by the inverse of their sum; else dividends, of which the
-    table has as many as exponentials, are divided by it.
+    steps : of the output, of which each exponential has its part; None: as many as it has codes,
+    and the sum is inverted.
     """
 
     kind: ClassVar[str] = "softmax_table"
-    power_bits: ClassVar[int] = 32
     delay: ClassVar[int] = latency.SOFTMAX_TABLE
     every: ClassVar[int] = latency.SOFTMAX_TABLE_EVERY
 
-    inverse: bool
+    steps: int | None
 
     @property
     def cycles(self) -> tuple[int, int]:
-        return latency.softmax_table(self.input.channels, self.inverse)
+        return latency.softmax_table(self.input.channels, self.steps is None)
 
     @property
-    def exponentials(self) -> int:
-        return super().exponentials * (1 if self.inverse else 2)
+    def table_bits(self) -> int:
+        if self.steps is None:
+            return 32
+        # Two words: with the steps a significand is longer, but for their factors of two.
+        odd = self.steps // (self.steps & -self.steps)
+        return 2 * (33 + (odd.bit_length() if odd > 1 else 0))
 
 
 class VectorRule(Rule[OpT]):
@@ -151,4 +155,4 @@ class SoftmaxTableRule(VectorRule[ops.SoftmaxTable]):
         return latency.softmax_table(stage.input.channels, stage.op.steps is None)
 
     def unit(self, stage: Stage[ops.SoftmaxTable], place: Place) -> Unit:
-        return SoftmaxTableUnit(**self.common(stage, place), inverse=stage.op.steps is None)
+        return SoftmaxTableUnit(**self.common(stage, place), steps=stage.op.steps)
