@@ -12,6 +12,7 @@ import hwgen
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.plan.dataflow.plan import DataflowPlan
 from hwgen.plan.dataflow.rules.softmax import SoftmaxTableUnit
 
 BYTE = QType(True, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE)
@@ -49,6 +50,7 @@ def test_a_softmax_in_float32_on_the_tiled_engine(steps: int | None, inside: boo
 def test_a_softmax_in_float32_as_a_unit(steps: int | None, interval: int, bits: int) -> None:
     """Its cycles bound the network's; it has no multiplier, but a table of exponentials."""
     plan = hwgen.plan(network(steps, inside=True, width=4), arch="dataflow")
+    assert isinstance(plan, DataflowPlan)
     (unit,) = (unit for unit in plan.units if isinstance(unit, SoftmaxTableUnit))
     assert unit.bounds == {"input": 4, "output": 4, "compute": interval}
     assert plan.interval_bound == plan.timing().interval == interval

@@ -64,10 +64,11 @@ def of_two(results: Ints, middle: int, second: str) -> Tables | None:
     None where it is no rounded sum of two functions.
 
     Results are clipped to the smallest and the largest one. ``middle`` : the result about which
-    ties may lie evenly.
+    ties may go to the even integer. Those that go away from it need no rounding of their own: a
+    slope that is a little too large does the same.
     """
     ends = int(results.min()), int(results.max())
-    for rounding in (Round.FLOOR, Round.HALF_AWAY, Round.HALF_EVEN):
+    for rounding in (Round.FLOOR, Round.HALF_EVEN):
         offset = 0 if rounding is Round.FLOOR else middle
         value = results.astype(np.int64) - offset
         least, most = _bounds(value, rounding)
@@ -83,12 +84,8 @@ def _bounds(value: Ints, rounding: Round) -> tuple[Ints, Ints]:
     """Smallest and largest sum of entries that is rounded to each value."""
     if rounding is Round.FLOOR:
         return value * _ONE, (value + 1) * _ONE - 1
-    half = _ONE // 2
-    least, most = value * _ONE - half, value * _ONE + half
-    if rounding is Round.HALF_EVEN:
-        outside = value & 1
-        return least + outside, most - outside
-    return least + (value <= 0), most - (value >= 0)
+    half, outside = _ONE // 2, value & 1
+    return value * _ONE - half + outside, value * _ONE + half - outside
 
 
 def _sums_between(least: Ints, most: Ints) -> tuple[Ints, Ints] | None:
