@@ -45,6 +45,9 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--inputs", action="append", metavar="[NAME=]FILE.npy",
         help="frames to simulate: an array of integers (frames, *shape); once for each input",
     )  # fmt: skip
+    sub.add_argument(
+        "--float", action="store_true", help="the arrays of --inputs are real values, not integers"
+    )
     group.add_argument(
         "--random", type=whole, metavar="N", help="simulate N random frames, of a fixed seed"
     )
@@ -91,7 +94,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
         result = api.verify(
             package, arguments.sim, inputs, arguments.random, arguments.wave, say, memory,
-            trace=arguments.trace is not None,
+            trace=arguments.trace is not None, real=arguments.float,
         )  # fmt: skip
     output.say(verdict(result))
     if arguments.trace is not None:
