@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +24,9 @@ from .flow.comparison import Verification, VerifyRequest
 from .flow.fpga.synth import SEED, TARGET_MHZ
 from .flow.fpga.synth import synthesize as _synthesize
 from .flow.memory import Memory
-from .ir import Graph, Tensor, execute
-from .numeric import QType, dequantize, parse_type, quantize, type_text
-from .passes import legalize
+from .ir import Graph, execute
+from .ir.reals import integers_of
+from .numeric import QType, dequantize, parse_type
 from .passes.tail import TAILS, without_softmax
 from .plan.protocol import Plan
 from .values import function, integer, kind, number, one_of, path_of, truth
@@ -98,7 +97,7 @@ def plan(
     own = {"multipliers": multipliers, "interval": interval} | options
     asked = asked_for(arch, None if plan_file is None else path_of("plan", plan_file), own)
     tail, progress = _tail(tail), function("progress", progress)
-    return asked.plan(legalize(_without_tail(graph, tail)), progress)
+    return asked.plan(asked.legal(_without_tail(graph, tail)), progress)
 
 
 def _tail(tail: Any) -> str | None:
@@ -156,7 +155,7 @@ def build(
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         say("planning")
         with naming(model):
-            made = asked.plan(legalize(graph), progress)
+            made = asked.plan(asked.legal(graph), progress)
             files = files_of(graph, made, progress, c)
         say("writing the package")
         given = asked.given
@@ -197,21 +196,25 @@ def verify(
     progress: Progress | None = None,
     memory: Memory | None = None,
     trace: bool = False,
+    real: bool = False,
 ) -> Verification:
     """Simulate a package's RTL and compare every output bit with the golden model.
 
     Parameters
     ----------
     package : what ``build`` gave, or its directory.
-    simulator : ``"verilator"``, ``"icarus"`` or ``"python"``; the quickest that is there if None.
+    simulator : ``"verilator"``, ``"icarus"`` or, of a dataflow design, ``"python"``; the quickest
+        that is there if None. Of a tiled design one that is named runs the cocotb bench, which
+        compares all that is stored.
     inputs : integers (frames, *shape) to simulate, in the axis order of the model file, by the
         input's name; of a network with one input the array alone will do;
         ``random``: so many seeded frames instead; neither: the package's own test vectors.
     wave : write a waveform beside the results.
     progress : is called with a sentence at each step.
     memory : how external memory answers a tiled engine, as ``hwgen.Memory(latency=20, rate=0.5)``:
-        cycles until it does, and beats a cycle.
+        cycles until it does, and beats a cycle; ``gaps=5`` lets it pause at random, of this seed.
     trace : measure when units, loads, tiles and stores begin and end: the result's ``timeline``.
+    real : ``inputs`` are real numbers, quantized by the input's type.
 
     Keeps the result with the package and updates its report. The result's ``outputs`` are what the
     RTL gave: an array, or of a network with several outputs the arrays by their names. Raises
@@ -229,6 +232,10 @@ def verify(
         simulator = one_of("--sim", simulator, own.simulators, f" of a {own.name} design")
     say = _say(progress)
     named = None if inputs is None else _by_name(opened.graph, inputs)
+    if truth("--float", real):
+        if named is None:
+            raise OptionError("--float says what the arrays of --inputs are: give them")
+        named = integers_of(opened.graph, named)
     result = own.verify(opened, VerifyRequest(say, simulator, named, random, wave, memory, trace))
     write_report(opened)
     return replace(result, arrays=opened.graph.outward(result.arrays))
@@ -313,12 +320,7 @@ def run(
                 layer=graph.without_reals[0],
                 hint="take integers, or end the model with a quantizer",
             )
-        reals, inputs = (
-            inputs,
-            {t.name: _quantized(t, inputs[t.name], t.name in graph.inverted) for t in graph.inputs},
-        )
-        for name in graph.unstated:
-            _warn_of_unheld(graph.tensors[name], reals[name])
+        inputs = integers_of(graph, inputs)
     if engine == "c":
         if edges:
             raise OptionError("the C engine gives outputs only", hint="leave out --edges")
@@ -343,28 +345,6 @@ def _by_name(graph: Graph, inputs: Any) -> dict[str, Any]:
         raise UserError(f"this network has several inputs: {names}", hint="give them by name")
     (only,) = graph.inputs
     return {only.name: inputs}
-
-
-def _warn_of_unheld(tensor: Tensor, array: Any) -> None:
-    """Warn of real numbers that are beyond what a type can hold, and by how many."""
-    low, high = dequantize(np.array([tensor.type.low, tensor.type.max]), tensor.type)
-    reals, half = np.asarray(array, np.float64), 2.0 ** -(tensor.type.frac + 1)
-    if count := int(np.count_nonzero((reals < low - half) | (reals > high + half))):
-        warnings.warn(
-            f"{tensor.name}: {count} of {reals.size} values are outside of {low:g}..{high:g}, all "
-            f"that its type {type_text(tensor.type)} holds, which the model does not say "
-            "(set --input-type)",
-            stacklevel=3,
-        )
-
-
-def _quantized(tensor: Any, array: Any, inverse: bool) -> Any:
-    if array.dtype.kind not in "fiu":
-        raise UserError(f"input {tensor.name!r} has type {array.dtype}, real numbers are needed")
-    try:
-        return quantize(array, tensor.type, single=True, inverse=inverse)
-    except ValueError as error:
-        raise UserError(f"input {tensor.name!r}: {error}") from None
 
 
 def _opened(step: str, package: Any) -> Package:

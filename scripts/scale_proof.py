@@ -31,7 +31,7 @@ from hwgen.archs.package import Package, files_of
 from hwgen.archs.tiled import simulation as tiled_sim
 from hwgen.archs.tiled.files import ends, to_bytes
 from hwgen.archs.tiled.simulation import Job
-from hwgen.archs.tiled.verify import stored_differences
+from hwgen.archs.tiled.stored import stored_differences
 from hwgen.emit.package import Source, manifest, write_package
 from hwgen.flow.memory import Memory
 from hwgen.ir import execute

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import cocotb
+import numpy as np
 from amaranth.lib import wiring
 
 from hwgen.ir import Tensor, ops
@@ -40,12 +41,27 @@ def softmax(
     )
 
 
+def table(
+    name: str, shape: tuple[int, ...], out: QType, steps: int | None, smallest: bool = False
+) -> UnitCase:
+    """In float32, LiteRT's form or that of ONNX Runtime; frames end when the model says."""
+    x = Tensor("x", shape, QType(False, 8, 0, Rounding.HALF_AWAY, Overflow.SATURATE))
+    below = 0.02 * np.arange(256)
+    op = ops.SoftmaxTable(np.exp((40 if steps else 0) - below), out, steps)
+    made = planned(name, x, [op], smallest=smallest)
+    return made if smallest else replace(made, steady=False)
+
+
 def cases() -> Iterator[UnitCase]:
     """Several pixels of several channels, a vector of one, a queue of one."""
     yield softmax("softmax_pixels", (2, 2, 5), 8, probability(8, True))
     yield softmax("softmax_one", (1,), 1, probability(8, False))
     yield softmax("softmax_wide", (12,), 8, probability(16, False))
     yield softmax("softmax_small", (2, 1, 3), 4, probability(16, True), smallest=True)
+    yield table("softmax_inverse", (2, 1, 4), probability(16, True), None)
+    yield table("softmax_inverse_one", (1,), probability(8, False), None, smallest=True)
+    yield table("softmax_quotient", (1, 2, 3), probability(8, True), 256)
+    yield table("softmax_quotient_small", (2,), probability(16, False), 70000, smallest=True)
 
 
 CASES = list(cases())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cocotb_tools.runner import get_runner
+from cocotb_tools.runner import Runner, get_runner
 
 from hwgen.emit.documents import WHEEL_MAKE
 from hwgen.errors import ToolError, UserError
@@ -82,7 +83,7 @@ def build(
     runner = get_runner(simulator)
     copies = [shutil.copy2(source, build_dir / source.name) for source in sources]
     begin = time.monotonic()
-    with _quiet(build_dir, simulator):
+    with _quiet(build_dir, runner, simulator):
         try:
             runner.build(
                 sources=copies,
@@ -123,7 +124,7 @@ def test(
     runner = get_runner(build.simulator)
     runner.build_dir = build.path
     begin = time.monotonic()
-    with _quiet(run_dir, build.simulator):
+    with _quiet(run_dir, runner, build.simulator):
         try:
             runner.test(
                 test_module=list(modules),
@@ -182,15 +183,20 @@ def _require_images(run_dir: Path, simulator: str) -> None:
 
 
 @contextmanager
-def _quiet(folder: Path, simulator: str) -> Iterator[None]:
-    """What the runner prints goes to a log."""
-    with (
-        (folder / "bench.log").open("a") as output,
-        redirect_stdout(output),
-        redirect_stderr(output),
-        _environment(simulator, folder),
-    ):
-        yield
+def _quiet(folder: Path, runner: Runner, simulator: str) -> Iterator[None]:
+    """What the runner says goes to a log, and nothing else: progress is shown meanwhile."""
+    log = logging.FileHandler(folder / "bench.log")
+    log.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    passed_on = runner.log.propagate
+    runner.log.addHandler(log)
+    runner.log.propagate = False
+    try:
+        with _environment(simulator, folder):
+            yield
+    finally:
+        runner.log.removeHandler(log)
+        runner.log.propagate = passed_on
+        log.close()
 
 
 def _version(simulator: str) -> str:

@@ -124,6 +124,14 @@ def is_high(signal: Any) -> bool:
         raise AssertionError(f"{signal._name} is {signal.value}, neither 0 nor 1") from None
 
 
+def number(signal: Any) -> int:
+    """Value of a signal, all of whose bits must have one."""
+    try:
+        return int(signal.value)
+    except ValueError:
+        raise AssertionError(f"{signal._name} is {signal.value}, not a number") from None
+
+
 class Sink:
     """Takes beats and checks the contract: an offered beat stays, unchanged, until taken.
 
@@ -364,6 +372,7 @@ class AxiLite:
             held = value
             if is_high(self.signals[ready]):
                 self.signals[ready].value = 0
+                assert set(value) <= {"0", "1"}, f"{field} is {value}, not a number"
                 return int(value, 2)
             if pause:
                 pause -= 1

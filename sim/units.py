@@ -35,7 +35,7 @@ from .streams import ALWAYS, Gaps, Sink, Source, check_equal, internal, reset, s
 
 FAMILIES = (
     "fifo", "requantizer", "mac", "window", "pool", "conv", "dense", "elementwise", "table",
-    "border", "softmax", "ports",
+    "border", "softmax", "ports", "memory", "compute", "fetch", "result",
 )  # fmt: skip
 """Each has a module bench_FAMILY with a function ``parts`` that gives components by name."""
 

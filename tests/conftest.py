@@ -36,7 +36,7 @@ def _rank(folder: str) -> int:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """--fuzz N : random networks that go through Icarus."""
-    parser.addoption("--fuzz", type=int, default=18, help="random networks through Icarus")
+    parser.addoption("--fuzz", type=int, default=20, help="random networks through Icarus")
 
 
 @pytest.fixture

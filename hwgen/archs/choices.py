@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ..aliases import Progress
 from ..errors import OptionError, UserError
 from ..ir import Graph
+from ..passes import legalize
 from ..plan.options import Options, flag
 from .plan_files import read_plan
 from .protocol import Architecture
@@ -69,6 +70,10 @@ class Asked:
     def given(self) -> dict[str, Any]:
         """The options that were given, by their names."""
         return self.options.given
+
+    def legal(self, graph: Graph) -> Graph:
+        """What the passes make of a network for this architecture. Raises UserError as they do."""
+        return legalize(graph, self.architecture.keep)
 
     def plan(self, legal: Graph, progress: Progress | None = None) -> Any:
         """Plan a legal graph. Raises UserError where it can not be done."""

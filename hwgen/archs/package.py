@@ -21,7 +21,9 @@ def files_of(
 ) -> dict[str, bytes]:
     """The files of a plan's package by their path in it; see ``emit.package.design_files``."""
     own = architecture(plan.arch)
-    return design_files(source, plan.graph, lambda x, y: own.parts(plan, x, y, progress), with_c)
+    return design_files(
+        source, plan.graph, lambda x, y: own.parts(plan, x, y, progress), with_c, own.keep
+    )
 
 
 @dataclass(frozen=True, repr=False)

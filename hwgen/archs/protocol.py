@@ -18,6 +18,7 @@ from ..aliases import Arrays, Progress
 from ..emit.parts import Parts
 from ..flow.comparison import Verification, VerifyRequest
 from ..ir import Graph
+from ..numeric import Scaling
 from ..plan.options import Options
 from ..plan.protocol import Plan
 from ..report.tiles import Tile
@@ -50,12 +51,14 @@ class Architecture(ABC, Generic[P]):
     """One way to carry out a network in hardware.
 
     ``name`` is its name on the command line, in plan files and in reports. ``Options`` are what a
-    user may ask of it. ``simulators`` are those that ``verify`` takes.
+    user may ask of it. ``simulators`` are those that ``verify`` takes. ``keep`` are the rules of
+    runtimes that it carries out as they are: no multiply, add and shift needs to equal them.
     """
 
     name: ClassVar[str]
     Options: ClassVar[type[Options]]
     simulators: ClassVar[tuple[str, ...]]
+    keep: ClassVar[frozenset[Scaling]] = frozenset()
 
     @abstractmethod
     def plan(self, graph: Graph, options: Any, progress: Progress | None = None) -> P:

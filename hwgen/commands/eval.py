@@ -11,6 +11,7 @@ from .. import api
 from ..archs.package import Package
 from ..console import Output
 from ..errors import OptionError, UserError
+from ..ir.reals import integers_of
 from ..plan.options import flag
 from .arguments import (
     add_model,
@@ -38,6 +39,9 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="labelled samples: an .npz with arrays x and y; of several inputs x_NAME each",
     )  # fmt: skip
     sub.add_argument(
+        "--float", action="store_true", help="the samples are real values, not integers"
+    )
+    sub.add_argument(
         "--rtl", type=whole, metavar="N", help="simulate the hardware on the first N samples too"
     )
     sub.add_argument(
@@ -58,6 +62,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if arguments.rtl is not None and not 1 <= arguments.rtl <= len(y):
         raise OptionError(f"--rtl {arguments.rtl}: the data have 1 to {len(y)} samples")
     try:
+        x = integers_of(graph, x) if arguments.float else x
         with output.bar("frames") as progress:
             values = api.run(graph, x, progress=progress)
     except UserError as error:

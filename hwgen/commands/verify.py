@@ -36,13 +36,18 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--sim",
         choices=simulators(),
-        help="simulator that runs the design (default: the quickest that is installed)",
+        help="simulator that runs the design (default: the quickest that is installed); of a tiled "
+        "design one that is named runs the cocotb bench, which is slower and compares all that is "
+        "stored",
     )
     group = sub.add_mutually_exclusive_group()
     group.add_argument(
         "--inputs", action="append", metavar="[NAME=]FILE.npy",
         help="frames to simulate: an array of integers (frames, *shape); once for each input",
     )  # fmt: skip
+    sub.add_argument(
+        "--float", action="store_true", help="the arrays of --inputs are real values, not integers"
+    )
     group.add_argument(
         "--random", type=whole, metavar="N", help="simulate N random frames, of a fixed seed"
     )
@@ -64,6 +69,10 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--mem-rate", type=number, metavar="R",
         help=f"beats that external memory moves a cycle (default {Memory.rate:g})",
     )  # fmt: skip
+    memory.add_argument(
+        "--mem-gaps", type=whole, metavar="SEED",
+        help="each channel of external memory pauses at random besides, as this seed says",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -77,13 +86,15 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     inputs = load_arrays(files) if files else None
     for name in package.changed():
         output.say(f"note: {name} has been changed since the build; it is simulated as it is")
+    if memory is not None and memory.gaps is not None:
+        output.say(f"note: external memory pauses at random, of seed {memory.gaps}")
     slow = arguments.sim is None and package.architecture.default_simulator() == "python"
     with naming(only_file(files)), output.steps() as say:
         if slow:
             say("no C++ compiler with Verilator: using Amaranth's simulator (slow)")
         result = api.verify(
             package, arguments.sim, inputs, arguments.random, arguments.wave, say, memory,
-            trace=arguments.trace is not None,
+            trace=arguments.trace is not None, real=arguments.float,
         )  # fmt: skip
     output.say(verdict(result))
     if arguments.trace is not None:
@@ -105,7 +116,11 @@ def _write_trace(file: Path, result: Verification, design: str) -> str:
 
 def _memory(arguments: argparse.Namespace) -> Memory | None:
     """How external memory answers; None where nothing was said."""
-    given = {"latency": arguments.mem_latency, "rate": arguments.mem_rate}
+    given = {
+        "latency": arguments.mem_latency,
+        "rate": arguments.mem_rate,
+        "gaps": arguments.mem_gaps,
+    }
     given = {name: value for name, value in given.items() if value is not None}
     return Memory(**given) if given else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..numeric import ceil_div
 from .isa import MOST_TILES, RECORD
 
 BANKS = 4
@@ -22,7 +23,8 @@ class EngineShape:
     of the feature-map memory, all banks. weight_words : of the weight memory, pe * simd bytes each.
     psum_words : of the psum memory, pe sums of 32 bits each. parameter_words : of the parameter
     memory, pe records each. mem_width : bits of the external memory's data port. tiles : tile units
-    side by side, each with an array and all of these memories.
+    side by side, each with an array and all of these memories. requantizers : sums that are
+    requantized at a time, all pe of a word if nothing is said.
     """
 
     pe: int = 16
@@ -33,8 +35,11 @@ class EngineShape:
     parameter_words: int = 32
     mem_width: int = 64
     tiles: int = 1
+    requantizers: int = 0
 
     def __post_init__(self) -> None:
+        if not self.requantizers:
+            object.__setattr__(self, "requantizers", self.pe)
         for name in ("pe", "simd", "weight_words", "psum_words", "parameter_words"):
             value = getattr(self, name)
             if value < 1 or value & (value - 1):
@@ -47,6 +52,9 @@ class EngineShape:
             raise ValueError(
                 f"a word of weights has {self.weight_bytes} bytes, a beat {self.bus_bytes}"
             )
+        lanes = self.requantizers
+        if lanes & (lanes - 1) or not 1 <= lanes <= self.pe:
+            raise ValueError(f"{lanes} requantizers for {self.pe} sums: a power of two of them")
         bank = self.bank_bytes
         if bank < 4 * self.word or bank & (bank - 1) or self.feature_bytes > MAX_FEATURE_BYTES:
             raise ValueError(f"a feature-map memory of {self.feature_bytes} bytes")
@@ -69,9 +77,19 @@ class EngineShape:
         return self.pe * self.simd
 
     @property
+    def parameter_row_bytes(self) -> int:
+        """Bytes of the records that all requantizers take at a time: whole beats."""
+        return ceil_div(self.requantizers * RECORD.size // 8, self.bus_bytes) * self.bus_bytes
+
+    @property
     def parameter_bytes(self) -> int:
         """Bytes of one word of parameters."""
-        return self.pe * RECORD.size // 8
+        return self.result_parts * self.parameter_row_bytes
+
+    @property
+    def result_parts(self) -> int:
+        """Parts in which the requantizers take a word of sums."""
+        return self.pe // self.requantizers
 
     @property
     def bus_bytes(self) -> int:

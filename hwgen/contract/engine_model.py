@@ -8,7 +8,7 @@ hardware is held against it.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,18 +17,22 @@ from ..numeric import gemmlowp
 from .engine import BANKS, EngineShape
 from .isa import (
     COUNTER_BITS,
+    DOUBLE_BITS,
     LEVELS,
     OUTPUT_LEVELS,
     RECORD,
     RECORDS,
+    SINGLE_BITS,
     SKIPPING,
     SLOT,
     SOFTMAX_CHANNELS,
+    TABLE_FRACTION,
     TABLE_WORDS,
     Loop,
     Opcode,
     Operand,
     Reduction,
+    Round,
     Target,
     slots,
 )
@@ -178,12 +182,18 @@ class TileUnitModel:
             size = self.shape.parameter_bytes
             for n in range(len(data) // size):
                 word = data[n * size : (n + 1) * size].tobytes()
-                records = [word[k : k + RECORD.size // 8] for k in range(0, size, RECORD.size // 8)]
-                self.parameters[d["base"] + n] = [RECORD.unpack(record) for record in records]
+                self.parameters[d["base"] + n] = list(self._records(word))
         else:
             entries = data.view("<i4").astype(np.int64)
             first = d["base"] * (self.shape.bus_bytes // 4)
             self.tables.reshape(-1)[first : first + len(entries)] = entries
+
+    def _records(self, word: bytes) -> Iterator[Values]:
+        """The records of a word: in rows of whole beats, as requantizers take them."""
+        record, row = RECORD.size // 8, self.shape.parameter_row_bytes
+        for start in range(0, len(word), row):
+            for n in range(self.shape.requantizers):
+                yield RECORD.unpack(word[start + n * record :][:record])
 
     def store(self, d: Values, memory: Bytes) -> None:
         """Feature maps to external memory."""
@@ -265,19 +275,17 @@ class TileUnitModel:
                 [[record[name] for record in self.parameters[d["parameter"] + g]]
                  for g in range(d["groups"])], object,
             )[group]
-            for name in ("mult", "bias", "pivot", "below")
+            for name in ("mult", "bias", "shift")
         }  # fmt: skip
-        wide = sums.astype(object)
-        bias = np.where(sums < fields["pivot"].astype(np.int64), fields["below"], fields["bias"])
-        value = _shifted(wide * fields["mult"] + bias, d["shift"], d["half_even"])
+        value = sums.astype(object) * fields["mult"] + fields["bias"]
+        value = rounded(value, fields["shift"], Round(d["rounding"])) + d["offset"]
         value = np.clip(value, d["low"], d["high"])
         if d["tables"]:
             total = self.tables[0][(value & 255).astype(np.int64)].astype(object)
             if d["second"]:
                 total = total + self.tables[1][self._second(d, row, second)].astype(object)
-            value = total * d["second_mult"] + d["second_bias"]
-            value = _shifted(value, d["second_shift"], d["second_half_even"])
-            value = np.clip(value, d["second_low"], d["second_high"])
+            value = rounded(total, np.array(TABLE_FRACTION), Round(d["second_rounding"]))
+            value = np.clip(value + d["second_offset"], d["second_low"], d["second_high"])
         self._write(d, value.astype(np.int64), row, position, group)
 
     def _second(self, d: Values, row: Bytes, position: Bytes) -> Bytes:
@@ -420,8 +428,36 @@ def _places(d: Values) -> tuple[Bytes, Bytes, Bytes, Bytes]:
     return row, position, second, np.broadcast_to(group, row.shape)
 
 
-def _shifted(value: Bytes, shift: int, half_even: int) -> Bytes:
-    if not half_even or not shift:
-        return value >> shift
-    half = 1 << (shift - 1)
-    return (value + half - 1 + ((value >> shift) & 1)) >> shift
+def rounded(value: Bytes, shift: Bytes, how: Round) -> Bytes:
+    """Python integers divided by ``2**shift`` and rounded; see ``Round``."""
+    if how is Round.FLOAT:
+        value, how = _nearest(value, _excess(value)) << _excess(value), Round.HALF_EVEN
+    if how is Round.HALF_EVEN:
+        return _nearest(value, shift)
+    floor = value >> shift
+    if how is Round.FLOOR:
+        return floor
+    negative, rest = value < 0, value - (floor << shift)
+    if how is Round.DOUBLE:
+        rest = np.where(shift > DOUBLE_BITS, rest >> DOUBLE_BITS << DOUBLE_BITS, 0)
+    twice, whole = 2 * rest, np.left_shift(np.ones_like(value), shift)
+    up = {
+        Round.HALF_AWAY: (twice > whole) | (twice == whole) & ~negative,
+        Round.DOUBLE: (twice > whole) | (twice == whole) & ~negative,
+        Round.HALF_TO_ZERO: (twice > whole) | (twice == whole) & negative,
+        Round.TO_ZERO: (rest > 0) & negative,
+        Round.FROM_ZERO: (rest > 0) & ~negative,
+    }[how]
+    return floor + up.astype(bool).astype(int)
+
+
+def _nearest(value: Bytes, shift: Bytes) -> Bytes:
+    """The nearest integer, at a tie the even one."""
+    half = np.where(shift > 0, np.left_shift(np.ones_like(value), shift) >> 1, 1)
+    return (value + half - 1 + (value >> shift & 1)) >> shift
+
+
+def _excess(value: Bytes) -> Bytes:
+    """The bits of values beyond a float32's significand."""
+    bits = np.vectorize(lambda v: max(0, int(v).bit_length() - SINGLE_BITS), otypes=[object])
+    return bits(value)

@@ -112,6 +112,42 @@ class Reduction(IntEnum):
     """The largest ifmap value instead: no weights; only with Operand.DEPTHWISE."""
 
 
+class Round(IntEnum):
+    """How a value with fractional bits becomes an integer.
+
+    Roundings that others equal with another bias are none of their own: those to plus infinity, and
+    those whose ties go up or down whatever the sign.
+    """
+
+    FLOOR = 0
+    HALF_EVEN = 1
+    """The nearest integer, at a tie the even one."""
+    HALF_AWAY = 2
+    """The nearest integer, at a tie that which is farther from zero."""
+    HALF_TO_ZERO = 3
+    """The nearest integer, at a tie that which is nearer to zero."""
+    TO_ZERO = 4
+    FROM_ZERO = 5
+    DOUBLE = 6
+    """Without the lowest 31 bits of the value, ties away from zero, if at least 32 bits are shifted
+    out; else down. With a bias of 2**30 it is TensorFlow Lite Micro's product of 31 bits and
+    its rounding shift."""
+    FLOAT = 7
+    """The value to 24 significant bits first, then to the nearest integer, both with ties to the
+    even one: as a product of float32 numbers is rounded. For results up to FLOAT_RESULTS."""
+
+
+FLOAT_RESULTS = (1 << 9) - 1
+"""Largest magnitude of a result, before its offset, that Round.FLOAT need give exactly: what is
+larger must be clipped."""
+SINGLE_BITS = 24
+"""Bits of a float32's significand."""
+DOUBLE_BITS = 31
+"""Bits that Round.DOUBLE leaves out."""
+TABLE_FRACTION = 20
+"""Fractional bits of entries of tables, which have 32 bits."""
+
+
 class Loop(IntEnum):
     """What a loop of a tile goes over."""
 
@@ -150,9 +186,13 @@ class Record:
         if sum(field.width for field in self.fields) > self.size:
             raise AssertionError(f"fields of {self.name} do not fit {self.size} bits")
 
+    def range(self, name: str) -> tuple[int, int]:
+        """Smallest and largest value of a field."""
+        return next(field.range for field in self.fields if field.name == name)
+
     def most(self, name: str) -> int:
         """The largest value of a field."""
-        return next(field.range[1] for field in self.fields if field.name == name)
+        return self.range(name)[1]
 
     def pack(self, values: Mapping[str, int]) -> bytes:
         """Little endian; fields that are not given are 0. Raises ValueError for wrong values."""
@@ -185,13 +225,12 @@ RECORD = Record(
     "PARAMETERS",
     (
         Field("mult", 32, "multiplier", signed=True),
-        Field("bias", 64, "added to the product", signed=True),
-        Field("pivot", 32, "sums below it take ``below`` instead of ``bias``", signed=True),
-        Field("below", 64, "added to the product of sums below the pivot", signed=True),
+        Field("bias", 58, "added to the product", signed=True),
+        Field("shift", 6, "bits shifted out"),
     ),
-    192,
+    96,
 )
-"""Parameters of one output channel: ``(sum * mult + (sum < pivot ? below : bias)) >> shift``."""
+"""Parameters of one output channel: ``round((sum * mult + bias) / 2**shift)``."""
 
 HEADER = (
     Field("op", 4, "what is asked for"),
@@ -274,8 +313,8 @@ COMPUTE = Record(
         Field("window_step", 2, "DEPTHWISE_WINDOW: columns from window to window"),
         *_loops(),
         Field("parameter", 16, "word of parameters of the first group"),
-        Field("shift", 6, "requantization: bits shifted out"),
-        Field("half_even", 1, "ties go to the even integer; else it rounds down"),
+        Field("rounding", 3, "how requantization rounds"),
+        Field("offset", 16, "added to what is rounded", True),
         Field("low", 32, "smallest result", True),
         Field("high", 32, "largest result", True),
         Field("wide", 1, "results have 4 bytes, else 1"),
@@ -286,16 +325,14 @@ COMPUTE = Record(
         Field("y_pitch", _PITCH, "bytes from row to row of a bank"),
         Field("y_ring", _ROWS, "rows of the ofmap's ring"),
         Field("y_first", _ROWS, "ring row of the first result"),
-        Field("tables", 1, "results go through table 0 and are requantized once more"),
+        Field("tables", 1, "results go through table 0, whose entry is rounded"),
         Field("second", 1, "and a second operand, through table 1, is added before that"),
         Field("second_base", _ADDRESS, "of ring row 0 of the second operand, in its bank"),
         Field("second_pitch", _PITCH, "bytes from row to row of a bank"),
         Field("second_ring", _ROWS, "rows of its ring"),
         Field("second_first", _ROWS, "ring row of its first value"),
-        Field("second_mult", 32, "multiplier of the sum", True),
-        Field("second_bias", 64, "added to the product", True),
-        Field("second_shift", 6, "bits shifted out"),
-        Field("second_half_even", 1, "ties go to the even integer"),
+        Field("second_rounding", 2, "how entries, or sums of two, are rounded: a code up to 3"),
+        Field("second_offset", 9, "added to what is rounded", True),
         Field("second_low", 9, "smallest result", True),
         Field("second_high", 9, "largest result", True),
         *(
@@ -342,6 +379,7 @@ CODES: dict[str, type[IntEnum]] = {
     "`operand`": Operand,
     "`reduction`": Reduction,
     "`loopN_kind`": Loop,
+    "`rounding`, `second_rounding`": Round,
     "error code of the status register": ErrorCode,
 }
 """Fields, and a register, whose values are codes."""

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from importlib import resources
 from typing import Any
 
 from ..ir import Graph, layer_to_json, ops
+from ..numeric import Scaling
 from ..passes.proofs import Replacement, replacements
 from ..plan.dataflow.rules.requantize import needs_multiplier
 
 SCHEMA = 1
 
 
-def certificate(source: Graph, legal: Graph) -> dict[str, Any]:
+def certificate(source: Graph, legal: Graph, keep: Collection[Scaling] = ()) -> dict[str, Any]:
     """Ranges of all edges, forms of all requantizations, and the replacements that were proven.
 
     Parameters
     ----------
-    source : the network as it was imported. legal : what the passes made of it.
+    source : the network as it was imported. legal : what the passes made of it. keep : the rules of
+    runtimes that they were to keep.
     """
-    proven = replacements(source)
+    proven = replacements(source, keep)
     return {
         "schema": SCHEMA,
         "edges": [

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +21,7 @@ from ..aliases import Arrays
 from ..errors import UserError
 from ..identifiers import identifier, suffixes
 from ..ir import Graph, execute, graph_to_json
+from ..numeric import Scaling
 from . import documents
 from .c import c_files
 from .certificate import certificate, check_script
@@ -85,12 +86,13 @@ def design_files(
     graph: Graph,
     parts: Callable[[Arrays, Arrays], Parts],
     with_c: bool = False,
+    keep: Collection[Scaling] = (),
 ) -> dict[str, bytes]:
     """The files of a package by their path in it, without manifest and reports.
 
     Parameters: ``source`` is the network as it was imported, ``graph`` what the passes made of it;
     ``parts`` makes the architecture's own files from the test vectors; ``with_c``: C code of the
-    network too.
+    network too; ``keep``: the rules of runtimes that the passes were to keep.
     """
     inputs, outputs = test_vectors(graph)
     parts_of = parts(inputs, outputs)
@@ -98,7 +100,7 @@ def design_files(
     files = parts_of.texts | {
         "graph.json": dump_json(graph_to_json(graph)),
         f"{identifier(graph.name)}.core": documents.fusesoc_core(graph, parts_of),
-        "certificate.json": dump_json(certificate(source, graph)),
+        "certificate.json": dump_json(certificate(source, graph, keep)),
         "check.py": check_script(),
     }
     files |= {f"rtl/{name}": text for name, text in design.sources.items()}

@@ -23,7 +23,9 @@ class Memory:
         checked = {
             "latency": integer("--mem-latency", self.latency, 1, 10_000, "cycles"),
             "rate": number("--mem-rate", self.rate, 0.01, 1, "beats a cycle"),
-            "gaps": None if self.gaps is None else integer("gaps", self.gaps, 0, LARGEST_SEED),
+            "gaps": None
+            if self.gaps is None
+            else integer("--mem-gaps", self.gaps, 0, LARGEST_SEED),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)

@@ -6,10 +6,12 @@ was found that equals it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from functools import partial
 
 from ..ir import Graph, legal
+from ..numeric import Scaling
 from .average import lower_avg_pool
 from .batch_norm import fold_batch_norm
 from .border import pad_into_conv, repeat_factors
@@ -73,20 +75,24 @@ LEAVES: dict[Pass, tuple[legal.Rule, ...]] = {
 """The rules that each pass brings about. No pass behind its last run breaks them."""
 
 
-def steps(graph: Graph) -> Iterator[tuple[str, Graph]]:
+def steps(graph: Graph, keep: Collection[Scaling] = ()) -> Iterator[tuple[str, Graph]]:
     """Run all passes; gives each pass's name and the graph that it leaves.
 
-    Raises UserError naming a layer that has no exact integer form.
+    ``keep`` : rules of runtimes that are to stay. Raises UserError naming a layer that has no exact
+    integer form.
     """
     for name, step in PASSES:
-        graph = step(graph).verify()
+        graph = (partial(reduce_rescale, keep=keep) if step is reduce_rescale else step)(
+            graph
+        ).verify()
         yield name, graph
 
 
-def legalize(graph: Graph) -> Graph:
+def legalize(graph: Graph, keep: Collection[Scaling] = ()) -> Graph:
     """Run all passes: the legal graph that equals this one.
 
-    Raises UserError naming a layer that has no exact integer form.
+    ``keep`` : rules of runtimes that the architecture carries out as they are. Raises UserError
+    naming a layer that has no exact integer form.
     """
-    *_, (_, last) = steps(graph)
+    *_, (_, last) = steps(graph, keep)
     return legal.check_legal(last)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..ir import Graph, Node, Tensor, ops
+from ..numeric import Scaling
 from . import steps
 
 
@@ -29,13 +31,13 @@ class Replacement:
         return self.x.channels
 
 
-def replacements(graph: Graph) -> list[Replacement]:
+def replacements(graph: Graph, keep: Collection[Scaling] = ()) -> list[Replacement]:
     """Batch norms, averages and rescales of a graph, and what the passes make of them.
 
-    Raises UserError as the passes do.
+    ``keep`` : as legalize was told. Raises UserError as the passes do.
     """
     found = []
-    for name, after in steps(graph):
+    for name, after in steps(graph, keep):
         known = {node.name for node in graph.nodes if node in after.nodes}
         for node in graph.nodes:
             if node.name in known:

@@ -7,14 +7,14 @@ where a rule rounds twice just beside a tie, which no line does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from ..errors import UserError
 from ..ir import Graph, Node, Tensor, ops
-from ..numeric import Overflow, Rounding, magnitude
+from ..numeric import Overflow, Rounding, Scaling, magnitude
 from .rewrite import replace_nodes
 from .step_functions import Solution, StepFunctions, bounds_of, first_difference, solve
 
@@ -24,12 +24,15 @@ _ANY = 1 << 40
 _SATURATING = (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
 
 
-def reduce_rescale(graph: Graph) -> Graph:
-    """Every Rescale that has an equal Requantize becomes it; the others stay as they are."""
+def reduce_rescale(graph: Graph, keep: Collection[Scaling] = ()) -> Graph:
+    """Every Rescale that has an equal Requantize becomes it; the others stay as they are.
+
+    ``keep`` : rules that are kept as they are.
+    """
     nodes = {node.name: node for node in graph.nodes}
 
     def change(node: Node) -> Iterator[Node]:
-        if isinstance(node.op, ops.Rescale):
+        if isinstance(node.op, ops.Rescale) and node.op.scaling not in keep:
             ends = channel_ranges(graph, nodes.get(node.inputs[0]), graph.operands(node)[0])
             op = reduced(node.op, ends)
             node = node if op is None else replace(node, op=op)

@@ -1,4 +1,4 @@
-"""Softmaxes that no hardware here computes: why, and who can."""
+"""Softmaxes that the tiled engine does not compute: why, and who can."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def way_out(graph: Graph, layer: str) -> str:
     )
 
 
-def float_softmax(op: ops.SoftmaxTable, layer: str, graph: Graph, architecture: str) -> UserError:
+def float_softmax(op: ops.SoftmaxTable, layer: str, graph: Graph) -> UserError:
     """The refusal of a softmax in float32.
 
-    Its sum depends on the order of the channels and its quotients on how each is rounded: it takes
-    an adder and a divider of floating point, which no unit has.
+    Its sum depends on the order of the channels, since each addition is rounded: it takes an adder
+    and a divider of floating point, which the engine has not.
     """
     litert = op.steps is None
     whose = "LiteRT's optimized kernels" if litert else "ONNX Runtime"
-    other = "import the model with --runtime tflm or --runtime reference; or " if litert else ""
+    other = "import the model with --runtime tflm or --runtime reference; " if litert else ""
     return UserError(
         f"{whose} compute{'' if litert else 's'} this softmax in float32, rounding after each "
-        f"addition and each division: the {architecture} architecture has no unit for a softmax in "
-        "float32, but for the fixed-point one of TFLM and of the reference kernels",
+        "addition: the tiled architecture has no unit for a softmax in float32, but for the "
+        "fixed-point one of TFLM and of the reference kernels",
         layer=layer,
-        hint=f"{other}{way_out(graph, layer)}",
+        hint=f"use --arch dataflow, which computes it; {other}or {way_out(graph, layer)}",
     )

@@ -30,6 +30,16 @@ SOFTMAX_PAUSE = 46
 results: exponential (four), part, sum; four shifts; seven products of five cycles; the
 reciprocal."""
 
+SOFTMAX_TABLE = 38
+"""Cycles from asking for a result of a softmax in float32 to its queue: memory, difference, table
+(two), quotient or product (27), rounding (two); places, shift (two), integer, limits."""
+SOFTMAX_TABLE_EVERY = 27
+"""Cycles of a quotient or product: operands, a bit in each of 26."""
+SOFTMAX_TABLE_SUM = 6
+"""Cycles of an addition: order, shift (two), sum, rounding (two)."""
+SOFTMAX_TABLE_INVERSE = 29
+"""Cycles of the inverse of a sum: quotient, rounding (two)."""
+
 
 def adder_tree(simd: int) -> int:
     """Registered levels of a tree that sums pairs, then four operands a level."""
@@ -75,6 +85,13 @@ def softmax(channels: int) -> tuple[int, int]:
     exponentials, the reciprocal. And the interval: a vector is taken, summed and given."""
     gap = channels + SOFTMAX_PAUSE
     return gap, 2 * channels - 1 + gap
+
+
+def softmax_table(channels: int, inverse: bool) -> tuple[int, int]:
+    """The same two of a softmax in float32, whose results and next vector come every
+    SOFTMAX_TABLE_EVERY cycles; inverse : the sum is inverted first."""
+    gap = SOFTMAX_TABLE_SUM * channels + (SOFTMAX_TABLE_INVERSE if inverse else 0) + 1
+    return gap, channels - 1 + gap + SOFTMAX_TABLE_EVERY * channels
 
 
 def window_pool(taps: int) -> int:

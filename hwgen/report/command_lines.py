@@ -73,11 +73,14 @@ def _verify(result: dict[str, Any], names: list[str]) -> str:
     files = [FRAMES] if len(names) == 1 else [f"{name}={FRAMES}" for name in names]
     memory = result.get("memory") or {}
     source = result.get("source")
+    # The bench of a tiled package that runs where no simulator is named.
+    compiled = result.get("bench") == "c++"
     return command_line(
-        "verify", PLACE, sim=result["simulator"],
+        "verify", PLACE, sim=None if compiled else result["simulator"],
         random=result["frames"] if source == RANDOM else None,
         inputs=files if source == GIVEN else None,
         mem_latency=memory.get("latency"), mem_rate=memory.get("rate"),
+        mem_gaps=memory.get("gaps"),
     )  # fmt: skip
 
 

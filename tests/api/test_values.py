@@ -80,7 +80,7 @@ NUMBERS = ("x", True, [1.0], 1j, float("nan"), float("inf"), -1, HUGE)
         ("--random", lambda p, v: hwgen.verify(p, random=v), (*INTEGERS, 0, -1)),
         ("--mem-latency", lambda p, v: hwgen.Memory(latency=v), (*INTEGERS, 0, 10_001, 2.5)),
         ("--mem-rate", lambda p, v: hwgen.Memory(rate=v), (*NUMBERS, 0, 1.5, None)),
-        ("gaps", lambda p, v: hwgen.Memory(gaps=v), (*INTEGERS, -1)),
+        ("--mem-gaps", lambda p, v: hwgen.Memory(gaps=v), (*INTEGERS, -1)),
         ("--multipliers", lambda p, v: hwgen.plan(p.graph, multipliers=v), INTEGERS),
         ("--tiles", lambda p, v: hwgen.plan(p.graph, arch="tiled", tiles=v), INTEGERS),
         (
@@ -108,7 +108,7 @@ def test_numbers(
     for tool in ("yosys", "nextpnr"):
         monkeypatch.setattr(synth.tools, tool, lambda *_: pytest.fail("a tool is asked for"))
     # Where None is taken, it says that nothing is asked for.
-    optional = {"--random", "gaps", "--multipliers", "--tiles"}
+    optional = {"--random", "--mem-gaps", "--multipliers", "--tiles"}
     for wrong in wrongs:
         if wrong is not None or name not in optional:
             assert refused(call, package, wrong).startswith(name), wrong

@@ -19,6 +19,7 @@ from hwgen.flow import tools
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from tests.helpers.commands import options_of, parser_of, spellings
+from tests.helpers.tflite_files import TfFile
 
 ROOT = Path(hwgen.__file__).parent
 MODELS = ROOT / "models"
@@ -168,7 +169,20 @@ def two_softmaxes() -> Graph:
     return Graph("softmaxes", (Tensor("x", (4,), byte),), tuple(nodes), ("many",))
 
 
+def softmax_of_a_curve(path: Path) -> Path:
+    """A file whose softmax is in float32 by default; all else of it suits both architectures."""
+    file = TfFile()
+    x = file.input((1, 6), scale=0.05)
+    parts = {"scale": 2.0**-8, "zero": -128}
+    x = file.operator("LOGISTIC", [x], file.tensor((1, 6), **parts))
+    file.operator("SOFTMAX", [x], file.tensor((1, 6), **parts), "SoftmaxOptions", Beta=9.0)
+    return file.write(path)
+
+
 MODEL = MODELS / "mnist_cnn.h5"
+FLOATS = Path("floats.tflite")
+"""That of ``softmax_of_a_curve``."""
+IN_FLOATS = {"runtime": "xnnpack", "arch": "tiled"}
 SOFTMAX = FIXTURES / "tflite_residual.tflite"
 ADVICE: list[tuple[Path | None, dict[str, Any], str]] = [
     (MODEL, {"interval": 1}, r"--interval (?P<interval>\d+) or more"),
@@ -176,9 +190,10 @@ ADVICE: list[tuple[Path | None, dict[str, Any], str]] = [
     (None, {"interval": 9}, r"--interval (?P<interval>\d+) or more"),
     (MODEL, {"multipliers": 3}, r"--multipliers (?P<multipliers>\d+) or more"),
     (SOFTMAX, {"multipliers": 1}, r"--multipliers (?P<multipliers>\d+) or more"),
-    (SOFTMAX, {"runtime": "xnnpack"}, r"--runtime (?P<runtime>tflm) or"),
-    (SOFTMAX, {"runtime": "xnnpack"}, r"or --runtime (?P<runtime>reference);"),
-    (SOFTMAX, {"runtime": "xnnpack"}, r"--tail (?P<tail>host)$"),
+    (FLOATS, IN_FLOATS, r"--runtime (?P<runtime>tflm) or"),
+    (FLOATS, IN_FLOATS, r"or --runtime (?P<runtime>reference);"),
+    (FLOATS, IN_FLOATS, r"--tail (?P<tail>host)$"),
+    (FLOATS, IN_FLOATS, r"use --arch (?P<arch>dataflow), which"),
     (MODEL, {"arch": "tiled", "tiles": 3}, r"give 1, (?P<tiles>2), 4, 8"),
     (MODEL, {"arch": "tiled", "resident": 9}, r"give 1 to (?P<resident>8)"),
     (MODEL, {"arch": "tiled", "mem_width": 65}, r"give 32, 64, (?P<mem_width>128) or 256"),
@@ -198,8 +213,10 @@ def planned(model: Path | None, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(ADVICE)))
-def test_what_a_refusal_advises_is_taken(number: int) -> None:
+def test_what_a_refusal_advises_is_taken(number: int, tmp_path: Path) -> None:
     model, options, advice = ADVICE[number]
+    if model == FLOATS:
+        model = softmax_of_a_curve(tmp_path / FLOATS)
     with pytest.raises(hwgen.UserError) as refusal:
         planned(model, dict(options))
     found = re.search(advice, str(refusal.value))

@@ -90,6 +90,7 @@ def test_other_options_of_a_plan(
         ("--random", ("-1", "0", "100000000", "100000000000", *TEXTS)),
         ("--mem-latency", ("-1", "0", "10001", *TEXTS)),
         ("--mem-rate", ("-1", "0", "1.1", "0.001", *NO_NUMBERS)),
+        ("--mem-gaps", ("-1", "1000000001", *TEXTS)),
     ],
 )
 def test_what_can_not_be_verified(

@@ -65,8 +65,8 @@ def test_verify_refuses_what_it_can_not_do(
 ) -> None:
     package = tiled_package(RESNET, tmp_path)
     for options, said in (
-        (("--sim", "python"), "can be verilator only"),
-        (("--sim", "icarus"), "can be verilator only"),
+        (("--sim", "python"), "is not one of verilator, icarus"),
+        (("--mem-gaps", -1), "--mem-gaps -1"),
         (("--mem-latency", 0), "--mem-latency 0"),
         (("--mem-rate", 1.5), "--mem-rate 1.5"),
         (("--random", 0), "--random 0"),

@@ -269,7 +269,11 @@ def test_the_commands_of_the_tiled_architecture_can_be_run(place: Path) -> None:
             else:
                 assert words[:2] == ["verify", "DIR"]
                 asked = parsed(shlex.join(["hwgen", *words]))
-                given = {"latency": asked.mem_latency, "rate": asked.mem_rate}
+                given = {
+                    "latency": asked.mem_latency,
+                    "rate": asked.mem_rate,
+                    "gaps": asked.mem_gaps,
+                }
                 Memory(**{name: value for name, value in given.items() if value is not None})
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import hwgen
-from hwgen.errors import UserError
 
 FIXTURES = Path(__file__).parents[1] / "importers" / "fixtures"
 MODELS = Path(hwgen.__file__).parent / "models"
+REAL_UNIT = 32
+"""Real inputs of fixtures are integers divided by it."""
 
 
 @pytest.mark.parametrize(
@@ -50,14 +53,40 @@ def test_rtl_equals_golden(kind: str, tmp_path: Path) -> None:
     assert np.array_equal(result.outputs, hwgen.run(graph, x)[graph.outputs[0]])
 
 
+def test_a_softmax_of_the_runtime_is_a_unit(tmp_path: Path) -> None:
+    """The integers are the runtime's; interval and latency are those of the event model."""
+    path = FIXTURES / "onnx_unit_classes.onnx"
+    package = hwgen.build(path, tmp_path / "p", multipliers=40)
+    (unit,) = (unit for unit in package.plan.units if unit.kind == "softmax_table")
+    data = np.load(path.with_suffix(".npz"))
+    reals = (data["x"][:3, 0] / REAL_UNIT).astype(np.float32)
+    x = hwgen.numeric.quantize(reals, package.graph.inputs[0].type)
+    result = hwgen.verify(package, "python", inputs=x)
+    assert result.equal and np.array_equal(result.outputs, data["y"][:3, 0])
+    cycles = json.loads((package.path / "report.json").read_text())["cycles"]
+    timing = package.plan.timing()
+    assert cycles["interval_measured"] == timing.interval >= 34 * 6 == unit.bounds["compute"]
+    assert cycles["latency_measured"] == timing.latency
+
+
 def test_a_softmax_of_the_runtime_is_left_to_the_host(tmp_path: Path) -> None:
     path = FIXTURES / "onnx_unit_classes.onnx"
-    with pytest.raises(
-        UserError, match=r"ONNX Runtime computes this softmax in float32, .* --tail host"
-    ):
-        hwgen.plan(hwgen.load(path))
     package = hwgen.build(path, tmp_path / "p", multipliers=40, tail="host")
+    assert {unit.kind for unit in package.plan.units}.isdisjoint({"softmax", "softmax_table"})
     assert hwgen.verify(package, "python", random=2).equal
+
+
+def test_a_classifier_of_a_user(shared: Callable[[str], Path], tmp_path: Path) -> None:
+    """What the runtime's own quantizer makes of one: its answer, from the RTL."""
+    path = shared("cases/05_softmax_qdq.onnx")
+    package = hwgen.build(path, tmp_path / "p")
+    (edge,) = package.graph.inputs
+    reals, wanted = (np.load(path.with_suffix(f".{key}.npy")) for key in "xy")
+    x = hwgen.numeric.quantize(reals, edge.type)
+    result = hwgen.verify(package, "python", inputs=x[:8])
+    out = package.graph.tensors[package.graph.outputs[0]]
+    assert result.equal
+    assert np.array_equal(hwgen.numeric.dequantize(result.outputs, out.type), wanted[:8])
 
 
 def digits(count: int) -> np.ndarray:

@@ -13,6 +13,7 @@ import hwgen
 from hwgen.archs.package import Package
 from hwgen.cli import main
 from hwgen.errors import UserError
+from tests.helpers.tflite_files import TfFile
 
 FIXTURES = Path(__file__).parents[1] / "importers" / "fixtures"
 MODELS = Path(hwgen.__file__).parent / "models"
@@ -58,29 +59,63 @@ def check_against_the_runtime(kind: str, runtime: str, tmp_path: Path) -> Packag
     return package
 
 
-@pytest.mark.parametrize("runtime", ["tflm", "reference"])
-@pytest.mark.parametrize("kind", ["residual", "residual_uint8"])
+@pytest.mark.parametrize(
+    ("kind", "runtime"),
+    [
+        ("residual", "tflm"),
+        ("residual", "reference"),
+        ("residual_uint8", "tflm"),
+        ("residual_uint8", "reference"),
+        ("residual_uint8", "xnnpack"),
+    ],
+)
 def test_softmax_is_a_unit(kind: str, runtime: str, tmp_path: Path) -> None:
     """The whole network; interval and latency are those of the event model."""
     package = check_against_the_runtime(kind, runtime, tmp_path)
-    (unit,) = (unit for unit in package.plan.units if unit.kind == "softmax")
-    assert unit.requant_multipliers == 1
+    floats = runtime == "xnnpack"
+    name = "softmax_table" if floats else "softmax"
+    (unit,) = (unit for unit in package.plan.units if unit.kind == name)
+    assert unit.requant_multipliers == (0 if floats else 1)
     report = json.loads((package.path / "report.json").read_text())
     cycles, timing = report["cycles"], package.plan.timing()
     assert cycles["interval_measured"] == cycles["interval_estimate"] == timing.interval
     assert cycles["latency_measured"] == cycles["latency_estimate"] == timing.latency
     (layer,) = (layer for layer in report["layers"] if layer["name"] == unit.name)
-    assert layer["interval_estimate"] == layer["interval_measured"] == 3 * 5 + 45
+    interval = 34 * 5 + 29 if floats else 3 * 5 + 45
+    assert layer["interval_estimate"] == layer["interval_measured"] == interval
+
+
+def test_softmaxes_inside_of_a_network(tmp_path: Path) -> None:
+    """Of each pixel, added to what it was made of, and again, as LiteRT computes it by default:
+    what goes round waits in a queue."""
+    file, shape = TfFile(), (1, 2, 2, 6)
+    x = file.input(shape, scale=0.05, zero=3)
+    table = {"table": "SoftmaxOptions", "Beta": 1.0}
+    inner = file.operator("SOFTMAX", [x], file.tensor(shape, scale=2.0**-8, zero=-128), **table)
+    total = file.tensor(shape, scale=0.06, zero=-5)
+    file.operator("ADD", [x, inner], total, "AddOptions")
+    file.operator("SOFTMAX", [total], file.tensor(shape, "INT16", 2.0**-16, -(1 << 15)), **table)
+    path = file.write(tmp_path / "twice.tflite")
+    package = hwgen.build(path, tmp_path / "p", runtime="xnnpack")
+    assert [unit.kind for unit in package.plan.units].count("softmax_table") == 2
+    result = hwgen.verify(package, "python", random=2)
+    timing = package.plan.timing()
+    assert result.equal and timing.interval >= 4 * (34 * 6 + 29)
+    assert (result.interval, result.latency) == (timing.interval, timing.latency)
 
 
 def test_a_softmax_in_floats_is_refused_by_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path, out = FIXTURES / "tflite_residual.tflite", tmp_path / "p"
-    assert main(["build", str(path), "--out", str(out), "--runtime", "xnnpack"]) == 2
+    file = TfFile()
+    x, y = file.input((1, 6), scale=0.05), file.tensor((1, 6), scale=2.0**-8, zero=-128)
+    file.operator("SOFTMAX", [x], y, "SoftmaxOptions", Beta=1.0)
+    path, out = file.write(tmp_path / "soft.tflite"), tmp_path / "p"
+    command = ["build", str(path), "--out", str(out), "--runtime", "xnnpack", "--arch", "tiled"]
+    assert main(command) == 2
     said = capsys.readouterr().err
-    assert "softmax_7" in said and "float32" in said
-    assert "--runtime tflm" in said and "--tail host" in said
+    assert "layer 't1'" in said and "float32" in said
+    assert "--arch dataflow" in said and "--runtime tflm" in said and "--tail host" in said
     assert not out.exists()
 
 

@@ -189,6 +189,8 @@ class SplitterProof(Elaboratable):
         left, tail = state["blocks_left"], state["tail"]
         m.d.comb += now.eq(Cat(Const(0, 2), state["burst_first"], state["burst_block"]))
         whole = Signal(WIDE, name="rest_end")
+        burst_end = Signal(2, name="burst_last_beat")
+        m.d.comb += burst_end.eq(state["burst_length"] + state["burst_first"])
         m.d.comb += whole.eq(
             Cat(Const(0, 4), state["burst_block"]) + left * (BURST * BUS) + (tail + 1) * BUS
         )
@@ -200,6 +202,7 @@ class SplitterProof(Elaboratable):
                 Assert(whole == base + end),
                 Assert(state["last_block"] == (left == 0)),
                 Assert((left != 0) | (tail >= state["burst_first"])),
+                Assert(burst_end == Mux(state["last_block"], tail, BURST - 1)),
             ]
 
 

@@ -20,10 +20,12 @@ WIDTH = 2
 
 
 class Proof(Elaboratable):
-    """A queue, its surroundings and a model; ``depth`` as the queue's, ``early`` too."""
+    """A queue, its surroundings and a model; ``depth`` as the queue's, ``early`` and
+    ``registered`` too."""
 
-    def __init__(self, depth: int, early: bool, block_ram: bool) -> None:
+    def __init__(self, depth: int, early: bool, block_ram: bool, registered: bool = False) -> None:
         self.depth, self.early, self.block_ram = depth, early, block_ram
+        self.registered = registered
         self.take, self.push, self.ready, self.free = (
             Signal(name=name) for name in ("take", "push", "ready", "free")
         )
@@ -35,7 +37,7 @@ class Proof(Elaboratable):
 
     def elaborate(self, platform):
         m = Module()
-        fifo = CreditFifo(unsigned(WIDTH), self.depth, self.early)
+        fifo = CreditFifo(unsigned(WIDTH), self.depth, self.early, self.registered)
         fifo._MustUse__used = True  # as its parts, which the proof looks into
         inner = fifo.elaborate(None)
         ports = self._memory_ports(inner)
@@ -108,23 +110,40 @@ class Proof(Elaboratable):
             stored = self._block_ram(m, state, level) if self.block_ram else level
             self._memory(m, state, ports, stored, followed, ahead - (level - stored), value)
             if self.block_ram:
-                second = state["first_valid"] & state["output_valid"]
-                with m.If(followed & (ahead == 1) & second):
-                    m.d.comb += Assert(self._output(fifo, state) == value)
+                self._waiting(m, state, followed, ahead, value)
 
     def _block_ram(self, m: Module, state, level):
-        """Where the entries of a deep queue are: one in ``first``, one at the memory, the rest."""
+        """Where the entries of a deep queue are: some in registers, one at the memory, the rest."""
         first, output, count = state["first_valid"], state["output_valid"], state["count"]
+        if not self.registered:
+            m.d.comb += [
+                Assert(level == count + first + output),
+                Assert(state["stored"] == (count != 0)),
+                Assert((level != 0) == (first | output)),
+                Assert((count == 0) | output | first),
+            ]
+            return count
+        second = state["second_valid"]
         m.d.comb += [
-            Assert(level == count + first + output),
+            Assert(level == count + first + second + output),
             Assert(state["stored"] == (count != 0)),
-            Assert((level != 0) == (first | output)),
-            Assert((count == 0) | output | first),
+            Assert(first | ~(second | output)),
+            Assert((count == 0) | second | output),
         ]
         return count
 
-    def _output(self, fifo: CreditFifo, state):
-        return state["r_data"]
+    def _waiting(self, m: Module, state, followed, ahead, value) -> None:
+        """The followed entry behind the head, where it is not in the memory."""
+        first, output = state["first_valid"], state["output_valid"]
+        if not self.registered:
+            with m.If(followed & (ahead == 1) & first & output):
+                m.d.comb += Assert(state["r_data"] == value)
+            return
+        second = state["second_valid"]
+        with m.If(followed & (ahead == 1) & second):
+            m.d.comb += Assert(state["second"] == value)
+        with m.If(followed & output & (ahead == Mux(second, 2, 1))):
+            m.d.comb += Assert(state["r_data"] == value)
 
     def _memory(self, m: Module, state, ports, stored, followed, place, value) -> None:
         """The pointers are apart by the entries between them; the followed entry is in place."""
@@ -161,11 +180,12 @@ def test_small_queue(depth: int, early: bool, tmp_path: Path) -> None:
     assert prove(proof, proof.ports, 3, tmp_path, "prove") == "PASS"
 
 
+@pytest.mark.parametrize("registered", (False, True), ids=("memory", "registered"))
 @pytest.mark.parametrize("early", (False, True), ids=("plain", "early"))
 @pytest.mark.parametrize("depth", (2, 3, 5))
-def test_deep_queue(depth: int, early: bool, tmp_path: Path, monkeypatch) -> None:
+def test_deep_queue(depth: int, early: bool, registered: bool, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(fifo_module, "FEW", 1)
-    proof = Proof(depth, early, block_ram=True)
+    proof = Proof(depth, early, True, registered)
     assert prove(proof, proof.ports, 3, tmp_path, "prove") == "PASS"
 
 

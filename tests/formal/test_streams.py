@@ -18,9 +18,11 @@ from amaranth.sim import Simulator
 
 from hwgen.gateware.bus.axis import InputPort, OutputPort
 from hwgen.gateware.common.counter import delay_line
+from hwgen.gateware.common.float32 import ONE as ONE_FLOAT
 from hwgen.gateware.common.multiplier import WideMultiplier
 from hwgen.gateware.common.softmax import ONE, Softmax
 from hwgen.gateware.stream.join_fork import Add, Concat, Fork
+from hwgen.gateware.stream.softmax_table import SoftmaxTable
 from hwgen_sim import (
     bench_border,
     bench_conv,
@@ -125,13 +127,16 @@ COMPONENTS = {
     "add": lambda: Add((S3, S3), (0, 1), signed(5), 2, 3),
     "concat": lambda: Concat(S3, (2, 4), 2, 2),
     "softmax": lambda: Softmax("s", unsigned(1), 2, (ONE, 9), unsigned(8), 2),
+    "softmax_table": lambda: SoftmaxTable(
+        "s", unsigned(1), 1, (ONE_FLOAT, 9), unsigned(8), 0, 1, 256
+    ),
     "ports": Ports,
 }
 
 DEPTH = {"add": 14, "elementwise_requant_shift": 12, "border_pad_top": 14, "table_search_one": 12}
 DEPTH |= {"table_table": 11} | {name: 11 for name in COMPONENTS if name.startswith("table_cast")}
 """Where cycles are dear: sums, or memories read, in every beat."""
-DEPTH |= {"softmax": 66}  # its first result comes after 60
+DEPTH |= {"softmax": 66, "softmax_table": 60}  # their first results come after 60 and 46
 
 
 def _sums(self: WideMultiplier, platform) -> Module:

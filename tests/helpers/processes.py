@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -33,3 +34,12 @@ def native_verilator(folder: Path) -> Path:
     link.write_text(f'#!/bin/sh\nexec "{tools.verilator().require()}" "$@"\n')
     link.chmod(0o755)
     return link.parent
+
+
+def breaks_off(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Icarus's simulations end at once, with exit code 9."""
+    program = folder / "broken" / "vvp"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexit 9\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")

@@ -15,7 +15,7 @@ from hwgen.passes import legalize
 
 from .drawn import Drawn
 from .random_layers import Builder
-from .runtime_graphs import GatedNetwork, SoftmaxNetwork, runtime_network
+from .runtime_graphs import GatedNetwork, SoftmaxNetwork, TableNetwork, runtime_network
 
 
 def random_graph(rng: Random) -> Graph:
@@ -80,6 +80,14 @@ def random_softmax_graph(rng: Random) -> Graph:
     )
 
 
+def random_table_graph(rng: Random) -> Graph:
+    """Likewise, with a softmax in float32 anywhere."""
+    return _legal(
+        lambda: runtime_network(rng, tuple(Scaling), TableNetwork),
+        lambda graph: _has(graph, ops.SoftmaxTable),
+    )
+
+
 ATTEMPTS = 200
 """Networks that are drawn until one is wanted: more show that none is taken any more."""
 
@@ -112,6 +120,7 @@ GRAPHS = {
     "engines": random_engines_graph,
     "gated": random_gated_graph,
     "softmax": random_softmax_graph,
+    "softmax_table": random_table_graph,
     "wide": random_rich_graph,
 }
 """Kinds of random graphs; the graph of a seed never changes."""

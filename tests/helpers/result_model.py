@@ -4,23 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, floor, trunc
 from random import Random
 
 from hwgen.contract.engine import BANKS, EngineShape
-from hwgen.contract.isa import COMPUTE
+from hwgen.contract.isa import COMPUTE, Round
 
+HALF = Fraction(1, 2)
 LOW, HIGH = -(1 << 31), (1 << 31) - 1
 Write = tuple[int, int, tuple[int | None, ...]]
 """Bank, address, bytes of a write, None where nothing is written."""
 
 
-def rounded(value: int, shift: int, half_even: int) -> int:
-    """``value / 2**shift``, down or half to even."""
-    floor = value >> shift
-    if not half_even or shift == 0:
-        return floor
-    rest, half = value - (floor << shift), 1 << (shift - 1)
-    return floor + (rest > half or (rest == half and floor % 2 == 1))
+def rounded(value: int, shift: int, how: Round) -> int:
+    """``value / 2**shift`` as an integer, from the fraction itself."""
+    exact = Fraction(value, 1 << shift)
+    if how is Round.FLOAT:
+        drop = max(0, abs(value).bit_length() - 24)
+        # Python rounds fractions to the nearest integer, ties to the even one.
+        exact = Fraction(round(Fraction(value, 1 << drop)) << drop, 1 << shift)
+    if how in (Round.FLOAT, Round.HALF_EVEN):
+        return round(exact)
+    if how is Round.DOUBLE:
+        if shift < 32:
+            return floor(exact)
+        exact = Fraction(value >> 31, 1 << shift - 31)
+    size = abs(exact)
+    return {
+        Round.FLOOR: floor(exact),
+        Round.TO_ZERO: trunc(exact),
+        Round.FROM_ZERO: ceil(size) * (1 if exact > 0 else -1),
+        Round.HALF_AWAY: floor(size + HALF) * (1 if exact > 0 else -1),
+        Round.DOUBLE: floor(size + HALF) * (1 if exact > 0 else -1),
+        Round.HALF_TO_ZERO: ceil(size - HALF) * (1 if exact > 0 else -1),
+    }[how]
 
 
 @dataclass
@@ -29,8 +47,7 @@ class Parameters:
 
     mult: int
     bias: int
-    pivot: int
-    below: int
+    shift: int
 
     def fields(self) -> dict[str, int]:
         """As the record has them."""
@@ -74,16 +91,14 @@ class Command:
     def value(self, acc: int, p: Parameters) -> int:
         """Of the first requantizer."""
         f = self.fields
-        exact = acc * p.mult + (p.below if acc < p.pivot else p.bias)
-        return min(max(rounded(exact, f["shift"], f["half_even"]), f["low"]), f["high"])
+        result = rounded(acc * p.mult + p.bias, p.shift, Round(f["rounding"])) + f["offset"]
+        return min(max(result, f["low"]), f["high"])
 
     def combined(self, code: int, second: int, tables: list[int]) -> int:
-        """Of the second requantizer."""
+        """Of the tables."""
         f = self.fields
         total = tables[code & 255] + (tables[256 + second] if f["second"] else 0)
-        value = rounded(
-            total * f["second_mult"] + f["second_bias"], f["second_shift"], f["second_half_even"]
-        )
+        value = rounded(total, 20, Round(f["second_rounding"])) + f["second_offset"]
         return min(max(value, f["second_low"]), f["second_high"])
 
     def writes(
@@ -108,8 +123,10 @@ class Command:
                 for n in range(count):
                     out.append(value >> 8 * n & 255 if lane < lanes else None)
             bank, addr = self.place("y", row, position)
-            for start in range(0, len(out), shape.word):
-                part = out[start : start + shape.word]
+            # Wide results are written as they come.
+            step = min(shape.word, 4 * shape.requantizers) if f["wide"] else shape.word
+            for start in range(0, len(out), step):
+                part = out[start : start + step]
                 part += [None] * (shape.word - len(part))
                 yield bank, (addr + start) % size, tuple(part)
 
@@ -124,22 +141,22 @@ def spread(rng: Random, bits: int) -> int:
     return value if kind < 0.6 else -value
 
 
-def sums_of(rng: Random, p: Parameters, shift: int) -> int:
+def sums_of(rng: Random, p: Parameters) -> int:
     """A sum: any, or one near to which the result changes or is a tie."""
     kind = rng.random()
     if kind < 0.25:
-        return rng.choice([LOW, LOW + 1, HIGH, HIGH - 1, 0, -1, p.pivot, max(p.pivot - 1, LOW)])
+        return rng.choice([LOW, LOW + 1, HIGH, HIGH - 1, 0, -1])
     if kind < 0.5 or p.mult == 0:
         return spread(rng, 32)
     twice = rng.randint(-300, 300)
-    near = ((twice << shift) // 2 - (p.below if rng.random() < 0.5 else p.bias)) // p.mult
+    near = ((twice << p.shift) // 2 - p.bias) // p.mult
     return min(max(near + rng.randint(-1, 1), LOW), HIGH)
 
 
 def parameters_of(rng: Random) -> Parameters:
     """Of one channel."""
     mult = rng.choice([1, 1 << rng.randint(0, 30), spread(rng, 32), spread(rng, 20)])
-    return Parameters(mult, spread(rng, 64), spread(rng, 32), spread(rng, 64))
+    return Parameters(mult, spread(rng, 58), rng.randint(0, 63))
 
 
 def _bounds(rng: Random, low: int, high: int) -> tuple[int, int]:
@@ -198,9 +215,9 @@ def random_command(
     f |= {
         "parameter": rng.randint(0, shape.parameter_words - groups), "groups": groups,
         "lanes": lanes, "wide": int(wide), "tables": int(tables), "second": int(second),
-        "shift": rng.randint(0, 63), "half_even": rng.getrandbits(1),
-        "second_shift": rng.randint(0, 63), "second_half_even": rng.getrandbits(1),
-        "second_mult": spread(rng, 32), "second_bias": spread(rng, 64),
+        "rounding": rng.choice([how for how in Round if how is not Round.FLOAT or not wide]),
+        "offset": rng.choice([0, spread(rng, 9)]), "second_rounding": rng.randrange(4),
+        "second_offset": rng.choice([0, spread(rng, 9)]),
     }  # fmt: skip
     f["low"], f["high"] = _bounds(
         rng, *((LOW, HIGH) if wide else rng.choice([(-128, 127), (0, 255)]))
@@ -208,7 +225,7 @@ def random_command(
     f["second_low"], f["second_high"] = _bounds(rng, *rng.choice([(-128, 127), (0, 255)]))
     command = Command(f)
     command.sums = [
-        [sums_of(rng, p, f["shift"]) for p in parameters[f["parameter"] + group]]
+        [sums_of(rng, p) for p in parameters[f["parameter"] + group]]
         for _, _, _, group in command.walk()
     ]
     return command

@@ -191,17 +191,26 @@ class SoftmaxNetwork(RuntimeNetwork):
 
     def softmax(self) -> None:
         """Exponents of any steepness; 8 or 16 bits."""
-        rng, x = self.rng, self.edge
+        x = self.edge
         if x.type.width > 8:
             self.rescale()
         pixels = x.size // x.channels
-        if pixels * (3 * x.channels + 45) > self.CYCLES:
+        if pixels * self.cycles(x.channels) > self.CYCLES:
             return
+        self.add(self.normalization(x))
+
+    def cycles(self, channels: int) -> int:
+        """Of one pixel."""
+        return 3 * channels + 45
+
+    def normalization(self, x: Tensor) -> Any:
+        """The op."""
+        rng = self.rng
         width, signed = rng.choice([8, 8, 16]), rng.random() < 0.7
         low = -(1 << (width - 1)) if signed else 0
         qtype = QType(signed, width, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-width, low)
         shift = rng.choice([rng.randint(20, 26), rng.randint(0, 31)])
-        self.add(ops.Softmax(rng.randint(1 << 30, (1 << 31) - 1), shift, qtype))
+        return ops.Softmax(rng.randint(1 << 30, (1 << 31) - 1), shift, qtype)
 
     def shrink(self) -> None:
         """Fewer pixels."""
@@ -212,6 +221,28 @@ class SoftmaxNetwork(RuntimeNetwork):
     def layer(self) -> None:
         kinds = [self.mac, self.softmax, self.softmax, self.shrink, self.addition, self.flatten]
         self.rng.choice(kinds)()
+
+
+class TableNetwork(SoftmaxNetwork):
+    """Likewise, with softmaxes in float32."""
+
+    def cycles(self, channels: int) -> int:
+        return 34 * channels + 29
+
+    def normalization(self, x: Tensor) -> Any:
+        """LiteRT's in 8 or 16 bits, ONNX Runtime's in up to 16 of any scale and zero point."""
+        rng = self.rng
+        below = np.arange(1 << x.type.width) * rng.choice([rng.uniform(0.001, 0.1), rng.random()])
+        width, signed = rng.choice([8, 8, 16]), rng.random() < 0.7
+        low = -(1 << (width - 1)) if signed else 0
+        if rng.random() < 0.5:
+            qtype = QType(signed, width, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-width, low)
+            return ops.SoftmaxTable(np.exp(-below).astype(np.float32), qtype)
+        steps = round(2.0 ** rng.uniform(0, width + 2))
+        zero = rng.choice([low, 0, low + rng.randrange(1 << width)])
+        qtype = QType(signed, width, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 1 / steps, zero)
+        powers = np.exp(rng.uniform(1, 60) - below).astype(np.float32)
+        return ops.SoftmaxTable(powers, qtype, steps)
 
 
 def runtime_network(

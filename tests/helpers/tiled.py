@@ -13,7 +13,7 @@ import hwgen
 from hwgen.archs.package import Package
 from hwgen.archs.tiled.files import ends, from_bytes, to_bytes
 from hwgen.archs.tiled.simulation import Job, JobRun
-from hwgen.archs.tiled.verify import stored_differences
+from hwgen.archs.tiled.stored import stored_differences
 from hwgen.contract.engine_model import EngineModel
 from hwgen.contract.isa import Opcode
 from hwgen.flow import tools

@@ -9,6 +9,7 @@ import numpy as np
 from hwgen.ir import Graph, Node, Op, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
+from hwgen.plan.tiled.network.requant import CARRIED_OUT
 
 
 def random_tiled_graph(rng: Random) -> Graph:
@@ -22,7 +23,7 @@ def random_tiled_graph(rng: Random) -> Graph:
     if rng.random() < 0.5:
         builder.dense()
     graph = Graph("random", (builder.input,), tuple(builder.nodes), (builder.edge.name,))
-    return legalize(graph.verify())
+    return legalize(graph.verify(), CARRIED_OUT)
 
 
 class _Builder:

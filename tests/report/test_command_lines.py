@@ -166,7 +166,12 @@ def test_how_external_memory_answered_is_part_of_the_command(tmp_path: Path) -> 
     asked = parsed(line)
     assert (asked.sim, asked.random) == ("verilator", 2)
     assert (asked.mem_latency, asked.mem_rate) == (33, 0.1234567)
-    assert asked.inputs is None and asked.wave is False
+    assert asked.inputs is None and asked.wave is False and asked.mem_gaps is None
+    memory = {"latency": 33, "rate": 0.5, "gaps": 7}
+    for bench, sim in (("c++", None), ("cocotb", "verilator")):
+        package.write_result("verify", result | {"bench": bench, "memory": memory})
+        asked = parsed(commands_of(package)[1])
+        assert (asked.sim, asked.mem_gaps) == (sim, 7)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ import pytest
 import hwgen
 from hwgen.archs.package import Package
 from hwgen.emit.packing import pack_all, unpack_all
+from hwgen.flow import tools
 from hwgen.ir import execute
+from tests.helpers.processes import breaks_off
 
 network = pytest.importorskip("hwgen_sim.network", reason="hwgen_sim is not installed")
 runner = pytest.importorskip("hwgen_sim.runner")
@@ -74,3 +76,13 @@ def test_verify_with_icarus(package: Package) -> None:
     timing = package.plan.timing(4)
     assert result.difference is None
     assert (result.interval, result.latency) == (timing.interval, timing.latency)
+
+
+def test_a_simulation_that_breaks_off_is_no_difference(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not tools.icarus().found:
+        pytest.skip("Icarus is needed")
+    breaks_off(tmp_path, monkeypatch)
+    with pytest.raises(hwgen.ToolError, match="return code: 9"):
+        hwgen.verify(package, "icarus")

@@ -23,6 +23,7 @@ from ...gateware.stream.pad_crop_upsample import Crop, Pad, Upsample
 from ...gateware.stream.pool import PoolReduction, StreamPool, WindowPool
 from ...gateware.stream.rescaler import RescaleParameters, Rescaler, Rule
 from ...gateware.stream.ring_conv import RingConv
+from ...gateware.stream.softmax_table import SoftmaxTable
 from ...gateware.stream.window_conv import WindowConv
 from ...ir import Accumulator, Graph, Tensor, ops
 from ...numeric import PowerCode
@@ -37,7 +38,7 @@ from ...plan.dataflow.rules.pool import StreamPoolUnit, WindowPoolUnit
 from ...plan.dataflow.rules.requantize import RequantUnit
 from ...plan.dataflow.rules.rescale import RescaleUnit
 from ...plan.dataflow.rules.slice import CropUnit
-from ...plan.dataflow.rules.softmax import SoftmaxUnit
+from ...plan.dataflow.rules.softmax import SoftmaxTableUnit, SoftmaxUnit
 from ...plan.dataflow.units import ForkUnit, MacUnit, RegroupUnit, Unit
 from ...plan.exponentials import softmax_powers
 
@@ -187,6 +188,22 @@ def _(unit: SoftmaxUnit, graph: Graph, shape: Shape) -> Softmax:
     assert isinstance(op, ops.Softmax)
     powers = softmax_powers(op.mult, op.shift, shape.width)
     return Softmax(unit.name, shape, unit.input.channels, powers, element(op.type), unit.fifo)
+
+
+@lower_unit.register
+def _(unit: SoftmaxTableUnit, graph: Graph, shape: Shape) -> SoftmaxTable:
+    op = _node(graph, unit.layers[0])
+    assert isinstance(op, ops.SoftmaxTable)
+    return SoftmaxTable(
+        unit.name,
+        shape,
+        unit.input.channels,
+        op.patterns,
+        element(op.type),
+        op.type.min if op.steps is None else op.type.zero_point,
+        unit.fifo,
+        op.steps,
+    )
 
 
 @lower_unit.register

@@ -28,7 +28,7 @@ from ..package import Package
 from .simulators import ENGINES, MEASURED_FRAMES, default_simulator
 from .timeline import measured
 
-_NO_MEMORY = "leave out --mem-latency and --mem-rate"
+_NO_MEMORY = "leave out --mem-latency, --mem-rate and --mem-gaps"
 
 
 def verify(package: Package, request: VerifyRequest) -> Verification:

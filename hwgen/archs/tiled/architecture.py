@@ -11,7 +11,9 @@ from ...aliases import Arrays, Progress
 from ...emit.parts import Parts
 from ...flow.comparison import Verification, VerifyRequest
 from ...ir import Graph
+from ...numeric import Scaling
 from ...plan.options import Options
+from ...plan.tiled.network.requant import CARRIED_OUT
 from ...plan.tiled.options import TiledOptions
 from ...plan.tiled.plan import TiledPlan, plan_tiled
 from ...plan.tiled.plan_file import tiled_from_json
@@ -19,6 +21,7 @@ from ...report.tiles import Tile
 from ..package import Package
 from ..protocol import Architecture, Description
 from . import report as reported
+from .cocotb_run import SIMULATORS
 from .describe import describe
 from .files import tiled_parts
 from .verify import SIMULATOR, verify
@@ -29,7 +32,8 @@ class Tiled(Architecture[TiledPlan]):
 
     name: ClassVar[str] = TiledPlan.arch
     Options: ClassVar[type[Options]] = TiledOptions
-    simulators: ClassVar[tuple[str, ...]] = (SIMULATOR,)
+    simulators: ClassVar[tuple[str, ...]] = SIMULATORS
+    keep: ClassVar[frozenset[Scaling]] = CARRIED_OUT
 
     def check(self, options: TiledOptions) -> None:
         options.engine()

@@ -30,6 +30,8 @@ def _lines(plan: TiledPlan) -> list[str]:
         *lines,
         f"tiled plan: {arrays} of {shape.pe}x{shape.simd}, {plan.multipliers} multipliers; about "
         f"{estimate.cycles:,} cycles a frame (bound {plan.interval_bound:,})",
+        f"  requantizers{each}: {shape.requantizers}, so that a word of {shape.pe} sums takes "
+        f"{shape.result_parts} cycle{'s' if shape.result_parts > 1 else ''}",
         f"  buffers{each}: {buffer_bytes(shape) / 1024:g} KiB: feature maps "
         f"{shape.feature_bytes:,} bytes, weights {shape.weight_words} words, "
         f"psums {shape.psum_words}, parameters {shape.parameter_words}; "

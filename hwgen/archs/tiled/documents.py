@@ -108,6 +108,7 @@ def _engine(shape: EngineShape) -> str:
         "feature maps": f"{shape.feature_bytes} bytes",
         "weights": f"{shape.weight_words} words of {shape.weight_bytes} bytes",
         "psums": f"{shape.psum_words} words of {shape.pe} sums",
+        "requantizers": f"{shape.requantizers}, for a word of {shape.pe} sums",
         "parameters": f"{shape.parameter_words} words of {shape.parameter_bytes} bytes",
         "external memory": f"{shape.mem_width} bits",
     }

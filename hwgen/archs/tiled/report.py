@@ -217,6 +217,7 @@ def _engine(report: dict[str, Any]) -> list[tuple[str, str]]:
         "weights": f"{number(engine['weight_words'])} words of "
         f"{number(engine['pe'] * engine['simd'])} bytes",
         "psums": f"{number(engine['psum_words'])} words of {engine['pe']} sums",
+        "requantizers": number(engine["requantizers"]),
         "parameters": f"{number(engine['parameter_words'])} words for {engine['pe']} channels each",
         "tiles held in each buffer": number(engine["resident"]),
         "external memory": f"{engine['mem_width']} bits a cycle",
@@ -224,5 +225,6 @@ def _engine(report: dict[str, Any]) -> list[tuple[str, str]]:
     if memory:
         facts["memory in the simulation"] = (
             f"answers after {number(memory['latency'])} cycles, {memory['rate']:g} beats a cycle"
+            + ("" if memory.get("gaps") is None else f", pauses of seed {memory['gaps']}")
         )
     return list(facts.items())

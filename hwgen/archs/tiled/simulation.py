@@ -72,7 +72,9 @@ class JobRun:
     the byte of memory that a read begins at.
     steps : of the array of each tile unit in the first one. read_bytes, written_bytes : of each
     region in all frames. words : of each tile of each unit in the first one, moved between buffers
-    and array, by what they are (see plan.tiled.buffers).
+    and array, by what they are (see plan.tiled.buffers). after, stored : external memory (frames,
+    bytes) after each frame, and which of its bytes the engine wrote; None where a bench keeps only
+    the outputs.
     """
 
     output: ByteArray
@@ -92,6 +94,8 @@ class JobRun:
     read_bytes: dict[str, int]
     written_bytes: dict[str, int]
     words: list[dict[str, list[int]]]
+    after: ByteArray | None = None
+    stored: np.ndarray[Any, np.dtype[np.bool_]] | None = None
 
     def errors(self) -> list[ErrorCode]:
         """How each run ended."""
@@ -100,11 +104,12 @@ class JobRun:
 
 @dataclass(frozen=True)
 class Runs:
-    """What several jobs gave. memory : external memory after the last run."""
+    """What several jobs gave. memory : external memory after the last run. wave : the waveform."""
 
     jobs: list[JobRun]
     memory: ByteArray
     seconds: float
+    wave: Path | None = None
 
 
 def run(
@@ -130,13 +135,13 @@ def run(
             _read(work / f"outputs{n}.bin", given, values)
             for n, (given, values) in enumerate(zip(jobs, stats, strict=True))
         ]
-        return Runs(done, np.fromfile(work / "dump.bin", np.uint8), seconds)
+        return Runs(done, np.fromfile(work / "dump.bin", np.uint8), seconds, wave)
 
 
 def _write(work: Path, number: int, given: Job) -> str:
     """The files of a job; returns the name of the one that names the others."""
     names = {key: f"{key}{number}.bin" for key in ("image", "inputs", "outputs")}
-    (work / names["image"]).write_bytes(_image(given))
+    (work / names["image"]).write_bytes(image_bytes(given))
     given.frames.tofile(work / names["inputs"])
     text = job(given.plan, len(given.frames), **names)
     text += "".join(f"fault {f.kind} {f.at} {f.cycles}\n" for f in given.faults)
@@ -144,7 +149,7 @@ def _write(work: Path, number: int, given: Job) -> str:
     return f"job{number}.txt"
 
 
-def _image(given: Job) -> bytes:
+def image_bytes(given: Job) -> bytes:
     """Where external memory begins. Raises UserError for a file that is not such an image."""
     program, size = given.plan.program, given.plan.shape.bus_bytes
     if given.image is None:
@@ -156,9 +161,17 @@ def _image(given: Job) -> bytes:
 def _read(file: Path, given: Job, stats: dict[str, Any]) -> JobRun:
     _, result = ends(given.plan.task_graph)
     output = np.fromfile(file, np.uint8).reshape(len(given.frames), result.bytes)
-    names = [*regions(given.plan.program), "(outside)"]
+    return job_run(given.plan, output, stats)
+
+
+def job_run(plan: TiledPlan, output: ByteArray, stats: dict[str, Any], **kept: Any) -> JobRun:
+    """What a bench says of a job: the bytes of regions are a list, in their order.
+
+    kept : fields of JobRun that not every bench has.
+    """
+    names = [*regions(plan.program), "(outside)"]
     moved = {
         key: dict(zip(names, stats[key], strict=True)) for key in ("read_bytes", "written_bytes")
     }
-    values: dict[str, Any] = stats | moved
+    values: dict[str, Any] = stats | moved | kept
     return JobRun(output=output, **values)

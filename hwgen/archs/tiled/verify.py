@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ...aliases import ByteArray, Progress
+from ...aliases import Progress
 from ...contract.isa import ErrorCode
 from ...errors import UserError
 from ...flow.comparison import (
@@ -26,15 +27,33 @@ from ...flow.images import check_changed
 from ...flow.memory import Memory
 from ...ir import execute
 from ...plan.tiled import timing as cycles_of
-from ...plan.tiled.network.tasks import edges_of
 from ...plan.tiled.plan import TiledPlan
 from ..package import Package
+from . import cocotb_run
 from . import simulation as tiled_sim
 from .files import ends, from_bytes, to_bytes
-from .simulation import Job, JobRun
+from .simulation import Job, JobRun, Runs
+from .stored import memory_fault, stored_differences
 from .timeline import measured
 
 SIMULATOR = "verilator"
+"""Runs the bench in C++ where no simulator is named, which is the quickest; one that is named runs
+the cocotb bench, which looks at all that is stored."""
+COMPILED, COCOTB = "c++", "cocotb"
+"""Kinds of benches."""
+
+
+class _Simulate(Protocol):
+    """How jobs are run on a package's engine (see ``simulation.run``)."""
+
+    def __call__(
+        self,
+        package: Package,
+        jobs: Sequence[Job],
+        memory: Memory,
+        wave: Path | None,
+        say: Progress,
+    ) -> Runs: ...
 
 
 def verify(package: Package, request: VerifyRequest) -> Verification:
@@ -44,6 +63,9 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     simulator, ToolError when the simulation fails.
     """
     say, memory = request.say, request.memory or Memory()
+    simulator = request.simulator or SIMULATOR
+    bench = COMPILED if request.simulator is None else COCOTB
+    simulate: _Simulate = tiled_sim.run if bench == COMPILED else partial(cocotb_run.run, simulator)
     graph, plan = package.graph, package.plan
     x, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
     inputs, origin = frames_of(package, request), source_of(request)
@@ -54,15 +76,15 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     job = Job(plan, to_bytes(given, source), package.path / "mem" / "image.hex")
     file = _wave_file(package) if request.wave else None
     try:
-        runs = tiled_sim.run(package, [job], memory, file, say)
+        runs = simulate(package, [job], memory, file, say)
     except DesignFault as fault:
         nothing = {result.name: np.zeros((0, *result.shape), np.int64)}
         empty = SimulationRun({}, [], [], 0.0)
         found = Verification(
-            SIMULATOR, len(given), str(fault), empty, None, None, nothing, changed, origin
+            simulator, len(given), str(fault), empty, None, None, nothing, changed, origin
         )
-        return _recorded(package, found, None, memory, None)
-    if file is not None and not file.is_file():
+        return _recorded(package, found, None, memory, None, bench)
+    if file is not None and (runs.wave is None or not runs.wave.is_file()):
         raise UserError("the waveform can not be written", file=file)
     run = runs.jobs[0]
     got = from_bytes(run.output, stored, result.type, result.shape)
@@ -73,25 +95,26 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
         seen = first_difference(result.name, golden, got)
         if seen is not None:
             say(f"frame {seen.frame} differs: looking for the first wrong layer")
-            seen = _locate(package, job, given, seen, memory, say)
-        difference = seen
+            seen = _locate(package, simulate, job, given, seen, memory, say)
+        difference = seen or _wrong_in_memory(package, run, inputs)
     cycles = None if isinstance(difference, str) else max(run.cycles)
     complete = cycles is not None and len(run.tiles) == plan.tiles
     timeline = measured(plan, run) if request.trace and complete else []
-    simulation = SimulationRun({}, [], [], runs.seconds, wave=file)
+    simulation = SimulationRun({}, [], [], runs.seconds, wave=runs.wave)
     verification = Verification(
-        SIMULATOR, len(given), difference, simulation, cycles, cycles, {result.name: got}, changed,
+        simulator, len(given), difference, simulation, cycles, cycles, {result.name: got}, changed,
         origin, tuple(timeline),
     )  # fmt: skip
     kept = None if request.inputs is None else inputs
-    return _recorded(package, verification, kept, memory, run)
+    return _recorded(package, verification, kept, memory, run, bench)
 
 
 def _wave_file(package: Package) -> Path:
     file = package.path / "results" / "wave.vcd"
     try:
         file.parent.mkdir(exist_ok=True)
-        file.unlink(missing_ok=True)
+        for earlier in (file, file.with_suffix(".fst")):
+            earlier.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"can not be written ({error.strerror})", file=file) from None
     return file
@@ -106,8 +129,25 @@ def _stopped(plan: TiledPlan, run: JobRun) -> str | None:
     return None
 
 
+def _wrong_in_memory(
+    package: Package, run: JobRun, inputs: Mapping[str, np.ndarray[Any, Any]]
+) -> Difference | str | None:
+    """What is wrong in external memory after the first such frame, where a bench kept it."""
+    if run.after is None or run.stored is None:
+        return None
+    graph = package.graph
+    for frame, (memory, written) in enumerate(zip(run.after, run.stored, strict=True)):
+        one = {name: array[frame : frame + 1] for name, array in inputs.items()}
+        golden = execute(graph, one, list(graph.tensors))
+        fault = memory_fault(package.plan, memory, written, golden, frame)
+        if fault is not None:
+            return fault
+    return None
+
+
 def _locate(
     package: Package,
+    simulate: _Simulate,
     job: Job,
     frames: np.ndarray[Any, Any],
     seen: Difference,
@@ -124,7 +164,7 @@ def _locate(
     only = job.frames[frame : frame + 1]
     for trial in (Job(package.plan.outside(), only), Job(job.plan, only, job.image)):
         try:
-            stored_bytes = tiled_sim.run(package, [trial], memory, None, say).memory
+            stored_bytes = simulate(package, [trial], memory, None, say).memory
         except DesignFault:
             continue
         for _, found in stored_differences(trial.plan, stored_bytes, golden):
@@ -133,36 +173,17 @@ def _locate(
     return seen
 
 
-def stored_differences(
-    plan: TiledPlan, memory: ByteArray, golden: Mapping[str, np.ndarray[Any, Any]]
-) -> Iterator[tuple[str, Difference | None]]:
-    """The first difference of each tensor in external memory, in the order of the layers.
-
-    memory : external memory after a run. golden : integers (1, *shape) of every edge.
-    """
-    program, task_graph = plan.program, plan.task_graph
-    for name in edges_of(task_graph):
-        if name not in program.tensors:
-            continue
-        edge, stored, start = (
-            plan.graph.tensors[name],
-            task_graph.stored[name],
-            program.tensors[name],
-        )
-        raw = memory[None, start : start + stored.bytes]
-        got = from_bytes(raw, stored, edge.type, edge.shape)
-        yield name, first_difference(name, golden[name], got)
-
-
 def _recorded(
     package: Package,
     verification: Verification,
     given: Mapping[str, np.ndarray[Any, Any]] | None,
     memory: Memory,
     run: JobRun | None,
+    bench: str,
 ) -> Verification:
     """Write results/verify.json."""
     value = common_results(package, verification, given)
+    value["bench"] = bench
     value["memory"] = asdict(memory)
     plan = package.plan
     # A program that was changed may end early, without an error.

@@ -351,11 +351,10 @@ def _quotient(layer: Layer, powers: str) -> list[str]:
     value = layer.helpers.clamp(f"code + {number(op.type.zero_point)}", op.type.min, op.type.max)
     return [
         f"{loop('c', layer.x.channels)} {{",
-        f"    const volatile float product = {powers}[most - x[c]] * {op.steps}.0f;",
-        "    const volatile float p = product / total;",
+        f"    const double p = (double){powers}[most - x[c]] * {op.steps}.0 / (double)total;",
         "    int32_t code = (int32_t)p;",
-        "    const float rest = p - (float)code;",
-        "    code += rest > 0.5f || (rest == 0.5f && (code & 1));",
+        "    const double rest = p - (double)code;",
+        "    code += rest > 0.5 || (rest == 0.5 && (code & 1));",
         f"    y[c] = ({storage(layer.output)})({value});",
         "}",
     ]

@@ -180,7 +180,7 @@ def range_of(layer, inputs, y):
         return min(products), max(products)
     if op == "cast":
         return cast_range(layer)
-    if op == "softmax":
+    if op in ("softmax", "softmax_table"):
         return limits(layer["type"])
     if op == "staircase":
         values = flat(layer["values"])

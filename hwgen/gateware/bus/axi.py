@@ -167,16 +167,18 @@ class BurstSplitter(wiring.Component):
         block = reg(self._block.shape(), "burst_block")
         first = reg(index_shape(self.max_beats), "burst_first")
         left = reg(25 - beats, "blocks_left")
-        last = reg(1, "last_block")
+        last, single = reg(1, "last_block"), Signal(name="single_block")
         tail = reg(index_shape(self.max_beats), "tail")
+        length = reg(index_shape(self.max_beats), "burst_length")
         tag = reg(LAYER_BITS + 1, "tag")
         burst = self.o.payload
         m.d.comb += [
             burst.address.eq(Cat(Const(0, (self.bus_bytes - 1).bit_length()), first, block)),
-            burst.length.eq(Mux(last, tail, self.max_beats - 1) - first),
+            burst.length.eq(length),
             burst.last.eq(last),
             burst.layer.eq(tag[:LAYER_BITS]),
             burst.mark.eq(tag[LAYER_BITS]),
+            single.eq(self._last[beats:] == 0),
         ]
         with m.If(step):
             m.d.sync += [
@@ -184,8 +186,9 @@ class BurstSplitter(wiring.Component):
                 block.eq(self._block),
                 first.eq(self._first),
                 left.eq(self._last[beats:]),
-                last.eq(self._last[beats:] == 0),
+                last.eq(single),
                 tail.eq(self._last[:beats]),
+                length.eq(Mux(single, self._last[:beats], self.max_beats - 1) - self._first),
                 tag.eq(self._tag2),
             ]
         with m.Elif(self.o.ready):
@@ -194,4 +197,5 @@ class BurstSplitter(wiring.Component):
                 first.eq(0),
                 left.eq(left - 1),
                 last.eq(left == 1),
+                length.eq(Mux(left == 1, tail, self.max_beats - 1)),
             ]

@@ -125,7 +125,8 @@ class ReadMaster(wiring.Component):
     def _receive(self, m: Module, bursts: CreditFifo) -> Signal:
         """Beats into the buffer and out to their owners."""
         entry = data.StructLayout({"beat": read_beat(self.bus_bytes), "owner": 1})
-        m.submodules.beats = beats = CreditFifo(entry, self.buffer)
+        # Whose a beat is decides who takes it, and so whether there is room for the next burst.
+        m.submodules.beats = beats = CreditFifo(entry, self.buffer, registered=True)
         number = Signal(index_shape(self.max_beats), name="beat_of_burst")
         ends, push, popped = (Signal(name=n) for n in ("burst_ends", "push", "popped"))
         burst = bursts.o.payload

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..common.counter import index_shape
+from ..common.counter import index_shape, reg
 from ..common.fifo import CreditFifo
 from ..common.streams import connect, positive
 from .axi import (
@@ -47,7 +47,7 @@ class WriteMaster(wiring.Component):
     cycle, also from burst to burst. An answer in t gives ``finished`` in t+1.
     """
 
-    LATENCY = BurstSplitter.LATENCY + 1
+    LATENCY = BurstSplitter.LATENCY + 2
 
     def __init__(
         self, bus_bytes: int, outstanding: int = 16, max_beats: int = 64, buffer: int = 128
@@ -84,9 +84,10 @@ class WriteMaster(wiring.Component):
         m.submodules.bursts = bursts = CreditFifo(index_shape(self.max_beats), self.outstanding)
         tag = data.StructLayout({"layer": LAYER_BITS, "mark": 1})
         m.submodules.answers = answers = CreditFifo(tag, self.outstanding)
+        # The next burst waits here for its data, which it has been promised.
+        offered, burst = Signal(name="offered"), reg(burst_layout(self.max_beats), "burst")
         issue, complete = Signal(name="issue"), Signal(name="data_complete")
-        burst = splitter.o.payload
-        willing = addresses.room & bursts.room & answers.room & complete
+        promise = Signal(name="promise")
         m.d.comb += [
             splitter.base.eq(self.base),
             splitter.limit.eq(self.limit),
@@ -94,8 +95,9 @@ class WriteMaster(wiring.Component):
             splitter.stop.eq(self.stop),
             self.outside.eq(splitter.outside),
             self.outside_layer.eq(splitter.outside_layer),
-            splitter.o.ready.eq(willing),
-            issue.eq(splitter.o.valid & willing),
+            splitter.o.ready.eq(~offered | issue),
+            promise.eq(splitter.o.valid & splitter.o.ready),
+            issue.eq(offered & complete & addresses.room & bursts.room & answers.room & ~self.stop),
             addresses.data.eq(burst),
             bursts.data.eq(burst.length),
             answers.data.layer.eq(burst.layer),
@@ -106,27 +108,30 @@ class WriteMaster(wiring.Component):
             self.awlen.eq(addresses.o.payload.length),
             self.awsize.eq((self.bus_bytes - 1).bit_length()),
             self.awburst.eq(INCR),
-            self.idle.eq(~answers.o.valid & ~self.awvalid & ~splitter.busy),
+            self.idle.eq(~answers.o.valid & ~self.awvalid & ~splitter.busy & ~offered),
         ]
+        m.d.sync += offered.eq((promise | (offered & ~issue)) & ~self.stop)
+        with m.If(splitter.o.ready):
+            m.d.sync += burst.eq(splitter.o.payload)
         for fifo in (addresses, bursts, answers):
             m.d.comb += [fifo.take.eq(issue), fifo.push.eq(issue)]
-        self._send(m, bursts, issue, burst.length, complete)
+        self._send(m, bursts, promise, splitter.o.payload.length, complete)
         self._answer(m, answers)
         return m
 
-    def _send(self, m: Module, bursts: CreditFifo, issue, length, complete: Signal) -> None:
+    def _send(self, m: Module, bursts: CreditFifo, promise, length, complete: Signal) -> None:
         m.submodules.beats = beats = CreditFifo(write_beat(self.bus_bytes), self.buffer)
         push, ends = Signal(name="push"), Signal(name="burst_ends")
         number = Signal(index_shape(self.max_beats), name="beat_of_burst")
-        # Beats that no burst has yet.
-        waiting = Signal(range(self.buffer + 1), name="waiting")
+        # Beats that no burst has been promised; below 0, so many that the last one still lacks.
+        waiting = Signal(range(-self.max_beats, self.buffer + 1), name="waiting")
         m.d.comb += [
             self.data.ready.eq(beats.room),
             push.eq(self.data.valid & beats.room),
             beats.take.eq(push),
             beats.push.eq(push),
             beats.data.eq(self.data.payload),
-            complete.eq(waiting > length),
+            complete.eq(waiting >= 0),
             self.wvalid.eq(bursts.o.valid & beats.o.valid),
             self.wdata.eq(beats.o.payload.data),
             self.wstrb.eq(beats.o.payload.strb),
@@ -136,7 +141,7 @@ class WriteMaster(wiring.Component):
             beats.o.ready.eq(self.wready & bursts.o.valid),
             bursts.o.ready.eq(self.beat & ends),
         ]
-        m.d.sync += waiting.eq(waiting + push - Mux(issue, length + 1, 0))
+        m.d.sync += waiting.eq(waiting + push - Mux(promise, length + 1, 0))
         with m.If(self.beat):
             m.d.sync += number.eq(Mux(ends, 0, number + 1))
 

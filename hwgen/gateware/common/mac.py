@@ -70,8 +70,9 @@ class MacParameters:
 
     @property
     def psum_read_latency(self) -> int:
-        """Cycles from operands to a psum's being read: a cycle before they are added to it."""
-        return self.latency - 2
+        """Cycles from operands to a psum's being read: two cycles before they are added to it, for
+        the memory and its output register."""
+        return self.latency - 3
 
     @property
     def psum_write_latency(self) -> int:
@@ -86,9 +87,11 @@ class ProcessingElement(wiring.Component):
     -------
     x, w (in, simd each): operands. enable (in): a dot product is finished in this cycle. first
     (in): its sum starts at zero; resumes (in): it goes on from the psum memory; neither: from the
-    dot product before. read, read_slot (in): a cycle before ``resumes``; write, write_slot (in): a
-    cycle after ``enable``. count (in, with ``signs``): how many of its x are not 0. acc (out): the
-    accumulator written in the cycle before.
+    dot product before. read, read_slot (in): two cycles before ``resumes``; write, write_slot (in):
+    a cycle after ``enable``. passes_now, passes_before (in): a cycle before ``resumes``, its sum is
+    the accumulator of that cycle, or of the one before it, rather than what was read. count (in,
+    with ``signs``): how many of its x are not 0. acc (out): the accumulator written in the cycle
+    before.
 
     Latency as MacParameters says; ``first`` and ``enable`` are given ``latency - 1`` cycles after
     their operands. Initiation interval 1.
@@ -107,6 +110,8 @@ class ProcessingElement(wiring.Component):
             "read_slot": In(index_shape(psums)),
             "write": In(1),
             "write_slot": In(index_shape(psums)),
+            "passes_now": In(1),
+            "passes_before": In(1),
             "acc": Out(parameters.acc_shape),
         }
         if parameters.signs:
@@ -156,10 +161,13 @@ class ProcessingElement(wiring.Component):
     def _psum_memory(self, m: Module) -> Value:
         """Partial sums of all slots; returns where a sum goes on from.
 
-        A slot that comes again after two dot products is read while it is written.
+        Block RAM has the output register. A sum that is not in the memory when it is read was the
+        accumulator a short while ago.
         """
         shape = self.parameters.acc_shape
-        m.submodules.psum = psum = SimpleDualPort(shape.width, self.psums, forwards=True)
+        m.submodules.psum = psum = SimpleDualPort(shape.width, self.psums)
+        before = delay_line(m, self.acc, 1, "accumulator", data=True)
+        passed, passes = reg(shape, "passed"), reg(1, "passes")
         m.d.comb += [
             psum.w_en.eq(self.write),
             psum.w_addr.eq(self.write_slot),
@@ -167,8 +175,13 @@ class ProcessingElement(wiring.Component):
             psum.r_en.eq(self.read),
             psum.r_addr.eq(self.read_slot),
         ]
+        m.d.sync += [
+            passes.eq(self.passes_now | self.passes_before),
+            passed.eq(Mux(self.passes_now, self.acc, before)),
+        ]
+        word = delay_line(m, psum.r_data, 1, "word", data=True)
         stored = Signal(shape, name="stored")
-        m.d.comb += stored.eq(psum.r_data)
+        m.d.comb += stored.eq(Mux(passes, passed, word))
         return Mux(self.resumes, stored, self.acc)
 
 
@@ -188,7 +201,8 @@ class MacArray(wiring.Component):
 
     Latency ``parameters.latency`` cycles from operands to done, those of its psum_read_latency and
     psum_write_latency to psum_read and psum_write; initiation interval 1. A slot that was saved may
-    be resumed by any operands behind the next ones.
+    be resumed by any operands behind the next ones; before it can be read in the memory, its sum is
+    passed on beside that.
     """
 
     def __init__(
@@ -247,18 +261,35 @@ class MacArray(wiring.Component):
         return m
 
     def _psums(self, m: Module) -> dict[str, Value]:
-        """What the psum memories of all elements are told."""
+        """What the psum memories of all elements are told.
+
+        What is read when, or a cycle before, it is written comes from the accumulator.
+        """
         before, after = self.parameters.psum_read_latency, self.parameters.psum_write_latency
-        read = delay_line(m, self.enable & self.resumes, before, "resumes")
-        write = delay_line(m, self.enable & self.saves, after, "saves")
-        read_slot = delay_line(m, self.slot, before, "slot", data=True)
-        m.d.comb += [self.psum_read.eq(read), self.psum_write.eq(write)]
+        resumes = delay_line(m, self.enable & self.resumes, before, "resumes")
+        saves = delay_line(m, self.enable & self.saves, after - 1, "saves")
+        slots = [delay_line(m, self.slot, before, "slot", data=True)]
+        for n in range(1, after - before + 1):
+            slots.append(delay_line(m, slots[-1], 1, f"slot_behind{n}", data=True))
+        read_slot, saved_slot, write_slot = slots[0], slots[-2], slots[-1]
+        write, resumed = delay_line(m, saves, 1, "write"), delay_line(m, resumes, 1, "resumed")
+        # A cycle before it is written, and when: in time for a register.
+        written_next, written = Signal(name="written_next"), Signal(name="written")
+        m.d.comb += [
+            written_next.eq(saves & (saved_slot == read_slot)),
+            written.eq(write & (write_slot == read_slot)),
+            self.psum_read.eq(resumes),
+            self.psum_write.eq(write),
+        ]
         return {
-            "read": read,
+            # No word is asked for that is being written.
+            "read": resumes & ~written,
             "read_slot": read_slot,
-            "resumes": delay_line(m, read, 1, "resumed"),
+            "passes_now": delay_line(m, written_next, 1, "passes_now", data=True),
+            "passes_before": delay_line(m, written, 1, "passes_before", data=True),
+            "resumes": delay_line(m, resumed, 1, "resumes_now"),
             "write": write,
-            "write_slot": delay_line(m, read_slot, after - before, "saved_slot", data=True),
+            "write_slot": write_slot,
         }
 
     def _counts(self, m: Module) -> list[Value]:

@@ -14,10 +14,10 @@ from amaranth.lib.wiring import In, Out
 
 from .counter import Counter, delay_line, index_shape, reg
 from .fifo import CreditFifo
-from .memory import Rom, SimpleDualPort, rom_latency
+from .memory import Rom, rom_latency
 from .multiplier import WideMultiplier
-from .requantizer import greater
 from .streams import connect, positive, stream_of
+from .vectors import DIFFERENCE, Elements, differences
 
 MAX_CHANNELS = 1 << 11
 MAX_WIDTH = 8
@@ -34,7 +34,7 @@ PRODUCTS = 7
 
 POWER = rom_latency(1 << MAX_WIDTH)
 """Cycles from a difference to its exponential, which every table keeps to."""
-READ = 2 + POWER
+READ = DIFFERENCE + POWER
 """Cycles from asking for an element to its exponential: memory, difference, table."""
 SUMMED = READ + 2
 """Cycles from asking for the last element to the sum: rounded part, sum."""
@@ -106,7 +106,7 @@ class SoftmaxCore(wiring.Component):
         m = Module()
         m.submodules.fifo = fifo = CreditFifo(self.o.payload.shape(), self.fifo)
         connect(m, fifo.o, wiring.flipped(self.o))
-        element = _Elements(m, self.most, self.channels)
+        element = Elements(m, self.most, self.channels)
         take, add, give = Signal(name="taking"), Signal(name="adding"), Signal(name="giving")
         normalize, divide = Signal(name="normalizing"), Signal(name="dividing")
         finish, waits = Signal(name="finishing"), Signal(name="waits")
@@ -146,7 +146,9 @@ class SoftmaxCore(wiring.Component):
         element.step(m, take | add | give)
         m.d.comb += [self.issue.eq(~waits), self.level.eq(fifo.level), fifo.take.eq(give)]
 
-        power = self._exponentials(m, element, take, add | give)
+        below = differences(m, self.shape, self.most, element, self.i.payload[0], take, add | give)
+        m.d.comb += self.difference.eq(below)
+        power = self.power
         total, headroom = self._sum(m, power, take, add, normalize, shift)
         # While nothing is divided the multiplier scales exponentials. The last of them have passed
         # it before the next sum is complete.
@@ -166,28 +168,6 @@ class SoftmaxCore(wiring.Component):
             fifo.push.eq(delay_line(m, give, self.LATENCY, "given")),
         ]
         return m
-
-    def _exponentials(self, m: Module, element: _Elements, take: Value, ask: Value) -> Value:
-        """The exponential of the element that is asked for, READ cycles later."""
-        m.submodules.vector = vector = SimpleDualPort(self.shape.width, self.most)
-        largest = reg(self.shape, "largest")
-        first = Signal(name="first", init=1)
-        x = self.i.payload[0]
-        with m.If(take):
-            m.d.sync += first.eq(element.last)
-            with m.If(first | greater(x, largest)):
-                m.d.sync += largest.eq(x)
-        m.d.comb += [
-            vector.w_en.eq(take),
-            vector.w_addr.eq(element.value),
-            vector.w_data.eq(x),
-            vector.r_en.eq(ask),
-            vector.r_addr.eq(element.value),
-        ]
-        difference = reg(unsigned(self.shape.width), "difference_now")
-        m.d.sync += difference.eq(Value.cast(largest).as_unsigned() - vector.r_data)
-        m.d.comb += self.difference.eq(difference)
-        return self.power
 
     def _sum(
         self, m: Module, power: Value, take: Value, add: Value, normalize: Value, shift: Counter
@@ -260,24 +240,6 @@ class SoftmaxCore(wiring.Component):
             result.eq(Mux(rounded[-1], Const((1 << width) - 1, width), rounded[:-1])),
         ]
         return Cat(result[:-1], ~result[-1]) if self.out.signed else result
-
-
-class _Elements:
-    """Counts the elements of a vector, whose number is a value. A plain helper, see Counter."""
-
-    def __init__(self, m: Module, most: int, channels: Value) -> None:
-        self.channels = channels
-        self.value = Signal(index_shape(most), name="element")
-        self.last = Signal(name="element_last", init=most == 1)
-
-    def step(self, m: Module, on: Value) -> None:
-        """Add the statements; ``on`` : it counts."""
-        m.d.sync += self.last.eq(self.value + 1 == self.channels)
-        with m.If(on):
-            m.d.sync += [
-                self.value.eq(Mux(self.last, 0, self.value + 1)),
-                self.last.eq(Mux(self.last, self.channels == 1, self.value + 2 == self.channels)),
-            ]
 
 
 class Softmax(wiring.Component):

@@ -79,6 +79,7 @@ REGISTERS = (
         "Byte of the image behind the program, of 32: nothing from there on is read as program. "
         "After reset the program ends with the image. Keeps its value while a program runs.",
     ),
+    Register("REQUANTIZERS", 0x50, "ro", 0, "Sums that are requantized at a time."),
 )  # fmt: skip
 
 ADDRESS_BITS = 7
@@ -93,6 +94,7 @@ def shape_values(shape: EngineShape) -> dict[str, int]:
         "WEIGHT_WORDS": shape.weight_words,
         "PSUM_WORDS": shape.psum_words,
         "PARAMETER_WORDS": shape.parameter_words,
+        "REQUANTIZERS": shape.requantizers,
     }
 
 

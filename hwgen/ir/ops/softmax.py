@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ from ..tensor import Tensor
 
 MAX_CHANNELS = 1 << 11
 """The sum of exponentials has 12 integer bits."""
+MAX_FLOAT = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +59,11 @@ class SoftmaxTable(Op):
     kernels (its public sources: SoftmaxOp with a lookup table).
 
     With ``steps``, those of the output from 0 to 1, each exponential is multiplied by them and
-    divided by the sum, both rounded to float32, and ties go to even; the zero point is added, and
-    what the type does not hold is saturated. Exponentials may then have any common factor. ONNX
-    Runtime's QLinearSoftmax (its public sources: qlinear_softmax.cc).
+    divided by the sum, and ties go to even; the zero point is added, and what the type does not
+    hold is saturated. Exponentials may then have any common factor that is at least 1. ONNX
+    Runtime's QLinearSoftmax, which divides in float64 (as measured of version 1.32): a quotient so
+    near a tie that this precision did not tell it from one would need more bits than an exponential
+    times the steps and a sum have.
     """
 
     op_name: ClassVar[str] = "softmax_table"
@@ -83,13 +85,20 @@ class SoftmaxTable(Op):
         if self.powers.shape != (1 << x.type.width,):
             raise UserError(f"powers holds {self.powers.shape}, {1 << x.type.width} are needed")
         inside = np.isfinite(self.powers) & (self.powers >= 0) & (self.powers <= self.powers[0])
-        if not inside.all() or not self.powers[0] or (self.steps is None and self.powers[0] != 1):
-            raise UserError("powers must be from 0 to the first one, which is 1 without steps")
-        if self.steps is not None and not math.isfinite(
-            float(self.powers[0]) * max(self.steps, x.channels) * 1.01
-        ):
-            raise UserError("powers, times steps or channels, are more than float32 holds")
+        first = float(self.powers[0])
+        if not inside.all() or first < 1 or (self.steps is None and first != 1):
+            raise UserError(
+                "powers must be from 0 to the first one, which is at least 1, and 1 without steps"
+            )
+        # What roundings may add to a sum of all channels is less than 1 %.
+        if first * x.channels * 1.01 > MAX_FLOAT:
+            raise UserError(f"{x.channels} times the first of powers is more than float32 holds")
         return Tensor(name, x.shape, self.type)
+
+    @property
+    def patterns(self) -> tuple[int, ...]:
+        """Exponentials as IEEE 754 stores them, a zero without its sign."""
+        return tuple((self.powers.view(np.uint32) & 0x7FFFFFFF).tolist())
 
     def golden(self, arrays: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Exact integers."""
@@ -99,7 +108,7 @@ class SoftmaxTable(Op):
         for channel in range(x.shape[-1]):
             total = total + powers[..., channel]
         if self.steps is not None:
-            parts = (powers * np.float32(self.steps)) / total[..., None]
+            parts = powers * np.float64(self.steps) / total[..., None]
             codes = np.rint(parts).astype(np.int64) + self.type.zero_point
             return np.clip(codes, self.type.min, self.type.max)
         inverse = np.float32(1) / (total * np.float32(2.0**-self.type.width))

@@ -35,9 +35,10 @@ class TiledOptions(Options):
 
     multipliers : of all tile units together, instead of array. array : PExSIMD, of each tile unit,
     or a sequence of the two sizes.
-    tiles : tile units side by side. resident : tiles held in each buffer. buffer_kib : of all
-    buffers of all units together. mem_width : bits of the external memory's port. order : of the
-    loops of tiles, AUTO or a value of mapping.stationarity.Stationarity.
+    requantizers : of each tile unit. tiles : tile units side by side. resident : tiles held in each
+    buffer. buffer_kib : of all buffers of all units together. mem_width : bits of the external
+    memory's port. order : of the loops of tiles, AUTO or a value of
+    mapping.stationarity.Stationarity.
     """
 
     exclusive: ClassVar[tuple[str, ...]] = ("multipliers", "array")
@@ -50,6 +51,11 @@ class TiledOptions(Options):
     array: str | Sequence[int] | None = option(
         "size of each array: output channels x input values a cycle (default 16x16)",
         metavar="PExSIMD",
+    )
+    requantizers: int | None = option(
+        "sums of each array that are requantized at a time (default: all of a word)",
+        metavar="N",
+        convert=int,
     )
     tiles: int | None = option(
         "tile units side by side, an array each: 1, 2, 4 or 8 (default 1)",
@@ -101,9 +107,16 @@ class TiledOptions(Options):
             raise OptionError(
                 f"--mem-width {width}: an array of {pe}x{simd} takes at most {8 * pe * simd} bits"
             )
-        if self.buffer_kib is None:
-            return replace(default_engine(pe, simd, width), tiles=tiles), resident
-        return engine_with(pe, simd, width, self.buffer_kib, tiles), resident
+        requantizers = pe if self.requantizers is None else self.requantizers
+        if not 1 <= requantizers <= pe or requantizers & (requantizers - 1):
+            raise OptionError(
+                f"--requantizers {requantizers}: give a power of two from 1 to {pe}, the sums that "
+                f"an array of {pe}x{simd} makes at a time"
+            )
+        shape = replace(default_engine(pe, simd, width), tiles=tiles, requantizers=requantizers)
+        if self.buffer_kib is not None:
+            shape = with_buffers(shape, self.buffer_kib)
+        return shape, resident
 
     @property
     def preferred(self) -> Stationarity | None:
@@ -163,28 +176,27 @@ def default_engine(pe: int, simd: int, mem_width: int = EngineShape.mem_width) -
     return EngineShape(pe, simd, feature_bytes=features, mem_width=mem_width)
 
 
-SHARES = {"feature_bytes": 16, "weight_words": 16, "psum_words": 4, "parameter_words": 3}
+SHARES = {"feature_bytes": 32, "weight_words": 32, "psum_words": 8, "parameter_words": 3}
 """Parts of the buffers' bytes, those of the default engine."""
 _LEAST_WORDS = {"weight_words": 16, "psum_words": 16, "parameter_words": 4}
 
 
-def engine_with(pe: int, simd: int, mem_width: int, kib: int, tiles: int = 1) -> EngineShape:
-    """The engine whose buffers take at most so many KiB together, those of all tile units.
+def with_buffers(engine: EngineShape, kib: int) -> EngineShape:
+    """The engine with buffers that take at most so many KiB together, those of all tile units.
 
     All sizes are powers of two. Beginning with the smallest buffers there are, the one that is
     smallest for its share (``SHARES``) is doubled, as long as all fit. Raises OptionError where not
     even the smallest do.
     """
-    word = max(pe, simd, mem_width // 8)
-    shape = EngineShape(
-        pe, simd, feature_bytes=4 * BANKS * word, mem_width=mem_width, tiles=tiles, **_LEAST_WORDS
-    )
+    tiles = engine.tiles
+    shape = replace(engine, feature_bytes=4 * BANKS * engine.word, **_LEAST_WORDS)
     limit = (kib << 10) // tiles
     if buffer_bytes(shape) > limit or kib > LARGEST_BUFFERS:
         least = -(-tiles * buffer_bytes(shape) // 1024)
         arrays = "an array" if tiles == 1 else f"{tiles} arrays"
         raise OptionError(
-            f"--buffer-kib {kib}: give {least} to {LARGEST_BUFFERS} for {arrays} of {pe}x{simd}"
+            f"--buffer-kib {kib}: give {least} to {LARGEST_BUFFERS} for {arrays} of "
+            f"{engine.pe}x{engine.simd}"
         )
     growing = list(SHARES)
     while growing:

@@ -37,7 +37,6 @@ from .options import AUTO, buffer_bytes
 from .schedule.program import Program, Writer
 from .schedule.tile_order import tile_order
 from .timing import MemoryTiming, Times, times
-from .timing.pipeline import TABLE_PARTS
 
 SCHEMA = 1
 OPERANDS = {
@@ -121,8 +120,8 @@ class TiledPlan:
 
     @property
     def requant_multipliers(self) -> int:
-        """A requantizer for each output channel, and those behind the tables."""
-        return (self.shape.pe + self.shape.pe // TABLE_PARTS) * self.shape.tiles
+        """One for each requantizer."""
+        return self.shape.requantizers * self.shape.tiles
 
     @property
     def memory_bits(self) -> int:

@@ -23,8 +23,8 @@ from tests.helpers.tiled import MNIST, RESNET, SMALL, need_verilator, softmax_ne
 ENGINES: dict[str, dict[str, Any]] = {
     "some": {},
     "tight": {"buffer_kib": 24},
-    "single": {"buffer_kib": 24, "resident": 1},
-    "narrow": {"array": "4x8", "mem_width": 32, "buffer_kib": None},
+    "single": {"buffer_kib": 24, "resident": 1, "requantizers": 2},
+    "narrow": {"array": "4x8", "mem_width": 32, "buffer_kib": None, "requantizers": 1},
 }
 
 

@@ -26,20 +26,22 @@ from tests.helpers.tiled import (
 )
 
 ADDS = Path(__file__).parents[2] / "importers" / "fixtures" / "tflite_adds.tflite"
+FLOATS = Path(hwgen.__file__).parent / "models" / "cnn_qdq.onnx"
 ENGINES: dict[str, dict[str, Any]] = {
     "4x4, 32 bits": {"array": "4x4", "mem_width": 32, "buffer_kib": 8},
     "4x8, 64 bits": {"array": "4x8", "mem_width": 64, "buffer_kib": 8},
-    "8x4, 256 bits": {"array": "8x4", "mem_width": 256, "buffer_kib": 12},
-    "8x8, 128 bits": {"array": "8x8", "mem_width": 128, "buffer_kib": 16},
+    "8x4, 256 bits": {"array": "8x4", "mem_width": 256, "buffer_kib": 12, "requantizers": 2},
+    "8x8, 128 bits": {"array": "8x8", "mem_width": 128, "buffer_kib": 16, "requantizers": 4},
 }
 MEMORIES = (Memory(), Memory(latency=1), Memory(latency=100, rate=0.25), Memory(gaps=3))
 
 
 @cache
 def plans(engine: str) -> list[TiledPlan]:
-    """Networks with one, two and three tiles in each buffer; and with all tensors outside."""
+    """Networks with one, two and three tiles in each buffer; and with all tensors outside; one of
+    float32's rounding."""
     found: list[TiledPlan] = []
-    for model, resident in product((MNIST, RESNET, ADDS), (1, 2, 3)):
+    for model, resident in (*product((MNIST, RESNET, ADDS), (1, 2, 3)), (FLOATS, 1)):
         graph = hwgen.load(model)
         chosen: dict[str, Any] = ENGINES[engine] | {"resident": resident}
         plan = hwgen.plan(graph, arch="tiled", **chosen)

@@ -15,6 +15,7 @@ from hwgen.archs.tiled.simulation import Fault
 from hwgen.contract.isa import COMPUTE, TRANSFER, ErrorCode, Opcode
 from hwgen.flow.memory import Memory
 from hwgen.passes import legalize
+from hwgen.plan.tiled.network.requant import CARRIED_OUT
 from hwgen.plan.tiled.plan import plan_tiled
 from tests.helpers.tiled import (
     MNIST,
@@ -136,7 +137,7 @@ def test_other_networks_follow_on_the_same_units(package: Package) -> None:
     """One that leaves units without work, and one with softmaxes."""
     need_verilator()
     shape, resnet = package.plan.shape, package.plan
-    graphs = [legalize(g) for g in (hwgen.load(MNIST), softmax_network(9))]
+    graphs = [legalize(g, CARRIED_OUT) for g in (hwgen.load(MNIST), softmax_network(9))]
     plans = [plan_tiled(graph, shape, 2, units=n) for graph in graphs for n in (1, 2, 4)]
     order = [resnet, *plans, resnet]
     jobs, golden = zip(*(random_job(plan, 1, n) for n, plan in enumerate(order)), strict=True)

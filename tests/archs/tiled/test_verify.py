@@ -261,7 +261,7 @@ def test_waveform(package: Package) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"simulator": "python"}, {"simulator": "icarus"}, {"simulator": "modelsim"}, {"random": 0}],
+    [{"simulator": "python"}, {"simulator": "modelsim"}, {"random": 0}],
 )
 def test_refusals(package: Package, arguments: dict) -> None:
     with pytest.raises(UserError):

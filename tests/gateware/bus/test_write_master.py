@@ -227,3 +227,23 @@ def test_stopped_writing_ends_what_it_began() -> None:
         feeder(dut.data, some_beats(rng, requests, bus), "always"),
         requester(dut.request, requests, "always"),
     )  # fmt: skip
+
+
+def test_a_request_is_inside_until_its_data_come_or_it_is_stopped() -> None:
+    bus = 8
+    dut = WriteMaster(bus)
+    memory = AxiMemory(dut, filled(Random(13)), bus)
+
+    async def process(ctx: Any) -> None:
+        ctx.set(dut.limit, SIZE)
+        await until(ctx, lambda: ctx.get(dut.request.valid & dut.request.ready))
+        for _ in range(40):
+            await ctx.tick()
+            assert not ctx.get(dut.idle)
+        ctx.set(dut.stop, 1)
+        assert await until(ctx, lambda: ctx.get(dut.idle)) <= 2
+        await ctx.tick().repeat(40)
+        assert ctx.get(dut.idle) and memory.writes == []
+
+    beats = feeder(dut.data, [(1, 255)] * 4, "always")
+    run(dut, process, memory.process, beats, requester(dut.request, [(64, 5)], "always"))

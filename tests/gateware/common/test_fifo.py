@@ -14,10 +14,13 @@ from tests.helpers.streams import run
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 5, 8, FEW, FEW + 1, FEW + 5])
 @pytest.mark.parametrize("pipeline", [0, 1, 3])
-def test_credit_fifo_is_a_list_whose_slots_are_reserved(depth: int, pipeline: int) -> None:
+@pytest.mark.parametrize("registered", [False, True])
+def test_credit_fifo_is_a_list_whose_slots_are_reserved(
+    registered: bool, depth: int, pipeline: int
+) -> None:
     """``pipeline`` cycles from take to push. Room, level, valid and payload of every cycle."""
     rng = Random(depth * 10 + pipeline)
-    fifo = CreditFifo(unsigned(8), depth)
+    fifo = CreditFifo(unsigned(8), depth, registered=registered)
 
     async def process(ctx: Any) -> None:
         stored: list[int] = []

@@ -12,4 +12,11 @@ MUTATIONS = (
         "return _set(units, index, field, high - 1)",
         ("tests/plan/dataflow/test_branches.py",),
     ),
+    Mutation(
+        "results of a vector come every cycle",
+        "hwgen/plan/dataflow/events/recurrences.py",
+        "m[state] = time + every",
+        "m[state] = time + 1",
+        ("tests/plan/test_host.py",),
+    ),
 )

@@ -12,16 +12,20 @@ from hwgen.contract.engine import EngineShape
 from hwgen.errors import UserError
 from hwgen.ir import Graph
 from hwgen.passes import legalize
+from hwgen.plan.tiled.network.requant import CARRIED_OUT
 from tests.plan.tiled.test_program import check_graph
 
 FIXTURES = Path(__file__).parents[2] / "importers" / "fixtures"
 SHAPE = EngineShape(8, 8, 8 << 10, 64, 64, 8, 64)
 
-DONE = {
-    "activations": "t18", "hard_swishes": "t7", "leaks": "t35", "means": "t13",
-    "constants": "t24", "moves": "t30", "extremes": "t5", "slices": "t12", "nibbles": "t8",
-    "rows": "t4",
-}  # fmt: skip
+DONE = [
+    ("tflite_unit_activations", "t18"), ("tflite_unit_hard_swishes", "t7"),
+    ("tflite_unit_leaks", "t35"), ("tflite_unit_means", "t13"), ("tflite_unit_constants", "t24"),
+    ("tflite_unit_constants", "t18"), ("tflite_unit_constants", "t20"),
+    ("tflite_unit_moves", "t30"), ("tflite_unit_extremes", "t5"), ("tflite_unit_slices", "t12"),
+    ("tflite_unit_nibbles", "t8"), ("tflite_unit_rows", "t4"),
+    ("onnx_unit_curves", "QuantizeLinear_47"),
+]  # fmt: skip
 REFUSED = {
     ("bilinear", "t1"): "as a vector into dense layers only",
     ("broadcasts", "t9"): "does not reshape",
@@ -39,7 +43,8 @@ REFUSED = {
 
 def alone(name: str, output: str) -> Graph:
     """The part of a file's network that one of its outputs needs."""
-    graph = hwgen.load(FIXTURES / f"tflite_unit_{name}.tflite")
+    suffix = name.partition("_")[0]
+    graph = hwgen.load(FIXTURES / f"{name}.{suffix}")
     needed = {output}
     for node in reversed(graph.nodes):
         if node.name in needed:
@@ -49,17 +54,17 @@ def alone(name: str, output: str) -> Graph:
     return Graph(graph.name, inputs, nodes, (output,)).verify()
 
 
-@pytest.mark.parametrize("name", DONE)
-def test_what_is_planned_gives_golden(name: str) -> None:
-    check_graph(alone(name, DONE[name]), SHAPE, 2)
+@pytest.mark.parametrize(("name", "output"), DONE)
+def test_what_is_planned_gives_golden(name: str, output: str) -> None:
+    check_graph(alone(name, output), SHAPE, 2)
 
 
 @pytest.mark.parametrize(("name", "output"), REFUSED)
 def test_what_is_refused_has_its_reason_and_a_way_out(name: str, output: str) -> None:
-    graph = alone(name, output)
+    graph = alone(f"tflite_unit_{name}", output)
     with pytest.raises(UserError, match=REFUSED[name, output]) as refusal:
         hwgen.plan(graph, arch="tiled")
     assert "use --arch dataflow" in str(refusal.value.hint)
-    titles = {node.title for node in legalize(graph).nodes}
+    titles = {node.title for node in legalize(graph, CARRIED_OUT).nodes}
     assert refusal.value.layer in titles | {tensor.name for tensor in graph.inputs}
     assert hwgen.plan(graph, arch="dataflow")

@@ -15,15 +15,21 @@ from hwgen.gateware.engine.memory import row_walker as rows
 from hwgen.gateware.engine.memory.dma import Dma
 from hwgen.gateware.engine.memory.feature_ports import VISIBLE
 from hwgen.gateware.engine.memory.store import WAITING, StoreUnit
-from hwgen.gateware.engine.result import parameters, result, result_writer, second_operand
+from hwgen.gateware.engine.result import result, result_writer, second_operand
 from hwgen.gateware.engine.result.softmax_lane import SoftmaxLane
 from hwgen.plan import latency
 from hwgen.plan.tiled.timing import channels, pipeline
 from hwgen.plan.tiled.timing.channels import Channel
 
 SHAPES = [
-    EngineShape(pe=pe, simd=simd, mem_width=width)
-    for pe, simd, width in ((4, 4, 32), (4, 16, 256), (8, 8, 64), (16, 16, 64), (64, 64, 128))
+    EngineShape(pe=pe, simd=simd, mem_width=width, requantizers=pe // parts)
+    for pe, simd, width, parts in (
+        (4, 4, 32, 1),
+        (4, 16, 256, 4),
+        (8, 8, 64, 2),
+        (16, 16, 64, 1),
+        (64, 64, 128, 8),
+    )
 ]
 
 
@@ -31,8 +37,8 @@ SHAPES = [
 def test_latencies_of_a_shape_are_the_gatewares(shape: EngineShape) -> None:
     known, stage = pipeline.Pipeline.of(shape), result.ResultStage(shape)
     assert known.sum == TileArray.latency(shape)
-    assert known.turn == stage.turn == stage.start - 1
-    assert known.wide_parts == stage.parts(wide=True, tables=False)
+    for wide, tables in ((False, False), (True, False), (False, True)):
+        assert known.cycles(wide, tables) == stage.cycles(wide, tables)
     assert stage.sums == pipeline.SUMS
 
 
@@ -40,7 +46,8 @@ def test_latencies_of_all_shapes_are_the_gatewares() -> None:
     dma = Dma(SHAPES[0])
     for master in (dma.read, dma.write):
         assert (master.outstanding, master.max_beats) == (pipeline.OUTSTANDING, pipeline.MAX_BEATS)
-        assert master.LATENCY == pipeline.SPLITTER + 1
+    assert dma.read.LATENCY == pipeline.SPLITTER + 1
+    assert dma.write.LATENCY == pipeline.SPLITTER + pipeline.OFFERED + 1
     assert dma.read.buffer == pipeline.READ_BUFFER
     assert dma.write.buffer == pipeline.WRITE_BUFFER
     assert BurstSplitter.LATENCY == pipeline.SPLITTER
@@ -57,12 +64,12 @@ def test_latencies_of_all_shapes_are_the_gatewares() -> None:
     assert Multiplier.LATENCY == pipeline.MULTIPLIER
     assert result.ResultStage.LATENCY == pipeline.RESULTS
     assert result.ResultStage.TABLE_LATENCY == pipeline.TABLE_RESULTS
+    assert result.ResultStage.START == pipeline.START
     assert result.ResultStage.START_SECOND == pipeline.SECOND
     assert result.ResultStage.SOFTMAX_LATENCY == pipeline.SOFTMAX_RESULT
     assert SoftmaxLane.PAUSE == latency.SOFTMAX_PAUSE and SoftmaxLane.LATENCY == latency.SOFTMAX
     assert second_operand.SecondOperand.LATENCY + 2 == pipeline.SECOND
-    assert result_writer.TABLE_PARTS == pipeline.TABLE_PARTS
-    assert parameters.MOST_READS == pipeline.MOST_READS
+    assert result_writer.TABLE_SHARE == pipeline.TABLE_SHARE
     assert VISIBLE == pipeline.VISIBLE
 
 

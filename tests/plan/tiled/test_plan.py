@@ -13,7 +13,6 @@ import hwgen
 from hwgen.contract.engine import EngineShape
 from hwgen.contract.engine_model import EngineModel
 from hwgen.errors import UserError
-from hwgen.gateware.engine.result.result_writer import TABLE_PARTS as GATEWARE_PARTS
 from hwgen.ir import execute
 from hwgen.plan.tiled.options import (
     SHARES,
@@ -21,9 +20,9 @@ from hwgen.plan.tiled.options import (
     buffer_bytes,
     buffer_sizes,
     default_engine,
-    engine_with,
+    with_buffers,
 )
-from hwgen.plan.tiled.plan import TABLE_PARTS, ExternalTraffic, TiledPlan
+from hwgen.plan.tiled.plan import ExternalTraffic, TiledPlan
 from hwgen.plan.tiled.plan_file import tiled_from_json
 from tests.helpers.tiled import MNIST, RESNET, softmax_network
 
@@ -39,7 +38,6 @@ def test_without_options_it_is_the_default_engine() -> None:
     assert TiledOptions().engine() == (EngineShape(), 2)
     assert default_engine(16, 16) == EngineShape()
     assert EngineShape().weight_words * EngineShape().weight_bytes == 64 << 10
-    assert TABLE_PARTS == GATEWARE_PARTS
 
 
 @pytest.mark.parametrize(
@@ -55,7 +53,7 @@ def test_a_budget_is_the_largest_array_within_it(multipliers: int, array: tuple[
 @pytest.mark.parametrize("kib", [32, 100, 156, 1024, 16384])
 def test_buffers_use_what_there_is_in_fixed_parts(array: tuple[int, int], kib: int) -> None:
     try:
-        shape = engine_with(*array, 64, kib)
+        shape = with_buffers(default_engine(*array), kib)
     except UserError:
         assert array == (64, 64) and kib < 156
         return
@@ -65,14 +63,14 @@ def test_buffers_use_what_there_is_in_fixed_parts(array: tuple[int, int], kib: i
     least = 4096 * max(array) / 64
     if kib < 16384:
         assert kib << 9 < buffer_bytes(shape)
-        assert all(part <= 2 * min(parts) or part <= least for part in parts)
+        assert all(part <= 4 * min(parts) or part <= least for part in parts)
     else:  # some memories are as large as descriptors reach
         words = {getattr(shape, name) for name in SHARES if name != "feature_bytes"}
         assert max(words) == 1 << 16 or kib << 9 < buffer_bytes(shape)
 
 
 def test_as_much_as_the_default_engine_has_gives_it() -> None:
-    assert engine_with(16, 16, 64, buffer_bytes(EngineShape()) >> 10) == EngineShape()
+    assert with_buffers(EngineShape(), buffer_bytes(EngineShape()) >> 10) == EngineShape()
 
 
 @pytest.mark.parametrize(
@@ -85,6 +83,9 @@ def test_as_much_as_the_default_engine_has_gives_it() -> None:
         ({}, 8, "smallest array"),
         ({"tiles": 3}, None, "--tiles 3: give 1, 2, 4, 8"),
         ({"resident": 0}, None, "--resident 0"),
+        ({"requantizers": 3}, None, "--requantizers 3: give a power of two from 1 to 16"),
+        ({"requantizers": 0}, None, "--requantizers 0: give a power"),
+        ({"array": "4x8", "requantizers": 8}, None, "--requantizers 8: .* from 1 to 4"),
         ({"mem_width": 48}, None, "--mem-width 48"),
         ({"array": "4x4", "mem_width": 256}, None, "--mem-width 256.*at most 128"),
         ({"order": "row"}, None, "--order 'row'"),
@@ -147,7 +148,7 @@ def test_a_plan_file_with_other_layers_is_refused(plan: TiledPlan) -> None:
 def test_numbers_agree_with_each_other(plan: TiledPlan) -> None:
     layers = plan.layers()
     assert plan.multipliers == 64
-    assert plan.requant_multipliers == 8 + 2
+    assert plan.requant_multipliers == 8
     assert sum(row["macs"] for row in layers) == plan.graph.macs
     assert sum(row["interval_bound"] for row in layers) == plan.interval_bound
     assert plan.interval_bound * plan.multipliers >= plan.graph.macs

@@ -22,6 +22,7 @@ from hwgen.passes import legalize
 from hwgen.plan.tiled.mapping.placement import Placement, place
 from hwgen.plan.tiled.mapping.stationarity import Stationarity
 from hwgen.plan.tiled.network.lower import task_graph_of
+from hwgen.plan.tiled.network.requant import CARRIED_OUT
 from hwgen.plan.tiled.network.tasks import TaskGraph
 from hwgen.plan.tiled.schedule.program import Program, Writer
 from hwgen.plan.tiled.schedule.scoreboard import Scoreboard, Span
@@ -53,7 +54,7 @@ def program_of(
     keep: bool = True,
     stationarity: Stationarity | None = None,
 ) -> tuple[Graph, TaskGraph, Placement, Program]:
-    graph = legalize(graph)
+    graph = legalize(graph, CARRIED_OUT)
     task_graph = task_graph_of(graph)
     placement = place(task_graph, shape, resident, keep=keep, stationarity=stationarity)
     return graph, task_graph, placement, Writer(task_graph, placement, shape).program()
@@ -117,7 +118,7 @@ def test_any_engine_gives_golden(path: Path, shape: EngineShape, resident: int, 
 
 @pytest.mark.parametrize(
     "path",
-    [MODELS / "cnn_qonnx.onnx", FIXTURES / "tflite_adds.tflite"],
+    [MODELS / "cnn_qonnx.onnx", MODELS / "cnn_qdq.onnx", FIXTURES / "tflite_adds.tflite"],
     ids=lambda path: path.stem,
 )
 def test_other_formats(path: Path) -> None:
@@ -128,8 +129,6 @@ def test_other_formats(path: Path) -> None:
 def test_what_the_engine_has_no_unit_for_is_refused_by_name() -> None:
     with pytest.raises(UserError, match=r"'multiply'.*does not carry out mul"):
         planned(FIXTURES / "tflite_curves.tflite", EngineShape(), 2)
-    with pytest.raises(UserError, match=r"'Conv_4'.*has no unit for fp32_half_even"):
-        planned(MODELS / "cnn_qdq.onnx", EngineShape(), 2)
     with pytest.raises(UserError, match="takes one input and one output"):
         planned(FIXTURES / "tflite_two_heads.tflite", EngineShape(), 2)
 

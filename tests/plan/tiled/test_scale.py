@@ -13,12 +13,13 @@ import pytest
 from hwgen.archs.tiled import simulation as tiled_sim
 from hwgen.archs.tiled.files import ends, to_bytes
 from hwgen.archs.tiled.simulation import Job
-from hwgen.archs.tiled.verify import stored_differences
+from hwgen.archs.tiled.stored import stored_differences
 from hwgen.contract.engine import EngineShape
 from hwgen.flow.memory import Memory
 from hwgen.ir import Graph, Node, Tensor, execute, graph_to_json, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
+from hwgen.plan.tiled.network.requant import CARRIED_OUT
 from hwgen.plan.tiled.plan import plan_tiled
 from tests.helpers.tiled import check_engine_model, need_verilator, tiled_package
 
@@ -34,7 +35,7 @@ BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 64, 1, 2), (6, 64, 2, 1))
 
 @pytest.fixture(scope="module")
 def mobilenet() -> Graph:
-    return legalize(mobilenet_v2(48, 0.25, blocks=BLOCKS, last=160, classes=20))
+    return legalize(mobilenet_v2(48, 0.25, blocks=BLOCKS, last=160, classes=20), CARRIED_OUT)
 
 
 def test_its_values_use_their_bits(mobilenet: Graph) -> None:
@@ -88,7 +89,7 @@ def test_an_ifmap_larger_than_the_memory_comes_in_pieces(
         nodes.append(Node("sums", ops.Dense(weights, BYTE), (nodes[-1].name if nodes else "x",)))
         nodes.append(Node("y", ops.Requantize.scaled(BYTE, 1, 0, 13), ("sums",)))
     engine = EngineShape(8, 8, 8 << 10, 64, 64, 8, 64)
-    graph = legalize(Graph("large", (x,), tuple(nodes), ("y",)))
+    graph = legalize(Graph("large", (x,), tuple(nodes), ("y",)), CARRIED_OUT)
     for tiles in (1, 2):
         plan = plan_tiled(graph, replace(engine, tiles=tiles), resident, units=tiles)
         assert x.size > engine.feature_bytes

@@ -12,6 +12,7 @@ from hwgen.contract.isa import Opcode
 from hwgen.ir import Graph, execute
 from hwgen.passes import legalize
 from hwgen.plan.tiled.mapping.stationarity import Stationarity, suits
+from hwgen.plan.tiled.network.requant import CARRIED_OUT
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
 from hwgen.plan.tiled.schedule.tile_order import tile_order
 from tests.helpers.tiled import RESNET
@@ -49,7 +50,7 @@ def test_every_order_gives_golden(
     seed: int, stationarity: Stationarity | None, shape: EngineShape
 ) -> None:
     print(f"seed {seed}")
-    graph = legalize(random_layers(seed))
+    graph = legalize(random_layers(seed), CARRIED_OUT)
     plan = plan_tiled(graph, shape, 2, preferred=stationarity)
     held = 0
     for s, t in zip(plan.placement.problems, plan.placement.tilings, strict=True):
@@ -65,7 +66,7 @@ def test_every_order_gives_golden(
 @pytest.mark.parametrize("stationarity", [Stationarity.WEIGHT, Stationarity.INPUT])
 def test_sums_are_kept_between_tiles_in_every_order(stationarity: Stationarity) -> None:
     """Weights of several blocks of input channels, one after the other."""
-    graph = legalize(square(24, 8))
+    graph = legalize(square(24, 8), CARRIED_OUT)
     plan = plan_tiled(graph, EngineShape(4, 4, 8 << 10, 64, 256, 16, 32), 2, preferred=stationarity)
     computes = [d for d in plan.program.descriptors if d["op"] == Opcode.COMPUTE]
     assert {d["accumulate"] for d in computes} == {d["no_writeback"] for d in computes} == {0, 1}
@@ -75,7 +76,7 @@ def test_sums_are_kept_between_tiles_in_every_order(stationarity: Stationarity) 
 def test_each_ifmap_value_is_read_once() -> None:
     """Input-stationary: also where input channels come in blocks, and for all blocks of outputs."""
     shape = EngineShape(4, 4, 8 << 10, 256, 256, 16, 32)
-    plan = plan_tiled(legalize(square(8, 8)), shape, 1, preferred=Stationarity.INPUT)
+    plan = plan_tiled(legalize(square(8, 8), CARRIED_OUT), shape, 1, preferred=Stationarity.INPUT)
     (tiling,) = plan.placement.tilings
     cout_blocks, cin_blocks = 2, 2
     assert tiling.cout_blocks == cout_blocks
@@ -92,7 +93,9 @@ def test_each_ifmap_value_is_read_once() -> None:
 
 
 def test_each_weight_is_read_once_for_all_pixels() -> None:
-    plan = plan_tiled(legalize(square(8, 8)), SHAPES["8x4"], 2, preferred=Stationarity.WEIGHT)
+    plan = plan_tiled(
+        legalize(square(8, 8), CARRIED_OUT), SHAPES["8x4"], 2, preferred=Stationarity.WEIGHT
+    )
     words = 3 * 3 * 8 // 4
     (moved,) = plan.buffer_traffic
     assert moved.weights == words * plan.layers()[0]["tiles"]
@@ -104,7 +107,7 @@ def test_each_weight_is_read_once_for_all_pixels() -> None:
 
 def test_what_can_not_have_an_order_has_another() -> None:
     """Pools, windows, and steps of several pixels for ifmap words that stay."""
-    graph = legalize(hwgen.load(RESNET))
+    graph = legalize(hwgen.load(RESNET), CARRIED_OUT)
     steps = 0
     for stationarity in Stationarity:
         plan = plan_tiled(graph, EngineShape(), 2, preferred=stationarity)
@@ -123,7 +126,7 @@ def test_what_can_not_have_an_order_has_another() -> None:
 
 def test_among_equal_cycles_the_least_traffic() -> None:
     """A word of weights is 16 ifmap words: where psums fit, weights stay."""
-    graph = legalize(square(16, 16, 12))
+    graph = legalize(square(16, 16, 12), CARRIED_OUT)
     best, output = (
         plan_tiled(graph, EngineShape(), 2, preferred=o) for o in (None, Stationarity.OUTPUT)
     )

@@ -17,6 +17,7 @@ from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
 from hwgen.plan.tiled.mapping.problem import Split, parts_of
+from hwgen.plan.tiled.network.requant import CARRIED_OUT
 from hwgen.plan.tiled.options import TiledOptions, buffer_bytes
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
 from hwgen.plan.tiled.schedule.tile_order import tile_order
@@ -108,7 +109,7 @@ def test_units_hold_their_rows_and_what_they_read_of_others() -> None:
         nodes += [Node(f"conv{n}", conv, (nodes[-1].name if n else "x",)),
                   Node(f"y{n}", ops.Requantize.scaled(byte, shift=5), (f"conv{n}",))]  # fmt: skip
     graph = Graph("chain", (Tensor("x", (40, 32, 16), byte),), tuple(nodes), ("y2",))
-    plan = plan_tiled(legalize(graph), EngineShape(tiles=4), 2)
+    plan = plan_tiled(legalize(graph, CARRIED_OUT), EngineShape(tiles=4), 2)
     on_chip = plan.placement.on_chip
     assert set(on_chip) == {"y0", "y1"}
     assert all(r.own == ((0, 10), (10, 20), (20, 30), (30, 40)) for r in on_chip.values())
@@ -142,7 +143,7 @@ def test_only_rows_that_others_read_leave_the_chip() -> None:
 
 
 def test_no_more_units_are_given_work_than_make_it_quicker() -> None:
-    graph = legalize(hwgen.load(MNIST))
+    graph = legalize(hwgen.load(MNIST), CARRIED_OUT)
     plans = {n: plan_tiled(graph, EngineShape(tiles=2), 2, units=n) for n in (1, 2)}
     cycles = {n: plan.estimate().cycles for n, plan in plans.items()}
     assert cycles[1] < cycles[2]

@@ -54,13 +54,14 @@ class Memory {
 
     explicit Memory(Vprobe& port) : top(port) {}
 
-    void pause_at_random(uint64_t seed) {
+    void pause_at_random(uint64_t number) {
         gaps = true;
-        random_state = seed * 2 + 1;
+        seed = number;
     }
 
     // A run begins, or the engine was reset: nothing is under way.
     void begin() {
+        runs++;
         reads.clear();
         writes.clear();
         answers.clear();
@@ -89,6 +90,7 @@ class Memory {
     // What memory offers and takes in a cycle, before its rising edge. cycle: of the run.
     void drive(uint64_t time, uint64_t cycle) {
         now = time;
+        if (gaps) willing_now = mixed(mixed(mixed(seed) + runs) + cycle) >> 59;
         read_credit = std::min(read_credit + rate, 1.0 + rate);
         write_credit = std::min(write_credit + rate, 1.0 + rate);
         top.m_axi_arready = willing("ar", cycle);
@@ -138,19 +140,24 @@ class Memory {
 
     Vprobe& top;
     std::deque<Burst> reads, writes, answers;
-    uint64_t now = 0, beats_read = 0, beats_written = 0, random_state = 1;
+    uint64_t now = 0, beats_read = 0, beats_written = 0, seed = 0, willing_now = 0;
+    uint64_t runs = ~0ull;  // 0 is the first one
     double read_credit = 1.0, write_credit = 1.0;
     bool gaps = false, offered = false, answered = false, failed = false;
 
-    bool coin() {  // xorshift64*
-        random_state ^= random_state >> 12;
-        random_state ^= random_state << 25;
-        random_state ^= random_state >> 27;
-        return (random_state * 2685821657736338717ULL >> 60) & 1;
+    // splitmix64's: a pause follows from seed, run, cycle and channel, whatever was asked before.
+    static uint64_t mixed(uint64_t value) {
+        value += 0x9E3779B97F4A7C15ULL;
+        value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9ULL;
+        value = (value ^ value >> 27) * 0x94D049BB133111EBULL;
+        return value ^ value >> 31;
     }
 
-    bool willing(const char* channel, uint64_t cycle) {
-        return (!gaps || coin()) && !acts(channel, cycle);
+    bool willing(const char* channel, uint64_t cycle) const {
+        constexpr const char* CHANNELS[] = {"ar", "r", "aw", "w", "b"};
+        for (int n = 0; gaps && n < 5; n++)
+            if (std::strcmp(CHANNELS[n], channel) == 0 && !(willing_now >> n & 1)) return false;
+        return !acts(channel, cycle);
     }
 
     Burst burst(uint32_t address, uint32_t length, uint32_t size, uint32_t kind) {

@@ -22,7 +22,10 @@ class LoopNest(wiring.Component):
     at_first, at_last (out, a bit for each loop): it is at its first, at its last step. done (out):
     all are at their last. moves (out, a bit for each loop): the one whose increments a step takes:
     the innermost that is not at its end; none at the very end. early (out, a bit for each loop): it
-    is at one of its first ``skips`` steps.
+    is at one of its first ``skips`` steps. next_last, next_early (out): at_last and early after a
+    load or a step in this cycle.
+
+    All but the last two are registers: the whole array is enabled by what follows from them.
     """
 
     def __init__(self, levels: int, count: Shape) -> None:
@@ -39,34 +42,53 @@ class LoopNest(wiring.Component):
                 "done": Out(1),
                 "moves": Out(levels),
                 "early": Out(levels),
+                "next_last": Out(levels),
+                "next_early": Out(levels),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         inside: Value = Const(1)
+        last_inside: Value = Const(1)
         for n in range(self.levels):
-            value = Signal(self.count, name=f"value{n}")
-            count, single = self.counts[n], self.counts[n] == 1
-            at_last, early, skip = self.at_last[n], self.early[n], self.skips[n]
-            m.d.comb += self.moves[n].eq(inside & ~at_last)
-            with m.If(self.load):
-                m.d.sync += [
-                    value.eq(0),
-                    self.at_first[n].eq(1),
-                    at_last.eq(single),
-                    early.eq(skip.any()),
-                ]
-            with m.Elif(self.step & inside):
-                m.d.sync += [
-                    value.eq(Mux(at_last, 0, value + 1)),
-                    self.at_first[n].eq(at_last),
-                    at_last.eq(Mux(at_last, single, value == (count - 2)[: len(value)])),
-                    early.eq(Mux(at_last, skip.any(), early & (value != (skip - 1)[: len(value)]))),
-                ]
-            inside = inside & at_last
-        m.d.comb += self.done.eq(self.at_last.all())
+            self._loop(m, n, inside)
+            with m.If(self.load | self.step):
+                m.d.sync += self.moves[n].eq(last_inside & ~self.next_last[n])
+            inside = inside & self.at_last[n]
+            last_inside = last_inside & self.next_last[n]
+        with m.If(self.load | self.step):
+            m.d.sync += [
+                self.at_last.eq(self.next_last),
+                self.early.eq(self.next_early),
+                self.done.eq(last_inside),
+            ]
         return m
+
+    def _loop(self, m: Module, n: int, inside: Value) -> None:
+        """One of the loops. ``inside`` : those in it are at their last, so that a step is its."""
+        value = Signal(self.count, name=f"value{n}")
+        # A step more is the last one; is no early one.
+        last_follows, late_follows = (
+            Signal(name=f"last_follows{n}"),
+            Signal(name=f"late_follows{n}"),
+        )
+        count, skip, at_last = self.counts[n], self.skips[n], self.at_last[n]
+        restarts = Signal(name=f"restarts{n}")
+        m.d.comb += [
+            restarts.eq(self.load | (inside & at_last)),
+            self.next_last[n].eq(Mux(restarts, count == 1, Mux(inside, last_follows, at_last))),
+            self.next_early[n].eq(
+                Mux(restarts, skip.any(), self.early[n] & ~(inside & late_follows))
+            ),
+        ]
+        with m.If(self.load | (self.step & inside)):
+            m.d.sync += [
+                value.eq(Mux(restarts, 0, value + 1)),
+                self.at_first[n].eq(restarts),
+                last_follows.eq(Mux(restarts, count == 2, value == (count - 3)[: len(value)])),
+                late_follows.eq(Mux(restarts, skip == 1, value == (skip - 2)[: len(value)])),
+            ]
 
 
 def chosen(m: Module, moves: Value, increments: Sequence[Value], name: str) -> Value:

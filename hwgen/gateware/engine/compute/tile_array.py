@@ -124,13 +124,17 @@ class TileArray(wiring.Component):
 
         taps = Cat(command[f"loop{n}_kind"] == Loop.TAP for n in range(LEVELS))
         window = command.operand == Operand.DEPTHWISE_WINDOW
-        complete = Signal(name="complete")
-        self._windows(m, command, nest, load, step, complete)
+        complete, next_complete = Signal(name="complete"), Signal(name="next_complete")
+        self._windows(m, command, nest, load, step, complete, next_complete)
         mark = Signal(_MARKS, name="mark")
-        ends, gives = Signal(name="ends"), Signal(name="gives")
+        # A step ends a sum, and gives it: known before it, since all of the array waits for room.
+        ends, gives, next_ends = (Signal(name=n) for n in ("ends", "gives", "next_ends"))
+        with m.If(load | step):
+            m.d.sync += [ends.eq(next_ends), gives.eq(next_ends & ~nest.next_early.any())]
         m.d.comb += [
-            ends.eq(Mux(window, complete, (nest.at_last | ~taps).all()) & ~command.no_writeback),
-            gives.eq(ends & ~nest.early.any()),
+            next_ends.eq(
+                Mux(window, next_complete, (nest.next_last | ~taps).all()) & ~command.no_writeback
+            ),
             step.eq(self._running & (~gives | self.room)),
             self.take.eq(step & gives),
             self.issue.eq(step),
@@ -217,17 +221,26 @@ class TileArray(wiring.Component):
                 m.next = "IDLE"
 
     def _windows(
-        self, m: Module, command, nest: LoopNest, load: Value, step: Value, complete: Value
-    ) -> None:
-        """Whether a column completes a window: the first one of a row, then at every step."""
+        self, m: Module, command, nest: LoopNest, load: Value, step: Value,
+        complete: Value, next_complete: Value,
+    ) -> None:  # fmt: skip
+        """Whether a column completes a window: the first one of a row, then at every step; and
+        whether the next one does, after a load or a step in this cycle."""
         missing = Signal(command.window_first.shape(), name="missing")
-        m.d.comb += complete.eq(missing == 0)
-        with m.If(load):
-            m.d.sync += missing.eq(command.window_first)
-        with m.Elif(step):
-            m.d.sync += missing.eq(Mux(complete, command.window_step - 1, missing - 1))
-            with m.If(nest.at_last[0]):
-                m.d.sync += missing.eq(command.window_first)
+        row_begins = load | nest.at_last[0]
+        behind = Mux(complete, command.window_step - 1, missing - 1)
+        m.d.comb += next_complete.eq(
+            Mux(
+                row_begins,
+                command.window_first == 0,
+                Mux(complete, command.window_step == 1, missing == 1),
+            )
+        )
+        with m.If(load | step):
+            m.d.sync += [
+                missing.eq(Mux(row_begins, command.window_first, behind)),
+                complete.eq(next_complete),
+            ]
 
     def _places(self, m: Module, command, nest: LoopNest, load: Value, step: Value) -> dict:
         """Position, row, ring row, weight and psum of a step."""

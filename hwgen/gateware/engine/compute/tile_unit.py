@@ -93,26 +93,20 @@ class TileUnit(wiring.Component):
         return m
 
     def _guard(self, m: Module) -> None:
-        """Lets descriptors pass that can be carried out, and notices those that never end."""
-        array, results, given = self.array, self.results, self.command.payload
-        good = Signal(name="good")
-        m.d.comb += [
-            good.eq(_possible(given, self.shape)),
-            array.command.payload.eq(given),
-            array.command.valid.eq(self.command.valid & good),
-            self.command.ready.eq(array.command.ready & good),
-        ]
-        with m.If(self.command.valid & self.command.ready):
-            m.d.sync += self.fault_layer.eq(given.layer)
+        """Notices descriptors that can not be carried out, before their first step, and those that
+        never end."""
+        array, results = self.array, self.results
+        held = array.result_command.payload
+        connect(m, wiring.flipped(self.command), array.command)
+        with m.If(array.begins):
+            m.d.sync += self.fault_layer.eq(held.layer)
         quiet = Signal(range(QUIET + 1), name="quiet")
         working = ~array.idle | ~results.command.ready
         moving = array.issue | results.result.en | results.issue | ~working
         m.d.sync += quiet.eq(quiet + 1)
         with m.If(moving):
             m.d.sync += quiet.eq(0)
-        refused = self.command.valid & ~good
-        with m.If(refused):
-            m.d.sync += self.fault_layer.eq(given.layer)
+        refused = array.begins & ~_possible(held, self.shape)
         m.d.sync += self.fault.eq(refused | (quiet == QUIET))
 
 

@@ -34,7 +34,7 @@ def layout(record: Record, only: Iterable[str] | None = None) -> data.StructLayo
 RESULT = layout(
     COMPUTE,
     (
-        *("parameter", "shift", "half_even", "low", "high", "wide", "lanes", "groups"),
+        *("parameter", "rounding", "offset", "low", "high", "wide", "lanes", "groups"),
         *(
             f"out{n}_{field}"
             for n in range(OUTPUT_LEVELS)
@@ -43,7 +43,7 @@ RESULT = layout(
         *(f"y_{field}" for field in ("base", "pitch", "ring", "first")),
         *("tables", "second"),
         *(f"second_{field}" for field in ("base", "pitch", "ring", "first")),
-        *(f"second_{field}" for field in ("mult", "bias", "shift", "half_even", "low", "high")),
+        *(f"second_{field}" for field in ("rounding", "offset", "low", "high")),
         *("softmax", "x_signed"),
     ),
 )

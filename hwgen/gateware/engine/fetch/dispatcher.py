@@ -194,45 +194,44 @@ class Dispatcher(wiring.Component):
     def _sort(self, m: Module, queues: dict[str, DescriptorQueue]) -> tuple[Signal, Signal]:
         """Beats into their queues; the first of a descriptor says which one."""
         beat = self.i.payload
-        op, known = beat.data[:OP_BITS], Signal(name="known")
+        known = Signal(name="known")
         longest = max(slots(op) for op in UNITS.values()) * SLOT // self.bus_bytes
         left = Signal(range(longest), name="beats_left")
-        begins, take, room = (Signal(name=n) for n in ("begins", "take", "room"))
+        # The next beat is a descriptor's first one; nothing has ended the program yet.
+        begins, running = Signal(name="begins", init=1), Signal(name="running", init=1)
+        take, room = Signal(name="take"), Signal(name="room")
         ended, blocked = Signal(name="ended"), Signal(name="blocked")
-        running = Signal(name="running")
         m.d.comb += [
-            begins.eq(left == 0),
-            running.eq(~ended & ~self.broken & ~self.unknown),
             self.i.ready.eq(running & ~beat.error & room),
             take.eq(self.i.valid & self.i.ready),
             blocked.eq(self.i.valid & ~room),
         ]
         with m.If(self.i.valid & running & beat.error):
-            m.d.sync += self.broken.eq(1)
+            m.d.sync += [self.broken.eq(1), running.eq(0)]
         for unit, queue in queues.items():
             kept = Signal(name=f"for_{unit}")
             mine = Signal(name=f"goes_to_{unit}")
             m.d.comb += [
-                mine.eq(Mux(begins, op == UNITS[unit], kept)),
+                mine.eq(Mux(begins, beat.ops[UNITS[unit]], kept)),
                 queue.i.valid.eq(take & mine),
                 queue.i.payload.eq(beat.data),
             ]
             with m.If(mine):
                 m.d.comb += [room.eq(queue.i.ready), known.eq(1)]
             with m.If(take & begins & mine):
-                m.d.sync += left.eq(queue.beats - 1)
+                m.d.sync += [left.eq(queue.beats - 1), begins.eq(queue.beats == 1)]
             with m.If(take):
                 m.d.sync += kept.eq(mine)
-        with m.If(begins & (op == Opcode.END)):
+        with m.If(begins & beat.ops[Opcode.END]):
             m.d.comb += [room.eq(1), known.eq(1)]
             with m.If(take):
-                m.d.sync += ended.eq(1)
+                m.d.sync += [ended.eq(1), running.eq(0)]
         with m.If(self.i.valid & running & ~beat.error & ~known):
-            m.d.sync += self.unknown.eq(1)
+            m.d.sync += [self.unknown.eq(1), running.eq(0)]
         with m.If(self.i.valid & running & begins):
             m.d.sync += self.layer.eq(beat.data[OP_BITS : OP_BITS + LAYER_BITS])
         with m.If(take & ~begins):
-            m.d.sync += left.eq(left - 1)
+            m.d.sync += [left.eq(left - 1), begins.eq(left == 1)]
         return ended, blocked
 
     def _watch(self, m: Module, queues, idle: list[Value], ended: Signal, blocked: Signal) -> None:

@@ -115,15 +115,13 @@ class Fetcher(wiring.Component):
                         m.d.comb += ends.eq(1)
                         m.d.sync += [self.error.eq(code), self.layer.eq(layer)]
                 with m.If(ends):
+                    m.d.sync += self.stop.eq(1)
                     m.next = "DRAIN"
-            with m.State("DRAIN"):
-                m.d.comb += self.stop.eq(1)
-                with m.If(self.masters_idle):
-                    m.d.sync += self.flush.eq(1)
-                    m.next = "FLUSH"
+            with m.State("DRAIN"), m.If(self.masters_idle):
+                m.d.sync += self.flush.eq(1)
+                m.next = "FLUSH"
             with m.State("FLUSH"):
-                m.d.comb += self.stop.eq(1)
-                m.d.sync += self.busy.eq(0)
+                m.d.sync += [self.stop.eq(0), self.busy.eq(0)]
                 m.next = "IDLE"
 
     def _errors(self, dispatcher: Dispatcher) -> list[tuple]:

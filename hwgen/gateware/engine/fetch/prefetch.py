@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ....contract.isa import SLOT
+from ....contract.isa import HEADER, SLOT, Opcode
 from ...bus.axi import ADDRESS_BITS, REQUEST, read_beat
 from ...common.counter import Counter, reg
 from ...common.fifo import CreditFifo
@@ -18,8 +18,9 @@ CHUNK = 4
 
 
 def program_beat(bus_bytes: int) -> data.StructLayout:
-    """A beat of descriptors. ``error`` : it could not be read."""
-    return data.StructLayout({"data": 8 * bus_bytes, "error": 1})
+    """A beat of descriptors. ``error`` : it could not be read. ``ops`` : the bit of its Opcode, if
+    it is the first one of a descriptor."""
+    return data.StructLayout({"data": 8 * bus_bytes, "error": 1, "ops": max(Opcode) + 1})
 
 
 class Prefetch(wiring.Component):
@@ -105,12 +106,15 @@ class Prefetch(wiring.Component):
         m.submodules.held = held = CreditFifo(shape, SLOTS * beats)
         beat, left = Counter(beats, "beat_of_slot"), Signal(name="slot_left")
         word = reg(shape, "word")
+        # Before the block RAM, which gives its words late in a cycle.
+        op = self.data.payload.data[: HEADER[0].width]
         m.d.comb += [
             self.data.ready.eq(1),
             held.take.eq(self.data.valid),
             held.push.eq(self.data.valid),
             held.data.data.eq(self.data.payload.data),
             held.data.error.eq(self.data.payload.error),
+            held.data.ops.eq(Cat(op == n for n in range(len(held.data.ops)))),
             held.o.ready.eq(~self.o.valid | self.o.ready),
             self.o.payload.eq(word),
             left.eq(self.o.valid & self.o.ready & beat.last),

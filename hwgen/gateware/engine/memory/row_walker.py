@@ -62,9 +62,9 @@ class RowWalker(wiring.Component):
     -------
     command (in stream of TRANSFER). request (out stream of REQUEST), row (out): what the request
     is for; both at the same time. bad, bad_layer (out): a descriptor can not be carried out, for
-    one cycle: no rows, no bytes, a ring that is none of whole banks or shorter than its first
-    row; no tile unit, or one that there is not; for weights, parameters and tables, more than one
-    row or no whole beats.
+    one cycle, 2 after it was accepted: no rows, no bytes, a ring that is none of whole banks or
+    shorter than its first row; no tile unit, or one that there is not; for weights, parameters and
+    tables, more than one row or no whole beats.
 
     The first row is there LATENCY cycles after the command is accepted, and one more for each bit
     of the number of the first row in its bank (first // BANKS); then one a cycle. A command is
@@ -99,9 +99,14 @@ class RowWalker(wiring.Component):
             "steps": reg(bits["first"] - 2, "place_steps"),
             "bank": reg(index_shape(BANKS), "place_bank"),
             "group": reg(bits["first"] - 2, "bank_row"),
+            # It turns to the ring's first row next: known for long when a bank's last row comes.
+            "turns": reg(1, "bank_row_turns"),
         }
         emit, out_free = Signal(name="emit"), Signal(name="out_free")
+        wrong = Signal(name="wrong")
+        m.d.sync += self.bad.eq(wrong)
         m.d.comb += out_free.eq(~self.request.valid | self.request.ready)
+        m.d.sync += place["turns"].eq(place["group"] + 1 == now["ring"][2:])
         with m.FSM(name="transfer"):
             with m.State("IDLE"):
                 m.d.comb += self.command.ready.eq(1)
@@ -109,15 +114,16 @@ class RowWalker(wiring.Component):
                     m.d.sync += [r.eq(self.command.payload[n]) for n, r in now.items()]
                     m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.comb += self.bad.eq(self._is_bad())
+                m.d.comb += wrong.eq(self._is_bad())
                 m.d.sync += [
                     place["place"].eq(now["base"]),
                     place["pitch"].eq(now["bank_pitch"]),
                     place["steps"].eq(now["first"][2:]),
                     place["bank"].eq(now["first"][:2]),
                     place["group"].eq(now["first"][2:]),
+                    place["turns"].eq(now["first"][2:] + 1 == now["ring"][2:]),
                 ]
-                with m.If(self.bad):
+                with m.If(wrong):
                     m.next = "IDLE"
                 with m.Elif((now["first"][2:] == 0) | (now["target"] != Target.FEATURES)):
                     m.next = "ROWS"
@@ -209,5 +215,5 @@ class RowWalker(wiring.Component):
                 place["group"].eq(place["group"] + 1),
                 place["place"].eq(place["place"] + now["bank_pitch"]),
             ]
-            with m.If(place["group"] + 1 == now["ring"][2:]):
+            with m.If(place["turns"]):
                 m.d.sync += [place["group"].eq(0), place["place"].eq(now["base"])]

@@ -1,18 +1,20 @@
-"""Results through tables: an entry for each of two operands, their sum requantized once more."""
+"""Results through tables: an entry for each of two operands, and their sum rounded."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, signed
+from amaranth.hdl import Module, Mux, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
-from ....contract.isa import TABLE_WORDS
+from ....contract.isa import TABLE_FRACTION, TABLE_WORDS, Round
 from ...common.counter import index_shape, reg
 from ...common.streams import positive
 from ..fetch.descriptor_layout import RESULT
 from .lookup import ENTRY, Lookup, entries_of
-from .runtime_requantizer import RESULT_BITS, RequantLane, rounding_of
+
+CODE = 9
+"""Bits of a result with its sign: a byte, signed or not."""
 
 
 def table_port(shape: EngineShape) -> wiring.Signature:
@@ -24,7 +26,7 @@ def table_port(shape: EngineShape) -> wiring.Signature:
 
 
 class TableCombine(wiring.Component):
-    """``clamp(round((table0[code] + table1[second]) * mult + bias) >> shift)``.
+    """``clamp(round((table0[code] + table1[second]) / 2**TABLE_FRACTION) + offset)``.
 
     Parameters
     ----------
@@ -33,14 +35,15 @@ class TableCombine(wiring.Component):
     Members
     -------
     write (in): see table_port. codes, seconds (in): a byte for each lane. with_second (in): else
-    table 1 counts for nothing. descriptor (in): with the fields ``second_mult`` and so on; both
-    stay while something is under way. o (out). difference (in), power (out): with ``softmax``, an
-    index of table 0 and its entry, Lookup.LATENCY cycles later; nothing else then counts.
+    table 1 counts for nothing. descriptor (in): with the fields ``second_rounding``, up to
+    HALF_TO_ZERO, and so on; both stay while something is under way. o (out). difference (in), power
+    (out): with ``softmax``, an index of table 0 and its entry, Lookup.LATENCY cycles later;
+    nothing else then counts.
 
-    Latency ``LATENCY`` cycles: table, sum, requantizer; initiation interval 1, never stalls.
+    Latency ``LATENCY`` cycles: table, sum, rounded, clamped; initiation interval 1, never stalls.
     """
 
-    LATENCY = Lookup.LATENCY + 1 + RequantLane.LATENCY
+    LATENCY = Lookup.LATENCY + 3
 
     def __init__(self, shape: EngineShape, lanes: int) -> None:
         positive(lanes=lanes)
@@ -52,7 +55,7 @@ class TableCombine(wiring.Component):
                 "seconds": In(data.ArrayLayout(8, lanes)),
                 "with_second": In(1),
                 "descriptor": In(RESULT),
-                "o": Out(data.ArrayLayout(signed(RESULT_BITS), lanes)),
+                "o": Out(data.ArrayLayout(signed(CODE), lanes)),
                 "difference": In(8),
                 "power": Out(ENTRY - 1),
             }
@@ -61,10 +64,6 @@ class TableCombine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         given, word = self.descriptor, self.write.word
-        rounding = rounding_of(
-            m, "rounding", given.second_shift, given.second_half_even, given.second_low,
-            given.second_high,
-        )  # fmt: skip
         for n in range(self.lanes):
             entries = []
             code = self.codes[n]
@@ -83,13 +82,26 @@ class TableCombine(wiring.Component):
                 m.d.comb += self.power.eq(entries[0])
             total = reg(signed(ENTRY + 1), f"total{n}")
             m.d.sync += total.eq(entries[0] + Mux(self.with_second, entries[1], 0))
-            m.submodules[f"lane{n}"] = lane = RequantLane(total.shape())
-            m.d.comb += [
-                lane.acc.eq(total),
-                lane.parameters.mult.eq(given.second_mult),
-                lane.parameters.bias.eq(given.second_bias),
-                lane.parameters.below.eq(given.second_bias),
-                lane.rounding.eq(rounding),
-                self.o[n].eq(lane.o),
-            ]
+            m.d.comb += self.o[n].eq(self._result(m, n, total))
         return m
+
+    def _result(self, m: Module, lane: int, total: Value) -> Value:
+        """A sum rounded and clamped, two cycles later."""
+        given = self.descriptor
+        floor, half = total[TABLE_FRACTION:].as_signed(), total[TABLE_FRACTION - 1]
+        below = total[: TABLE_FRACTION - 1].any()
+        up = {
+            Round.FLOOR: 0,
+            Round.HALF_EVEN: half & (below | floor[0]),
+            Round.HALF_AWAY: half & (below | ~total[-1]),
+            Round.HALF_TO_ZERO: half & (below | total[-1]),
+        }
+        rounded = reg(signed(len(floor) + 2), f"rounded{lane}")
+        with m.Switch(given.second_rounding):
+            for how, raised in up.items():
+                with m.Case(how):
+                    m.d.sync += rounded.eq(floor + given.second_offset + raised)
+        result = reg(signed(CODE), f"result{lane}")
+        low, high = given.second_low, given.second_high
+        m.d.sync += result.eq(Mux(rounded < low, low, Mux(rounded > high, high, rounded)))
+        return result

@@ -1,9 +1,10 @@
 """The result stage of the tiled engine: finished sums to bytes in the feature memory.
 
 From the moment when a word of sums leaves their queue everything happens a fixed number of cycles
-later: nothing behind it can be held up. Wide results and tables take a word in several parts, for
-which it stays at the head of the queue and is requantized again each time. A softmax takes words of
-the second operand instead and gives its results byte by byte.
+later: nothing behind it can be held up. Requantizers take a word in parts, of as many sums as there
+are of them; wide results and tables take a part in slices, for each of which it is requantized
+again. Meanwhile the word stays at the head of the queue. A softmax takes words of the second
+operand instead and gives its results byte by byte.
 """
 
 from __future__ import annotations
@@ -21,16 +22,23 @@ from ..fetch.descriptor_layout import RESULT, layout
 from ..memory.feature_ports import VISIBLE, read_port, write_port
 from .combine import TableCombine, table_port
 from .output_walk import OutputLoops, RingPlace, set_counts
-from .parameters import ParameterMemory, parameter_port, reads_of
-from .result_writer import BYTE, TABLE_PARTS, TOKEN, ResultWriter, wide_parts
-from .runtime_requantizer import RequantLane, rounding_of
+from .parameters import ParameterMemory, parameter_port
+from .result_writer import (
+    BYTE,
+    ResultWriter,
+    table_lanes,
+    table_slices,
+    token_of,
+    wide_slices,
+)
+from .runtime_requantizer import ROUNDING, RequantLane
 from .second_operand import SecondOperand
 from .softmax_lane import SoftmaxLane
 
 SECONDS = 8
 """Words of the second operand that may be read ahead: as many as are under way, and some."""
 
-_RESULTS = ParameterMemory.TAKE + RequantLane.LATENCY
+_RESULTS = ParameterMemory.LATENCY + RequantLane.LATENCY
 """Cycles from the begin of a part to the results of its first requantizers."""
 _COMBINED = _RESULTS + TableCombine.LATENCY
 """The same for the second ones."""
@@ -54,12 +62,11 @@ class ResultStage(wiring.Component):
     and tables of the command that is here. issue (out): a softmax is at work.
 
     A command stays until it is finished; the next one is accepted in the cycle after. Its first
-    word begins ``start`` cycles after it was accepted, or later: a word begins in the cycle after
-    it was pushed. Words follow each other every ``parts`` cycles, those of another group no
-    sooner than ``turn`` cycles after the first word of the group before. With a second operand
-    they wait for that, which comes a word a cycle, the first one START_SECOND cycles after the
-    command was accepted, unless the taps keep its bank.
-    The last part of a word is written ``LATENCY`` cycles after it began, or ``TABLE_LATENCY`` with
+    word begins START cycles after it was accepted, or later: a word begins in the cycle after it
+    was pushed. Words follow each other every ``cycles`` cycles. With a second operand they wait
+    for that, which comes a word a cycle, the first one START_SECOND cycles after the command was
+    accepted, unless the taps keep its bank.
+    The last slice of a word is written ``LATENCY`` cycles after it began, or ``TABLE_LATENCY`` with
     tables; after the last one the command is finished VISIBLE cycles later.
 
     With softmax no sums are taken. The first vector begins START_SECOND cycles after the command
@@ -69,6 +76,7 @@ class ResultStage(wiring.Component):
 
     LATENCY = _RESULTS + ResultWriter.LATENCY
     TABLE_LATENCY = _COMBINED + ResultWriter.LATENCY
+    START = 2
     START_SECOND = 2 + SecondOperand.LATENCY
     SOFTMAX_LATENCY = _SOFTMAX + ResultWriter.LATENCY
 
@@ -76,8 +84,7 @@ class ResultStage(wiring.Component):
         positive(sums=sums)
         self.shape, self.sums = shape, sums
         self.word = data.ArrayLayout(signed(32), shape.pe)
-        self.turn = ParameterMemory.LATENCY + reads_of(shape)
-        self.start = 1 + self.turn
+        self.token = token_of(shape)
         super().__init__(
             {
                 "command": In(stream.Signature(layout(COMPUTE))),
@@ -94,9 +101,11 @@ class ResultStage(wiring.Component):
             }
         )
 
-    def parts(self, wide: bool, tables: bool) -> int:
-        """Cycles that a word takes."""
-        return TABLE_PARTS if tables else wide_parts(self.shape) if wide else 1
+    def cycles(self, wide: bool, tables: bool) -> int:
+        """Cycles that a word takes: its parts, in slices."""
+        shape = self.shape
+        slices = table_slices(shape) if tables else wide_slices(shape) if wide else 1
+        return shape.result_parts * slices
 
     def elaborate(self, platform):
         m = Module()
@@ -123,9 +132,7 @@ class ResultStage(wiring.Component):
             ),
             self.issue.eq(softmax.issue),
         ]
-        combined = self._combine(
-            m, kept, with_second, tokens[_RESULTS].part, results, operand, softmax
-        )
+        combined = self._combine(m, kept, with_second, tokens[_RESULTS], results, operand, softmax)
         byte = delay_line(m, softmax.o.payload.byte, _SOFTMAX, "byte", data=True)
         self._write(m, kept, begin, tokens, results, combined, byte)
         return m
@@ -147,30 +154,36 @@ class ResultStage(wiring.Component):
         self, m: Module, kept, begin: Value, parameters: ParameterMemory, operand: SecondOperand,
         softmax: SoftmaxLane,
     ):  # fmt: skip
-        """Begin parts of words of sums; returns the token and the sums of this cycle."""
+        """Begin slices of words of sums; returns the token and the part's sums of this cycle."""
+        shape = self.shape
         with_second = kept.tables & kept.second
         m.submodules.sums = sums = CreditFifo(self.word, self.sums)
         m.submodules.loops = loops = OutputLoops()
         set_counts(m, loops, kept)
         working, fresh = Signal(name="working"), Signal(name="fresh")
-        part, first = reg(2, "part"), Signal(name="first_part")
-        issue, last = Signal(name="sum_issue"), Signal(name="last_part")
-        given, ends = Signal(name="softmax_given"), Signal(name="word_ends")
-        lengths = (TABLE_PARTS - 1, wide_parts(self.shape) - 1)
+        part, slice_ = (
+            reg(self.token["part"].shape, "part"),
+            reg(self.token["slice"].shape, "slice"),
+        )
+        issue, first, last = Signal(name="sum_issue"), Signal(name="first"), Signal(name="last")
+        last_slice, given, ends = (
+            Signal(name=name) for name in ("last_slice", "softmax_given", "word_ends")
+        )
+        slices = table_slices(shape) - 1, wide_slices(shape) - 1
         m.d.comb += [
             sums.take.eq(self.take),
             self.room.eq(sums.room),
             sums.push.eq(self.push),
             sums.data.eq(self.acc),
-            first.eq(part == 0),
-            last.eq(part == Mux(kept.tables, lengths[0], Mux(kept.wide, lengths[1], 0))),
-            issue.eq(
-                working
-                & sums.o.valid
-                & (~fresh | parameters.ready)
-                & (~first | ~with_second | operand.available)
-            ),
-            parameters.take.eq(issue & fresh),
+            first.eq((part == 0) & (slice_ == 0)),
+            last_slice.eq(slice_ == Mux(kept.tables, slices[0], Mux(kept.wide, slices[1], 0))),
+            last.eq(last_slice & (part == shape.result_parts - 1)),
+            issue.eq(working & sums.o.valid & (~first | ~with_second | operand.available)),
+            parameters.take.eq(issue),
+            # In one part the row stays as long as the group.
+            parameters.keep.eq((slice_ != 0) | (~fresh if shape.result_parts == 1 else 0)),
+            parameters.part.eq(part),
+            parameters.turn.eq(issue & last & loops.turns),
             operand.claim.eq(
                 Mux(kept.softmax, softmax.i.valid & softmax.i.ready, issue & first & with_second)
             ),
@@ -182,25 +195,35 @@ class ResultStage(wiring.Component):
             loops.step.eq(ends),
         ]
         with m.If(begin):
-            m.d.sync += [working.eq(~kept.softmax), fresh.eq(1), part.eq(0)]
+            m.d.sync += [working.eq(~kept.softmax), fresh.eq(1), part.eq(0), slice_.eq(0)]
         with m.Elif(issue):
-            m.d.sync += [fresh.eq(loops.turns), part.eq(Mux(last, 0, part + 1))]
+            m.d.sync += slice_.eq(Mux(last_slice, 0, slice_ + 1))
+            with m.If(last_slice):
+                m.d.sync += part.eq(Mux(last, 0, part + 1))
+            with m.If(last):
+                m.d.sync += fresh.eq(loops.turns)
             with m.If(last & loops.last):
                 m.d.sync += working.eq(0)
-        issued = Signal(TOKEN, name="token0")
+        issued = Signal(self.token, name="token0")
         m.d.comb += [
             issued.valid.eq(issue | given),
             issued.word.eq(ends),
             issued.all.eq(ends & loops.last),
             issued.part.eq(part),
+            issued.slice.eq(slice_),
         ]
-        return issued, sums.o.payload
+        lanes = shape.requantizers
+        parts = [
+            Cat(sums.o.payload[n + lane] for lane in range(lanes))
+            for n in range(0, shape.pe, lanes)
+        ]
+        return issued, parts[0] if len(parts) == 1 else Array(parts)[part]
 
     def _tokens(self, m: Module, kept, issued) -> list:
         """The token that was issued so many cycles ago; behind the writer's there are none."""
         tokens = [issued]
         for n in range(1, _COMBINED + 1):
-            tokens.append(Signal(TOKEN, name=f"token{n}"))
+            tokens.append(Signal(self.token, name=f"token{n}"))
             m.d.sync += tokens[n].eq(tokens[n - 1])
             if n == _RESULTS + 1:
                 with m.If(~kept.tables):
@@ -220,14 +243,19 @@ class ResultStage(wiring.Component):
             parameters.groups.eq(kept.groups),
         ]
         wiring.connect(m, wiring.flipped(self.parameter_write), parameters.write)
-        rounding = rounding_of(m, "rounding", kept.shift, kept.half_even, kept.low, kept.high)
-        late = delay_line(m, acc, ParameterMemory.TAKE, "acc", data=True)
-        sums = data.View(self.word, late)
+        rounding = reg(ROUNDING, "rounding")
+        m.d.sync += [
+            rounding.how.eq(kept.rounding),
+            rounding.offset.eq(kept.offset),
+            rounding.low.eq(kept.low),
+            rounding.high.eq(kept.high),
+        ]
+        late = delay_line(m, acc, ParameterMemory.LATENCY, "acc", data=True)
         results = []
-        for n in range(self.shape.pe):
+        for n in range(self.shape.requantizers):
             m.submodules[f"lane{n}"] = lane = RequantLane(signed(32))
             m.d.comb += [
-                lane.acc.eq(sums[n]),
+                lane.acc.eq(late[32 * n : 32 * (n + 1)]),
                 lane.parameters.eq(parameters.records[n]),
                 lane.rounding.eq(rounding),
             ]
@@ -235,20 +263,29 @@ class ResultStage(wiring.Component):
         return results
 
     def _combine(
-        self, m: Module, kept, with_second: Value, part: Value, results, operand: SecondOperand,
+        self, m: Module, kept, with_second: Value, token, results, operand: SecondOperand,
         softmax: SoftmaxLane,
     ) -> Value:  # fmt: skip
-        """The results of a part's lanes with tables, _COMBINED cycles after it began."""
-        lanes = self.shape.pe // TABLE_PARTS
-        m.submodules.combine = combine = TableCombine(self.shape, lanes)
+        """The results of a slice's lanes with tables, _COMBINED cycles after it began."""
+        shape = self.shape
+        lanes, slices = table_lanes(shape), table_slices(shape)
+        m.submodules.combine = combine = TableCombine(shape, lanes)
         wiring.connect(m, wiring.flipped(self.table_write), combine.write)
         bits = BYTE * lanes
-        for port, value in (
-            (combine.codes, Cat(lane[:BYTE] for lane in results)),
-            (combine.seconds, operand.o.payload),
-        ):
-            of_part = Array(value[bits * n : bits * (n + 1)] for n in range(TABLE_PARTS))[part]
-            m.d.comb += port.as_value().eq(of_part)
+        codes = Cat(lane[:BYTE] for lane in results)
+        seconds = operand.o.payload
+        m.d.comb += [
+            combine.codes.as_value().eq(
+                Array(codes[bits * n : bits * (n + 1)] for n in range(slices))[token.slice]
+            ),
+            combine.seconds.as_value().eq(
+                Array(
+                    seconds[bits * (part * slices + min(n, slices - 1)) :][:bits]
+                    for part in range(shape.result_parts)
+                    for n in range(1 << len(token.slice))
+                )[Cat(token.slice, token.part)]
+            ),
+        ]
         m.d.comb += [
             combine.with_second.eq(with_second),
             combine.descriptor.eq(kept),
@@ -260,7 +297,7 @@ class ResultStage(wiring.Component):
     def _write(self, m: Module, kept, begin: Value, tokens, results, combined, byte: Value) -> None:
         m.submodules.writer = writer = ResultWriter(self.shape)
         wiring.connect(m, writer.port, wiring.flipped(self.result))
-        token, coming = Signal(TOKEN, name="here"), Signal(TOKEN, name="coming")
+        token, coming = Signal(self.token, name="here"), Signal(self.token, name="coming")
         for chosen, ahead in ((token, 0), (coming, RingPlace.LATENCY)):
             # Chosen a cycle before, by one of two registers.
             with_tables, without, of_softmax = (

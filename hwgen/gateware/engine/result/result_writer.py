@@ -2,36 +2,61 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
 from ....numeric.division import ceil_div
-from ...common.counter import delay_line, reg
+from ...common.counter import delay_line, index_shape, reg
 from ..fetch.descriptor_layout import RESULT
 from ..memory.feature_ports import write_port
+from .combine import CODE
 from .output_walk import OutputLoops, RingPlace, set_counts, set_place
 from .runtime_requantizer import RESULT_BITS
 
 BYTE = 8
-TABLE_PARTS = 4
-"""Parts in which the lanes of a word go through the tables."""
+TABLE_SHARE = 4
+"""One of so many sums of a word has tables, or all that are requantized at a time."""
 WIDE_BYTES = 4
 """Bytes of a wide result."""
 
 
-def wide_parts(shape: EngineShape) -> int:
-    """Writes that a word of wide results takes."""
-    return ceil_div(WIDE_BYTES * shape.pe, shape.word)
+def table_lanes(shape: EngineShape) -> int:
+    """Results that go through tables at a time."""
+    return min(shape.requantizers, shape.pe // TABLE_SHARE)
 
 
-TOKEN = data.StructLayout({"valid": 1, "word": 1, "all": 1, "part": 2})
-"""valid : a part of a word of sums; word : its last part; all : the command's last part."""
+def table_slices(shape: EngineShape) -> int:
+    """Slices in which the results of a part go through tables."""
+    return shape.requantizers // table_lanes(shape)
+
+
+def wide_slices(shape: EngineShape) -> int:
+    """Writes that a part's wide results take."""
+    return ceil_div(WIDE_BYTES * shape.requantizers, shape.word)
+
+
+def token_of(shape: EngineShape) -> data.StructLayout:
+    """What goes with a slice of a part of a word of sums, as wide as one is written.
+
+    valid : there is one; word : it is its word's last; all : the command's last. part : of the
+    word; slice : of the part.
+    """
+    slices = max(table_slices(shape), wide_slices(shape))
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "word": 1,
+            "all": 1,
+            "part": index_shape(shape.result_parts),
+            "slice": index_shape(slices),
+        }
+    )
 
 
 class ResultWriter(wiring.Component):
-    """Results of a part of a word to the write client.
+    """Results of slices of a word to the write client.
 
     Parameters
     ----------
@@ -39,29 +64,28 @@ class ResultWriter(wiring.Component):
 
     Members
     -------
-    load (in): begin. descriptor (in): it stays from ``load`` on. token (in): of the part that is
-    here; next_word (in): the last part of a word will be here RingPlace.LATENCY cycles later.
-    results (in): of all lanes. combined (in): with tables, those of the part's lanes. byte (in):
-    with softmax, that of the next lane: a part is a byte.
+    load (in): begin. descriptor (in): it stays from ``load`` on. token (in): of the slice that is
+    here; next_word (in): the last slice of a word will be here RingPlace.LATENCY cycles later.
+    results (in): of the part's lanes. combined (in): with tables, those of the slice's lanes. byte
+    (in): with softmax, that of the next lane: a slice is a byte.
     port : write client of the feature memory.
 
-    Latency 1 cycle. Words with tables are put together from their parts, and written with the
-    last one.
+    Latency 1 cycle. Words of bytes are put together from their slices, and written with the last
+    one; of wide results each slice is written.
     """
 
     LATENCY = 1
 
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
-        self.table_lanes = shape.pe // TABLE_PARTS
         super().__init__(
             {
                 "load": In(1),
                 "descriptor": In(RESULT),
                 "next_word": In(1),
-                "token": In(TOKEN),
-                "results": In(data.ArrayLayout(signed(RESULT_BITS), shape.pe)),
-                "combined": In(data.ArrayLayout(signed(RESULT_BITS), self.table_lanes)),
+                "token": In(token_of(shape)),
+                "results": In(data.ArrayLayout(signed(RESULT_BITS), shape.requantizers)),
+                "combined": In(data.ArrayLayout(signed(CODE), table_lanes(shape))),
                 "byte": In(BYTE),
                 "port": Out(write_port(shape, stalls=False)),
             }
@@ -69,7 +93,7 @@ class ResultWriter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        given, part = self.descriptor, self.token.part
+        given, shape = self.descriptor, self.shape
         m.submodules.loops = loops = OutputLoops()
         m.submodules.place = place = RingPlace(self.shape)
         set_counts(m, loops, given)
@@ -83,10 +107,18 @@ class ResultWriter(wiring.Component):
         en = Signal(name="en")
         bank = reg(self.port.bank.shape(), "bank")
         addr = reg(self.port.addr.shape(), "addr")
+        beside = [
+            part * shape.requantizers * WIDE_BYTES + n * shape.word
+            for part in range(shape.result_parts)
+            for n in range(1 << len(self.token.slice))
+        ]
+        of_slice = Array(Const(n, max(beside).bit_length()) for n in beside)
+        which = Cat(self.token.slice, self.token.part)
+        each = given.wide | given.softmax
         m.d.sync += [
-            en.eq(Mux(given.tables, self.token.word, self.token.valid)),
+            en.eq(Mux(each, self.token.valid, self.token.word)),
             bank.eq(place.bank),
-            addr.eq(place.addr + Mux(given.wide, part * self.shape.word, 0)),
+            addr.eq(place.addr + Mux(given.wide, of_slice[which], 0)),
         ]
         m.d.comb += [
             self.port.en.eq(en),
@@ -113,30 +145,43 @@ class ResultWriter(wiring.Component):
         return lanes
 
     def _slices(self, value: Value, width: int) -> Value:
-        """That slice of all lanes' wide results which is the part."""
-        count = wide_parts(self.shape)
+        """That slice of the lanes' wide results which is here."""
+        count = wide_slices(self.shape)
         parts = [value[width * n : width * (n + 1)] for n in range(count)]
-        return parts[0] if count == 1 else Array(parts)[self.token.part]
+        return parts[0] if count == 1 else Array(parts)[self.token.slice]
 
     def _data(self, m: Module) -> Value:
-        word = reg(BYTE * self.shape.word, "word")
-        whole = Cat(lane[:BYTE] for lane in self.results)
-        wide = self._slices(self.results.as_value(), BYTE * self.shape.word)
+        shape = self.shape
+        word = reg(BYTE * shape.word, "word")
+        part = Cat(lane[:BYTE] for lane in self.results)
+        wide = self._slices(self.results.as_value(), BYTE * shape.word)
         some = Cat(lane[:BYTE] for lane in self.combined)
         with m.If(self.descriptor.wide):
             m.d.sync += word.eq(wide)
         with m.Elif(self.descriptor.softmax):
-            m.d.sync += word.eq(self.byte.replicate(self.shape.word))
+            m.d.sync += word.eq(self.byte.replicate(shape.word))
         with m.Elif(~self.descriptor.tables):
-            m.d.sync += word.eq(whole)
-        with m.Else():
-            for n in range(TABLE_PARTS):
+            for n in range(shape.result_parts):
                 with m.If(self.token.part == n):
+                    m.d.sync += word.word_select(n, len(part)).eq(part)
+        with m.Else():
+            slices = table_slices(shape)
+            for n in range(shape.result_parts * slices):
+                with m.If((self.token.part == n // slices) & (self.token.slice == n % slices)):
                     m.d.sync += word.word_select(n, len(some)).eq(some)
         return word
 
     def _mask(self, m: Module, lanes: Value) -> Value:
-        mask = reg(self.shape.word, "mask")
-        wide = self._slices(Cat(lane.replicate(WIDE_BYTES) for lane in lanes), self.shape.word)
+        shape = self.shape
+        mask = reg(shape.word, "mask")
+        of_parts = [
+            lanes[n * shape.requantizers : (n + 1) * shape.requantizers]
+            for n in range(shape.result_parts)
+        ]
+        here = of_parts[0] if len(of_parts) == 1 else Array(of_parts)[self.token.part]
+        bits = Value.cast(here)
+        wide = self._slices(
+            Cat(bits[n].replicate(WIDE_BYTES) for n in range(shape.requantizers)), shape.word
+        )
         m.d.sync += mask.eq(Mux(self.descriptor.wide, wide, lanes))
         return mask

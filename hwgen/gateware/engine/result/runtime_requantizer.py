@@ -1,104 +1,153 @@
-"""Requantizers whose parameters come at run time: multiplier and bias beside each accumulator,
-shift, rounding and bounds from a descriptor.
+"""Requantizers whose parameters come at run time: multiplier, bias and shift beside each
+accumulator, rounding and bounds from a descriptor.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ....contract.isa import RECORD
-from ....numeric.types import Rounding
+from ....contract.isa import DOUBLE_BITS, FLOAT_RESULTS, RECORD, SINGLE_BITS, Round
 from ...common.counter import delay_line, reg
 from ...common.multiplier import MultiplyAdd
-from ...common.requantizer import bias_of_side, raised
 from ..fetch.descriptor_layout import layout
 
 BIASED = 65
-"""Bits of the sum of a product of up to 33 x 32 bits and a bias of 64 bits."""
+"""Bits of the sum of a product of up to 33 x 32 bits and a bias."""
 RESULT_BITS = 32
 """Bits of a result."""
-COARSE = 3
-"""Bits of the shift that the second half of the barrel shifter takes."""
+FRACTION = SINGLE_BITS + 2
+"""Fractional bits that are kept as they are: half a unit in the last place of the smallest result
+beside a tie, a half, is 2**-FRACTION. Of those below, whether there is one counts."""
+WHOLE = RESULT_BITS + 1
+"""Bits of a floor."""
 
 ROUNDING = data.StructLayout(
     {
-        "shift": unsigned(6),
-        "half_even": unsigned(1),
-        "below": unsigned(62),
-        "beyond": unsigned(BIASED - RESULT_BITS + 1),
+        "how": unsigned(3),
+        "offset": signed(16),
         "low": signed(RESULT_BITS),
         "high": signed(RESULT_BITS),
     }
 )
-"""How values are rounded, the same for many lanes: see rounding_of.
+"""How values are rounded, the same for all lanes."""
 
-below : the bits of a value below the highest one that is shifted out. beyond : its bits, from bit
-31 on, which are all like its sign if the result has no more than 32 bits.
-"""
-
-
-def rounding_of(m: Module, name: str, shift, half_even, low, high):
-    """Registers with what ShiftRoundClamp needs of these numbers, a cycle after them."""
-    rounding = reg(ROUNDING, name)
-    m.d.sync += [
-        rounding.shift.eq(shift),
-        rounding.half_even.eq(half_even),
-        rounding.below.eq(Cat(shift > n + 1 for n in range(len(rounding.below)))),
-        rounding.beyond.eq(Cat(shift <= n for n in range(len(rounding.beyond)))),
-        rounding.low.eq(low),
-        rounding.high.eq(high),
-    ]
-    return rounding
+SCALED = data.StructLayout(
+    {
+        "value": signed(WHOLE + FRACTION),
+        "rest": unsigned(1),
+        "over": unsigned(1),
+        "negative": unsigned(1),
+        "large": unsigned(1),
+    }
+)
+"""A value with FRACTION fractional bits. rest : there is a 1 below them; over : it has more bits
+than there are; large : more than DOUBLE_BITS were shifted out."""
 
 
-class ShiftRoundClamp(wiring.Component):
-    """``clamp(round(value / 2**shift), low, high)``, rounded down or half to even.
+class Scale(wiring.Component):
+    """``value / 2**shift`` with FRACTION fractional bits.
 
     Members
     -------
-    value (in), rounding (in): see rounding_of; o (out).
+    value, shift (in); double (in): the lowest DOUBLE_BITS bits of the value are left out where the
+    shift is larger; o (out): see SCALED.
 
-    Latency ``LATENCY`` cycles: two halves of the shift, rounded, compared, clamped; initiation
-    interval 1. The rounding is to stay while values are in the pipeline.
+    Latency ``LATENCY`` cycles: by multiples of 16, of 4, and of 1; initiation interval 1.
+    """
+
+    STEPS = (16, 4, 1)
+    LATENCY = len(STEPS)
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "value": In(signed(BIASED)),
+                "shift": In(6),
+                "double": In(1),
+                "o": Out(SCALED),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        large = self.shift[5]
+        lowest = self.value[:DOUBLE_BITS] & (~(self.double & large)).replicate(DOUBLE_BITS)
+        value = Cat(Const(0, FRACTION), lowest, self.value[DOUBLE_BITS:]).as_signed()
+        rest: Value = Const(0)
+        over: Value = Const(0)
+        negative, shift = self.value[-1], self.shift
+        for step in self.STEPS:
+            places = shift[-2:]
+            # What later steps shift out is kept as well.
+            kept = WHOLE + FRACTION + step - 1
+            width = min(len(value), kept)
+            moved, dropped = reg(signed(width), f"by_{step}"), reg(1, f"rest_{step}")
+            beyond = reg(1, f"over_{step}")
+            sign = reg(1, f"negative_{step}")
+            m.d.sync += [dropped.eq(rest), beyond.eq(over), sign.eq(negative)]
+            with m.Switch(places):
+                for n in range(4):
+                    with m.Case(n):
+                        low = value[: n * step]
+                        top = value[min(n * step + width - 1, len(value) - 1) :]
+                        m.d.sync += [
+                            moved.eq(value >> n * step),
+                            dropped.eq(rest | low.any()),
+                            beyond.eq(over | (top.any() & ~top.all())),
+                        ]
+            value, rest, over, negative = moved, dropped, beyond, sign
+            if len(shift) > 2:
+                shift = delay_line(m, shift[:-2], 1, f"shift_{step}", data=True)
+        m.d.comb += [
+            self.o.value.eq(value),
+            self.o.rest.eq(rest),
+            self.o.over.eq(over),
+            self.o.negative.eq(negative),
+            self.o.large.eq(delay_line(m, large, self.LATENCY, "large", data=True)),
+        ]
+        return m
+
+
+class RoundClamp(wiring.Component):
+    """``clamp(round(value) + offset, low, high)``.
+
+    Members
+    -------
+    i (in): see SCALED; rounding (in): see ROUNDING; o (out).
+
+    Latency ``LATENCY`` cycles: what is beside a tie, whether it is raised, the sum, compared,
+    clamped; initiation interval 1. The rounding is to stay while values are in the pipeline.
     """
 
     LATENCY = 5
 
     def __init__(self) -> None:
-        super().__init__(
-            {"value": In(signed(BIASED)), "rounding": In(ROUNDING), "o": Out(signed(RESULT_BITS))}
-        )
+        super().__init__({"i": In(SCALED), "rounding": In(ROUNDING), "o": Out(signed(RESULT_BITS))})
 
     def elaborate(self, platform):
         m = Module()
-        rounding, value = self.rounding, self.value
-        # One bit more at the end: what is left in it after the shift is the half.
-        held = Cat(Const(0, 1), value).as_signed()
-        fine, coarse = rounding.shift[:COARSE], rounding.shift[COARSE:]
-        near = reg(RESULT_BITS + (1 << COARSE), "near")
-        m.d.sync += near.eq(held >> Cat(Const(0, COARSE), coarse))
-        shifted = reg(RESULT_BITS + 1, "shifted")
-        m.d.sync += shifted.eq(near >> fine)
+        given, rounding = self.i, self.rounding
+        fraction, floor = given.value[:FRACTION], given.value[FRACTION:]
+        near = _beside_a_tie(m, floor, fraction, given.rest, given.negative)
+        half, below = reg(1, "half"), reg(1, "below")
+        m.d.sync += [half.eq(fraction[-1]), below.eq(fraction[:-1].any() | given.rest)]
+        negative, large = reg(1, "is_negative"), reg(1, "is_large")
+        m.d.sync += [negative.eq(given.negative), large.eq(given.large)]
+        whole = delay_line(m, floor, 2, "floor", data=True).as_signed()
+        odd = delay_line(m, floor[0], 1, "odd", data=True)
 
-        dropped, top = reg(1, "dropped"), value[RESULT_BITS - 1 :]
-        ones, zeros = reg(1, "ones"), reg(1, "zeros")
-        m.d.sync += [
-            dropped.eq((value[: len(rounding.below)] & rounding.below).any()),
-            ones.eq((top & rounding.beyond).any()),
-            zeros.eq((~top & rounding.beyond).any()),
-        ]
-        below = delay_line(m, dropped, 1, "below", data=True)
-        negative = delay_line(m, value[-1], 2, "negative", data=True)
+        up = reg(1, "up")
+        with m.Switch(rounding.how):
+            for how in Round:
+                with m.Case(how):
+                    m.d.sync += up.eq(_raised(how, half, below, negative, odd, near, large))
+        rounded = reg(signed(WHOLE + 1), "rounded")
+        m.d.sync += rounded.eq(whole + rounding.offset + up)
 
-        floor = shifted[1:].as_signed()
-        up = raised(shifted[0], below, negative, floor[0], Rounding.HALF_EVEN)
-        rounded = reg(signed(RESULT_BITS + 1), "rounded")
-        m.d.sync += rounded.eq(floor + (up & rounding.half_even))
-
-        over = delay_line(m, ones & zeros, 2, "over", data=True)
-        under = delay_line(m, negative, 1, "under", data=True)
+        over = delay_line(m, given.over, 3, "over", data=True)
+        under = delay_line(m, negative, 2, "under", data=True)
         too_low, too_high = reg(1, "too_low"), reg(1, "too_high")
         m.d.sync += [
             too_low.eq(Mux(over, under, rounded < rounding.low)),
@@ -111,8 +160,67 @@ class ShiftRoundClamp(wiring.Component):
         return m
 
 
+def _raised(
+    how: Round, half: Value, below: Value, negative: Value, odd: Value, near: Value, large: Value
+) -> Value:
+    """Whether a floor is raised by one.
+
+    half, below : the highest bit of the fraction, and whether there is a 1 below it; negative, odd
+    : of the value, and of its floor; near : it is a tie for a float; large : of Scale.
+    """
+    return {
+        Round.FLOOR: Const(0),
+        Round.HALF_EVEN: half & (below | odd),
+        Round.HALF_AWAY: half & (below | ~negative),
+        Round.HALF_TO_ZERO: half & (below | negative),
+        Round.TO_ZERO: (half | below) & negative,
+        Round.FROM_ZERO: (half | below) & ~negative,
+        Round.DOUBLE: large & half & (below | ~negative),
+        Round.FLOAT: Mux(near, odd, half),
+    }[how]
+
+
+def _beside_a_tie(m: Module, floor: Value, fraction: Value, rest: Value, negative: Value) -> Value:
+    """Whether a value is so near to a tie that a float32 is it, a cycle later.
+
+    With a magnitude of k and a fraction, and half a unit in the last place ``d = 2**(e - 24)`` of
+    a float32 from 2**e on, that is where the fraction is from 1/2 - d to 1/2 + d, both of them
+    taken in: the significand of k + 1/2 is even, so that a number half a unit beside it is
+    rounded to it (IEEE 754, ties to even). Below 1/2, where k is 0, the units are half as large.
+    """
+    half = fraction[-1]
+    # The bits below the half, highest first: those of a tie from above are 0, from below 1.
+    beside = [half ^ bit for bit in reversed(list(fraction[:-1]))]
+    alike: list[Value] = [Const(1)]
+    for number, bit in enumerate(beside):
+        alike.append(Signal(name=f"alike_{number}"))
+        m.d.comb += alike[-1].eq(alike[-2] & bit)
+    # Whether there is nothing below the first bits.
+    none: list[Value] = [~rest]
+    for number, bit in enumerate(fraction[:-1]):
+        none.append(Signal(name=f"none_{number}"))
+        m.d.comb += none[-1].eq(none[-2] & ~bit)
+    none.reverse()
+
+    def within(bits: int) -> Value:
+        """Whether it is at most 2**-bits beside the half: bits - 1 of those below it say so, or it
+        is just that far above."""
+        edge = half & alike[bits - 2] & fraction[FRACTION - bits] & none[bits - 1]
+        return alike[bits - 1] | edge
+
+    size = Signal(FLOAT_RESULTS.bit_length(), name="size")
+    m.d.comb += size.eq(floor[: len(size)] ^ negative.replicate(len(size)))
+    near = reg(1, "near")
+    # Where k is 0 the side that is nearer to 0 has the smaller unit.
+    m.d.sync += near.eq(Mux(half ^ negative, within(SINGLE_BITS + 1), within(SINGLE_BITS + 2)))
+    for exponent in range(len(size)):
+        with m.If(size[exponent]):
+            m.d.sync += near.eq(within(SINGLE_BITS - exponent))
+    return near
+
+
 class RequantLane(wiring.Component):
-    """One requantizer: ``(acc * mult + (acc < pivot ? below : bias)) >> shift``, clamped.
+    """One requantizer: ``clamp(round((acc * mult + bias) / 2**shift) + offset)``.
 
     Parameters
     ----------
@@ -120,12 +228,12 @@ class RequantLane(wiring.Component):
 
     Members
     -------
-    acc, parameters (in): of the same cycle. rounding (in): see rounding_of. o (out).
+    acc, parameters (in): of the same cycle. rounding (in): see ROUNDING. o (out).
 
     Latency ``LATENCY`` cycles, initiation interval 1, never stalls.
     """
 
-    LATENCY = MultiplyAdd.LATENCY + ShiftRoundClamp.LATENCY
+    LATENCY = MultiplyAdd.LATENCY + Scale.LATENCY + RoundClamp.LATENCY
 
     def __init__(self, acc: Shape) -> None:
         if acc.width > BIASED - RESULT_BITS:
@@ -145,13 +253,17 @@ class RequantLane(wiring.Component):
         given = self.parameters
         bias, biased = given.bias.shape(), signed(BIASED)
         m.submodules.mul = mul = MultiplyAdd(self.acc_shape, given.mult.shape(), bias, biased)
-        m.submodules.shift = shift = ShiftRoundClamp()
+        m.submodules.scale = scale = Scale()
+        m.submodules.round = rounded = RoundClamp()
         m.d.comb += [
             mul.a.eq(self.acc),
             mul.b.eq(given.mult),
-            mul.c.eq(bias_of_side(m, "side", self.acc, given, bias, MultiplyAdd.AHEAD)),
-            shift.value.eq(mul.p),
-            shift.rounding.eq(self.rounding),
-            self.o.eq(shift.o),
+            mul.c.eq(delay_line(m, given.bias, MultiplyAdd.AHEAD, "bias", data=True)),
+            scale.value.eq(mul.p),
+            scale.shift.eq(delay_line(m, given.shift, MultiplyAdd.LATENCY, "shift", data=True)),
+            scale.double.eq(self.rounding.how == Round.DOUBLE),
+            rounded.i.eq(scale.o),
+            rounded.rounding.eq(self.rounding),
+            self.o.eq(rounded.o),
         ]
         return m

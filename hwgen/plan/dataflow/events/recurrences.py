@@ -459,11 +459,12 @@ def drain(
 @inlined
 def vector(
     m: Pointer, n: int, pushed: int, popped: int, push: int, pop: int, waits: int, state: int,
-    size: int, gap: int, depth: int, delay: int
+    size: int, gap: int, every: int, depth: int, delay: int
 ) -> bool:  # fmt: skip
     """One of ``size`` beats taken, or of as many given, which begin ``gap`` after the last taken.
 
-    state : the first cycle in which the unit is free.
+    every : cycles from one that is given to the next, or to taking again. state : the first cycle
+    in which the unit is free.
     """
     place = n % (2 * size)
     begin = time = m[state]
@@ -483,7 +484,7 @@ def vector(
         time = max(time, at(m, pop, full) + 1)
     wait(m, waits, 0, time - begin)
     add(m, push, time + delay)
-    m[state] = time + 1
+    m[state] = time + every
     return True
 
 
@@ -544,7 +545,7 @@ def advance(kind: int, m: Pointer, n: int, end: int, row: Pointer) -> int:
         while n < end and read_taps(m, n, *a[:14]):
             n += 1
     elif kind == Kind.VECTOR:
-        while n < end and vector(m, n, *a[:10]):
+        while n < end and vector(m, n, *a[:11]):
             n += 1
     elif kind == Kind.DRAIN:
         while n < end and drain(m, n, *a[:9]):

@@ -169,8 +169,8 @@ def _results(
     outputs = min(task.outputs - first, cout_blocks * shape.pe)
     start = (tile.columns[0] - of_y.columns[0]) * pixel + (task.channel + first) * size
     values: Values = {
-        "shift": requant.shift,
-        "half_even": int(requant.half_even),
+        "rounding": requant.rounding,
+        "offset": requant.offset,
         "low": requant.low,
         "high": requant.high,
         "wide": int(size == 4),
@@ -194,13 +194,11 @@ def _results(
     for n, loop in enumerate(order):
         values[f"out{n}_group"] = int(loop.kind is Loop.GROUP)
     if task.tables is not None:
-        last = task.tables.requant
+        last = task.tables
         values |= {
             "tables": 1,
-            "second_mult": last.mult[0],
-            "second_bias": last.bias[0],
-            "second_shift": last.shift,
-            "second_half_even": int(last.half_even),
+            "second_rounding": last.rounding,
+            "second_offset": last.offset,
             "second_low": last.low,
             "second_high": last.high,
         }

@@ -14,7 +14,7 @@ from ....aliases import Array
 from ....contract.engine import EngineShape
 from ....contract.isa import Operand
 from ..network.tasks import Stored, Task
-from ..timing.pipeline import TABLE_PARTS, Pipeline
+from ..timing.pipeline import Pipeline
 
 
 class Stationarity(StrEnum):
@@ -97,9 +97,7 @@ class Candidates:
     @property
     def rate(self) -> int:
         """Cycles that a word of results takes."""
-        if self.task.tables is not None:
-            return min(self.shape.pe, TABLE_PARTS)
-        return Pipeline.of(self.shape).wide_parts if self.y.size > 1 else 1
+        return Pipeline.of(self.shape).cycles(self.y.size > 1, self.task.tables is not None)
 
     @property
     def scanned(self) -> Array:
@@ -127,16 +125,14 @@ def cycles_needed(stationarity: Stationarity, c: Candidates) -> Array:
     if stationarity is Stationarity.OUTPUT or (
         c.words == 1 and stationarity is Stationarity.WEIGHT
     ):
-        tables = c.task.tables is not None
-        return zero + max(c.steps, results * rate if tables else 0)
+        return zero + max(c.steps, results * rate)
     if stationarity is Stationarity.WEIGHT:
         return zero + c.steps + results * (rate - 1)  # with the last words sums are finished
-    turn = np.where(c.cout_blocks > 1, max(rate, Pipeline.of(c.shape).turn), rate)
     if scatters(stationarity, c.y.shape[:2]):
         taps = c.words // c.cin_blocks
         steps = c.scanned * c.unit_cout_blocks * c.words
-        return steps + results * np.maximum(0, turn - taps)
-    return c.steps + results * (turn - 1)
+        return steps + results * np.maximum(0, rate - taps)
+    return zero + c.steps + results * (rate - 1)
 
 
 def bytes_needed(stationarity: Stationarity, c: Candidates) -> Array:

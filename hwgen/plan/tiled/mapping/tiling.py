@@ -357,8 +357,7 @@ def _cost(
     spatial, parts = c.tiles, c.tap_parts * c.cout_parts
     if task.operand is Operand.DEPTHWISE_WINDOW:
         work = height * cout_blocks * (width * task.stride[1] + strips * 2)
-        if task.tables is not None:
-            work = np.maximum(work, height * width * cout_blocks * c.rate)
+        work = np.maximum(work, height * width * cout_blocks * c.rate)
     elif task.softmax is not None:
         work = np.full_like(rows, softmax_cycles([height, width], 1, task.outputs))
     else:

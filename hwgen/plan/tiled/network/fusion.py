@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NoReturn
 
 import numpy as np
 
 from ....contract.isa import COMPUTE, TABLE_WORDS, TRANSFER
 from ....errors import UserError
 from ....ir import Graph, Node, Tensor, ops
-from .requant import Requant
-from .tasks import Stored, Tables, Task
+from .requant import LARGEST_RANGE, Requant
+from .tables import Tables, codes, of_one, of_two, of_window
+from .tasks import Stored, Task
+
+SCALED = (ops.Requantize, ops.Rescale)
+"""What follows sums: a multiply, an add and a shift, or a runtime's rule."""
+_OF_BYTES = (*SCALED, ops.MultiThreshold)
+"""What makes a number of a number, whichever place it is at."""
 
 
 @dataclass
@@ -33,28 +38,48 @@ class Fusion:
         """Add a task, with tables and a sum behind it where nobody else reads what is before."""
         edge = last.name
         following = self.only_reader(last)
-        if self.graph.tensors[edge].type.width <= 8 and following is not None:
-            if isinstance(following.op, ops.MultiThreshold):
-                behind = self.only_reader(following)
-                if behind is not None and isinstance(behind.op, ops.Add):
-                    task, edge = self._with_sum(task, edge, following.name, behind)
-                else:
-                    task = replace(task, tables=self.table(following), y=following.name)
-                    edge = following.name
-                    self.done.add(edge)
-            elif isinstance(following.op, ops.Add):
-                task, edge = self._with_sum(task, edge, edge, following)
+        if self.graph.tensors[edge].type.width > 8 and following is not None:
+            windowed = self._windowed(task, following)
+            if windowed is not None:
+                self.done.add(following.name)
+                task, edge = windowed, following.name
+        elif following is not None:
+            addend, behind = edge, following
+            while self.of_bytes(behind):
+                addend, behind = behind.name, self.graph.consumers[behind.name][0]
+            if isinstance(behind.op, ops.Add):
+                task, edge = self._with_sum(task, edge, addend, behind)
+            elif isinstance(following.op, ops.MultiThreshold):
+                task = replace(task, tables=self.table(following), y=following.name)
+                edge = following.name
+                self.done.add(edge)
         self.add(task)
         self.keep(self.graph.tensors[edge])
+
+    def _windowed(self, task: Task, node: Node) -> Task | None:
+        """The task with a table of its wide results, where that changes within 256 of them."""
+        op, (x,) = node.op, self.graph.operands(node)
+        if not isinstance(op, ops.MultiThreshold) or len(op.rows) > 1 or op.type.width > 8:
+            return None
+        low, high = x.range
+        if high - low >= LARGEST_RANGE:
+            return None
+        found = of_window(self._function(node, np.arange(low, high + 1)), low)
+        if found is None:
+            return None
+        tables, first = found
+        ends = max(task.requant.low, first), min(task.requant.high, first + TABLE_WORDS - 1)
+        requant = replace(task.requant, low=ends[0], high=ends[1])
+        return replace(task, requant=requant, tables=tables, y=node.name)
 
     def _with_sum(self, task: Task, edge: str, addend: str, node: Node) -> tuple[Task, str]:
         """The task with the sum ``node``, where its other operand is stored already."""
         addends = self.addends(node)
-        mine = [a for a in addends if a[2] == addend]
-        others = [a for a in addends if a[2] != addend]
-        if len(mine) != 1 or len(others) != 1 or others[0][0] not in self.names:
+        mine = [a for a in addends if a.summed == addend]
+        others = [a for a in addends if a.summed != addend]
+        if len(mine) != 1 or len(others) != 1 or others[0].source not in self.names:
             return task, edge
-        heavier = self._heavier(task, others[0][0])
+        heavier = self._heavier(task, others[0].source)
         if heavier is not None:
             # Sums take time of their own, which hides behind the longer of the two.
             self.add(task)
@@ -62,7 +87,7 @@ class Fusion:
             self.tasks.remove(heavier)
             del self.stored[heavier.y], self.names[heavier.y]
             task, mine, others = heavier, others, mine
-        tables, last = self.sum_of(node, mine[0][1], others[0])
+        tables, last = self.sum_of(node, mine[0], others[0])
         self.done.add(node.name)
         return replace(task, tables=tables, y=last, layers=(*task.layers, node.name, last)), last
 
@@ -74,24 +99,42 @@ class Fusion:
             return None
         return maker if maker.tables is None and maker.macs > task.macs else None
 
-    def addends(self, node: Node) -> list[tuple[str, np.ndarray, str]]:
-        """The addends of a sum: stored edge, its table of 256 values, the edge that is summed."""
-        op = node.op
-        assert isinstance(op, ops.Add)
+    def addends(self, node: Node) -> list[Addend]:
+        """The two addends of a sum."""
         if len(node.inputs) != 2:
             raise UserError("the tiled architecture sums two tensors", layer=node.name)
-        addends = []
-        tensors = self.graph.operands(node)
-        for name, shift in zip(node.inputs, op.shifts(tensors), strict=True):
-            maker = self.nodes.get(name)
-            if maker is not None and isinstance(maker.op, ops.MultiThreshold):
-                source = maker.inputs[0]
-                table = _table_of(maker.op, self._narrow(source)) << shift
-            else:
-                source = name
-                table = _codes(self._narrow(source)) << shift
-            addends.append((source, table, name))
-        return addends
+        return [self._addend(name, place) for place, name in enumerate(node.inputs)]
+
+    def _addend(self, name: str, place: int) -> Addend:
+        """An addend as a function of stored bytes."""
+        chain: list[Node] = []
+        source = name
+        while source not in self.names:
+            maker = self.nodes[source]
+            if not self.of_bytes(maker):
+                break
+            chain.insert(0, maker)
+            source = maker.inputs[0]
+        values = codes(self._narrow(source))
+        for maker in chain:
+            values = self._function(maker, values)
+        return Addend(source, values, name, place)
+
+    def of_bytes(self, node: Node) -> bool:
+        """Whether a node is a function of each number by itself, and its only reader a sum, or
+        such a function of which that holds."""
+        if node.name in self.done or not isinstance(node.op, _OF_BYTES):
+            return False
+        following = self.only_reader(node)
+        if following is None or not _same_everywhere(node.op):
+            return False
+        return isinstance(following.op, ops.Add) or self.of_bytes(following)
+
+    def _function(self, node: Node, values: np.ndarray) -> np.ndarray:
+        """The results of a function of numbers; those outside its input's range mean nothing."""
+        (x,) = self.graph.operands(node)
+        values = np.clip(values, *x.range)
+        return node.op.golden([values[..., None]], [x])[..., 0]
 
     def _narrow(self, name: str) -> Tensor:
         edge = self.graph.tensors[name]
@@ -102,23 +145,44 @@ class Fusion:
             )
         return edge
 
-    def sum_of(
-        self, node: Node, first: np.ndarray, second: tuple[str, np.ndarray, str]
-    ) -> tuple[Tables, str]:
-        """Tables of a sum and its requantization, and the name of the edge that it gives."""
-        last = self.requantization(node)
-        edge = self.graph.tensors[last.name]
-        requant = Requant.of(last.name, last.op, self.graph.tensors[node.name])
-        single = all(len(set(a)) == 1 for a in (requant.mult, requant.bias))
-        if not single or any(requant.split_at != -(1 << 31)) or edge.type.width > 8:
+    def sum_of(self, node: Node, first: Addend, second: Addend) -> tuple[Tables, str]:
+        """Tables of a sum and what follows it, and the name of the edge that it gives."""
+        op = node.op
+        assert isinstance(op, ops.Add)
+        arrays = list(
+            np.broadcast_arrays(first.values[:, None, None], second.values[None, :, None])
+        )
+        if first.place:
+            arrays.reverse()
+        values = op.golden(arrays, self.graph.operands(node))[..., 0]
+        last, width = node, self.graph.tensors[node.name].type.width
+        while width > 8:
+            following = self.only_reader(last)
+            if following is None or not isinstance(following.op, _OF_BYTES):
+                raise UserError(
+                    "the tiled architecture requantizes every sum of two tensors to 8 bits before "
+                    "it stores it",
+                    layer=node.name,
+                    hint="quantize the sum, and let nothing else read it",
+                )
+            if not _same_everywhere(following.op):
+                raise UserError(
+                    "the tiled architecture requantizes sums of two tensors by one multiplier and "
+                    "bias, not by one for each channel",
+                    layer=following.name,
+                )
+            values = self._function(following, values)
+            self.done.add(following.name)
+            last, width = following, self.graph.tensors[following.name].type.width
+        tables = of_two(
+            values, self.graph.tensors[last.name].type.zero_point, self.names[second.source]
+        )
+        if tables is None:
             raise UserError(
-                "the tiled architecture requantizes sums to 8 bits, by one multiplier and bias",
-                layer=last.name,
+                "this sum rounds ties now up, now down: no two tables of 32 bits give it",
+                layer=node.name,
             )
-        for table in (first, second[1]):
-            if min(table) < -(1 << 31) or max(table) >= 1 << 31:
-                raise UserError("addends of more than 32 bits", layer=node.name)
-        return Tables(first, requant, self.names[second[0]], second[1]), last.name
+        return tables, last.name
 
     def table(self, node: Node) -> Tables:
         """A function of a stored byte."""
@@ -129,29 +193,22 @@ class Fusion:
                 "the tiled architecture looks up functions of 8 bits, the same for all channels",
                 layer=node.name,
             )
-        requant = Requant.identity(1, op.type.min, op.type.max)
-        return Tables(_table_of(op, x), requant)
+        return of_one(self._function(node, codes(x)))
 
-    def requantization(self, node: Node) -> Node:
-        """What requantizes the results of a node, which is then done.
+    def requantization(self, node: Node) -> tuple[Requant, Node]:
+        """What requantizes the results of a node, and the last node of it; they are done then.
 
-        Behind products there is one (legal.REQUANTIZED). Raises UserError where there is none
-        behind a sum of two tensors, and for a rule that the engine does not know.
+        Behind products there is one (legal.REQUANTIZED), behind which another one may follow.
         """
-        following = self.only_reader(node)
-        if following is not None and isinstance(following.op, ops.Rescale):
-            refuse_rescale(following.op, following)
-        if following is None or not isinstance(following.op, ops.Requantize):
-            raise UserError(
-                "the tiled architecture requantizes every sum of two tensors before it stores it",
-                layer=node.name,
-                hint="quantize the sum, and let nothing else read it",
-            )
-        self.done.add(following.name)
-        behind = self.only_reader(following)
-        if behind is not None and isinstance(behind.op, ops.Rescale):
-            refuse_rescale(behind.op, behind)
-        return following
+        first = self.only_reader(node)
+        assert first is not None and isinstance(first.op, SCALED)
+        x, middle = self.graph.tensors[node.name], self.graph.tensors[first.name]
+        self.done.add(first.name)
+        second = self.only_reader(first)
+        if middle.type.width <= 8 or second is None or not isinstance(second.op, SCALED):
+            return Requant.of(first.name, first.op, x), first
+        self.done.add(second.name)
+        return Requant.of_two(second.name, first.op, second.op, x), second
 
     def only_reader(self, node: Node) -> Node | None:
         """What reads a node, where that is one node alone and no output."""
@@ -166,9 +223,6 @@ class Fusion:
         """An edge that is stored. Raises UserError where it is too wide."""
         last = edge.name in self.graph.outputs
         if edge.type.width > (32 if last else 8):
-            for reader in self.graph.consumers[edge.name]:
-                if isinstance(reader.op, ops.Rescale):
-                    refuse_rescale(reader.op, reader)
             raise UserError(
                 f"the tiled architecture stores 8 bits, {edge.name!r} has {edge.type.width}",
                 layer=edge.name,
@@ -187,21 +241,21 @@ class Fusion:
         self.names[edge.name] = edge.name
 
 
-def refuse_rescale(op: ops.Rescale, node: Node) -> NoReturn:
-    """Raises the UserError for a rule that the requantizer does not know."""
-    raise UserError(
-        f"the tiled architecture has no unit for {op.scaling}, and no multiply, add and shift that "
-        "rounds down equals it here",
-        layer=node.name,
-    )
+@dataclass(frozen=True, eq=False)
+class Addend:
+    """One addend of a sum: the stored tensor that it is a function of, its value for each byte of
+    that, the edge that is summed, its place among the operands."""
+
+    source: str
+    values: np.ndarray
+    summed: str
+    place: int
 
 
-def _codes(edge: Tensor) -> np.ndarray:
-    """The integer of every byte; those that do not occur mean nothing."""
-    codes = np.arange(TABLE_WORDS)
-    codes = np.where(codes > 127, codes - TABLE_WORDS, codes) if edge.type.signed else codes
-    return np.clip(codes, edge.type.min, edge.type.max)
-
-
-def _table_of(op: ops.MultiThreshold, edge: Tensor) -> np.ndarray:
-    return op.golden([_codes(edge)[:, None]], [edge])[:, 0]
+def _same_everywhere(op: object) -> bool:
+    """Whether an operation does the same in all channels."""
+    if isinstance(op, ops.MultiThreshold):
+        return len(op.rows) == 1
+    names = ("mult", "bias", "shift", "pivot", "below")
+    arrays = (getattr(op, name, None) for name in names)
+    return all(a is None or len(a) == 1 for a in arrays)

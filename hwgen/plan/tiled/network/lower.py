@@ -10,12 +10,12 @@ import numpy as np
 from ....contract.isa import COMPUTE, Operand, Reduction
 from ....errors import UserError
 from ....ir import Graph, Node, Op, Tensor, ops
-from ...host import way_out
-from .fusion import Fusion, refuse_rescale
+from .fusion import SCALED, Fusion
 from .moves import of_image, selection, with_zeros
-from .requant import Requant
+from .requant import Requant, added_by, product_by
 from .softmax import exponentials_of
-from .tasks import Pair, Tables, Task, TaskGraph
+from .tables import Tables
+from .tasks import Pair, Task, TaskGraph
 
 
 def task_graph_of(graph: Graph) -> TaskGraph:
@@ -35,7 +35,7 @@ def task_graph_of(graph: Graph) -> TaskGraph:
     except UserError as error:
         titles = {node.name: node.title for node in graph.nodes}
         layer = titles.get(error.layer or "", error.layer)
-        hint = error.hint or _elsewhere(graph)
+        hint = error.hint or "use --arch dataflow, which carries it out"
         raise UserError(error.reason, layer=layer, hint=hint) from None
     if not cut.tasks:
         raise UserError("the network has no layer to build hardware for")
@@ -47,14 +47,6 @@ def task_graph_of(graph: Graph) -> TaskGraph:
         )
     result = cut.names[graph.outputs[0]]
     return TaskGraph(cut.tasks, cut.stored, graph.inputs[0].name, result)
-
-
-def _elsewhere(graph: Graph) -> str:
-    """What carries out a network that this architecture does not."""
-    floats = [node.name for node in graph.nodes if isinstance(node.op, ops.SoftmaxTable)]
-    if not floats:
-        return "use --arch dataflow, which carries it out"
-    return f"use --arch dataflow; its softmax in float32: {way_out(graph, floats[-1])}"
 
 
 class _Cut(Fusion):
@@ -97,11 +89,14 @@ class _Cut(Fusion):
         missing = self._offsets.get(node.inputs[0], 0)
         if missing and any(max(pads) for pads in op.pads(self.graph.operands(node)[0])):
             raise UserError("an average of values less a zero point, padded", layer=node.name)
-        requant = requant.of_sums_less(missing * op.kernel[0] * op.kernel[1])
+        requant = requant.of_sums_plus(missing * op.kernel[0] * op.kernel[1])
         self._pool(node, op, last.name, requant, 0, Reduction.SUM)
 
-    @visit.register
-    def _(self, op: ops.Requantize, node: Node) -> None:
+    @visit.register(ops.Requantize)
+    @visit.register(ops.Rescale)
+    def _(self, op: ops.Requantize | ops.Rescale, node: Node) -> None:
+        if self.of_bytes(node):
+            return  # one of the tables of a sum
         (x,) = self.graph.operands(node)
         following = self.only_reader(node)
         if following is not None and isinstance(following.op, ops.SumPool) and _only_adds(op, x):
@@ -109,12 +104,15 @@ class _Cut(Fusion):
             self._offsets[node.name] = int(op.bias[0])
             self.names[node.name] = self.names[x.name]
             return
+        factors = product_by(op, x)
+        if following is not None and isinstance(following.op, SCALED) and factors is not None:
+            self._times(node, x, *factors, following)
+            return
         self._identity(node, x, Requant.of(node.name, op, x), node.name)
 
     @visit.register
     def _(self, op: ops.MultiThreshold, node: Node) -> None:
-        following = self.only_reader(node)
-        if following is not None and isinstance(following.op, ops.Add):
+        if self.of_bytes(node):
             return  # one of the tables of a sum
         (x,) = self.graph.operands(node)
         requant = Requant.identity(x.channels, x.type.min, x.type.max)
@@ -124,9 +122,9 @@ class _Cut(Fusion):
     def _(self, op: ops.Add, node: Node) -> None:
         """A sum that no task before it could take along."""
         first, second = self.addends(node)
-        edge = self.graph.tensors[first[0]]
+        edge = self.graph.tensors[first.source]
         requant = Requant.identity(edge.channels, edge.type.min, edge.type.max)
-        tables, last = self.sum_of(node, first[1], second)
+        tables, last = self.sum_of(node, first, second)
         self._identity(node, edge, requant, last, tables)
 
     @visit.register
@@ -196,9 +194,20 @@ class _Cut(Fusion):
         self.add(replace(self._plain(node, x, requant, node.name), softmax=powers))
         self.keep(y)
 
-    @visit.register
-    def _(self, op: ops.Rescale, node: Node) -> None:
-        refuse_rescale(op, node)
+    def _times(
+        self, node: Node, x: Tensor, factors: np.ndarray, added: np.ndarray, last: Node
+    ) -> None:
+        """A product with a number a channel, which the array forms, and a requantization."""
+        requant = Requant.of(last.name, last.op, self.graph.tensors[node.name])
+        requant = requant.of_sums_plus(added)
+        requant.check(last.name, self.graph.tensors[node.name])
+        self.done.add(last.name)
+        task = replace(
+            self._plain(node, x, requant, last.name),
+            layers=(node.name, last.name),
+            weights=factors.reshape(1, 1, 1, -1),
+        )
+        self.finish(task, last)
 
     def _multiply(
         self, node: Node, op: ops.Conv2D | ops.Dense, weights: np.ndarray, stride: Pair,
@@ -213,8 +222,7 @@ class _Cut(Fusion):
         if weights.min() < -128 or weights.max() > 127:
             raise UserError("the tiled architecture has weights of 8 bits", layer=node.name)
         (x,) = self.graph.operands(node)
-        last = self.requantization(node)
-        requant = Requant.of(last.name, last.op, self.graph.tensors[node.name])
+        requant, last = self.requantization(node)
         outputs = weights.shape[3]
         task = Task(
             last.name, (node.name, last.name), self.names[node.inputs[0]], last.name, outputs,
@@ -275,22 +283,12 @@ class _Cut(Fusion):
     def _requant_of_sums(self, node: Node) -> tuple[Requant, Node]:
         """What follows sums of a pool, and the last node of it: nothing, or it is done then."""
         sums, following = self.graph.tensors[node.name], self.only_reader(node)
-        if following is None or not isinstance(following.op, ops.Requantize):
+        if following is None or not isinstance(following.op, SCALED):
             return Requant.identity(sums.channels, sums.type.min, sums.type.max), node
-        last = self.requantization(node)
-        second = self.only_reader(last)
-        wide = self.graph.tensors[last.name].type.width > 8
-        if not wide or second is None or not isinstance(second.op, ops.Requantize):
-            return Requant.of(last.name, last.op, sums), last
-        # An average whose ties need a quotient of more bits first.
-        self.done.add(second.name)
-        return Requant.of_two(second.name, last.op, second.op, sums), second
+        return self.requantization(node)
 
 
-def _only_adds(op: ops.Requantize, x: Tensor) -> bool:
+def _only_adds(op: Op, x: Tensor) -> bool:
     """Whether a requantization adds one number to every value, and nothing overflows."""
-    if op.clip is not None or op.pivot is not None or len({*op.bias.tolist()}) > 1:
-        return False
-    low, high = (end + int(op.bias[0]) for end in x.range)
-    within = op.type.low <= low and high <= op.type.max
-    return within and set(op.mult.tolist()) == {1} and set(op.shift.tolist()) == {0}
+    added = added_by(op, x)
+    return added is not None and len(set(added.tolist())) == 1

@@ -1,43 +1,48 @@
 """Requantizations in the one form that the tiled engine carries out.
 
-``clip((sum * mult + (sum < split_at ? bias_below : bias)) >> shift)``, rounding down or half to
-even. Other roundings are biases; those that go by sign have another one on each side of the sum at
-which the product changes its sign.
+``clip(round((sum * mult + bias) / 2**shift) + offset)``, with a rounding of contract.isa.Round:
+what a Requantize says, and runtimes' rules as they are. Roundings that another bias gives are
+biases.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import frexp, inf
 
 import numpy as np
 
+from ....contract.isa import COMPUTE, DOUBLE_BITS, FLOAT_RESULTS, RECORD, SINGLE_BITS, Round
 from ....errors import UserError
 from ....ir import Op, Tensor, ops
-from ....numeric import Overflow, Rounding
+from ....numeric import Overflow, QType, Rounding, Scaling
+from .fit import Line, floor_line, symmetric_line
 
 Ints = np.ndarray
-SHIFTS = 63
-"""Largest shift of the engine."""
+Scaled = ops.Requantize | ops.Rescale
+CARRIED_OUT = frozenset({Scaling.TFLM_DOUBLE, Scaling.SRDHM_HALF_UP, Scaling.FP32_HALF_EVEN})
+"""Rules of runtimes that the engine carries out as they are."""
 LARGEST_RANGE = 1 << 24
-"""Integers on which two requantizations are tried."""
-MULT_BITS = 30
-"""Bits of a multiplier that is found."""
+"""Integers on which a requantization is tried."""
+_SATURATING = (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
+_ROUNDINGS = {
+    Rounding.FLOOR: Round.FLOOR,
+    Rounding.HALF_EVEN: Round.HALF_EVEN,
+    Rounding.HALF_AWAY: Round.HALF_AWAY,
+    Rounding.HALF_TO_ZERO: Round.HALF_TO_ZERO,
+    Rounding.TO_ZERO: Round.TO_ZERO,
+    Rounding.FROM_ZERO: Round.FROM_ZERO,
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Requant:
-    """One integer of mult, bias, split_at and bias_below for each channel.
-
-    Sums less than ``split_at`` take ``bias_below`` in place of ``bias``.
-    """
+    """One integer of mult, bias and shift for each channel."""
 
     mult: Ints
     bias: Ints
-    split_at: Ints
-    bias_below: Ints
-    shift: int
-    half_even: bool
+    shift: Ints
+    rounding: Round
+    offset: int
     low: int
     high: int
 
@@ -45,150 +50,238 @@ class Requant:
     def identity(cls, channels: int, low: int, high: int) -> Requant:
         """Keeps every value between ``low`` and ``high``."""
         zero, one = np.zeros(channels, object), np.ones(channels, object)
-        return cls(one, zero, np.full(channels, -(1 << 31), object), zero, 0, False, low, high)
+        return cls(one, zero, zero, Round.FLOOR, 0, low, high)
 
     @classmethod
     def of(cls, layer: str, op: Op, x: Tensor) -> Requant:
-        """What equals a Requantize which reads ``x``. Raises UserError where nothing does."""
-        assert isinstance(op, ops.Requantize)
-        mult, bias = (_channels(a, x.channels) for a in (op.mult, op.bias))
-        (shift,) = op.shift.tolist()  # legal.ONE_SHIFT
-        rounding = op.type.rounding
+        """What equals a Requantize or a Rescale which reads ``x``. Raises UserError where nothing
+        does."""
+        assert isinstance(op, Scaled)
         low, high = _bounds(layer, op, x)
-        if op.pivot is not None and op.below is not None:
-            if rounding is not Rounding.FLOOR:
-                raise UserError(f"a pivot with {rounding} rounding", layer=layer)
-            split_at = _channels(op.pivot, x.channels)
-            bias_below = _channels(op.below, x.channels)
+        if isinstance(op, ops.Rescale):
+            made = _of_rule(layer, op, x, low, high)
+        elif op.pivot is not None:
+            made = _fitted(layer, [op], x)
         else:
-            bias, split_at, bias_below = _rounded(layer, mult, bias, shift, rounding)
-        made = cls(
-            mult, bias, split_at, bias_below, shift, rounding is Rounding.HALF_EVEN, low, high
-        )
-        made._check(layer, x)
+            made = _of_shift(layer, op, x, low, high)
+        made.check(layer, x)
         return made
 
     @classmethod
     def of_two(cls, layer: str, first: Op, second: Op, x: Tensor) -> Requant:
-        """One that equals two of them, each the same for all channels, on every integer of ``x``.
+        """One that equals two of them, on every integer of ``x``.
 
         Raises UserError where none does, or where there are too many integers to try.
         """
-        assert isinstance(first, ops.Requantize) and isinstance(second, ops.Requantize)
-        low, high = x.range
-        single = all(a.size == 1 for op in (first, second) for a in (op.mult, op.bias, op.shift))
-        if high - low >= LARGEST_RANGE or not single:
-            raise UserError(
-                f"{x.type.width} bits are requantized twice; the tiled engine does it once",
-                layer=layer,
-            )
-        sums = np.arange(low, high + 1)
-        one = replace(x, shape=(1,))
-        middle = first.infer("middle", [one])
-        results = second.golden([first.golden([sums[:, None]], [one])], [middle])[:, 0]
-        found = lines_of(sums, results)
-        if found is None:
-            raise UserError(
-                f"the tiled engine has no division that rounds {second.type.rounding} here",
-                layer=layer,
-            )
-        mult, bias, split_at, bias_below = (np.full(x.channels, v, object) for v in found[:4])
-        ends = int(results.min()), int(results.max())
-        made = cls(mult, bias, split_at, bias_below, found[4], False, *ends)
-        made._check(layer, x)
+        added = added_by(first, x)
+        if added is not None:
+            middle = first.infer("middle", [x])
+            made = cls.of(layer, second, middle).of_sums_plus(added)
+            made.check(layer, x)
+            return made
+        assert isinstance(first, Scaled) and isinstance(second, Scaled)
+        made = _fitted(layer, [first, second], x)
+        made.check(layer, x)
         return made
 
-    def of_sums_less(self, offset: int) -> Requant:
-        """The requantization of sums that ``offset`` is missing from."""
-        move = self.mult * offset
-        lowest = -(1 << 31)
-        split_at = np.where(self.split_at == lowest, lowest, self.split_at - offset)
-        bias_below = self.bias_below + move
-        return replace(self, bias=self.bias + move, bias_below=bias_below, split_at=split_at)
+    def of_sums_plus(self, added: Ints | int) -> Requant:
+        """The requantization of sums that ``added`` is missing from."""
+        return replace(self, bias=self.bias + self.mult * added)
 
-    def _check(self, layer: str, x: Tensor) -> None:
+    def check(self, layer: str, x: Tensor) -> None:
         """Raises UserError where the engine's registers are too narrow."""
-        limits = (
-            ("mult", self.mult, 32), ("bias", self.bias, 64), ("pivot", self.split_at, 32),
-            ("below", self.bias_below, 64),
-        )  # fmt: skip
-        for name, values, bits in limits:
-            if min(values) < -(1 << bits - 1) or max(values) >= 1 << bits - 1:
+        for name, values in (("mult", self.mult), ("bias", self.bias), ("shift", self.shift)):
+            low, high = RECORD.range(name)
+            if min(values) < low or max(values) > high:
+                bits = (high - low).bit_length()
                 raise UserError(f"its {name} needs more than {bits} bits", layer=layer)
-        if self.shift > SHIFTS:
-            raise UserError(f"a shift by {self.shift}, at most {SHIFTS}", layer=layer)
+        if abs(self.offset) > COMPUTE.most("offset"):
+            raise UserError(f"a zero point of {self.offset}", layer=layer)
         if x.range[0] < -(1 << 31) or x.range[1] >= 1 << 31:
             raise UserError(f"sums of {x.type.width} bits, the engine has 32", layer=layer)
 
 
-def lines_of(sums: Ints, results: Ints) -> tuple[int, int, int, int, int] | None:
-    """mult, bias, split_at, bias_below and shift that give a result for each of consecutive sums.
+def added_by(op: Op, x: Tensor) -> Ints | None:
+    """What a Requantize adds to every value of ``x``, where that is all it does."""
+    if not isinstance(op, ops.Requantize) or op.clip is not None or op.pivot is not None:
+        return None
+    if set(op.mult.tolist()) != {1} or set(op.shift.tolist()) != {0}:
+        return None
+    low, high = x.range[0] + int(op.bias.min()), x.range[1] + int(op.bias.max())
+    return _channels(op.bias, x.channels) if op.type.low <= low and high <= op.type.max else None
 
-    Results never fall, and are clipped to the smallest and the largest one. One line is tried, and
-    one on each side of zero with the same slope. None where there are none.
+
+def product_by(op: Op, x: Tensor) -> tuple[Ints, Ints] | None:
+    """The weight of 8 bits by which a Requantize multiplies each channel of ``x``, and what it adds
+    to the product, where that is all it does and the result is wider; else None."""
+    if not isinstance(op, ops.Requantize) or op.clip is not None or op.pivot is not None:
+        return None
+    mult = _channels(op.mult, x.channels)
+    if op.type.width <= 8 or set(op.shift.tolist()) != {0} or min(mult) < -128 or max(mult) > 127:
+        return None
+    raw = replace(op, type=_saturating(op.type, 64)).infer("raw", [x]).range
+    if raw[0] < op.type.low or raw[1] > op.type.max:
+        return None
+    return mult.astype(np.int64), _channels(op.bias, x.channels)
+
+
+def _of_shift(layer: str, op: ops.Requantize, x: Tensor, low: int, high: int) -> Requant:
+    """A multiply, an add and a shift."""
+    mult, bias, shift = (_channels(a, x.channels) for a in (op.mult, op.bias, op.shift))
+    rounding = op.type.rounding
+    half = np.array([1 << s >> 1 for s in shift], object)
+    adds = {
+        Rounding.HALF_UP: half,
+        Rounding.HALF_DOWN: np.maximum(half - 1, 0),
+        Rounding.CEIL: np.array([(1 << s) - 1 for s in shift], object),
+    }
+    how = _ROUNDINGS.get(rounding, Round.FLOOR)
+    if rounding in adds:
+        bias = bias + adds[rounding]
+    elif rounding not in _ROUNDINGS:
+        raise UserError(f"the tiled engine does not round {rounding}", layer=layer)
+    return Requant(*_shortened(mult, bias, shift, how), how, 0, low, high)
+
+
+def _shortened(mult: Ints, bias: Ints, shift: Ints, how: Round) -> tuple[Ints, Ints, Ints]:
+    """The same with the shortest multipliers: those of all channels have one shift in a Requantize.
+
+    Bits of a bias below those of the product count for nothing where values are rounded down.
     """
-    ends = int(results.min()), int(results.max())
-    for split_at in (-(1 << 31), 0):
-        parts = sums >= split_at, sums < split_at
-        sides = [_Side.of(sums[s], results[s], ends) for s in parts]
-        flattest = max(side.slopes()[0] for side in sides)
-        steepest = min(side.slopes()[1] for side in sides)
-        if flattest >= steepest:
+    spare = []
+    for m, b, s in zip(mult, bias, shift, strict=True):
+        whole = m if how is Round.FLOOR else m | b
+        spare.append(min(s, (whole & -whole).bit_length() - 1 if whole else s))
+    by = np.array(spare, object)
+    return mult >> by, bias >> by, shift - by
+
+
+def _of_rule(layer: str, op: ops.Rescale, x: Tensor, low: int, high: int) -> Requant:
+    """A runtime's rule, as it is."""
+    mult, bias, shift = (_channels(a, x.channels) for a in (op.mult, op.bias, op.shift))
+    product, offset = bias * mult, int(op.offset)
+    if op.scaling is Scaling.FP32_HALF_EVEN:
+        _check_float(layer, mult, shift, bias, x, max(abs(low - offset), abs(high - offset)))
+        return Requant(mult, product, shift, Round.FLOAT, offset, low, high)
+    if not op.scaling.fixed_point:
+        return _fitted(layer, [op], x)
+    # The product of 31 bits is rounded half up; what is moved to the left first is shifted less.
+    first = np.array([1 << min(s, DOUBLE_BITS) >> 1 for s in shift], object)
+    if op.scaling is Scaling.TFLM_DOUBLE:
+        made = Requant(mult, product + first, shift, Round.DOUBLE, offset, low, high)
+        return _with_short_biases(layer, made, op, x)
+    second = np.array([1 << s >> 1 if s > DOUBLE_BITS else 0 for s in shift], object)
+    return Requant(mult, product + first + second, shift, Round.FLOOR, offset, low, high)
+
+
+def _with_short_biases(layer: str, made: Requant, op: ops.Rescale, x: Tensor) -> Requant:
+    """The same with other lines, that round down, for channels whose biases are too long.
+
+    Such a channel has next to no weights: of the tiny scale comes a bias of billions.
+    """
+    low, high = RECORD.range("bias")
+    long = [n for n, bias in enumerate(made.bias) if not low <= bias <= high]
+    if not long or x.range[1] - x.range[0] >= LARGEST_RANGE:
+        return made
+    mult, bias, shift = (a.copy() for a in (made.mult, made.bias, made.shift))
+    sums = np.arange(x.range[0], x.range[1] + 1)
+    ends = made.low - made.offset, made.high - made.offset
+    for n in long:
+        # Most of them are constant.
+        least, most = _results([op], np.array(x.range), x, n) - made.offset
+        if least == most:
+            mult[n], bias[n], shift[n] = 0, int(least), 0
             continue
-        slope = flattest + 1 if steepest == inf else (flattest + steepest) / 2
-        shift = min(SHIFTS, max(0, MULT_BITS - frexp(slope)[1]))
-        mult = round(slope * (1 << shift))
-        bias, bias_below = (side.bias(mult, shift) for side in sides)
-        if bias is not None and bias_below is not None:
-            return mult, bias, split_at, bias_below, shift
+        line = floor_line(sums, _results([op], sums, x, n) - made.offset, ends, DOUBLE_BITS)
+        if line is not None:
+            mult[n], bias[n], shift[n] = line.mult, line.bias, line.shift
+    return replace(made, mult=mult, bias=bias, shift=shift)
+
+
+def _check_float(layer: str, mult: Ints, shift: Ints, bias: Ints, x: Tensor, largest: int) -> None:
+    """Raises UserError where float32's rounding of sums, or of large results, would be seen."""
+    if largest > FLOAT_RESULTS:
+        raise UserError(
+            f"results of up to {largest} by float32's rounding, at most {FLOAT_RESULTS}",
+            layer=layer,
+        )
+    exact = 1 << SINGLE_BITS
+    for m, s, b in zip(mult, shift, bias, strict=True):
+        most = max(abs(end + b) for end in x.range)
+        if most > exact and exact * m >> s <= largest + 1:
+            raise UserError(
+                f"sums of up to {most}, which float32 rounds before it scales them", layer=layer
+            )
+
+
+def _fitted(layer: str, chain: list[Scaled], x: Tensor) -> Requant:
+    """What equals operations in a row on every integer of ``x``, found by trying all of them."""
+    low, high = x.range
+    if high - low >= LARGEST_RANGE:
+        raise UserError(
+            f"sums of {x.type.width} bits by a rule that must be tried on each of them",
+            layer=layer,
+        )
+    single = all(len(values) == 1 for op in chain for values in _arrays(op).values())
+    sums = np.arange(low, high + 1)
+    columns = [_results(chain, sums, x, n) for n in range(1 if single else x.channels)]
+    ends = min(int(r.min()) for r in columns), max(int(r.max()) for r in columns)
+    lines = _lines(chain[0], sums, columns, ends)
+    if lines is None:
+        raise UserError("no multiply, add and shift of the tiled engine equals it", layer=layer)
+    mult, bias, shift = (
+        _channels(np.array([getattr(line, name) for line in lines], object), x.channels)
+        for name in ("mult", "bias", "shift")
+    )
+    return Requant(mult, bias, shift, lines[0].rounding, lines[0].offset, *ends)
+
+
+def _lines(op: Scaled, sums: Ints, columns: list[Ints], ends: tuple[int, int]) -> list[Line] | None:
+    """A line for the results of each channel, all of one rounding and offset; None where there are
+    none. Those that are symmetric are so about the sum whose product is 0."""
+    values = op.pivot if isinstance(op, ops.Requantize) else -op.bias
+    for symmetric in (False, True):
+        lines = []
+        for n, results in enumerate(columns):
+            center = 0 if values is None else int(values[min(n, len(values) - 1)])
+            line = (
+                symmetric_line(sums, results, ends, center)
+                if symmetric
+                else floor_line(sums, results, ends)
+            )
+            if line is None or (lines and not line.like(lines[0])):
+                break
+            lines.append(line)
+        else:
+            return lines
     return None
 
 
-@dataclass(frozen=True)
-class _Side:
-    """What a line must do, (sum, value) each: reach a value at the first sum that has it, stay
-    below one at the last sum before it."""
+def _arrays(op: Scaled) -> dict[str, Ints]:
+    """What an operation has of each channel."""
+    names = ("mult", "bias", "shift", "pivot", "below")
+    return {n: getattr(op, n) for n in names if getattr(op, n, None) is not None}
 
-    reached: list[tuple[int, int]]
-    below: list[tuple[int, int]]
 
-    @classmethod
-    def of(cls, sums: Ints, results: Ints, ends: tuple[int, int]) -> _Side:
-        if not len(sums):
-            return cls([], [])
-        rises = np.flatnonzero(np.diff(results))
-        pairs = [(int(sums[n]), int(results[n])) for n in (0, *(rises + 1))]
-        lasts = [(int(sums[n]), int(results[n])) for n in (*rises, len(sums) - 1)]
-        return cls([p for p in pairs if p[1] > ends[0]],
-                   [(s, r + 1) for s, r in lasts if r < ends[1]])  # fmt: skip
-
-    def slopes(self) -> tuple[float, float]:
-        """Between which the slope must be."""
-        flattest, steepest = 0.0, inf
-        for at, value in self.reached:
-            for other, limit in self.below:
-                if at > other:
-                    flattest = max(flattest, (value - limit) / (at - other))
-                elif at < other:
-                    steepest = min(steepest, (limit - value) / (other - at))
-        return flattest, steepest
-
-    def bias(self, mult: int, shift: int) -> int | None:
-        """One with which the line of this slope does all that; None where there is none."""
-        most = min(((v << shift) - 1 - mult * at for at, v in self.below), default=None)
-        least = max(((v << shift) - mult * at for at, v in self.reached), default=most or 0)
-        return least if most is None or least <= most else None
+def _results(chain: list[Scaled], sums: Ints, x: Tensor, channel: int) -> Ints:
+    """The results of one channel."""
+    values, edge = sums[:, None], Tensor(x.name, (1,), _plain(x.type), *x.range)
+    for op in chain:
+        kept = {n: a[[min(channel, len(a) - 1)]] for n, a in _arrays(op).items()}
+        one = replace(op, **kept, type=_plain(op.type))
+        values, edge = one.golden([values], [edge]), one.infer(x.name, [edge])
+    return values[:, 0].astype(np.int64)
 
 
 def _channels(values: Ints, channels: int) -> Ints:
     return np.broadcast_to(np.array([int(v) for v in values], object), channels)
 
 
-def _bounds(layer: str, op: ops.Requantize, x: Tensor) -> tuple[int, int]:
+def _bounds(layer: str, op: Scaled, x: Tensor) -> tuple[int, int]:
     """What results are clipped to. Raises UserError where they wrap or become zero."""
     low, high = op.type.low, op.type.max
-    if op.type.overflow not in (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC):
-        wide = ops.Requantize(op.mult, op.bias, op.shift, type=_saturating(op, 64))
+    if op.type.overflow not in _SATURATING:
+        wide = replace(op, clip=None, type=_saturating(op.type, 64))
         raw = wide.infer("raw", [x]).range
         if raw[0] < low or raw[1] > high:
             raise UserError(
@@ -200,47 +293,10 @@ def _bounds(layer: str, op: ops.Requantize, x: Tensor) -> tuple[int, int]:
     return low, high
 
 
-def _saturating(op: ops.Requantize, width: int):
-    return replace(
-        op.type, signed=True, width=width, overflow=Overflow.SATURATE, scale=None, zero_point=0
-    )
+def _plain(qtype: QType) -> QType:
+    """The type as plain integers."""
+    return replace(qtype, scale=None, zero_point=0)
 
 
-def _rounded(
-    layer: str, mult: Ints, bias: Ints, shift: int, rounding: Rounding
-) -> tuple[Ints, Ints, Ints]:
-    """bias, split_at and bias_below with which rounding down gives another rounding."""
-    half, whole = (1 << shift) >> 1, (1 << shift) - 1
-    none = np.full(len(mult), -(1 << 31), object)
-    always = {
-        Rounding.FLOOR: 0,
-        Rounding.HALF_EVEN: 0,
-        Rounding.HALF_UP: half,
-        Rounding.HALF_DOWN: half - 1,
-        Rounding.CEIL: whole,
-    }
-    if rounding in always:
-        return bias + always[rounding], none, bias + always[rounding]
-    by_sign = {
-        Rounding.HALF_AWAY: (half, half - 1),
-        Rounding.HALF_TO_ZERO: (half - 1, half),
-        Rounding.TO_ZERO: (0, whole),
-        Rounding.FROM_ZERO: (whole, 0),
-    }
-    if rounding not in by_sign:
-        raise UserError(f"the tiled engine does not round {rounding}", layer=layer)
-    positive, negative = by_sign[rounding]
-    above, splits, below = [], [], []
-    for m, b in zip(mult, bias, strict=True):
-        at, under = (b + positive, b + negative)
-        if m == 0:
-            split_at, at, under = -(1 << 31), (at if b >= 0 else under), under
-        elif m > 0:
-            split_at = -(b // m)  # the first sum whose product is not negative
-        else:
-            split_at, at, under = b // -m + 1, under, at
-        above.append(at)
-        # Beyond all sums: the engine's registers end there.
-        splits.append(min(max(split_at, -(1 << 31)), (1 << 31) - 1))
-        below.append(under)
-    return np.array(above, object), np.array(splits, object), np.array(below, object)
+def _saturating(qtype: QType, width: int) -> QType:
+    return replace(_plain(qtype), signed=True, width=width, overflow=Overflow.SATURATE)

@@ -24,7 +24,7 @@ def exponentials_of(node: Node, graph: Graph, stored: tuple[int, int, int]) -> n
     """
     op, layer, (x,) = node.op, node.name, graph.operands(node)
     if isinstance(op, ops.SoftmaxTable):
-        raise float_softmax(op, layer, graph, "tiled")
+        raise float_softmax(op, layer, graph)
     assert isinstance(op, ops.Softmax)
     if op.type.width > 8:
         raise UserError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from ....contract.isa import Operand, Reduction
 from .requant import Requant
+from .tables import Tables
 
 Pair = tuple[int, int]
 
@@ -31,19 +32,6 @@ class Stored:
     def bytes(self) -> int:
         """Bytes of the whole tensor."""
         return self.shape[0] * self.row_bytes
-
-
-@dataclass(frozen=True, eq=False)
-class Tables:
-    """What comes behind the requantizers: two tables, their sum requantized.
-
-    second : the stored tensor that goes through the second table; None: there is none.
-    """
-
-    first: np.ndarray
-    requant: Requant
-    second: str | None = None
-    other: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,15 +55,15 @@ def weight_block(
 def parameter_words(requant: Requant, outputs: int, shape: EngineShape) -> np.ndarray:
     """Records of all output channels, as bytes (cout blocks, bytes of a word)."""
     cout_blocks = ceil_div(outputs, shape.pe)
-    fields = {
-        "mult": requant.mult, "bias": requant.bias, "pivot": requant.split_at,
-        "below": requant.bias_below,
-    }  # fmt: skip
-    records = []
-    for channel in range(cout_blocks * shape.pe):
-        n = min(channel, outputs - 1)
-        records.append(RECORD.pack({name: int(values[n]) for name, values in fields.items()}))
-    return np.frombuffer(b"".join(records), np.uint8).reshape(cout_blocks, -1)
+    fields = {"mult": requant.mult, "bias": requant.bias, "shift": requant.shift}
+    rows = []
+    for start in range(0, cout_blocks * shape.pe, shape.requantizers):
+        row = b""
+        for channel in range(start, start + shape.requantizers):
+            n = min(channel, outputs - 1)
+            row += RECORD.pack({name: int(values[n]) for name, values in fields.items()})
+        rows.append(row.ljust(shape.parameter_row_bytes, b"\0"))
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(cout_blocks, -1)
 
 
 def table_bytes(task: Task) -> np.ndarray | None:

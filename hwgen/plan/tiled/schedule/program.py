@@ -39,7 +39,8 @@ class Program:
     memory : image of external memory, inputs and everything that is computed zero. start : of the
     program in it; end : behind the program. writable : from there on the engine writes. tensors :
     offsets of tensors that lie in external memory. borders : from there on it has rows of tensors
-    that stay on chip, which tile units read of others. descriptors : as they stand in the program,
+    that stay on chip, which tile units read of others; shared : offsets of these tensors, of which
+    no other rows are there. descriptors : as they stand in the program,
     op by name ``op``.
     """
 
@@ -49,6 +50,7 @@ class Program:
     writable: int
     tensors: dict[str, int]
     borders: int
+    shared: dict[str, int]
     descriptors: list[Values]
 
 
@@ -60,8 +62,8 @@ class Writer:
         external = [t for t in task_graph.stored.values() if t.name not in placement.on_chip]
         self.tensors, self._borders = _places(external, 0)
         on_chip = [t for t in task_graph.stored.values() if t.name in placement.on_chip]
-        shared, self._data_bytes = _places(on_chip if shape.tiles > 1 else [], self._borders)
-        self.layout = Layout(placement, Constants(shape), self.tensors | shared)
+        self.shared, self._data_bytes = _places(on_chip if shape.tiles > 1 else [], self._borders)
+        self.layout = Layout(placement, Constants(shape), self.tensors | self.shared)
 
     def program(self) -> Program:
         """All descriptors and the memory."""
@@ -85,9 +87,12 @@ class Writer:
         memory = np.zeros(writable + self._data_bytes, np.uint8)
         memory[:start] = constants
         memory[start : start + len(code)] = np.frombuffer(code, np.uint8)
-        tensors = {name: place + writable for name, place in self.tensors.items()}
+        tensors, shared = (
+            {name: place + writable for name, place in places.items()}
+            for places in (self.tensors, self.shared)
+        )
         borders = self._borders + writable
-        return Program(memory, start, end, writable, tensors, borders, descriptors)
+        return Program(memory, start, end, writable, tensors, borders, shared, descriptors)
 
     def _jobs(self) -> list[TileJob]:
         jobs: list[TileJob] = []

@@ -6,10 +6,9 @@ Each is stated by the gateware too; a test compares them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import lcm
 
 from ....contract.engine import EngineShape
-from ....contract.isa import RECORD, Opcode
+from ....contract.isa import Opcode
 from ....numeric import ceil_div
 
 MAX_BEATS = 64
@@ -26,6 +25,8 @@ STORE_REQUESTS = 8
 """Rows whose requests wait for the write master."""
 SPLITTER = 3
 """Cycles from a request to its first burst; as many requests are inside."""
+OFFERED = 1
+"""Cycles from a burst of a store to its begin, where its data are there: it is offered its room."""
 WALKER = 3
 """Cycles from a transfer to its first row."""
 VISIBLE = 2
@@ -52,8 +53,6 @@ ADDRESS = 4
 """Cycles from a step to the read of the feature memory."""
 TAP_FETCH = 8
 """Cycles from a step to its operands."""
-MOST_READS = 8
-"""Cycles in which a word of parameters is read, at most."""
 MULTIPLIER = 2
 """Cycles from operands to a product."""
 CLOSE = 5
@@ -62,30 +61,32 @@ UNDER_WAY, MOST_UNDER_WAY = 4, 16
 """Tiles for each of several tile units, and for all of them, that are not told of as finished."""
 SUMS = 16
 """Words of sums that may wait for the result stage."""
-RESULTS = 12
-"""Cycles from a word's begin to its results, the write of the last part included."""
-TABLE_RESULTS = 24
-"""Cycles from a word's begin to its results where they go through tables."""
+RESULTS = 15
+"""Cycles from the begin of a word's last slice to its results, their write included."""
+TABLE_RESULTS = 20
+"""The same where results go through tables."""
+START = 2
+"""Cycles from a command to the begin of its first word."""
 SECOND = 10
 """Cycles from a command to the first word of its second operand."""
 SOFTMAX_RESULT = 5
 """Cycles from a byte that a softmax gives to its write."""
-TABLE_PARTS = 4
-"""Cycles that a word takes with tables: a quarter of the lanes has a second requantizer."""
+TABLE_SHARE = 4
+"""One of so many sums of a word goes through tables at a time, where as many are requantized."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
     """What depends on the engine's shape.
 
-    sum : from a step to the sum that it finishes. turn : from the first word of a group to that of
-    the next one, at least. wide_parts : cycles that a word of wide results takes. lanes : results
-    of a word.
+    sum : from a step to the sum that it finishes. narrow, wide, tables : cycles that a word of
+    results of a byte, of wide results, of results through tables takes. lanes : results of a word.
     """
 
     sum: int
-    turn: int
-    wide_parts: int
+    narrow: int
+    wide: int
+    tables: int
     lanes: int
 
     @classmethod
@@ -94,11 +95,15 @@ class Pipeline:
         levels, lanes, arity = 0, shape.simd, 2
         while lanes > 1:
             lanes, levels, arity = ceil_div(lanes, arity), levels + 1, 4
-        row = lcm(RECORD.size // 8, shape.bus_bytes)
-        reads = min(MOST_READS, shape.pe, shape.parameter_bytes // row)
+        parts, at_once = shape.result_parts, shape.requantizers
         return cls(
             TAP_FETCH + MULTIPLIER + levels + 1,
-            2 + reads,
-            max(1, 4 * shape.pe // shape.word),
+            parts,
+            parts * ceil_div(4 * at_once, shape.word),
+            shape.pe // min(at_once, shape.pe // TABLE_SHARE),
             shape.pe,
         )
+
+    def cycles(self, wide: bool, tables: bool) -> int:
+        """Cycles that a word of results takes."""
+        return self.tables if tables else self.wide if wide else self.narrow

@@ -21,8 +21,8 @@ from .pipeline import (
     RESULTS,
     SECOND,
     SOFTMAX_RESULT,
+    START,
     SUMS,
-    TABLE_PARTS,
     TABLE_RESULTS,
     TAP_FETCH,
     UNDER_WAY,
@@ -186,7 +186,7 @@ class _Unit:
         """The array does nothing but pass the command on; a byte is written after the other."""
         told = max(first, self._results_free)
         self.free = max(first + TAP_FETCH, told + 2)
-        _, _, rows = _profile(*_key(d))
+        _, rows = _profile(*_key(d))
         groups = d["groups"]
         channels = (groups - 1) * self._pipeline.lanes + d["lanes"]
         gap, interval = latency.softmax(channels)
@@ -203,21 +203,18 @@ class _Unit:
         """Where steps are late, and the cycle in which the last part of the last word begins."""
         pipeline = self._pipeline
         tables, largest = d.get("tables"), d.get("reduction") == Reduction.MAX
-        parts = TABLE_PARTS if tables else pipeline.wide_parts if d.get("wide") else 1
+        parts = pipeline.cycles(bool(d.get("wide")), bool(tables))
         behind = (TAP_FETCH + 1 if largest else pipeline.sum) + 1
-        steps, fresh, rows = _profile(*_key(d))
-        free = told + 1 + pipeline.turn
+        steps, rows = _profile(*_key(d))
+        free = told + START
         if tables and d.get("second"):
             free = max(free, told + SECOND)
-        late, delays, begun, group = 0, [], [0] * len(steps), 0
-        for n, (step, new) in enumerate(zip(steps, fresh, strict=True)):
+        late, delays, begun = 0, [], [0] * len(steps)
+        for n, step in enumerate(steps):
             if n >= SUMS and begun[n - SUMS] + parts > first + step + late:
                 late = begun[n - SUMS] + parts - first - step
                 delays.append((step, late))
             begin = max(first + step + late + behind, free)
-            if new:
-                begin = max(begin, group + pipeline.turn) if n else begin
-                group = begin
             begun[n] = begin
             free = begin + parts
         self._note(d, begun, rows, parts)
@@ -227,15 +224,11 @@ class _Unit:
         """Which banks results are written to, and when."""
         first, ring = d["y_first"], d["y_ring"]
         banks = [(first + row) % ring % BANKS for row in rows]
-        if d.get("tables"):
+        behind = TABLE_RESULTS if d.get("tables") else RESULTS
+        # Bytes are written with a word's last slice, wide results with each.
+        for part in range(0 if d.get("wide") else parts - 1, parts):
             self._written.update(
-                (cycle + parts - 1 + TABLE_RESULTS, b)
-                for cycle, b in zip(begun, banks, strict=True)
-            )
-            return
-        for part in range(parts):
-            self._written.update(
-                (cycle + part + RESULTS, b) for cycle, b in zip(begun, banks, strict=True)
+                (cycle + part + behind, b) for cycle, b in zip(begun, banks, strict=True)
             )
 
 
@@ -253,11 +246,8 @@ def _key(d: Values) -> tuple:
 
 
 @cache
-def _profile(
-    loops: tuple, window: tuple | None, out: tuple
-) -> tuple[list[int], list[bool], list[int]]:
-    """The step that finishes each word of sums, whether its group is another than that of
-    the word before, and its row from that of the first on."""
+def _profile(loops: tuple, window: tuple | None, out: tuple) -> tuple[list[int], list[int]]:
+    """The step that finishes each word of sums, and its row from that of the first on."""
     counts = [count for count, _, _ in reversed(loops)]
     gives = np.ones(counts, bool)
     if window is None:
@@ -273,20 +263,14 @@ def _profile(
         gives &= (columns >= first) & ((columns - first) % step == 0)
     steps = np.flatnonzero(gives.reshape(-1))
     words = [count for count, _, _ in reversed(out)]
-    group, row = np.zeros(words, np.int64), np.zeros(words, np.int64)
-    weight, inside = 1, 0
-    for level, (count, of_groups, step) in enumerate(out):
+    row = np.zeros(words, np.int64)
+    inside = 0
+    for level, (count, _, step) in enumerate(out):
         places = _along(np.arange(count), OUTPUT_LEVELS - 1 - level, OUTPUT_LEVELS)
-        if of_groups:
-            group += weight * places
-            weight *= count
         stride = step + inside if count > 1 else 0
         row += places * stride
         inside += (count - 1) * stride
-    group = group.reshape(-1)
-    fresh = np.ones(len(group), bool)
-    fresh[1:] = group[1:] != group[:-1]
-    return steps.tolist(), fresh.tolist(), row.reshape(-1).tolist()
+    return steps.tolist(), row.reshape(-1).tolist()
 
 
 def _along(values: np.ndarray, axis: int, axes: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from ....numeric import ceil_div
 from .channels import Burst, Channel, MemoryTiming, ReadChannel, Taken, Write, bursts
 from .front import QueueTiming, Values
 from .pipeline import (
+    OFFERED,
     ON_BUS,
     OUTSTANDING,
     ROWS_AHEAD,
@@ -166,7 +167,7 @@ class Stores:
     ) -> None:
         self._queues, self._queue, self._memory = queues, queues[Opcode.STORE], memory
         self._channel, self._bus, self._tiles = Channel(memory.rate), shape.bus_bytes, tiles
-        self._free, self._read, self._issued = 0, -1, -1
+        self._free, self._read, self._offered, self._issued = 0, -1, -1, -1
         self._requested: deque[int] = deque(maxlen=STORE_REQUESTS + SPLITTER)
         self._answered: list[int] = []
         self._written: deque[int] = deque(maxlen=WRITE_BUFFER)
@@ -201,7 +202,7 @@ class Stores:
                 first = self._burst(valid, count)
                 if len(self._queue.begun) < len(self._queue.accepted):
                     self._queue.begun.append(first)
-            self._requested.append(self._issued)
+            self._requested.append(self._offered)
             self._free = valid
             valid += 1
 
@@ -220,7 +221,9 @@ class Stores:
 
     def _burst(self, valid: int, count: int) -> int:
         """Begin a burst whose beats are read; gives the cycle in which its first one passes."""
-        begin = max(valid + 1 + SPLITTER, self._read + STORE_READ + 1, self._issued + 1)
+        # It leaves the splitter when the burst before it has begun.
+        self._offered = max(valid + 1 + SPLITTER, self._issued)
+        begin = max(self._offered + OFFERED, self._read + STORE_READ + 1)
         if len(self._answered) >= OUTSTANDING:
             begin = max(begin, self._answered[-OUTSTANDING] + 1)
         self._issued = begin

@@ -50,8 +50,22 @@ MUTATIONS = (
     Mutation(
         "a loop gives no results in its first turn only",
         "hwgen/gateware/engine/compute/loop_nest.py",
-        "early.eq(Mux(at_last, skip.any(), early",
-        "early.eq(Mux(at_last, 0, early",
+        "Mux(restarts, skip.any(), self.early[n]",
+        "Mux(restarts, self.load & skip.any(), self.early[n]",
+        ("tests/gateware/engine/compute/test_tile_unit.py",),
+    ),
+    Mutation(
+        "a loop's last step is seen a step late",
+        "hwgen/gateware/engine/compute/loop_nest.py",
+        "value == (count - 3)[: len(value)]",
+        "value == (count - 2)[: len(value)]",
+        ("tests/gateware/engine/compute/test_tile_unit.py",),
+    ),
+    Mutation(
+        "early steps end a step late",
+        "hwgen/gateware/engine/compute/loop_nest.py",
+        "value == (skip - 2)[: len(value)]",
+        "value == (skip - 1)[: len(value)]",
         ("tests/gateware/engine/compute/test_tile_unit.py",),
     ),
     Mutation(

@@ -158,4 +158,4 @@ def test_a_fault_of_any_unit_is_told_with_its_layer() -> None:
 def test_networks(seed: int, tiles: int) -> None:
     shape = (EngineShape(4, 16, 4 << 10, 16, 32, 4, 32), SMALL["4x4"], SMALL["8x4"])[seed % 3]
     found = carried_out(small_network(seed), replace(shape, tiles=tiles))
-    assert found >= {"DENSE", "DEPTHWISE", "MAX", "wide", "half_even"}
+    assert found >= {"DENSE", "DEPTHWISE", "MAX", "wide", "rounding"}

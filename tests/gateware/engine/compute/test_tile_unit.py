@@ -198,7 +198,7 @@ def used(descriptors: list[dict[str, int]]) -> set[str]:
                 "wide",
                 "tables",
                 "second",
-                "half_even",
+                "rounding",
                 "softmax",
             )
             found |= {flag for flag in flags if d[flag]}
@@ -275,7 +275,7 @@ def test_all_operands(seed: int) -> None:
     print(f"seed {seed}")
     shape = (EngineShape(4, 16, 4 << 10, 16, 32, 4, 32), SMALL["4x4"], SMALL["8x4"])[seed % 3]
     found = carried_out(small_network(seed), shape)
-    assert found >= {"DENSE", "DEPTHWISE", "MAX", "wide", "half_even"}
+    assert found >= {"DENSE", "DEPTHWISE", "MAX", "wide", "rounding"}
     assert shape.simd < 9 or "DEPTHWISE_WINDOW" in found
 
 

@@ -26,6 +26,7 @@ def test_queues_hold_what_they_say(tiles: int) -> None:
             while True:
                 for beat in beats:
                     ctx.set(dut.i.payload.data, beat)
+                    ctx.set(dut.i.payload.ops, 1 << op)  # noqa: B023
                     ctx.set(dut.i.valid, 1)
                     ready = False
                     while not ready:

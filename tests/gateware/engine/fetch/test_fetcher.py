@@ -218,6 +218,7 @@ def test_counters_wrap() -> None:
 
     async def process(ctx: Any) -> None:
         ctx.set(dut.i.payload.data, int.from_bytes(TRANSFER.pack(load), "little"))
+        ctx.set(dut.i.payload.ops, 1 << Opcode.LOAD)
         ctx.set(dut.i.valid, 1)
         await ctx.tick()
         ctx.set(dut.i.valid, 0)

@@ -6,6 +6,13 @@ from tests.helpers.mutation import Mutation
 
 MUTATIONS = (
     Mutation(
+        "a ring does not turn behind the first bank of a transfer",
+        "hwgen/gateware/engine/memory/row_walker.py",
+        'place["turns"].eq(now["first"][2:] + 1 == now["ring"][2:])',
+        'place["turns"].eq(0)',
+        ("tests/gateware/engine/memory/test_dma.py",),
+    ),
+    Mutation(
         "store takes a bank from second",
         "hwgen/gateware/engine/memory/feature_memory.py",
         "store.ready.eq(~taps[store.bank] & ~meets)",

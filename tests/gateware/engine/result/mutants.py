@@ -8,8 +8,29 @@ MUTATIONS = (
     Mutation(
         "run-time requantizer takes all halves for ties",
         "hwgen/gateware/engine/result/runtime_requantizer.py",
-        "dropped.eq((value[: len(rounding.below)] & rounding.below).any())",
-        "dropped.eq(0)",
+        "below.eq(fraction[:-1].any() | given.rest)",
+        "below.eq(0)",
+        ("tests/gateware/engine/result/test_result.py",),
+    ),
+    Mutation(
+        "bits that the shifter drops first do not count",
+        "hwgen/gateware/engine/result/runtime_requantizer.py",
+        "dropped.eq(rest | low.any())",
+        "dropped.eq(low.any())",
+        ("tests/gateware/engine/result/test_result.py",),
+    ),
+    Mutation(
+        "a float's unit is that of the next binade",
+        "hwgen/gateware/engine/result/runtime_requantizer.py",
+        "near.eq(within(SINGLE_BITS - exponent))",
+        "near.eq(within(SINGLE_BITS - exponent - 1))",
+        ("tests/formal/test_runtime_requantizer.py",),
+    ),
+    Mutation(
+        "the second rounding sees what the first one left out",
+        "hwgen/gateware/engine/result/runtime_requantizer.py",
+        "& (~(self.double & large)).replicate(DOUBLE_BITS)",
+        "& Const(-1, DOUBLE_BITS)",
         ("tests/gateware/engine/result/test_result.py",),
     ),
     Mutation(
@@ -29,8 +50,8 @@ MUTATIONS = (
     Mutation(
         "parameters of the first group for every group",
         "hwgen/gateware/engine/result/parameters.py",
-        "[next_group.eq(group + 1), next_word.eq(word + 1)]",
-        "[next_group.eq(group + 1), next_word.eq(word)]",
+        "word.eq(Mux(last, self.first, word + 1))",
+        "word.eq(Mux(last, self.first, word))",
         ("tests/gateware/engine/result/test_result.py",),
     ),
     Mutation(
@@ -66,6 +87,13 @@ MUTATIONS = (
         "hwgen/gateware/engine/result/combine.py",
         "Mux(self.with_second, entries[1], 0)",
         "entries[1]",
+        ("tests/gateware/engine/result/test_result.py",),
+    ),
+    Mutation(
+        "slices of a part have tables of the first one",
+        "hwgen/gateware/engine/result/result.py",
+        "for n in range(slices))[token.slice]",
+        "for n in range(slices))[0]",
         ("tests/gateware/engine/result/test_result.py",),
     ),
     Mutation(
