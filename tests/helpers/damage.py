@@ -6,6 +6,7 @@ Run as a script: it reads cases as JSON from standard input and writes what beca
 from __future__ import annotations
 
 import json
+import re
 import resource
 import sys
 import zipfile
@@ -54,7 +55,10 @@ def taken() -> tuple[float, float]:
     """Seconds computed, and the largest memory in MiB, of this process and of its copies."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     seconds = sum(u.ru_utime + u.ru_stime for u in used)
-    return seconds, max(u.ru_maxrss for u in used) / 1024
+    # What a process says of itself counts the program before exec too, that which started it.
+    own = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert own
+    return seconds, max(int(own[1]), used[1].ru_maxrss) / 1024
 
 
 def main() -> None:

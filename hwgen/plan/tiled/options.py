@@ -178,7 +178,7 @@ def default_engine(pe: int, simd: int, mem_width: int = EngineShape.mem_width) -
 
 SHARES = {"feature_bytes": 32, "weight_words": 32, "psum_words": 8, "parameter_words": 3}
 """Parts of the buffers' bytes, those of the default engine."""
-_LEAST_WORDS = {"weight_words": 16, "psum_words": 16, "parameter_words": 4}
+_LEAST_WORDS = {"weight_words": 16, "psum_words": 16, "parameter_words": 8}
 
 
 def with_buffers(engine: EngineShape, kib: int) -> EngineShape:

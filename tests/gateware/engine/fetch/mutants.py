@@ -53,8 +53,8 @@ MUTATIONS = (
     Mutation(
         "a run ends while masters are at work",
         "hwgen/gateware/engine/fetch/fetcher.py",
-        "with m.If(self.masters_idle):",
-        "with m.If(self.masters_idle | self.stop):",
+        'm.State("DRAIN"), m.If(self.masters_idle):',
+        'm.State("DRAIN"), m.If(self.masters_idle | self.stop):',
         ("tests/gateware/engine/fetch/test_fetcher.py",),
     ),
 )
