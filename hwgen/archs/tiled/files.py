@@ -28,7 +28,7 @@ from .top import TiledTop
 PACKAGE = "hwgen.archs.tiled"
 MOST_DESIGNS = 8
 """Engines whose RTL is kept for the next network: half a megabyte each."""
-_designs: dict[EngineShape, VerilogDesign] = {}
+_designs: dict[EngineShape, tuple[TiledTop, VerilogDesign]] = {}
 
 
 def tiled_parts(
@@ -36,8 +36,7 @@ def tiled_parts(
 ) -> Parts:
     """The design and its files; inputs, outputs : the test vectors."""
     shape = plan.shape
-    top = TiledTop(shape, engine_hash(shape))
-    design = engine_design(top, progress)
+    top, design = engine_design(shape, progress)
     source, result = ends(plan.task_graph)
     (given,), (expected,) = inputs.values(), outputs.values()
     estimate = plan.estimate()
@@ -67,14 +66,15 @@ def tiled_parts(
     return Parts(design, texts, BENCHES)
 
 
-def engine_design(top: TiledTop, progress: Progress | None) -> VerilogDesign:
-    """The RTL of an engine, made once for all networks that a process builds for it."""
-    if top.shape not in _designs:
+def engine_design(shape: EngineShape, progress: Progress | None) -> tuple[TiledTop, VerilogDesign]:
+    """An engine and its RTL, made once for all networks that a process builds for it."""
+    if shape not in _designs:
+        top = TiledTop(shape, engine_hash(shape))
         made = to_verilog(top, "top", progress)
         if len(_designs) == MOST_DESIGNS:
             del _designs[next(iter(_designs))]
-        _designs[top.shape] = made
-    return _designs[top.shape]
+        _designs[shape] = top, made
+    return _designs[shape]
 
 
 def engine_hash(shape: EngineShape) -> int:
