@@ -201,3 +201,30 @@ def test_sums_that_are_not_requantized_are_refused() -> None:
     graph = legalize(ruled.verify(), CARRIED_OUT)
     assert isinstance(graph.nodes[-1].op, ops.Rescale)
     check_engine_model(plan_tiled(graph, SMALL, 1))
+
+
+@pytest.mark.parametrize("kinds", ["qq", "qm", "mq", "mm", "wm", "qw", "ww"])
+@pytest.mark.parametrize("second_first", [False, True])
+def test_branches_that_are_requantized_alike(kinds: str, second_first: bool) -> None:
+    """By one shift for all channels: while one branch is cut, what requantizes the other one is
+    not taken for a table of their sum. q: to bytes; m: and through a staircase; w: to 10 bits, and
+    through it."""
+    rng = np.random.default_rng(5)
+    wide = QType(True, 10, 0, Rounding.FLOOR, Overflow.SATURATE)
+    steps = ops.MultiThreshold(np.array([-9, -2, 0, 4, 11]), np.array([-7, -3, 0, 1, 5, 9]), byte())
+    branches = []
+    for n, kind in enumerate(kinds):
+        scaled = ops.Requantize.scaled(wide if kind == "w" else byte(), shift=4)
+        branch = [
+            Node(f"conv{n}", ops.Conv2D(rng.integers(-8, 8, (1, 1, 4, 4)), byte()), ("x",)),
+            Node(f"scaled{n}", scaled, (f"conv{n}",)),
+        ]
+        if kind != "q":
+            branch.append(Node(f"steps{n}", steps, (f"scaled{n}",)))
+        branches.append(branch)
+    operands = tuple(branch[-1].name for branch in branches)
+    nodes = [node for branch in branches[:: -1 if second_first else 1] for node in branch]
+    nodes += [Node("sum", ops.Add(), operands)]
+    nodes += [Node("y", ops.Requantize.scaled(byte(), shift=1), ("sum",))]
+    graph = Graph("branches", (Tensor("x", (5, 5, 4), byte()),), tuple(nodes), ("y",)).verify()
+    check_engine_model(plan_tiled(legalize(graph, CARRIED_OUT), SMALL, 2))

@@ -15,6 +15,8 @@ from .tasks import Stored, Task
 
 SCALED = (ops.Requantize, ops.Rescale)
 """What follows sums: a multiply, an add and a shift, or a runtime's rule."""
+_SUMS = (ops.Conv2D, ops.Dense, ops.SumPool, ops.Add)
+"""What takes the requantization behind it along."""
 _OF_BYTES = (*SCALED, ops.MultiThreshold)
 """What makes a number of a number, whichever place it is at."""
 
@@ -74,20 +76,21 @@ class Fusion:
 
     def _with_sum(self, task: Task, edge: str, addend: str, node: Node) -> tuple[Task, str]:
         """The task with the sum ``node``, where its other operand is stored already."""
-        addends = self.addends(node)
-        mine = [a for a in addends if a.summed == addend]
-        others = [a for a in addends if a.summed != addend]
-        if len(mine) != 1 or len(others) != 1 or others[0].source not in self.names:
+        others = [name for name in node.inputs if name != addend]
+        if len(others) != 1 or self._chain(others[0])[0] not in self.names:
             return task, edge
-        heavier = self._heavier(task, others[0].source)
+        first, second = self.addends(node)
+        if second.summed == addend:
+            first, second = second, first
+        heavier = self._heavier(task, second.source)
         if heavier is not None:
             # Sums take time of their own, which hides behind the longer of the two.
             self.add(task)
             self.keep(self.graph.tensors[edge])
             self.tasks.remove(heavier)
             del self.stored[heavier.y], self.names[heavier.y]
-            task, mine, others = heavier, others, mine
-        tables, last = self.sum_of(node, mine[0], others[0])
+            task, first, second = heavier, second, first
+        tables, last = self.sum_of(node, first, second)
         self.done.add(node.name)
         return replace(task, tables=tables, y=last, layers=(*task.layers, node.name, last)), last
 
@@ -107,22 +110,26 @@ class Fusion:
 
     def _addend(self, name: str, place: int) -> Addend:
         """An addend as a function of stored bytes."""
-        chain: list[Node] = []
-        source = name
-        while source not in self.names:
-            maker = self.nodes[source]
-            if not self.of_bytes(maker):
-                break
-            chain.insert(0, maker)
-            source = maker.inputs[0]
+        source, chain = self._chain(name)
         values = codes(self._narrow(source))
         for maker in chain:
             values = self._function(maker, values)
         return Addend(source, values, name, place)
 
+    def _chain(self, name: str) -> tuple[str, list[Node]]:
+        """The edge of bytes that an addend is a function of, and what is between."""
+        chain: list[Node] = []
+        while name not in self.names and self.of_bytes(self.nodes[name]):
+            chain.insert(0, self.nodes[name])
+            name = chain[0].inputs[0]
+        return name, chain
+
     def of_bytes(self, node: Node) -> bool:
         """Whether a node is a function of each number by itself, and its only reader a sum, or
-        such a function of which that holds."""
+        such a function of which that holds. What requantizes sums belongs to them."""
+        maker = self.nodes.get(node.inputs[0])
+        if maker is not None and isinstance(maker.op, _SUMS) and isinstance(node.op, SCALED):
+            return False
         if node.name in self.done or not isinstance(node.op, _OF_BYTES):
             return False
         following = self.only_reader(node)

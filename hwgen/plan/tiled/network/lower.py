@@ -104,10 +104,11 @@ class _Cut(Fusion):
             self._offsets[node.name] = int(op.bias[0])
             self.names[node.name] = self.names[x.name]
             return
-        factors = product_by(op, x)
-        if following is not None and isinstance(following.op, SCALED) and factors is not None:
-            self._times(node, x, *factors, following)
-            return
+        if following is not None and isinstance(following.op, SCALED) and op.type.width > 8:
+            found = product_by(op, x)
+            if found is not None and min(found[0]) >= -128 and max(found[0]) <= 127:
+                self._times(node, x, *found, following)
+                return
         self._identity(node, x, Requant.of(node.name, op, x), node.name)
 
     @visit.register
@@ -205,7 +206,7 @@ class _Cut(Fusion):
         task = replace(
             self._plain(node, x, requant, last.name),
             layers=(node.name, last.name),
-            weights=factors.reshape(1, 1, 1, -1),
+            weights=factors.astype(np.int64).reshape(1, 1, 1, -1),
         )
         self.finish(task, last)
 

@@ -101,28 +101,21 @@ class Requant:
             raise UserError(f"sums of {x.type.width} bits, the engine has 32", layer=layer)
 
 
+def product_by(op: Op, x: Tensor) -> tuple[Ints, Ints] | None:
+    """The integers by which a Requantize multiplies each channel of ``x``, and that it adds to the
+    products, where that is all it does; else None."""
+    if not isinstance(op, ops.Requantize) or op.clip is not None or op.pivot is not None:
+        return None
+    low, high = _unlimited(op, x)
+    if set(op.shift.tolist()) != {0} or low < op.type.low or high > op.type.max:
+        return None
+    return _channels(op.mult, x.channels), _channels(op.bias, x.channels)
+
+
 def added_by(op: Op, x: Tensor) -> Ints | None:
     """What a Requantize adds to every value of ``x``, where that is all it does."""
-    if not isinstance(op, ops.Requantize) or op.clip is not None or op.pivot is not None:
-        return None
-    if set(op.mult.tolist()) != {1} or set(op.shift.tolist()) != {0}:
-        return None
-    low, high = x.range[0] + int(op.bias.min()), x.range[1] + int(op.bias.max())
-    return _channels(op.bias, x.channels) if op.type.low <= low and high <= op.type.max else None
-
-
-def product_by(op: Op, x: Tensor) -> tuple[Ints, Ints] | None:
-    """The weight of 8 bits by which a Requantize multiplies each channel of ``x``, and what it adds
-    to the product, where that is all it does and the result is wider; else None."""
-    if not isinstance(op, ops.Requantize) or op.clip is not None or op.pivot is not None:
-        return None
-    mult = _channels(op.mult, x.channels)
-    if op.type.width <= 8 or set(op.shift.tolist()) != {0} or min(mult) < -128 or max(mult) > 127:
-        return None
-    raw = replace(op, type=_saturating(op.type, 64)).infer("raw", [x]).range
-    if raw[0] < op.type.low or raw[1] > op.type.max:
-        return None
-    return mult.astype(np.int64), _channels(op.bias, x.channels)
+    found = product_by(op, x)
+    return None if found is None or set(found[0]) != {1} else found[1]
 
 
 def _of_shift(layer: str, op: ops.Requantize, x: Tensor, low: int, high: int) -> Requant:
@@ -281,8 +274,7 @@ def _bounds(layer: str, op: Scaled, x: Tensor) -> tuple[int, int]:
     """What results are clipped to. Raises UserError where they wrap or become zero."""
     low, high = op.type.low, op.type.max
     if op.type.overflow not in _SATURATING:
-        wide = replace(op, clip=None, type=_saturating(op.type, 64))
-        raw = wide.infer("raw", [x]).range
+        raw = _unlimited(op, x)
         if raw[0] < low or raw[1] > high:
             raise UserError(
                 f"results outside {op.type} {op.type.overflow}; the tiled engine saturates",
@@ -298,5 +290,7 @@ def _plain(qtype: QType) -> QType:
     return replace(qtype, scale=None, zero_point=0)
 
 
-def _saturating(qtype: QType, width: int) -> QType:
-    return replace(_plain(qtype), signed=True, width=width, overflow=Overflow.SATURATE)
+def _unlimited(op: Scaled, x: Tensor) -> tuple[int, int]:
+    """Smallest and largest result, were there no type and no clip to limit them."""
+    wide = replace(_plain(op.type), signed=True, width=64, overflow=Overflow.SATURATE)
+    return replace(op, clip=None, type=wide).infer("raw", [x]).range
