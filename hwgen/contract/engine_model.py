@@ -284,7 +284,8 @@ class TileUnitModel:
             total = self.tables[0][(value & 255).astype(np.int64)].astype(object)
             if d["second"]:
                 total = total + self.tables[1][self._second(d, row, second)].astype(object)
-            value = rounded(total, np.array(TABLE_FRACTION), Round(d["second_rounding"]))
+            how = Round.HALF_EVEN if d["second_half_even"] else Round.FLOOR
+            value = rounded(total, np.array(TABLE_FRACTION), how)
             value = np.clip(value + d["second_offset"], d["second_low"], d["second_high"])
         self._write(d, value.astype(np.int64), row, position, group)
 

@@ -331,7 +331,7 @@ COMPUTE = Record(
         Field("second_pitch", _PITCH, "bytes from row to row of a bank"),
         Field("second_ring", _ROWS, "rows of its ring"),
         Field("second_first", _ROWS, "ring row of its first value"),
-        Field("second_rounding", 2, "how entries, or sums of two, are rounded: a code up to 3"),
+        Field("second_half_even", 1, "ties of entries go to the even integer; else it rounds down"),
         Field("second_offset", 9, "added to what is rounded", True),
         Field("second_low", 9, "smallest result", True),
         Field("second_high", 9, "largest result", True),
@@ -379,7 +379,7 @@ CODES: dict[str, type[IntEnum]] = {
     "`operand`": Operand,
     "`reduction`": Reduction,
     "`loopN_kind`": Loop,
-    "`rounding`, `second_rounding`": Round,
+    "`rounding`": Round,
     "error code of the status register": ErrorCode,
 }
 """Fields, and a register, whose values are codes."""

@@ -15,13 +15,12 @@ from .op import IntArray
 from .tensor import Tensor
 
 
-def integers_of(graph: Graph, reals: Mapping[str, Any], depth: int = 3) -> dict[str, Any]:
+def integers_of(graph: Graph, reals: Mapping[str, Any]) -> dict[str, Any]:
     """Inputs quantized by their types, as a model's own quantizer does it.
 
     Parameters
     ----------
     reals : arrays by the names of inputs, in any order of axes; others stay as they are.
-    depth : of the caller who is warned.
 
     Warns of numbers that a type can not hold, where the model does not say that type. Raises
     UserError for what are no real numbers.
@@ -34,7 +33,7 @@ def integers_of(graph: Graph, reals: Mapping[str, Any], depth: int = 3) -> dict[
         array = as_array(name, reals[name])
         integers[name] = _quantized(known[name], array, name in graph.inverted)
         if name in graph.unstated:
-            _warn_of_unheld(known[name], array, depth)
+            _warn_of_unheld(known[name], array)
     return integers
 
 
@@ -47,7 +46,7 @@ def _quantized(tensor: Tensor, array: np.ndarray[Any, Any], inverse: bool) -> In
         raise UserError(f"input {tensor.name!r}: {error}") from None
 
 
-def _warn_of_unheld(tensor: Tensor, array: np.ndarray[Any, Any], depth: int) -> None:
+def _warn_of_unheld(tensor: Tensor, array: np.ndarray[Any, Any]) -> None:
     """Warn of real numbers that are beyond what a type can hold, and by how many."""
     low, high = dequantize(np.array([tensor.type.low, tensor.type.max]), tensor.type)
     reals, half = np.asarray(array, np.float64), 2.0 ** -(tensor.type.frac + 1)
@@ -56,5 +55,5 @@ def _warn_of_unheld(tensor: Tensor, array: np.ndarray[Any, Any], depth: int) -> 
             f"{tensor.name}: {count} of {reals.size} values are outside of {low:g}..{high:g}, all "
             f"that its type {type_text(tensor.type)} holds, which the model does not say "
             "(set --input-type)",
-            stacklevel=depth + 1,
+            stacklevel=4,  # whoever called what asked for integers
         )

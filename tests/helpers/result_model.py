@@ -98,7 +98,8 @@ class Command:
         """Of the tables."""
         f = self.fields
         total = tables[code & 255] + (tables[256 + second] if f["second"] else 0)
-        value = rounded(total, 20, Round(f["second_rounding"])) + f["second_offset"]
+        how = Round.HALF_EVEN if f["second_half_even"] else Round.FLOOR
+        value = rounded(total, 20, how) + f["second_offset"]
         return min(max(value, f["second_low"]), f["second_high"])
 
     def writes(
@@ -216,7 +217,7 @@ def random_command(
         "parameter": rng.randint(0, shape.parameter_words - groups), "groups": groups,
         "lanes": lanes, "wide": int(wide), "tables": int(tables), "second": int(second),
         "rounding": rng.choice([how for how in Round if how is not Round.FLOAT or not wide]),
-        "offset": rng.choice([0, spread(rng, 9)]), "second_rounding": rng.randrange(4),
+        "offset": rng.choice([0, spread(rng, 9)]), "second_half_even": rng.getrandbits(1),
         "second_offset": rng.choice([0, spread(rng, 9)]),
     }  # fmt: skip
     f["low"], f["high"] = _bounds(

@@ -108,6 +108,30 @@ def _shallow(m: Module, depth: int, shape, push: Value, data, pop: Value):
     return read.data
 
 
+def _ring(m: Module, depth: int, width: int, data, write: Value, read: Value):
+    """A block RAM as a ring of entries; returns the one read last, and whether more are stored.
+
+    write : ``data`` is stored. read : the oldest one goes to the output, which holds it.
+    """
+    m.submodules.storage = storage = SimpleDualPort(width, depth)
+    tail, head = Counter(depth, "tail"), Counter(depth, "head")
+    count, stored = Signal(index_shape(depth + 1), name="count"), Signal(name="stored")
+    m.d.comb += [
+        storage.w_en.eq(write),
+        storage.w_addr.eq(tail.value),
+        storage.w_data.eq(data),
+        storage.r_en.eq(read),
+        storage.r_addr.eq(head.value),
+    ]
+    with m.If(write):
+        tail.step(m)
+    with m.If(read):
+        head.step(m)
+    with m.If(write != read):
+        m.d.sync += [count.eq(count + write - read), stored.eq(write | (count != 1))]
+    return storage.r_data, stored
+
+
 def _deep(m: Module, depth: int, shape, push: Value, data, pop: Value):
     """A block RAM whose output register is the head, or the entry after a first one beside it.
 
@@ -115,23 +139,16 @@ def _deep(m: Module, depth: int, shape, push: Value, data, pop: Value):
     takes two: so the oldest entry is in ``first`` if that is valid, else in the memory's output.
     Taking an entry enables the memory's output; it is not part of an address.
     """
-    m.submodules.storage = storage = SimpleDualPort(Shape.cast(shape).width, depth)
-    tail, head = Counter(depth, "tail"), Counter(depth, "head")
     first, first_valid = reg(shape, "first"), Signal(name="first_valid")
     output_valid = Signal(name="output_valid")
-    count, stored = Signal(index_shape(depth + 1), name="count"), Signal(name="stored")
     direct, write, read = Signal(name="direct"), Signal(name="write"), Signal(name="read")
+    output, stored = _ring(m, depth, Shape.cast(shape).width, data, write, read)
     from_output = pop & ~first_valid
     both, none = first_valid & output_valid, ~first_valid & ~output_valid
     m.d.comb += [
         direct.eq(push & ~stored & (none | (pop & ~both))),
         write.eq(push & ~direct),
         read.eq(stored & (~output_valid | from_output)),
-        storage.w_en.eq(write),
-        storage.w_addr.eq(tail.value),
-        storage.w_data.eq(data),
-        storage.r_en.eq(read),
-        storage.r_addr.eq(head.value),
     ]
     m.d.sync += [
         first_valid.eq(direct | (first_valid & ~pop)),
@@ -139,13 +156,7 @@ def _deep(m: Module, depth: int, shape, push: Value, data, pop: Value):
     ]
     with m.If(direct):
         m.d.sync += first.eq(data)
-    with m.If(write):
-        tail.step(m)
-    with m.If(read):
-        head.step(m)
-    with m.If(write != read):
-        m.d.sync += [count.eq(count + write - read), stored.eq(write | (count != 1))]
-    return Mux(first_valid, Value.cast(first), storage.r_data)
+    return Mux(first_valid, Value.cast(first), output)
 
 
 def _deep_registered(m: Module, depth: int, shape, push: Value, data, pop: Value):
@@ -155,17 +166,15 @@ def _deep_registered(m: Module, depth: int, shape, push: Value, data, pop: Value
     the place that it will have in the next cycle, and from the third place on to the memory. The
     second entry is in ``second`` if that is valid, else in the memory's output.
     """
-    m.submodules.storage = storage = SimpleDualPort(Shape.cast(shape).width, depth)
-    tail, head = Counter(depth, "tail"), Counter(depth, "head")
     width = Shape.cast(shape).width
     first, second = reg(shape, "first"), reg(width, "second")
     first_valid, second_valid, output_valid = (
         Signal(name=f"{name}_valid") for name in ("first", "second", "output")
     )
-    count, stored = Signal(index_shape(depth + 1), name="count"), Signal(name="stored")
     to_first, to_second, write, read = (
         Signal(name=name) for name in ("to_first", "to_second", "write", "read")
     )
+    output, stored = _ring(m, depth, width, data, write, read)
     one = first_valid & ~second_valid & ~output_valid
     two = (second_valid ^ output_valid) & ~stored
     # Behind the second entry there is a place for what leaves the memory.
@@ -175,11 +184,6 @@ def _deep_registered(m: Module, depth: int, shape, push: Value, data, pop: Value
         to_second.eq(push & Mux(pop, two, one)),
         write.eq(push & ~to_first & ~to_second),
         read.eq(stored & (~output_valid | moves)),
-        storage.w_en.eq(write),
-        storage.w_addr.eq(tail.value),
-        storage.w_data.eq(data),
-        storage.r_en.eq(read),
-        storage.r_addr.eq(head.value),
     ]
     from_output = output_valid & (second_valid == pop)
     m.d.sync += [
@@ -188,14 +192,8 @@ def _deep_registered(m: Module, depth: int, shape, push: Value, data, pop: Value
         output_valid.eq(read | (output_valid & ~moves)),
     ]
     with m.If(pop | ~first_valid):
-        waiting = Mux(output_valid, storage.r_data, data)
+        waiting = Mux(output_valid, output, data)
         m.d.sync += Value.cast(first).eq(Mux(second_valid, second, waiting))
     with m.If(moves):
-        m.d.sync += second.eq(Mux(from_output, storage.r_data, data))
-    with m.If(write):
-        tail.step(m)
-    with m.If(read):
-        head.step(m)
-    with m.If(write != read):
-        m.d.sync += [count.eq(count + write - read), stored.eq(write | (count != 1))]
+        m.d.sync += second.eq(Mux(from_output, output, data))
     return first

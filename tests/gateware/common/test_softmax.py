@@ -12,8 +12,8 @@ from hwgen.numeric import Overflow, QType, Rounding, gemmlowp
 from hwgen.plan import latency
 from hwgen.plan.exponentials import softmax_powers
 from tests.helpers.pysim import pattern
-from tests.helpers.shapes import limits
 from tests.helpers.streams import Trace, beats, drive, pixels
+from tests.helpers.vectors import vectors
 
 
 def result_type(width: int, is_signed: bool) -> QType:
@@ -21,22 +21,6 @@ def result_type(width: int, is_signed: bool) -> QType:
     return QType(
         is_signed, width, 0, Rounding.HALF_AWAY, Overflow.SATURATE, 2.0**-width, low
     )  # fmt: skip
-
-
-def vectors(shape: Shape, channels: int, seed: int) -> list[list[int]]:
-    """All equal, one winner, the winner last, at both ends, close together, anywhere."""
-    rng = np.random.default_rng(seed)
-    low, high = limits(shape)
-    rows = [
-        np.full(channels, low),
-        np.full(channels, high),
-        np.where(np.arange(channels) == 0, high, low),
-        np.where(np.arange(channels) == channels - 1, high, low),
-        low + np.arange(channels) % (high - low + 1),
-        rng.integers(max(low, high - 6), high + 1, channels),
-    ]
-    rows += [rng.integers(low, high + 1, channels) for _ in range(4)]
-    return [row.tolist() for row in rows]
 
 
 def golden(x: list[list[int]], shape: Shape, mult: int, shift: int, out: QType) -> list[list[int]]:

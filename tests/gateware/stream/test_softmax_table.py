@@ -18,6 +18,7 @@ from hwgen.plan import latency
 from tests.helpers.pysim import pattern
 from tests.helpers.shapes import limits
 from tests.helpers.streams import Trace, beats, drive, pixels
+from tests.helpers.vectors import vectors
 
 
 def probability(out: Shape) -> QType:
@@ -81,21 +82,6 @@ def simulate(
     return Ran(unit, trace, [wanted[n : n + channels] for n in range(0, len(wanted), channels)])
 
 
-def vectors(shape: Shape, channels: int, seed: int) -> list[list[int]]:
-    """All equal, one winner first and last, one after the other, close together, anywhere."""
-    rng = np.random.default_rng(seed)
-    low, high = limits(shape)
-    rows = [
-        np.full(channels, low),
-        np.where(np.arange(channels) == 0, high, low),
-        np.where(np.arange(channels) == channels - 1, high, low),
-        low + np.arange(channels) % (high - low + 1),
-        rng.integers(max(low, high - 6), high + 1, channels),
-    ]
-    rows += [rng.integers(low, high + 1, channels) for _ in range(2)]
-    return [row.tolist() for row in rows]
-
-
 def patterns(values: Sequence[float]) -> list[int]:
     """Patterns of float32."""
     return np.asarray(values, np.float32).view(np.uint32).tolist()
@@ -128,7 +114,7 @@ CASES = {
 def test_equals_golden(name: str) -> None:
     """Without gaps: data, and each vector's cycles are those that the unit and the model state."""
     channels, shape, op = CASES[name]
-    x = vectors(shape, channels, seed=channels)
+    x = vectors(shape, channels, seed=channels, anywhere=1)
     ran = simulate(op, shape, x)
     unit, trace = ran.unit, ran.trace
     assert latency.softmax_table(channels, op.steps is None) == (unit.gap, unit.interval)
@@ -152,7 +138,7 @@ def test_equals_golden(name: str) -> None:
 @pytest.mark.parametrize(("name", "fifo"), [("litert_one", 1), ("onnx_few", 2), ("onnx_one", 1)])
 def test_gaps(name: str, fifo: int, kinds: tuple[str, str]) -> None:
     channels, shape, op = CASES[name]
-    simulate(op, shape, vectors(shape, channels, seed=fifo), kinds, fifo)
+    simulate(op, shape, vectors(shape, channels, seed=fifo, anywhere=1), kinds, fifo)
 
 
 def test_a_result_waits_for_room() -> None:

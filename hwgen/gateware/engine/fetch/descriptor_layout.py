@@ -43,7 +43,7 @@ RESULT = layout(
         *(f"y_{field}" for field in ("base", "pitch", "ring", "first")),
         *("tables", "second"),
         *(f"second_{field}" for field in ("base", "pitch", "ring", "first")),
-        *(f"second_{field}" for field in ("rounding", "offset", "low", "high")),
+        *(f"second_{field}" for field in ("half_even", "offset", "low", "high")),
         *("softmax", "x_signed"),
     ),
 )

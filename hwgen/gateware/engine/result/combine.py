@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
-from ....contract.isa import TABLE_FRACTION, TABLE_WORDS, Round
+from ....contract.isa import TABLE_FRACTION, TABLE_WORDS
 from ...common.counter import index_shape, reg
 from ...common.streams import positive
 from ..fetch.descriptor_layout import RESULT
@@ -35,10 +35,10 @@ class TableCombine(wiring.Component):
     Members
     -------
     write (in): see table_port. codes, seconds (in): a byte for each lane. with_second (in): else
-    table 1 counts for nothing. descriptor (in): with the fields ``second_rounding``, up to
-    HALF_TO_ZERO, and so on; both stay while something is under way. o (out). difference (in), power
-    (out): with ``softmax``, an index of table 0 and its entry, Lookup.LATENCY cycles later;
-    nothing else then counts.
+    table 1 counts for nothing. descriptor (in): with the fields ``second_half_even`` and so on;
+    both stay while something is under way. o (out). difference (in), power (out): with
+    ``softmax``, an index of table 0 and its entry, Lookup.LATENCY cycles later; nothing else then
+    counts.
 
     Latency ``LATENCY`` cycles: table, sum, rounded, clamped; initiation interval 1, never stalls.
     """
@@ -90,17 +90,9 @@ class TableCombine(wiring.Component):
         given = self.descriptor
         floor, half = total[TABLE_FRACTION:].as_signed(), total[TABLE_FRACTION - 1]
         below = total[: TABLE_FRACTION - 1].any()
-        up = {
-            Round.FLOOR: 0,
-            Round.HALF_EVEN: half & (below | floor[0]),
-            Round.HALF_AWAY: half & (below | ~total[-1]),
-            Round.HALF_TO_ZERO: half & (below | total[-1]),
-        }
+        up = given.second_half_even & half & (below | floor[0])
         rounded = reg(signed(len(floor) + 2), f"rounded{lane}")
-        with m.Switch(given.second_rounding):
-            for how, raised in up.items():
-                with m.Case(how):
-                    m.d.sync += rounded.eq(floor + given.second_offset + raised)
+        m.d.sync += rounded.eq(floor + given.second_offset + up)
         result = reg(signed(CODE), f"result{lane}")
         low, high = given.second_low, given.second_high
         m.d.sync += result.eq(Mux(rounded < low, low, Mux(rounded > high, high, rounded)))

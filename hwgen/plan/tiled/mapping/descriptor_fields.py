@@ -197,7 +197,7 @@ def _results(
         last = task.tables
         values |= {
             "tables": 1,
-            "second_rounding": last.rounding,
+            "second_half_even": int(last.half_even),
             "second_offset": last.offset,
             "second_low": last.low,
             "second_high": last.high,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....contract.isa import TABLE_FRACTION, TABLE_WORDS, Round
+from ....contract.isa import TABLE_FRACTION, TABLE_WORDS
 from ....ir import Tensor
 
 Ints = np.ndarray
@@ -22,11 +22,12 @@ _ROUNDS = 4 * TABLE_WORDS
 class Tables:
     """What comes behind the requantizers: ``clip(round((first[y] + other[x]) / 2**20) + offset)``.
 
+    half_even : ties go to the even integer; else it rounds down.
     second : the stored tensor that goes through the second table; None: there is none.
     """
 
     first: Ints
-    rounding: Round
+    half_even: bool
     offset: int
     low: int
     high: int
@@ -44,7 +45,7 @@ def codes(edge: Tensor) -> Ints:
 def of_one(results: Ints) -> Tables:
     """A function of a byte, given by its 256 results."""
     ends = int(results.min()), int(results.max())
-    return Tables(results.astype(np.int64) << TABLE_FRACTION, Round.FLOOR, 0, *ends)
+    return Tables(results.astype(np.int64) << TABLE_FRACTION, False, 0, *ends)
 
 
 def of_window(results: Ints, low: int) -> tuple[Tables, int] | None:
@@ -68,21 +69,20 @@ def of_two(results: Ints, middle: int, second: str) -> Tables | None:
     slope that is a little too large does the same.
     """
     ends = int(results.min()), int(results.max())
-    for rounding in (Round.FLOOR, Round.HALF_EVEN):
-        offset = 0 if rounding is Round.FLOOR else middle
-        value = results.astype(np.int64) - offset
-        least, most = _bounds(value, rounding)
+    for half_even in (False, True):
+        offset = middle if half_even else 0
+        least, most = _bounds(results.astype(np.int64) - offset, half_even)
         least = np.where(results == ends[0], -_FAR, least)
         most = np.where(results == ends[1], _FAR, most)
         found = _sums_between(least, most)
         if found is not None:
-            return Tables(found[0], rounding, offset, *ends, second, found[1])
+            return Tables(found[0], half_even, offset, *ends, second, found[1])
     return None
 
 
-def _bounds(value: Ints, rounding: Round) -> tuple[Ints, Ints]:
+def _bounds(value: Ints, half_even: bool) -> tuple[Ints, Ints]:
     """Smallest and largest sum of entries that is rounded to each value."""
-    if rounding is Round.FLOOR:
+    if not half_even:
         return value * _ONE, (value + 1) * _ONE - 1
     half, outside = _ONE // 2, value & 1
     return value * _ONE - half + outside, value * _ONE + half - outside

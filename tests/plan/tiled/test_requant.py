@@ -1,0 +1,106 @@
+"""Requantizations of the tiled engine, carried out in plain integers, against golden."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+
+from hwgen.contract.isa import RECORD, Round
+from hwgen.errors import UserError
+from hwgen.ir import Tensor, ops
+from hwgen.numeric import Overflow, QType, Rounding, Scaling, multiplier_of
+from hwgen.plan.tiled.network.requant import CARRIED_OUT, Requant, Scaled
+from tests.helpers.result_model import rounded
+
+SUMS = QType(True, 20, 0, Rounding.FLOOR, Overflow.SATURATE)
+BYTE = replace(SUMS, width=8)
+
+
+def same(op: Scaled, requant: Requant, x: Tensor, seed: int) -> None:
+    """Both give the same for sums everywhere, and beside those at which results change."""
+    rng = np.random.default_rng(seed)
+    low, high = x.range
+    near = rng.integers(max(low, -3000), min(high, 3000) + 1, 400)
+    sums = np.concatenate([near, rng.integers(low, high + 1, 400), [low, high, 0, -1, 1]])
+    wanted = op.golden([np.repeat(sums[:, None], x.channels, 1)], [x])
+    for n in range(x.channels):
+        for name in ("mult", "bias", "shift"):
+            low, high = RECORD.range(name)
+            assert low <= getattr(requant, name)[n] <= high
+        for value, right in zip(sums.tolist(), wanted[:, n].tolist(), strict=True):
+            exact = value * int(requant.mult[n]) + int(requant.bias[n])
+            got = rounded(exact, int(requant.shift[n]), requant.rounding) + requant.offset
+            got = min(max(got, requant.low), requant.high)
+            assert got == right, f"channel {n}, sum {value}: {op}"
+
+
+@pytest.mark.parametrize("scaling", sorted(CARRIED_OUT))
+@pytest.mark.parametrize("seed", range(6))
+def test_rules_of_runtimes(scaling: Scaling, seed: int) -> None:
+    """Scales from far below 1 to above it, so that products are moved either way."""
+    rng = Random(seed)
+    reals = [float(np.float32(2.0 ** rng.uniform(-15, 2 if seed % 2 else -1))) for _ in range(5)]
+    reals[0] = 2.0 ** rng.randint(-12, -1)  # ties
+    mult, shift = zip(*(multiplier_of(real, scaling) for real in reals), strict=True)
+    op = ops.Rescale(
+        scaling, np.array(mult), np.array(shift), replace(BYTE, signed=seed % 3 > 0),
+        bias=np.array([rng.randint(-3000, 3000) for _ in reals]), offset=rng.randint(-128, 127),
+        clip=None if seed % 2 else (0, 100),
+    )  # fmt: skip
+    x = Tensor("x", (len(reals),), SUMS)
+    same(op, Requant.of("y", op, x), x, seed)
+
+
+@pytest.mark.parametrize("rounding", [r for r in Rounding if r is not Rounding.HALF_ODD])
+def test_roundings_of_fixed_point(rounding: Rounding) -> None:
+    rng = np.random.default_rng(3)
+    op = ops.Requantize(
+        rng.integers(-9, 10, 6), rng.integers(-999, 999, 6), rng.integers(0, 9, 6),
+        replace(BYTE, rounding=rounding),
+    )  # fmt: skip
+    x = Tensor("x", (6,), replace(SUMS, width=12))
+    same(op, Requant.of("y", op, x), x, 4)
+
+
+def test_channels_with_next_to_no_weights() -> None:
+    """A scale so small that a bias of billions stands for a few steps: a line of fewer bits."""
+    shifts, bias = np.array([58, 57, 57, 33]), np.array([1073741760, -(1 << 30), 1 << 30, 7])
+    mult = np.array([1320764593, 1171292447, 1737221868, 1 << 30])
+    op = ops.Rescale(Scaling.TFLM_DOUBLE, mult, shifts, BYTE, bias=bias, offset=-5)
+    x = Tensor("x", (4,), SUMS)
+    made = Requant.of("y", op, x)
+    assert made.rounding is Round.DOUBLE and 0 in made.mult
+    same(op, made, x, 5)
+    # One of them steps within the range of its sums.
+    near = round(2.5 * 2.0**57 / 1171292447)
+    op = replace(op, bias=np.array([1073741760, -near, near, 7]))
+    made = Requant.of("y", op, x)
+    same(op, made, x, 6)
+    golden = op.golden([np.array([[-500000] * 4, [500000] * 4])], [x])
+    assert (golden[0] != golden[1]).tolist()[1:3] != [False, False]
+
+
+@pytest.mark.parametrize(
+    ("op", "x", "said"),
+    [
+        (ops.Rescale(Scaling.FP32_HALF_EVEN, np.array([1 << 23]), np.array([30]),
+                     replace(BYTE, width=12)), SUMS, "results of up to 2048 by float32's rounding"),
+        (ops.Rescale(Scaling.FP32_HALF_EVEN, np.array([1 << 23]), np.array([41]), BYTE),
+         replace(SUMS, width=30), "which float32 rounds before it scales them"),
+        (ops.Rescale(Scaling.TFLM_DOUBLE, np.array([1 << 30]), np.array([40]), BYTE,
+                     offset=40000), SUMS, "a zero point of 40000"),
+        (ops.Requantize.scaled(BYTE, (1 << 31) + 1, 0, 40), SUMS, "its mult needs more than 32"),
+        (ops.Requantize.scaled(BYTE, 3, 1 << 57, 63), SUMS, "its bias needs more than 58 bits"),
+        (ops.Requantize.scaled(BYTE, 3, 1, 64), SUMS, "its shift needs more than 6 bits"),
+        (ops.Requantize.scaled(replace(BYTE, rounding=Rounding.HALF_ODD), 3, 1, 4), SUMS,
+         "does not round half_odd"),
+        (ops.Requantize.scaled(replace(BYTE, overflow=Overflow.WRAP), 3, 1, 4), SUMS,
+         "the tiled engine saturates"),
+    ],
+)  # fmt: skip
+def test_what_the_registers_can_not_hold(op: Scaled, x: QType, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Requant.of("y", op, Tensor("x", (1,), x))
