@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from hwgen.ir import execute
 from hwgen.passes import legalize
 from hwgen.plan.tiled.options import TiledOptions
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
+from tests.helpers.packages import tiny_model
 from tests.helpers.processes import breaks_off
 from tests.helpers.tiled import MNIST, need_verilator, outputs, random_job, say, softmax_network
 from tests.helpers.tiled_layers import random_layers
@@ -47,11 +47,7 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Package:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Package:
     """The example of docs/model_format.md, some hundred cycles on the same engine."""
     folder = tmp_path_factory.mktemp("tiny")
-    text = (Path(__file__).parents[2] / "docs" / "model_format.md").read_text()
-    block = re.search(r"```json\n(.*?)```", text, re.S)
-    assert block is not None
-    (folder / "tiny.json").write_text(block[1])
-    return hwgen.build(folder / "tiny.json", folder / "tiny", **ARRAY)
+    return hwgen.build(tiny_model(folder), folder / "tiny", **ARRAY)
 
 
 @pytest.fixture
