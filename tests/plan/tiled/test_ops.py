@@ -15,7 +15,7 @@ from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Op, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding, Scaling
 from hwgen.passes import legalize
-from hwgen.plan.tiled.network.fit import floor_line, symmetric_line
+from hwgen.plan.tiled.network.fit import Steps, floor_line, symmetric_line
 from hwgen.plan.tiled.network.requant import CARRIED_OUT
 from hwgen.plan.tiled.options import TiledOptions
 from hwgen.plan.tiled.plan import plan_tiled
@@ -118,7 +118,8 @@ def test_lines_give_what_they_were_made_of(seed: int) -> None:
     quotient = (np.abs(sums) + added) // divisor * np.sign(sums)
     quotient = np.clip(quotient, rng.choice([-128, -3, 0]), rng.choice([127, 2]))
     ends = int(quotient.min()), int(quotient.max())
-    found = floor_line(sums, quotient, ends) or symmetric_line(sums, quotient, ends, 0)
+    steps = Steps.of(lambda s: quotient[s - sums[0]], (int(sums[0]), int(sums[-1])), ends)
+    found = floor_line(steps) or symmetric_line(steps, 0, int(quotient[-sums[0]]))
     assert found is not None
     got = [
         rounded(int(s) * found.mult + found.bias, found.shift, found.rounding) + found.offset

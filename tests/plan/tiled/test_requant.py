@@ -104,3 +104,44 @@ def test_channels_with_next_to_no_weights() -> None:
 def test_what_the_registers_can_not_hold(op: Scaled, x: QType, said: str) -> None:
     with pytest.raises(UserError, match=said):
         Requant.of("y", op, Tensor("x", (1,), x))
+
+
+def test_two_roundings_of_many_channels() -> None:
+    """Found from where results change, whatever the number of sums."""
+    rng = np.random.default_rng(7)
+    sums = replace(SUMS, width=30)
+    wide = replace(SUMS, width=14, rounding=Rounding.HALF_UP)
+    mult, bias = rng.integers(40, 90, 300), rng.integers(-99, 99, 300)
+    first = ops.Requantize.scaled(wide, mult, bias, 20)
+    second = ops.Requantize.scaled(replace(BYTE, rounding=Rounding.FLOOR), 1, 3, 5)
+    x = Tensor("x", (300,), sums)
+    made = Requant.of_two("y", first, second, x)
+    assert made.rounding is Round.FLOOR
+    middle = first.infer("middle", [x])
+    tried = np.concatenate([np.arange(-(1 << 24), 1 << 24, 9973), [*x.range, 0, -1]])
+    wanted = second.golden([first.golden([np.repeat(tried[:, None], 300, 1)], [x])], [middle])
+    exact = tried[:, None].astype(object) * made.mult + made.bias
+    got = np.clip(exact >> made.shift, made.low, made.high)
+    assert np.array_equal(got, wanted)
+
+
+def test_what_falls_is_not_taken_for_what_rises() -> None:
+    wide = replace(SUMS, width=14)
+    first = ops.Requantize.scaled(wide, -3, 5, 6)
+    second = ops.Requantize.scaled(BYTE, 1, 0, 3)
+    with pytest.raises(UserError, match="no multiply, add and shift"):
+        Requant.of_two("y", first, second, Tensor("x", (1,), SUMS))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_rule_of_reference_kernels(seed: int) -> None:
+    """Products of float64, ties away from zero: a line of the engine about the sum of product 0."""
+    rng = Random(seed)
+    mult, shift = multiplier_of(rng.choice([2.0**-9, rng.uniform(2**-12, 2**-5)]),
+                                Scaling.DOUBLE_HALF_AWAY)  # fmt: skip
+    op = ops.Rescale(
+        Scaling.DOUBLE_HALF_AWAY, np.array([mult]), np.array([shift]), BYTE,
+        bias=np.array([rng.randint(-500, 500)]), offset=rng.randint(-100, 100),
+    )  # fmt: skip
+    x = Tensor("x", (1,), SUMS)
+    same(op, Requant.of("y", op, x), x, seed)

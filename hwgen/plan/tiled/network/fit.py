@@ -1,7 +1,8 @@
-"""Multiply, add and shift that give what was computed for each of consecutive sums."""
+"""Multiply, add and shift that give what another rule makes of each sum."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import frexp, inf
@@ -32,14 +33,68 @@ class Line:
         return (self.rounding, self.offset) == (other.rounding, other.offset)
 
 
-def floor_line(
-    sums: Ints, results: Ints, ends: tuple[int, int], most_shift: int = SHIFTS
-) -> Line | None:
-    """One that rounds down; None where there is none.
+@dataclass(frozen=True)
+class Steps:
+    """A function that never falls, by the sums beside which it changes, with a value each.
 
-    Results never fall, and are clipped to ``ends``.
+    reached : sums at which it has reached the value; below : at which it is still below it. All
+    others follow from these.
     """
-    steps = _Steps.of(sums, results, ends)
+
+    reached: list[tuple[int, int]]
+    below: list[tuple[int, int]]
+
+    @classmethod
+    def of(
+        cls, function: Callable[[Ints], Ints], span: tuple[int, int], ends: tuple[int, int]
+    ) -> Steps:
+        """Those of sums between two, by bisection for all values at once.
+
+        ends : what results are clipped to: beyond them nothing is asked.
+        """
+        values = np.arange(ends[0] + 1, ends[1] + 1)
+        # The first sum that reaches each value; one behind the last where none does.
+        least, most = np.full(len(values), span[0]), np.full(len(values), span[1] + 1)
+        while (least < most).any():
+            middle = (least + most) // 2
+            enough = function(np.minimum(middle, span[1])) >= values
+            open_ = least < most
+            most = np.where(open_ & enough, middle, most)
+            least = np.where(open_ & ~enough, middle + 1, least)
+        pairs = list(zip(least.tolist(), values.tolist(), strict=True))
+        return cls(
+            [(at, value) for at, value in pairs if at <= span[1]],
+            [(at - 1, value) for at, value in pairs if at > span[0]],
+        )
+
+    def beside(self, center: int, offset: int) -> Steps:
+        """How far from a sum which distances from the result there are reached, on either side."""
+        reached = [(at - center, value - offset) for at, value in self.reached if at > center]
+        below = [(at - center, value - offset) for at, value in self.below if at > center]
+        # Where it is still below a value on the one side, the next one is reached on the other.
+        reached += [(center - at, offset - v + 1) for at, v in self.below if at < center]
+        below += [(center - at, offset - v + 1) for at, v in self.reached if at < center]
+        return Steps(reached, below)
+
+    def slopes(self) -> tuple[float, float]:
+        """Between which that of a line must be."""
+        if not self.reached or not self.below:
+            return 0.0, inf
+        (at, value), (other, limit) = (np.array(a, float).T for a in (self.reached, self.below))
+        run, rise = at[:, None] - other, value[:, None] - limit
+        slope = np.divide(rise, run, out=np.zeros_like(rise), where=run != 0)
+        flattest = np.max(slope, where=run > 0, initial=0.0)
+        return float(flattest), float(np.min(slope, where=run < 0, initial=inf))
+
+    def bias(self, mult: int, shift: int) -> int | None:
+        """One with which the line of this slope does all that; None where there is none."""
+        most = min(((v << shift) - 1 - mult * at for at, v in self.below), default=None)
+        least = max(((v << shift) - mult * at for at, v in self.reached), default=most or 0)
+        return least if most is None or least <= most else None
+
+
+def floor_line(steps: Steps, most_shift: int = SHIFTS) -> Line | None:
+    """One that rounds down; None where there is none."""
     flattest, steepest = steps.slopes()
     if flattest >= steepest:
         return None
@@ -58,25 +113,13 @@ _SYMMETRIC = {
 """Roundings that go by size, and what they add to a size before they leave its fraction out."""
 
 
-def symmetric_line(sums: Ints, results: Ints, ends: tuple[int, int], center: int) -> Line | None:
-    """One through the result at the sum ``center``, which rounds by the distance from that; None
-    where there is none.
-
-    Results never fall, and are clipped to ``ends``.
-    """
-    if not sums[0] <= center <= sums[-1]:
-        return None
-    offset = int(results[center - int(sums[0])])
-    low, high = (end - offset for end in ends)
-    sides = []
-    for side, bounds in ((1, (low, high)), (-1, (-high, -low))):
-        far = side * (sums - center) > 0
-        if far.any():
-            away, value = side * (sums[far] - center), side * (results[far] - offset)
-            sides.append(_Steps.of(away[::side], value[::side], bounds))
+def symmetric_line(steps: Steps, center: int, offset: int) -> Line | None:
+    """One through the result ``offset`` at the sum ``center``, which rounds by the distance from
+    that; None where there is none."""
+    beside = steps.beside(center, offset)
     for rounding, added in _SYMMETRIC.items():
-        least = max((Fraction(v - added) / at for s in sides for at, v in s.reached), default=0)
-        most = min((Fraction(v - added) / at for s in sides for at, v in s.below), default=None)
+        least = max((Fraction(v - added) / at for at, v in beside.reached), default=0)
+        most = min((Fraction(v - added) / at for at, v in beside.below), default=None)
         slope = max(least, Fraction(0)) + 1 if most is None else (least + most) / 2
         if slope <= 0:
             continue
@@ -89,37 +132,3 @@ def symmetric_line(sums: Ints, results: Ints, ends: tuple[int, int], center: int
 
 def _shift_of(slope: float) -> int:
     return min(SHIFTS, max(0, MULT_BITS - frexp(slope)[1]))
-
-
-@dataclass(frozen=True)
-class _Steps:
-    """What a line must do, (sum, value) each: reach a value at the first sum that has it, stay
-    below one at the last sum before it."""
-
-    reached: list[tuple[int, int]]
-    below: list[tuple[int, int]]
-
-    @classmethod
-    def of(cls, sums: Ints, results: Ints, ends: tuple[int, int]) -> _Steps:
-        rises = np.flatnonzero(np.diff(results))
-        pairs = [(int(sums[n]), int(results[n])) for n in (0, *(rises + 1))]
-        lasts = [(int(sums[n]), int(results[n])) for n in (*rises, len(sums) - 1)]
-        return cls([p for p in pairs if p[1] > ends[0]],
-                   [(s, r + 1) for s, r in lasts if r < ends[1]])  # fmt: skip
-
-    def slopes(self) -> tuple[float, float]:
-        """Between which the slope must be."""
-        flattest, steepest = 0.0, inf
-        for at, value in self.reached:
-            for other, limit in self.below:
-                if at > other:
-                    flattest = max(flattest, (value - limit) / (at - other))
-                elif at < other:
-                    steepest = min(steepest, (limit - value) / (other - at))
-        return flattest, steepest
-
-    def bias(self, mult: int, shift: int) -> int | None:
-        """One with which the line of this slope does all that; None where there is none."""
-        most = min(((v << shift) - 1 - mult * at for at, v in self.below), default=None)
-        least = max(((v << shift) - mult * at for at, v in self.reached), default=most or 0)
-        return least if most is None or least <= most else None

@@ -9,7 +9,7 @@ import numpy as np
 from ....contract.isa import COMPUTE, TABLE_WORDS, TRANSFER
 from ....errors import UserError
 from ....ir import Graph, Node, Tensor, ops
-from .requant import LARGEST_RANGE, Requant
+from .requant import Requant
 from .tables import Tables, codes, of_one, of_two, of_window
 from .tasks import Stored, Task
 
@@ -17,6 +17,8 @@ SCALED = (ops.Requantize, ops.Rescale)
 """What follows sums: a multiply, an add and a shift, or a runtime's rule."""
 _SUMS = (ops.Conv2D, ops.Dense, ops.SumPool, ops.Add)
 """What takes the requantization behind it along."""
+MOST_CODES = 1 << 24
+"""Most integers of which a table is sought."""
 _OF_BYTES = (*SCALED, ops.MultiThreshold)
 """What makes a number of a number, whichever place it is at."""
 
@@ -64,7 +66,7 @@ class Fusion:
         if not isinstance(op, ops.MultiThreshold) or len(op.rows) > 1 or op.type.width > 8:
             return None
         low, high = x.range
-        if high - low >= LARGEST_RANGE:
+        if high - low >= MOST_CODES:
             return None
         found = of_window(self._function(node, np.arange(low, high + 1)), low)
         if found is None:

@@ -15,14 +15,12 @@ from ....contract.isa import COMPUTE, DOUBLE_BITS, FLOAT_RESULTS, RECORD, SINGLE
 from ....errors import UserError
 from ....ir import Op, Tensor, ops
 from ....numeric import Overflow, QType, Rounding, Scaling
-from .fit import Line, floor_line, symmetric_line
+from .fit import Line, Steps, floor_line, symmetric_line
 
 Ints = np.ndarray
 Scaled = ops.Requantize | ops.Rescale
 CARRIED_OUT = frozenset({Scaling.TFLM_DOUBLE, Scaling.SRDHM_HALF_UP, Scaling.FP32_HALF_EVEN})
 """Rules of runtimes that the engine carries out as they are."""
-LARGEST_RANGE = 1 << 24
-"""Integers on which a requantization is tried."""
 _SATURATING = (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
 _ROUNDINGS = {
     Rounding.FLOOR: Round.FLOOR,
@@ -173,19 +171,16 @@ def _with_short_biases(layer: str, made: Requant, op: ops.Rescale, x: Tensor) ->
     Such a channel has next to no weights: of the tiny scale comes a bias of billions.
     """
     low, high = RECORD.range("bias")
-    long = [n for n, bias in enumerate(made.bias) if not low <= bias <= high]
-    if not long or x.range[1] - x.range[0] >= LARGEST_RANGE:
-        return made
     mult, bias, shift = (a.copy() for a in (made.mult, made.bias, made.shift))
-    sums = np.arange(x.range[0], x.range[1] + 1)
     ends = made.low - made.offset, made.high - made.offset
-    for n in long:
+    for n in (n for n, b in enumerate(made.bias) if not low <= b <= high):
         # Most of them are constant.
         least, most = _results([op], np.array(x.range), x, n) - made.offset
         if least == most:
             mult[n], bias[n], shift[n] = 0, int(least), 0
             continue
-        line = floor_line(sums, _results([op], sums, x, n) - made.offset, ends, DOUBLE_BITS)
+        steps = Steps.of(lambda sums, n=n: _results([op], sums, x, n) - made.offset, x.range, ends)
+        line = floor_line(steps, DOUBLE_BITS)
         if line is not None:
             mult[n], bias[n], shift[n] = line.mult, line.bias, line.shift
     return replace(made, mult=mult, bias=bias, shift=shift)
@@ -208,46 +203,49 @@ def _check_float(layer: str, mult: Ints, shift: Ints, bias: Ints, x: Tensor, lar
 
 
 def _fitted(layer: str, chain: list[Scaled], x: Tensor) -> Requant:
-    """What equals operations in a row on every integer of ``x``, found by trying all of them."""
-    low, high = x.range
-    if high - low >= LARGEST_RANGE:
-        raise UserError(
-            f"sums of {x.type.width} bits by a rule that must be tried on each of them",
-            layer=layer,
-        )
-    single = all(len(values) == 1 for op in chain for values in _arrays(op).values())
-    sums = np.arange(low, high + 1)
-    columns = [_results(chain, sums, x, n) for n in range(1 if single else x.channels)]
-    ends = min(int(r.min()) for r in columns), max(int(r.max()) for r in columns)
-    lines = _lines(chain[0], sums, columns, ends)
+    """What equals operations in a row on every integer of ``x``, found from where results change.
+
+    Raises UserError for results that fall where sums rise, and where no line is found.
+    """
+    edge, rises = x, True
+    for op in chain:
+        _bounds(layer, op, edge)
+        rises &= min(op.mult) >= 0
+        edge = op.infer(layer, [edge])
+    lines = _lines(chain, x, edge.range) if rises else None
     if lines is None:
         raise UserError("no multiply, add and shift of the tiled engine equals it", layer=layer)
     mult, bias, shift = (
         _channels(np.array([getattr(line, name) for line in lines], object), x.channels)
         for name in ("mult", "bias", "shift")
     )
-    return Requant(mult, bias, shift, lines[0].rounding, lines[0].offset, *ends)
+    return Requant(mult, bias, shift, lines[0].rounding, lines[0].offset, *edge.range)
 
 
-def _lines(op: Scaled, sums: Ints, columns: list[Ints], ends: tuple[int, int]) -> list[Line] | None:
-    """A line for the results of each channel, all of one rounding and offset; None where there are
-    none. Those that are symmetric are so about the sum whose product is 0."""
-    values = op.pivot if isinstance(op, ops.Requantize) else -op.bias
-    for symmetric in (False, True):
-        lines = []
-        for n, results in enumerate(columns):
-            center = 0 if values is None else int(values[min(n, len(values) - 1)])
-            line = (
-                symmetric_line(sums, results, ends, center)
-                if symmetric
-                else floor_line(sums, results, ends)
-            )
-            if line is None or (lines and not line.like(lines[0])):
-                break
-            lines.append(line)
-        else:
-            return lines
+def _lines(chain: list[Scaled], x: Tensor, ends: tuple[int, int]) -> list[Line] | None:
+    """A line for the results of each channel, or of all of them where they are alike, all of one
+    rounding and offset; None where there are none."""
+    alike = all(len(values) == 1 for op in chain for values in _arrays(op).values())
+    channels = range(1 if alike else x.channels)
+    steps = [
+        Steps.of(lambda sums, n=n: _results(chain, sums, x, n), x.range, ends) for n in channels
+    ]
+    floors = [floor_line(s) for s in steps]
+    for lines in (floors, [_symmetric(chain, x, n, steps[n]) for n in channels]):
+        found = [line for line in lines if line is not None and line.like(lines[0] or line)]
+        if len(found) == len(lines):
+            return found
     return None
+
+
+def _symmetric(chain: list[Scaled], x: Tensor, channel: int, steps: Steps) -> Line | None:
+    """One about the sum whose product is 0, if there are such sums."""
+    first = chain[0]
+    values = first.pivot if isinstance(first, ops.Requantize) else -first.bias
+    center = 0 if values is None else int(values[min(channel, len(values) - 1)])
+    if not x.range[0] <= center <= x.range[1]:
+        return None
+    return symmetric_line(steps, center, int(_results(chain, np.array([center]), x, channel)[0]))
 
 
 def _arrays(op: Scaled) -> dict[str, Ints]:
