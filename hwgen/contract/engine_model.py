@@ -34,6 +34,7 @@ from .isa import (
     Reduction,
     Round,
     Target,
+    row_lanes,
     slots,
 )
 
@@ -245,7 +246,11 @@ class TileUnitModel:
             return lanes
         if d["operand"] == Operand.DEPTHWISE:
             return self._read(d, row, position, shape.pe)[:, :, None]
-        return self._read(d, row, position, shape.simd)[:, None, :]
+        count = row_lanes(shape.simd, d["tap_rows"])
+        lanes = np.zeros((len(row), 1, shape.simd), np.int64)
+        for n in range(d["tap_rows"] + 1):
+            lanes[:, 0, n * count : (n + 1) * count] = self._read(d, row + n, position, count)
+        return lanes
 
     def _read(self, d: Values, row: Bytes, position: Bytes, count: int) -> Bytes:
         ring = (d["x_first"] + row - d["x_row"]) % d["x_ring"]

@@ -96,7 +96,8 @@ class Operand(IntEnum):
     """Which ifmap values the lanes of the array take."""
 
     DENSE = 0
-    """``simd`` consecutive values, the same for every output channel."""
+    """``simd`` consecutive values, the same for every output channel; or some of each of several
+    rows, see ``row_lanes``."""
     DEPTHWISE = 1
     """One value for each output channel, that of its own channel: lane 0 of each."""
     DEPTHWISE_WINDOW = 2
@@ -293,6 +294,7 @@ COMPUTE = Record(
     (
         *HEADER,
         Field("operand", 2, "dense, depthwise, window of a depthwise convolution"),
+        Field("tap_rows", 2, "DENSE: rows that a step takes below the first one"),
         Field("reduction", 1, "sum of products, or largest value"),
         Field("ones", 1, "all weights are 1 in lane 0 and 0 elsewhere: none are read"),
         Field("x_signed", 1, "ifmap values are signed"),
@@ -360,6 +362,10 @@ which it is: psums' addresses wrap at the size of their memory, and a sum goes o
 of the same psum. Where all sums of a tile are finished and none is held, one psum is enough, if the
 loops over taps are the innermost.
 
+With Operand.DENSE a step takes values of one row, or the first ones of each of ``tap_rows + 1``
+rows, one below the other: ``simd // (tap_rows + 1)`` of each, in as many lanes. It may read rows of
+the ring that hold no row of the ifmap yet: their weights are 0.
+
 With Operand.DEPTHWISE_WINDOW the innermost loop reads columns (x_position is that of the first one,
 which is never left of the ifmap: what is left of it is padding); from column ``window_first`` on,
 every ``window_step`` columns, a window is complete and gives a sum. Its newest column is tap
@@ -385,6 +391,15 @@ CODES: dict[str, type[IntEnum]] = {
 """Fields, and a register, whose values are codes."""
 
 RECORDS = {Opcode.LOAD: TRANSFER, Opcode.STORE: TRANSFER, Opcode.COMPUTE: COMPUTE}
+
+
+def row_lanes(simd: int, tap_rows: int) -> int:
+    """Consecutive values of each row that a step of Operand.DENSE takes.
+
+    Those of the row ``n`` below the first one are in the lanes from ``n`` times as many on. Lanes
+    behind those of the last row have weights of 0.
+    """
+    return simd // (tap_rows + 1)
 
 
 def slots(op: Opcode) -> int:

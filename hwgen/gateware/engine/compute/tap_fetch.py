@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import COMPUTE, WINDOW_TAPS, Operand
+from ....contract.isa import COMPUTE, WINDOW_TAPS, Operand, row_lanes
 from ...common.counter import delay_line, from_on, index_shape, reg
 from ...common.multiplier import Multiplier
 from ..fetch.descriptor_layout import layout
@@ -28,8 +28,8 @@ class TapFetch(wiring.Component):
     one in this cycle, with position, row, ring (in): of its first value; fresh (in): these are not
     those of the step before; begins (in): the first column of a row (DEPTHWISE_WINDOW).
     taps_en, taps_addr (out), taps_data (in): of the feature memory.
-    shared (out): ``simd`` values for all channels; own (out): one value for each; window (out): 9
-    for each. All are 9 bits with sign.
+    shared (out): ``simd`` values for all channels, of one row or of several (``tap_rows``); own
+    (out): one value for each; window (out): 9 for each. All are 9 bits with sign.
 
     Latency ``LATENCY`` from step to operands, initiation interval 1, never stalls.
     """
@@ -41,6 +41,7 @@ class TapFetch(wiring.Component):
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
         self.value = signed(9)
+        self.lanes = [row_lanes(shape.simd, tap_rows) for tap_rows in range(BANKS)]
         self.address = index_shape(shape.bank_bytes)
         fields = {field.name: field for field in COMPUTE.fields}
         pe_values = data.ArrayLayout(self.value, shape.pe)
@@ -72,10 +73,11 @@ class TapFetch(wiring.Component):
         return m
 
     def _address(self, m: Module) -> tuple[list[Value], Value]:
-        """Each bank's address: that of the row among the three which lies in it.
+        """Each bank's address: that of the row among those of the step which lies in it.
 
-        Returns whether the row of each of the three exists, a cycle after the step, and which bytes
-        of a word are inside the row, two cycles after it.
+        The word of a row further down begins so many bytes earlier that its first values are in the
+        lanes that they belong to. Returns whether the row of each is read and exists, a cycle after
+        the step, and which bytes of a word are inside the row, two cycles after it.
         """
         c, in_bank = self.command, (BANKS - 1).bit_length()
         m.submodules.row_place = place = Multiplier(self.ring[in_bank:].shape(), c.x_pitch.shape())
@@ -84,12 +86,12 @@ class TapFetch(wiring.Component):
         here, below = reg(self.address, "row_here"), reg(self.address, "row_below")
         last = ring[in_bank:] == (c.x_ring >> in_bank) - 1
         start = reg(self.address, "row_start")
-        position = delay_line(m, self.position, 2, "position", data=True)
+        position = delay_line(m, self.position, 1, "position", data=True)
         first = delay_line(m, ring[:in_bank], 1, "first_bank", data=True)
         within, inside = self._within(m), self._inside(m)
         reads = delay_line(m, self.step & self.fresh, 3, "reads")
         exists = [delay_line(m, row, 2, f"exists{n}", data=True) for n, row in enumerate(within)]
-        exists = Cat(*exists, Const(0))
+        exists = Cat(exists)
         some = reg(1, "some_inside")
         m.d.sync += some.eq(inside.any())
         m.d.sync += [
@@ -97,26 +99,36 @@ class TapFetch(wiring.Component):
             below.eq(Mux(last, 0, place.p + c.x_pitch)),
             start.eq(c.x_base + position),
         ]
-        window = c.operand == Operand.DEPTHWISE_WINDOW
+        earlier = Array(
+            below * lanes if below <= tap_rows else 0
+            for tap_rows, lanes in enumerate(self.lanes)
+            for below in range(BANKS)
+        )
         from_first = from_on(first, BANKS)
         for bank in range(BANKS):
-            behind = Signal(in_bank, name=f"behind{bank}")  # rows below the first of the three
-            m.d.comb += behind.eq(bank - first)
+            # Rows below the first of the step.
+            next_behind = Signal(in_bank, name=f"next_behind{bank}")
+            behind = reg(in_bank, f"behind{bank}")
+            shifted = reg(self.address, f"row_start{bank}")
+            m.d.comb += next_behind.eq(bank - ring[:in_bank])
             place = Mux(from_first[bank], here, below)
-            row = Mux(window | (behind == 0), exists.bit_select(behind, 1), 0)
             m.d.sync += [
-                self.taps_addr[bank].eq(start + place),
-                self.taps_en[bank].eq(reads & some & row),
+                behind.eq(next_behind),
+                shifted.eq(start - earlier[Cat(next_behind, c.tap_rows)]),
+                self.taps_addr[bank].eq(shifted + place),
+                self.taps_en[bank].eq(reads & some & exists.bit_select(behind, 1)),
             ]
         return within, inside
 
     def _within(self, m: Module) -> list[Value]:
-        """Whether each of the three rows exists, a cycle after the step."""
-        rows = []
-        for n in range(WINDOW_TAPS):
+        """Whether each of the rows is one of the step's, and exists, a cycle after the step."""
+        rows, c = [], self.command
+        window = c.operand == Operand.DEPTHWISE_WINDOW
+        for n in range(BANKS):
             within = reg(1, f"within{n}")
             row = self.row + n
-            m.d.sync += within.eq((row >= 0) & (row < self.command.x_rows))
+            read = (window & (n < WINDOW_TAPS)) | (c.tap_rows >= n)
+            m.d.sync += within.eq(read & (row >= 0) & (row < c.x_rows))
             rows.append(within)
         return rows
 
@@ -136,25 +148,36 @@ class TapFetch(wiring.Component):
         m.d.sync += inside.eq(Cat((low <= n) & (high > n) for n in range(word)))
         return inside
 
-    def _read(self, m: Module, real: tuple[list[Value], Value]) -> list[list[Value]]:
-        """Bytes of the three rows, the pad byte where there is no value; LATENCY after step."""
-        ahead = self.LATENCY - 1
+    def _read(self, m: Module, found: tuple[list[Value], Value]) -> list[list[Value]]:
+        """Bytes of the window's three rows, the pad byte where there is no value; of the first one
+        those that are shared, which may be of other rows. LATENCY after step."""
+        ahead, shape = self.LATENCY - 1, self.shape
         in_bank = (BANKS - 1).bit_length()
-        first = delay_line(m, self.ring[:in_bank], ahead, "read_bank", data=True)
+        first = delay_line(m, self.ring[:in_bank], ahead - 1, "read_bank", data=True)
         fresh = delay_line(m, self.step & self.fresh, ahead, "fresh")
-        inside = delay_line(m, real[1], ahead - 2, "inside", data=True)
-        rows = []
+        inside = delay_line(m, found[1], ahead - 3, "inside", data=True)
+        within = [
+            delay_line(m, row, ahead - 2, f"within{n}", data=True) for n, row in enumerate(found[0])
+        ]
+        select, rows = self.command.tap_rows, []
+        banks: dict[tuple[int, ...], Value] = {}
         for n in range(WINDOW_TAPS):
-            within = delay_line(m, real[0][n], ahead - 1, f"within{n}", data=True)
-            bank = Signal(in_bank, name=f"bank{n}")
-            m.d.comb += bank.eq(first + n)
-            read = Array(self.taps_data[k] for k in range(BANKS))[bank]
             lanes = []
-            for lane in range(self.shape.word if n == 0 else self.shape.pe):
-                value = reg(8, f"row{n}_lane{lane}")
-                byte = Mux(within & inside[lane], read.word_select(lane, 8), self.command.pad)
+            for lane in range(max(shape.pe, shape.simd) if n == 0 else shape.pe):
+                # The row and the byte of it that a lane has, for each number of rows of a step.
+                places = [(n, lane)] * BANKS
+                if n == 0 and lane < shape.simd:
+                    places = [(min(lane // k, BANKS - 1), lane % k) for k in self.lanes]
+                below = tuple(row for row, _ in places)
+                if below not in banks:
+                    banks[below] = bank = reg(in_bank, f"bank{len(banks)}")
+                    m.d.sync += bank.eq(first + Array(below)[select])
+                valid, value = reg(1, f"valid{n}_{lane}"), reg(8, f"row{n}_lane{lane}")
+                real = [within[row] & inside[byte] for row, byte in places]
+                read = Array(bank.word_select(lane, 8) for bank in self.taps_data)
+                m.d.sync += valid.eq(Array(real)[select])
                 with m.If(fresh):
-                    m.d.sync += value.eq(byte)
+                    m.d.sync += value.eq(Mux(valid, read[banks[below]], self.command.pad))
                 lanes.append(value)
             rows.append(lanes)
         return rows

@@ -34,7 +34,7 @@ def mac_parameters(shape: EngineShape) -> MacParameters:
 
 
 EVENTS = data.StructLayout(
-    {"ifmaps": unsigned(2), "weights": 1, "psums_read": 1, "psums_written": 1}
+    {"ifmaps": range(BANKS + 1), "weights": 1, "psums_read": 1, "psums_written": 1}
 )
 """Words that are read or written in a cycle, for the bench."""
 

@@ -107,7 +107,7 @@ def _inside(d: Values, shape: EngineShape, steps: list[range]) -> int:
         else:
             rest *= len(index)
     some = (position > -shape.word) & (position < d["x_bytes"])
-    rows = WINDOW_TAPS if d["operand"] == Operand.DEPTHWISE_WINDOW else 1
+    rows = WINDOW_TAPS if d["operand"] == Operand.DEPTHWISE_WINDOW else 1 + d["tap_rows"]
     return rest * sum(
         int(np.count_nonzero((row + k >= 0) & (row + k < d["x_rows"]) & some)) for k in range(rows)
     )

@@ -9,7 +9,7 @@ from ....contract.engine import EngineShape
 from ....contract.isa import LEVELS, OUTPUT_LEVELS, SKIPPING, Loop, Operand, Reduction
 from ..network.tasks import Stored, Task
 from .stationarity import Stationarity, margins, scatters
-from .tile import Taps, Tile, View, taps_of
+from .tile import Taps, Tile, View
 
 Values = dict[str, int]
 
@@ -17,6 +17,7 @@ Values = dict[str, int]
 def compute(
     task: Task,
     tile: Tile,
+    taps: Taps,
     shape: EngineShape,
     x: Stored,
     y: Stored,
@@ -34,15 +35,15 @@ def compute(
     rows, columns, cout_blocks = (b - a for a, b in (tile.rows, tile.columns, tile.cout_blocks))
     (ky, _), (kx, _), (cin_block, _) = tile.taps
     scattered = scatters(tile.stationarity, y.shape[:2])
-    taps = taps_of(task, x, shape, scattered)
     first_row, first_column = (
         out[0] // times for out, times in zip((tile.rows, tile.columns), task.repeat, strict=True)
     )
-    row = first_row * stride[0] - top + ky * task.dilation[0]
+    row = first_row * stride[0] - top + ky * taps.rows * task.dilation[0]
     column = first_column * stride[1] - left - of_x.columns[0]
-    position = column * channels + kx * taps.across + cin_block * shape.simd
+    position = column * channels + kx * taps.across + cin_block * taps.lanes
     values: Values = {
         "operand": task.operand,
+        "tap_rows": taps.rows - 1,
         "reduction": task.reduction,
         "ones": int(task.weights is None and task.reduction is Reduction.SUM),
         "x_signed": int(x.signed),
@@ -141,7 +142,7 @@ def _loops(
         across = replace(across, count=columns // task.repeat[1])
         down = replace(down, count=rows // task.repeat[0])
         return [again_across, across, again_down, down, cout_block]
-    cin_block = _Loop(Loop.TAP, counts[2], position=shape.simd, weight=1)
+    cin_block = _Loop(Loop.TAP, counts[2], position=taps.lanes, weight=1)
     if scattered:
         # The ifmap pixel stays where it is: a tap further on is a pixel of the ofmap back.
         steps = (columns * task.dilation[0], task.dilation[1])
@@ -151,7 +152,7 @@ def _loops(
     inner = [
         cin_block,
         _Loop(Loop.TAP, counts[1], position=taps.across, weight=counts[2]),
-        _Loop(Loop.TAP, counts[0], row=task.dilation[0], weight=counts[1] * counts[2]),
+        _Loop(Loop.TAP, counts[0], row=taps.rows * task.dilation[0], weight=counts[1] * counts[2]),
     ]
     if tile.stationarity is Stationarity.WEIGHT:
         return [across, down, *inner, cout_block]

@@ -51,7 +51,8 @@ class MappingProblem:
 
     def taps_in(self, stationarity: Stationarity) -> Taps:
         """How the taps are folded."""
-        return taps_of(self.task, self.x, self.shape, scatters(stationarity, self.size))
+        apart = self.slabs or scatters(stationarity, self.size)
+        return taps_of(self.task, self.x, self.shape, apart)
 
     @property
     def cout_blocks(self) -> int:

@@ -62,7 +62,7 @@ class Candidates:
     unit_cout_blocks, words : blocks of output channels that it makes, and words of weights of one.
     rows, columns, cout_blocks : of a tile. spatial : rows and columns of tiles. tap_parts : into
     how many tiles the taps are cut; cout_parts : the cout blocks. cin_blocks : words of weights of
-    a place of the kernel.
+    a place of the kernel. tap_rows : rows of the ifmap that a step takes.
     """
 
     task: Task
@@ -72,6 +72,7 @@ class Candidates:
     unit_cout_blocks: int
     words: int
     cin_blocks: int
+    tap_rows: int
     rows: Array
     columns: Array
     cout_blocks: Array
@@ -138,7 +139,7 @@ def cycles_needed(stationarity: Stationarity, c: Candidates) -> Array:
 def bytes_needed(stationarity: Stationarity, c: Candidates) -> Array:
     """Bytes between the buffers and the array, padding counted as if it were read."""
     steps, results, zero = c.steps, c.pixels * c.unit_cout_blocks, 0 * c.rows
-    ifmaps, weights = zero + steps, zero + steps
+    ifmaps, weights = zero + steps * c.tap_rows, zero + steps
     psums = results * (c.tap_parts - 1)
     if stationarity is Stationarity.WEIGHT or c.words == 1:
         weights = c.tiles * c.unit_cout_blocks * c.words
@@ -149,7 +150,7 @@ def bytes_needed(stationarity: Stationarity, c: Candidates) -> Array:
         weights = c.scanned * c.unit_cout_blocks * c.words
         psums = c.scanned * c.unit_cout_blocks * (c.words - 1)
     elif stationarity is Stationarity.INPUT:
-        ifmaps = c.words * c.cout_parts
+        ifmaps = c.words * c.tap_rows * c.cout_parts
         psums = np.where(c.cout_blocks > 1, results * (c.words - 1), psums)
     stored = c.shape.weight_bytes if c.task.weights is not None else 0
     return ifmaps * c.shape.word + weights * stored + psums * 2 * 4 * c.shape.pe

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ....contract.engine import EngineShape
-from ....contract.isa import WINDOW_TAPS, Operand
+from ....contract.engine import BANKS, EngineShape
+from ....contract.isa import WINDOW_TAPS, Operand, row_lanes
 from ....numeric import ceil_div
 from ..network.tasks import Stored, Task
 from .stationarity import Stationarity
@@ -18,11 +18,14 @@ class Taps:
     """The words of weights of a cout block: (kernel rows, kernel columns, cin blocks).
 
     across : bytes from one step of the kernel's columns to the next; 1 column where a row of the
-    kernel is contiguous in memory, and its cin blocks go over all of its columns.
+    kernel is contiguous in memory, and its cin blocks go over all of its columns. lanes : bytes of
+    a row that a word takes; rows : of the kernel, one below the other, that it takes them of.
     """
 
     counts: tuple[int, int, int]
     across: int
+    lanes: int = 1
+    rows: int = 1
 
     @property
     def words(self) -> int:
@@ -33,7 +36,8 @@ class Taps:
 def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> Taps:
     """How a task's taps are folded on the array.
 
-    ``apart`` : words of weights are those of one column of the kernel, always.
+    ``apart`` : words of weights are those of one place of the kernel, always. Else a kernel whose
+    rows are short shares the lanes among as many of its rows as make its words the fewest.
     """
     rows, columns = task.kernel
     if task.operand is Operand.DEPTHWISE_WINDOW:
@@ -41,9 +45,15 @@ def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> T
     across = task.dilation[1] * x.shape[2]
     if task.operand is Operand.DEPTHWISE:
         return Taps((rows, columns, 1), across)
-    if columns == 1 or (task.dilation[1] == 1 and not apart):
-        return Taps((rows, 1, ceil_div(columns * x.shape[2], shape.simd)), 0)
-    return Taps((rows, columns, ceil_div(x.shape[2], shape.simd)), across)
+    if columns > 1 and (task.dilation[1] > 1 or apart):
+        return Taps((rows, columns, ceil_div(x.shape[2], shape.simd)), across, shape.simd)
+    most = 1 if apart or task.dilation[0] > 1 else min(BANKS, rows)
+    folded = []
+    for at_once in range(1, most + 1):
+        lanes = row_lanes(shape.simd, at_once - 1)
+        blocks = ceil_div(columns * x.shape[2], lanes)
+        folded.append(Taps((ceil_div(rows, at_once), 1, blocks), 0, lanes, at_once))
+    return min(folded, key=lambda taps: taps.words)
 
 
 def suits_window(task: Task, shape: EngineShape) -> bool:

@@ -195,7 +195,7 @@ def _best(
         fits &= cout_parts == 1
     strips = (ceil_div(height, rows), ceil_div(width, columns))
     candidates = Candidates(
-        task, shape, s.y, (height, width), most, taps.words, taps.counts[2],
+        task, shape, s.y, (height, width), most, taps.words, taps.counts[2], taps.rows,
         rows, columns, cout_blocks, strips, tap_parts, cout_parts,
     )  # fmt: skip
     fits &= psums_needed(stationarity, candidates) <= shape.psum_words

@@ -37,10 +37,16 @@ def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
         lanes = np.zeros((rows, columns, 1, shape.simd, outputs), np.int64)
         lanes[:, :, 0, 0] = weights[:, :, 0]
         return lanes
-    flat = weights.reshape(rows, taps.counts[1], -1, outputs)
-    lanes = np.zeros((rows, taps.counts[1], taps.counts[2] * shape.simd, outputs), np.int64)
-    lanes[:, :, : flat.shape[2]] = flat
-    return lanes.reshape(rows, taps.counts[1], taps.counts[2], shape.simd, outputs)
+    groups, columns, blocks = taps.counts
+    flat = weights.reshape(rows, columns, -1, outputs)
+    full = np.zeros((groups * taps.rows, columns, blocks * taps.lanes, outputs), np.int64)
+    full[:rows, :, : flat.shape[2]] = flat
+    # Lanes of a word: those of its first row, those of the row below it.
+    apart = full.reshape(groups, taps.rows, columns, blocks, taps.lanes, outputs)
+    together = apart.transpose(0, 2, 3, 1, 4, 5).reshape(groups, columns, blocks, -1, outputs)
+    lanes = np.zeros((groups, columns, blocks, shape.simd, outputs), np.int64)
+    lanes[:, :, :, : taps.rows * taps.lanes] = together
+    return lanes
 
 
 def weight_block(

@@ -274,7 +274,8 @@ class _Emission:
         }
         places.setdefault("weights", 0)
         places["psums"] = 0
-        values = compute(s.task, job.tile, self.shape, s.x, s.y, job.views, s.second, places)
+        taps = s.taps_in(job.tile.stationarity)
+        values = compute(s.task, job.tile, taps, self.shape, s.x, s.y, job.views, s.second, places)
         values["unit"] = job.unit
         reads = list(self._tile_spans(s, job))
         for target, key in job.keys.items():

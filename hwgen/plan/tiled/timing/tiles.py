@@ -61,7 +61,7 @@ class _Taps:
         d = self.descriptor
         row, position = self._place(step, "row"), self._place(step, "position")
         below = (bank - (d["x_first"] + row) % d["x_ring"]) % BANKS
-        rows = WINDOW_TAPS if d["operand"] == Operand.DEPTHWISE_WINDOW else 1
+        rows = WINDOW_TAPS if d["operand"] == Operand.DEPTHWISE_WINDOW else 1 + d["tap_rows"]
         position += d["x_position"]
         return (
             below < rows

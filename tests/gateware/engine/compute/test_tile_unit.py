@@ -200,6 +200,7 @@ def used(descriptors: list[dict[str, int]]) -> set[str]:
                 "second",
                 "rounding",
                 "softmax",
+                "tap_rows",
             )
             found |= {flag for flag in flags if d[flag]}
     return found
@@ -277,6 +278,25 @@ def test_all_operands(seed: int) -> None:
     found = carried_out(small_network(seed), shape)
     assert found >= {"DENSE", "DEPTHWISE", "MAX", "wide", "rounding"}
     assert shape.simd < 9 or "DEPTHWISE_WINDOW" in found
+
+
+@pytest.mark.parametrize("size", [(4, 4), (4, 8), (8, 16)])
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 2), (7, 1), (5, 2)])
+def test_short_rows_of_a_kernel_share_the_lanes(
+    size: tuple[int, int], kernel: tuple[int, int]
+) -> None:
+    """With borders above and below, and rows of the last step beyond the kernel."""
+    rng = np.random.default_rng(7)
+    kind = {"overflow": Overflow.SATURATE, "rounding": Rounding.HALF_EVEN}
+    byte, weight = QType(True, 8, 4, **kind), QType(True, 6, 5, **kind)
+    weights = rng.integers(-32, 32, (*kernel, 1, 5))
+    nodes = (
+        Node("conv", ops.Conv2D(weights, weight, (2, 1), "same", raw=True), ("x",)),
+        Node("out", ops.Requantize.scaled(byte, shift=6), ("conv",)),
+    )
+    graph = Graph("narrow", (Tensor("x", (11, 6, 1), byte),), nodes, ("out",))
+    shape = EngineShape(*size, 8 << 10, 32, 64, 16, 32)
+    assert "tap_rows" in carried_out(graph, shape)
 
 
 def test_a_ring_no_larger_than_the_ifmap() -> None:
