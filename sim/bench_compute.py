@@ -240,11 +240,16 @@ def rows_of(descriptor: Fields) -> Iterator[tuple[int, int, int]]:
 def beats_of(descriptor: Fields, memory: np.ndarray) -> tuple[str, list[Fields]]:
     """A load of words: which buffer it goes to, and what its port takes beat by beat."""
     name, size = WORDS[Target(descriptor["target"])]
+    one_lane = descriptor.get("one_lane", 0)
+    if one_lane:
+        size = SHAPE.lane_weights_bytes
     beats = []
     for n in range(0, descriptor["bytes"], SHAPE.bus_bytes):
         given = memory[descriptor["address"] + n :][: SHAPE.bus_bytes].tobytes()
         fields = {"word": descriptor["base"] + n // size, "data": int.from_bytes(given, "little")}
         part = {} if name == "table" else {"slice": n % size // SHAPE.bus_bytes}
+        if name == "weight":
+            part["one_lane"] = one_lane
         beats.append(fields | part)
     return name, beats
 

@@ -142,7 +142,7 @@ class Bench:
         self.ports = {unit: internal(dut, f"moves__{unit}") for unit in ("load", "store")}
         self.finished = {"load": 0, "store": 0}
         self.faults: list[tuple[str, int]] = []
-        self.words: list[tuple[str, int, int, int]] = []
+        self.words: list[tuple[str, int, int, int, bool]] = []
         # Others use the feature-map memory where external memory pauses too.
         self.others = Random(seed) if memory.gaps is not None else None
         self.steps = Steps(*clock_of(dut, "moves"), self.memory, [self.look])
@@ -170,7 +170,8 @@ class Bench:
             if is_high(getattr(dut, f"{port}en")):
                 part = 0 if name == "table" else number(getattr(dut, f"{port}slice"))
                 word, data = (number(getattr(dut, port + field)) for field in ("word", "data"))
-                self.words.append((name, word, part, data))
+                one_lane = name == "weight" and is_high(getattr(dut, f"{port}one_lane"))
+                self.words.append((name, word, part, data, one_lane))
 
     async def send(self, unit: str, **fields: int) -> None:
         """A descriptor, until its unit takes it."""
@@ -274,6 +275,9 @@ async def words_go_to_their_buffers(dut: Any, memory: Memory) -> None:
     for _ in range(ROUNDS):
         name = rng.choice(BUFFERS)
         target, size, count = buffers[name]
+        one_lane = name == "weight" and rng.random() < 0.5
+        if one_lane:
+            size = SHAPE.lane_weights_bytes
         first = rng.randrange(count)
         words = rng.randint(1, min(4, count - first))
         address = rng.randrange(LOWEST // bus - words * size // bus) * bus
@@ -281,9 +285,9 @@ async def words_go_to_their_buffers(dut: Any, memory: Memory) -> None:
             beat = bench.memory.data[address + n * bus :][:bus]
             part = n * bus % size // bus
             data = int.from_bytes(beat.tobytes(), "little")
-            want.append((name, first + n * bus // size, part, data))
+            want.append((name, first + n * bus // size, part, data, one_lane))
         await bench.send("load", target=target, address=address, rows=1, bytes=words * size,
-                         base=first)  # fmt: skip
+                         base=first, one_lane=int(one_lane))  # fmt: skip
     await bench.wait("load", ROUNDS)
     assert bench.words == want and not bench.faults
 

@@ -77,6 +77,12 @@ class EngineShape:
         return self.pe * self.simd
 
     @property
+    def lane_weights_bytes(self) -> int:
+        """Bytes in external memory of a word of weights that are those of lane 0 alone: whole
+        beats."""
+        return ceil_div(self.pe, self.bus_bytes) * self.bus_bytes
+
+    @property
     def parameter_row_bytes(self) -> int:
         """Bytes of the records that all requantizers take at a time: whole beats."""
         return ceil_div(self.requantizers * RECORD.size // 8, self.bus_bytes) * self.bus_bytes

@@ -177,7 +177,7 @@ class TileUnitModel:
             return
         data = memory[d["address"] : d["address"] + d["bytes"]]
         if target is Target.WEIGHTS:
-            words = data.view(np.int8).reshape(-1, self.shape.pe, self.shape.simd)
+            words = self._weights(data.view(np.int8), bool(d["one_lane"]))
             self.weights[d["base"] : d["base"] + len(words)] = words
         elif target is Target.PARAMETERS:
             size = self.shape.parameter_bytes
@@ -188,6 +188,16 @@ class TileUnitModel:
             entries = data.view("<i4").astype(np.int64)
             first = d["base"] * (self.shape.bus_bytes // 4)
             self.tables.reshape(-1)[first : first + len(entries)] = entries
+
+    def _weights(self, data: Bytes, one_lane: bool) -> Bytes:
+        """Words of weights (words, pe, simd)."""
+        shape = self.shape
+        if not one_lane:
+            return data.reshape(-1, shape.pe, shape.simd)
+        given = data.reshape(-1, shape.lane_weights_bytes)[:, : shape.pe]
+        words = np.zeros((len(given), shape.pe, shape.simd), np.int8)
+        words[:, :, 0] = given
+        return words
 
     def _records(self, word: bytes) -> Iterator[Values]:
         """The records of a word: in rows of whole beats, as requantizers take them."""

@@ -262,11 +262,13 @@ TRANSFER = Record(
         Field("first", _ROWS, "ring row of the first row"),
         Field("units", MOST_TILES, "tile units that a load goes to: bit n is that of unit n"),
         Field("unit", _UNIT, "tile unit whose feature maps are stored"),
+        Field("one_lane", 1, "weights are those of lane 0 alone: a byte for each output channel"),
     ),
     8 * SLOT,
 )
 """Moves ``rows`` rows of ``bytes`` bytes. Weights, parameters and tables are one row, whole words
-from word ``base`` on."""
+from word ``base`` on. With ``one_lane`` a word is a byte for each output channel and fills whole
+beats; the weights of all other lanes become 0."""
 
 
 def _loops() -> Iterator[Field]:

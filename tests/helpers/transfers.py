@@ -51,12 +51,24 @@ class Buffers:
         size = command["bytes"]
         if command["target"] != Target.FEATURES:
             begin = command["base"] * self.word_bytes(command["target"])
-            source = memory[command["address"] : command["address"] + size]
+            source = bytes(memory[command["address"] : command["address"] + size])
+            if command.get("one_lane"):
+                source = self.spread(source)
+                size = len(source)
             self.words[Target(command["target"])][begin : begin + size] = source
             return
         for offset, bank, place in places(self.shape, command):
             for n in range(size):
                 self.banks[bank][(place + n) % self.shape.bank_bytes] = memory[offset + n]
+
+    def spread(self, source: bytes) -> bytes:
+        """Words of weights of which only those of lane 0 are given, whole beats for each word."""
+        shape, words = self.shape, bytearray()
+        given = -(-shape.pe // shape.bus_bytes) * shape.bus_bytes
+        for start in range(0, len(source), given):
+            for weight in source[start : start + shape.pe]:
+                words += bytes([weight, *[0] * (shape.simd - 1)])
+        return bytes(words)
 
     def store(self, command: Transfer, memory: bytearray) -> None:
         """Carry out a store."""
@@ -92,6 +104,9 @@ def random_words(rng: Random, buffers: Buffers, low: int, high: int) -> Transfer
     first = rng.randrange(words)
     bus = buffers.shape.bus_bytes
     count = rng.randint(1, min(words - first, 12))
+    one_lane = target is Target.WEIGHTS and rng.random() < 0.5
+    if one_lane:
+        word = -(-buffers.shape.pe // bus) * bus
     size = min(count * word, (high - low) // word * word)
     return {
         "target": target,
@@ -99,6 +114,7 @@ def random_words(rng: Random, buffers: Buffers, low: int, high: int) -> Transfer
         "rows": 1,
         "bytes": size,
         "base": first,
+        "one_lane": int(one_lane),
     }
 
 
@@ -173,14 +189,19 @@ def word_process(buffers: Buffers, unit: Any) -> Any:
         while True:
             signals = []
             for port in ports.values():
-                part = port.slice if hasattr(port, "slice") else port.word[:0]
-                signals += [port.en, port.word, part, port.data]
+                none = port.word[:0]
+                part, one_lane = getattr(port, "slice", none), getattr(port, "one_lane", none)
+                signals += [port.en, port.word, part, one_lane, port.data]
             _, _, *seen = await ctx.tick().sample(*signals)
             for n, target in enumerate(ports):
-                en, word, part, value = seen[4 * n : 4 * n + 4]
+                en, word, part, one_lane, value = seen[5 * n : 5 * n + 5]
                 if en:
-                    place = word * buffers.word_bytes(target) + part * bus
-                    assert part * bus < buffers.word_bytes(target)
-                    buffers.words[target][place : place + bus] = value.to_bytes(bus, "little")
+                    data, size = value.to_bytes(bus, "little"), bus
+                    if one_lane:
+                        data = buffers.spread(data[: buffers.shape.pe])
+                        size = bus * buffers.shape.simd
+                    place = word * buffers.word_bytes(target) + part * size
+                    assert part * size < buffers.word_bytes(target)
+                    buffers.words[target][place : place + len(data)] = data
 
     return process

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Value, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,13 +12,18 @@ from ...common.counter import index_shape, reg
 
 
 def weight_port(shape: EngineShape) -> wiring.Signature:
-    """Writes one slice of a word of weights, that of the first ones first."""
+    """Writes one slice of a word of weights, that of the first ones first.
+
+    one_lane : a slice is of lane 0 alone, a byte for each of as many output channels; their other
+    weights become 0.
+    """
     return wiring.Signature(
         {
             "en": Out(1),
             "word": Out(index_shape(shape.weight_words)),
             "slice": Out(index_shape(ceil_div(shape.weight_bytes, shape.bus_bytes))),
             "data": Out(8 * shape.bus_bytes),
+            "one_lane": Out(1),
         }
     )
 
@@ -57,10 +62,13 @@ class WeightMemory(wiring.Component):
                 depth=max(2, self.shape.weight_words), init=[], attrs={"no_rw_check": 1},
             )  # fmt: skip
             write, read = part.write_port(), part.read_port()
+            one_lane, number = self.write.one_lane, self.write.slice
+            # That many slices hold the channels whose weights of one lane are in a beat.
+            mine = Mux(one_lane, number == n // self.shape.simd, number == n)
             m.d.comb += [
-                write.en.eq(self.write.en & (self.write.slice == n)),
+                write.en.eq(self.write.en & mine),
                 write.addr.eq(self.write.word),
-                write.data.eq(self.write.data),
+                write.data.eq(Mux(one_lane, self._spread(n), self.write.data)),
                 read.en.eq(self.en),
                 read.addr.eq(self.word),
             ]
@@ -69,3 +77,13 @@ class WeightMemory(wiring.Component):
         m.d.sync += held.eq(Cat(*parts))
         m.d.comb += self.data.eq(held)
         return m
+
+    def _spread(self, number: int) -> Value:
+        """A slice of which each output channel has a byte of a beat in its lane 0."""
+        bus, simd = self.shape.bus_bytes, self.shape.simd
+        bytes_ = []
+        for place in range(number * bus, (number + 1) * bus):
+            channel, lane = divmod(place, simd)
+            given = self.write.data.word_select(channel % bus, 8)
+            bytes_.append(given if lane == 0 else Const(0, 8))
+        return Cat(bytes_)

@@ -35,12 +35,12 @@ class LoadUnit(wiring.Component):
 
     Members
     -------
-    command (in stream of TRANSFER). request (out stream of REQUEST), data (in stream of
-    read_beat): of a ReadMaster. features : write client of the feature-map memory, which may let
-    wait. weight_write, parameter_write, table_write : {en, word, slice, data}, tables without
-    slice. units (out): the tile units in which all of these write, a bit for each. finished (out):
-    a command's last beat is written and seen by reads from now on. bad, bad_layer : see RowWalker.
-    failed, failed_layer (out): a beat that was read is wrong.
+    command (in stream of TRANSFER). request (out stream of REQUEST), data (in stream of read_beat):
+    of a ReadMaster. features : write client of the feature-map memory, which may let wait.
+    weight_write, parameter_write, table_write : {en, word, slice, data}, tables without slice,
+    weights with one_lane too. units (out): the tile units in which all of these write, a bit for
+    each. finished (out): a command's last beat is written and seen by reads from now on. bad,
+    bad_layer : see RowWalker. failed, failed_layer (out): a beat that was read is wrong.
 
     Each row is a request; requests go up to AHEAD rows ahead of the data, over several commands. A
     row's beats go to the feature-map memory at any byte address, the bytes that are not the row's
@@ -168,6 +168,10 @@ class LoadUnit(wiring.Component):
             m.d.comb += [port.en.eq(en), port.word.eq(number), port.data.eq(word)]
             if self.slices[name]:
                 m.d.comb += port.slice.eq(part)
+        one_lane = reg(1, "one_lane")
+        with m.If(take):
+            m.d.sync += one_lane.eq(row.one_lane)
+        m.d.comb += self.weight_write.one_lane.eq(one_lane)
 
     def _word_counter(self, m: Module, row, take, first) -> tuple[Value, Value]:
         """Word and slice of each beat of a row."""
@@ -177,10 +181,12 @@ class LoadUnit(wiring.Component):
         number_next, part_next = reg(width, "next_word"), reg(index_shape(slices), "next_slice")
         now, part_now = Signal(width, name="word_now"), Signal.like(part, name="slice_now")
         word_ends = Signal(name="word_ends")
-        ends = [
-            (row.target == target) & (part_now == self.slices[name] - 1)
-            for name, target in (("weight", Target.WEIGHTS), ("parameter", Target.PARAMETERS))
-        ]
+        lane_slices = self.shape.lane_weights_bytes // self.shape.bus_bytes
+        last = {
+            Target.WEIGHTS: Mux(row.one_lane, lane_slices - 1, self.slices["weight"] - 1),
+            Target.PARAMETERS: self.slices["parameter"] - 1,
+        }
+        ends = [(row.target == target) & (part_now == n) for target, n in last.items()]
         m.d.comb += [
             now.eq(Mux(first, row.start, number_next)),
             part_now.eq(Mux(first, 0, part_next)),

@@ -21,15 +21,17 @@ AHEAD = 16
 def row_layout(shape: EngineShape) -> data.StructLayout:
     """What a unit knows of a row that it moves.
 
-    target, bank. units : tile units that it goes to, or the one that it comes from, a bit for each.
-    start : of its first beat's first byte in its bank, which for a row that begins within a beat is
-    before the row; or the first word. beats : of the row. skip : bytes of the first beat before the
-    row. end : byte of the last beat with which the row ends. layer. final : of its command.
+    target, bank, one_lane : of the descriptor. units : tile units that it goes to, or the one that
+    it comes from, a bit for each. start : of its first beat's first byte in its bank, which for a
+    row that begins within a beat is before the row; or the first word. beats : of the row. skip :
+    bytes of the first beat before the row. end : byte of the last beat with which the row ends.
+    layer. final : of its command.
     """
     lanes = index_shape(shape.bus_bytes)
     return data.StructLayout(
         {
             "target": 2,
+            "one_lane": 1,
             "units": shape.tiles,
             "bank": index_shape(BANKS),
             "start": max(index_shape(shape.bank_bytes).width, WORD_BITS),
@@ -90,7 +92,7 @@ class RowWalker(wiring.Component):
         self._lane_bits = (self.shape.bus_bytes - 1).bit_length()
         bits = {field.name: field.width for field in TRANSFER.fields}
         kept = ("layer", "target", "address", "pitch", "rows", "bytes", "base", "bank_pitch")
-        kept += ("ring", "first", "unit" if self.store else "units")
+        kept += ("ring", "first", "one_lane", "unit" if self.store else "units")
         self._now = now = {name: reg(unsigned(bits[name]), name) for name in kept}
         place_bits = len(self.row.start)
         place = {
@@ -181,6 +183,7 @@ class RowWalker(wiring.Component):
             },
             "row": {
                 "target": now["target"],
+                "one_lane": now["one_lane"],
                 "units": self._units(),
                 "bank": place["bank"],
                 "start": place["place"] - skip,

@@ -55,6 +55,14 @@ class MappingProblem:
         return taps_of(self.task, self.x, self.shape, apart)
 
     @property
+    def weight_word_bytes(self) -> int:
+        """Bytes of a word of weights in external memory, 0 where there are none."""
+        if self.task.weights is None:
+            return 0
+        one_lane = self.task.operand is Operand.DEPTHWISE
+        return self.shape.lane_weights_bytes if one_lane else self.shape.weight_bytes
+
+    @property
     def cout_blocks(self) -> int:
         """Blocks of output channels, ``pe`` each."""
         return ceil_div(self.task.outputs, self.shape.pe)

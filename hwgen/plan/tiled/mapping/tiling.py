@@ -117,7 +117,7 @@ def choose(problem: MappingProblem, room: int) -> tuple[MappingProblem, Tiling] 
 def _constants_read(s: MappingProblem, c: Candidates, weights_outer: bool) -> np.ndarray:
     """Bytes of weights and parameters, those that do not stay again for each round of tiles."""
     of_unit, all_cout_blocks = c.unit_cout_blocks, c.cout_parts == 1
-    weights = s.cout_blocks * c.words * s.shape.weight_bytes * (s.task.weights is not None)
+    weights = s.cout_blocks * c.words * s.weight_word_bytes
     stay = weights_stay(s, of_unit * c.words, c.tap_parts == 1, all_cout_blocks, weights_outer)
     read = weights * np.where(stay, 1, c.tiles)
     stay = parameters_stay(s, of_unit, all_cout_blocks, weights_outer)
@@ -221,7 +221,7 @@ def _best(
     if has_weights:
         own = len(s.shares(split)) if split is Split.OUTPUTS else 1
         late = np.maximum(0, cout_blocks * words - shape.weight_words // EARLY) * own
-        cycles = cycles + late * shape.weight_bytes / shape.bus_bytes
+        cycles = cycles + late * s.weight_word_bytes / shape.bus_bytes
     cycles, read = np.where(fits, cycles, np.inf), np.where(fits, read, np.inf)
     n = np.lexsort((np.asarray(need), moved, read, cycles))[0]
     size = {name: int(values[n]) for name, values in buffers.items()}

@@ -50,11 +50,17 @@ def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
 
 
 def weight_block(
-    words: np.ndarray, cout_blocks: Range, taps: tuple[Range, Range, Range]
+    words: np.ndarray, cout_blocks: Range, taps: tuple[Range, Range, Range], word_bytes: int
 ) -> np.ndarray:
-    """The words of some cout blocks and taps, in the order in which they are read, as bytes."""
+    """The words of some cout blocks and taps, in the order in which they are read, as bytes.
+
+    word_bytes : of a word; where that is less than all weights, those of lane 0 alone.
+    """
     (r0, r1), (c0, c1), (k0, k1) = taps
     part = words[cout_blocks[0] : cout_blocks[1], r0:r1, c0:c1, k0:k1]
+    if word_bytes < part.shape[-2] * part.shape[-1]:
+        first = part[..., 0].reshape(-1, part.shape[-2])
+        part = np.pad(first, ((0, 0), (0, word_bytes - first.shape[1])))
     return np.ascontiguousarray(part).view(np.uint8).reshape(-1)
 
 

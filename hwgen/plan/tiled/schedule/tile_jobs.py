@@ -351,7 +351,7 @@ class TaskJobs:
         count = cout_blocks[1] - cout_blocks[0]
         if target is Target.WEIGHTS:
             words = count * int(np.prod([b - a for a, b in taps]))
-            place, size = self._block(cout_blocks, taps), words * shape.weight_bytes
+            place, size = self._block(cout_blocks, taps), words * self.s.weight_word_bytes
         elif target is Target.PARAMETERS:
             if cout_blocks not in self._parameter_place:
                 data = self._parameters[cout_blocks[0] : cout_blocks[1]].reshape(-1)
@@ -363,12 +363,13 @@ class TaskJobs:
             if self._table_place is None:
                 self._table_place = self.layout.constants.add(self._tables)
             place, words, size = self._table_place, 2, len(self._tables)
-        return Load(
-            target, {"address": place, "rows": 1, "bytes": size}, units, key=key, words=words
-        )
+        values = {"address": place, "rows": 1, "bytes": size}
+        if target is Target.WEIGHTS and self.s.task.operand is Operand.DEPTHWISE:
+            values["one_lane"] = 1
+        return Load(target, values, units, key=key, words=words)
 
     def _block(self, cout_blocks: Range, taps: tuple) -> int:
         if (cout_blocks, taps) not in self._blocks:
-            data = image.weight_block(self._words, cout_blocks, taps)
+            data = image.weight_block(self._words, cout_blocks, taps, self.s.weight_word_bytes)
             self._blocks[cout_blocks, taps] = self.layout.constants.add(data)
         return self._blocks[cout_blocks, taps]

@@ -49,7 +49,9 @@ class Driver:
             return await self.features(ctx, d)
         data = self.engine_model.memory[d["address"] : d["address"] + d["bytes"]].tobytes()
         size = {
-            Target.WEIGHTS: self.shape.weight_bytes,
+            Target.WEIGHTS: self.shape.lane_weights_bytes
+            if d["one_lane"]
+            else self.shape.weight_bytes,
             Target.PARAMETERS: self.shape.parameter_bytes,
             Target.TABLES: b,
         }[target]
@@ -66,6 +68,8 @@ class Driver:
             ctx.set(port.data, value)
             if target is not Target.TABLES:
                 ctx.set(port.slice, part)
+            if target is Target.WEIGHTS:
+                ctx.set(port.one_lane, d["one_lane"])
             await ctx.tick()
             ctx.set(port.en, 0)
 
