@@ -36,12 +36,8 @@ from .units import clock_of
 SHAPE = EngineShape(4, 4, 4 << 10, 64, 64, 8, 32)
 KIND = {"rounding": Rounding.HALF_EVEN, "overflow": Overflow.SATURATE}
 BYTE, WEIGHT = QType(True, 8, 4, **KIND), QType(True, 6, 5, **KIND)
-WORDS = {
-    Target.WEIGHTS: ("weight", SHAPE.weight_bytes),
-    Target.PARAMETERS: ("parameter", SHAPE.parameter_bytes),
-    Target.TABLES: ("table", SHAPE.bus_bytes),
-}
-"""The ports of the buffers of words, and bytes of a word."""
+WORDS = {Target.WEIGHTS: "weight", Target.PARAMETERS: "parameter", Target.TABLES: "table"}
+"""The ports of the buffers of words."""
 Fields = dict[str, int]
 
 
@@ -239,17 +235,14 @@ def rows_of(descriptor: Fields) -> Iterator[tuple[int, int, int]]:
 
 def beats_of(descriptor: Fields, memory: np.ndarray) -> tuple[str, list[Fields]]:
     """A load of words: which buffer it goes to, and what its port takes beat by beat."""
-    name, size = WORDS[Target(descriptor["target"])]
-    one_lane = descriptor.get("one_lane", 0)
-    if one_lane:
-        size = SHAPE.lane_weights_bytes
-    beats = []
+    name, beats = WORDS[Target(descriptor["target"])], []
+    size = SHAPE.bus_bytes * (1 if name == "table" else descriptor["word_beats"])
     for n in range(0, descriptor["bytes"], SHAPE.bus_bytes):
         given = memory[descriptor["address"] + n :][: SHAPE.bus_bytes].tobytes()
         fields = {"word": descriptor["base"] + n // size, "data": int.from_bytes(given, "little")}
         part = {} if name == "table" else {"slice": n % size // SHAPE.bus_bytes}
         if name == "weight":
-            part["one_lane"] = one_lane
+            part["one_lane"] = descriptor["one_lane"]
         beats.append(fields | part)
     return name, beats
 

@@ -276,8 +276,8 @@ async def words_go_to_their_buffers(dut: Any, memory: Memory) -> None:
         name = rng.choice(BUFFERS)
         target, size, count = buffers[name]
         one_lane = name == "weight" and rng.random() < 0.5
-        if one_lane:
-            size = SHAPE.lane_weights_bytes
+        if name != "table":
+            size = bus * rng.randint(1, size // bus)
         first = rng.randrange(count)
         words = rng.randint(1, min(4, count - first))
         address = rng.randrange(LOWEST // bus - words * size // bus) * bus
@@ -287,7 +287,7 @@ async def words_go_to_their_buffers(dut: Any, memory: Memory) -> None:
             data = int.from_bytes(beat.tobytes(), "little")
             want.append((name, first + n * bus // size, part, data, one_lane))
         await bench.send("load", target=target, address=address, rows=1, bytes=words * size,
-                         base=first, one_lane=int(one_lane))  # fmt: skip
+                         base=first, one_lane=int(one_lane), word_beats=size // bus)  # fmt: skip
     await bench.wait("load", ROUNDS)
     assert bench.words == want and not bench.faults
 

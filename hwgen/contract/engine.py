@@ -32,7 +32,7 @@ class EngineShape:
     feature_bytes: int = 64 << 10
     weight_words: int = 256
     psum_words: int = 256
-    parameter_words: int = 32
+    parameter_words: int = 64
     mem_width: int = 64
     tiles: int = 1
     requantizers: int = 0
@@ -75,12 +75,6 @@ class EngineShape:
     def weight_bytes(self) -> int:
         """Bytes of one word of weights."""
         return self.pe * self.simd
-
-    @property
-    def lane_weights_bytes(self) -> int:
-        """Bytes in external memory of a word of weights that are those of lane 0 alone: whole
-        beats."""
-        return ceil_div(self.pe, self.bus_bytes) * self.bus_bytes
 
     @property
     def parameter_row_bytes(self) -> int:

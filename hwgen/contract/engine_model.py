@@ -176,34 +176,37 @@ class TileUnitModel:
                 self._row(d, row, d["base"], d["bank_pitch"])[:] = data
             return
         data = memory[d["address"] : d["address"] + d["bytes"]]
+        bus = self.shape.bus_bytes
         if target is Target.WEIGHTS:
-            words = self._weights(data.view(np.int8), bool(d["one_lane"]))
-            self.weights[d["base"] : d["base"] + len(words)] = words
+            words = self.weights[d["base"] :].view(np.uint8)
+            for word, given in zip(words, data.reshape(-1, d["word_beats"] * bus), strict=False):
+                self._weights(word, given, bool(d["one_lane"]))
         elif target is Target.PARAMETERS:
-            size = self.shape.parameter_bytes
-            for n in range(len(data) // size):
-                word = data[n * size : (n + 1) * size].tobytes()
-                self.parameters[d["base"] + n] = list(self._records(word))
+            for n, given in enumerate(data.reshape(-1, d["word_beats"] * bus)):
+                records = list(self._records(given.tobytes()))
+                none = [dict.fromkeys(("mult", "bias", "shift"), 0)] * self.shape.pe
+                kept = self.parameters.get(d["base"] + n, none)
+                self.parameters[d["base"] + n] = records + kept[len(records) :]
         else:
             entries = data.view("<i4").astype(np.int64)
-            first = d["base"] * (self.shape.bus_bytes // 4)
+            first = d["base"] * (bus // 4)
             self.tables.reshape(-1)[first : first + len(entries)] = entries
 
-    def _weights(self, data: Bytes, one_lane: bool) -> Bytes:
-        """Words of weights (words, pe, simd)."""
-        shape = self.shape
-        if not one_lane:
-            return data.reshape(-1, shape.pe, shape.simd)
-        given = data.reshape(-1, shape.lane_weights_bytes)[:, : shape.pe]
-        words = np.zeros((len(given), shape.pe, shape.simd), np.int8)
-        words[:, :, 0] = given
-        return words
+    def _weights(self, word: Bytes, given: Bytes, one_lane: bool) -> None:
+        """Change the first ones of a word of weights (pe, simd)."""
+        if one_lane:
+            channels = min(self.shape.pe, len(given))
+            word[:channels] = 0
+            word[:channels, 0] = given[:channels]
+        else:
+            word.reshape(-1)[: len(given)] = given
 
     def _records(self, word: bytes) -> Iterator[Values]:
         """The records of a word: in rows of whole beats, as requantizers take them."""
         record, row = RECORD.size // 8, self.shape.parameter_row_bytes
         for start in range(0, len(word), row):
-            for n in range(self.shape.requantizers):
+            within = min(row, len(word) - start)
+            for n in range(min(self.shape.requantizers, within // record)):
                 yield RECORD.unpack(word[start + n * record :][:record])
 
     def store(self, d: Values, memory: Bytes) -> None:
@@ -285,9 +288,10 @@ class TileUnitModel:
         row, position, second, group = _places(d)
         if len(sums) != len(row):
             raise ProgramError(f"{len(sums)} sums for {len(row)} results")
+        step = 0 if d["one_word"] else 1
         fields = {
             name: np.array(
-                [[record[name] for record in self.parameters[d["parameter"] + g]]
+                [[record[name] for record in self.parameters[d["parameter"] + g * step]]
                  for g in range(d["groups"])], object,
             )[group]
             for name in ("mult", "bias", "shift")

@@ -263,12 +263,14 @@ TRANSFER = Record(
         Field("units", MOST_TILES, "tile units that a load goes to: bit n is that of unit n"),
         Field("unit", _UNIT, "tile unit whose feature maps are stored"),
         Field("one_lane", 1, "weights are those of lane 0 alone: a byte for each output channel"),
+        Field("word_beats", 11, "beats of a word of weights or parameters"),
     ),
     8 * SLOT,
 )
 """Moves ``rows`` rows of ``bytes`` bytes. Weights, parameters and tables are one row, whole words
-from word ``base`` on. With ``one_lane`` a word is a byte for each output channel and fills whole
-beats; the weights of all other lanes become 0."""
+from word ``base`` on. Of weights and parameters ``word_beats`` beats of a word are there, its first
+ones; what they do not reach stays as it is. With ``one_lane`` a beat is a byte for each of as many
+output channels, and their weights in all other lanes become 0."""
 
 
 def _loops() -> Iterator[Field]:
@@ -317,6 +319,7 @@ COMPUTE = Record(
         Field("window_step", 2, "DEPTHWISE_WINDOW: columns from window to window"),
         *_loops(),
         Field("parameter", 16, "word of parameters of the first group"),
+        Field("one_word", 1, "of all groups"),
         Field("rounding", 3, "how requantization rounds"),
         Field("offset", 16, "added to what is rounded", True),
         Field("low", 32, "smallest result", True),

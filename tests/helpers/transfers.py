@@ -50,25 +50,26 @@ class Buffers:
         """Carry out a load."""
         size = command["bytes"]
         if command["target"] != Target.FEATURES:
-            begin = command["base"] * self.word_bytes(command["target"])
-            source = bytes(memory[command["address"] : command["address"] + size])
-            if command.get("one_lane"):
-                source = self.spread(source)
-                size = len(source)
-            self.words[Target(command["target"])][begin : begin + size] = source
+            word, target = self.word_bytes(command["target"]), Target(command["target"])
+            given = (
+                word if target is Target.TABLES else command["word_beats"] * self.shape.bus_bytes
+            )
+            for n in range(size // given):
+                start = command["address"] + n * given
+                source = bytes(memory[start : start + given])
+                if command["one_lane"]:
+                    source = self.spread(source)
+                begin = (command["base"] + n) * word
+                self.words[target][begin : begin + len(source)] = source
             return
         for offset, bank, place in places(self.shape, command):
             for n in range(size):
                 self.banks[bank][(place + n) % self.shape.bank_bytes] = memory[offset + n]
 
     def spread(self, source: bytes) -> bytes:
-        """Words of weights of which only those of lane 0 are given, whole beats for each word."""
-        shape, words = self.shape, bytearray()
-        given = -(-shape.pe // shape.bus_bytes) * shape.bus_bytes
-        for start in range(0, len(source), given):
-            for weight in source[start : start + shape.pe]:
-                words += bytes([weight, *[0] * (shape.simd - 1)])
-        return bytes(words)
+        """Weights of which only those of lane 0 are given."""
+        others = bytes(self.shape.simd - 1)
+        return b"".join(bytes([weight]) + others for weight in source[: self.shape.pe])
 
     def store(self, command: Transfer, memory: bytearray) -> None:
         """Carry out a store."""
@@ -105,8 +106,9 @@ def random_words(rng: Random, buffers: Buffers, low: int, high: int) -> Transfer
     bus = buffers.shape.bus_bytes
     count = rng.randint(1, min(words - first, 12))
     one_lane = target is Target.WEIGHTS and rng.random() < 0.5
-    if one_lane:
-        word = -(-buffers.shape.pe // bus) * bus
+    if target is not Target.TABLES:
+        most = -(-buffers.shape.pe // bus) if one_lane else word // bus
+        word = bus * rng.randint(1, most)
     size = min(count * word, (high - low) // word * word)
     return {
         "target": target,
@@ -115,6 +117,7 @@ def random_words(rng: Random, buffers: Buffers, low: int, high: int) -> Transfer
         "bytes": size,
         "base": first,
         "one_lane": int(one_lane),
+        "word_beats": word // bus,
     }
 
 

@@ -34,7 +34,7 @@ def layout(record: Record, only: Iterable[str] | None = None) -> data.StructLayo
 RESULT = layout(
     COMPUTE,
     (
-        *("parameter", "rounding", "offset", "low", "high", "wide", "lanes", "groups"),
+        *("parameter", "one_word", "rounding", "offset", "low", "high", "wide", "lanes", "groups"),
         *(
             f"out{n}_{field}"
             for n in range(OUTPUT_LEVELS)

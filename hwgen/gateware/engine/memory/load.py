@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ....contract.engine import EngineShape
 from ....contract.isa import TRANSFER, Target
 from ...bus.axi import LAYER_BITS, REQUEST, read_beat
-from ...common.counter import delay_line, index_shape, reg
+from ...common.counter import delay_line, reg
 from ...common.fifo import CreditFifo
 from ..compute.weights import weight_port
 from ..fetch.descriptor_layout import layout
@@ -17,13 +17,6 @@ from ..result.combine import table_port
 from ..result.parameters import parameter_port
 from .feature_ports import VISIBLE, write_port
 from .row_walker import AHEAD, RowWalker, row_bytes, row_layout
-
-
-def slices_of(word_bytes: int, bus_bytes: int, name: str) -> int:
-    """Beats that make a word. Raises ValueError where they do not."""
-    if word_bytes % bus_bytes:
-        raise ValueError(f"a word of {name} has {word_bytes} bytes, a beat {bus_bytes}")
-    return word_bytes // bus_bytes
 
 
 class LoadUnit(wiring.Component):
@@ -54,11 +47,6 @@ class LoadUnit(wiring.Component):
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
         bus = shape.bus_bytes
-        self.slices = {
-            "weight": slices_of(shape.weight_bytes, bus, "weights"),
-            "parameter": slices_of(shape.parameter_bytes, bus, "parameters"),
-            "table": 0,
-        }
         ports = {
             "weight": weight_port(shape),
             "parameter": parameter_port(shape),
@@ -166,7 +154,7 @@ class LoadUnit(wiring.Component):
             en = Signal(name=f"to_{name}")
             m.d.sync += en.eq(take & (row.target == target))
             m.d.comb += [port.en.eq(en), port.word.eq(number), port.data.eq(word)]
-            if self.slices[name]:
+            if target is not Target.TABLES:
                 m.d.comb += port.slice.eq(part)
         one_lane = reg(1, "one_lane")
         with m.If(take):
@@ -176,21 +164,14 @@ class LoadUnit(wiring.Component):
     def _word_counter(self, m: Module, row, take, first) -> tuple[Value, Value]:
         """Word and slice of each beat of a row."""
         width = len(row.start)
-        slices = max(self.slices.values())
-        number, part = reg(width, "word"), reg(index_shape(slices), "slice")
-        number_next, part_next = reg(width, "next_word"), reg(index_shape(slices), "next_slice")
+        number, part = reg(width, "word"), reg(row.last_part.shape(), "slice")
+        number_next, part_next = reg(width, "next_word"), Signal.like(part, name="next_slice")
         now, part_now = Signal(width, name="word_now"), Signal.like(part, name="slice_now")
         word_ends = Signal(name="word_ends")
-        lane_slices = self.shape.lane_weights_bytes // self.shape.bus_bytes
-        last = {
-            Target.WEIGHTS: Mux(row.one_lane, lane_slices - 1, self.slices["weight"] - 1),
-            Target.PARAMETERS: self.slices["parameter"] - 1,
-        }
-        ends = [(row.target == target) & (part_now == n) for target, n in last.items()]
         m.d.comb += [
             now.eq(Mux(first, row.start, number_next)),
             part_now.eq(Mux(first, 0, part_next)),
-            word_ends.eq(ends[0] | ends[1] | (row.target == Target.TABLES)),
+            word_ends.eq((part_now == row.last_part) | (row.target == Target.TABLES)),
         ]
         with m.If(take):
             m.d.sync += [

@@ -18,20 +18,27 @@ AHEAD = 16
 """Rows whose requests go ahead of their data."""
 
 
+def word_beats(shape: EngineShape) -> dict[Target, int]:
+    """Beats of a whole word of the memories whose words have several."""
+    sizes = {Target.WEIGHTS: shape.weight_bytes, Target.PARAMETERS: shape.parameter_bytes}
+    return {target: size // shape.bus_bytes for target, size in sizes.items()}
+
+
 def row_layout(shape: EngineShape) -> data.StructLayout:
     """What a unit knows of a row that it moves.
 
-    target, bank, one_lane : of the descriptor. units : tile units that it goes to, or the one that
-    it comes from, a bit for each. start : of its first beat's first byte in its bank, which for a
-    row that begins within a beat is before the row; or the first word. beats : of the row. skip :
-    bytes of the first beat before the row. end : byte of the last beat with which the row ends.
-    layer. final : of its command.
+    target, bank, one_lane : of the descriptor. last_part : the last beat of a word of several.
+    units : tile units that it goes to, or the one that it comes from, a bit for each. start : of
+    its first beat's first byte in its bank, which for a row that begins within a beat is before the
+    row; or the first word. beats : of the row. skip : bytes of the first beat before the row. end :
+    byte of the last beat with which the row ends. layer. final : of its command.
     """
     lanes = index_shape(shape.bus_bytes)
     return data.StructLayout(
         {
             "target": 2,
             "one_lane": 1,
+            "last_part": index_shape(max(word_beats(shape).values())),
             "units": shape.tiles,
             "bank": index_shape(BANKS),
             "start": max(index_shape(shape.bank_bytes).width, WORD_BITS),
@@ -92,7 +99,7 @@ class RowWalker(wiring.Component):
         self._lane_bits = (self.shape.bus_bytes - 1).bit_length()
         bits = {field.name: field.width for field in TRANSFER.fields}
         kept = ("layer", "target", "address", "pitch", "rows", "bytes", "base", "bank_pitch")
-        kept += ("ring", "first", "one_lane", "unit" if self.store else "units")
+        kept += ("ring", "first", "one_lane", "word_beats", "unit" if self.store else "units")
         self._now = now = {name: reg(unsigned(bits[name]), name) for name in kept}
         place_bits = len(self.row.start)
         place = {
@@ -159,6 +166,9 @@ class RowWalker(wiring.Component):
             return empty | rows_bad | no_unit | (now["target"] != Target.FEATURES)
         no_unit = ~now["units"].any() | now["units"][self.shape.tiles :].any()
         parts = (now["address"][:lanes] != 0) | (now["bytes"][:lanes] != 0)
+        beats = now["word_beats"]
+        for target, most in word_beats(self.shape).items():
+            parts |= (now["target"] == target) & ((beats == 0) | (beats > most))
         words_bad = parts | (now["rows"] != 1)
         return empty | no_unit | Mux(now["target"] == Target.FEATURES, rows_bad, words_bad)
 
@@ -184,6 +194,7 @@ class RowWalker(wiring.Component):
             "row": {
                 "target": now["target"],
                 "one_lane": now["one_lane"],
+                "last_part": now["word_beats"] - 1,
                 "units": self._units(),
                 "bank": place["bank"],
                 "start": place["place"] - skip,

@@ -39,10 +39,11 @@ class ParameterMemory(wiring.Component):
     Members
     -------
     write : see parameter_port; not for words of a command that is here.
-    load (in): begin with word ``first`` (in), the first of ``groups`` (in), in the next cycle;
-    these stay. take (in): the row ``part`` (in) of this word comes to ``records`` (out) ``LATENCY``
-    cycles later. keep (in): it is the one that was taken last. turn (in): the word of the next
-    group follows from the next cycle on, the first one after the last.
+    load (in): begin with word ``first`` (in), the first of ``groups`` (in), or with ``one_word``
+    (in) that of all of them, in the next cycle; these stay. take (in): the row ``part`` (in) of
+    this word comes to ``records`` (out) ``LATENCY`` cycles later. keep (in): it is the one that was
+    taken last. turn (in): the word of the next group follows from the next cycle on, the first one
+    after the last.
     """
 
     LATENCY = 2
@@ -56,6 +57,7 @@ class ParameterMemory(wiring.Component):
                 "load": In(1),
                 "first": In(fields["parameter"].shape),
                 "groups": In(fields["groups"].shape),
+                "one_word": In(1),
                 "take": In(1),
                 "keep": In(1),
                 "part": In(index_shape(shape.result_parts)),
@@ -75,7 +77,7 @@ class ParameterMemory(wiring.Component):
         self._write(m, memory)
         word, group = Signal(self.write.word.shape(), name="word"), Signal(self.groups.shape())
         last = Signal(name="last_group")
-        m.d.comb += last.eq(group == self.groups - 1)
+        m.d.comb += last.eq(self.one_word | (group == self.groups - 1))
         with m.If(self.load):
             m.d.sync += [word.eq(self.first), group.eq(0)]
         with m.Elif(self.turn):

@@ -241,6 +241,7 @@ class ResultStage(wiring.Component):
             parameters.load.eq(begin),
             parameters.first.eq(kept.parameter),
             parameters.groups.eq(kept.groups),
+            parameters.one_word.eq(kept.one_word),
         ]
         wiring.connect(m, wiring.flipped(self.parameter_write), parameters.write)
         rounding = reg(ROUNDING, "rounding")

@@ -81,6 +81,7 @@ def compute(
             task, tile, shape, y, of_y, second, of_second, cout_blocks, rows, columns
         )
         values["parameter"] = places["parameters"]
+        values["one_word"] = int(task.requant.alike)
     if scattered:
         # Above and left of the tile's first outputs sums are finished too: they miss taps.
         for n, steps in zip(SKIPPING, reversed(margins(task)), strict=True):

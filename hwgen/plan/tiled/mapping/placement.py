@@ -51,15 +51,16 @@ def place(
     progress: Progress | None = None,
     keep: bool = True,
     stationarity: Stationarity | None = None,
+    early: int = 4,
 ) -> Placement:
     """The placement: tensors stay on chip one after the other, as long as that saves time.
 
     Without ``keep`` none does: every tensor can then be seen outside. stationarity : for
-    all tasks that can have it; None: the best one for each. Raises UserError
-    where a task does not fit at all.
+    all tasks that can have it; None: the best one for each. early : see MappingProblem. Raises
+    UserError where a task does not fit at all.
     """
     say = progress or (lambda text: None)
-    search = _Search(task_graph, shape, resident, stationarity)
+    search = _Search(task_graph, shape, resident, stationarity, early)
     best = search.placement(frozenset())
     if best is None:
         raise search.error
@@ -92,13 +93,10 @@ class _Search:
         shape: EngineShape,
         resident: int,
         stationarity: Stationarity | None,
+        early: int,
     ) -> None:
-        self.task_graph, self.shape, self.resident, self.stationarity = (
-            task_graph,
-            shape,
-            resident,
-            stationarity,
-        )
+        self.task_graph, self.shape, self.resident = task_graph, shape, resident
+        self.stationarity, self.early = stationarity, early
         self.error = AssertionError("nothing was tried")
         self._chosen: dict[tuple, tuple[MappingProblem, Tiling] | None] = {}
         self._tensors: dict[str, OnChipTensor] = {}
@@ -178,7 +176,7 @@ class _Search:
             task, self.shape, stored[task.x], stored[task.y],
             None if second is None else stored[second], task.x in on_chip, task.y in on_chip,
             second is None or second in on_chip, self.resident, stationarity=self.stationarity,
-            borders=crossing,
+            borders=crossing, early=self.early,
         )  # fmt: skip
 
     def _choose(self, n: int, s: MappingProblem, room: int) -> tuple[MappingProblem, Tiling] | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from itertools import pairwise
 
 from ....contract.engine import EngineShape
-from ....contract.isa import Operand
+from ....contract.isa import RECORD, Operand
 from ....numeric import ceil_div
 from ..network.tasks import Stored, Task
 from .stationarity import Stationarity, scatters
@@ -33,7 +34,9 @@ class MappingProblem:
     resident : tiles held in each buffer: with 2, one is filled while the other is used. slabs :
     tiles hold a part of the ifmap's rows or channels, not all of what their windows span.
     stationarity : to take, where the task can have it; None: the best one. borders : bytes of
-    on-chip tensors that units read, but others compute.
+    on-chip tensors that units read, but others compute. early : a block of weights of at most one
+    part in so many of their memory is taken to find a place while the task before is at work, so
+    that nobody waits for it.
     """
 
     task: Task
@@ -48,19 +51,45 @@ class MappingProblem:
     slabs: bool = False
     stationarity: Stationarity | None = None
     borders: int = 0
+    early: int = 4
 
     def taps_in(self, stationarity: Stationarity) -> Taps:
         """How the taps are folded."""
         apart = self.slabs or scatters(stationarity, self.size)
         return taps_of(self.task, self.x, self.shape, apart)
 
+    @cached_property
+    def one_word(self) -> bool:
+        """Whether all blocks of output channels have the same parameters."""
+        return self.task.requant.alike
+
     @property
-    def weight_word_bytes(self) -> int:
-        """Bytes of a word of weights in external memory, 0 where there are none."""
+    def one_lane(self) -> bool:
+        """Whether only lane 0 has weights."""
+        return self.task.weights is not None and self.task.operand is Operand.DEPTHWISE
+
+    def weight_word_bytes(self, cout_blocks: Range) -> int:
+        """Bytes of a word of these blocks' weights in external memory; 0 where there are none."""
         if self.task.weights is None:
             return 0
-        one_lane = self.task.operand is Operand.DEPTHWISE
-        return self.shape.lane_weights_bytes if one_lane else self.shape.weight_bytes
+        lanes = 1 if self.one_lane else self.shape.simd
+        return self._beats(self._outputs(cout_blocks) * lanes)
+
+    def parameter_word_bytes(self, cout_blocks: Range) -> int:
+        """Bytes of a word of these blocks' parameters in external memory."""
+        rows, records = divmod(self._outputs(cout_blocks), self.shape.requantizers)
+        row, record = self.shape.parameter_row_bytes, RECORD.size // 8
+        return rows * row + self._beats(records * record)
+
+    def _outputs(self, cout_blocks: Range) -> int:
+        """Output channels of each of these blocks: in one that stands alone no more than it has."""
+        first, last = cout_blocks
+        pe = self.shape.pe
+        return min(pe, self.task.outputs - first * pe) if last - first == 1 else pe
+
+    def _beats(self, size: int) -> int:
+        """Bytes of the whole beats that hold so many."""
+        return ceil_div(size, self.shape.bus_bytes) * self.shape.bus_bytes
 
     @property
     def cout_blocks(self) -> int:

@@ -49,12 +49,11 @@ of them than their queue holds.
 Without it DS-CNN takes 1.2 times as long on four units, since channels are dealt out where rows
 should be; with 4 it still does, with 16 all plans are the same.
 """
-EARLY = 4
-"""A block of weights of at most one part in so many of their memory usually finds a place while the
-task before is at work, so that nobody waits for it.
-
-With 1 the sum grows by 1.2 %, with 2 by 0.4 %; with 8 it differs by less than 0.1 %.
-"""
+SLACK = 0.01
+"""Part of the cycles that a tiling may take more than the quickest one to move less."""
+BUFFER_ENERGY = 6 / 200
+"""Energy of a byte from a buffer, where one from external memory takes 1: Y.-H. Chen, J. Emer, V.
+Sze, Eyeriss (ISCA 2016), table IV, 6 and 200 times that of a multiply-accumulate."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +90,15 @@ class Tiling:
         return self.x_bytes + self.y_bytes + self.second_bytes
 
     @property
-    def costs(self) -> tuple[float, float, float, int]:
-        """What tilings are compared by, the most important first."""
-        return self.cycles, self.read_bytes, self.buffer_bytes, self.feature_bytes
+    def traffic(self) -> float:
+        """Bytes of external memory that take as much energy as all that it moves."""
+        return self.read_bytes + BUFFER_ENERGY * self.buffer_bytes
 
 
 def choose(problem: MappingProblem, room: int) -> tuple[MappingProblem, Tiling] | None:
-    """The tiling of the fewest cycles, then of the least traffic, outside and inside, whose buffers
-    fit ``room`` bytes of a bank, with the problem that it is for; None where there is none."""
+    """A tiling whose buffers fit ``room`` bytes of a bank, with the problem that it is for; None
+    where there is none. Of those that take next to the fewest cycles (see SLACK) it is the one that
+    moves least, outside and inside."""
     s, slabs = problem, problem.in_slabs()
     possible = [kind for kind in Stationarity if suits(kind, s.task, s.size)]
     for kinds in ([kind for kind in possible if kind is s.stationarity], possible):
@@ -110,25 +110,29 @@ def choose(problem: MappingProblem, room: int) -> tuple[MappingProblem, Tiling] 
             for tiling in _best(of, room, split, outer, kind)
         ]
         if found:
-            return min(found, key=lambda f: f[1].costs)
+            most = (1 + SLACK) * min(tiling.cycles for _, tiling in found)
+            quick = [f for f in found if f[1].cycles <= most]
+            return min(quick, key=lambda f: (f[1].traffic, f[1].cycles, f[1].feature_bytes))
     return None
 
 
 def _constants_read(s: MappingProblem, c: Candidates, weights_outer: bool) -> np.ndarray:
     """Bytes of weights and parameters, those that do not stay again for each round of tiles."""
     of_unit, all_cout_blocks = c.unit_cout_blocks, c.cout_parts == 1
-    weights = s.cout_blocks * c.words * s.weight_word_bytes
+    everything = 0, s.cout_blocks
+    weights = s.cout_blocks * c.words * s.weight_word_bytes(everything)
     stay = weights_stay(s, of_unit * c.words, c.tap_parts == 1, all_cout_blocks, weights_outer)
     read = weights * np.where(stay, 1, c.tiles)
     stay = parameters_stay(s, of_unit, all_cout_blocks, weights_outer)
-    return read + s.cout_blocks * s.shape.parameter_bytes * np.where(stay, 1, c.tiles)
+    words = 1 if s.one_word else s.cout_blocks
+    return read + words * s.parameter_word_bytes(everything) * np.where(stay, 1, c.tiles)
 
 
 def parameters_stay(
     s: MappingProblem, cout_blocks: int, all_cout_blocks: np.ndarray | bool, weights_outer: bool
 ) -> np.ndarray:
     """Whether parameters stay until no tile of pixels needs them. cout_blocks : of a unit."""
-    stay = weights_outer or cout_blocks <= s.shape.parameter_words // 2
+    stay = s.one_word or weights_outer or cout_blocks <= s.shape.parameter_words // 2
     return np.asarray(all_cout_blocks) | stay
 
 
@@ -190,7 +194,8 @@ def _best(
     held = np.minimum(parts, s.resident)
     fits = (cout_blocks * words * held <= shape.weight_words) | (not has_weights)
     if task.softmax is None:
-        fits &= cout_blocks * np.minimum(cout_parts, 2) <= shape.parameter_words
+        held = cout_blocks * np.minimum(cout_parts, 2)
+        fits &= (held <= shape.parameter_words) | s.one_word
     else:
         fits &= cout_parts == 1
     strips = (ceil_div(height, rows), ceil_div(width, columns))
@@ -220,10 +225,11 @@ def _best(
     moved = bytes_needed(stationarity, candidates)
     if has_weights:
         own = len(s.shares(split)) if split is Split.OUTPUTS else 1
-        late = np.maximum(0, cout_blocks * words - shape.weight_words // EARLY) * own
-        cycles = cycles + late * s.weight_word_bytes / shape.bus_bytes
+        late = np.maximum(0, cout_blocks * words - shape.weight_words // s.early) * own
+        cycles = cycles + late * s.weight_word_bytes((0, s.cout_blocks)) / shape.bus_bytes
     cycles, read = np.where(fits, cycles, np.inf), np.where(fits, read, np.inf)
-    n = np.lexsort((np.asarray(need), moved, read, cycles))[0]
+    traffic = np.where(cycles <= (1 + SLACK) * cycles.min(), read + BUFFER_ENERGY * moved, np.inf)
+    n = np.lexsort((np.asarray(need), cycles, traffic))[0]
     size = {name: int(values[n]) for name, values in buffers.items()}
     kernel_rows, kernel_columns, cin_blocks = (int(b) for b in blocks[n])
     yield Tiling(

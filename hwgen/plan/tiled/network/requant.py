@@ -50,6 +50,11 @@ class Requant:
         zero, one = np.zeros(channels, object), np.ones(channels, object)
         return cls(one, zero, zero, Round.FLOOR, 0, low, high)
 
+    @property
+    def alike(self) -> bool:
+        """Whether all channels have the same."""
+        return all((a == a[0]).all() for a in (self.mult, self.bias, self.shift))
+
     @classmethod
     def of(cls, layer: str, op: Op, x: Tensor) -> Requant:
         """What equals a Requantize or a Rescale which reads ``x``. Raises UserError where nothing

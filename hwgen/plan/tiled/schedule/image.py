@@ -50,17 +50,18 @@ def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
 
 
 def weight_block(
-    words: np.ndarray, cout_blocks: Range, taps: tuple[Range, Range, Range], word_bytes: int
-) -> np.ndarray:
+    words: np.ndarray, cout_blocks: Range, taps: tuple[Range, Range, Range], one_lane: bool,
+    word_bytes: int,
+) -> np.ndarray:  # fmt: skip
     """The words of some cout blocks and taps, in the order in which they are read, as bytes.
 
-    word_bytes : of a word; where that is less than all weights, those of lane 0 alone.
+    one_lane : the weights of lane 0 alone. word_bytes : of a word, the first ones.
     """
     (r0, r1), (c0, c1), (k0, k1) = taps
     part = words[cout_blocks[0] : cout_blocks[1], r0:r1, c0:c1, k0:k1]
-    if word_bytes < part.shape[-2] * part.shape[-1]:
-        first = part[..., 0].reshape(-1, part.shape[-2])
-        part = np.pad(first, ((0, 0), (0, word_bytes - first.shape[1])))
+    part = part[..., 0] if one_lane else part.reshape(*part.shape[:-2], -1)
+    part = part.reshape(-1, part.shape[-1])[:, :word_bytes]
+    part = np.pad(part, ((0, 0), (0, word_bytes - part.shape[1])))
     return np.ascontiguousarray(part).view(np.uint8).reshape(-1)
 
 

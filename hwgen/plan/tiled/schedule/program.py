@@ -25,10 +25,12 @@ from .tile_jobs import Constants, Layout, Load, TaskJobs, TileJob
 
 AHEAD = 2
 """Tiles of a unit ahead of which their operands are loaded."""
+AMONG_FEATURES = 0.5
+"""Part of the port's time left that other constants take while feature maps are loaded, which the
+array may be waiting for. VWW takes 44,488 cycles on 16x16 with all of it, 44,049 with a half."""
 PART_BEATS = 128
-"""Beats of the parts that large blocks of weights come in where there are several units. All units
-wait for constants, which so come as early as the port has time for them. One unit alone is slower
-so: VWW takes 54,656 cycles on 16x16 in place of 53,728."""
+"""Beats of the parts, at least, in which large blocks of weights come ahead of their time, and at
+any time where there are several units, which all wait for constants."""
 EXTERNAL_PIECE = 64
 
 
@@ -184,20 +186,32 @@ class _Emission:
         """All descriptors in their order."""
         time = self._time()
         for n, job in enumerate(self.jobs):
-            self.free = min(PART_BEATS, self.free + time[n])
-            for queue in self.queues:
-                while queue and (queue[0][0] <= n + AHEAD * self.shape.tiles or self.free > 0):
-                    first, load = queue[0]
-                    if not self._load(load, must=first <= n):
-                        break
-                    if load.key not in self.parts:
-                        queue.popleft()
+            self._loads(n, near=True)
             self._compute(n, job)
             for values in job.stores:
                 spans = list(self._feature_spans(values, 1 << job.unit))
                 external = list(_external_spans(values))
                 self._write(Opcode.STORE, values | {"unit": job.unit}, job.task, spans, external)
+            self.free = min(time[n], self.free + time[n])
+            self._loads(n, near=False)
+            self._give(n, job)
         return self.out
+
+    def _loads(self, n: int, near: bool) -> None:
+        """Loads before a job: of what is needed soon; or, as far as there is time, of the rest."""
+        soon = n + AHEAD * self.shape.tiles
+        open_ = list(self.queues)
+        while open_ := [queue for queue in open_ if queue]:
+            queue = min(open_, key=lambda q: q[0][0])
+            first, load = queue[0]
+            if near and first > soon:
+                return
+            if not near and self.free <= 0:
+                return
+            if not self._load(load, near, must=first <= n):
+                open_ = [q for q in open_ if q is not queue]
+            elif load.key not in self.parts:
+                queue.popleft()
 
     def _queues(self) -> list[deque[tuple[int, Load]]]:
         """Loads with the first job that needs them, in the order in which they are written."""
@@ -208,26 +222,22 @@ class _Emission:
                     loads.append((n, load))
                 if load.key:
                     seen.add((load.target, load.key))
-        if self.shape.tiles == 1:
-            return [deque(loads)]
         return [deque(item for item in loads if item[1].target is target) for target in Target]
 
     def _time(self) -> list[float]:
         """Beats that the port has time for beside features and descriptors, for each job."""
-        if self.shape.tiles == 1:
-            return [0.0] * len(self.jobs)
         jobs = Counter(job.task for job in self.jobs)
         time = []
         for job in self.jobs:
-            moved = sum(v["rows"] * v["bytes"] for v in (
-                load.values for load in job.loads if load.target is Target.FEATURES
-            ))  # fmt: skip
+            features = [d.values for d in job.loads if d.target is Target.FEATURES]
+            moved = sum(values["rows"] * values["bytes"] for values in features)
             moved += (COMPUTE.size + (len(job.stores) + len(job.loads)) * TRANSFER.size) // 8
             cycles = self.placement.tilings[job.task].cycles / jobs[job.task]
-            time.append(max(0.0, cycles - moved / self.shape.bus_bytes))
+            left = max(0.0, cycles - moved / self.shape.bus_bytes)
+            time.append(left if not features else left * AMONG_FEATURES)
         return time
 
-    def _load(self, load: Load, must: bool) -> bool:
+    def _load(self, load: Load, near: bool, must: bool) -> bool:
         """Emit a load; False where it has to wait for tiles that come first."""
         if load.after > self.written:
             assert not must
@@ -250,8 +260,9 @@ class _Emission:
         # Other loads come between the parts of a large block.
         word, done = values["bytes"] // load.words, self.parts.pop(load.key, 0)
         count = load.words - done
-        if self.shape.tiles > 1 and load.target is Target.WEIGHTS:
-            count = min(count, max(1, PART_BEATS * self.shape.bus_bytes // word))
+        if load.target is Target.WEIGHTS and (self.shape.tiles > 1 or not near):
+            beats = PART_BEATS if near else max(PART_BEATS, int(self.free))
+            count = min(count, max(1, beats * self.shape.bus_bytes // word))
         if done + count < load.words:
             self.parts[load.key] = done + count
         values["address"] += done * word
@@ -284,6 +295,9 @@ class _Emission:
         writes = [] if job.tile.no_writeback else list(self._result_spans(s, job))
         self._write(Opcode.COMPUTE, values, job.task, reads, writes)
         self.written = n
+
+    def _give(self, n: int, job: TileJob) -> None:
+        """Constants that were needed last have no place any more."""
         for target, key in job.keys.items():
             if self.last[target, key] == n:
                 self.blocks[target].give(key)

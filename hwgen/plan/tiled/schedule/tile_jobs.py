@@ -339,7 +339,8 @@ class TaskJobs:
             keys[Target.WEIGHTS] = (self.number, cout_blocks, taps, stay)
         if not ordered.tile.no_writeback and task.softmax is None:
             stay = 0 if self._parameters_stay else ordered.round
-            keys[Target.PARAMETERS] = (self.number, cout_blocks, stay)
+            blocks = (0, 1) if self.s.one_word else cout_blocks
+            keys[Target.PARAMETERS] = (self.number, blocks, stay)
         if self._tables is not None:
             keys[Target.TABLES] = (self.number,)
         return keys
@@ -348,28 +349,30 @@ class TaskJobs:
         """The load of a block of constants."""
         (target, key), shape = block, self.s.shape
         cout_blocks, taps = ordered.tile.cout_blocks, ordered.tile.taps
-        count = cout_blocks[1] - cout_blocks[0]
+        count, word = cout_blocks[1] - cout_blocks[0], 0
         if target is Target.WEIGHTS:
             words = count * int(np.prod([b - a for a, b in taps]))
-            place, size = self._block(cout_blocks, taps), words * self.s.weight_word_bytes
+            word = self.s.weight_word_bytes(cout_blocks)
+            place, size = self._block(cout_blocks, taps, word), words * word
         elif target is Target.PARAMETERS:
+            cout_blocks = key[1]
+            count, word = cout_blocks[1] - cout_blocks[0], self.s.parameter_word_bytes(cout_blocks)
             if cout_blocks not in self._parameter_place:
-                data = self._parameters[cout_blocks[0] : cout_blocks[1]].reshape(-1)
+                data = self._parameters[cout_blocks[0] : cout_blocks[1], :word].reshape(-1)
                 self._parameter_place[cout_blocks] = self.layout.constants.add(data)
             place, words = self._parameter_place[cout_blocks], count
-            size = count * shape.parameter_bytes
+            size = count * word
         else:
             assert self._tables is not None
             if self._table_place is None:
                 self._table_place = self.layout.constants.add(self._tables)
             place, words, size = self._table_place, 2, len(self._tables)
-        values = {"address": place, "rows": 1, "bytes": size}
-        if target is Target.WEIGHTS and self.s.task.operand is Operand.DEPTHWISE:
-            values["one_lane"] = 1
+        values = {"address": place, "rows": 1, "bytes": size, "word_beats": word // shape.bus_bytes}
+        values["one_lane"] = int(target is Target.WEIGHTS and self.s.one_lane)
         return Load(target, values, units, key=key, words=words)
 
-    def _block(self, cout_blocks: Range, taps: tuple) -> int:
+    def _block(self, cout_blocks: Range, taps: tuple, word_bytes: int) -> int:
         if (cout_blocks, taps) not in self._blocks:
-            data = image.weight_block(self._words, cout_blocks, taps, self.s.weight_word_bytes)
+            data = image.weight_block(self._words, cout_blocks, taps, self.s.one_lane, word_bytes)
             self._blocks[cout_blocks, taps] = self.layout.constants.add(data)
         return self._blocks[cout_blocks, taps]

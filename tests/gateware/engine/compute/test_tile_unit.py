@@ -48,13 +48,7 @@ class Driver:
         if target is Target.FEATURES:
             return await self.features(ctx, d)
         data = self.engine_model.memory[d["address"] : d["address"] + d["bytes"]].tobytes()
-        size = {
-            Target.WEIGHTS: self.shape.lane_weights_bytes
-            if d["one_lane"]
-            else self.shape.weight_bytes,
-            Target.PARAMETERS: self.shape.parameter_bytes,
-            Target.TABLES: b,
-        }[target]
+        size = b if target is Target.TABLES else d["word_beats"] * b
         for n in range(0, len(data), b):
             word, part = d["base"] + n // size, n % size // b
             value = int.from_bytes(data[n : n + b], "little")

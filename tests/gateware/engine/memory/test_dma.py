@@ -189,7 +189,9 @@ def test_a_load_names_the_units_that_it_goes_to(gaps: str) -> None:
     dut = Loading(shape)
     buffers = Buffers(shape, Random(1))
     memory = AxiMemory(dut.master, bytearray(SIZE), 8, BASE, 9)
-    words = rows_of(1, 2 * shape.weight_bytes) | {"target": Target.WEIGHTS}
+    words = rows_of(1, 2 * shape.weight_bytes) | {
+        "target": Target.WEIGHTS, "one_lane": 0, "word_beats": shape.weight_bytes // shape.bus_bytes
+    }  # fmt: skip
     commands = [
         (rows_of(3, 40) if n % 2 else words) | {"units": units} for n, units in enumerate(UNITS)
     ]
