@@ -184,7 +184,7 @@ class TileUnitModel:
         elif target is Target.PARAMETERS:
             for n, given in enumerate(data.reshape(-1, d["word_beats"] * bus)):
                 records = list(self._records(given.tobytes()))
-                none = [dict.fromkeys(("mult", "bias", "shift"), 0)] * self.shape.pe
+                none: list[Values] = [{"mult": 0, "bias": 0, "shift": 0}] * self.shape.pe
                 kept = self.parameters.get(d["base"] + n, none)
                 self.parameters[d["base"] + n] = records + kept[len(records) :]
         else:
