@@ -11,6 +11,8 @@ BANKS = 4
 """Banks of the feature-map memory: row r of a tensor lies in bank r modulo BANKS."""
 MAX_FEATURE_BYTES = 1 << 22
 """Bytes of the largest feature-map memory."""
+MEM_WIDTHS = (32, 64, 128, 256)
+"""Bits that a port to external memory can have."""
 TILES = (1, 2, 4, MOST_TILES)
 """Numbers of tile units that an engine can have."""
 
@@ -46,7 +48,7 @@ class EngineShape:
                 raise ValueError(f"{name} must be a power of two, got {value}")
         if not 4 <= self.pe <= 64 or not 4 <= self.simd <= 64:
             raise ValueError(f"an array of {self.pe}x{self.simd} is outside 4x4..64x64")
-        if self.mem_width not in (32, 64, 128, 256):
+        if self.mem_width not in MEM_WIDTHS:
             raise ValueError(f"a memory port of {self.mem_width} bits: 32, 64, 128 or 256")
         if self.weight_bytes < self.bus_bytes:
             raise ValueError(

@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ...contract.engine import MEM_WIDTHS
+from ...errors import UserError
 from ...plan.tiled.options import buffer_bytes
-from ...plan.tiled.plan import TiledPlan
+from ...plan.tiled.plan import WAITING, TiledPlan, plan_tiled
 from ..protocol import Description, Table
+
+WORTH = 0.03
+"""Part of a frame's cycles that a wider port must save to be told of."""
 
 
 def describe(plan: TiledPlan) -> Description:
     """A plan for ``hwgen inspect --plan``."""
     estimate = plan.estimate()
+    wider = _wider(plan)
     value = plan.to_json() | {
         "multipliers": plan.multipliers,
         "interval_bound": plan.interval_bound,
+        "memory_bound": plan.memory_bound,
+        "wider_port": wider,
         "interval_estimate": estimate.cycles,
         "latency_estimate": estimate.cycles,
     }
-    return Description(_lines(plan), [_tiles(plan), _buffers(plan)], value)
+    return Description(_lines(plan, wider), [_tiles(plan), _buffers(plan)], value)
 
 
-def _lines(plan: TiledPlan) -> list[str]:
+def _wider(plan: TiledPlan) -> dict[str, int] | None:
+    """What a port of twice the width would bring, where the array waits; None where that is next to
+    nothing, or no port is wider."""
+    width, shape = 2 * plan.shape.mem_width, plan.shape
+    waits = plan.estimate().cycles > (1 + WAITING) * plan.interval_bound
+    if not waits or width > MEM_WIDTHS[-1] or width > 8 * shape.weight_bytes:
+        return None
+    try:
+        engine = replace(shape, mem_width=width)
+        wider = plan_tiled(plan.graph, engine, plan.resident, preferred=plan.preferred)
+    except (UserError, ValueError):  # rows of buffers may not fit any more
+        return None
+    cycles = wider.estimate().cycles
+    if cycles > (1 - WORTH) * plan.estimate().cycles:
+        return None
+    return {"mem_width": width, "interval_estimate": cycles}
+
+
+def _lines(plan: TiledPlan, wider: dict[str, int] | None) -> list[str]:
     shape, estimate, program = plan.shape, plan.estimate(), plan.program
     lines = []
     arrays = "an array" if shape.tiles == 1 else f"{shape.tiles} tile units, each an array"
@@ -38,6 +66,17 @@ def _lines(plan: TiledPlan) -> list[str]:
         f"tiles held in each: {plan.resident}",
         f"  external memory: {shape.mem_width} bits; {len(program.memory):,} bytes, of these "
         f"{program.start:,} constants, {program.end - program.start:,} program",
+        f"  bounds: array {plan.interval_bound:,} cycles, external memory {plan.memory_bound:,}",
+        *_advice(wider),
+    ]
+
+
+def _advice(wider: dict[str, int] | None) -> list[str]:
+    if wider is None:
+        return []
+    return [
+        f"  with a wider port (--mem-width {wider['mem_width']}): about "
+        f"{wider['interval_estimate']:,} cycles"
     ]
 
 
@@ -50,11 +89,12 @@ def _tiles(plan: TiledPlan) -> Table:
             [row["name"], " -> ".join(places), f"{row['units']} by {row['split']}",
              f"{tile['rows']}x{tile['columns']}x{tile['outputs']}", row["tiles"], row["order"],
              moved["weights"] + moved["parameters"], moved["ifmaps"], moved["ofmaps"],
-             row["interval_bound"], row["interval_estimate"]]
+             row["interval_bound"], row["bounds"]["memory"], row["binds"],
+             row["interval_estimate"]]
         )  # fmt: skip
     columns = [
         "layer", "ifmap -> ofmap", "units", "tile", "tiles", "order", "weight bytes", "ifmap bytes",
-        "ofmap bytes", "steps", "cycles",
+        "ofmap bytes", "steps", "port", "bound by", "cycles",
     ]  # fmt: skip
     if plan.shape.tiles == 1:
         columns.remove("units")

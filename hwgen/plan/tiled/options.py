@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...contract.engine import BANKS, MAX_FEATURE_BYTES, TILES, EngineShape
+from ...contract.engine import BANKS, MAX_FEATURE_BYTES, MEM_WIDTHS, TILES, EngineShape
 from ...errors import OptionError, shown
 from ...values import integer
 from ..options import Options, option
@@ -101,7 +101,7 @@ class TiledOptions(Options):
             raise OptionError(f"--resident {resident}: give 1 to {MOST_RESIDENT}")
         pe, simd = self._array(tiles)
         width = EngineShape.mem_width if self.mem_width is None else self.mem_width
-        if width not in (32, 64, 128, 256):
+        if width not in MEM_WIDTHS:
             raise OptionError(f"--mem-width {width}: give 32, 64, 128 or 256")
         if width > 8 * pe * simd:
             raise OptionError(

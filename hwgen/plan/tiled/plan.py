@@ -26,6 +26,7 @@ from ...errors import UserError
 from ...ir import Graph
 from ...numeric import ceil_div
 from ...tables import html_table
+from .bounds import Bounds, bounds_of
 from .mapping.buffer_traffic import BufferTraffic, traffic_of
 from .mapping.placement import Placement, place
 from .mapping.stationarity import Stationarity
@@ -179,6 +180,21 @@ class TiledPlan:
         return tuple(found)
 
     @cached_property
+    def bounds(self) -> tuple[Bounds, ...]:
+        """Cycles that each task takes at least, by what it needs."""
+        beats = [[0, 0] for _ in self.tasks]
+        for d in self.program.descriptors:
+            if d["op"] != Opcode.COMPUTE:
+                beats[d["layer"]][d["op"] == Opcode.STORE] += self._beats(d)
+        moved = [(read, written) for read, written in beats]
+        return bounds_of(self.program.descriptors, self.shape, self.steps, moved)
+
+    @property
+    def memory_bound(self) -> int:
+        """Cycles of the port to external memory: beats read or written, whichever are more."""
+        return max(self.beats)
+
+    @cached_property
     def buffer_traffic(self) -> tuple[BufferTraffic, ...]:
         """Words between the buffers and the array, of each task: what the hardware counts."""
         found = [BufferTraffic() for _ in self.tasks]
@@ -271,6 +287,8 @@ class TiledPlan:
                     "stationary": t.stationarity.value,
                     "bytes": asdict(self.traffic[n]),
                     "buffer_bytes": self.buffer_traffic[n].bytes(self.shape),
+                    "bounds": asdict(self.bounds[n]),
+                    "binds": self.bounds[n].binds,
                     "interval_bound": self.steps[n],
                     "interval_estimate": estimate.tasks[n],
                 }

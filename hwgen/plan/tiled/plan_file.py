@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...aliases import Progress
-from ...contract.engine import MAX_FEATURE_BYTES, TILES, EngineShape
+from ...contract.engine import MAX_FEATURE_BYTES, MEM_WIDTHS, TILES, EngineShape
 from ...errors import UserError, naming
 from ...ir import Graph
 from ...validation import difference, fields, integer, list_of
@@ -19,7 +19,7 @@ from .plan import SCHEMA, TiledPlan, plan_tiled
 
 _LIMITS = {
     "feature_bytes": integer(1, MAX_FEATURE_BYTES),
-    "mem_width": {"type": "integer", "enum": [32, 64, 128, 256]},
+    "mem_width": {"type": "integer", "enum": list(MEM_WIDTHS)},
     "tiles": {"type": "integer", "enum": list(TILES)},
 }
 _ENGINE = fields(
@@ -106,4 +106,5 @@ def _decided(value: Any) -> Any:
 
 
 def _without_cycles(layer: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in layer.items() if not key.startswith("interval")}
+    figures = ("interval", "bounds", "binds")
+    return {key: value for key, value in layer.items() if not key.startswith(figures)}
