@@ -21,6 +21,9 @@ from .axi import (
     write_beat,
 )
 
+LEAVING = 2
+"""Beats that stand between the buffer and W."""
+
 
 class WriteMaster(wiring.Component):
     """Writes external memory.
@@ -121,7 +124,10 @@ class WriteMaster(wiring.Component):
 
     def _send(self, m: Module, bursts: CreditFifo, promise, length, complete: Signal) -> None:
         m.submodules.beats = beats = CreditFifo(write_beat(self.bus_bytes), self.buffer)
-        push, ends = Signal(name="push"), Signal(name="burst_ends")
+        # So that WREADY ends here.
+        last_of = data.StructLayout({"beat": write_beat(self.bus_bytes), "last": 1})
+        m.submodules.leaving = leaving = CreditFifo(last_of, LEAVING)
+        push, leaves, ends = (Signal(name=name) for name in ("push", "leaves", "burst_ends"))
         number = Signal(index_shape(self.max_beats), name="beat_of_burst")
         # Beats that no burst has been promised; below 0, so many that the last one still lacks.
         waiting = Signal(range(-self.max_beats, self.buffer + 1), name="waiting")
@@ -132,17 +138,23 @@ class WriteMaster(wiring.Component):
             beats.push.eq(push),
             beats.data.eq(self.data.payload),
             complete.eq(waiting >= 0),
-            self.wvalid.eq(bursts.o.valid & beats.o.valid),
-            self.wdata.eq(beats.o.payload.data),
-            self.wstrb.eq(beats.o.payload.strb),
+            leaves.eq(bursts.o.valid & beats.o.valid & leaving.room),
+            leaving.take.eq(leaves),
+            leaving.push.eq(leaves),
+            leaving.data.beat.eq(beats.o.payload),
+            leaving.data.last.eq(ends),
             ends.eq(number == bursts.o.payload),
-            self.wlast.eq(ends),
+            beats.o.ready.eq(bursts.o.valid & leaving.room),
+            bursts.o.ready.eq(leaves & ends),
+            self.wvalid.eq(leaving.o.valid),
+            self.wdata.eq(leaving.o.payload.beat.data),
+            self.wstrb.eq(leaving.o.payload.beat.strb),
+            self.wlast.eq(leaving.o.payload.last),
+            leaving.o.ready.eq(self.wready),
             self.beat.eq(self.wvalid & self.wready),
-            beats.o.ready.eq(self.wready & bursts.o.valid),
-            bursts.o.ready.eq(self.beat & ends),
         ]
         m.d.sync += waiting.eq(waiting + push - Mux(promise, length + 1, 0))
-        with m.If(self.beat):
+        with m.If(leaves):
             m.d.sync += number.eq(Mux(ends, 0, number + 1))
 
     def _answer(self, m: Module, answers: CreditFifo) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from hwgen.contract.engine import EngineShape
 from hwgen.contract.isa import Opcode
+from hwgen.gateware.bus import write_master
 from hwgen.gateware.bus.axi import BurstSplitter
 from hwgen.gateware.common.multiplier import Multiplier
 from hwgen.gateware.engine.compute.tap_fetch import TapFetch
@@ -50,6 +51,7 @@ def test_latencies_of_all_shapes_are_the_gatewares() -> None:
     assert dma.write.LATENCY == pipeline.SPLITTER + pipeline.OFFERED + 1
     assert dma.read.buffer == pipeline.READ_BUFFER
     assert dma.write.buffer == pipeline.WRITE_BUFFER
+    assert write_master.LEAVING == pipeline.BEFORE_CHANNEL
     assert BurstSplitter.LATENCY == pipeline.SPLITTER
     assert (rows.RowWalker.LATENCY, rows.AHEAD) == (pipeline.WALKER, pipeline.ROWS_AHEAD)
     assert (StoreUnit.READ - 1, WAITING) == (pipeline.STORE_READ, pipeline.STORE_REQUESTS)

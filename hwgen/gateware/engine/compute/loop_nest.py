@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -104,10 +104,11 @@ def chosen(m: Module, moves: Value, increments: Sequence[Value], name: str) -> V
 
 def turned(m: Module, ring: Value, step: Value, size: Value, name: str) -> Value:
     """``ring + step`` modulo ``size``, both of them less than it."""
-    total = Signal(len(ring) + 1, name=f"{name}_total")
+    # Side by side: a comparison of the sum would come after it.
+    beyond = Signal(signed(len(ring) + 2), name=f"{name}_beyond")
     result = Signal(len(ring), name=name)
     m.d.comb += [
-        total.eq(ring + step),
-        result.eq(Mux(total >= size, total - size, total)),
+        beyond.eq(ring + step - size),
+        result.eq(Mux(beyond < 0, ring + step, beyond)),
     ]
     return result

@@ -17,6 +17,7 @@ from ....contract.engine import EngineShape
 from ....contract.isa import COMPUTE
 from ...common.counter import delay_line, reg
 from ...common.fifo import CreditFifo
+from ...common.softmax import HIGH_PLACE
 from ...common.streams import positive
 from ..fetch.descriptor_layout import RESULT, layout
 from ..memory.feature_ports import VISIBLE, read_port, write_port
@@ -122,7 +123,7 @@ class ResultStage(wiring.Component):
         m.submodules.softmax = softmax = SoftmaxLane(self.shape)
         issued, acc = self._issue(m, kept, begin, parameters, operand, softmax)
         tokens = self._tokens(m, kept, issued)
-        results = self._requantize(m, kept, begin, parameters, acc)
+        results = self._requantize(m, kept, begin, parameters, acc, softmax)
         m.d.comb += [
             softmax.descriptor.eq(kept),
             softmax.i.payload.eq(operand.o.payload),
@@ -234,9 +235,9 @@ class ResultStage(wiring.Component):
         return tokens
 
     def _requantize(
-        self, m: Module, kept, begin: Value, parameters: ParameterMemory, acc
+        self, m: Module, kept, begin: Value, parameters: ParameterMemory, acc, softmax: SoftmaxLane
     ) -> list[Value]:
-        """The results of all lanes, _RESULTS cycles later."""
+        """The results of all lanes, _RESULTS cycles later. The first one multiplies for softmax."""
         m.d.comb += [
             parameters.load.eq(begin),
             parameters.first.eq(kept.parameter),
@@ -259,6 +260,14 @@ class ResultStage(wiring.Component):
                 lane.parameters.eq(parameters.records[n]),
                 lane.rounding.eq(rounding),
             ]
+            if n == 0:
+                with m.If(kept.softmax):
+                    m.d.comb += [
+                        lane.acc.eq(softmax.a),
+                        lane.parameters.mult.eq(softmax.b),
+                        lane.parameters.bias.eq(1 << HIGH_PLACE - 1),
+                    ]
+                m.d.comb += softmax.high.eq(lane.sum >> HIGH_PLACE)
             results.append(lane.o)
         return results
 

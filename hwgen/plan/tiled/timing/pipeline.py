@@ -27,6 +27,10 @@ SPLITTER = 3
 """Cycles from a request to its first burst; as many requests are inside."""
 OFFERED = 1
 """Cycles from a burst of a store to its begin, where its data are there: it is offered its room."""
+LEAVING = 1
+"""Cycles from a burst of a store to its first beat's leaving the buffer."""
+BEFORE_CHANNEL = 2
+"""Beats between that and the write channel."""
 WALKER = 3
 """Cycles from a transfer to its first row."""
 VISIBLE = 2

@@ -12,6 +12,8 @@ from ....numeric import ceil_div
 from .channels import Burst, Channel, MemoryTiming, ReadChannel, Taken, Write, bursts
 from .front import QueueTiming, Values
 from .pipeline import (
+    BEFORE_CHANNEL,
+    LEAVING,
     OFFERED,
     ON_BUS,
     OUTSTANDING,
@@ -170,8 +172,10 @@ class Stores:
         self._free, self._read, self._offered, self._issued = 0, -1, -1, -1
         self._requested: deque[int] = deque(maxlen=STORE_REQUESTS + SPLITTER)
         self._answered: list[int] = []
-        self._written: deque[int] = deque(maxlen=WRITE_BUFFER)
-        """The cycles in which the last beats passed."""
+        self._left: deque[int] = deque(maxlen=WRITE_BUFFER)
+        """The cycles in which the last beats left the write master's buffer."""
+        self._passed: deque[int] = deque([-1] * BEFORE_CHANNEL, maxlen=BEFORE_CHANNEL)
+        """The cycles in which the last ones passed, one for each place before the channel."""
         self._known = 0
         self._work: Iterator[None] | None = None
 
@@ -209,15 +213,15 @@ class Stores:
     def _beat(self, unit: int, bank: int) -> Iterator[None]:
         """The next beat is read, in a cycle in which the array does not read its bank."""
         self._read += 1
-        if len(self._written) == WRITE_BUFFER:
-            self._read = max(self._read, self._written[0] + 1 - STORE_READ)
+        if len(self._left) == WRITE_BUFFER:
+            self._read = max(self._read, self._left[0] + 1 - STORE_READ)
         while True:
             while self._read + 1 > self._known:
                 yield
             if not self._tiles.reads(unit, bank, self._read + 1):
                 break
             self._read += 1
-        self._written.append(0)
+        self._left.append(0)
 
     def _burst(self, valid: int, count: int) -> int:
         """Begin a burst whose beats are read; gives the cycle in which its first one passes."""
@@ -227,8 +231,12 @@ class Stores:
         if len(self._answered) >= OUTSTANDING:
             begin = max(begin, self._answered[-OUTSTANDING] + 1)
         self._issued = begin
-        passed = self._channel.pass_beats(begin + 2, count)
+        passed = self._channel.pass_beats(begin + LEAVING + 1, count)
+        leaves = begin + LEAVING
         for n in range(count):
-            self._written[n - count] = passed.at(n)
+            leaves = max(leaves, self._passed[0] + 1)
+            self._left[n - count] = leaves
+            self._passed.append(passed.at(n))
+            leaves += 1
         self._answered.append(passed.last + self._memory.latency)
         return passed.at(0)
