@@ -39,10 +39,10 @@ class WriteMaster(wiring.Component):
     aw*, w*, b* : AXI4, flat. request (in stream of REQUEST), data (in stream of write_beat): the
     requests' beats in order. base, limit, lowest (in): requests lie within lowest .. limit, base is
     added. outside, outside_layer (out): a request did not and was dropped, for one cycle; its
-    data are not: whoever sees it stops. stop (in): no new burst begins, requests are dropped; those
-    that have begun end properly. error, error_layer (out): a burst's answer is not OKAY. finished
-    (out): the last burst of a request with ``mark`` is answered. idle (out): no request is inside
-    and all answers are back. beat (out): a beat leaves.
+    data are not: whoever sees it stops. stop (in): from the next cycle on no burst begins;
+    requests are dropped, bursts that have begun end properly. error, error_layer (out): a burst's
+    answer is not OKAY. finished (out): the last burst of a request with ``mark`` is answered. idle
+    (out): no request is inside and all answers are back. beat (out): a beat leaves.
 
     A burst begins when all its data are here: a bus is never held by a burst without data, and
     nothing is left to be done for one when the engine stops. A request taken in t is at AW in
@@ -100,7 +100,7 @@ class WriteMaster(wiring.Component):
             self.outside_layer.eq(splitter.outside_layer),
             splitter.o.ready.eq(~offered | issue),
             promise.eq(splitter.o.valid & splitter.o.ready),
-            issue.eq(offered & complete & addresses.room & bursts.room & answers.room & ~self.stop),
+            issue.eq(offered & complete & addresses.room & bursts.room & answers.room),
             addresses.data.eq(burst),
             bursts.data.eq(burst.length),
             answers.data.layer.eq(burst.layer),

@@ -12,6 +12,7 @@ from hwgen.gateware.common.multiplier import Multiplier
 from hwgen.gateware.engine.compute.tap_fetch import TapFetch
 from hwgen.gateware.engine.compute.tile_array import TileArray
 from hwgen.gateware.engine.fetch import dispatcher, fetcher, prefetch
+from hwgen.gateware.engine.memory import load
 from hwgen.gateware.engine.memory import row_walker as rows
 from hwgen.gateware.engine.memory.dma import Dma
 from hwgen.gateware.engine.memory.feature_ports import VISIBLE
@@ -54,6 +55,7 @@ def test_latencies_of_all_shapes_are_the_gatewares() -> None:
     assert write_master.LEAVING == pipeline.BEFORE_CHANNEL
     assert BurstSplitter.LATENCY == pipeline.SPLITTER
     assert (rows.RowWalker.LATENCY, rows.AHEAD) == (pipeline.WALKER, pipeline.ROWS_AHEAD)
+    assert load.WAITING == pipeline.LOAD_REQUESTS
     assert (StoreUnit.READ - 1, WAITING) == (pipeline.STORE_READ, pipeline.STORE_REQUESTS)
     assert (prefetch.CHUNK, prefetch.SLOTS) == (pipeline.CHUNK, pipeline.SLOTS)
     assert prefetch.Prefetch.START == pipeline.PREFETCH_START

@@ -92,13 +92,12 @@ class LoopNest(wiring.Component):
 
 
 def chosen(m: Module, moves: Value, increments: Sequence[Value], name: str) -> Value:
-    """The increment of the loop that moves, 0 where none does."""
-    shape = increments[0].shape()
-    result = Signal(shape, name=name)
-    with m.Switch(moves):
-        for n, increment in enumerate(increments):
-            with m.Case("-" * (len(moves) - 1 - n) + "1" + "0" * n):
-                m.d.comb += result.eq(increment)
+    """The increment of the loop that moves, 0 where none does; more than one never do."""
+    result = Signal(increments[0].shape(), name=name)
+    bits: Value = Const(0)
+    for n, increment in enumerate(increments):
+        bits = bits | (Value.cast(increment).as_unsigned() & moves[n].replicate(len(result)))
+    m.d.comb += result.eq(bits)
     return result
 
 

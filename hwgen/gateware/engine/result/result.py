@@ -171,15 +171,21 @@ class ResultStage(wiring.Component):
             Signal(name=name) for name in ("last_slice", "softmax_given", "word_ends")
         )
         slices = table_slices(shape) - 1, wide_slices(shape) - 1
+        # Known long before a word: in registers of their own.
+        waits, final_slice = reg(1, "waits_for_second"), Signal.like(slice_, name="final_slice")
+        m.d.sync += [
+            waits.eq(with_second),
+            final_slice.eq(Mux(kept.tables, slices[0], Mux(kept.wide, slices[1], 0))),
+        ]
         m.d.comb += [
             sums.take.eq(self.take),
             self.room.eq(sums.room),
             sums.push.eq(self.push),
             sums.data.eq(self.acc),
             first.eq((part == 0) & (slice_ == 0)),
-            last_slice.eq(slice_ == Mux(kept.tables, slices[0], Mux(kept.wide, slices[1], 0))),
+            last_slice.eq(slice_ == final_slice),
             last.eq(last_slice & (part == shape.result_parts - 1)),
-            issue.eq(working & sums.o.valid & (~first | ~with_second | operand.available)),
+            issue.eq(working & sums.o.valid & (~first | ~waits | operand.available)),
             parameters.take.eq(issue),
             # In one part the row stays as long as the group.
             parameters.keep.eq((slice_ != 0) | (~fresh if shape.result_parts == 1 else 0)),

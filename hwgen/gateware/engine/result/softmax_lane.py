@@ -66,7 +66,7 @@ class SoftmaxLane(wiring.Component):
         given, pe = self.descriptor, self.shape.pe
         channels = reg(core.channels.shape(), "channels")
         m.d.sync += channels.eq((given.groups - 1) * pe + given.lanes)
-        taken, gone = (_Place(self.shape, given, name) for name in ("taken", "gone"))
+        taken, gone = (_Place(m, self.shape, given, name) for name in ("taken", "gone"))
         byte = Signal(8, name="byte")
         m.d.comb += [
             core.channels.eq(channels),
@@ -94,17 +94,31 @@ class SoftmaxLane(wiring.Component):
 class _Place:
     """The lane of a byte of a vector. A plain helper, not a component. ends : its word ends."""
 
-    def __init__(self, shape: EngineShape, descriptor, name: str) -> None:
-        self.groups = descriptor.groups
+    def __init__(self, m: Module, shape: EngineShape, descriptor, name: str) -> None:
         self.lane = Signal(index_shape(shape.pe), name=f"{name}_lane")
-        self.group = Signal(self.groups.shape(), name=f"{name}_group")
-        self.final = self.group == self.groups - 1
-        limit = Mux(self.final, descriptor.lanes - 1, shape.pe - 1)
-        self.ends: Value = self.lane == limit[: len(self.lane)]
+        self.group = Signal(descriptor.groups.shape(), name=f"{name}_group")
+        # It is the vector's last word: a register, since much of the result stage follows from it.
+        self.final = reg(1, f"{name}_final")
+        self.single, self.before_last = (
+            reg(1, f"{name}_single"),
+            reg(self.group.shape(), f"{name}_before_last"),
+        )
+        end = reg(self.lane.shape(), f"{name}_end")
+        m.d.sync += [
+            self.single.eq(descriptor.groups == 1),
+            self.before_last.eq(descriptor.groups - 2),
+            end.eq(descriptor.lanes - 1),
+        ]
+        self.ends: Value = self.lane == Mux(self.final, end, shape.pe - 1)
 
     def step(self, m: Module, on: Value) -> None:
         """Add the statements; ``on`` : to the next byte."""
+        with m.If(self.group == 0):
+            m.d.sync += self.final.eq(self.single)
         with m.If(on):
             m.d.sync += self.lane.eq(Mux(self.ends, 0, self.lane + 1))
             with m.If(self.ends):
-                m.d.sync += self.group.eq(Mux(self.final, 0, self.group + 1))
+                m.d.sync += [
+                    self.group.eq(Mux(self.final, 0, self.group + 1)),
+                    self.final.eq(Mux(self.final, self.single, self.group == self.before_last)),
+                ]

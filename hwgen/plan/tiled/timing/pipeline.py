@@ -21,6 +21,8 @@ WRITE_BUFFER = 128
 """Beats that the write master holds."""
 ROWS_AHEAD = 16
 """Rows whose requests go ahead of their data."""
+LOAD_REQUESTS = 2
+"""Rows whose requests wait for the read master."""
 STORE_REQUESTS = 8
 """Rows whose requests wait for the write master."""
 SPLITTER = 3

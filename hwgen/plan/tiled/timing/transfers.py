@@ -14,6 +14,7 @@ from .front import QueueTiming, Values
 from .pipeline import (
     BEFORE_CHANNEL,
     LEAVING,
+    LOAD_REQUESTS,
     OFFERED,
     ON_BUS,
     OUTSTANDING,
@@ -83,6 +84,8 @@ class Loads:
         self._begins = False
         """Whether the next row is the first one of its load."""
         self._row: _Row | None = None
+        self._entered: deque[int] = deque(maxlen=LOAD_REQUESTS)
+        """The cycles in which the last requests were given to the read master."""
         self._begun: list[int] = []
         """The cycle in which the last burst of each row begins."""
         self._taken: list[int] = []
@@ -127,17 +130,21 @@ class Loads:
         if row is None or inside >= len(self._begun) or ahead >= len(self._taken):
             return False
         requested = row.valid
-        if inside >= 0:
-            requested = max(requested, self._begun[inside])
+        if len(self._entered) == LOAD_REQUESTS:
+            requested = max(requested, self._entered[0] + 1)
         if ahead >= 0:
             requested = max(requested, self._taken[ahead] + 1)
+        entered = requested + 1
+        if inside >= 0:
+            entered = max(entered, self._begun[inside])
+        self._entered.append(entered)
         self._count += 1
         parts = bursts(row.address, row.beats, self._bus)
         write = self._write(row) if row.features else None
         for n, count in enumerate(parts):
             last = n == len(parts) - 1
             begun = self._came(row.first and n == 0, last, last and row.final)
-            self._channel.loads.append(Burst(requested + SPLITTER, count, begun, write))
+            self._channel.loads.append(Burst(entered + SPLITTER, count, begun, write))
         self._requested, self._row = requested, None
         return True
 

@@ -280,7 +280,7 @@ def test_loads_run_at_a_beat_a_cycle(command: Transfer, latency: int, beats: int
     """And with the latencies that the docstrings give. The command is offered in cycle 0."""
     memory, model, dut = load_times(command, latency)
     steps = (command["first"] // 4).bit_length()
-    request = RowWalker.LATENCY + steps
+    request = RowWalker.LATENCY + steps + 1
     assert memory.times["ar"][0] == request + ReadMaster.LATENCY
     assert model.writes == [time + 2 for time in memory.times["r"]]
     assert len(model.writes) == beats
