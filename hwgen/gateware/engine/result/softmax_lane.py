@@ -97,12 +97,10 @@ class _Place:
     def __init__(self, m: Module, shape: EngineShape, descriptor, name: str) -> None:
         self.lane = Signal(index_shape(shape.pe), name=f"{name}_lane")
         self.group = Signal(descriptor.groups.shape(), name=f"{name}_group")
-        # It is the vector's last word: a register, since much of the result stage follows from it.
+        # Whether it is the vector's last word: a register, since the results' loops follow from it.
         self.final = reg(1, f"{name}_final")
-        self.single, self.before_last = (
-            reg(1, f"{name}_single"),
-            reg(self.group.shape(), f"{name}_before_last"),
-        )
+        self.single = reg(1, f"{name}_single")
+        self.before_last = reg(self.group.shape(), f"{name}_before_last")
         end = reg(self.lane.shape(), f"{name}_end")
         m.d.sync += [
             self.single.eq(descriptor.groups == 1),

@@ -117,4 +117,11 @@ MUTATIONS = (
         "self.limit",
         ("tests/gateware/engine/fetch/test_fetcher.py",),
     ),
+    Mutation(
+        "a row of a load is asked for without room for its request",
+        "hwgen/gateware/engine/memory/load.py",
+        "room.eq(requests.room & rows.room)",
+        "room.eq(rows.room)",
+        ("tests/gateware/engine/memory/test_dma.py",),
+    ),
 )
