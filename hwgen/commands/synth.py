@@ -49,6 +49,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     )
     placed = ", ".join(f"{result[kind]:,} {kind}" for kind in kinds)
     output.say(f"placed: {placed}; {result['fmax_mhz']:.1f} MHz routed")
+    if result["lut_multipliers"]:
+        output.say(f"multipliers without a DSP block, of lut: {result['lut_multipliers']}")
     path = " -> ".join(f"{step['layer']} {step['ns']:.1f} ns" for step in result["critical_path"])
     output.say(f"critical path: {path}")
     output.json(result)

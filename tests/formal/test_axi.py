@@ -129,11 +129,16 @@ class SplitterProof(Elaboratable):
         free(self.ports, m, dut.stop, "stop")
         burst = dut.o.payload
         allowed(m, dut.o.valid, burst.address, burst.length, where)
-        held = Signal(name="not_stopped")
-        m.d.comb += held.eq(~dut.stop)
         waits, before = Signal(name="waits"), Signal(len(burst.as_value()), name="before")
-        m.d.sync += [waits.eq(dut.o.valid & ~dut.o.ready), before.eq(burst)]
-        with m.If(waits & held):
+        stopped = Signal(name="stopped")
+        m.d.sync += [
+            waits.eq(dut.o.valid & ~dut.o.ready & ~dut.stop),
+            before.eq(burst),
+            stopped.eq(dut.stop),
+        ]
+        with m.If(stopped):
+            m.d.comb += Assert(~dut.o.valid & ~dut.busy)
+        with m.If(waits):
             m.d.comb += Assert(dut.o.valid & (burst.as_value() == before))
 
         # Begin and end, as offsets, of what is in each stage.
@@ -225,10 +230,17 @@ class Bursts:
         valid = free(self.ports, m, splitter.busy, f"{name}_valid")
         free(self.ports, m, splitter.request.ready, f"{name}_ready")
         payload = free(self.ports, m, burst, f"{name}_burst")
-        m.d.comb += [splitter.o.valid.eq(valid & ~splitter.stop)]
+        m.d.comb += [splitter.o.valid.eq(valid)]
         waits, before = Signal(name="waits"), Signal.like(payload, name="payload_before")
-        m.d.sync += [waits.eq(splitter.o.valid & ~splitter.o.ready), before.eq(payload)]
-        with m.If(waits & ~splitter.stop):
+        stopped = Signal(name="stopped")
+        m.d.sync += [
+            waits.eq(splitter.o.valid & ~splitter.o.ready & ~splitter.stop),
+            before.eq(payload),
+            stopped.eq(splitter.stop),
+        ]
+        with m.If(stopped):
+            m.d.comb += Assume(~valid)
+        with m.If(waits):
             m.d.comb += Assume(valid & (payload == before))
         m.d.comb += self.holds(burst.address, burst.length, Assume)
         return m

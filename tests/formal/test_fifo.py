@@ -192,7 +192,7 @@ def test_deep_queue(depth: int, early: bool, registered: bool, tmp_path: Path, m
 def test_a_lost_slot_is_found(tmp_path: Path, monkeypatch) -> None:
     """A queue that believes in one slot more than it has fails."""
 
-    def larger(m, depth, *rest):
+    def larger(m, depth, *rest, block):
         return fifo_module._shallow(m, depth - 1, *rest)
 
     monkeypatch.setattr(fifo_module, "_queue", larger)

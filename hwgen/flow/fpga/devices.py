@@ -19,7 +19,8 @@ class Device:
     Verilog modules that take the place of the package's generic ones. family : of nextpnr;
     options : its arguments. cells : for lut, ff, dsp and bram the netlist's cell types, with how
     many of the kind one cell is. placed : names of the same in nextpnr's report. improve : what
-    is done to the netlist (and the name of its top) before it is placed; gives how often.
+    is done to the netlist (and the name of its top) before it is placed; gives how often. blocks :
+    DSP blocks of the device; block_operands : bits of operands whose product takes one.
     """
 
     name: str
@@ -30,6 +31,8 @@ class Device:
     cells: dict[str, dict[str, int]]
     placed: dict[str, str]
     improve: Callable[[Netlist, str], int]
+    blocks: int
+    block_operands: range
 
 
 _ECP5: dict[str, Any] = {
@@ -50,6 +53,7 @@ _ECP5: dict[str, Any] = {
         "bram": "DP16KD",
     },
     "improve": absorb_output_registers,
+    "block_operands": range(4, 19),
 }
 
 DEVICES: dict[str, Device] = {
@@ -58,16 +62,19 @@ DEVICES: dict[str, Device] = {
         Device(
             name="ecp5-85k-6",
             options=("--85k", "--speed", "6", "--package", "CABGA381"),
+            blocks=156,
             **_ECP5,
         ),
         Device(
             name="ecp5-45k-6",
             options=("--45k", "--speed", "6", "--package", "CABGA381"),
+            blocks=72,
             **_ECP5,
         ),
         Device(
             name="ecp5-25k-6",
             options=("--25k", "--speed", "6", "--package", "CABGA381"),
+            blocks=28,
             **_ECP5,
         ),
     )

@@ -20,6 +20,7 @@ from ..package_files import PackageFiles
 from ..workplace import plain_directory
 from .devices import DEVICES, Device
 from .harness import NAME, harness, ports_of
+from .products import MULTIPLIER, without_block
 from .results import critical_path, resources, totals
 from .routing import ROUTERS, Convergence, Router, Stalled
 from .watched import call
@@ -29,15 +30,24 @@ TARGET_MHZ = 150
 SEED = 1
 """The seed of the first placement."""
 
-_PORTS = "read_verilog {sources}; hierarchy -top {top}; proc; write_json ports.json"
+_READ = "read_verilog {sources}\n{black_box}\nhierarchy -top {top}\nproc\n"
+"""Reads a design whose multipliers stay what they are: cells with parameters."""
+_BLACK_BOX = f"read_verilog -lib {MULTIPLIER}.v"
+_PORTS = _READ + "write_json ports.json\n"
+_SYNTHESIS = "read_verilog {sources}\n"
+_WITH_TABLES = f"""\
+{_READ}flatten
+setparam -set TABLES 1 {{cells}}
+delete ={MULTIPLIER}
+read_verilog {MULTIPLIER}.v
+hierarchy -top {{top}}
+"""
 _NO_ROUTE = """\
 no router found a way for all signals on {}:
 {}
 a smaller design (--array, --multipliers), a larger device, a lower clock (--freq) or another seed \
 (--seed) may be routed"""
-_SYNTHESIS = (
-    "read_verilog {sources} pins.v; {synth} -top {pins} -json netlist.json; tee -q -o stat.txt stat"
-)
+_FINISH = "{synth} -top {top} -json netlist.json\ntee -q -o stat.txt stat\n"
 
 
 def synthesize(
@@ -68,7 +78,7 @@ def synthesize(
     check_changed(package, changed)
     with plain_directory() as work:
         begin = time.monotonic()
-        netlist = _netlist(package, device, yosys, work, say)
+        netlist, tables = _netlist(package, device, yosys, work, say)
         synthesized = time.monotonic()
         seeds = range(seed, seed + tries)
         routed = list(_routed(nextpnr, device, work, target_mhz, seeds, say))
@@ -79,6 +89,7 @@ def synthesize(
         **best.totals,
         "layers": resources(netlist, NAME, device),
         "critical_path": critical_path(best.report),
+        "lut_multipliers": tables,
         "target_mhz": target_mhz,
         "seed": best.seed,
         "fmax_mhz_of_seeds": {str(one.seed): one.totals["fmax_mhz"] for one in routed},
@@ -97,18 +108,37 @@ def synthesize(
 
 def _netlist(
     package: PackageFiles, device: Device, yosys: tools.Tool, work: Path, say: Progress
-) -> dict[str, Any]:
-    """Synthesize; the netlist is in netlist.json too."""
-    sources = _sources(package, device, work)
-    ports = _PORTS.format(sources=sources, top="top")
-    call([yosys.require(), "-p", ports], work, "yosys", _YosysProgress(say))
-    (work / "pins.v").write_text(harness("top", ports_of((work / "ports.json").read_text(), "top")))
-    script = _SYNTHESIS.format(sources=sources, synth=device.synth, pins=NAME)
-    call([yosys.require(), "-p", script], work, "yosys", _YosysProgress(say))
+) -> tuple[dict[str, Any], int]:
+    """Synthesize; the netlist is in netlist.json too. With it comes how many products are tables:
+    those of more products than the device has DSP blocks."""
+    names = _sources(package, device, work)
+    multiplier = f"{MULTIPLIER}.v"
+    design = {
+        "sources": " ".join(name for name in names if name != multiplier),
+        "black_box": _BLACK_BOX if multiplier in names else "",
+    }
+    _yosys(yosys, _PORTS.format(top="top", **design), work, "ports.ys", say)
+    ports = (work / "ports.json").read_text()
+    (work / "pins.v").write_text(harness("top", ports_of(ports, "top")))
+    tables = without_block(json.loads(ports)["modules"], "top", device)
+    if tables:
+        say(f"products made of tables: {len(tables)}; {device.name} has {device.blocks} DSP blocks")
+        cells = " ".join(f"{NAME}/dut.{name}" for name in tables)
+        design["sources"] += " pins.v"
+        read = _WITH_TABLES.format(top=NAME, cells=cells, **design)
+    else:
+        read = _SYNTHESIS.format(sources=" ".join([*names, "pins.v"]))
+    finish = _FINISH.format(synth=device.synth, top=NAME)
+    _yosys(yosys, read + finish, work, "synthesis.ys", say)
     netlist = json.loads((work / "netlist.json").read_text())
     say(f"{device.improve(netlist, NAME)} registers of block RAMs used")
     (work / "netlist.json").write_text(json.dumps(netlist))
-    return netlist
+    return netlist, len(tables)
+
+
+def _yosys(yosys: tools.Tool, script: str, work: Path, name: str, say: Progress) -> None:
+    (work / name).write_text(script)
+    call([yosys.require(), "-s", name], work, "yosys", _YosysProgress(say))
 
 
 @dataclass(frozen=True)
@@ -163,7 +193,7 @@ def _route(
     call(command, work, f"nextpnr-{device.family}", _NextpnrProgress(say, convergence))
 
 
-def _sources(package: PackageFiles, device: Device, work: Path) -> str:
+def _sources(package: PackageFiles, device: Device, work: Path) -> list[str]:
     """Copy what is synthesized; the device's primitives take the place of the generic ones."""
     own = Path(__file__).parent / device.primitives
     names = []
@@ -173,7 +203,7 @@ def _sources(package: PackageFiles, device: Device, work: Path) -> str:
         shutil.copy2(native if native.exists() else file, work / file.name)
         names.append(file.name)
     shutil.copytree(package.path / "mem", work / "mem")
-    return " ".join(names)
+    return names
 
 
 class _YosysProgress:

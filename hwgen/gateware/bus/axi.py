@@ -74,8 +74,8 @@ class BurstSplitter(wiring.Component):
     -------
     request (in stream), o (out stream of bursts). base, limit, lowest (in): a request must lie
     within lowest .. limit of its own addresses; base is added to them. outside, outside_layer
-    (out): a request that does not is dropped whole. stop (in): requests are dropped, none is taken
-    and nothing is offered. busy (out): a request is inside.
+    (out): a request that does not is dropped whole. stop (in): requests are dropped, and nothing is
+    offered from the next cycle on. busy (out): a request is inside.
 
     A request taken in t gives its first burst, or ``outside``, in t+LATENCY (``outside`` a cycle
     earlier); then one a cycle, also from request to request.
@@ -110,8 +110,8 @@ class BurstSplitter(wiring.Component):
             place_next.eq(~placed | check_next),
             check_next.eq(~checked | self.outside | next_request),
             next_request.eq(~active | (self.o.ready & self.o.payload.last)),
-            self.request.ready.eq(place_next & ~self.stop),
-            self.o.valid.eq(active & ~self.stop),
+            self.request.ready.eq(place_next),
+            self.o.valid.eq(active),
             self.busy.eq(placed | checked | active),
         ]
         self._place(m, placed, place_next)
@@ -157,7 +157,7 @@ class BurstSplitter(wiring.Component):
                 outside.eq(self._below | (self._end > self.limit)),
             ]
         m.d.comb += [
-            self.outside.eq(checked & outside & ~self.stop),
+            self.outside.eq(checked & outside),
             self.outside_layer.eq(self._tag2[:LAYER_BITS]),
         ]
 

@@ -37,9 +37,9 @@ class ReadMaster(wiring.Component):
     ar*, r* : AXI4, flat. request[owner] (in streams of REQUEST), data[owner] (out streams of
     read_beat). base, limit (in): requests lie within 0 .. limit, base is added; the host sees to it
     that base + limit is at most 2**32. outside[owner], outside_layer[owner] (out): a request did
-    not and was dropped, for one cycle. stop (in): no new burst begins, requests are dropped. idle
-    (out): no request is inside and no burst under way; data may still be in the buffer. beat (out):
-    a beat came.
+    not and was dropped, for one cycle. stop (in): from the next cycle on no burst begins; requests
+    are dropped. idle (out): no request is inside and no burst under way; data may still be in the
+    buffer. beat (out): a beat came.
 
     A burst begins when the buffer has room for all of it, so RREADY is always high. A request that
     is taken in t is at AR in t+LATENCY; a burst a cycle. A beat that comes in t is at ``data`` in

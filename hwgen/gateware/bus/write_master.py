@@ -21,6 +21,9 @@ from .axi import (
     write_beat,
 )
 
+LEAVING = 2
+"""Beats that stand between the buffer and W."""
+
 
 class WriteMaster(wiring.Component):
     """Writes external memory.
@@ -36,10 +39,10 @@ class WriteMaster(wiring.Component):
     aw*, w*, b* : AXI4, flat. request (in stream of REQUEST), data (in stream of write_beat): the
     requests' beats in order. base, limit, lowest (in): requests lie within lowest .. limit, base is
     added. outside, outside_layer (out): a request did not and was dropped, for one cycle; its
-    data are not: whoever sees it stops. stop (in): no new burst begins, requests are dropped; those
-    that have begun end properly. error, error_layer (out): a burst's answer is not OKAY. finished
-    (out): the last burst of a request with ``mark`` is answered. idle (out): no request is inside
-    and all answers are back. beat (out): a beat leaves.
+    data are not: whoever sees it stops. stop (in): from the next cycle on no burst begins;
+    requests are dropped, bursts that have begun end properly. error, error_layer (out): a burst's
+    answer is not OKAY. finished (out): the last burst of a request with ``mark`` is answered. idle
+    (out): no request is inside and all answers are back. beat (out): a beat leaves.
 
     A burst begins when all its data are here: a bus is never held by a burst without data, and
     nothing is left to be done for one when the engine stops. A request taken in t is at AW in
@@ -97,7 +100,9 @@ class WriteMaster(wiring.Component):
             self.outside_layer.eq(splitter.outside_layer),
             splitter.o.ready.eq(~offered | issue),
             promise.eq(splitter.o.valid & splitter.o.ready),
-            issue.eq(offered & complete & addresses.room & bursts.room & answers.room & ~self.stop),
+            # Of the bursts that wait for their answer some wait for their beats: there is room for
+            # these where there is for those.
+            issue.eq(offered & complete & addresses.room & answers.room),
             addresses.data.eq(burst),
             bursts.data.eq(burst.length),
             answers.data.layer.eq(burst.layer),
@@ -121,7 +126,10 @@ class WriteMaster(wiring.Component):
 
     def _send(self, m: Module, bursts: CreditFifo, promise, length, complete: Signal) -> None:
         m.submodules.beats = beats = CreditFifo(write_beat(self.bus_bytes), self.buffer)
-        push, ends = Signal(name="push"), Signal(name="burst_ends")
+        # So that WREADY ends here.
+        last_of = data.StructLayout({"beat": write_beat(self.bus_bytes), "last": 1})
+        m.submodules.leaving = leaving = CreditFifo(last_of, LEAVING)
+        push, leaves, ends = (Signal(name=name) for name in ("push", "leaves", "burst_ends"))
         number = Signal(index_shape(self.max_beats), name="beat_of_burst")
         # Beats that no burst has been promised; below 0, so many that the last one still lacks.
         waiting = Signal(range(-self.max_beats, self.buffer + 1), name="waiting")
@@ -132,17 +140,23 @@ class WriteMaster(wiring.Component):
             beats.push.eq(push),
             beats.data.eq(self.data.payload),
             complete.eq(waiting >= 0),
-            self.wvalid.eq(bursts.o.valid & beats.o.valid),
-            self.wdata.eq(beats.o.payload.data),
-            self.wstrb.eq(beats.o.payload.strb),
+            leaves.eq(bursts.o.valid & beats.o.valid & leaving.room),
+            leaving.take.eq(leaves),
+            leaving.push.eq(leaves),
+            leaving.data.beat.eq(beats.o.payload),
+            leaving.data.last.eq(ends),
             ends.eq(number == bursts.o.payload),
-            self.wlast.eq(ends),
+            beats.o.ready.eq(bursts.o.valid & leaving.room),
+            bursts.o.ready.eq(leaves & ends),
+            self.wvalid.eq(leaving.o.valid),
+            self.wdata.eq(leaving.o.payload.beat.data),
+            self.wstrb.eq(leaving.o.payload.beat.strb),
+            self.wlast.eq(leaving.o.payload.last),
+            leaving.o.ready.eq(self.wready),
             self.beat.eq(self.wvalid & self.wready),
-            beats.o.ready.eq(self.wready & bursts.o.valid),
-            bursts.o.ready.eq(self.beat & ends),
         ]
         m.d.sync += waiting.eq(waiting + push - Mux(promise, length + 1, 0))
-        with m.If(self.beat):
+        with m.If(leaves):
             m.d.sync += number.eq(Mux(ends, 0, number + 1))
 
     def _answer(self, m: Module, answers: CreditFifo) -> None:

@@ -30,6 +30,8 @@ class CreditFifo(wiring.Component):
     registered : the payload comes from a register, for a consumer that decides by what is in it. A
     block RAM gives it late in a cycle (5.6 ns on ECP5); a register and two tables more for each bit
     of a deep queue.
+    block : a deep queue is in block RAM however few words it has: of wide ones the fabric would pay
+    for all bits.
 
     Members
     -------
@@ -40,10 +42,18 @@ class CreditFifo(wiring.Component):
     A latency of L cycles from take to push needs L+2 entries for one beat a cycle.
     """
 
-    def __init__(self, shape, depth: int, early: bool = False, registered: bool = False) -> None:
+    def __init__(
+        self,
+        shape,
+        depth: int,
+        early: bool = False,
+        registered: bool = False,
+        block: bool = False,
+    ) -> None:
         if depth < 1:
             raise ValueError(f"a FIFO has at least 1 entry, got {depth}")
         self.depth, self.shape, self.early, self.registered = depth, shape, early, registered
+        self.block = block
         super().__init__(
             {
                 "take": In(1),
@@ -76,19 +86,21 @@ class CreditFifo(wiring.Component):
                 self.o.valid.eq(self.push | (self.level != 1)),
             ]
         queue = _deep_registered if self.registered and self.depth > FEW else _queue
-        head = queue(m, self.depth, self.shape, self.push, self.data, pop)
+        head = queue(m, self.depth, self.shape, self.push, self.data, pop, block=self.block)
         m.d.comb += self.o.payload.eq(head)
         return m
 
 
-def _queue(m: Module, depth: int, shape, push: Value, data, pop: Value):
+def _queue(m: Module, depth: int, shape, push: Value, data, pop: Value, block: bool):
     """Storage of a FIFO; returns its head."""
     if depth == 1:
         cell = reg(shape, "cell")
         with m.If(push):
             m.d.sync += cell.eq(data)
         return cell
-    return (_shallow if depth <= FEW else _deep)(m, depth, shape, push, data, pop)
+    if depth <= FEW:
+        return _shallow(m, depth, shape, push, data, pop)
+    return _deep(m, depth, shape, push, data, pop, block)
 
 
 def _shallow(m: Module, depth: int, shape, push: Value, data, pop: Value):
@@ -108,12 +120,12 @@ def _shallow(m: Module, depth: int, shape, push: Value, data, pop: Value):
     return read.data
 
 
-def _ring(m: Module, depth: int, width: int, data, write: Value, read: Value):
+def _ring(m: Module, depth: int, width: int, data, write: Value, read: Value, block: bool):
     """A block RAM as a ring of entries; returns the one read last, and whether more are stored.
 
     write : ``data`` is stored. read : the oldest one goes to the output, which holds it.
     """
-    m.submodules.storage = storage = SimpleDualPort(width, depth)
+    m.submodules.storage = storage = SimpleDualPort(width, depth, block=block)
     tail, head = Counter(depth, "tail"), Counter(depth, "head")
     count, stored = Signal(index_shape(depth + 1), name="count"), Signal(name="stored")
     m.d.comb += [
@@ -132,7 +144,7 @@ def _ring(m: Module, depth: int, width: int, data, write: Value, read: Value):
     return storage.r_data, stored
 
 
-def _deep(m: Module, depth: int, shape, push: Value, data, pop: Value):
+def _deep(m: Module, depth: int, shape, push: Value, data, pop: Value, block: bool):
     """A block RAM whose output register is the head, or the entry after a first one beside it.
 
     A push goes to the first register where it will be the head in the next cycle, for the memory
@@ -142,7 +154,7 @@ def _deep(m: Module, depth: int, shape, push: Value, data, pop: Value):
     first, first_valid = reg(shape, "first"), Signal(name="first_valid")
     output_valid = Signal(name="output_valid")
     direct, write, read = Signal(name="direct"), Signal(name="write"), Signal(name="read")
-    output, stored = _ring(m, depth, Shape.cast(shape).width, data, write, read)
+    output, stored = _ring(m, depth, Shape.cast(shape).width, data, write, read, block)
     from_output = pop & ~first_valid
     both, none = first_valid & output_valid, ~first_valid & ~output_valid
     m.d.comb += [
@@ -159,7 +171,7 @@ def _deep(m: Module, depth: int, shape, push: Value, data, pop: Value):
     return Mux(first_valid, Value.cast(first), output)
 
 
-def _deep_registered(m: Module, depth: int, shape, push: Value, data, pop: Value):
+def _deep_registered(m: Module, depth: int, shape, push: Value, data, pop: Value, block: bool):
     """A block RAM behind registers for the first two entries, the first of which is the head.
 
     The memory's output goes to a register before anyone sees it: so a push goes to the register of
@@ -174,7 +186,7 @@ def _deep_registered(m: Module, depth: int, shape, push: Value, data, pop: Value
     to_first, to_second, write, read = (
         Signal(name=name) for name in ("to_first", "to_second", "write", "read")
     )
-    output, stored = _ring(m, depth, width, data, write, read)
+    output, stored = _ring(m, depth, width, data, write, read, block)
     one = first_valid & ~second_valid & ~output_valid
     two = (second_valid ^ output_valid) & ~stored
     # Behind the second entry there is a place for what leaves the memory.

@@ -160,10 +160,17 @@ class SimpleDualPort(wiring.Component):
     is undefined, and users never do it.
     part : bits that each bit of ``w_en`` lets be written, the first those at the least
     significant end; all of them where it is not given.
+    block : it is a block RAM though it has few words: of wide ones the fabric would pay for all
+    bits.
     """
 
     def __init__(
-        self, width: int, depth: int, forwards: bool = False, part: int | None = None
+        self,
+        width: int,
+        depth: int,
+        forwards: bool = False,
+        part: int | None = None,
+        block: bool = False,
     ) -> None:
         positive(width=width, depth=depth)
         self.part = width if part is None else part
@@ -171,7 +178,7 @@ class SimpleDualPort(wiring.Component):
             raise ValueError(f"{width} bits are not parts of {part}")
         if forwards and self.part != width:
             raise ValueError("only whole words are forwarded")
-        self.width, self.depth, self.forwards = width, depth, forwards
+        self.width, self.depth, self.forwards, self.block = width, depth, forwards, block
         super().__init__(
             {
                 "w_en": In(width // self.part),
@@ -188,7 +195,7 @@ class SimpleDualPort(wiring.Component):
         m.submodules.mem = mem = memory.Memory(
             # An address of no bits can not be written in Verilog: at least two words.
             shape=unsigned(self.width), depth=max(2, self.depth), init=[],
-            attrs={"no_rw_check": 1},
+            attrs={"no_rw_check": 1} | ({"ram_style": "block"} if self.block else {}),
         )  # fmt: skip
         write, read = mem.write_port(granularity=self.part), mem.read_port()
         m.d.comb += [

@@ -19,6 +19,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...numeric.powers import PowerCode
 from .counter import reg
+from .streams import positive
 
 LIMB = 17
 """Bits of an unsigned part of a wide operand: DSP blocks of small FPGAs take 18 bits with sign."""
@@ -133,6 +134,41 @@ class PowerMultiplier(wiring.Component):
                 with m.Case(exponent - code.low):
                     m.d.comb += size.eq(a << exponent)
         m.d.sync += [a.eq(self.a), b.eq(self.b), self.p.eq(Mux(b[-1], -size, size))]
+        return m
+
+
+class LowProduct(wiring.Component):
+    """The lowest bits of a product of unsigned numbers, as sums of multiples: without a DSP block.
+
+    Parameters
+    ----------
+    a, b : bits of the operands; out : of the result.
+
+    Members: a, b (in), p (out).
+
+    Latency ``LATENCY`` cycles: sums of MULTIPLES multiples, their sum; initiation interval 1. No
+    enable.
+    """
+
+    LATENCY = Multiplier.LATENCY
+    MULTIPLES = 3
+
+    def __init__(self, a: int, b: int, out: int) -> None:
+        positive(a=a, b=b, out=out)
+        super().__init__({"a": In(a), "b": In(b), "p": Out(out)})
+
+    def elaborate(self, platform):
+        m = Module()
+        bits = len(self.p)
+        sums = []
+        for low in range(0, min(len(self.a), bits), self.MULTIPLES):
+            part = reg(bits - low, f"part{low}")
+            places = range(min(self.MULTIPLES, len(self.a) - low))
+            m.d.sync += part.eq(sum(Mux(self.a[low + n], self.b << n, 0) for n in places))
+            sums.append(part << low)
+        product = reg(bits, "product")
+        m.d.sync += product.eq(sum(sums))
+        m.d.comb += self.p.eq(product)
         return m
 
 

@@ -38,8 +38,12 @@ READ = DIFFERENCE + POWER
 """Cycles from asking for an element to its exponential: memory, difference, table."""
 SUMMED = READ + 2
 """Cycles from asking for the last element to the sum: rounded part, sum."""
-PRODUCT = WideMultiplier.LATENCY + 2
-"""Cycles of one number of the reciprocal: product, rounded product, sum."""
+HIGH = WideMultiplier.LATENCY + 1
+"""Cycles from two factors to their product's high part: product, rounded product."""
+HIGH_PLACE = 31
+"""Bits of a product below its high part."""
+PRODUCT = HIGH + 1
+"""Cycles of one number of the reciprocal: rounded product, sum."""
 
 
 def _checked(shape: Shape, most: int, out: Shape, fifo: int) -> tuple[Shape, Shape]:
@@ -56,7 +60,7 @@ def _checked(shape: Shape, most: int, out: Shape, fifo: int) -> tuple[Shape, Sha
 
 
 class SoftmaxCore(wiring.Component):
-    """``exp(x) / sum of exp(x)`` of each vector, with one multiplier.
+    """``exp(x) / sum of exp(x)`` of each vector, with one multiplier beside it.
 
     A vector is taken and stored while its largest element is found; the exponentials of all
     differences to it, which a table beside it holds, are summed; the sum's reciprocal is found by
@@ -75,15 +79,16 @@ class SoftmaxCore(wiring.Component):
     i, o streams of one lane; channels (in): elements of the vectors, 1 to ``most``, there at least
     two cycles before the first element of a vector, until its last result was asked for (all
     vectors from a reset on may have ``most``). difference (out), power (in): an
-    exponential as Q0.31, ONE for no difference, POWER cycles after it was asked for. issue (out):
-    it works, and waits neither for an element nor for room; level (out).
+    exponential as Q0.31, ONE for no difference, POWER cycles after it was asked for. a, b (out),
+    high (in): factors, and HIGH cycles later ``a * b / 2**HIGH_PLACE``, half a unit up. issue
+    (out): it works, and waits neither for an element nor for room; level (out).
 
     The first result is asked for channels + PAUSE cycles after the last element is taken, and is in
     the output FIFO LATENCY cycles later; the others follow, one a cycle. The next vector begins in
     the cycle after the last one was asked for: 3 * channels + PAUSE - 1 cycles a vector.
     """
 
-    LATENCY = READ + WideMultiplier.LATENCY + 3
+    LATENCY = READ + HIGH + 2
     PAUSE = SUMMED + len(SHIFTS) + PRODUCTS * PRODUCT + 1
     """Cycles from asking for the last element of a sum to asking for the first of the results."""
 
@@ -97,6 +102,9 @@ class SoftmaxCore(wiring.Component):
                 "channels": In(index_shape(most + 1)),
                 "difference": Out(shape.width),
                 "power": In(31),
+                "a": Out(31),
+                "b": Out(signed(32)),
+                "high": In(signed(32)),
                 "issue": Out(1),
                 "level": Out(index_shape(fifo + 1)),
             }
@@ -152,19 +160,17 @@ class SoftmaxCore(wiring.Component):
         total, headroom = self._sum(m, power, take, add, normalize, shift)
         # While nothing is divided the multiplier scales exponentials. The last of them have passed
         # it before the next sum is complete.
-        a, b = Signal(unsigned(31), name="a"), Signal(signed(32), name="b")
-        high = self._high_product(m, a, b)
         half = total[1:]
         x, error = reg(unsigned(31), "x"), reg(signed(32), "error")
-        m.d.comb += [a.eq(x), b.eq(power)]
+        m.d.comb += [self.a.eq(x), self.b.eq(power)]
         with m.If(divide):
-            self._newton(m, half, x, error, high, (a, b), product, moment)
+            self._newton(m, half, x, error, product, moment)
         # 2 / (1 + a) as Q2.29 becomes 1 / (1 + a) as Q0.31.
         over = reg(unsigned(4), "over")
         with m.If(finish):
             m.d.sync += [x.eq(Mux(x[-1], ONE, x << 1)), over.eq(SUM_BITS - headroom)]
         m.d.comb += [
-            fifo.data[0].eq(self._result(m, high, over)),
+            fifo.data[0].eq(self._result(m, self.high, over)),
             fifo.push.eq(delay_line(m, give, self.LATENCY, "given")),
         ]
         return m
@@ -189,22 +195,12 @@ class SoftmaxCore(wiring.Component):
                         m.d.sync += total.eq(total << places)
         return total, headroom
 
-    def _high_product(self, m: Module, a: Value, b: Value) -> Value:
-        """``a * b / 2**31``, half a unit up, a cycle after the product."""
-        m.submodules.multiplier = multiplier = WideMultiplier(a.shape(), b.shape())
-        high = reg(signed(32), "high")
-        m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b)]
-        m.d.sync += high.eq((multiplier.p >> 31) + multiplier.p[30])
-        return high
-
     def _newton(
         self,
         m: Module,
         half: Value,
         x: Signal,
         error: Signal,
-        high: Value,
-        factors: tuple[Signal, Signal],
         product: Counter,
         moment: Counter,
     ) -> None:
@@ -213,7 +209,7 @@ class SoftmaxCore(wiring.Component):
         ``half`` is (1 + a) / 2 as Q0.31. Numbers stay inside: x between 0.9 and 2.1, the error
         below 1/17.
         """
-        a, b = factors
+        a, b, high = self.a, self.b, self.high
         with m.Switch(product.value):
             with m.Case(0):
                 m.d.comb += [a.eq(half), b.eq(_MINUS_32_OVER_17)]
@@ -242,8 +238,26 @@ class SoftmaxCore(wiring.Component):
         return Cat(result[:-1], ~result[-1]) if self.out.signed else result
 
 
+class HighProduct(wiring.Component):
+    """``a * b / 2**HIGH_PLACE``, half a unit up, for a SoftmaxCore.
+
+    Members: a, b (in), o (out). Latency ``HIGH`` cycles, initiation interval 1. No enable.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"a": In(31), "b": In(signed(32)), "o": Out(signed(32))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.multiplier = multiplier = WideMultiplier(self.a.shape(), self.b.shape())
+        high = reg(signed(32), "high")
+        m.d.comb += [multiplier.a.eq(self.a), multiplier.b.eq(self.b), self.o.eq(high)]
+        m.d.sync += high.eq((multiplier.p >> HIGH_PLACE) + multiplier.p[HIGH_PLACE - 1])
+        return m
+
+
 class Softmax(wiring.Component):
-    """SoftmaxCore with vectors of one length, and a ROM of exponentials.
+    """SoftmaxCore with vectors of one length, a ROM of exponentials, and a multiplier.
 
     Parameters
     ----------
@@ -284,12 +298,16 @@ class Softmax(wiring.Component):
         m.submodules.core = core = self.core
         # Small ROMs are as quick as large ones: POWER holds for every width.
         m.submodules.powers = rom = Rom(f"{self.image}_powers", 31, self.powers)
+        m.submodules.product = product = HighProduct()
         connect(m, wiring.flipped(self.i), core.i)
         connect(m, core.o, wiring.flipped(self.o))
         m.d.comb += [
             core.channels.eq(self.channels),
             rom.addr.eq(core.difference),
             core.power.eq(rom.data),
+            product.a.eq(core.a),
+            product.b.eq(core.b),
+            core.high.eq(product.o),
             self.issue.eq(core.issue),
             self.level.eq(core.level),
         ]

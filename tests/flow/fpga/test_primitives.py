@@ -53,21 +53,22 @@ def test_product(family: str, tmp_path: Path) -> None:
         pytest.skip("Icarus Verilog is not installed")
     native = (DEVICES / family / "hwgen_mul.v").read_text()
     lines, checks = [], []
-    for index, (a, b) in enumerate(WIDTHS):
+    tables = [(*widths, True) for widths in WIDTHS if min(widths) > 3]
+    for index, (a, b, of_tables) in enumerate([(*w, False) for w in WIDTHS] + tables):
         for signs in range(4):
-            name = f"{index}_{signs}"
+            name, case = f"{index}_{signs}", f"{a} x {b}, signs {signs}, tables {of_tables}"
             parameters = (
                 f".A_WIDTH({a}), .B_WIDTH({b}), .A_SIGNED({signs & 1}), .B_SIGNED({signs >> 1})"
             )
             lines.append(f"wire [{a + b - 1}:0] n{name}, g{name};")
-            for kind, letter in (("hwgen_mul", "n"), ("generic_mul", "g")):
+            own = f"{parameters}, .TABLES({int(of_tables)})"
+            for kind, letter, given in (("hwgen_mul", "n", own), ("generic_mul", "g", parameters)):
                 lines.append(
-                    f"{kind} #({parameters}) {letter}_{name} "
+                    f"{kind} #({given}) {letter}_{name} "
                     f"(.clk(clk), .a(a[{a - 1}:0]), .b(b[{b - 1}:0]), .p({letter}{name}));"
                 )
             checks.append(
-                f'if (n{name} !== g{name}) begin $display("FAIL {a} x {b}, signs {signs}"); '
-                "faults = faults + 1; end"
+                f'if (n{name} !== g{name}) begin $display("FAIL {case}"); faults = faults + 1; end'
             )
     bench = f"""
 module bench;

@@ -27,7 +27,7 @@ YOSYS = f"""
 import json, sys
 PORT = dict(direction="input", bits=[2])
 CELL = dict(type="TRELLIS_FF", parameters=dict(), connections=dict(), port_directions=dict())
-if "ports.json" in sys.argv[-1]:
+if sys.argv[-1] == "ports.ys":
     file, name, module = "ports.json", "top", dict(ports=dict(clk=PORT, rst=PORT), cells=dict())
 else:
     cells = {{"dut.unit_fc.sum": CELL}}

@@ -64,4 +64,11 @@ MUTATIONS = (
         "~splitter.busy)",
         ("tests/gateware/bus/test_write_master.py",),
     ),
+    Mutation(
+        "a beat is lost before a channel that waits",
+        "hwgen/gateware/bus/write_master.py",
+        "beats.o.ready.eq(bursts.o.valid & leaving.room)",
+        "beats.o.ready.eq(bursts.o.valid)",
+        ("tests/gateware/bus/test_write_master.py",),
+    ),
 )

@@ -122,7 +122,7 @@ def test_writes_run_at_a_beat_a_cycle() -> None:
     sent = memory.times["w"]
     assert sent[-1] - sent[0] == rows * count - 1
     # Five beats gather, one a cycle from cycle 0 on; a burst is looked at when they are counted.
-    assert memory.times["aw"][0] == count + 1 and sent[0] == count + 1
+    assert memory.times["aw"][0] == count + 1 and sent[0] == count + 2
     assert done[-1] == memory.times["b"][-1] + 1
 
 

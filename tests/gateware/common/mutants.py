@@ -15,8 +15,8 @@ MUTATIONS = (
     Mutation(
         "softmax rounds no product",
         "hwgen/gateware/common/softmax.py",
-        "(multiplier.p >> 31) + multiplier.p[30]",
-        "multiplier.p >> 31",
+        "(multiplier.p >> HIGH_PLACE) + multiplier.p[HIGH_PLACE - 1]",
+        "multiplier.p >> HIGH_PLACE",
         ("tests/gateware/common/test_softmax.py",),
     ),
     Mutation(

@@ -125,6 +125,12 @@ class Ends(wiring.Component):
         super().__init__({"i": In(stream_of(shape, lanes)), "o": Out(stream_of(shape, lanes))})
 
 
+def test_a_wide_memory_of_few_words_can_ask_for_block_ram() -> None:
+    for block, asks in ((False, None), (True, "block")):
+        part: Any = SimpleDualPort(64, 4, block=block).elaborate(None)
+        assert part.submodules.mem.attrs.get("ram_style") == asks
+
+
 def test_connect_refuses_what_wiring_lets_through() -> None:
     """Widths that agree are not enough."""
     for a, b in ((Ends(signed(8), 1), Ends(unsigned(8), 1)), (Ends(signed(8), 2), Ends(16, 1))):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from amaranth.hdl import Shape, signed, unsigned
 
-from hwgen.gateware.common.multiplier import Multiplier, MultiplyAdd, WideMultiplier
+from hwgen.gateware.common.multiplier import LowProduct, Multiplier, MultiplyAdd, WideMultiplier
 from tests.helpers.shapes import limits
 from tests.helpers.streams import run
 
@@ -43,6 +43,25 @@ def test_a_product_each_cycle_after_the_latency(kind: type, a: Shape, b: Shape) 
                 assert ctx.get(multiplier.p) == pairs[of][0] * pairs[of][1]
 
     run(multiplier, process)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "out"), [(1, 1, 1), (1, 5, 8), (7, 12, 12), (10, 16, 12), (10, 12, 4), (9, 8, 17)]
+)
+def test_the_lowest_bits_of_a_product_each_cycle(a: int, b: int, out: int) -> None:
+    rng, unit = Random(a * b * out), LowProduct(a, b, out)
+    pairs = [(operands(rng, unsigned(a)), operands(rng, unsigned(b))) for _ in range(100)]
+
+    async def process(ctx: Any) -> None:
+        for cycle, (x, y) in enumerate(pairs):
+            ctx.set(unit.a, x)
+            ctx.set(unit.b, y)
+            await ctx.tick()
+            of = cycle + 1 - LowProduct.LATENCY
+            if of >= 0:
+                assert ctx.get(unit.p) == pairs[of][0] * pairs[of][1] % (1 << out)
+
+    run(unit, process)
 
 
 @pytest.mark.parametrize(("a", "b"), [(19, 19), (32, 32), (33, 32), (35, 20), (35, 35)])

@@ -6,11 +6,13 @@ import pytest
 
 from hwgen.contract.engine import EngineShape
 from hwgen.contract.isa import Opcode
+from hwgen.gateware.bus import write_master
 from hwgen.gateware.bus.axi import BurstSplitter
 from hwgen.gateware.common.multiplier import Multiplier
 from hwgen.gateware.engine.compute.tap_fetch import TapFetch
 from hwgen.gateware.engine.compute.tile_array import TileArray
 from hwgen.gateware.engine.fetch import dispatcher, fetcher, prefetch
+from hwgen.gateware.engine.memory import load
 from hwgen.gateware.engine.memory import row_walker as rows
 from hwgen.gateware.engine.memory.dma import Dma
 from hwgen.gateware.engine.memory.feature_ports import VISIBLE
@@ -50,8 +52,10 @@ def test_latencies_of_all_shapes_are_the_gatewares() -> None:
     assert dma.write.LATENCY == pipeline.SPLITTER + pipeline.OFFERED + 1
     assert dma.read.buffer == pipeline.READ_BUFFER
     assert dma.write.buffer == pipeline.WRITE_BUFFER
+    assert write_master.LEAVING == pipeline.BEFORE_CHANNEL
     assert BurstSplitter.LATENCY == pipeline.SPLITTER
     assert (rows.RowWalker.LATENCY, rows.AHEAD) == (pipeline.WALKER, pipeline.ROWS_AHEAD)
+    assert load.WAITING == pipeline.LOAD_REQUESTS
     assert (StoreUnit.READ - 1, WAITING) == (pipeline.STORE_READ, pipeline.STORE_REQUESTS)
     assert (prefetch.CHUNK, prefetch.SLOTS) == (pipeline.CHUNK, pipeline.SLOTS)
     assert prefetch.Prefetch.START == pipeline.PREFETCH_START

@@ -1,10 +1,12 @@
 // hwgen_mul for ECP5: one DSP block with its own input and output registers (Lattice FPGA-TN-02205).
-// Very narrow and very wide products stay with the fabric and the synthesizer.
+// Very narrow and very wide products stay with the fabric and the synthesizer, and so do those of a
+// design with more products than the device has blocks (TABLES: 1).
 module hwgen_mul #(
     parameter A_WIDTH = 8,
     parameter B_WIDTH = 8,
     parameter A_SIGNED = 1,
-    parameter B_SIGNED = 1
+    parameter B_SIGNED = 1,
+    parameter TABLES = 0
 ) (
     input clk,
     input [A_WIDTH-1:0] a,
@@ -22,6 +24,28 @@ module hwgen_mul #(
     endfunction
 
     generate
+        if (TABLES != 0 && A_WIDTH > NARROW && B_WIDTH > NARROW) begin : tables
+            // Registers stand between a multiple for each two bits of b and their sum.
+            localparam PAIRS = (B_WIDTH + 1) / 2;
+            wire signed [A_WIDTH+2:0] x = $signed({A_SIGNED != 0 && a[A_WIDTH-1], a});
+            wire [2*PAIRS-1:0] y = {B_SIGNED != 0 && b[B_WIDTH-1], b};
+            localparam SIZE = A_WIDTH + B_WIDTH;
+            wire [SIZE*(PAIRS+1)-1:0] sums;
+            reg [SIZE-1:0] product;
+            genvar n;
+            assign sums[SIZE-1:0] = 0;
+            for (n = 0; n < PAIRS; n = n + 1) begin : pair
+                reg signed [A_WIDTH+2:0] multiple;
+                wire signed [A_WIDTH+2:0] twice = y[2*n+1] ? x <<< 1 : 0;
+                always @(posedge clk)
+                    if (B_SIGNED != 0 && n == PAIRS - 1) multiple <= (y[2*n] ? x : 0) - twice;
+                    else multiple <= (y[2*n] ? x : 0) + twice;
+                wire signed [SIZE-1:0] wide = multiple;
+                assign sums[SIZE*(n+1) +: SIZE] = sums[SIZE*n +: SIZE] + (wide << (2 * n));
+            end
+            always @(posedge clk) product <= sums[SIZE*PAIRS +: SIZE];
+            assign p = product;
+        end else
         if (A_WIDTH <= BLOCK && B_WIDTH <= BLOCK && A_WIDTH > NARROW && B_WIDTH > NARROW) begin : dsp
             wire [17:0] x = {{BLOCK{A_SIGNED != 0 && a[A_WIDTH-1]}}, a};
             wire [17:0] y = {{BLOCK{B_SIGNED != 0 && b[B_WIDTH-1]}}, b};

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -92,22 +92,22 @@ class LoopNest(wiring.Component):
 
 
 def chosen(m: Module, moves: Value, increments: Sequence[Value], name: str) -> Value:
-    """The increment of the loop that moves, 0 where none does."""
-    shape = increments[0].shape()
-    result = Signal(shape, name=name)
-    with m.Switch(moves):
-        for n, increment in enumerate(increments):
-            with m.Case("-" * (len(moves) - 1 - n) + "1" + "0" * n):
-                m.d.comb += result.eq(increment)
+    """The increment of the loop that moves, 0 where none does; more than one never do."""
+    result = Signal(increments[0].shape(), name=name)
+    bits: Value = Const(0)
+    for n, increment in enumerate(increments):
+        bits = bits | (Value.cast(increment).as_unsigned() & moves[n].replicate(len(result)))
+    m.d.comb += result.eq(bits)
     return result
 
 
 def turned(m: Module, ring: Value, step: Value, size: Value, name: str) -> Value:
     """``ring + step`` modulo ``size``, both of them less than it."""
-    total = Signal(len(ring) + 1, name=f"{name}_total")
+    # Side by side: a comparison of the sum would come after it.
+    beyond = Signal(signed(len(ring) + 2), name=f"{name}_beyond")
     result = Signal(len(ring), name=name)
     m.d.comb += [
-        total.eq(ring + step),
-        result.eq(Mux(total >= size, total - size, total)),
+        beyond.eq(ring + step - size),
+        result.eq(Mux(beyond < 0, ring + step, beyond)),
     ]
     return result

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import COMPUTE, WINDOW_TAPS, Operand, row_lanes
 from ...common.counter import delay_line, from_on, index_shape, reg
-from ...common.multiplier import Multiplier
+from ...common.multiplier import LowProduct
 from ..fetch.descriptor_layout import layout
 from ..memory.feature_memory import FeatureMemory
 
@@ -80,7 +80,9 @@ class TapFetch(wiring.Component):
         the step, and which bytes of a word are inside the row, two cycles after it.
         """
         c, in_bank = self.command, (BANKS - 1).bit_length()
-        m.submodules.row_place = place = Multiplier(self.ring[in_bank:].shape(), c.x_pitch.shape())
+        m.submodules.row_place = place = LowProduct(
+            len(self.ring) - in_bank, len(c.x_pitch), self.address.width
+        )
         m.d.comb += [place.a.eq(self.ring[in_bank:]), place.b.eq(c.x_pitch)]
         ring = delay_line(m, self.ring, 2, "ring", data=True)
         here, below = reg(self.address, "row_here"), reg(self.address, "row_below")

@@ -311,13 +311,16 @@ class TileArray(wiring.Component):
             self.events.psums_read.eq(array.psum_read),
             self.events.psums_written.eq(array.psum_write),
         ]
-        one = Mux(command.ones, 1, 0)
         stored = data.View(array.w.shape(), weights.data)
         for pe in range(shape.pe):
             for lane in range(shape.simd):
-                m.d.comb += array.x[pe][lane].eq(self._operand(command, fetch, pe, lane))
-                held = stored[pe][lane]
-                m.d.comb += array.w[pe][lane].eq(Mux(command.ones, one if lane == 0 else 0, held))
+                x, w = self._operand(command, fetch, pe, lane), stored[pe][lane]
+                # Of ones there is one lane; the table that chooses an operand can give 0 as well.
+                if lane == 0:
+                    w = Mux(command.ones, 1, w)
+                else:
+                    x = Mux(command.ones, 0, x)
+                m.d.comb += [array.x[pe][lane].eq(x), array.w[pe][lane].eq(w)]
         self._collect(m, fetch, array, arrived.works & largest, arrived.first, arrived.gives)
 
     def _operand(self, command, fetch: TapFetch, pe: int, lane: int) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,7 +32,7 @@ class WeightMemory(wiring.Component):
     """Words of pe x simd weights, written a beat of external memory at a time.
 
     Members: write (in), see weight_port; en (in): word (in) is read; data (out): it stays until
-    another word is read.
+    another word is read. Some word is read after a reset, so that there are data from then on.
 
     Latency 2 cycles from word to data, initiation interval 1.
     """
@@ -54,6 +54,8 @@ class WeightMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        cold = Signal(name="cold", init=1)
+        m.d.sync += cold.eq(0)
         # A memory for each slice: block RAMs are no wider, and each is enabled alone.
         parts = []
         for n in range(self.slices):
@@ -69,7 +71,7 @@ class WeightMemory(wiring.Component):
                 write.en.eq(self.write.en & mine),
                 write.addr.eq(self.write.word),
                 write.data.eq(Mux(one_lane, self._spread(n), self.write.data)),
-                read.en.eq(self.en),
+                read.en.eq(self.en | cold),
                 read.addr.eq(self.word),
             ]
             parts.append(read.data)

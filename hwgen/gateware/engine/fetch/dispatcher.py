@@ -18,7 +18,7 @@ from ....contract.isa import (
     slots,
 )
 from ...bus.axi import LAYER_BITS
-from ...common.counter import Counter, reg
+from ...common.counter import reg
 from ...common.fifo import CreditFifo
 from .descriptor_layout import layout
 from .prefetch import program_beat
@@ -75,13 +75,14 @@ class DescriptorQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.beats = beats = CreditFifo(
-            self.i.payload.shape(), (self.depth - 1) * self.beats
+            self.i.payload.shape(), (self.depth - 1) * self.beats, block=True
         )
         whole, reached = Signal(name="whole"), Signal(name="reached")
         word = reg(8 * self.bus_bytes * self.beats, "descriptor")
         fields = data.View(layout(self.record), word[: layout(self.record).size])
         take, leaves = Signal(name="take"), Signal(name="leaves")
-        number = Counter(self.beats, "beat_of_descriptor")
+        # The place of the next beat, a bit for each: it enables what is written by itself.
+        place = Signal(self.beats, name="place_of_beat", init=1)
         m.d.comb += [
             self.i.ready.eq(beats.room),
             beats.take.eq(self.i.valid & beats.room),
@@ -93,15 +94,14 @@ class DescriptorQueue(wiring.Component):
             self.o.payload.eq(word),
             leaves.eq(reached & self.o.ready),
             self.waits.eq(whole & ~reached),
-            self.empty.eq(~whole & ~beats.o.valid & (number.value == 0)),
+            self.empty.eq(~whole & ~beats.o.valid & place[0]),
             self.layer.eq(fields.layer),
         ]
         with m.If(take):
-            number.step(m)
-            m.d.sync += [
-                whole.eq(number.last),
-                word.word_select(number.value, 8 * self.bus_bytes).eq(beats.o.payload),
-            ]
+            m.d.sync += [whole.eq(place[-1]), place.eq(place.rotate_left(1))]
+        for n in range(self.beats):
+            with m.If(take & place[n]):
+                m.d.sync += word.word_select(n, 8 * self.bus_bytes).eq(beats.o.payload)
         # What was offered stays offered, though counters go on.
         m.d.sync += reached.eq(~leaves & (reached | (whole & self._reached(m, fields))))
         with m.If(leaves):

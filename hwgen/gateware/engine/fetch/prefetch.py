@@ -10,6 +10,7 @@ from ....contract.isa import HEADER, SLOT, Opcode
 from ...bus.axi import ADDRESS_BITS, REQUEST, read_beat
 from ...common.counter import Counter, reg
 from ...common.fifo import CreditFifo
+from ...common.streams import connect
 
 SLOTS = 16
 """Slots that are held or asked for."""
@@ -101,11 +102,13 @@ class Prefetch(wiring.Component):
         return m
 
     def _hold(self, m: Module, beats: int) -> Signal:
-        """What was read, up to a register at the output; returns when a slot has left."""
+        """What was read, up to the output; returns when a slot has left."""
         shape = self.o.payload.shape()
         m.submodules.held = held = CreditFifo(shape, SLOTS * beats)
+        # Two entries, so that what the queues of units say of their room ends here.
+        m.submodules.next = following = CreditFifo(shape, 2)
+        connect(m, following.o, wiring.flipped(self.o))
         beat, left = Counter(beats, "beat_of_slot"), Signal(name="slot_left")
-        word = reg(shape, "word")
         # Before the block RAM, which gives its words late in a cycle.
         op = self.data.payload.data[: HEADER[0].width]
         m.d.comb += [
@@ -115,12 +118,12 @@ class Prefetch(wiring.Component):
             held.data.data.eq(self.data.payload.data),
             held.data.error.eq(self.data.payload.error),
             held.data.ops.eq(Cat(op == n for n in range(len(held.data.ops)))),
-            held.o.ready.eq(~self.o.valid | self.o.ready),
-            self.o.payload.eq(word),
+            held.o.ready.eq(following.room),
+            following.take.eq(held.o.valid & following.room),
+            following.push.eq(following.take),
+            following.data.eq(held.o.payload),
             left.eq(self.o.valid & self.o.ready & beat.last),
         ]
-        with m.If(held.o.ready):
-            m.d.sync += [self.o.valid.eq(held.o.valid), word.eq(held.o.payload)]
         with m.If(self.o.valid & self.o.ready):
             beat.step(m)
         return left

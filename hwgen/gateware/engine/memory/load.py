@@ -11,12 +11,16 @@ from ....contract.isa import TRANSFER, Target
 from ...bus.axi import LAYER_BITS, REQUEST, read_beat
 from ...common.counter import delay_line, reg
 from ...common.fifo import CreditFifo
+from ...common.streams import connect
 from ..compute.weights import weight_port
 from ..fetch.descriptor_layout import layout
 from ..result.combine import table_port
 from ..result.parameters import parameter_port
 from .feature_ports import VISIBLE, write_port
 from .row_walker import AHEAD, RowWalker, row_bytes, row_layout
+
+WAITING = 2
+"""Requests that wait for the read master."""
 
 
 class LoadUnit(wiring.Component):
@@ -39,7 +43,7 @@ class LoadUnit(wiring.Component):
     row's beats go to the feature-map memory at any byte address, the bytes that are not the row's
     masked off. A beat taken from ``data`` in t is written in t+1; ``finished`` comes SETTLE cycles
     after the last write, failed with the write. One beat a cycle, from row to row too. A command
-    accepted in t gives its first request in t + RowWalker.LATENCY or a little later, see there.
+    accepted in t gives its first request in t + RowWalker.LATENCY + 1 or a little later, see there.
     """
 
     SETTLE = VISIBLE
@@ -70,21 +74,24 @@ class LoadUnit(wiring.Component):
         m = Module()
         m.submodules.walker = walker = RowWalker(self.shape)
         m.submodules.rows = rows = CreditFifo(row_layout(self.shape), AHEAD)
-        begin = Signal(name="row_begins")
+        # So that what the read master says of its room ends here.
+        m.submodules.requests = requests = CreditFifo(REQUEST, WAITING)
+        connect(m, requests.o, wiring.flipped(self.request))
+        begin, room = Signal(name="row_begins"), Signal(name="room")
         m.d.comb += [
             walker.command.valid.eq(self.command.valid),
             walker.command.payload.eq(self.command.payload),
             self.command.ready.eq(walker.command.ready),
             self.bad.eq(walker.bad),
             self.bad_layer.eq(walker.bad_layer),
-            self.request.valid.eq(walker.request.valid & rows.room),
-            self.request.payload.eq(walker.request.payload),
-            walker.request.ready.eq(self.request.ready & rows.room),
-            begin.eq(self.request.valid & self.request.ready),
-            rows.take.eq(begin),
-            rows.push.eq(begin),
+            room.eq(requests.room & rows.room),
+            walker.request.ready.eq(room),
+            begin.eq(walker.request.valid & room),
+            requests.data.eq(walker.request.payload),
             rows.data.eq(walker.row),
         ]
+        for fifo in (requests, rows):
+            m.d.comb += [fifo.take.eq(begin), fifo.push.eq(begin)]
         self._write(m, rows)
         return m
 

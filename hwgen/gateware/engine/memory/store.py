@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ....contract.engine import EngineShape
+from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import TRANSFER
 from ...bus.axi import LAYER_BITS, REQUEST, write_beat
-from ...common.counter import delay_line, reg
+from ...common.counter import delay_line, index_shape, reg
 from ...common.fifo import CreditFifo
 from ...common.streams import connect
 from ..fetch.descriptor_layout import layout
@@ -18,6 +18,18 @@ from .row_walker import AHEAD, RowWalker, row_bytes, row_layout
 
 WAITING = 8
 """Requests that wait for the write master."""
+
+
+def _read_layout(shape: EngineShape) -> data.StructLayout:
+    """A read of the feature memory, and which bytes of what it gives are the row's."""
+    return data.StructLayout(
+        {
+            "bank": index_shape(BANKS),
+            "addr": index_shape(shape.bank_bytes),
+            "units": shape.tiles,
+            "strb": shape.bus_bytes,
+        }
+    )
 
 
 class StoreUnit(wiring.Component):
@@ -87,39 +99,40 @@ class StoreUnit(wiring.Component):
         row, port, bus = rows.o.payload, self.features, self.shape.bus_bytes
         m.submodules.beats = beats = CreditFifo(write_beat(bus), READ_LATENCY + 5)
         connect(m, beats.o, wiring.flipped(self.data))
+        # Two entries, so that what the memory says of its banks ends here.
+        m.submodules.reads = reads = CreditFifo(_read_layout(self.shape), 2)
         take, first = Signal(name="take"), Signal(name="first_beat", init=1)
         left, left_now = reg(row.beats.shape(), "left"), Signal.like(row.beats, name="left_now")
-        addr, following = reg(port.addr.shape(), "addr"), reg(port.addr.shape(), "next_addr")
-        place, last = Signal.like(addr, name="place"), Signal(name="last_beat")
-        en, bank, strb = Signal(name="en"), reg(port.bank.shape(), "bank"), reg(bus, "strb")
-        units = reg(len(self.units), "units_now")
+        place = Signal(port.addr.shape(), name="place")
+        following = reg(port.addr.shape(), "next_addr")
+        last, read = Signal(name="last_beat"), reads.o.payload
         m.d.comb += [
-            take.eq(rows.o.valid & beats.room & (~en | port.ready)),
+            take.eq(rows.o.valid & beats.room & reads.room),
             left_now.eq(Mux(first, row.beats, left)),
             last.eq(left_now == 1),
             rows.o.ready.eq(take & last),
             place.eq(Mux(first, row.start, following)),
             beats.take.eq(take),
-            port.en.eq(en),
-            port.bank.eq(bank),
-            port.addr.eq(addr),
-            self.units.eq(units),
+            reads.take.eq(take),
+            reads.push.eq(take),
+            reads.data.bank.eq(row.bank),
+            reads.data.addr.eq(place),
+            reads.data.units.eq(row.units),
+            reads.data.strb.eq(row_bytes(row, first, last, bus)),
+            port.en.eq(reads.o.valid),
+            port.bank.eq(read.bank),
+            port.addr.eq(read.addr),
+            self.units.eq(read.units),
+            reads.o.ready.eq(port.ready),
         ]
-        with m.If(port.ready):
-            m.d.sync += en.eq(0)
         with m.If(take):
             m.d.sync += [
-                en.eq(1),
                 first.eq(last),
                 left.eq(left_now - 1),
-                addr.eq(place),
                 following.eq(place + bus),
-                bank.eq(row.bank),
-                units.eq(row.units),
-                strb.eq(row_bytes(row, first, last, bus)),
             ]
         m.d.comb += [
-            beats.push.eq(delay_line(m, en & port.ready, READ_LATENCY, "read")),
-            beats.data.strb.eq(delay_line(m, strb, READ_LATENCY, "read_strb", data=True)),
+            beats.push.eq(delay_line(m, port.en & port.ready, READ_LATENCY, "read")),
+            beats.data.strb.eq(delay_line(m, read.strb, READ_LATENCY, "read_strb", data=True)),
             beats.data.data.eq(port.data[: 8 * bus]),
         ]

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ....contract.engine import BANKS, EngineShape
 from ....contract.isa import COMPUTE, OUTPUT_LEVELS
 from ...common.counter import delay_line, index_shape, reg
-from ...common.multiplier import Multiplier
+from ...common.multiplier import LowProduct
 from ..fetch.descriptor_layout import layout
 
 FIELDS = layout(COMPUTE)
@@ -126,7 +126,7 @@ class RingPlace(wiring.Component):
     Steps may follow each other in every cycle, the first in the cycle after ``load``.
     """
 
-    LATENCY = Multiplier.LATENCY + 1
+    LATENCY = LowProduct.LATENCY + 1
 
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
@@ -155,11 +155,11 @@ class RingPlace(wiring.Component):
 
         bits = len(self.bank)
         pitch = self.pitch[: len(self.addr)]
-        m.submodules.mul = mul = Multiplier(unsigned(len(row) - bits), unsigned(len(pitch)))
+        m.submodules.mul = mul = LowProduct(len(row) - bits, len(pitch), len(self.addr))
         m.d.comb += [mul.a.eq(row[bits:]), mul.b.eq(pitch)]
         offset = reg(self.addr.shape(), "offset")
         m.d.sync += offset.eq(self.base + position)
-        offset = delay_line(m, offset, Multiplier.LATENCY - 1, "offset_late", data=True)
+        offset = delay_line(m, offset, LowProduct.LATENCY - 1, "offset_late", data=True)
         addr = reg(self.addr.shape(), "addr_now")
         m.d.sync += addr.eq(mul.p + offset)
         m.d.comb += [

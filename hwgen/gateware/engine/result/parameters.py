@@ -73,6 +73,7 @@ class ParameterMemory(wiring.Component):
             8 * shape.parameter_row_bytes,
             shape.parameter_words * shape.result_parts,
             part=8 * shape.bus_bytes,
+            block=True,
         )
         self._write(m, memory)
         word, group = Signal(self.write.word.shape(), name="word"), Signal(self.groups.shape())

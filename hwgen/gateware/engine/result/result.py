@@ -17,6 +17,7 @@ from ....contract.engine import EngineShape
 from ....contract.isa import COMPUTE
 from ...common.counter import delay_line, reg
 from ...common.fifo import CreditFifo
+from ...common.softmax import HIGH_PLACE
 from ...common.streams import positive
 from ..fetch.descriptor_layout import RESULT, layout
 from ..memory.feature_ports import VISIBLE, read_port, write_port
@@ -122,7 +123,7 @@ class ResultStage(wiring.Component):
         m.submodules.softmax = softmax = SoftmaxLane(self.shape)
         issued, acc = self._issue(m, kept, begin, parameters, operand, softmax)
         tokens = self._tokens(m, kept, issued)
-        results = self._requantize(m, kept, begin, parameters, acc)
+        results = self._requantize(m, kept, begin, parameters, acc, softmax)
         m.d.comb += [
             softmax.descriptor.eq(kept),
             softmax.i.payload.eq(operand.o.payload),
@@ -170,15 +171,21 @@ class ResultStage(wiring.Component):
             Signal(name=name) for name in ("last_slice", "softmax_given", "word_ends")
         )
         slices = table_slices(shape) - 1, wide_slices(shape) - 1
+        # Known long before a word: in registers of their own.
+        waits, final_slice = reg(1, "waits_for_second"), Signal.like(slice_, name="final_slice")
+        m.d.sync += [
+            waits.eq(with_second),
+            final_slice.eq(Mux(kept.tables, slices[0], Mux(kept.wide, slices[1], 0))),
+        ]
         m.d.comb += [
             sums.take.eq(self.take),
             self.room.eq(sums.room),
             sums.push.eq(self.push),
             sums.data.eq(self.acc),
             first.eq((part == 0) & (slice_ == 0)),
-            last_slice.eq(slice_ == Mux(kept.tables, slices[0], Mux(kept.wide, slices[1], 0))),
+            last_slice.eq(slice_ == final_slice),
             last.eq(last_slice & (part == shape.result_parts - 1)),
-            issue.eq(working & sums.o.valid & (~first | ~with_second | operand.available)),
+            issue.eq(working & sums.o.valid & (~first | ~waits | operand.available)),
             parameters.take.eq(issue),
             # In one part the row stays as long as the group.
             parameters.keep.eq((slice_ != 0) | (~fresh if shape.result_parts == 1 else 0)),
@@ -234,9 +241,9 @@ class ResultStage(wiring.Component):
         return tokens
 
     def _requantize(
-        self, m: Module, kept, begin: Value, parameters: ParameterMemory, acc
+        self, m: Module, kept, begin: Value, parameters: ParameterMemory, acc, softmax: SoftmaxLane
     ) -> list[Value]:
-        """The results of all lanes, _RESULTS cycles later."""
+        """The results of all lanes, _RESULTS cycles later. The first one multiplies for softmax."""
         m.d.comb += [
             parameters.load.eq(begin),
             parameters.first.eq(kept.parameter),
@@ -260,6 +267,14 @@ class ResultStage(wiring.Component):
                 lane.parameters.eq(parameters.records[n]),
                 lane.rounding.eq(rounding),
             ]
+            if n == 0:
+                with m.If(kept.softmax):
+                    m.d.comb += [
+                        lane.acc.eq(softmax.a),
+                        lane.parameters.mult.eq(softmax.b),
+                        lane.parameters.bias.eq(1 << HIGH_PLACE - 1),
+                    ]
+                m.d.comb += softmax.high.eq(lane.sum >> HIGH_PLACE)
             results.append(lane.o)
         return results
 

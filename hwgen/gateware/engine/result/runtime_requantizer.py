@@ -228,12 +228,14 @@ class RequantLane(wiring.Component):
 
     Members
     -------
-    acc, parameters (in): of the same cycle. rounding (in): see ROUNDING. o (out).
+    acc, parameters (in): of the same cycle. rounding (in): see ROUNDING. o (out). sum (out):
+    ``acc * mult + bias``, SUM cycles after them.
 
     Latency ``LATENCY`` cycles, initiation interval 1, never stalls.
     """
 
-    LATENCY = MultiplyAdd.LATENCY + Scale.LATENCY + RoundClamp.LATENCY
+    SUM = MultiplyAdd.LATENCY
+    LATENCY = SUM + Scale.LATENCY + RoundClamp.LATENCY
 
     def __init__(self, acc: Shape) -> None:
         if acc.width > BIASED - RESULT_BITS:
@@ -245,6 +247,7 @@ class RequantLane(wiring.Component):
                 "parameters": In(layout(RECORD)),
                 "rounding": In(ROUNDING),
                 "o": Out(signed(RESULT_BITS)),
+                "sum": Out(signed(BIASED)),
             }
         )
 
@@ -259,8 +262,9 @@ class RequantLane(wiring.Component):
             mul.a.eq(self.acc),
             mul.b.eq(given.mult),
             mul.c.eq(delay_line(m, given.bias, MultiplyAdd.AHEAD, "bias", data=True)),
+            self.sum.eq(mul.p),
             scale.value.eq(mul.p),
-            scale.shift.eq(delay_line(m, given.shift, MultiplyAdd.LATENCY, "shift", data=True)),
+            scale.shift.eq(delay_line(m, given.shift, self.SUM, "shift", data=True)),
             scale.double.eq(self.rounding.how == Round.DOUBLE),
             rounded.i.eq(scale.o),
             rounded.rounding.eq(self.rounding),

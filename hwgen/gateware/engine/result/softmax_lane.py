@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
 from ....contract.isa import SOFTMAX_CHANNELS
 from ...common.counter import index_shape, reg
-from ...common.softmax import MAX_CHANNELS, POWER, SoftmaxCore
+from ...common.softmax import HIGH, MAX_CHANNELS, POWER, SoftmaxCore
 from ..fetch.descriptor_layout import RESULT
 from .lookup import Lookup
+from .runtime_requantizer import RequantLane
 
 BYTES = data.StructLayout({"byte": 8, "last": 1})
 """A result; the last one of its word."""
@@ -29,7 +30,8 @@ class SoftmaxLane(wiring.Component):
     descriptor (in): its vectors have ``groups`` words, of the last one ``lanes`` bytes; it stays
     from two cycles before the first word on. i (in stream): words, the first byte at the least
     significant end. o (out stream of BYTES): results, ``low`` added to each. difference (out),
-    power (in), issue (out): see SoftmaxCore; the exponentials are entries of a Lookup.
+    power (in), a, b (out), high (in), issue (out): see SoftmaxCore; the exponentials are entries of
+    a Lookup, the products those of a requantizer.
 
     Latency and interval are those of SoftmaxCore: a vector of C bytes that can be taken without
     gaps from t on is given from t + 2 * C + PAUSE + LATENCY on, a byte a cycle, and the next one
@@ -39,8 +41,9 @@ class SoftmaxLane(wiring.Component):
     PAUSE, LATENCY = SoftmaxCore.PAUSE, SoftmaxCore.LATENCY
 
     def __init__(self, shape: EngineShape) -> None:
-        if (SOFTMAX_CHANNELS, Lookup.LATENCY) != (MAX_CHANNELS, POWER):
-            raise AssertionError("softmax counts on another number of channels, or another table")
+        ours = (SOFTMAX_CHANNELS, Lookup.LATENCY, RequantLane.SUM)
+        if ours != (MAX_CHANNELS, POWER, HIGH):
+            raise AssertionError("softmax counts on other channels, another table or multiplier")
         self.shape = shape
         self.core = SoftmaxCore(unsigned(8), MAX_CHANNELS, unsigned(8), SoftmaxCore.LATENCY + 2)
         super().__init__(
@@ -50,6 +53,9 @@ class SoftmaxLane(wiring.Component):
                 "o": Out(stream.Signature(BYTES)),
                 "difference": Out(8),
                 "power": In(31),
+                "a": Out(31),
+                "b": Out(signed(32)),
+                "high": In(signed(32)),
                 "issue": Out(1),
             }
         )
@@ -60,12 +66,15 @@ class SoftmaxLane(wiring.Component):
         given, pe = self.descriptor, self.shape.pe
         channels = reg(core.channels.shape(), "channels")
         m.d.sync += channels.eq((given.groups - 1) * pe + given.lanes)
-        taken, gone = (_Place(self.shape, given, name) for name in ("taken", "gone"))
+        taken, gone = (_Place(m, self.shape, given, name) for name in ("taken", "gone"))
         byte = Signal(8, name="byte")
         m.d.comb += [
             core.channels.eq(channels),
             self.difference.eq(core.difference),
             core.power.eq(self.power),
+            self.a.eq(core.a),
+            self.b.eq(core.b),
+            core.high.eq(self.high),
             self.issue.eq(core.issue),
             # Of signed bytes the sign counts the other way.
             byte.eq(self.i.payload.word_select(taken.lane, 8) ^ (given.x_signed << 7)),
@@ -85,17 +94,29 @@ class SoftmaxLane(wiring.Component):
 class _Place:
     """The lane of a byte of a vector. A plain helper, not a component. ends : its word ends."""
 
-    def __init__(self, shape: EngineShape, descriptor, name: str) -> None:
-        self.groups = descriptor.groups
+    def __init__(self, m: Module, shape: EngineShape, descriptor, name: str) -> None:
         self.lane = Signal(index_shape(shape.pe), name=f"{name}_lane")
-        self.group = Signal(self.groups.shape(), name=f"{name}_group")
-        self.final = self.group == self.groups - 1
-        limit = Mux(self.final, descriptor.lanes - 1, shape.pe - 1)
-        self.ends: Value = self.lane == limit[: len(self.lane)]
+        self.group = Signal(descriptor.groups.shape(), name=f"{name}_group")
+        # Whether it is the vector's last word: a register, since the results' loops follow from it.
+        self.final = reg(1, f"{name}_final")
+        self.single = reg(1, f"{name}_single")
+        self.before_last = reg(self.group.shape(), f"{name}_before_last")
+        end = reg(self.lane.shape(), f"{name}_end")
+        m.d.sync += [
+            self.single.eq(descriptor.groups == 1),
+            self.before_last.eq(descriptor.groups - 2),
+            end.eq(descriptor.lanes - 1),
+        ]
+        self.ends: Value = self.lane == Mux(self.final, end, shape.pe - 1)
 
     def step(self, m: Module, on: Value) -> None:
         """Add the statements; ``on`` : to the next byte."""
+        with m.If(self.group == 0):
+            m.d.sync += self.final.eq(self.single)
         with m.If(on):
             m.d.sync += self.lane.eq(Mux(self.ends, 0, self.lane + 1))
             with m.If(self.ends):
-                m.d.sync += self.group.eq(Mux(self.final, 0, self.group + 1))
+                m.d.sync += [
+                    self.group.eq(Mux(self.final, 0, self.group + 1)),
+                    self.final.eq(Mux(self.final, self.single, self.group == self.before_last)),
+                ]

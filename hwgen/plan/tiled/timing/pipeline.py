@@ -21,12 +21,18 @@ WRITE_BUFFER = 128
 """Beats that the write master holds."""
 ROWS_AHEAD = 16
 """Rows whose requests go ahead of their data."""
+LOAD_REQUESTS = 2
+"""Rows whose requests wait for the read master."""
 STORE_REQUESTS = 8
 """Rows whose requests wait for the write master."""
 SPLITTER = 3
 """Cycles from a request to its first burst; as many requests are inside."""
 OFFERED = 1
 """Cycles from a burst of a store to its begin, where its data are there: it is offered its room."""
+LEAVING = 1
+"""Cycles from a burst of a store to its first beat's leaving the buffer."""
+BEFORE_CHANNEL = 2
+"""Beats between that and the write channel."""
 WALKER = 3
 """Cycles from a transfer to its first row."""
 VISIBLE = 2

@@ -12,6 +12,9 @@ from ....numeric import ceil_div
 from .channels import Burst, Channel, MemoryTiming, ReadChannel, Taken, Write, bursts
 from .front import QueueTiming, Values
 from .pipeline import (
+    BEFORE_CHANNEL,
+    LEAVING,
+    LOAD_REQUESTS,
     OFFERED,
     ON_BUS,
     OUTSTANDING,
@@ -81,6 +84,8 @@ class Loads:
         self._begins = False
         """Whether the next row is the first one of its load."""
         self._row: _Row | None = None
+        self._entered: deque[int] = deque(maxlen=LOAD_REQUESTS)
+        """The cycles in which the last requests were given to the read master."""
         self._begun: list[int] = []
         """The cycle in which the last burst of each row begins."""
         self._taken: list[int] = []
@@ -125,17 +130,21 @@ class Loads:
         if row is None or inside >= len(self._begun) or ahead >= len(self._taken):
             return False
         requested = row.valid
-        if inside >= 0:
-            requested = max(requested, self._begun[inside])
+        if len(self._entered) == LOAD_REQUESTS:
+            requested = max(requested, self._entered[0] + 1)
         if ahead >= 0:
             requested = max(requested, self._taken[ahead] + 1)
+        entered = requested + 1
+        if inside >= 0:
+            entered = max(entered, self._begun[inside])
+        self._entered.append(entered)
         self._count += 1
         parts = bursts(row.address, row.beats, self._bus)
         write = self._write(row) if row.features else None
         for n, count in enumerate(parts):
             last = n == len(parts) - 1
             begun = self._came(row.first and n == 0, last, last and row.final)
-            self._channel.loads.append(Burst(requested + SPLITTER, count, begun, write))
+            self._channel.loads.append(Burst(entered + SPLITTER, count, begun, write))
         self._requested, self._row = requested, None
         return True
 
@@ -170,8 +179,10 @@ class Stores:
         self._free, self._read, self._offered, self._issued = 0, -1, -1, -1
         self._requested: deque[int] = deque(maxlen=STORE_REQUESTS + SPLITTER)
         self._answered: list[int] = []
-        self._written: deque[int] = deque(maxlen=WRITE_BUFFER)
-        """The cycles in which the last beats passed."""
+        self._left: deque[int] = deque(maxlen=WRITE_BUFFER)
+        """The cycles in which the last beats left the write master's buffer."""
+        self._passed: deque[int] = deque([-1] * BEFORE_CHANNEL, maxlen=BEFORE_CHANNEL)
+        """The cycles in which the last ones passed, one for each place before the channel."""
         self._known = 0
         self._work: Iterator[None] | None = None
 
@@ -209,15 +220,15 @@ class Stores:
     def _beat(self, unit: int, bank: int) -> Iterator[None]:
         """The next beat is read, in a cycle in which the array does not read its bank."""
         self._read += 1
-        if len(self._written) == WRITE_BUFFER:
-            self._read = max(self._read, self._written[0] + 1 - STORE_READ)
+        if len(self._left) == WRITE_BUFFER:
+            self._read = max(self._read, self._left[0] + 1 - STORE_READ)
         while True:
             while self._read + 1 > self._known:
                 yield
             if not self._tiles.reads(unit, bank, self._read + 1):
                 break
             self._read += 1
-        self._written.append(0)
+        self._left.append(0)
 
     def _burst(self, valid: int, count: int) -> int:
         """Begin a burst whose beats are read; gives the cycle in which its first one passes."""
@@ -227,8 +238,12 @@ class Stores:
         if len(self._answered) >= OUTSTANDING:
             begin = max(begin, self._answered[-OUTSTANDING] + 1)
         self._issued = begin
-        passed = self._channel.pass_beats(begin + 2, count)
+        passed = self._channel.pass_beats(begin + LEAVING + 1, count)
+        leaves = begin + LEAVING
         for n in range(count):
-            self._written[n - count] = passed.at(n)
+            leaves = max(leaves, self._passed[0] + 1)
+            self._left[n - count] = leaves
+            self._passed.append(passed.at(n))
+            leaves += 1
         self._answered.append(passed.last + self._memory.latency)
         return passed.at(0)

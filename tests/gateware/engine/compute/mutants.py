@@ -71,8 +71,15 @@ MUTATIONS = (
     Mutation(
         "a ring turns a row late",
         "hwgen/gateware/engine/compute/loop_nest.py",
-        "Mux(total >= size, total - size, total)",
-        "Mux(total > size, total - size, total)",
+        "Mux(beyond < 0, ring + step, beyond)",
+        "Mux(beyond <= 0, ring + step, beyond)",
+        ("tests/gateware/engine/compute/test_tile_unit.py",),
+    ),
+    Mutation(
+        "weights that were held count beside ones",
+        "hwgen/gateware/engine/compute/tile_array.py",
+        "x = Mux(command.ones, 0, x)",
+        "x = Mux(command.ones, x, x)",
         ("tests/gateware/engine/compute/test_tile_unit.py",),
     ),
     Mutation(

@@ -300,7 +300,7 @@ def test_latencies() -> None:
     assert machine.offered["load"] == [first + beats + Fetcher.OFFER]
     reads = zip(machine.memory.reads, times["ar"], strict=True)
     asked = [time for burst, time in reads if burst.address == BASE]
-    assert asked[0] == machine.offered["load"][0] + RowWalker.LATENCY + ReadMaster.LATENCY
+    assert asked[0] == machine.offered["load"][0] + RowWalker.LATENCY + 1 + ReadMaster.LATENCY
     # One after the other: load, tile, store.
     assert machine.offered["compute"] == [machine.finished["load"][0] + Dispatcher.OFFER]
     assert machine.offered["store"] == [machine.finished["compute"][0] + Dispatcher.OFFER]

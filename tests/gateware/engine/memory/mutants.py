@@ -85,15 +85,15 @@ MUTATIONS = (
     Mutation(
         "a store reads on while its memory lets it wait",
         "hwgen/gateware/engine/memory/store.py",
-        "rows.o.valid & beats.room & (~en | port.ready)",
-        "rows.o.valid & beats.room",
+        "reads.o.ready.eq(port.ready)",
+        "reads.o.ready.eq(1)",
         ("tests/gateware/engine/memory/test_dma.py",),
     ),
     Mutation(
         "a store takes a word that did not come",
         "hwgen/gateware/engine/memory/store.py",
-        'delay_line(m, en & port.ready, READ_LATENCY, "read")',
-        'delay_line(m, en, READ_LATENCY, "read")',
+        'delay_line(m, port.en & port.ready, READ_LATENCY, "read")',
+        'delay_line(m, port.en, READ_LATENCY, "read")',
         ("tests/gateware/engine/memory/test_dma.py",),
     ),
     Mutation(
@@ -106,8 +106,8 @@ MUTATIONS = (
     Mutation(
         "a store reads from the units of those before",
         "hwgen/gateware/engine/memory/store.py",
-        "units.eq(row.units),",
-        "units.eq(units | row.units),",
+        "self.units.eq(read.units)",
+        "self.units.eq(row.units)",
         ("tests/gateware/engine/memory/test_dma.py",),
     ),
     Mutation(
@@ -116,5 +116,12 @@ MUTATIONS = (
         "Mux(ends_early, self.program_end, self.limit)",
         "self.limit",
         ("tests/gateware/engine/fetch/test_fetcher.py",),
+    ),
+    Mutation(
+        "a row of a load is asked for without room for its request",
+        "hwgen/gateware/engine/memory/load.py",
+        "room.eq(requests.room & rows.room)",
+        "room.eq(rows.room)",
+        ("tests/gateware/engine/memory/test_dma.py",),
     ),
 )

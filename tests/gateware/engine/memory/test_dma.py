@@ -282,7 +282,7 @@ def test_loads_run_at_a_beat_a_cycle(command: Transfer, latency: int, beats: int
     """And with the latencies that the docstrings give. The command is offered in cycle 0."""
     memory, model, dut = load_times(command, latency)
     steps = (command["first"] // 4).bit_length()
-    request = RowWalker.LATENCY + steps
+    request = RowWalker.LATENCY + steps + 1
     assert memory.times["ar"][0] == request + ReadMaster.LATENCY
     assert model.writes == [time + 2 for time in memory.times["r"]]
     assert len(model.writes) == beats
@@ -310,7 +310,7 @@ def test_stores_run_at_a_beat_a_cycle() -> None:
         # The first row gathers: its last beat is at the master in READ more cycles.
         burst = memory.writes[0].beats
         assert memory.times["aw"][0] == first + StoreUnit.READ + burst - 1 + 2
-        assert memory.times["w"][0] == memory.times["aw"][0]
+        assert memory.times["w"][0] == memory.times["aw"][0] + 1
         assert memory.times["w"][-1] - memory.times["w"][0] == beats - 1
         assert dut.finished == [memory.times["b"][-1] + 1]
 

@@ -64,7 +64,7 @@ MUTATIONS = (
     Mutation(
         "all lanes of a vector's last word count",
         "hwgen/gateware/engine/result/softmax_lane.py",
-        "Mux(self.final, descriptor.lanes - 1, shape.pe - 1)",
+        "Mux(self.final, end, shape.pe - 1)",
         "Mux(self.final, shape.pe - 1, shape.pe - 1)",
         ("tests/gateware/engine/result/test_softmax_lane.py",),
     ),
@@ -109,5 +109,12 @@ MUTATIONS = (
         "Mux(self.descriptor.softmax, single, Mux(last, inside, -1))",
         "Mux(self.descriptor.softmax, single, -1)",
         ("tests/gateware/engine/result/test_result.py",),
+    ),
+    Mutation(
+        "products of a softmax are not rounded",
+        "hwgen/gateware/engine/result/result.py",
+        "lane.parameters.bias.eq(1 << HIGH_PLACE - 1)",
+        "lane.parameters.bias.eq(0)",
+        ("tests/gateware/engine/result/test_softmax_lane.py",),
     ),
 )
