@@ -24,18 +24,14 @@ DONE = [
     ("tflite_unit_constants", "t18"), ("tflite_unit_constants", "t20"),
     ("tflite_unit_moves", "t30"), ("tflite_unit_extremes", "t5"), ("tflite_unit_slices", "t12"),
     ("tflite_unit_nibbles", "t8"), ("tflite_unit_rows", "t4"),
-    ("onnx_unit_curves", "QuantizeLinear_47"),
+    ("onnx_unit_curves", "QuantizeLinear_47"), ("tflite_unit_slices", "t8"),
+    ("tflite_unit_moves", "t1"), ("tflite_unit_moves", "t5"),
+    ("tflite_unit_moves", "t15"), ("tflite_unit_transposed", "t4"),
 ]  # fmt: skip
 REFUSED = {
-    ("bilinear", "t1"): "as a vector into dense layers only",
-    ("broadcasts", "t9"): "does not reshape",
     ("constants", "t2"): "looks up functions of 8 bits, the same for all channels",
     ("extremes", "t1"): "does not carry out argmax",
     ("leaks", "t7"): "stores 8 bits",
-    ("moves", "t1"): "as a vector into dense layers only",
-    ("moves", "t5"): "does not reshape",
-    ("moves", "t15"): "does not reshape",
-    ("transposed", "t4"): "does not reshape",
     ("short_ends", "t1"): "stores 8 bits, 't0' has 16",
     ("short_ends", "t6"): "a softmax of 8 bits, this one gives 16",
 }

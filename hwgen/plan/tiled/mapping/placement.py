@@ -66,9 +66,10 @@ def place(
     cycles = _cycles(best)
     if not keep:
         return best
+    outside = task_graph.outside
     candidates = [
         t for t in task_graph.stored.values()
-        if t.name not in (task_graph.source, task_graph.result)
+        if t.name not in outside
         and search.bank_bytes(t) <= shape.bank_bytes
         and t.row_bytes <= COMPUTE.most("x_pitch") and can_be_on_chip(t, task_graph, shape.tiles)
     ]  # fmt: skip

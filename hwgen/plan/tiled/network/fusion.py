@@ -21,6 +21,8 @@ MOST_CODES = 1 << 24
 """Most integers of which a table is sought."""
 _OF_BYTES = (*SCALED, ops.MultiThreshold)
 """What makes a number of a number, whichever place it is at."""
+RESHAPING = (ops.Flatten, ops.Reshape)
+"""What leaves elements where they are, under another shape."""
 
 
 @dataclass
@@ -36,7 +38,8 @@ class Fusion:
 
     def __post_init__(self) -> None:
         self.nodes = {node.name: node for node in self.graph.nodes}
-        self.keep(self.graph.inputs[0])
+        for tensor in self.graph.inputs:
+            self.keep(tensor)
 
     def finish(self, task: Task, last: Node) -> None:
         """Add a task, with tables and a sum behind it where nobody else reads what is before."""
@@ -184,7 +187,9 @@ class Fusion:
             self.done.add(following.name)
             last, width = following, self.graph.tensors[following.name].type.width
         tables = of_two(
-            values, self.graph.tensors[last.name].type.zero_point, self.names[second.source]
+            values,
+            self.graph.tensors[last.name].type.zero_point,
+            self.read(self.graph.tensors[second.source]),
         )
         if tables is None:
             raise UserError(
@@ -228,26 +233,43 @@ class Fusion:
         """Append a task."""
         self.tasks.append(task)
 
+    def read(self, edge: Tensor) -> str:
+        """The stored tensor that an edge is read as: elements that were stored under another shape
+        are read under this one, which moves none of them."""
+        stored = self.stored[self.names[edge.name]]
+        if stored.shape == edge.hwc:
+            return stored.name
+        if edge.name not in self.stored:
+            self._store(replace(stored, name=edge.name, shape=edge.hwc, of=stored.place))
+        return edge.name
+
     def keep(self, edge: Tensor) -> None:
         """An edge that is stored. Raises UserError where it is too wide."""
-        last = edge.name in self.graph.outputs
-        if edge.type.width > (32 if last else 8):
+        if edge.type.width > (32 if self._only_leaves(edge.name) else 8):
             raise UserError(
                 f"the tiled architecture stores 8 bits, {edge.name!r} has {edge.type.width}",
                 layer=edge.name,
             )
         size = 1 if edge.type.width <= 8 else 4
-        stored = Stored(edge.name, edge.hwc, size, edge.type.signed)
+        self._store(Stored(edge.name, edge.hwc, size, edge.type.signed))
+        self.names[edge.name] = edge.name
+
+    def _only_leaves(self, name: str) -> bool:
+        """Whether a tensor is an output, whatever its shape, and no layer computes with it."""
+        readers = self.graph.consumers[name]
+        shapes = all(isinstance(n.op, RESHAPING) and self._only_leaves(n.name) for n in readers)
+        return shapes and (bool(readers) or name in self.graph.outputs)
+
+    def _store(self, stored: Stored) -> None:
         limits = {"rows": (stored.shape[0], COMPUTE.most("x_row")),
                   "bytes in a row": (stored.row_bytes, TRANSFER.most("pitch"))}  # fmt: skip
         for what, (number, most) in limits.items():
             if number > most:
                 raise UserError(
-                    f"{edge.name!r} has {number} {what}, the tiled architecture takes {most}",
-                    layer=edge.name,
+                    f"{stored.name!r} has {number} {what}, the tiled architecture takes {most}",
+                    layer=stored.name,
                 )
-        self.stored[edge.name] = stored
-        self.names[edge.name] = edge.name
+        self.stored[stored.name] = stored
 
 
 @dataclass(frozen=True, eq=False)

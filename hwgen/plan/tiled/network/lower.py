@@ -21,12 +21,6 @@ from .tasks import Pair, Task, TaskGraph
 def task_graph_of(graph: Graph) -> TaskGraph:
     """The tasks of a legal graph. Raises UserError for what the engine can not carry out, naming
     the layer as the user does."""
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise UserError(
-            f"the tiled architecture takes one input and one output, this network has "
-            f"{len(graph.inputs)} and {len(graph.outputs)}",
-            hint="use --arch dataflow, which has a stream for each",
-        )
     try:
         cut = _Cut(graph)
         for node in graph.nodes:
@@ -45,8 +39,15 @@ def task_graph_of(graph: Graph) -> TaskGraph:
             f"{len(cut.tasks)} layers, the tiled architecture takes {most}",
             hint="use --arch dataflow",
         )
-    result = cut.names[graph.outputs[0]]
-    return TaskGraph(cut.tasks, cut.stored, graph.inputs[0].name, result)
+    sources = tuple(tensor.name for tensor in graph.inputs)
+    results = tuple(cut.stored[cut.names[name]].place for name in graph.outputs)
+    for name, place in zip(graph.outputs, results, strict=True):
+        if place in sources:
+            raise UserError(
+                f"the output {name!r} is the input {place!r} as it is: no layer makes it",
+                hint="leave it out of the network's outputs",
+            )
+    return TaskGraph(cut.tasks, cut.stored, sources, results)
 
 
 class _Cut(Fusion):
@@ -66,16 +67,18 @@ class _Cut(Fusion):
         (x,) = self.graph.operands(node)
         depthwise = 1 < op.groups == x.channels == op.weights.shape[3]
         self._multiply(
-            node, op, op.weights if depthwise else with_zeros(op.weights, op.groups), op.stride,
+            node, op, self.read(x),
+            op.weights if depthwise else with_zeros(op.weights, op.groups), op.stride,
             op.pads(x), op.dilation, Operand.DEPTHWISE if depthwise else Operand.DENSE,
         )  # fmt: skip
 
     @visit.register
     def _(self, op: ops.Dense, node: Node) -> None:
-        rows, columns, channels = self.stored[self.names[node.inputs[0]]].shape
-        weights = op.weights.reshape(rows, columns, channels, -1)
+        # In whatever shape its elements are stored, its sums take all of them in their order.
+        x = self.stored[self.names[node.inputs[0]]]
+        weights = op.weights.reshape(*x.shape, -1)
         none = ((0, 0), (0, 0))
-        self._multiply(node, op, weights, (1, 1), none, (1, 1), Operand.DENSE)
+        self._multiply(node, op, x.name, weights, (1, 1), none, (1, 1), Operand.DENSE)
 
     @visit.register
     def _(self, op: ops.MaxPool, node: Node) -> None:
@@ -175,21 +178,13 @@ class _Cut(Fusion):
     @visit.register(ops.Flatten)
     @visit.register(ops.Reshape)
     def _(self, op: Op, node: Node) -> None:
-        before = self.names[node.inputs[0]]
-        edge, stored = self.graph.tensors[node.name], self.stored[before]
-        if len(edge.shape) == 1 or edge.hwc == stored.shape:
-            self.names[node.name] = before  # elements stay where they are
-            return
-        raise UserError(
-            f"the tiled architecture does not reshape {stored.shape} to {edge.shape}",
-            layer=node.name,
-        )
+        self.names[node.name] = self.names[node.inputs[0]]
 
     @visit.register(ops.Softmax)
     @visit.register(ops.SoftmaxTable)
     def _(self, op: Op, node: Node) -> None:
         (x,) = self.graph.operands(node)
-        powers = exponentials_of(node, self.graph, self.stored[self.names[x.name]].shape)
+        powers = exponentials_of(node, self.graph)
         y = self.graph.tensors[node.name]
         requant = Requant.identity(x.channels, y.type.min, y.type.max)
         self.add(replace(self._plain(node, x, requant, node.name), softmax=powers))
@@ -211,8 +206,8 @@ class _Cut(Fusion):
         self.finish(task, last)
 
     def _multiply(
-        self, node: Node, op: ops.Conv2D | ops.Dense, weights: np.ndarray, stride: Pair,
-        pads: tuple[Pair, Pair], dilation: Pair, operand: Operand,
+        self, node: Node, op: ops.Conv2D | ops.Dense, source: str, weights: np.ndarray,
+        stride: Pair, pads: tuple[Pair, Pair], dilation: Pair, operand: Operand,
     ) -> None:  # fmt: skip
         if op.accumulator is not None:
             raise UserError(
@@ -226,7 +221,7 @@ class _Cut(Fusion):
         requant, last = self.requantization(node)
         outputs = weights.shape[3]
         task = Task(
-            last.name, (node.name, last.name), self.names[node.inputs[0]], last.name, outputs,
+            last.name, (node.name, last.name), source, last.name, outputs,
             (weights.shape[0], weights.shape[1]), stride, pads, dilation, operand, weights, requant,
             x.type.zero_point, macs=op.macs([x]),
         )  # fmt: skip
@@ -238,7 +233,7 @@ class _Cut(Fusion):
     ) -> None:  # fmt: skip
         (x,) = self.graph.operands(node)
         task = Task(
-            result, tuple(dict.fromkeys((node.name, result))), self.names[node.inputs[0]], result,
+            result, tuple(dict.fromkeys((node.name, result))), self.read(x), result,
             x.channels, op.kernel, op.stride, op.pads(x), (1, 1), Operand.DEPTHWISE, None, requant,
             pad, reduction,
         )  # fmt: skip
@@ -255,21 +250,11 @@ class _Cut(Fusion):
     ) -> Task:  # fmt: skip
         """Every element by itself."""
         none = ((0, 0), (0, 0))
-        self._check_pixels(node, x)
         return Task(
-            f"{node.name}_{channel}" if channel else node.name, (y,), self.names[x.name], y,
+            f"{node.name}_{channel}" if channel else node.name, (y,), self.read(x), y,
             x.channels, (1, 1), (1, 1), none, (1, 1), Operand.DEPTHWISE, None, requant,
             tables=tables, channel=channel,
         )  # fmt: skip
-
-    def _check_pixels(self, node: Node, x: Tensor) -> None:
-        """Raises UserError for a vector that is stored as pixels."""
-        stored = self.stored[self.names[x.name]].shape
-        if stored != x.hwc:
-            raise UserError(
-                f"the tiled architecture takes {stored} as a vector into dense layers only",
-                layer=node.name,
-            )
 
     def _identity(
         self, node: Node, x: Tensor, requant: Requant, last: str, tables: Tables | None = None

@@ -16,12 +16,21 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor as bytes: (rows, columns, channels), bytes of an element."""
+    """A tensor as bytes: (rows, columns, channels), bytes of an element.
+
+    of : the stored tensor whose bytes these are, which has another shape; None: they are its own.
+    """
 
     name: str
     shape: tuple[int, int, int]
     size: int = 1
     signed: bool = True
+    of: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The tensor that has a place in memory: this one, or the one whose bytes it is."""
+        return self.of or self.name
 
     @property
     def row_bytes(self) -> int:
@@ -70,13 +79,20 @@ class Task:
 class TaskGraph:
     """Tasks in order, and the tensors between them.
 
-    source, result : names of the stored input and output.
+    sources, results : names of the stored inputs and outputs, in the order of the network's.
     """
 
     tasks: list[Task]
     stored: dict[str, Stored]
-    source: str
-    result: str
+    sources: tuple[str, ...]
+    results: tuple[str, ...]
+
+    @property
+    def outside(self) -> set[str]:
+        """Tensors that lie in external memory whatever is planned: inputs, outputs, and those that
+        are read under another shape, in which their rows are others."""
+        return {*self.sources, *self.results, *(t.name for t in self.stored.values() if t.of),
+                *(t.of for t in self.stored.values() if t.of)}  # fmt: skip
 
 
 def edges_of(task_graph: TaskGraph) -> Iterator[str]:
