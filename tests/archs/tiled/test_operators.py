@@ -31,6 +31,8 @@ NETWORKS = (
     # Tensors under other shapes: rows joined, axes exchanged, images repeated and interpolated.
     "onnx_unit_odd.onnx", "onnx_unit_parts.onnx", "onnx_unit_space.onnx", "residual.h5",
     "tflite_shapes.tflite", "tflite_unit_transposed.tflite",
+    # Steps with numbers of each channel, behind sums and of bytes.
+    "onnx_qdq_channels.onnx", "onnx_qdq_rows.onnx", "tflite_unit_constants.tflite",
 )  # fmt: skip
 
 

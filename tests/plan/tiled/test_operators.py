@@ -26,12 +26,13 @@ DONE = [
     ("tflite_unit_nibbles", "t8"), ("tflite_unit_rows", "t4"),
     ("onnx_unit_curves", "QuantizeLinear_47"), ("tflite_unit_slices", "t8"),
     ("tflite_unit_moves", "t1"), ("tflite_unit_moves", "t5"),
+    ("tflite_unit_broadcasts", "t5"), ("tflite_unit_broadcasts", "t9"),
+    ("tflite_unit_constants", "t2"), ("tflite_unit_leaks", "t7"), ("tflite_unit_leaks", "t21"),
     ("tflite_unit_moves", "t15"), ("tflite_unit_transposed", "t4"),
 ]  # fmt: skip
 REFUSED = {
-    ("constants", "t2"): "looks up functions of 8 bits, the same for all channels",
     ("extremes", "t1"): "does not carry out argmax",
-    ("leaks", "t7"): "stores 8 bits",
+    ("leaks", "t19"): "no multiply, add and shift",
     ("short_ends", "t1"): "stores 8 bits, 't0' has 16",
     ("short_ends", "t6"): "a softmax of 8 bits, this one gives 16",
 }

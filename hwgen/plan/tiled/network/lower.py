@@ -10,7 +10,7 @@ import numpy as np
 from ....contract.isa import COMPUTE, Operand, Reduction
 from ....errors import UserError
 from ....ir import Graph, Node, Op, Tensor, ops
-from .fusion import SCALED, Fusion
+from .fusion import OF_BYTES, SCALED, Fusion
 from .moves import of_image, selection, with_zeros
 from .requant import Requant, added_by, product_by
 from .softmax import exponentials_of
@@ -50,6 +50,10 @@ def task_graph_of(graph: Graph) -> TaskGraph:
     return TaskGraph(cut.tasks, cut.stored, sources, results)
 
 
+_LINES = ([ops.Requantize], [ops.Rescale])
+"""Functions that are requantizations, whatever their numbers."""
+
+
 class _Cut(Fusion):
     """Walks the graph."""
 
@@ -84,7 +88,8 @@ class _Cut(Fusion):
     def _(self, op: ops.MaxPool, node: Node) -> None:
         (x,) = self.graph.operands(node)
         requant = Requant.identity(x.channels, x.type.min, x.type.max)
-        self._pool(node, op, node.name, requant, x.type.min, Reduction.MAX)
+        least = self.stored[self.names[x.name]].least
+        self._pool(node, op, node.name, requant, max(least, x.type.min), Reduction.MAX)
 
     @visit.register
     def _(self, op: ops.SumPool, node: Node) -> None:
@@ -112,15 +117,25 @@ class _Cut(Fusion):
             if found is not None and min(found[0]) >= -128 and max(found[0]) <= 127:
                 self._times(node, x, *found, following)
                 return
-        self._identity(node, x, Requant.of(node.name, op, x), node.name)
+        self._each(node, x)
 
     @visit.register
     def _(self, op: ops.MultiThreshold, node: Node) -> None:
-        if self.of_bytes(node):
-            return  # one of the tables of a sum
-        (x,) = self.graph.operands(node)
+        if not self.of_bytes(node):  # else it is one of the tables of a sum
+            self._each(node, *self.graph.operands(node))
+
+    def _each(self, node: Node, x: Tensor) -> None:
+        """A function of each number, and those that follow it up to bytes: a table, or a
+        requantization with numbers of each channel."""
+        nodes = self.to_bytes(node)
+        tables = None if [type(n.op) for n in nodes] in _LINES else self.table(nodes)
+        if tables is None:
+            requant, last = self.requantization(node)
+            self._identity(last, x, requant, last.name)
+            return
+        self.done.update(n.name for n in nodes)
         requant = Requant.identity(x.channels, x.type.min, x.type.max)
-        self._identity(node, x, requant, node.name, self.table(node))
+        self._identity(nodes[-1], x, requant, nodes[-1].name, tables)
 
     @visit.register
     def _(self, op: ops.Add, node: Node) -> None:
@@ -218,7 +233,9 @@ class _Cut(Fusion):
         if weights.min() < -128 or weights.max() > 127:
             raise UserError("the tiled architecture has weights of 8 bits", layer=node.name)
         (x,) = self.graph.operands(node)
-        requant, last = self.requantization(node)
+        following = self.only_reader(node)
+        assert following is not None and isinstance(following.op, SCALED)  # legal.REQUANTIZED
+        requant, last = self.requantization(following)
         outputs = weights.shape[3]
         task = Task(
             last.name, (node.name, last.name), source, last.name, outputs,
@@ -269,9 +286,9 @@ class _Cut(Fusion):
     def _requant_of_sums(self, node: Node) -> tuple[Requant, Node]:
         """What follows sums of a pool, and the last node of it: nothing, or it is done then."""
         sums, following = self.graph.tensors[node.name], self.only_reader(node)
-        if following is None or not isinstance(following.op, SCALED):
+        if following is None or not isinstance(following.op, OF_BYTES) or self.window(following):
             return Requant.identity(sums.channels, sums.type.min, sums.type.max), node
-        return self.requantization(node)
+        return self.requantization(following)
 
 
 def _only_adds(op: Op, x: Tensor) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....contract.isa import Operand, Reduction
+from ....ir import Tensor
 from .requant import Requant
 from .tables import Tables
 
@@ -26,6 +27,21 @@ class Stored:
     size: int = 1
     signed: bool = True
     of: str | None = None
+
+    @classmethod
+    def of_bytes(cls, edge: Tensor) -> Stored | None:
+        """An edge in a byte an element, if its type has 8 bits or no value needs more."""
+        low, high = edge.range
+        if edge.type.width <= 8:
+            return cls(edge.name, edge.hwc, 1, edge.type.signed)
+        signed = low < 0 or (edge.type.signed and high < 128)
+        fits = low >= -128 and high < (128 if signed else 256)
+        return cls(edge.name, edge.hwc, 1, signed) if fits else None
+
+    @property
+    def least(self) -> int:
+        """The smallest integer of a byte."""
+        return -128 if self.signed else 0
 
     @property
     def place(self) -> str:
