@@ -89,7 +89,7 @@ GONE = set(legal.REPLACED)
 """Ops that passes replace: no legal network has them."""
 REFUSED: dict[str, set[type[Op]]] = {
     "dataflow": GONE,
-    "tiled": GONE | {ops.ArgMax, ops.Cast, ops.Mul, ops.SoftmaxTable},
+    "tiled": GONE | {ops.ArgMax, ops.Cast, ops.SoftmaxTable},
 }
 
 

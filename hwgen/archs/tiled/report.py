@@ -144,8 +144,7 @@ def _boxes(plan: TiledPlan, rows: dict[str, dict[str, Any]]) -> list[Box]:
     )
     for task in plan.tasks:
         row, y = rows[task.name], graph.tensors[task.y]
-        second = task.tables.second if task.tables is not None else None
-        read = (task_graph.stored[name] for name in (task.x, second) if name is not None)
+        read = (task_graph.stored[name] for name in (task.x, task.second) if name is not None)
         sources = [tensor.place for tensor in read]
         sources = [part for name in sources for part in parts.get(name, [name])]
         # Several tasks may write a tensor: whoever reads it reads all of them.

@@ -28,10 +28,11 @@ DONE = [
     ("tflite_unit_moves", "t1"), ("tflite_unit_moves", "t5"),
     ("tflite_unit_broadcasts", "t5"), ("tflite_unit_broadcasts", "t9"),
     ("tflite_unit_constants", "t2"), ("tflite_unit_leaks", "t7"), ("tflite_unit_leaks", "t21"),
+    ("tflite_squeeze", "mul_5"), ("tflite_curves", "mean_6"), ("tflite_unit_broadcasts", "t28"),
     ("tflite_unit_moves", "t15"), ("tflite_unit_transposed", "t4"),
 ]  # fmt: skip
 REFUSED = {
-    ("extremes", "t1"): "does not carry out argmax",
+    ("extremes", "t1"): "no unit for argmax",
     ("leaks", "t19"): "no multiply, add and shift",
     ("short_ends", "t1"): "stores 8 bits, 't0' has 16",
     ("short_ends", "t6"): "a softmax of 8 bits, this one gives 16",

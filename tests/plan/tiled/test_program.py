@@ -127,8 +127,10 @@ def test_other_formats(path: Path) -> None:
 
 
 def test_what_the_engine_has_no_unit_for_is_refused_by_name() -> None:
-    with pytest.raises(UserError, match=r"'multiply'.*does not carry out mul"):
-        planned(FIXTURES / "tflite_curves.tflite", EngineShape(), 2)
+    graph = hwgen.load(FIXTURES / "onnx_unit_picks.onnx")
+    with pytest.raises(UserError, match=r"'TopK_8'.*no unit for argmax") as refusal:
+        program_of(graph, EngineShape(), 2)
+    assert "--arch dataflow" in str(refusal.value.hint)
 
 
 def test_an_output_that_is_an_input_is_refused() -> None:

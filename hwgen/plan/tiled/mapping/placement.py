@@ -167,7 +167,7 @@ class _Search:
 
     def _problem(self, task: Task, on_chip: frozenset[str]) -> MappingProblem:
         stored = self.task_graph.stored
-        second = task.tables.second if task.tables is not None else None
+        second = task.second
         crossing = sum(
             borders(task, stored[name], self.on_chip_tensor(name), self.task_graph)
             for name in dict.fromkeys(inputs_of(task))
@@ -191,8 +191,7 @@ class _Search:
 
 def inputs_of(task: Task) -> tuple[str, ...]:
     """Stored tensors that a task reads."""
-    second = task.tables.second if task.tables is not None else None
-    return (task.x,) if second is None else (task.x, second)
+    return (task.x,) if task.second is None else (task.x, task.second)
 
 
 def pack(regions: list[Region], limit: int) -> dict[str, Region] | None:

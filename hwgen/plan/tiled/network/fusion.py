@@ -56,7 +56,8 @@ class Fusion:
             while self.of_bytes(behind):
                 addend, behind = behind.name, self.graph.consumers[behind.name][0]
             if isinstance(behind.op, ops.Add):
-                task, edge = self._with_sum(task, edge, addend, behind)
+                if task.product is None:
+                    task, edge = self._with_sum(task, edge, addend, behind)
             elif isinstance(following.op, ops.MultiThreshold):
                 tables = self.table([following])
                 if tables is not None:
@@ -116,7 +117,8 @@ class Fusion:
         maker = next((t for t in self.tasks if t.y == addend), None)
         if node is None or maker is None or self.only_reader(node) is None:
             return None
-        return maker if maker.tables is None and maker.macs > task.macs else None
+        free = maker.tables is None and maker.product is None
+        return maker if free and maker.macs > task.macs else None
 
     def addends(self, node: Node) -> list[Addend]:
         """The two addends of a sum."""

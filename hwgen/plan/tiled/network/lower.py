@@ -10,12 +10,13 @@ import numpy as np
 from ....contract.isa import COMPUTE, Operand, Reduction
 from ....errors import UserError
 from ....ir import Graph, Node, Op, Tensor, ops
+from ...host import way_out
 from .fusion import OF_BYTES, SCALED, Fusion
 from .moves import of_image, selection, with_zeros
 from .requant import Requant, added_by, product_by
 from .softmax import exponentials_of
 from .tables import Tables
-from .tasks import Pair, Task, TaskGraph
+from .tasks import Pair, Product, Task, TaskGraph
 
 
 def task_graph_of(graph: Graph) -> TaskGraph:
@@ -147,6 +148,19 @@ class _Cut(Fusion):
         self._identity(node, edge, requant, last, tables)
 
     @visit.register
+    def _(self, op: ops.Mul, node: Node) -> None:
+        first, second = self.graph.operands(node)
+        product, following = self.graph.tensors[node.name], self.only_reader(node)
+        requant, last = Requant.identity(product.channels, product.type.min, product.type.max), node
+        takes = following is not None and isinstance(following.op, OF_BYTES)
+        if following is not None and takes and self.window(following) is None:
+            requant, last = self.requantization(following)
+        zeros = (first.type.zero_point, second.type.zero_point)
+        task = self._plain(node, first, requant, last.name)
+        task = replace(task, product=Product(self.read(second), zeros))
+        self.finish(replace(task, layers=tuple(dict.fromkeys((node.name, last.name)))), last)
+
+    @visit.register
     def _(self, op: ops.Concat, node: Node) -> None:
         edge = self.graph.tensors[node.name]
         self.keep(edge)
@@ -194,6 +208,14 @@ class _Cut(Fusion):
     @visit.register(ops.Reshape)
     def _(self, op: Op, node: Node) -> None:
         self.names[node.name] = self.names[node.inputs[0]]
+
+    @visit.register
+    def _(self, op: ops.ArgMax, node: Node) -> None:
+        raise UserError(
+            "the tiled architecture has no unit for argmax",
+            layer=node.name,
+            hint=f"use --arch dataflow, which computes it, or {way_out(self.graph, node.name)}",
+        )
 
     @visit.register(ops.Softmax)
     @visit.register(ops.SoftmaxTable)

@@ -59,6 +59,17 @@ class Stored:
         return self.shape[0] * self.row_bytes
 
 
+@dataclass(frozen=True)
+class Product:
+    """What the sums of a task are multiplied by: bytes of the stored tensor ``second``.
+
+    zeros : that are taken from a sum and from a byte first.
+    """
+
+    second: str
+    zeros: Pair
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """A convolution, a pool or a softmax, from a stored tensor to a stored tensor.
@@ -67,7 +78,8 @@ class Task:
     output channel reads its own; None: all are 1. channel : of ``y`` at which the outputs begin.
     pad : the byte of padded positions; pads below 0 leave rows and columns out. repeat : how often
     each row and column of the result comes, one after the other. softmax : its 256 exponentials;
-    what belongs to products and sums then means nothing.
+    what belongs to products and sums then means nothing. product : what sums are multiplied by
+    before they are requantized.
     """
 
     name: str
@@ -89,6 +101,14 @@ class Task:
     macs: int = 0
     repeat: Pair = (1, 1)
     softmax: np.ndarray | None = None
+    product: Product | None = None
+
+    @property
+    def second(self) -> str | None:
+        """The stored tensor that results are combined with; None: there is none."""
+        if self.product is not None:
+            return self.product.second
+        return None if self.tables is None else self.tables.second
 
 
 @dataclass
