@@ -3,6 +3,8 @@ refused with the reason, and the way out works (docs/tiled.md has the table)."""
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from hwgen.plan.tiled.network.requant import CARRIED_OUT
 from tests.plan.tiled.test_program import check_graph
 
 FIXTURES = Path(__file__).parents[2] / "importers" / "fixtures"
+NETWORK = Path(hwgen.__file__).parent / "plan" / "tiled" / "network"
+DOCUMENT = NETWORK.parents[3] / "docs" / "tiled.md"
 SHAPE = EngineShape(8, 8, 8 << 10, 64, 64, 8, 64)
 
 DONE = [
@@ -66,3 +70,29 @@ def test_what_is_refused_has_its_reason_and_a_way_out(name: str, output: str) ->
     titles = {node.title for node in legalize(graph, CARRIED_OUT).nodes}
     assert refusal.value.layer in titles | {tensor.name for tensor in graph.inputs}
     assert hwgen.plan(graph, arch="dataflow")
+
+
+def documented() -> list[str]:
+    """What refusals say, of the table in docs/tiled.md."""
+    table = DOCUMENT.read_text().partition("### What remains refused")[2].partition("\n#")[0]
+    return [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
+
+
+def refusals() -> Iterator[str]:
+    """The texts of all refusals of networks, without what is put into them."""
+    for file in (*sorted(NETWORK.glob("*.py")), NETWORK.parents[1] / "host.py"):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "UserError":
+                text = [n.value for n in ast.walk(call.args[0]) if isinstance(n, ast.Constant)]
+                if text:  # else it repeats another one
+                    yield "".join(map(str, text))
+
+
+def test_the_document_has_every_refusal_and_no_other() -> None:
+    said, known = list(refusals()), [*documented()]
+    assert len(said) > 20
+    elsewhere = {"smallest tile fits the buffers"}  # hwgen/plan/tiled/mapping
+    for text in said:
+        assert any(part in text for part in known), text
+    for part in set(known) - elsewhere:
+        assert any(part in text for text in said), part

@@ -253,7 +253,11 @@ class _Cut(Fusion):
                 layer=node.name,
             )
         if weights.min() < -128 or weights.max() > 127:
-            raise UserError("the tiled architecture has weights of 8 bits", layer=node.name)
+            raise UserError(
+                "the tiled architecture has weights of 8 bits, -128 to 127; these, less their zero "
+                f"point, go from {weights.min()} to {weights.max()}",
+                layer=node.name,
+            )
         (x,) = self.graph.operands(node)
         following = self.only_reader(node)
         assert following is not None and isinstance(following.op, SCALED)  # legal.REQUANTIZED
