@@ -27,7 +27,7 @@ from .flow.memory import Memory
 from .ir import Graph, execute
 from .ir.reals import integers_of
 from .numeric import QType, dequantize, parse_type
-from .passes.tail import TAILS, without_softmax
+from .passes.tail import TAILS, without_tail
 from .plan.protocol import Plan
 from .values import function, integer, kind, number, one_of, path_of, truth
 
@@ -78,7 +78,7 @@ def plan(
     multipliers : how many at most.
     interval : cycles between frames to reach with as few multipliers as possible (dataflow).
     plan_file : a plan.json, instead of any of the options.
-    tail : ``"host"`` leaves a last softmax to the host.
+    tail : ``"host"`` leaves a last softmax or argmax to the host.
     progress : is called with a sentence at each step.
     arch : ``"dataflow"``, if nothing is said, or ``"tiled"``.
     options : those of the architecture, as on the command line: ``array=(8, 8)``.
@@ -105,7 +105,7 @@ def _tail(tail: Any) -> str | None:
 
 
 def _without_tail(graph: Graph, tail: str | None) -> Graph:
-    return graph if tail is None else without_softmax(graph)
+    return graph if tail is None else without_tail(graph)
 
 
 def _say(progress: Progress | None) -> Progress:

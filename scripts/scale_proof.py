@@ -29,7 +29,7 @@ from script import run
 import hwgen
 from hwgen.archs.package import Package, files_of
 from hwgen.archs.tiled import simulation as tiled_sim
-from hwgen.archs.tiled.files import ends, to_bytes
+from hwgen.archs.tiled.ends import input_bytes, output_bytes
 from hwgen.archs.tiled.simulation import Job
 from hwgen.archs.tiled.stored import stored_differences
 from hwgen.emit.package import Source, manifest, write_package
@@ -68,7 +68,7 @@ def simulated(package: Package, memory: Memory) -> tuple[dict[str, bool], tuple[
     x = graph.inputs[0]
     frame = np.random.default_rng(1).integers(x.type.min, x.type.max + 1, (1, *x.shape))
     golden = execute(graph, {x.name: frame}, list(graph.tensors))
-    data = to_bytes(frame, ends(plan.task_graph)[0])
+    data = input_bytes(plan, {x.name: frame})
     outside = plan.outside()
     jobs = [Job(plan, data, package.path / "mem" / "image.hex"), Job(outside, data)]
     runs = tiled_sim.run(package, jobs, memory, None, lambda text: print(text, file=sys.stderr))
@@ -83,7 +83,7 @@ def simulated(package: Package, memory: Memory) -> tuple[dict[str, bool], tuple[
         if difference is not None:
             print(difference)
     result = graph.outputs[0]
-    right = np.array_equal(ordinary.output, to_bytes(golden[result], ends(plan.task_graph)[1]))
+    right = np.array_equal(ordinary.output, output_bytes(plan, golden))
     print(f"the package's own program: {'equal' if right else 'WRONG'}")
     equal = {name: difference is None for name, difference in found.items()}
     equal[result] &= right

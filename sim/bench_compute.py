@@ -18,7 +18,7 @@ import numpy as np
 from amaranth.lib import wiring
 from cocotb.triggers import RisingEdge
 
-from hwgen.archs.tiled.files import to_bytes
+from hwgen.archs.tiled.ends import to_bytes
 from hwgen.archs.tiled.stored import stored_differences
 from hwgen.contract.engine import BANKS, EngineShape
 from hwgen.contract.isa import COMPUTE, LEVELS, Opcode, Target
@@ -260,13 +260,13 @@ async def networks(dut: Any, case: Case, disturbed: bool) -> None:
     values = np.random.default_rng(1).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
     golden = execute(graph, {x.name: values}, list(graph.tensors))
     bench = Bench(dut, plan, disturbed)
-    start = plan.program.tensors[work.source]
-    given = to_bytes(values, work.stored[work.source])[0]
+    start = plan.program.tensors[work.sources[0]]
+    given = to_bytes(values, work.stored[work.sources[0]])[0]
     bench.memory[start : start + len(given)] = given
     await bench.begin()
     await bench.run()
     found = dict(stored_differences(plan, bench.memory, golden))
-    assert work.result in found
+    assert work.results[0] in found
     wrong = [str(difference) for difference in found.values() if difference is not None]
     assert not wrong, wrong[0]
     steps = sum(

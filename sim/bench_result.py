@@ -18,7 +18,7 @@ import numpy as np
 from amaranth.lib import wiring
 from cocotb.triggers import RisingEdge
 
-from hwgen.archs.tiled.files import to_bytes
+from hwgen.archs.tiled.ends import to_bytes
 from hwgen.contract.engine import BANKS
 from hwgen.contract.isa import OUTPUT_LEVELS, Opcode, Target
 from hwgen.gateware.engine.memory.feature_ports import READ_LATENCY
@@ -255,7 +255,7 @@ async def sums_become_bytes(dut: Any, gaps: bool) -> None:
         program, work, x = plan.program, plan.task_graph, plan.graph.inputs[0]
         values = np.random.default_rng(turn).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
         golden = execute(plan.graph, {x.name: values}, [case.sums, case.result])
-        stored, start = work.stored[work.source], program.tensors[work.source]
+        stored, start = work.stored[work.sources[0]], program.tensors[work.sources[0]]
         memory = program.memory.copy()
         memory[start : start + stored.bytes] = to_bytes(values, stored)[0]
         for d in program.descriptors:

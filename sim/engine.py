@@ -14,7 +14,8 @@ import numpy as np
 
 from hwgen.aliases import Progress
 from hwgen.archs.package import Package
-from hwgen.archs.tiled.files import ends, engine_hash, regions
+from hwgen.archs.tiled.ends import input_area, output_area
+from hwgen.archs.tiled.files import engine_hash, regions
 from hwgen.archs.tiled.simulation import Job, JobRun, Runs, image_bytes, job_run
 from hwgen.contract.engine import EngineShape
 from hwgen.flow.memory import Memory
@@ -87,7 +88,7 @@ def run_engine(
 
 def _task(work: Path, number: int, given: Job) -> dict[str, Any]:
     """What the bench is told of a job, and the files for it."""
-    program, task_graph = given.plan.program, given.plan.task_graph
+    program = given.plan.program
     names = ("image", "frames", "after", "stored")
     files = {name: str(work / f"{name}{number}.npy") for name in names}
     np.save(files["image"], np.frombuffer(image_bytes(given), np.uint8))
@@ -98,7 +99,7 @@ def _task(work: Path, number: int, given: Job) -> dict[str, Any]:
         "program": program.start,
         "program_end": program.end,
         "writable": program.writable,
-        "input_at": program.tensors[task_graph.source],
+        "input_at": input_area(given.plan)[0],
         "cycles": given.plan.estimate().cycles,
         "beats": sum(given.plan.beats),
         "regions": [*regions(program).values()],
@@ -109,9 +110,8 @@ def _run(task: dict[str, Any], given: Job, shape: EngineShape) -> tuple[JobRun, 
     """What a job gave, and the memory after its last frame."""
     seen = json.loads(Path(task["result"]).read_text())
     after, stored = np.load(task["after"]), np.load(task["stored"])
-    task_graph = given.plan.task_graph
-    start = given.plan.program.tensors[task_graph.result]
-    output = after[:, start : start + ends(task_graph)[1].bytes]
+    start, size = output_area(given.plan)
+    output = after[:, start : start + size]
     moves = np.array(seen.pop("moves"), np.int64).reshape(-1, 2)
     registers = {"cycles": "CYCLES", "status": "STATUS", "layer": "ERROR_LAYER",
                  "read_beats": "READ_BEATS", "write_beats": "WRITE_BEATS"}  # fmt: skip

@@ -82,7 +82,9 @@ def add_plan(sub: argparse.ArgumentParser, with_file: bool) -> None:
             "--plan", type=place, metavar="FILE", help="build what a package's plan.json states"
         )
     sub.add_argument(
-        "--tail", choices=TAILS, help="leave a softmax at the network's end to the host"
+        "--tail",
+        choices=TAILS,
+        help="leave a softmax or an argmax at the network's end to the host",
     )
     owners: dict[str, list[Architecture[Any]]] = {}
     for entry in ARCHITECTURES.values():

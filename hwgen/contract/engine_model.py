@@ -18,6 +18,7 @@ from .engine import BANKS, EngineShape
 from .isa import (
     COUNTER_BITS,
     DOUBLE_BITS,
+    FACTOR_BITS,
     LEVELS,
     OUTPUT_LEVELS,
     RECORD,
@@ -296,12 +297,16 @@ class TileUnitModel:
             )[group]
             for name in ("mult", "bias", "shift")
         }  # fmt: skip
+        if d["product"]:
+            kind = np.int8 if d["product_signed"] else np.uint8
+            factors = self._second(d, row, second).view(kind).astype(np.int64)
+            sums = _factor(sums + d["product_sum"]) * _factor(factors + d["product_second"])
         value = sums.astype(object) * fields["mult"] + fields["bias"]
         value = rounded(value, fields["shift"], Round(d["rounding"])) + d["offset"]
         value = np.clip(value, d["low"], d["high"])
         if d["tables"]:
             total = self.tables[0][(value & 255).astype(np.int64)].astype(object)
-            if d["second"]:
+            if d["second"] and not d["product"]:
                 total = total + self.tables[1][self._second(d, row, second)].astype(object)
             how = Round.HALF_EVEN if d["second_half_even"] else Round.FLOOR
             value = rounded(total, np.array(TABLE_FRACTION), how)
@@ -342,6 +347,12 @@ class TileUnitModel:
             if not 0 <= place[n] <= self.shape.bank_bytes - len(out):
                 raise ProgramError(f"a result at {place[n]} leaves its bank")
             self.features[ring[n] % BANKS, place[n] : place[n] + len(out)] = out
+
+
+def _factor(values: Bytes) -> Bytes:
+    """Integers modulo 2**FACTOR_BITS, signed."""
+    half = 1 << FACTOR_BITS - 1
+    return (values + half & 2 * half - 1) - half
 
 
 @dataclass

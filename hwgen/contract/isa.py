@@ -147,6 +147,8 @@ DOUBLE_BITS = 31
 """Bits that Round.DOUBLE leaves out."""
 TABLE_FRACTION = 20
 """Fractional bits of entries of tables, which have 32 bits."""
+FACTOR_BITS = 9
+"""Bits of the factors of a product of two tensors: a byte, signed or not, less any zero point."""
 
 
 class Loop(IntEnum):
@@ -348,6 +350,10 @@ COMPUTE = Record(
         ),
         Field("softmax", 1, "no sums: results are the softmax of the second operand's vectors"),
         Field("unit", _UNIT, "tile unit that carries it out"),
+        Field("product", 1, "sums are multiplied by the second operand, which then is set too"),
+        Field("product_signed", 1, "bytes of the second operand are signed as factors"),
+        Field("product_sum", FACTOR_BITS, "added to a sum before it is a factor", True),
+        Field("product_second", FACTOR_BITS, "added to the other factor", True),
     ),
     8 * 6 * SLOT,
 )

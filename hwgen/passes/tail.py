@@ -5,32 +5,57 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..errors import UserError
-from ..ir import Graph, ops
+from ..ir import Graph, Node, ops
 
 TAILS = ("host",)
 """Who can be left with the tail."""
 
 
-def without_softmax(graph: Graph) -> Graph:
-    """The network up to its last softmax, of each output: what that reads is the output.
+_LEFT = (ops.Softmax, ops.SoftmaxTable, ops.ArgMax)
+_SHAPES = (ops.Flatten, ops.Reshape)
+
+
+def without_tail(graph: Graph) -> Graph:
+    """The network up to its last softmax or argmax, of each output: what that reads is the output.
 
     A softmax keeps the order of its inputs, so a host that wants the class needs none, and one
-    that wants probabilities computes them from a few integers. Raises UserError where the network
-    ends in something else.
+    that wants probabilities computes them from a few integers; the index of the largest of some
+    integers it finds itself. Raises UserError where the network ends in something else.
     """
     nodes = {node.name: node for node in graph.nodes}
-    ends = [nodes.get(name) for name in graph.outputs]
-    kinds = (ops.Softmax, ops.SoftmaxTable)
-    tails = [node for node in ends if node is not None and isinstance(node.op, kinds)]
-    if not tails:
-        raise UserError("the network does not end in a softmax: nothing is left to the host")
-    moved = {node.name: node.inputs[0] for node in tails}
+    left: dict[str, str] = {}
+    moved = {name: _before(nodes, name, left) for name in graph.outputs}
+    if not left:
+        raise UserError(
+            "the network does not end in a softmax or an argmax: nothing is left to the host"
+        )
     # What stands before it may be an output already.
-    outputs = tuple(dict.fromkeys(moved.get(name, name) for name in graph.outputs))
-    note = f"left to the host: {', '.join(moved)}"
-    arrays = {moved.get(name, name): order for name, order in graph.arrays.items()}
-    read = {name for node in graph.nodes for name in node.inputs}
-    kept = tuple(node for node in graph.nodes if node.name not in moved or node.name in read)
-    out = replace(graph, nodes=kept, outputs=outputs, notes=(*graph.notes, note),
-                  arrays=arrays)  # fmt: skip
+    outputs = tuple(dict.fromkeys(moved.values()))
+    note = f"left to the host: {', '.join(left)}"
+    tensors = graph.tensors
+    arrays = {
+        moved[name]: order for name, order in graph.arrays.items()
+        if name in moved and tensors[name].shape == tensors[moved[name]].shape
+    }  # fmt: skip
+    arrays |= {name: order for name, order in graph.arrays.items() if name not in moved}
+    kept, needed = [], set(outputs)
+    for node in reversed(graph.nodes):
+        if node.name in needed or node.name not in left:
+            kept.append(node)
+            needed.update(node.inputs)
+    out = replace(graph, nodes=tuple(reversed(kept)), outputs=outputs,
+                  notes=(*graph.notes, note), arrays=arrays)  # fmt: skip
     return out.verify()
+
+
+def _before(nodes: dict[str, Node], name: str, left: dict[str, str]) -> str:
+    """What an output's tail reads, the output itself where it has none; the layers of the tail are
+    added to ``left``."""
+    tail, at = [], name
+    while (node := nodes.get(at)) is not None and isinstance(node.op, (*_LEFT, *_SHAPES)):
+        tail.append(at)
+        at = node.inputs[0]
+        if isinstance(node.op, _LEFT):
+            left |= dict.fromkeys(tail, at)
+            name, tail = at, []
+    return name

@@ -1,4 +1,4 @@
-"""Softmaxes that the tiled engine does not compute: why, and who can."""
+"""Ends of networks that the tiled engine does not compute: why, and who can."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from ..ir import Graph, ops
 
 
 def way_out(graph: Graph, layer: str) -> str:
-    """What to do with a softmax that an architecture has no unit for."""
+    """What to do with a softmax or an argmax that an architecture has no unit for."""
+    readers = graph.consumers[layer]
+    while len(readers) == 1 and isinstance(readers[0].op, (ops.Flatten, ops.Reshape)):
+        layer = readers[0].name
+        readers = graph.consumers[layer]
     if layer in graph.outputs:
         return "leave it to the host with --tail host"
     return (

@@ -94,10 +94,19 @@ class Command:
         result = rounded(acc * p.mult + p.bias, p.shift, Round(f["rounding"])) + f["offset"]
         return min(max(result, f["low"]), f["high"])
 
+    def product(self, acc: int, byte: int) -> int:
+        """A sum times a byte of the second operand: factors of 9 bits."""
+        f = self.fields
+        byte -= 256 if f["product_signed"] and byte > 127 else 0
+        first, second = acc + f["product_sum"], byte + f["product_second"]
+        return ((first + 256) % 512 - 256) * ((second + 256) % 512 - 256)
+
     def combined(self, code: int, second: int, tables: list[int]) -> int:
         """Of the tables."""
         f = self.fields
-        total = tables[code & 255] + (tables[256 + second] if f["second"] else 0)
+        total = tables[code & 255] + (
+            tables[256 + second] if f["second"] and not f["product"] else 0
+        )
         how = Round.HALF_EVEN if f["second_half_even"] else Round.FLOOR
         value = rounded(total, 20, how) + f["second_offset"]
         return min(max(value, f["second_low"]), f["second_high"])
@@ -117,9 +126,11 @@ class Command:
             out: list[int | None] = []
             other, first = self.place("second", row, second) if f["second"] else (0, 0)
             for lane in range(shape.pe):
-                value = self.value(sums[lane], of[lane])
+                byte = features[other][(first + lane) % size]
+                acc = self.product(sums[lane], byte) if f["product"] else sums[lane]
+                value = self.value(acc, of[lane])
                 if f["tables"]:
-                    value = self.combined(value, features[other][(first + lane) % size], tables)
+                    value = self.combined(value, byte, tables)
                 count = 4 if f["wide"] else 1
                 for n in range(count):
                     out.append(value >> 8 * n & 255 if lane < lanes else None)
@@ -187,11 +198,12 @@ def random_command(
 ) -> Command:
     """A tile of ``sizes`` = columns, rows, groups of channels, in this order of loops.
 
-    ``kind`` : bytes, wide, tables, second.
+    ``kind`` : bytes, wide, tables, second, product, wide product, product tables.
     """
     columns, rows, groups = sizes or (rng.randint(1, 4), rng.randint(1, 4), rng.randint(1, 3))
-    lanes, wide = rng.randint(1, shape.pe), kind == "wide"
-    tables, second = kind in ("tables", "second"), kind == "second"
+    lanes, wide = rng.randint(1, shape.pe), "wide" in kind
+    product = "product" in kind
+    tables, second = "tables" in kind or kind == "second", product or kind == "second"
     channels = (groups - 1) * shape.pe + lanes
     size = channels * (4 if wide else 1)
     beside = channels + rng.randint(0, 5)  # another tensor may have more channels
@@ -218,7 +230,9 @@ def random_command(
         "lanes": lanes, "wide": int(wide), "tables": int(tables), "second": int(second),
         "rounding": rng.choice([how for how in Round if how is not Round.FLOAT or not wide]),
         "offset": rng.choice([0, spread(rng, 9)]), "second_half_even": rng.getrandbits(1),
-        "second_offset": rng.choice([0, spread(rng, 9)]),
+        "second_offset": rng.choice([0, spread(rng, 9)]), "product": int(product),
+        "product_signed": rng.getrandbits(1), "product_sum": rng.choice([0, spread(rng, 9)]),
+        "product_second": rng.choice([0, spread(rng, 9)]),
     }  # fmt: skip
     f["low"], f["high"] = _bounds(
         rng, *((LOW, HIGH) if wide else rng.choice([(-128, 127), (0, 255)]))

@@ -12,7 +12,7 @@ import pytest
 import hwgen
 from hwgen.archs.package import Package
 from hwgen.archs.tiled import simulation as tiled_sim
-from hwgen.archs.tiled.files import to_bytes
+from hwgen.archs.tiled.ends import to_bytes
 from hwgen.archs.tiled.simulation import JobRun
 from hwgen.archs.tiled.stored import memory_fault
 from hwgen.cli import main
@@ -20,17 +20,27 @@ from hwgen.contract.isa import ErrorCode
 from hwgen.flow.memory import Memory
 from hwgen.ir import execute
 from hwgen.passes import legalize
+from hwgen.plan.tiled.network.requant import CARRIED_OUT
 from hwgen.plan.tiled.options import TiledOptions
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
 from tests.helpers.packages import tiny_model
 from tests.helpers.processes import breaks_off
-from tests.helpers.tiled import MNIST, need_verilator, outputs, random_job, say, softmax_network
+from tests.helpers.tiled import (
+    MNIST,
+    need_verilator,
+    outputs,
+    random_inputs,
+    random_job,
+    say,
+    softmax_network,
+)
 from tests.helpers.tiled_layers import random_layers
 
 engine = pytest.importorskip("hwgen_sim.engine", reason="hwgen_sim is not installed")
 
 ARRAY: dict[str, Any] = {"arch": "tiled", "array": "4x4"}
 STALLS = Memory(30, 0.7, gaps=11)
+TWO_HEADS = Path(__file__).parents[1] / "importers" / "fixtures" / "tflite_two_heads.tflite"
 SEEN = (
     "cycles", "status", "layer", "read_beats", "write_beats", "tiles", "loads", "stores", "begun",
     "asked", "asked_at", "sent", "steps", "read_bytes", "written_bytes", "words",
@@ -74,12 +84,11 @@ def compiled(mnist: Package, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def check_memory(plan: TiledPlan, run: JobRun, seed: int, frames: int) -> None:
     """Every byte that was stored is golden."""
-    x = plan.graph.inputs[0]
-    rng = np.random.default_rng(seed)
-    values = rng.integers(x.range[0], x.range[1] + 1, (frames, *x.shape))
+    inputs = random_inputs(plan.graph, frames, seed)
     assert run.after is not None and run.stored is not None
     for n in range(frames):
-        golden = execute(plan.graph, {x.name: values[n : n + 1]}, list(plan.graph.tensors))
+        frame = {name: values[n : n + 1] for name, values in inputs.items()}
+        golden = execute(plan.graph, frame, list(plan.graph.tensors))
         assert memory_fault(plan, run.after[n], run.stored[n], golden, n) is None
 
 
@@ -91,7 +100,8 @@ def check_memory(plan: TiledPlan, run: JobRun, seed: int, frames: int) -> None:
 def test_both_benches_see_the_same(
     mnist: Package, compiled: Any, simulator: str, memory: Memory
 ) -> None:
-    """Networks with all tensors on chip and with none; every event in the same cycle."""
+    """Networks with all tensors on chip and with none, of several inputs and outputs; every event
+    in the same cycle."""
     need_verilator()
     print(memory)
     shape = mnist.plan.shape
@@ -100,6 +110,7 @@ def test_both_benches_see_the_same(
     frames = 1
     if simulator == "verilator":  # Icarus takes some hundred cycles a second
         plans += [plan_tiled(layers, shape, 2), plan_tiled(softmax, shape, 2).outside()]
+        plans += [plan_tiled(legalize(hwgen.load(TWO_HEADS), CARRIED_OUT), shape, 2)]
         frames = 2
     jobs, golden = zip(*(random_job(plan, frames, 3) for plan in plans), strict=True)
     runs = engine.run_engine(mnist, compiled(simulator), jobs, memory, None, say)
@@ -238,7 +249,7 @@ def test_every_fault_in_memory_is_named(tiny: Package) -> None:
             memory, stored = run.after[0].copy(), run.stored[0].copy()
             memory[byte] ^= 1
             fault = memory_fault(plan, memory, stored, golden, 4)
-            if name == plan.task_graph.source:
+            if name == plan.task_graph.sources[0]:
                 assert fault is None, "the engine does not write it"
                 stored[byte] = True
                 fault = str(memory_fault(plan, memory, stored, golden, 4))
@@ -266,7 +277,7 @@ def test_rows_for_other_tile_units_are_compared() -> None:
     golden = execute(plan.graph, {x.name: values}, list(plan.graph.tensors))
     memory, written = program.memory.copy(), np.zeros(len(program.memory), bool)
     for tensor, place in program.tensors.items():
-        if tensor != work.source:
+        if tensor != work.sources[0]:
             raw = to_bytes(golden[tensor], work.stored[tensor])[0]
             memory[place : place + len(raw)], written[place : place + len(raw)] = raw, True
     raw = to_bytes(golden[name], work.stored[name])[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ...contract.engine import EngineShape
 from ...contract.isa import ErrorCode
 from ...emit.c.text import comment, guarded
@@ -14,12 +16,13 @@ from ...emit.documents import (
     unmapped,
 )
 from ...gateware.engine.csr import ADDRESS_BITS, REGISTERS, VERSION
-from ...identifiers import identifier
+from ...identifiers import identifier, suffixes
 from ...ir import Graph, Tensor
 from ...numeric import type_text
 from ...plan.tiled.network.tasks import Stored
 from ...plan.tiled.plan import TiledPlan
 from .bench import BENCHES
+from .ends import input_area, output_area
 
 ERRORS = {
     ErrorCode.NONE: "the program came to its end",
@@ -40,19 +43,44 @@ ERRORS = {
 
 def places(plan: TiledPlan) -> dict[str, tuple[int, str]]:
     """What software must know of the memory image: value and meaning by name."""
-    program, task_graph = plan.program, plan.task_graph
-    source, result = task_graph.stored[task_graph.source], task_graph.stored[task_graph.result]
-    return {
+    program = plan.program
+    (input_at, input_size), (output_at, output_size) = input_area(plan), output_area(plan)
+    found = {
         "IMAGE_BYTES": (program.writable, "bytes of mem/image.hex"),
         "MEMORY_BYTES": (len(program.memory), "bytes of external memory: MEM_LIMIT"),
         "PROGRAM_AT": (program.start, "where the program begins: PROGRAM"),
         "PROGRAM_END_AT": (program.end, "where it ends: PROGRAM_END"),
         "WRITABLE_AT": (program.writable, "where the engine begins to write: WRITE_FROM"),
-        "INPUT_AT": (program.tensors[task_graph.source], "where the ifmap goes"),
-        "INPUT_BYTES": (source.bytes, "its bytes"),
-        "OUTPUT_AT": (program.tensors[task_graph.result], "where the ofmap comes from"),
-        "OUTPUT_BYTES": (result.bytes, "its bytes"),
+        "INPUT_AT": (input_at, "where the ifmap goes"),
+        "INPUT_BYTES": (input_size, "its bytes"),
+        "OUTPUT_AT": (output_at, "where the ofmap comes from"),
+        "OUTPUT_BYTES": (output_size, "its bytes"),
     }
+    for kind, edges in (("INPUT", _inputs(plan)), ("OUTPUT", _outputs(plan))):
+        if len(edges) == 1:
+            continue  # it is all there is
+        words = suffixes([edge.name for edge, _ in edges])
+        for word, (edge, stored) in zip(words, edges, strict=True):
+            key = f"{kind}{word.upper()}"
+            title = f"{'ifmap' if kind == 'INPUT' else 'ofmap'} {comment(markdown(edge.name))}"
+            found[f"{key}_AT"] = (program.tensors[stored.name], f"where {title} lies")
+            found[f"{key}_BYTES"] = (stored.bytes, "its bytes")
+    return found
+
+
+def _inputs(plan: TiledPlan) -> list[tuple[Tensor, Stored]]:
+    """The network's inputs, with what is stored of each."""
+    names = [tensor.name for tensor in plan.graph.inputs]
+    return _stored(plan, zip(names, plan.task_graph.sources, strict=True))
+
+
+def _outputs(plan: TiledPlan) -> list[tuple[Tensor, Stored]]:
+    """Its outputs."""
+    return _stored(plan, zip(plan.graph.outputs, plan.task_graph.results, strict=True))
+
+
+def _stored(plan: TiledPlan, names: Iterable[tuple[str, str]]) -> list[tuple[Tensor, Stored]]:
+    return [(plan.graph.tensors[name], plan.task_graph.stored[place]) for name, place in names]
 
 
 def c_header(plan: TiledPlan, identity: int) -> str:
@@ -89,6 +117,15 @@ def _tensor_rows(graph: Graph, tensor: Tensor, stored: Stored) -> str:
     )
 
 
+def _sections(graph: Graph, kind: str, edges: list[tuple[Tensor, Stored]]) -> str:
+    """How each input or output lies in memory."""
+    titles = [kind] if len(edges) == 1 else [f"{kind} {markdown(edge.name)}" for edge, _ in edges]
+    return "".join(
+        f"### {title}\n| | |\n|---|---|\n{_tensor_rows(graph, *edge)}\n"
+        for title, edge in zip(titles, edges, strict=True)
+    )
+
+
 def _instance(ports: dict[str, tuple[str, int]]) -> str:
     wires = [f"    .{name}({name})" for name in ports]
     sizes = [f"[{bits - 1}:0]" for _, bits in ports.values()]
@@ -120,8 +157,10 @@ def integration_guide(plan: TiledPlan, identity: int, ports: dict[str, tuple[str
 
     ports : direction and bits of the top module's.
     """
-    graph, task_graph = plan.graph, plan.task_graph
-    source, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
+    graph = plan.graph
+    ifmaps, ofmaps = (
+        _sections(graph, k, e) for k, e in (("ifmap", _inputs(plan)), ("ofmap", _outputs(plan)))
+    )
     layout = "".join(f"| {k} | {value} | {text} |\n" for k, (value, text) in places(plan).items())
     errors = "".join(f"| {code.value} | {code.name} | {ERRORS[code]} |\n" for code in ErrorCode)
     tasks = "".join(
@@ -143,9 +182,13 @@ One clock `clk`; reset `rst` is synchronous and active high, one cycle is enough
 1. Once: write the words of `mem/image.hex` to external memory from an address that is a multiple of
    32 on; write that address to MEM_BASE, and MEM_LIMIT, WRITE_FROM, PROGRAM and PROGRAM_END as
    below.
-2. Write the ifmap to INPUT_AT.
+2. Write {"the ifmap to INPUT_AT" if len(graph.inputs) == 1 else "each ifmap to its INPUT_..._AT"}.
 3. Write 7 to CONTROL: START, CLEAR, IRQ_ENABLE.
-4. Wait for `irq`, or for DONE in STATUS. Where ERROR is 0 the ofmap is at OUTPUT_AT. CYCLES,
+4. Wait for `irq`, or for DONE in STATUS. Where ERROR is 0 {
+        "the ofmap is at OUTPUT_AT"
+        if len(graph.outputs) == 1
+        else "each ofmap is at its OUTPUT_..._AT"
+    }. CYCLES,
    READ_BEATS and WRITE_BEATS are those of this run.
 
 Another network: the same with its image; no reset is needed. After an error too.
@@ -159,15 +202,7 @@ contents. All offsets are bytes from MEM_BASE.
 | name | value | meaning |
 |---|---|---|
 {layout}
-### ifmap
-| | |
-|---|---|
-{_tensor_rows(graph, source, task_graph.stored[task_graph.source])}
-### ofmap
-| | |
-|---|---|
-{_tensor_rows(graph, result, task_graph.stored[task_graph.result])}
-Descriptors and their fields: docs/engine_isa.md of hwgen.
+{ifmaps}{ofmaps}Descriptors and their fields: docs/engine_isa.md of hwgen.
 
 ## Registers: `s_axi_*`, AXI4-Lite, 32 bits
 | offset | name | access | meaning |

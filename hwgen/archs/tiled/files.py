@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import numpy as np
-
-from ...aliases import Array, Arrays, ByteArray, Progress
+from ...aliases import Arrays, Progress
 from ...contract.engine import EngineShape
 from ...emit.bench import WAIVERS, port_list, template, top_ports
 from ...emit.packing import to_hex
@@ -17,12 +15,11 @@ from ...emit.parts import Parts, dump_json, identity_of
 from ...emit.verilog import VerilogDesign, to_verilog
 from ...gateware.engine.compute.tile_array import EVENTS, TileArray
 from ...identifiers import identifier
-from ...numeric import QType
-from ...plan.tiled.network.tasks import Stored, TaskGraph
 from ...plan.tiled.plan import TiledPlan
 from ...plan.tiled.schedule.program import Program
 from . import documents
 from .bench import BENCHES
+from .ends import input_area, input_bytes, output_area, output_bytes
 from .top import TiledTop
 
 PACKAGE = "hwgen.archs.tiled"
@@ -37,16 +34,14 @@ def tiled_parts(
     """The design and its files; inputs, outputs : the test vectors."""
     shape = plan.shape
     top, design = engine_design(shape, progress)
-    source, result = ends(plan.task_graph)
-    (given,), (expected,) = inputs.values(), outputs.values()
     estimate = plan.estimate()
     texts = {
         "plan.json": dump_json(
             plan.to_json() | {"estimate": {"interval": estimate.cycles, "latency": estimate.cycles}}
         ),
         "mem/image.hex": image_hex(plan.program, shape),
-        "vectors/input.hex": to_hex(to_bytes(given, source).reshape(-1, 1)),
-        "vectors/output.hex": to_hex(to_bytes(expected, result).reshape(-1, 1)),
+        "vectors/input.hex": to_hex(input_bytes(plan, inputs).reshape(-1, 1)),
+        "vectors/output.hex": to_hex(output_bytes(plan, outputs).reshape(-1, 1)),
         f"{identifier(plan.graph.name)}.h": documents.c_header(plan, engine_hash(shape)),
         "INTEGRATE.md": documents.integration_guide(plan, engine_hash(shape), top_ports(top)),
         "tb/Makefile": template(PACKAGE, "Makefile"),
@@ -57,7 +52,7 @@ def tiled_parts(
         "tb/probe.v": _probe(top),
         "tb/job.txt": job(
             plan,
-            len(given),
+            len(next(iter(inputs.values()))),
             image="mem/image.hex",
             inputs="vectors/input.hex",
             expected="vectors/output.hex",
@@ -86,31 +81,9 @@ def engine_hash(shape: EngineShape) -> int:
     return identity_of(asdict(shape))
 
 
-def ends(task_graph: TaskGraph) -> tuple[Stored, Stored]:
-    """The stored input and output."""
-    return task_graph.stored[task_graph.source], task_graph.stored[task_graph.result]
-
-
 def image_hex(program: Program, shape: EngineShape) -> str:
     """External memory up to where the engine writes, a beat a line; what follows is zero."""
     return to_hex(program.memory[: program.writable].reshape(-1, shape.bus_bytes))
-
-
-def to_bytes(values: Array, tensor: Stored) -> ByteArray:
-    """Integers (frames, ...) as they lie in external memory: (frames, bytes)."""
-    flat = values.reshape(len(values), -1).astype(np.int64)
-    raw = np.ascontiguousarray(flat, "<i8").view(np.uint8).reshape(*flat.shape, 8)
-    return np.ascontiguousarray(raw[..., : tensor.size]).reshape(len(values), tensor.bytes)
-
-
-def from_bytes(raw: ByteArray, tensor: Stored, qtype: QType, shape: tuple[int, ...]) -> Array:
-    """The reverse: bytes (frames, bytes) to integers (frames, *shape)."""
-    kind = {1: "u1", 4: "<u4"}[tensor.size]
-    values = np.ascontiguousarray(raw).view(kind).astype(np.int64)
-    if qtype.signed:
-        sign = 1 << (8 * tensor.size - 1)
-        values = (values ^ sign) - sign
-    return values.reshape(len(raw), *shape)
 
 
 def regions(program: Program) -> dict[str, int]:
@@ -126,18 +99,18 @@ def regions(program: Program) -> dict[str, int]:
 
 def job(plan: TiledPlan, frames: int, **files: str) -> str:
     """A job of the bench (see its head): frames through a program."""
-    program, task_graph = plan.program, plan.task_graph
-    source, result = ends(task_graph)
+    program = plan.program
+    (input_at, input_size), (output_at, output_size) = input_area(plan), output_area(plan)
     values = {
         "memory": len(program.memory),
         "program": program.start,
         "program_end": program.end,
         "writable": program.writable,
         "frames": frames,
-        "input_at": program.tensors[task_graph.source],
-        "input_bytes": source.bytes,
-        "output_at": program.tensors[task_graph.result],
-        "output_bytes": result.bytes,
+        "input_at": input_at,
+        "input_bytes": input_size,
+        "output_at": output_at,
+        "output_bytes": output_size,
         "cycles": plan.estimate().cycles,
         "beats": sum(plan.beats),
     }

@@ -133,8 +133,10 @@ def sections(report: dict[str, Any], package: Package) -> list[Markup]:
 def _boxes(plan: TiledPlan, rows: dict[str, dict[str, Any]]) -> list[Box]:
     """The input and all tasks, each between the stored tensors that it reads and writes."""
     graph, task_graph = plan.graph, plan.task_graph
-    x = graph.tensors[task_graph.source]
-    boxes = [Box([x.name], [], [x.name, "input", shape(x.shape), type_text(x.type)])]
+    boxes = [
+        Box([x.name], [], [x.name, "input", shape(x.shape), type_text(x.type)])
+        for x in (graph.tensors[name] for name in task_graph.sources)
+    ]
     parts: dict[str, list[str]] = {}
     called = labels(
         Part(task.name, rows[task.name]["title"], _kind(rows[task.name]), task.macs > 0)
@@ -142,8 +144,8 @@ def _boxes(plan: TiledPlan, rows: dict[str, dict[str, Any]]) -> list[Box]:
     )
     for task in plan.tasks:
         row, y = rows[task.name], graph.tensors[task.y]
-        second = task.tables.second if task.tables is not None else None
-        sources = [name for name in (task.x, second) if name is not None]
+        read = (task_graph.stored[name] for name in (task.x, task.second) if name is not None)
+        sources = [tensor.place for tensor in read]
         sources = [part for name in sources for part in parts.get(name, [name])]
         # Several tasks may write a tensor: whoever reads it reads all of them.
         parts.setdefault(task.y, []).append(task.name)

@@ -22,7 +22,8 @@ from ...flow.verilator import DESIGN_FAULT, build, call
 from ...flow.workplace import plain_directory
 from ...plan.tiled.plan import TiledPlan
 from ..package import Package
-from .files import ends, job, regions
+from .ends import output_area
+from .files import job, regions
 
 FAULTS = ("read_error", "write_error", "ar", "r", "aw", "w", "b", "reset", "start")
 
@@ -50,7 +51,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Job:
-    """Frames, as bytes (frames, bytes), through the program of a plan.
+    """Frames, as bytes (frames, bytes) of the inputs' area, through the program of a plan.
 
     image : the file to take as external memory's beginning; None: the plan's own.
     """
@@ -65,11 +66,11 @@ class Job:
 class JobRun:
     """What a job gave.
 
-    output : bytes (frames, bytes). cycles, status, layer, read_beats, write_beats : registers after
-    each frame. tiles, loads, stores : the cycles in which they were finished in the first one.
-    begun : those in which the steps of each tile of each unit began in it; asked, sent : in which
-    each burst of reads was asked for, and the first beat of each burst of writes passed; asked_at :
-    the byte of memory that a read begins at.
+    output : bytes (frames, bytes) of the outputs' area. cycles, status, layer, read_beats,
+    write_beats : registers after each frame. tiles, loads, stores : the cycles in which they were
+    finished in the first one. begun : those in which the steps of each tile of each unit began in
+    it; asked, sent : in which each burst of reads was asked for, and the first beat of each burst
+    of writes passed; asked_at : the byte of memory that a read begins at.
     steps : of the array of each tile unit in the first one. read_bytes, written_bytes : of each
     region in all frames. words : of each tile of each unit in the first one, moved between buffers
     and array, by what they are (see plan.tiled.buffers). after, stored : external memory (frames,
@@ -159,8 +160,7 @@ def image_bytes(given: Job) -> bytes:
 
 
 def _read(file: Path, given: Job, stats: dict[str, Any]) -> JobRun:
-    _, result = ends(given.plan.task_graph)
-    output = np.fromfile(file, np.uint8).reshape(len(given.frames), result.bytes)
+    output = np.fromfile(file, np.uint8).reshape(len(given.frames), output_area(given.plan)[1])
     return job_run(given.plan, output, stats)
 
 

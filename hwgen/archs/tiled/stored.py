@@ -12,7 +12,7 @@ from ...aliases import ByteArray
 from ...flow.comparison import Difference, first_difference
 from ...plan.tiled.network.tasks import edges_of
 from ...plan.tiled.plan import TiledPlan
-from .files import from_bytes, to_bytes
+from .ends import from_bytes, to_bytes
 
 Marks = np.ndarray[Any, np.dtype[np.bool_]]
 

@@ -31,7 +31,7 @@ from ...plan.tiled.plan import TiledPlan
 from ..package import Package
 from . import cocotb_run
 from . import simulation as tiled_sim
-from .files import ends, from_bytes, to_bytes
+from .ends import input_bytes, outputs_of
 from .simulation import Job, JobRun, Runs
 from .stored import memory_fault, stored_differences
 from .timeline import measured
@@ -67,43 +67,42 @@ def verify(package: Package, request: VerifyRequest) -> Verification:
     bench = COMPILED if request.simulator is None else COCOTB
     simulate: _Simulate = tiled_sim.run if bench == COMPILED else partial(cocotb_run.run, simulator)
     graph, plan = package.graph, package.plan
-    x, result = graph.inputs[0], graph.tensors[graph.outputs[0]]
     inputs, origin = frames_of(package, request), source_of(request)
-    given = inputs[x.name]
+    frames = len(inputs[graph.inputs[0].name])
     changed = tuple(package.changed())
     check_changed(package, changed)
-    source, stored = ends(plan.task_graph)
-    job = Job(plan, to_bytes(given, source), package.path / "mem" / "image.hex")
+    job = Job(plan, input_bytes(plan, inputs), package.path / "mem" / "image.hex")
     file = _wave_file(package) if request.wave else None
     try:
         runs = simulate(package, [job], memory, file, say)
     except DesignFault as fault:
-        nothing = {result.name: np.zeros((0, *result.shape), np.int64)}
+        ends = [graph.tensors[name] for name in graph.outputs]
+        nothing = {y.name: np.zeros((0, *y.shape), np.int64) for y in ends}
         empty = SimulationRun({}, [], [], 0.0)
         found = Verification(
-            simulator, len(given), str(fault), empty, None, None, nothing, changed, origin
+            simulator, frames, str(fault), empty, None, None, nothing, changed, origin
         )
         return _recorded(package, found, None, memory, None, bench)
     if file is not None and (runs.wave is None or not runs.wave.is_file()):
         raise UserError("the waveform can not be written", file=file)
     run = runs.jobs[0]
-    got = from_bytes(run.output, stored, result.type, result.shape)
+    got = outputs_of(plan, run.output)
     say("comparing with the golden model")
-    golden = execute(graph, inputs)[result.name]
+    golden = execute(graph, inputs)
     difference: Difference | str | None = _stopped(plan, run)
     if difference is None:
-        seen = first_difference(result.name, golden, got)
+        seen = next(filter(None, (first_difference(n, golden[n], got[n]) for n in got)), None)
         if seen is not None:
             say(f"frame {seen.frame} differs: looking for the first wrong layer")
-            seen = _locate(package, simulate, job, given, seen, memory, say)
+            seen = _locate(package, simulate, job, inputs, seen, memory, say)
         difference = seen or _wrong_in_memory(package, run, inputs)
     cycles = None if isinstance(difference, str) else max(run.cycles)
     complete = cycles is not None and len(run.tiles) == plan.tiles
     timeline = measured(plan, run) if request.trace and complete else []
     simulation = SimulationRun({}, [], [], runs.seconds, wave=runs.wave)
     verification = Verification(
-        simulator, len(given), difference, simulation, cycles, cycles, {result.name: got}, changed,
-        origin, tuple(timeline),
+        simulator, frames, difference, simulation, cycles, cycles, got, changed, origin,
+        tuple(timeline),
     )  # fmt: skip
     kept = None if request.inputs is None else inputs
     return _recorded(package, verification, kept, memory, run, bench)
@@ -149,7 +148,7 @@ def _locate(
     package: Package,
     simulate: _Simulate,
     job: Job,
-    frames: np.ndarray[Any, Any],
+    inputs: Mapping[str, np.ndarray[Any, Any]],
     seen: Difference,
     memory: Memory,
     say: Progress,
@@ -160,7 +159,9 @@ def _locate(
     package's own image is at fault, the tensors which that one stores.
     """
     graph, frame = package.graph, seen.frame
-    golden = execute(graph, {graph.inputs[0].name: frames[frame : frame + 1]}, list(graph.tensors))
+    golden = execute(
+        graph, {name: a[frame : frame + 1] for name, a in inputs.items()}, list(graph.tensors)
+    )
     only = job.frames[frame : frame + 1]
     for trial in (Job(package.plan.outside(), only), Job(job.plan, only, job.image)):
         try:

@@ -11,7 +11,7 @@ import pytest
 
 import hwgen
 from hwgen.archs.tiled import simulation as tiled_sim
-from hwgen.archs.tiled.files import ends, to_bytes
+from hwgen.archs.tiled.ends import input_bytes
 from hwgen.archs.tiled.simulation import Job
 from hwgen.contract.isa import Opcode
 from hwgen.errors import UserError
@@ -46,7 +46,7 @@ def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
         assert plan.shape == package.plan.shape
         x, program = plan.graph.inputs[0], plan.program
         frame = np.random.default_rng(1).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
-        job = Job(plan, to_bytes(frame, ends(plan.task_graph)[0]))
+        job = Job(plan, input_bytes(plan, {x.name: frame}))
         for latency in (20, 100):
             for rate in (1.0, 0.5):
                 memory = Memory(latency, rate)

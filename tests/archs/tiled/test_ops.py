@@ -9,12 +9,12 @@ from random import Random
 import numpy as np
 
 from hwgen.archs.tiled import simulation as tiled_sim
-from hwgen.archs.tiled.files import ends, from_bytes, to_bytes
+from hwgen.archs.tiled.ends import input_bytes
 from hwgen.archs.tiled.simulation import Job
 from hwgen.flow.memory import Memory
 from hwgen.ir import execute, graph_to_json
 from hwgen.plan.tiled.plan import plan_tiled
-from tests.helpers.tiled import need_verilator, tiled_package
+from tests.helpers.tiled import need_verilator, outputs, tiled_package
 from tests.helpers.tiled_graphs import random_tiled_graph
 
 NETWORKS = 16
@@ -32,9 +32,7 @@ def test_random_networks_on_one_engine(tmp_path: Path) -> None:
         x = graph.inputs[0]
         frames = np.random.default_rng(seed).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
         golden.append(execute(graph, {x.name: frames})[graph.outputs[0]])
-        jobs.append(Job(plan, to_bytes(frames, ends(plan.task_graph)[0])))
+        jobs.append(Job(plan, input_bytes(plan, {x.name: frames})))
     runs = tiled_sim.run(package, jobs, Memory(gaps=3), None, lambda text: None).jobs
     for seed, (job, run, expected) in enumerate(zip(jobs, runs, golden, strict=True)):
-        result = job.plan.graph.tensors[job.plan.graph.outputs[0]]
-        got = from_bytes(run.output, ends(job.plan.task_graph)[1], result.type, result.shape)
-        assert np.array_equal(got, expected), f"seed {100 + seed}"
+        assert np.array_equal(outputs(job.plan, run), expected), f"seed {100 + seed}"

@@ -15,7 +15,8 @@ import pytest
 from hwgen.archs.package import Package
 from hwgen.archs.tiled import files as tiled_files
 from hwgen.archs.tiled.documents import ERRORS, places
-from hwgen.archs.tiled.files import ends, engine_hash, from_bytes, regions, to_bytes
+from hwgen.archs.tiled.ends import from_bytes, input_bytes, output_bytes, to_bytes
+from hwgen.archs.tiled.files import engine_hash, regions
 from hwgen.contract.engine_model import EngineModel
 from hwgen.contract.isa import ErrorCode
 from hwgen.emit.contents import strangers
@@ -88,10 +89,10 @@ def test_the_image_and_the_vectors_are_those_of_the_plan(package: Package) -> No
         assert np.array_equal(memory[known["OUTPUT_AT"] : known["OUTPUT_AT"] + len(y)], y)
         assert memory[: len(image)].tobytes() == image
     assert max(regions(plan.program).values()) == known["MEMORY_BYTES"]
-    source, result = ends(plan.task_graph)
     with np.load(package.file("vectors/vectors.npz")) as vectors:
-        assert np.array_equal(to_bytes(vectors["x"], source), inputs)
-        assert np.array_equal(to_bytes(vectors["y"], result), outputs)
+        x, y = plan.graph.inputs[0].name, plan.graph.outputs[0]
+        assert np.array_equal(input_bytes(plan, {x: vectors["x"]}), inputs)
+        assert np.array_equal(output_bytes(plan, {y: vectors["y"]}), outputs)
 
 
 @pytest.mark.parametrize(("size", "kind"), [(1, "s8"), (1, "u8"), (4, "s20"), (4, "u17")])

@@ -13,7 +13,7 @@ import pytest
 import hwgen
 from hwgen.archs.package import Package
 from hwgen.archs.tiled import simulation as tiled_sim
-from hwgen.archs.tiled.files import ends, from_bytes, to_bytes
+from hwgen.archs.tiled.ends import input_bytes
 from hwgen.archs.tiled.simulation import Job
 from hwgen.contract.isa import ErrorCode
 from hwgen.errors import UserError
@@ -131,16 +131,14 @@ def test_every_order_of_loops_is_golden_and_moves_what_is_predicted(
         for order in (None, *Stationarity):
             plan = plan_tiled(graph, shape, 2, preferred=order)
             assert order is None or order in {t.stationarity for t in plan.placement.tilings}
-            jobs.append(Job(plan, to_bytes(values, ends(plan.task_graph)[0])))
+            jobs.append(Job(plan, input_bytes(plan, {x.name: values})))
             golden.append(execute(graph, {x.name: values})[graph.outputs[0]])
     runs = tiled_sim.run(package, jobs, Memory(), None, say).jobs
     squares = 0
     for job, run, expected in zip(jobs, runs, golden, strict=True):
         plan, graph = job.plan, job.plan.graph
-        result = graph.tensors[graph.outputs[0]]
-        stored = ends(plan.task_graph)[1]
         assert run.errors() == [ErrorCode.NONE]
-        assert np.array_equal(from_bytes(run.output, stored, result.type, result.shape), expected)
+        assert np.array_equal(outputs(plan, run), expected)
         assert run.words == tile_words(plan)
         if graph.name == "square" and plan.preferred is Stationarity.INPUT:
             # The ifmap is one tile: each of its words is read once for each block of outputs.

@@ -128,9 +128,25 @@ def test_lines_give_what_they_were_made_of(seed: int) -> None:
     assert np.array_equal(np.clip(got, quotient.min(), quotient.max()), quotient)
 
 
-def test_a_vector_of_pixels_is_not_taken_for_one_pixel() -> None:
-    with pytest.raises(UserError, match="as a vector into dense layers only"):
-        checked((3, 3, 2), [ops.Flatten(), ops.Slice((1,), (9,), (1,))])
+@pytest.mark.parametrize("tiles", [1, 2])
+def test_elements_are_read_under_another_shape(tiles: int) -> None:
+    """A tensor that several layers read, as it is and under other shapes, the input among them."""
+    nodes = (
+        Node("lines", ops.Reshape((9, 6)), ("x",)),
+        Node("few", ops.Slice((2, 1), (5, 5), (1, 1)), ("lines",)),
+        Node("pool", ops.MaxPool((2, 2), (1, 1), "same"), ("x",)),
+        Node("flat", ops.Flatten(), ("pool",)),
+        Node("part", ops.Slice((1,), (25,), (1,)), ("flat",)),
+        Node("square", ops.Reshape((5, 5)), ("part",)),
+        Node("both", ops.Concat(), ("few", "square")),
+    )
+    graph = Graph("shapes", (Tensor("x", (3, 6, 3), byte()),), nodes, ("both", "pool"))
+    plan = plan_tiled(graph.verify(), replace(SMALL, tiles=tiles), 2, units=tiles)
+    check_engine_model(plan)
+    known = plan.task_graph.stored
+    assert {t.name: t.of for t in known.values() if t.of} == {
+        "lines": "x", "flat": "pool", "square": "part",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(24))

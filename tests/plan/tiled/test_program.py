@@ -26,7 +26,7 @@ from hwgen.plan.tiled.network.requant import CARRIED_OUT
 from hwgen.plan.tiled.network.tasks import TaskGraph
 from hwgen.plan.tiled.schedule.program import Program, Writer
 from hwgen.plan.tiled.schedule.scoreboard import Scoreboard, Span
-from tests.helpers.tiled import softmax_network
+from tests.helpers.tiled import random_inputs, softmax_network
 from tests.helpers.tiled_programs import run_descriptors
 
 MODELS = Path(hwgen.__file__).parent / "models"
@@ -86,15 +86,15 @@ def check_graph(
     change : of fields of all descriptors, first.
     """
     graph, task_graph, _, program = program_of(graph, shape, resident, keep)
-    edge = graph.inputs[0]
-    x = np.random.default_rng(seed).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
-    golden = execute(graph, {edge.name: x}, list(graph.tensors))
+    inputs = random_inputs(graph, 1, seed)
+    golden = execute(graph, inputs, list(graph.tensors))
     rng = Random(seed)
     engine_model = EngineModel(shape, program.memory)
     for pick in (None, rng.choice):
         memory = program.memory.copy()
-        start = program.tensors[task_graph.source]
-        memory[start : start + edge.size] = as_bytes(x, 1)
+        for source in task_graph.sources:
+            start = program.tensors[source]
+            memory[start : start + inputs[source].size] = as_bytes(inputs[source], 1)
         engine_model = EngineModel(shape, memory)
         found = [d | (change or {}) for d in engine_model.descriptors(program.start)]
         run_descriptors(engine_model, found, program.start, pick)
@@ -127,10 +127,35 @@ def test_other_formats(path: Path) -> None:
 
 
 def test_what_the_engine_has_no_unit_for_is_refused_by_name() -> None:
-    with pytest.raises(UserError, match=r"'multiply'.*does not carry out mul"):
-        planned(FIXTURES / "tflite_curves.tflite", EngineShape(), 2)
-    with pytest.raises(UserError, match="takes one input and one output"):
-        planned(FIXTURES / "tflite_two_heads.tflite", EngineShape(), 2)
+    graph = hwgen.load(FIXTURES / "onnx_unit_picks.onnx")
+    with pytest.raises(UserError, match=r"'TopK_8'.*no unit for argmax") as refusal:
+        program_of(graph, EngineShape(), 2)
+    assert "--arch dataflow" in str(refusal.value.hint)
+
+
+def test_an_output_that_is_an_input_is_refused() -> None:
+    one = softmax_network(3)
+    graph = replace(one, outputs=(*one.outputs, one.inputs[0].name)).verify()
+    with pytest.raises(UserError, match="the output 'x' is the input 'x' as it is"):
+        task_graph_of(legalize(graph))
+
+
+def test_wide_outputs_are_read_by_no_layer() -> None:
+    """A sum of 20 bits leaves under any shape, but no layer computes with it."""
+    byte, weight = (QType(True, bits, 0, Rounding.FLOOR, Overflow.SATURATE) for bits in (8, 6))
+    wide = replace(byte, width=20)
+    nodes = (
+        Node("dense", ops.Dense(np.arange(24).reshape(6, 4), weight), ("x",)),
+        Node("sums", ops.Requantize.scaled(wide), ("dense",)),
+        Node("square", ops.Reshape((2, 2, 1)), ("sums",)),
+    )
+    graph = Graph("wide", (Tensor("x", (6,), byte),), nodes, ("square",)).verify()
+    check_graph(graph, SHAPES["4x4"], 2)
+    check_graph(replace(graph, outputs=("sums", "square")).verify(), SHAPES["4x4"], 2)
+    more = (*nodes, Node("bytes", ops.Requantize.scaled(byte, shift=6), ("square",)))
+    graph = replace(graph, nodes=more, outputs=("square", "bytes")).verify()
+    with pytest.raises(UserError, match="stores 8 bits, 'sums' has 20"):
+        task_graph_of(legalize(graph))
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -164,13 +189,14 @@ def test_softmax_of_as_many_channels_as_there_can_be() -> None:
     check_graph(classifier(SOFTMAX_CHANNELS, parts_of(8)), shape, 2)
 
 
+def test_a_softmax_of_pixels_that_are_a_vector() -> None:
+    check_graph(classifier(12, parts_of(8), pixels=3), SHAPES["8x8"], 2)
+
+
 def test_softmaxes_that_there_is_no_unit_for() -> None:
     hint = "--tail host"
     with pytest.raises(UserError, match=r"soft.*softmax of 8 bits, this one gives 16") as error:
         program_of(classifier(12, parts_of(16)), EngineShape(), 2)
-    assert hint in str(error.value.hint)
-    with pytest.raises(UserError, match=r"soft.*12 channels lies .* as \(1, 3, 4\)") as error:
-        program_of(classifier(12, parts_of(8), pixels=3), EngineShape(), 2)
     assert hint in str(error.value.hint)
     graph = hwgen.load(FIXTURES / "tflite_residual.tflite", runtime="xnnpack")
     float_graph = Graph(
@@ -231,7 +257,7 @@ def test_a_missing_wait_shows() -> None:
     wrong = 0
     for seed in range(5):
         memory = program.memory.copy()
-        start = program.tensors[task_graph.source]
+        start = program.tensors[edge.name]
         memory[start : start + edge.size] = as_bytes(x, 1)
         engine_model = EngineModel(shape, memory)
         loosened = [
@@ -243,8 +269,8 @@ def test_a_missing_wait_shows() -> None:
         except (ProgramError, KeyError):
             wrong += 1
             continue
-        place_ = program.tensors[task_graph.result]
-        tensor = task_graph.stored[task_graph.result]
+        place_ = program.tensors[task_graph.results[0]]
+        tensor = task_graph.stored[task_graph.results[0]]
         got = memory[place_ : place_ + tensor.bytes]
         wrong += not np.array_equal(got, as_bytes(golden[0], tensor.size))
     assert wrong

@@ -10,7 +10,7 @@ import pytest
 
 from hwgen.contract.isa import RECORD, Round
 from hwgen.errors import UserError
-from hwgen.ir import Tensor, ops
+from hwgen.ir import Op, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding, Scaling, multiplier_of
 from hwgen.plan.tiled.network.requant import CARRIED_OUT, Requant, Scaled
 from tests.helpers.result_model import rounded
@@ -115,7 +115,7 @@ def test_two_roundings_of_many_channels() -> None:
     first = ops.Requantize.scaled(wide, mult, bias, 20)
     second = ops.Requantize.scaled(replace(BYTE, rounding=Rounding.FLOOR), 1, 3, 5)
     x = Tensor("x", (300,), sums)
-    made = Requant.of_two("y", first, second, x)
+    made = Requant.of_chain("y", [first, second], x)
     assert made.rounding is Round.FLOOR
     middle = first.infer("middle", [x])
     tried = np.concatenate([np.arange(-(1 << 24), 1 << 24, 9973), [*x.range, 0, -1]])
@@ -125,12 +125,26 @@ def test_two_roundings_of_many_channels() -> None:
     assert np.array_equal(got, wanted)
 
 
-def test_what_falls_is_not_taken_for_what_rises() -> None:
-    wide = replace(SUMS, width=14)
-    first = ops.Requantize.scaled(wide, -3, 5, 6)
+def same_chain(chain: list[Op], x: Tensor) -> None:
+    """As ``same``, for operations one after the other."""
+    made = Requant.of_chain("y", chain, x)
+    print("seed 3")
+    sums = np.random.default_rng(3).integers(x.range[0], x.range[1] + 1, (500, x.channels))
+    edge, wanted = x, sums
+    for op in chain:
+        wanted, edge = op.golden([wanted], [edge]), op.infer("e", [edge])
+    got = [
+        [rounded(int(s) * int(made.mult[n]) + int(made.bias[n]), int(made.shift[n]), made.rounding)
+         for n, s in enumerate(row)]
+        for row in sums
+    ]  # fmt: skip
+    assert np.array_equal(np.clip(np.array(got) + made.offset, made.low, made.high), wanted)
+
+
+def test_results_that_fall_where_sums_rise() -> None:
+    first = ops.Requantize.scaled(replace(SUMS, width=14), -3, 5, 6)
     second = ops.Requantize.scaled(BYTE, 1, 0, 3)
-    with pytest.raises(UserError, match="no multiply, add and shift"):
-        Requant.of_two("y", first, second, Tensor("x", (1,), SUMS))
+    same_chain([first, second], Tensor("x", (1,), SUMS))
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -145,3 +159,28 @@ def test_the_rule_of_reference_kernels(seed: int) -> None:
     )  # fmt: skip
     x = Tensor("x", (1,), SUMS)
     same(op, Requant.of("y", op, x), x, seed)
+
+
+@pytest.mark.parametrize("fall", [False, True])
+def test_steps_of_each_channel_that_lie_on_lines(fall: bool) -> None:
+    """Alone and behind requantizations, of which one multiplies some channels by less than 0."""
+    rng = np.random.default_rng(7)
+    print("seed 7")
+    apart, first = rng.uniform(3, 40, 4), rng.uniform(-300, 300, 4)
+    thresholds = np.floor(first[:, None] + apart[:, None] * np.arange(60)).astype(np.int64)
+    values = np.arange(61) - 20
+    steps = ops.MultiThreshold(thresholds, values[::-1].copy() if fall else values, BYTE)
+    x = Tensor("x", (4,), SUMS)
+    same(steps, Requant.of_chain("y", [steps], x), x, 7)
+    turned = ops.Requantize.scaled(replace(SUMS, width=24), [1, -1, 3, -2], [0, 7, 0, 0])
+    added = ops.Requantize.scaled(replace(SUMS, width=24), 1, 11)
+    same_chain([added, turned, steps], x)
+
+
+def test_steps_that_lie_on_no_line_are_refused() -> None:
+    steps = ops.MultiThreshold(np.array([0, 1, 2, 40]), np.arange(5), BYTE)
+    with pytest.raises(UserError, match="no multiply, add and shift of the tiled engine equals it"):
+        Requant.of_chain("y", [steps], Tensor("x", (4,), SUMS))
+    steps = ops.MultiThreshold(np.array([0, 10, 20]), np.array([0, 1, 2, 0]), BYTE)
+    with pytest.raises(UserError, match="no multiply, add and shift of the tiled engine equals it"):
+        Requant.of_chain("y", [steps], Tensor("x", (4,), SUMS))

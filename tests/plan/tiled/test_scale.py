@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hwgen.archs.tiled import simulation as tiled_sim
-from hwgen.archs.tiled.files import ends, to_bytes
+from hwgen.archs.tiled.ends import input_bytes
 from hwgen.archs.tiled.simulation import Job
 from hwgen.archs.tiled.stored import stored_differences
 from hwgen.contract.engine import EngineShape
@@ -107,7 +107,7 @@ def test_mobilenet_in_small_on_the_rtl(mobilenet: Graph, tmp_path: Path) -> None
     x = np.random.default_rng(5).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(package.graph, {edge.name: x}, list(package.graph.tensors))
     outside = package.plan.outside()
-    job = Job(outside, to_bytes(x, ends(outside.task_graph)[0]))
+    job = Job(outside, input_bytes(outside, {edge.name: x}))
     runs = tiled_sim.run(package, [job], Memory(), None, lambda text: None)
     found = dict(stored_differences(outside, runs.memory, golden))
     assert set(found) == {task.y for task in outside.tasks}

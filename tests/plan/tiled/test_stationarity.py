@@ -35,10 +35,10 @@ def check(graph: Graph, plan: TiledPlan) -> EngineModel:
     x = np.random.default_rng(1).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     golden = execute(graph, {edge.name: x})[graph.outputs[0]]
     engine_model = EngineModel(plan.shape, plan.program.memory.copy())
-    start = plan.program.tensors[plan.task_graph.source]
+    start = plan.program.tensors[plan.task_graph.sources[0]]
     engine_model.memory[start : start + edge.size] = as_bytes(x, 1)
     engine_model.run(plan.program.start)
-    result = plan.task_graph.stored[plan.task_graph.result]
+    result = plan.task_graph.stored[plan.task_graph.results[0]]
     place = plan.program.tensors[result.name]
     got = engine_model.memory[place : place + result.bytes]
     assert np.array_equal(got, as_bytes(golden[0], result.size))

@@ -112,14 +112,14 @@ class TileUnit(wiring.Component):
 
 def _possible(given, shape: EngineShape) -> Value:
     """Whether loops have steps and rings are some: whole banks' worth, and begun inside; and
-    whether a softmax has vectors that its lane can take."""
+    whether a softmax has vectors that its lane can take, and a product its second factor."""
     counts = [given[f"loop{n}_count"] for n in range(LEVELS)]
     results = [given[f"out{n}_count"] for n in range(OUTPUT_LEVELS)]
     with_results = ~given.no_writeback
     rings = {
         "x": ~given.softmax,
         "y": with_results,
-        "second": with_results & (given.softmax | (given.tables & given.second)),
+        "second": with_results & (given.softmax | (given.second & (given.tables | given.product))),
     }
     wrong = [~Cat(count.any() for count in counts).all()]
     wrong.append(with_results & ~Cat(count.any() for count in results).all())
@@ -135,4 +135,5 @@ def _possible(given, shape: EngineShape) -> Value:
         ~given.no_writeback & ~given.tables & ~given.wide,
     ]
     wrong.append(given.softmax & ~Cat(vector).all())
+    wrong.append(given.product & (given.softmax | ~given.second))
     return ~Cat(wrong).any()

@@ -45,6 +45,7 @@ RESULT = layout(
         *(f"second_{field}" for field in ("base", "pitch", "ring", "first")),
         *(f"second_{field}" for field in ("half_even", "offset", "low", "high")),
         *("softmax", "x_signed"),
+        *("product", "product_signed", "product_sum", "product_second"),
     ),
 )
 """What a COMPUTE descriptor says of the results of its sums."""

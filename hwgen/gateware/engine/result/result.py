@@ -3,8 +3,9 @@
 From the moment when a word of sums leaves their queue everything happens a fixed number of cycles
 later: nothing behind it can be held up. Requantizers take a word in parts, of as many sums as there
 are of them; wide results and tables take a part in slices, for each of which it is requantized
-again. Meanwhile the word stays at the head of the queue. A softmax takes words of the second
-operand instead and gives its results byte by byte.
+again. Meanwhile the word stays at the head of the queue, and so does the word of the second operand
+that it is multiplied by. A softmax takes words of the second operand instead and gives its results
+byte by byte.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ..memory.feature_ports import VISIBLE, read_port, write_port
 from .combine import TableCombine, table_port
 from .output_walk import OutputLoops, RingPlace, set_counts
 from .parameters import ParameterMemory, parameter_port
+from .product import ProductLanes
 from .result_writer import (
     BYTE,
     ResultWriter,
@@ -114,22 +116,27 @@ class ResultStage(wiring.Component):
         begin = self._command(m, kept)
         m.submodules.operand = operand = SecondOperand(self.shape, SECONDS)
         m.submodules.parameters = parameters = ParameterMemory(self.shape)
-        with_second = kept.tables & kept.second
+        with_second = kept.second & kept.tables & ~kept.product
         m.d.comb += [
-            operand.load.eq(begin & (with_second | kept.softmax)),
+            operand.load.eq(begin & (with_second | kept.product | kept.softmax)),
             operand.descriptor.eq(kept),
         ]
         wiring.connect(m, operand.port, wiring.flipped(self.second))
         m.submodules.softmax = softmax = SoftmaxLane(self.shape)
         issued, acc = self._issue(m, kept, begin, parameters, operand, softmax)
         tokens = self._tokens(m, kept, issued)
-        results = self._requantize(m, kept, begin, parameters, acc, softmax)
+        factors = acc, issued.part, operand
+        results = self._requantize(m, kept, begin, parameters, factors, softmax)
         m.d.comb += [
             softmax.descriptor.eq(kept),
             softmax.i.payload.eq(operand.o.payload),
             softmax.i.valid.eq(operand.o.valid & kept.softmax),
             operand.o.ready.eq(
-                Mux(kept.softmax, softmax.i.ready, tokens[_RESULTS].word & with_second)
+                Mux(
+                    kept.softmax | kept.product,
+                    Mux(kept.softmax, softmax.i.ready, issued.word),
+                    tokens[_RESULTS].word & with_second,
+                )
             ),
             self.issue.eq(softmax.issue),
         ]
@@ -157,7 +164,7 @@ class ResultStage(wiring.Component):
     ):  # fmt: skip
         """Begin slices of words of sums; returns the token and the part's sums of this cycle."""
         shape = self.shape
-        with_second = kept.tables & kept.second
+        with_second = kept.second & (kept.tables | kept.product)
         m.submodules.sums = sums = CreditFifo(self.word, self.sums)
         m.submodules.loops = loops = OutputLoops()
         set_counts(m, loops, kept)
@@ -241,9 +248,14 @@ class ResultStage(wiring.Component):
         return tokens
 
     def _requantize(
-        self, m: Module, kept, begin: Value, parameters: ParameterMemory, acc, softmax: SoftmaxLane
-    ) -> list[Value]:
-        """The results of all lanes, _RESULTS cycles later. The first one multiplies for softmax."""
+        self, m: Module, kept, begin: Value, parameters: ParameterMemory,
+        factors: tuple[Value, Value, SecondOperand], softmax: SoftmaxLane,
+    ) -> list[Value]:  # fmt: skip
+        """The results of all lanes, _RESULTS cycles later. The first one multiplies for softmax.
+
+        factors : a part of a word of sums, which part it is, what they may be multiplied by.
+        """
+        acc, part, operand = factors
         m.d.comb += [
             parameters.load.eq(begin),
             parameters.first.eq(kept.parameter),
@@ -258,12 +270,23 @@ class ResultStage(wiring.Component):
             rounding.low.eq(kept.low),
             rounding.high.eq(kept.high),
         ]
-        late = delay_line(m, acc, ParameterMemory.LATENCY, "acc", data=True)
+        # While parameters are read sums become products, where they do.
+        assert ProductLanes.LATENCY == ParameterMemory.LATENCY
+        lanes = self.shape.requantizers
+        m.submodules.products = products = ProductLanes(lanes, signed(32))
+        seconds = Array(
+            operand.o.payload.word_select(n, BYTE * lanes) for n in range(self.shape.result_parts)
+        )
+        m.d.comb += [
+            products.sums.as_value().eq(acc),
+            products.seconds.as_value().eq(seconds[part]),
+            products.descriptor.eq(kept),
+        ]
         results = []
-        for n in range(self.shape.requantizers):
+        for n in range(lanes):
             m.submodules[f"lane{n}"] = lane = RequantLane(signed(32))
             m.d.comb += [
-                lane.acc.eq(late[32 * n : 32 * (n + 1)]),
+                lane.acc.eq(products.o[n]),
                 lane.parameters.eq(parameters.records[n]),
                 lane.rounding.eq(rounding),
             ]

@@ -213,6 +213,14 @@ def _results(
             "second_ring": of_second.ring,
             "second_first": of_second.ring_row(tile.rows[0]),
         }
+        if task.product is not None:
+            of_sum, of_byte = task.product.zeros
+            values |= {
+                "product": 1,
+                "product_signed": int(second.signed),
+                "product_sum": -of_sum,
+                "product_second": -of_byte,
+            }
     return values
 
 

@@ -76,8 +76,7 @@ def _read(task: Task, tensor: Stored, task_graph: TaskGraph, unit: int, units: i
     if unit >= len(parts):
         return []
     rows = parts[unit]
-    second = task.tables is not None and task.tables.second == tensor.name
-    found = [rows] if second else []
+    found = [rows] if task.second == tensor.name else []
     if task.x == tensor.name:
         found.append(rows_needed(task, rows, tensor.shape[0]))
     return found

@@ -67,9 +67,10 @@ def place(
     cycles = _cycles(best)
     if not keep:
         return best
+    outside = task_graph.outside
     candidates = [
         t for t in task_graph.stored.values()
-        if t.name not in (task_graph.source, task_graph.result)
+        if t.name not in outside
         and search.bank_bytes(t) <= shape.bank_bytes
         and t.row_bytes <= COMPUTE.most("x_pitch") and can_be_on_chip(t, task_graph, shape.tiles)
     ]  # fmt: skip
@@ -164,7 +165,7 @@ class _Search:
 
     def _problem(self, task: Task, on_chip: frozenset[str]) -> MappingProblem:
         stored = self.task_graph.stored
-        second = task.tables.second if task.tables is not None else None
+        second = task.second
         crossing = sum(
             borders(task, stored[name], self.on_chip_tensor(name), self.task_graph)
             for name in dict.fromkeys(inputs_of(task))
@@ -188,8 +189,7 @@ class _Search:
 
 def inputs_of(task: Task) -> tuple[str, ...]:
     """Stored tensors that a task reads."""
-    second = task.tables.second if task.tables is not None else None
-    return (task.x,) if second is None else (task.x, second)
+    return (task.x,) if task.second is None else (task.x, task.second)
 
 
 def pack(regions: list[Region], limit: int) -> dict[str, Region] | None:

@@ -19,8 +19,10 @@ _SUMS = (ops.Conv2D, ops.Dense, ops.SumPool, ops.Add)
 """What takes the requantization behind it along."""
 MOST_CODES = 1 << 24
 """Most integers of which a table is sought."""
-_OF_BYTES = (*SCALED, ops.MultiThreshold)
+OF_BYTES = (*SCALED, ops.MultiThreshold)
 """What makes a number of a number, whichever place it is at."""
+RESHAPING = (ops.Flatten, ops.Reshape)
+"""What leaves elements where they are, under another shape."""
 
 
 @dataclass
@@ -36,13 +38,15 @@ class Fusion:
 
     def __post_init__(self) -> None:
         self.nodes = {node.name: node for node in self.graph.nodes}
-        self.keep(self.graph.inputs[0])
+        self._windows: dict[str, tuple[Tables, int] | None] = {}
+        for tensor in self.graph.inputs:
+            self.keep(tensor)
 
     def finish(self, task: Task, last: Node) -> None:
         """Add a task, with tables and a sum behind it where nobody else reads what is before."""
         edge = last.name
         following = self.only_reader(last)
-        if self.graph.tensors[edge].type.width > 8 and following is not None:
+        if self.wide(edge) and following is not None:
             windowed = self._windowed(task, following)
             if windowed is not None:
                 self.done.add(following.name)
@@ -52,29 +56,40 @@ class Fusion:
             while self.of_bytes(behind):
                 addend, behind = behind.name, self.graph.consumers[behind.name][0]
             if isinstance(behind.op, ops.Add):
-                task, edge = self._with_sum(task, edge, addend, behind)
+                if task.product is None:
+                    task, edge = self._with_sum(task, edge, addend, behind)
             elif isinstance(following.op, ops.MultiThreshold):
-                task = replace(task, tables=self.table(following), y=following.name)
-                edge = following.name
-                self.done.add(edge)
+                tables = self.table([following])
+                if tables is not None:
+                    task, edge = replace(task, tables=tables, y=following.name), following.name
+                    self.done.add(edge)
         self.add(task)
         self.keep(self.graph.tensors[edge])
 
     def _windowed(self, task: Task, node: Node) -> Task | None:
         """The task with a table of its wide results, where that changes within 256 of them."""
-        op, (x,) = node.op, self.graph.operands(node)
-        if not isinstance(op, ops.MultiThreshold) or len(op.rows) > 1 or op.type.width > 8:
-            return None
-        low, high = x.range
-        if high - low >= MOST_CODES:
-            return None
-        found = of_window(self._function(node, np.arange(low, high + 1)), low)
+        found = self.window(node)
         if found is None:
             return None
         tables, first = found
         ends = max(task.requant.low, first), min(task.requant.high, first + TABLE_WORDS - 1)
         requant = replace(task.requant, low=ends[0], high=ends[1])
         return replace(task, requant=requant, tables=tables, y=node.name)
+
+    def window(self, node: Node) -> tuple[Tables, int] | None:
+        """See of_window; None where a node is no such function."""
+        if node.name not in self._windows:
+            self._windows[node.name] = self._window_of(node)
+        return self._windows[node.name]
+
+    def _window_of(self, node: Node) -> tuple[Tables, int] | None:
+        op, (x,) = node.op, self.graph.operands(node)
+        if not isinstance(op, ops.MultiThreshold) or len(op.rows) > 1 or self.wide(node.name):
+            return None
+        low, high = x.range
+        if high - low >= MOST_CODES:
+            return None
+        return of_window(self._function(node, np.arange(low, high + 1)), low)
 
     def _with_sum(self, task: Task, edge: str, addend: str, node: Node) -> tuple[Task, str]:
         """The task with the sum ``node``, where its other operand is stored already."""
@@ -102,7 +117,8 @@ class Fusion:
         maker = next((t for t in self.tasks if t.y == addend), None)
         if node is None or maker is None or self.only_reader(node) is None:
             return None
-        return maker if maker.tables is None and maker.macs > task.macs else None
+        free = maker.tables is None and maker.product is None
+        return maker if free and maker.macs > task.macs else None
 
     def addends(self, node: Node) -> list[Addend]:
         """The two addends of a sum."""
@@ -113,7 +129,7 @@ class Fusion:
     def _addend(self, name: str, place: int) -> Addend:
         """An addend as a function of stored bytes."""
         source, chain = self._chain(name)
-        values = codes(self._narrow(source))
+        values = self._codes(source)
         for maker in chain:
             values = self._function(maker, values)
         return Addend(source, values, name, place)
@@ -127,17 +143,29 @@ class Fusion:
         return name, chain
 
     def of_bytes(self, node: Node) -> bool:
-        """Whether a node is a function of each number by itself, and its only reader a sum, or
-        such a function of which that holds. What requantizes sums belongs to them."""
-        maker = self.nodes.get(node.inputs[0])
-        if maker is not None and isinstance(maker.op, _SUMS) and isinstance(node.op, SCALED):
-            return False
-        if node.name in self.done or not isinstance(node.op, _OF_BYTES):
+        """Whether a node is a function of each byte by itself, and its only reader a sum, or such
+        a function of which that holds. What requantizes sums belongs to them."""
+        if not self._each_alike(node):
             return False
         following = self.only_reader(node)
-        if following is None or not _same_everywhere(node.op):
-            return False
-        return isinstance(following.op, ops.Add) or self.of_bytes(following)
+        while following is not None and not isinstance(following.op, ops.Add):
+            if not self._each_alike(following):
+                return False
+            following = self.only_reader(following)
+        before: Node | None = node
+        while before is not None and self.wide(before.inputs[0]):
+            before = self.nodes.get(before.inputs[0])
+            if before is None or self.only_reader(before) is None or not self._each_alike(before):
+                return False
+        return following is not None
+
+    def _each_alike(self, node: Node) -> bool:
+        """Whether a node is a function of numbers, the same for all channels, that no task has
+        taken along. What requantizes sums belongs to them."""
+        maker = self.nodes.get(node.inputs[0])
+        of_sums = maker is not None and isinstance(maker.op, _SUMS) and isinstance(node.op, SCALED)
+        free = isinstance(node.op, OF_BYTES) and node.name not in self.done
+        return free and not of_sums and _same_everywhere(node.op)
 
     def _function(self, node: Node, values: np.ndarray) -> np.ndarray:
         """The results of a function of numbers; those outside its input's range mean nothing."""
@@ -145,14 +173,17 @@ class Fusion:
         values = np.clip(values, *x.range)
         return node.op.golden([values[..., None]], [x])[..., 0]
 
-    def _narrow(self, name: str) -> Tensor:
+    def wide(self, name: str) -> bool:
+        """Whether an edge does not fit a byte an element."""
+        return Stored.of_bytes(self.graph.tensors[name]) is None
+
+    def _codes(self, name: str) -> np.ndarray:
+        """The integers of the 256 bytes of an edge."""
         edge = self.graph.tensors[name]
-        if edge.type.width > 8:
-            raise UserError(
-                f"the tiled architecture stores 8 bits, {name!r} has {edge.type.width}",
-                layer=name,
-            )
-        return edge
+        stored = Stored.of_bytes(edge)
+        if stored is None:
+            raise _too_wide(edge)
+        return codes(edge, stored.signed)
 
     def sum_of(self, node: Node, first: Addend, second: Addend) -> tuple[Tables, str]:
         """Tables of a sum and what follows it, and the name of the edge that it gives."""
@@ -164,10 +195,10 @@ class Fusion:
         if first.place:
             arrays.reverse()
         values = op.golden(arrays, self.graph.operands(node))[..., 0]
-        last, width = node, self.graph.tensors[node.name].type.width
-        while width > 8:
+        last = node
+        while self.wide(last.name):
             following = self.only_reader(last)
-            if following is None or not isinstance(following.op, _OF_BYTES):
+            if following is None or not isinstance(following.op, OF_BYTES):
                 raise UserError(
                     "the tiled architecture requantizes every sum of two tensors to 8 bits before "
                     "it stores it",
@@ -182,9 +213,11 @@ class Fusion:
                 )
             values = self._function(following, values)
             self.done.add(following.name)
-            last, width = following, self.graph.tensors[following.name].type.width
+            last = following
         tables = of_two(
-            values, self.graph.tensors[last.name].type.zero_point, self.names[second.source]
+            values,
+            self.graph.tensors[last.name].type.zero_point,
+            self.read(self.graph.tensors[second.source]),
         )
         if tables is None:
             raise UserError(
@@ -193,31 +226,48 @@ class Fusion:
             )
         return tables, last.name
 
-    def table(self, node: Node) -> Tables:
-        """A function of a stored byte."""
-        op, (x,) = node.op, self.graph.operands(node)
-        assert isinstance(op, ops.MultiThreshold)
-        if x.type.width > 8 or op.type.width > 8 or len(op.rows) > 1:
-            raise UserError(
-                "the tiled architecture looks up functions of 8 bits, the same for all channels",
-                layer=node.name,
-            )
-        return of_one(self._function(node, codes(x)))
+    def table(self, nodes: list[Node]) -> Tables | None:
+        """Functions of a stored byte one after the other, the same for all channels; None: they
+        are no such functions."""
+        narrow = not self.wide(nodes[0].inputs[0]) and not self.wide(nodes[-1].name)
+        if not narrow or not all(_same_everywhere(node.op) for node in nodes):
+            return None
+        values = self._codes(nodes[0].inputs[0])
+        for node in nodes:
+            values = self._function(node, values)
+        return of_one(values)
 
-    def requantization(self, node: Node) -> tuple[Requant, Node]:
-        """What requantizes the results of a node, and the last node of it; they are done then.
+    def requantization(self, first: Node) -> tuple[Requant, Node]:
+        """``first`` and what follows it up to bytes, as one requantization, and the last node of
+        it; they are done then. Raises UserError where there is none."""
+        (x,), nodes = self.graph.operands(first), self.to_bytes(first)
+        last = nodes[-1]
+        try:
+            requant = Requant.of_chain(last.name, [node.op for node in nodes], x)
+        except UserError:
+            # In between there may be bytes, though their type has more bits.
+            nodes = nodes[:-1]
+            while nodes and self.wide(nodes[-1].name):
+                nodes = nodes[:-1]
+            if not nodes:
+                raise
+            last = nodes[-1]
+            requant = Requant.of_chain(last.name, [node.op for node in nodes], x)
+        self.done.update(node.name for node in nodes)
+        return requant, last
 
-        Behind products there is one (legal.REQUANTIZED), behind which another one may follow.
-        """
-        first = self.only_reader(node)
-        assert first is not None and isinstance(first.op, SCALED)
-        x, middle = self.graph.tensors[node.name], self.graph.tensors[first.name]
-        self.done.add(first.name)
-        second = self.only_reader(first)
-        if middle.type.width <= 8 or second is None or not isinstance(second.op, SCALED):
-            return Requant.of(first.name, first.op, x), first
-        self.done.add(second.name)
-        return Requant.of_two(second.name, first.op, second.op, x), second
+    def to_bytes(self, first: Node) -> list[Node]:
+        """``first`` and the functions of numbers that follow it, up to the first one whose type has
+        8 bits; what a table of 256 integers gives is left to that."""
+        nodes = [first]
+        while self.graph.tensors[nodes[-1].name].type.width > 8:
+            following = self.only_reader(nodes[-1])
+            if following is None or not isinstance(following.op, OF_BYTES):
+                break
+            if self.window(following) is not None:
+                break
+            nodes.append(following)
+        return nodes
 
     def only_reader(self, node: Node) -> Node | None:
         """What reads a node, where that is one node alone and no output."""
@@ -228,26 +278,42 @@ class Fusion:
         """Append a task."""
         self.tasks.append(task)
 
+    def read(self, edge: Tensor) -> str:
+        """The stored tensor that an edge is read as: elements that were stored under another shape
+        are read under this one, which moves none of them."""
+        stored = self.stored[self.names[edge.name]]
+        if stored.shape == edge.hwc:
+            return stored.name
+        if edge.name not in self.stored:
+            self._store(replace(stored, name=edge.name, shape=edge.hwc, of=stored.place))
+        return edge.name
+
     def keep(self, edge: Tensor) -> None:
         """An edge that is stored. Raises UserError where it is too wide."""
-        last = edge.name in self.graph.outputs
-        if edge.type.width > (32 if last else 8):
-            raise UserError(
-                f"the tiled architecture stores 8 bits, {edge.name!r} has {edge.type.width}",
-                layer=edge.name,
-            )
-        size = 1 if edge.type.width <= 8 else 4
-        stored = Stored(edge.name, edge.hwc, size, edge.type.signed)
+        stored = Stored.of_bytes(edge)
+        if edge.type.width > 8 and self._only_leaves(edge.name):
+            stored = Stored(edge.name, edge.hwc, 4, edge.type.signed)
+        if stored is None or edge.type.width > 32:
+            raise _too_wide(edge)
+        self._store(stored)
+        self.names[edge.name] = edge.name
+
+    def _only_leaves(self, name: str) -> bool:
+        """Whether a tensor is an output, whatever its shape, and no layer computes with it."""
+        readers = self.graph.consumers[name]
+        shapes = all(isinstance(n.op, RESHAPING) and self._only_leaves(n.name) for n in readers)
+        return shapes and (bool(readers) or name in self.graph.outputs)
+
+    def _store(self, stored: Stored) -> None:
         limits = {"rows": (stored.shape[0], COMPUTE.most("x_row")),
                   "bytes in a row": (stored.row_bytes, TRANSFER.most("pitch"))}  # fmt: skip
         for what, (number, most) in limits.items():
             if number > most:
                 raise UserError(
-                    f"{edge.name!r} has {number} {what}, the tiled architecture takes {most}",
-                    layer=edge.name,
+                    f"{stored.name!r} has {number} {what}, the tiled architecture takes {most}",
+                    layer=stored.name,
                 )
-        self.stored[edge.name] = stored
-        self.names[edge.name] = edge.name
+        self.stored[stored.name] = stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +325,13 @@ class Addend:
     values: np.ndarray
     summed: str
     place: int
+
+
+def _too_wide(edge: Tensor) -> UserError:
+    return UserError(
+        f"the tiled architecture stores 8 bits, {edge.name!r} has {edge.type.width}",
+        layer=edge.name,
+    )
 
 
 def _same_everywhere(op: object) -> bool:

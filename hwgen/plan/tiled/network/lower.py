@@ -10,23 +10,18 @@ import numpy as np
 from ....contract.isa import COMPUTE, Operand, Reduction
 from ....errors import UserError
 from ....ir import Graph, Node, Op, Tensor, ops
-from .fusion import SCALED, Fusion
+from ...host import way_out
+from .fusion import OF_BYTES, SCALED, Fusion
 from .moves import of_image, selection, with_zeros
 from .requant import Requant, added_by, product_by
 from .softmax import exponentials_of
 from .tables import Tables
-from .tasks import Pair, Task, TaskGraph
+from .tasks import Pair, Product, Task, TaskGraph
 
 
 def task_graph_of(graph: Graph) -> TaskGraph:
     """The tasks of a legal graph. Raises UserError for what the engine can not carry out, naming
     the layer as the user does."""
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise UserError(
-            f"the tiled architecture takes one input and one output, this network has "
-            f"{len(graph.inputs)} and {len(graph.outputs)}",
-            hint="use --arch dataflow, which has a stream for each",
-        )
     try:
         cut = _Cut(graph)
         for node in graph.nodes:
@@ -45,8 +40,19 @@ def task_graph_of(graph: Graph) -> TaskGraph:
             f"{len(cut.tasks)} layers, the tiled architecture takes {most}",
             hint="use --arch dataflow",
         )
-    result = cut.names[graph.outputs[0]]
-    return TaskGraph(cut.tasks, cut.stored, graph.inputs[0].name, result)
+    sources = tuple(tensor.name for tensor in graph.inputs)
+    results = tuple(cut.stored[cut.names[name]].place for name in graph.outputs)
+    for name, place in zip(graph.outputs, results, strict=True):
+        if place in sources:
+            raise UserError(
+                f"the output {name!r} is the input {place!r} as it is: no layer makes it",
+                hint="leave it out of the network's outputs",
+            )
+    return TaskGraph(cut.tasks, cut.stored, sources, results)
+
+
+_LINES = ([ops.Requantize], [ops.Rescale])
+"""Functions that are requantizations, whatever their numbers."""
 
 
 class _Cut(Fusion):
@@ -66,22 +72,25 @@ class _Cut(Fusion):
         (x,) = self.graph.operands(node)
         depthwise = 1 < op.groups == x.channels == op.weights.shape[3]
         self._multiply(
-            node, op, op.weights if depthwise else with_zeros(op.weights, op.groups), op.stride,
+            node, op, self.read(x),
+            op.weights if depthwise else with_zeros(op.weights, op.groups), op.stride,
             op.pads(x), op.dilation, Operand.DEPTHWISE if depthwise else Operand.DENSE,
         )  # fmt: skip
 
     @visit.register
     def _(self, op: ops.Dense, node: Node) -> None:
-        rows, columns, channels = self.stored[self.names[node.inputs[0]]].shape
-        weights = op.weights.reshape(rows, columns, channels, -1)
+        # In whatever shape its elements are stored, its sums take all of them in their order.
+        x = self.stored[self.names[node.inputs[0]]]
+        weights = op.weights.reshape(*x.shape, -1)
         none = ((0, 0), (0, 0))
-        self._multiply(node, op, weights, (1, 1), none, (1, 1), Operand.DENSE)
+        self._multiply(node, op, x.name, weights, (1, 1), none, (1, 1), Operand.DENSE)
 
     @visit.register
     def _(self, op: ops.MaxPool, node: Node) -> None:
         (x,) = self.graph.operands(node)
         requant = Requant.identity(x.channels, x.type.min, x.type.max)
-        self._pool(node, op, node.name, requant, x.type.min, Reduction.MAX)
+        least = self.stored[self.names[x.name]].least
+        self._pool(node, op, node.name, requant, max(least, x.type.min), Reduction.MAX)
 
     @visit.register
     def _(self, op: ops.SumPool, node: Node) -> None:
@@ -109,15 +118,25 @@ class _Cut(Fusion):
             if found is not None and min(found[0]) >= -128 and max(found[0]) <= 127:
                 self._times(node, x, *found, following)
                 return
-        self._identity(node, x, Requant.of(node.name, op, x), node.name)
+        self._each(node, x)
 
     @visit.register
     def _(self, op: ops.MultiThreshold, node: Node) -> None:
-        if self.of_bytes(node):
-            return  # one of the tables of a sum
-        (x,) = self.graph.operands(node)
+        if not self.of_bytes(node):  # else it is one of the tables of a sum
+            self._each(node, *self.graph.operands(node))
+
+    def _each(self, node: Node, x: Tensor) -> None:
+        """A function of each number, and those that follow it up to bytes: a table, or a
+        requantization with numbers of each channel."""
+        nodes = self.to_bytes(node)
+        tables = None if [type(n.op) for n in nodes] in _LINES else self.table(nodes)
+        if tables is None:
+            requant, last = self.requantization(node)
+            self._identity(last, x, requant, last.name)
+            return
+        self.done.update(n.name for n in nodes)
         requant = Requant.identity(x.channels, x.type.min, x.type.max)
-        self._identity(node, x, requant, node.name, self.table(node))
+        self._identity(nodes[-1], x, requant, nodes[-1].name, tables)
 
     @visit.register
     def _(self, op: ops.Add, node: Node) -> None:
@@ -127,6 +146,19 @@ class _Cut(Fusion):
         requant = Requant.identity(edge.channels, edge.type.min, edge.type.max)
         tables, last = self.sum_of(node, first, second)
         self._identity(node, edge, requant, last, tables)
+
+    @visit.register
+    def _(self, op: ops.Mul, node: Node) -> None:
+        first, second = self.graph.operands(node)
+        product, following = self.graph.tensors[node.name], self.only_reader(node)
+        requant, last = Requant.identity(product.channels, product.type.min, product.type.max), node
+        takes = following is not None and isinstance(following.op, OF_BYTES)
+        if following is not None and takes and self.window(following) is None:
+            requant, last = self.requantization(following)
+        zeros = (first.type.zero_point, second.type.zero_point)
+        task = self._plain(node, first, requant, last.name)
+        task = replace(task, product=Product(self.read(second), zeros))
+        self.finish(replace(task, layers=tuple(dict.fromkeys((node.name, last.name)))), last)
 
     @visit.register
     def _(self, op: ops.Concat, node: Node) -> None:
@@ -175,21 +207,21 @@ class _Cut(Fusion):
     @visit.register(ops.Flatten)
     @visit.register(ops.Reshape)
     def _(self, op: Op, node: Node) -> None:
-        before = self.names[node.inputs[0]]
-        edge, stored = self.graph.tensors[node.name], self.stored[before]
-        if len(edge.shape) == 1 or edge.hwc == stored.shape:
-            self.names[node.name] = before  # elements stay where they are
-            return
+        self.names[node.name] = self.names[node.inputs[0]]
+
+    @visit.register
+    def _(self, op: ops.ArgMax, node: Node) -> None:
         raise UserError(
-            f"the tiled architecture does not reshape {stored.shape} to {edge.shape}",
+            "the tiled architecture has no unit for argmax",
             layer=node.name,
+            hint=f"use --arch dataflow, which computes it, or {way_out(self.graph, node.name)}",
         )
 
     @visit.register(ops.Softmax)
     @visit.register(ops.SoftmaxTable)
     def _(self, op: Op, node: Node) -> None:
         (x,) = self.graph.operands(node)
-        powers = exponentials_of(node, self.graph, self.stored[self.names[x.name]].shape)
+        powers = exponentials_of(node, self.graph)
         y = self.graph.tensors[node.name]
         requant = Requant.identity(x.channels, y.type.min, y.type.max)
         self.add(replace(self._plain(node, x, requant, node.name), softmax=powers))
@@ -211,8 +243,8 @@ class _Cut(Fusion):
         self.finish(task, last)
 
     def _multiply(
-        self, node: Node, op: ops.Conv2D | ops.Dense, weights: np.ndarray, stride: Pair,
-        pads: tuple[Pair, Pair], dilation: Pair, operand: Operand,
+        self, node: Node, op: ops.Conv2D | ops.Dense, source: str, weights: np.ndarray,
+        stride: Pair, pads: tuple[Pair, Pair], dilation: Pair, operand: Operand,
     ) -> None:  # fmt: skip
         if op.accumulator is not None:
             raise UserError(
@@ -221,12 +253,18 @@ class _Cut(Fusion):
                 layer=node.name,
             )
         if weights.min() < -128 or weights.max() > 127:
-            raise UserError("the tiled architecture has weights of 8 bits", layer=node.name)
+            raise UserError(
+                "the tiled architecture has weights of 8 bits, -128 to 127; these, less their zero "
+                f"point, go from {weights.min()} to {weights.max()}",
+                layer=node.name,
+            )
         (x,) = self.graph.operands(node)
-        requant, last = self.requantization(node)
+        following = self.only_reader(node)
+        assert following is not None and isinstance(following.op, SCALED)  # legal.REQUANTIZED
+        requant, last = self.requantization(following)
         outputs = weights.shape[3]
         task = Task(
-            last.name, (node.name, last.name), self.names[node.inputs[0]], last.name, outputs,
+            last.name, (node.name, last.name), source, last.name, outputs,
             (weights.shape[0], weights.shape[1]), stride, pads, dilation, operand, weights, requant,
             x.type.zero_point, macs=op.macs([x]),
         )  # fmt: skip
@@ -238,7 +276,7 @@ class _Cut(Fusion):
     ) -> None:  # fmt: skip
         (x,) = self.graph.operands(node)
         task = Task(
-            result, tuple(dict.fromkeys((node.name, result))), self.names[node.inputs[0]], result,
+            result, tuple(dict.fromkeys((node.name, result))), self.read(x), result,
             x.channels, op.kernel, op.stride, op.pads(x), (1, 1), Operand.DEPTHWISE, None, requant,
             pad, reduction,
         )  # fmt: skip
@@ -255,21 +293,11 @@ class _Cut(Fusion):
     ) -> Task:  # fmt: skip
         """Every element by itself."""
         none = ((0, 0), (0, 0))
-        self._check_pixels(node, x)
         return Task(
-            f"{node.name}_{channel}" if channel else node.name, (y,), self.names[x.name], y,
+            f"{node.name}_{channel}" if channel else node.name, (y,), self.read(x), y,
             x.channels, (1, 1), (1, 1), none, (1, 1), Operand.DEPTHWISE, None, requant,
             tables=tables, channel=channel,
         )  # fmt: skip
-
-    def _check_pixels(self, node: Node, x: Tensor) -> None:
-        """Raises UserError for a vector that is stored as pixels."""
-        stored = self.stored[self.names[x.name]].shape
-        if stored != x.hwc:
-            raise UserError(
-                f"the tiled architecture takes {stored} as a vector into dense layers only",
-                layer=node.name,
-            )
 
     def _identity(
         self, node: Node, x: Tensor, requant: Requant, last: str, tables: Tables | None = None
@@ -284,9 +312,9 @@ class _Cut(Fusion):
     def _requant_of_sums(self, node: Node) -> tuple[Requant, Node]:
         """What follows sums of a pool, and the last node of it: nothing, or it is done then."""
         sums, following = self.graph.tensors[node.name], self.only_reader(node)
-        if following is None or not isinstance(following.op, SCALED):
+        if following is None or not isinstance(following.op, OF_BYTES) or self.window(following):
             return Requant.identity(sums.channels, sums.type.min, sums.type.max), node
-        return self.requantization(node)
+        return self.requantization(following)
 
 
 def _only_adds(op: Op, x: Tensor) -> bool:

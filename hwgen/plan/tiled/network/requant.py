@@ -7,6 +7,7 @@ biases.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from .fit import Line, Steps, floor_line, symmetric_line
 
 Ints = np.ndarray
 Scaled = ops.Requantize | ops.Rescale
+Steady = Scaled | ops.MultiThreshold
 CARRIED_OUT = frozenset({Scaling.TFLM_DOUBLE, Scaling.SRDHM_HALF_UP, Scaling.FP32_HALF_EVEN})
 """Rules of runtimes that the engine carries out as they are."""
 _SATURATING = (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
@@ -71,19 +73,18 @@ class Requant:
         return made
 
     @classmethod
-    def of_two(cls, layer: str, first: Op, second: Op, x: Tensor) -> Requant:
-        """One that equals two of them, on every integer of ``x``.
-
-        Raises UserError where none does, or where there are too many integers to try.
-        """
+    def of_chain(cls, layer: str, chain: Sequence[Op], x: Tensor) -> Requant:
+        """One that equals operations in a row, each a requantization or steps, on every integer of
+        ``x``. Raises UserError where none does."""
+        first, *others = chain
+        if isinstance(first, Scaled) and not others:
+            return cls.of(layer, first, x)
         added = added_by(first, x)
         if added is not None:
             middle = first.infer("middle", [x])
-            made = cls.of(layer, second, middle).of_sums_plus(added)
-            made.check(layer, x)
-            return made
-        assert isinstance(first, Scaled) and isinstance(second, Scaled)
-        made = _fitted(layer, [first, second], x)
+            made = cls.of_chain(layer, others, middle).of_sums_plus(added)
+        else:
+            made = _fitted(layer, [op for op in chain if isinstance(op, Steady)], x)
         made.check(layer, x)
         return made
 
@@ -207,17 +208,20 @@ def _check_float(layer: str, mult: Ints, shift: Ints, bias: Ints, x: Tensor, lar
             )
 
 
-def _fitted(layer: str, chain: list[Scaled], x: Tensor) -> Requant:
+def _fitted(layer: str, chain: list[Steady], x: Tensor) -> Requant:
     """What equals operations in a row on every integer of ``x``, found from where results change.
 
-    Raises UserError for results that fall where sums rise, and where no line is found.
+    Raises UserError for results that now rise, now fall, and where no line is found.
     """
-    edge, rises = x, True
+    edge, steady = x, True
     for op in chain:
-        _bounds(layer, op, edge)
-        rises &= min(op.mult) >= 0
+        if isinstance(op, Scaled):
+            _bounds(layer, op, edge)
+        else:
+            rises = np.diff(op.values)
+            steady &= bool((rises >= 0).all() or (rises <= 0).all())
         edge = op.infer(layer, [edge])
-    lines = _lines(chain, x, edge.range) if rises else None
+    lines = _lines(chain, x, edge.range) if steady else None
     if lines is None:
         raise UserError("no multiply, add and shift of the tiled engine equals it", layer=layer)
     mult, bias, shift = (
@@ -227,39 +231,65 @@ def _fitted(layer: str, chain: list[Scaled], x: Tensor) -> Requant:
     return Requant(mult, bias, shift, lines[0].rounding, lines[0].offset, *edge.range)
 
 
-def _lines(chain: list[Scaled], x: Tensor, ends: tuple[int, int]) -> list[Line] | None:
+def _lines(chain: list[Steady], x: Tensor, ends: tuple[int, int]) -> list[Line] | None:
     """A line for the results of each channel, or of all of them where they are alike, all of one
     rounding and offset; None where there are none."""
     alike = all(len(values) == 1 for op in chain for values in _arrays(op).values())
     channels = range(1 if alike else x.channels)
+    signs = [_sign(chain, n) for n in channels]
     steps = [
-        Steps.of(lambda sums, n=n: _results(chain, sums, x, n), x.range, ends) for n in channels
-    ]
+        Steps.of(lambda sums, n=n, sign=sign: _results(chain, sign * sums, x, n),
+                 _mirrored(x.range, sign), ends)
+        for n, sign in zip(channels, signs, strict=True)
+    ]  # fmt: skip
     floors = [floor_line(s) for s in steps]
-    for lines in (floors, [_symmetric(chain, x, n, steps[n]) for n in channels]):
+    symmetric = (_symmetric(chain, x, n, steps[n], signs[n]) for n in channels)
+    for lines in (floors, list(symmetric)):
         found = [line for line in lines if line is not None and line.like(lines[0] or line)]
         if len(found) == len(lines):
-            return found
+            return [replace(a, mult=sign * a.mult) for a, sign in zip(found, signs, strict=True)]
     return None
 
 
-def _symmetric(chain: list[Scaled], x: Tensor, channel: int, steps: Steps) -> Line | None:
+def _sign(chain: list[Steady], channel: int) -> int:
+    """1 where a channel's results rise with its sums, or never change; -1 where they fall."""
+    sign = 1
+    for op in chain:
+        if isinstance(op, Scaled):
+            sign *= -1 if op.mult[min(channel, len(op.mult) - 1)] < 0 else 1
+        else:
+            sign *= 1 if op.values[-1] >= op.values[0] else -1
+    return sign
+
+
+def _mirrored(span: tuple[int, int], sign: int) -> tuple[int, int]:
+    low, high = sorted(sign * end for end in span)
+    return low, high
+
+
+def _symmetric(
+    chain: list[Steady], x: Tensor, channel: int, steps: Steps, sign: int
+) -> Line | None:
     """One about the sum whose product is 0, if there are such sums."""
-    first = chain[0]
-    values = first.pivot if isinstance(first, ops.Requantize) else -first.bias
+    first, values = chain[0], None
+    if isinstance(first, Scaled):
+        values = first.pivot if isinstance(first, ops.Requantize) else -first.bias
     center = 0 if values is None else int(values[min(channel, len(values) - 1)])
     if not x.range[0] <= center <= x.range[1]:
         return None
-    return symmetric_line(steps, center, int(_results(chain, np.array([center]), x, channel)[0]))
+    offset = int(_results(chain, np.array([center]), x, channel)[0])
+    return symmetric_line(steps, sign * center, offset)
 
 
-def _arrays(op: Scaled) -> dict[str, Ints]:
+def _arrays(op: Steady) -> dict[str, Ints]:
     """What an operation has of each channel."""
+    if isinstance(op, ops.MultiThreshold):
+        return {"thresholds": op.rows}
     names = ("mult", "bias", "shift", "pivot", "below")
     return {n: getattr(op, n) for n in names if getattr(op, n, None) is not None}
 
 
-def _results(chain: list[Scaled], sums: Ints, x: Tensor, channel: int) -> Ints:
+def _results(chain: list[Steady], sums: Ints, x: Tensor, channel: int) -> Ints:
     """The results of one channel."""
     values, edge = sums[:, None], Tensor(x.name, (1,), _plain(x.type), *x.range)
     for op in chain:

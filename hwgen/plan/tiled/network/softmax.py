@@ -16,11 +16,10 @@ from ...host import float_softmax, way_out
 _HINT = "use --arch dataflow, or "
 
 
-def exponentials_of(node: Node, graph: Graph, stored: tuple[int, int, int]) -> np.ndarray:
+def exponentials_of(node: Node, graph: Graph) -> np.ndarray:
     """The exponential of each difference to the largest byte, as Q0.31: 256 integers.
 
-    stored : the shape of what is normalized over its channels, as it lies in memory. Raises
-    UserError for what the engine has no unit for.
+    Raises UserError for what the engine has no unit for.
     """
     op, layer, (x,) = node.op, node.name, graph.operands(node)
     if isinstance(op, ops.SoftmaxTable):
@@ -29,13 +28,6 @@ def exponentials_of(node: Node, graph: Graph, stored: tuple[int, int, int]) -> n
     if op.type.width > 8:
         raise UserError(
             f"the tiled architecture has a softmax of 8 bits, this one gives {op.type.width}",
-            layer=layer,
-            hint=_HINT + way_out(graph, layer),
-        )
-    if x.hwc != stored:
-        raise UserError(
-            f"the tiled architecture has a softmax over the channels of each pixel; what this one "
-            f"takes as {x.channels} channels lies in memory as {stored}",
             layer=layer,
             hint=_HINT + way_out(graph, layer),
         )

@@ -35,10 +35,10 @@ class Tables:
     other: Ints | None = None
 
 
-def codes(edge: Tensor) -> Ints:
-    """The integer of every byte; those that do not occur mean nothing."""
+def codes(edge: Tensor, signed: bool) -> Ints:
+    """The integer of every byte, signed or not; those that do not occur mean nothing."""
     values = np.arange(TABLE_WORDS)
-    values = np.where(values > 127, values - TABLE_WORDS, values) if edge.type.signed else values
+    values = np.where(values > 127, values - TABLE_WORDS, values) if signed else values
     return np.clip(values, edge.type.min, edge.type.max)
 
 

@@ -61,9 +61,13 @@ class Writer:
 
     def __init__(self, task_graph: TaskGraph, placement: Placement, shape: EngineShape) -> None:
         self.task_graph, self.placement, self.shape = task_graph, placement, shape
-        external = [t for t in task_graph.stored.values() if t.name not in placement.on_chip]
+        own = [t for t in task_graph.stored.values() if t.of is None]
+        # Outputs lie one behind the other, and so do inputs, which are stored first.
+        ends = task_graph.results if len(task_graph.results) > 1 else ()
+        order = dict.fromkeys((*task_graph.sources, *ends, *(t.name for t in own)))
+        external = [task_graph.stored[n] for n in order if n not in placement.on_chip]
         self.tensors, self._borders = _places(external, 0)
-        on_chip = [t for t in task_graph.stored.values() if t.name in placement.on_chip]
+        on_chip = [t for t in own if t.name in placement.on_chip]
         self.shared, self._data_bytes = _places(on_chip if shape.tiles > 1 else [], self._borders)
         self.layout = Layout(placement, Constants(shape), self.tensors | self.shared)
 

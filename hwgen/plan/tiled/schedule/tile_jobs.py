@@ -252,7 +252,7 @@ class TaskJobs:
         The tensor must be complete; its buffer exists from task ``begin`` on, and then is taken
         over from an earlier user. users : the first job of each.
         """
-        complete = self.layout.last_jobs.get(tensor.name, -1)
+        complete = self.layout.last_jobs.get(tensor.place, -1)
         if number >= self.s.resident:
             return max(complete, users[number - self.s.resident + 1] - 1)
         return max(complete, self.layout.first_jobs[begin] - 1)
@@ -267,7 +267,7 @@ class TaskJobs:
         """
         pixel, held = tensor.shape[2] * tensor.size, view.depth * tensor.size
         first, last = channels or view.channels
-        place = self.layout.tensors[tensor.name]
+        place = self.layout.tensors[tensor.place]
         start = columns[0] * pixel + first * tensor.size
         column, skip = columns[0] - view.columns[0], (first - view.channels[0]) * tensor.size
         return {

@@ -207,7 +207,7 @@ class _Unit:
         behind = (TAP_FETCH + 1 if largest else pipeline.sum) + 1
         steps, rows = _profile(*_key(d))
         free = told + START
-        if tables and d.get("second"):
+        if d.get("second") and (tables or d.get("product")):
             free = max(free, told + SECOND)
         late, delays, begun = 0, [], [0] * len(steps)
         for n, step in enumerate(steps):

@@ -126,7 +126,7 @@ def carried_out(
     edge = graph.inputs[0]
     x = np.random.default_rng(1).integers(edge.range[0], edge.range[1] + 1, edge.shape)
     memory = program.memory.copy()
-    start = program.tensors[task_graph.source]
+    start = program.tensors[task_graph.sources[0]]
     memory[start : start + edge.size] = as_bytes(x, 1)
     engine_model = EngineModel(shape, memory)
     dut = TileUnit(shape) if shape.tiles == 1 else TileUnits(shape)

@@ -41,6 +41,7 @@ SHAPES = {
     )
 }  # fmt: skip
 KINDS = ("bytes", "wide", "tables", "second")
+PRODUCTS = ("product", "wide product", "product tables")
 ORDERS = list(permutations(range(3)))
 
 
@@ -183,7 +184,7 @@ class Bench:
 def commands_of(bench: Bench, count: int) -> list[Command]:
     """Every kind in every order, as many as there are."""
     rng = bench.rng
-    cases = [(kind, order) for kind in KINDS for order in ORDERS]
+    cases = [(kind, order) for kind in (*KINDS, *PRODUCTS) for order in ORDERS]
     rng.shuffle(cases)
     return [random_command(rng, bench.shape, bench.parameters, *case) for case in cases[:count]]
 
@@ -305,11 +306,12 @@ def test_cycles(name: str) -> None:
 
     async def process(ctx: Any) -> None:
         await bench.load(ctx)
-        for kind in KINDS:
-            tables = kind in ("tables", "second")
+        for kind in (*KINDS, *PRODUCTS):
+            tables, wide = "tables" in kind or kind == "second", "wide" in kind
             latency = stage.TABLE_LATENCY if tables else stage.LATENCY
-            cycles = stage.cycles(kind == "wide", tables)
-            start = stage.START_SECOND if kind == "second" else stage.START
+            cycles = stage.cycles(wide, tables)
+            with_second = kind == "second" or kind in PRODUCTS
+            start = stage.START_SECOND if with_second else stage.START
             # Columns inside groups, and groups inside columns.
             commands = [
                 random_command(rng, shape, bench.parameters, kind, order, sizes)
@@ -320,7 +322,7 @@ def test_cycles(name: str) -> None:
             assert seen.accepted == [0, seen.finished[0] + 1]
             for command, words, begun in zip(commands, (60, 8), seen.accepted, strict=True):
                 # When slices began that gave a write: but of wide words, the last ones.
-                each = cycles if kind == "wide" else 1
+                each = cycles if wide else 1
                 first = begun + start + latency + cycles - each
                 mine = range(first, first + words * cycles, cycles // each)
                 assert [t for t in seen.times if begun <= t][: words * each] == list(mine), kind

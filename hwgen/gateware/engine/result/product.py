@@ -1,0 +1,62 @@
+"""Products of two tensors: what the array gives, times the second operand."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ....contract.isa import FACTOR_BITS
+from ...common.counter import reg
+from ...common.streams import positive
+from ..fetch.descriptor_layout import RESULT
+
+FACTOR = signed(FACTOR_BITS)
+
+
+class ProductLanes(wiring.Component):
+    """Sums on their way to the requantizers; with ``product`` each one is
+    ``(sum + product_sum) * (byte + product_second)``, both factors modulo 2**FACTOR_BITS.
+
+    Parameters
+    ----------
+    lanes : side by side; acc : shape of a sum.
+
+    Members
+    -------
+    sums, seconds (in): sums, and a byte of the second operand for each, of the same cycle.
+    descriptor (in): with the fields ``product...``; it stays while something is under way. o (out).
+
+    Latency ``LATENCY`` cycles, initiation interval 1, never stalls.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, lanes: int, acc) -> None:
+        positive(lanes=lanes)
+        self.lanes, self.acc = lanes, acc
+        super().__init__(
+            {
+                "sums": In(data.ArrayLayout(acc, lanes)),
+                "seconds": In(data.ArrayLayout(8, lanes)),
+                "descriptor": In(RESULT),
+                "o": Out(data.ArrayLayout(acc, lanes)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        given = self.descriptor
+        for n in range(self.lanes):
+            late = reg(self.acc, f"sum{n}")
+            first, second = (reg(FACTOR, f"{name}{n}") for name in ("first", "second"))
+            byte = self.seconds[n]
+            # The sign of a byte.
+            wide = (byte ^ (given.product_signed << 7)) - (given.product_signed << 7)
+            m.d.sync += [
+                late.eq(self.sums[n]),
+                first.eq(self.sums[n][:FACTOR_BITS] + given.product_sum),
+                second.eq(wide + given.product_second),
+            ]
+            m.d.sync += self.o[n].eq(Mux(given.product, first * second, late))
+        return m
