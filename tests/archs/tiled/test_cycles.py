@@ -97,7 +97,7 @@ def test_layers_on_several_tile_units_take_as_many_cycles(tmp_path: Path) -> Non
         assert isinstance(plan, TiledPlan) and plan.shape == package.plan.shape
         x = plan.graph.inputs[0]
         frame = np.random.default_rng(seed).integers(x.range[0], x.range[1] + 1, (1, *x.shape))
-        job = Job(plan, to_bytes(frame, ends(plan.task_graph)[0]))
+        job = Job(plan, input_bytes(plan, {x.name: frame}))
         (run,) = tiled_sim.run(package, [job], Memory(100, 0.5), None, lambda text: None).jobs
         expected = plan.estimate(cycles.MemoryTiming(100, 0.5)).cycles
         assert abs(run.cycles[0] - expected) <= 0.03 * run.cycles[0], (run.cycles, expected)
