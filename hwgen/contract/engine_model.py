@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..numeric import gemmlowp
+from ..numeric import gemmlowp, unpacked
 from .engine import BANKS, EngineShape
 from .isa import (
     COUNTER_BITS,
@@ -160,7 +160,7 @@ class TileUnitModel:
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
         self.features = np.zeros((BANKS, shape.bank_bytes), np.uint8)
-        self.weights = np.zeros((shape.weight_words, shape.pe, shape.simd), np.int8)
+        self.weights = np.zeros((shape.weight_words, shape.pe, shape.simd), np.int16)
         self.psums = np.zeros((shape.psum_words, shape.pe), np.int64)
         self.parameters: dict[int, list[Values]] = {}
         self.tables = np.zeros((2, TABLE_WORDS), np.int64)
@@ -176,8 +176,10 @@ class TileUnitModel:
             return
         data = memory[d["address"] : d["address"] + d["bytes"]]
         if target is Target.WEIGHTS:
-            words = data.view(np.int8).reshape(-1, self.shape.pe, self.shape.simd)
-            self.weights[d["base"] : d["base"] + len(words)] = words
+            words = data.reshape(-1, self.shape.weight_bytes)[:, : self.shape.weight_word_bytes]
+            weights = unpacked(words, self.shape.weight_bits, signed=True)
+            place = slice(d["base"], d["base"] + len(words))
+            self.weights[place] = weights.reshape(-1, self.shape.pe, self.shape.simd)
         elif target is Target.PARAMETERS:
             size = self.shape.parameter_bytes
             for n in range(len(data) // size):

@@ -342,7 +342,7 @@ def _planned(
     preferred: Stationarity | None = None,
     units: int | None = None,
 ) -> TiledPlan:
-    task_graph, plans, refused = task_graph_of(graph), [], None
+    task_graph, plans, refused = task_graph_of(graph, shape), [], None
     for used in [n for n in TILES if n <= shape.tiles] if units is None else [units]:
         try:
             part = replace(shape, tiles=used)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...aliases import Progress
-from ...contract.engine import MAX_FEATURE_BYTES, TILES, EngineShape
+from ...contract.engine import MAX_FEATURE_BYTES, MOST_BITS, TILES, EngineShape
 from ...errors import UserError, naming
 from ...ir import Graph
 from ...validation import difference, fields, integer, list_of
@@ -21,6 +21,8 @@ _LIMITS = {
     "feature_bytes": integer(1, MAX_FEATURE_BYTES),
     "mem_width": {"type": "integer", "enum": [32, 64, 128, 256]},
     "tiles": {"type": "integer", "enum": list(TILES)},
+    "ifmap_bits": integer(1, MOST_BITS),
+    "weight_bits": integer(1, MOST_BITS),
 }
 _ENGINE = fields(
     {f.name: _LIMITS.get(f.name, integer(1, LARGEST_WORDS)) for f in dataclass_fields(EngineShape)},

@@ -73,5 +73,5 @@ def test_a_product_and_a_sum_each_cycle(a: int, b: int) -> None:
 def test_a_product_and_a_sum_refuse() -> None:
     with pytest.raises(ValueError, match=r"operand unsigned\(32\) is not signed"):
         MultiplyAdd(unsigned(32), signed(32), signed(64), signed(65))
-    with pytest.raises(ValueError, match="an operand of 18 bits has not two limbs"):
+    with pytest.raises(ValueError, match="an operand of 18 bits: 19 to"):
         MultiplyAdd(signed(32), signed(18), signed(64), signed(65))

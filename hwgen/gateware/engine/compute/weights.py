@@ -43,17 +43,18 @@ class WeightMemory(wiring.Component):
                 "write": In(weight_port(shape)),
                 "en": In(1),
                 "word": In(word),
-                "data": Out(8 * shape.weight_bytes),
+                "data": Out(8 * shape.weight_word_bytes),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        # A memory for each slice: block RAMs are no wider, and each is enabled alone.
-        parts = []
+        # A memory for each slice: block RAMs are no wider, and each is enabled alone. The last beat
+        # may have less than its bits.
+        parts, beat = [], 8 * self.shape.bus_bytes
         for n in range(self.slices):
             m.submodules[f"slice{n}"] = part = memory.Memory(
-                shape=unsigned(8 * self.shape.bus_bytes),
+                shape=unsigned(min(beat, len(self.data) - n * beat)),
                 depth=max(2, self.shape.weight_words), init=[], attrs={"no_rw_check": 1},
             )  # fmt: skip
             write, read = part.write_port(), part.read_port()

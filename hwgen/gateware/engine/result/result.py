@@ -83,7 +83,7 @@ class ResultStage(wiring.Component):
     def __init__(self, shape: EngineShape, sums: int = 16) -> None:
         positive(sums=sums)
         self.shape, self.sums = shape, sums
-        self.word = data.ArrayLayout(signed(32), shape.pe)
+        self.word = data.ArrayLayout(signed(shape.psum_bits), shape.pe)
         self.token = token_of(shape)
         super().__init__(
             {
@@ -251,11 +251,11 @@ class ResultStage(wiring.Component):
             rounding.high.eq(kept.high),
         ]
         late = delay_line(m, acc, ParameterMemory.LATENCY, "acc", data=True)
-        results = []
+        results, bits = [], self.shape.psum_bits
         for n in range(self.shape.requantizers):
-            m.submodules[f"lane{n}"] = lane = RequantLane(signed(32))
+            m.submodules[f"lane{n}"] = lane = RequantLane(signed(bits))
             m.d.comb += [
-                lane.acc.eq(late[32 * n : 32 * (n + 1)]),
+                lane.acc.eq(late[bits * n : bits * (n + 1)]),
                 lane.parameters.eq(parameters.records[n]),
                 lane.rounding.eq(rounding),
             ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ....contract.engine import MOST_BITS, EngineShape
 from ....contract.isa import COMPUTE, TABLE_WORDS, TRANSFER
 from ....errors import UserError
 from ....ir import Graph, Node, Tensor, ops
@@ -25,10 +26,11 @@ _OF_BYTES = (*SCALED, ops.MultiThreshold)
 
 @dataclass
 class Fusion:
-    """Tasks made so far. names : the stored tensor of each edge. done : nodes that tasks before
-    them have taken along."""
+    """Tasks made so far. shape : of the engine. names : the stored tensor of each edge. done :
+    nodes that tasks before them have taken along."""
 
     graph: Graph
+    shape: EngineShape
     tasks: list[Task] = field(default_factory=list)
     stored: dict[str, Stored] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -225,8 +227,28 @@ class Fusion:
         return readers[0] if len(readers) == 1 and node.name not in self.graph.outputs else None
 
     def add(self, task: Task) -> None:
-        """Append a task."""
+        """Append a task. Raises UserError where its weights are too wide."""
+        if task.weights is not None:
+            wider = self.widened(task.weights)
+            if wider is not None:
+                raise UserError(
+                    f"weights of {wider} bits, the engine's have {self.shape.weight_bits}",
+                    layer=task.layers[0],
+                    hint=self.with_bits(self.shape.ifmap_bits, wider),
+                )
         self.tasks.append(task)
+
+    def widened(self, weights: np.ndarray) -> int | None:
+        """The bits, sign included, that weights need where the engine's have fewer; else None."""
+        low, high = int(weights.min()), int(weights.max())
+        bits = max(high, -low - 1).bit_length() + 1
+        return bits if bits > self.shape.weight_bits else None
+
+    def with_bits(self, ifmap: int, weight: int) -> str:
+        """What to do where the engine's operands are too narrow."""
+        if max(ifmap, weight) > MOST_BITS:
+            return f"the widest have {MOST_BITS}: use --arch dataflow"
+        return f"give --bits {ifmap},{weight}"
 
     def keep(self, edge: Tensor) -> None:
         """An edge that is stored. Raises UserError where it is too wide."""

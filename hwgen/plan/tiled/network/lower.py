@@ -7,6 +7,7 @@ from functools import singledispatchmethod
 
 import numpy as np
 
+from ....contract.engine import EngineShape
 from ....contract.isa import COMPUTE, Operand, Reduction
 from ....errors import UserError
 from ....ir import Graph, Node, Op, Tensor, ops
@@ -17,10 +18,15 @@ from .softmax import exponentials_of
 from .tables import Tables
 from .tasks import Pair, Task, TaskGraph
 
+_OF_BYTES = EngineShape()
+"""An engine of 8-bit operands."""
 
-def task_graph_of(graph: Graph) -> TaskGraph:
-    """The tasks of a legal graph. Raises UserError for what the engine can not carry out, naming
-    the layer as the user does."""
+
+def task_graph_of(graph: Graph, shape: EngineShape = _OF_BYTES) -> TaskGraph:
+    """The tasks of a legal graph for an engine, of whose shape only the widths of operands count.
+
+    Raises UserError for what the engine can not carry out, naming the layer as the user does.
+    """
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UserError(
             f"the tiled architecture takes one input and one output, this network has "
@@ -28,7 +34,7 @@ def task_graph_of(graph: Graph) -> TaskGraph:
             hint="use --arch dataflow, which has a stream for each",
         )
     try:
-        cut = _Cut(graph)
+        cut = _Cut(graph, shape)
         for node in graph.nodes:
             if node.name not in cut.done:
                 cut.visit(node.op, node)
@@ -106,7 +112,7 @@ class _Cut(Fusion):
             return
         if following is not None and isinstance(following.op, SCALED) and op.type.width > 8:
             found = product_by(op, x)
-            if found is not None and min(found[0]) >= -128 and max(found[0]) <= 127:
+            if found is not None and self.widened(found[0]) is None:
                 self._times(node, x, *found, following)
                 return
         self._identity(node, x, Requant.of(node.name, op, x), node.name)
@@ -220,8 +226,6 @@ class _Cut(Fusion):
                 f"{op.accumulator.type} rounds or overflows",
                 layer=node.name,
             )
-        if weights.min() < -128 or weights.max() > 127:
-            raise UserError("the tiled architecture has weights of 8 bits", layer=node.name)
         (x,) = self.graph.operands(node)
         requant, last = self.requantization(node)
         outputs = weights.shape[3]

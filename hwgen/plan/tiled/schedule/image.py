@@ -6,21 +6,22 @@ import numpy as np
 
 from ....contract.engine import EngineShape
 from ....contract.isa import RECORD, WINDOW_TAPS, Operand
-from ....numeric import ceil_div
+from ....numeric import ceil_div, packed
 from ..mapping.tile import Range, Taps
 from ..network.requant import Requant
 from ..network.tasks import Task
 
 
 def weight_words(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
-    """A task's words, int8: (cout blocks, kernel rows, kernel columns, cin blocks, pe, simd)."""
+    """A task's words, as bytes: (cout blocks, kernel rows, kernel columns, cin blocks, bytes)."""
     assert task.weights is not None
     lanes = _lanes(task, taps, shape)  # (rows, columns, cin blocks, simd, outputs)
     cout_blocks = ceil_div(task.outputs, shape.pe)
-    full = np.zeros((*lanes.shape[:-1], cout_blocks * shape.pe), np.int8)
+    full = np.zeros((*lanes.shape[:-1], cout_blocks * shape.pe), np.int16)
     full[..., : task.outputs] = lanes
     split = full.reshape(*lanes.shape[:-1], cout_blocks, shape.pe)
-    return split.transpose(4, 0, 1, 2, 5, 3)
+    words = split.transpose(4, 0, 1, 2, 5, 3)
+    return packed(words.reshape(*words.shape[:-2], -1), shape.weight_bits, shape.weight_bytes)
 
 
 def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
@@ -49,7 +50,7 @@ def weight_block(
     """The words of some cout blocks and taps, in the order in which they are read, as bytes."""
     (r0, r1), (c0, c1), (k0, k1) = taps
     part = words[cout_blocks[0] : cout_blocks[1], r0:r1, c0:c1, k0:k1]
-    return np.ascontiguousarray(part).view(np.uint8).reshape(-1)
+    return part.reshape(-1)
 
 
 def parameter_words(requant: Requant, outputs: int, shape: EngineShape) -> np.ndarray:
