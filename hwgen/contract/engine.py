@@ -79,13 +79,21 @@ class EngineShape:
     @property
     def word(self) -> int:
         """Bytes that a bank of the feature-map memory reads or writes a cycle, at any address."""
-        values = max(self.pe, self.simd) * self.stored_bits // 8
-        return max(values, self.mem_width // 8)
+        return max(self.value_bytes(max(self.pe, self.simd)), self.mem_width // 8)
 
     @property
     def stored_bits(self) -> int:
         """Bits that an ifmap value has in memory."""
         return next(bits for bits in STORED_BITS if bits >= self.ifmap_bits)
+
+    @property
+    def has_softmax(self) -> bool:
+        """Whether it can compute a softmax, which takes and gives bytes."""
+        return self.stored_bits == 8
+
+    def value_bytes(self, count: int) -> int:
+        """Bytes of so many ifmap values side by side."""
+        return ceil_div(count * self.stored_bits, 8)
 
     @property
     def bank_bytes(self) -> int:

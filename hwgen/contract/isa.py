@@ -317,7 +317,7 @@ COMPUTE = Record(
         Field("offset", 16, "added to what is rounded", True),
         Field("low", 32, "smallest result", True),
         Field("high", 32, "largest result", True),
-        Field("wide", 1, "results have 4 bytes, else 1"),
+        Field("wide", 1, "results have 4 bytes, else the bits of stored ifmap values"),
         Field("lanes", 7, "output channels of the last group"),
         Field("groups", _ROWS, "groups of output channels"),
         *_output_loops(),
@@ -349,11 +349,11 @@ COMPUTE = Record(
 The loops, the first the innermost, step through the taps; sums begin where all tap loops are at
 their start and are finished where all are at their end. Each loop's increments are those of its
 step, what the loops inside it went back included. Row and position say which ifmap values a tap
-takes: those at ``x_base + ring row // BANKS * x_pitch + position`` of bank ``ring row % BANKS``,
-one byte each; the pad byte stands for those whose row is not in ``0 .. x_rows - 1`` or whose
-position is not in ``0 .. x_bytes - 1``. Results come in the order in which sums are finished; their
-places are stepped by loops of their own, and those of the second operand beside them. Sums that are
-finished while a loop of SKIPPING is at its first ``skip`` steps give none.
+takes: those from byte ``x_base + ring row // BANKS * x_pitch + position`` of bank ``ring row %
+BANKS`` on, side by side; the pad byte stands for those whose row is not in ``0 .. x_rows - 1`` or
+whose first byte's position is not in ``0 .. x_bytes - 1``. Results come in the order in which sums
+are finished; their places are stepped by loops of their own, and those of the second operand beside
+them. Sums that are finished while a loop of SKIPPING is at its first ``skip`` steps give none.
 
 Where the increments of psums make a sum that of many steps of loops that are no taps, its psum says
 which it is: psums' addresses wrap at the size of their memory, and a sum goes on with the next step

@@ -32,7 +32,12 @@ def packed(values: Integers, bits: int, size: int | None = None) -> np.ndarray[A
 def unpacked(raw: Integers, bits: int, signed: bool) -> np.ndarray[Any, Any]:
     """The integers in bytes (..., size), as many as there are whole ones, the reverse of packed."""
     count = raw.shape[-1] * 8 // bits
-    flat = np.unpackbits(raw, axis=-1, bitorder="little")[..., : count * bits]
-    each = flat.reshape(*raw.shape[:-1], count, bits).astype(np.int64)
-    values = (each << np.arange(bits)).sum(axis=-1)
+    if bits % 8 == 0:
+        wide = np.zeros((*raw.shape[:-1], count, 8), np.uint8)
+        wide[..., : bits // 8] = raw[..., : count * bits // 8].reshape(*wide.shape[:-1], -1)
+        values = wide.view("<i8")[..., 0].astype(np.int64)
+    else:
+        flat = np.unpackbits(raw, axis=-1, bitorder="little")[..., : count * bits]
+        each = flat.reshape(*raw.shape[:-1], count, bits).astype(np.int64)
+        values = (each << np.arange(bits)).sum(axis=-1)
     return values - ((values >> (bits - 1)) << bits) if signed else values

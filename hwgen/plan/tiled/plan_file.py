@@ -14,6 +14,7 @@ from ...validation import difference, fields, integer, list_of
 from ..plan_file import COUNT, plan_schema
 from .mapping.stationarity import Stationarity
 from .network.lower import task_graph_of
+from .network.widths import OtherWidths
 from .options import AUTO, LARGEST_BUFFERS, LARGEST_WORDS, MOST_RESIDENT, ORDERS, buffer_bytes
 from .plan import SCHEMA, TiledPlan, plan_tiled
 
@@ -64,7 +65,15 @@ def tiled_from_json(
         shape = _engine(choices["engine"])
     asked = choices.get("order", AUTO)
     preferred = None if asked == AUTO else Stationarity(asked)
-    task_graph_of(graph)  # what no engine can carry out is no fault of this one
+    try:
+        task_graph_of(graph, shape)  # what no engine can carry out is no fault of this one
+    except OtherWidths as error:
+        raise UserError(
+            f"engine: {error.reason}",
+            file=file,
+            layer=error.layer,
+            hint=f"state ifmap_bits {error.ifmap} and weight_bits {error.weight}",
+        ) from None
     try:
         plan = plan_tiled(graph, shape, choices["resident"], progress, preferred)
     except UserError as error:

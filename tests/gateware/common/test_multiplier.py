@@ -45,7 +45,9 @@ def test_a_product_each_cycle_after_the_latency(kind: type, a: Shape, b: Shape) 
     run(multiplier, process)
 
 
-@pytest.mark.parametrize(("a", "b"), [(19, 19), (32, 32), (33, 32), (35, 20), (35, 35)])
+@pytest.mark.parametrize(
+    ("a", "b"), [(19, 19), (32, 32), (35, 20), (35, 35), (36, 32), (43, 32), (52, 35)]
+)
 def test_a_product_and_a_sum_each_cycle(a: int, b: int) -> None:
     """The summand comes later than the factors; the result has no bit more than it needs."""
     rng, shapes = Random(a * b), [signed(a), signed(b), signed(a + b - 1), signed(a + b)]

@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import COMPUTE, WINDOW_TAPS, Operand
+from ....contract.isa import COMPUTE, WINDOW_TAPS, Operand, Reduction
 from ...common.counter import delay_line, from_on, index_shape, reg
 from ...common.multiplier import Multiplier
 from ..fetch.descriptor_layout import layout
@@ -29,7 +29,7 @@ class TapFetch(wiring.Component):
     those of the step before; begins (in): the first column of a row (DEPTHWISE_WINDOW).
     taps_en, taps_addr (out), taps_data (in): of the feature memory.
     shared (out): ``simd`` values for all channels; own (out): one value for each; window (out): 9
-    for each. All are 9 bits with sign.
+    for each. All have a bit more than an ifmap value, for the sign.
 
     Latency ``LATENCY`` from step to operands, initiation interval 1, never stalls.
     """
@@ -40,7 +40,7 @@ class TapFetch(wiring.Component):
 
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
-        self.value = signed(9)
+        self.value = signed(shape.ifmap_bits + 1)
         self.address = index_shape(shape.bank_bytes)
         fields = {field.name: field for field in COMPUTE.fields}
         pe_values = data.ArrayLayout(self.value, shape.pe)
@@ -64,6 +64,7 @@ class TapFetch(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        self.pad = self._padding(m)
         rows = self._read(m, self._address(m))
         values = [self._value(lane) for lane in rows[0]]
         m.d.comb += [out.eq(value) for out, value in zip(self.shared, values, strict=False)]
@@ -136,8 +137,23 @@ class TapFetch(wiring.Component):
         m.d.sync += inside.eq(Cat((low <= n) & (high > n) for n in range(word)))
         return inside
 
+    def _padding(self, m: Module) -> Value:
+        """What stands for a value where there is none."""
+        given, bits = self.command.pad, self.shape.ifmap_bits
+        if bits <= len(given):
+            return given[:bits]
+        # The descriptor's byte, as a number. Among values of which the largest is taken it is the
+        # smallest there is.
+        wide = Signal(bits, name="pad")
+        sign = self.command.x_signed
+        smallest = Cat(Const(0, bits - 1), sign)
+        number = Cat(given, (given[-1] & sign).replicate(bits - len(given)))
+        m.d.comb += wide.eq(Mux(self.command.reduction == Reduction.MAX, smallest, number))
+        return wide
+
     def _read(self, m: Module, real: tuple[list[Value], Value]) -> list[list[Value]]:
-        """Bytes of the three rows, the pad byte where there is no value; LATENCY after step."""
+        """Values of the three rows, that of padding where there is none; LATENCY after step."""
+        bits, stored = self.shape.ifmap_bits, self.shape.stored_bits
         ahead = self.LATENCY - 1
         in_bank = (BANKS - 1).bit_length()
         first = delay_line(m, self.ring[:in_bank], ahead, "read_bank", data=True)
@@ -150,9 +166,10 @@ class TapFetch(wiring.Component):
             m.d.comb += bank.eq(first + n)
             read = Array(self.taps_data[k] for k in range(BANKS))[bank]
             lanes = []
-            for lane in range(self.shape.word if n == 0 else self.shape.pe):
-                value = reg(8, f"row{n}_lane{lane}")
-                byte = Mux(within & inside[lane], read.word_select(lane, 8), self.command.pad)
+            for lane in range(8 * self.shape.word // stored if n == 0 else self.shape.pe):
+                value = reg(bits, f"row{n}_lane{lane}")
+                here = read.word_select(lane, stored)[:bits]
+                byte = Mux(within & inside[lane * stored // 8], here, self.pad)
                 with m.If(fresh):
                     m.d.sync += value.eq(byte)
                 lanes.append(value)
@@ -160,19 +177,19 @@ class TapFetch(wiring.Component):
         return rows
 
     def _value(self, byte: Value) -> Value:
-        """A byte as the 9-bit number that it means."""
+        """An ifmap value as the number that it means."""
         return Cat(byte, byte[-1] & self.command.x_signed).as_signed()
 
     def _shift(self, m: Module, rows: list[list[Value]]) -> None:
         """Columns of a window: the newest as it was read, two kept."""
         arrived = delay_line(m, self.step, self.LATENCY, "arrived")
         begins = delay_line(m, self.begins, self.LATENCY, "begins", data=True)
-        pad = self.command.pad
+        pad, bits = self.pad, self.shape.ifmap_bits
         for row, lanes in enumerate(rows):
             for channel in range(self.shape.pe):
                 newest = lanes[channel]
-                before = reg(8, f"before{row}_{channel}")
-                oldest = reg(8, f"oldest{row}_{channel}")
+                before = reg(bits, f"before{row}_{channel}")
+                oldest = reg(bits, f"oldest{row}_{channel}")
                 with m.If(arrived):
                     m.d.sync += [before.eq(newest), oldest.eq(Mux(begins, pad, before))]
                 columns = (Mux(begins, pad, oldest), Mux(begins, pad, before), newest)

@@ -145,7 +145,12 @@ class ResultStage(wiring.Component):
         m.d.sync += begin.eq(accepted)
         with m.If(accepted):
             m.d.sync += busy.eq(1)
-            m.d.sync += [kept[name].eq(self.command.payload[name]) for name, _ in RESULT]
+            # Without softmax there is nothing but zeros, and no lane for it is left.
+            m.d.sync += [
+                kept[name].eq(self.command.payload[name])
+                for name, _ in RESULT
+                if name != "softmax" or self.shape.has_softmax
+            ]
         with m.Elif(self.finished):
             m.d.sync += busy.eq(0)
         return begin

@@ -97,7 +97,7 @@ class Candidates:
     @property
     def rate(self) -> int:
         """Cycles that a word of results takes."""
-        return Pipeline.of(self.shape).cycles(self.y.size > 1, self.task.tables is not None)
+        return Pipeline.of(self.shape).cycles(self.y.wide, self.task.tables is not None)
 
     @property
     def scanned(self) -> Array:

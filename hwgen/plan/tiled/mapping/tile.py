@@ -38,12 +38,12 @@ def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> T
     rows, columns = task.kernel
     if task.operand is Operand.DEPTHWISE_WINDOW:
         return Taps((1, 1, 1), 0)
-    across = task.dilation[1] * x.shape[2]
+    across = task.dilation[1] * x.pixel
     if task.operand is Operand.DEPTHWISE:
         return Taps((rows, columns, 1), across)
     if columns == 1 or (task.dilation[1] == 1 and not apart):
-        return Taps((rows, 1, ceil_div(columns * x.shape[2], shape.simd)), 0)
-    return Taps((rows, columns, ceil_div(x.shape[2], shape.simd)), across)
+        return Taps((rows, 1, ceil_div(columns * x.depth, shape.simd)), 0)
+    return Taps((rows, columns, ceil_div(x.depth, shape.simd)), across)
 
 
 def suits_window(task: Task, shape: EngineShape) -> bool:

@@ -6,18 +6,21 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ....contract.engine import MOST_BITS, EngineShape
-from ....contract.isa import COMPUTE, TABLE_WORDS, TRANSFER
+from ....contract.engine import EngineShape
+from ....contract.isa import COMPUTE, TABLE_WORDS, TRANSFER, Reduction
 from ....errors import UserError
 from ....ir import Graph, Node, Tensor, ops
 from .requant import Requant
 from .tables import Tables, codes, of_one, of_two, of_window
-from .tasks import Stored, Task
+from .tasks import WIDE_BITS, Stored, Task
+from .widths import TooNarrow
 
 SCALED = (ops.Requantize, ops.Rescale)
 """What follows sums: a multiply, an add and a shift, or a runtime's rule."""
 _SUMS = (ops.Conv2D, ops.Dense, ops.SumPool, ops.Add)
 """What takes the requantization behind it along."""
+CODE_BITS = (TABLE_WORDS - 1).bit_length()
+"""Bits of an index of a table."""
 MOST_CODES = 1 << 24
 """Most integers of which a table is sought."""
 _OF_BYTES = (*SCALED, ops.MultiThreshold)
@@ -44,7 +47,7 @@ class Fusion:
         """Add a task, with tables and a sum behind it where nobody else reads what is before."""
         edge = last.name
         following = self.only_reader(last)
-        if self.graph.tensors[edge].type.width > 8 and following is not None:
+        if self.graph.tensors[edge].type.width > self.code_bits and following is not None:
             windowed = self._windowed(task, following)
             if windowed is not None:
                 self.done.add(following.name)
@@ -64,10 +67,10 @@ class Fusion:
 
     def _windowed(self, task: Task, node: Node) -> Task | None:
         """The task with a table of its wide results, where that changes within 256 of them."""
-        op, (x,) = node.op, self.graph.operands(node)
-        if not isinstance(op, ops.MultiThreshold) or len(op.rows) > 1 or op.type.width > 8:
+        op = node.op
+        if not isinstance(op, ops.MultiThreshold) or len(op.rows) > 1 or op.type.width > CODE_BITS:
             return None
-        low, high = x.range
+        low, high = self.graph.operands(node)[0].range
         if high - low >= MOST_CODES:
             return None
         found = of_window(self._function(node, np.arange(low, high + 1)), low)
@@ -115,7 +118,7 @@ class Fusion:
     def _addend(self, name: str, place: int) -> Addend:
         """An addend as a function of stored bytes."""
         source, chain = self._chain(name)
-        values = codes(self._narrow(source))
+        values = codes(self._narrow(source), self.shape.stored_bits)
         for maker in chain:
             values = self._function(maker, values)
         return Addend(source, values, name, place)
@@ -149,12 +152,29 @@ class Fusion:
 
     def _narrow(self, name: str) -> Tensor:
         edge = self.graph.tensors[name]
-        if edge.type.width > 8:
+        if edge.type.width > self.shape.ifmap_bits:
+            raise self.too_wide(edge)
+        if edge.type.width > CODE_BITS:
             raise UserError(
-                f"the tiled architecture stores 8 bits, {name!r} has {edge.type.width}",
+                f"the tiled architecture sums tensors of {CODE_BITS} bits by tables, {name!r} has "
+                f"{edge.type.width}",
                 layer=name,
             )
         return edge
+
+    def too_wide(self, edge: Tensor) -> TooNarrow:
+        """The refusal of a tensor that is wider than ifmap values are."""
+        return TooNarrow(
+            f"the tiled architecture stores {self.shape.ifmap_bits} bits, {edge.name!r} has "
+            f"{edge.type.width}",
+            edge.name,
+            ifmap=edge.type.width,
+        )
+
+    @property
+    def code_bits(self) -> int:
+        """The most bits of what is stored and can go through tables."""
+        return min(CODE_BITS, self.shape.ifmap_bits)
 
     def sum_of(self, node: Node, first: Addend, second: Addend) -> tuple[Tables, str]:
         """Tables of a sum and what follows it, and the name of the edge that it gives."""
@@ -167,12 +187,12 @@ class Fusion:
             arrays.reverse()
         values = op.golden(arrays, self.graph.operands(node))[..., 0]
         last, width = node, self.graph.tensors[node.name].type.width
-        while width > 8:
+        while width > self.code_bits:
             following = self.only_reader(last)
             if following is None or not isinstance(following.op, _OF_BYTES):
                 raise UserError(
-                    "the tiled architecture requantizes every sum of two tensors to 8 bits before "
-                    "it stores it",
+                    "the tiled architecture requantizes every sum of two tensors to "
+                    f"{self.code_bits} bits before it stores it",
                     layer=node.name,
                     hint="quantize the sum, and let nothing else read it",
                 )
@@ -199,12 +219,13 @@ class Fusion:
         """A function of a stored byte."""
         op, (x,) = node.op, self.graph.operands(node)
         assert isinstance(op, ops.MultiThreshold)
-        if x.type.width > 8 or op.type.width > 8 or len(op.rows) > 1:
+        if max(x.type.width, op.type.width) > CODE_BITS or len(op.rows) > 1:
             raise UserError(
-                "the tiled architecture looks up functions of 8 bits, the same for all channels",
+                f"the tiled architecture looks up functions of {CODE_BITS} bits, the same for all "
+                "channels",
                 layer=node.name,
             )
-        return of_one(self._function(node, codes(x)))
+        return of_one(self._function(node, codes(x, CODE_BITS)))
 
     def requantization(self, node: Node) -> tuple[Requant, Node]:
         """What requantizes the results of a node, and the last node of it; they are done then.
@@ -215,8 +236,10 @@ class Fusion:
         assert first is not None and isinstance(first.op, SCALED)
         x, middle = self.graph.tensors[node.name], self.graph.tensors[first.name]
         self.done.add(first.name)
+        self.check_sums(first.name, x)
         second = self.only_reader(first)
-        if middle.type.width <= 8 or second is None or not isinstance(second.op, SCALED):
+        fits = middle.type.width <= self.shape.ifmap_bits
+        if fits or second is None or not isinstance(second.op, SCALED):
             return Requant.of(first.name, first.op, x), first
         self.done.add(second.name)
         return Requant.of_two(second.name, first.op, second.op, x), second
@@ -227,16 +250,33 @@ class Fusion:
         return readers[0] if len(readers) == 1 and node.name not in self.graph.outputs else None
 
     def add(self, task: Task) -> None:
-        """Append a task. Raises UserError where its weights are too wide."""
+        """Append a task. Raises UserError where its weights or its padding are too wide."""
+        low, high = (-128, 127) if self.stored[task.x].signed else (0, 255)
+        largest = task.reduction is Reduction.MAX
+        if self.shape.ifmap_bits > 8 and not largest and not low <= task.pad <= high:
+            raise UserError(
+                f"a border of {task.pad}: descriptors have a byte for it, {low} to {high}",
+                layer=task.layers[0],
+            )
         if task.weights is not None:
             wider = self.widened(task.weights)
             if wider is not None:
-                raise UserError(
-                    f"weights of {wider} bits, the engine's have {self.shape.weight_bits}",
-                    layer=task.layers[0],
-                    hint=self.with_bits(self.shape.ifmap_bits, wider),
+                raise TooNarrow(
+                    f"the tiled architecture has weights of {self.shape.weight_bits} bits, these "
+                    f"need {wider}",
+                    task.layers[0],
+                    weight=wider,
                 )
         self.tasks.append(task)
+
+    def check_sums(self, layer: str, sums: Tensor) -> None:
+        """Raises UserError where sums need more bits than psums have."""
+        low, high = sums.range
+        bits = max(high, -low - 1).bit_length() + 1
+        if bits > self.shape.psum_bits:
+            raise TooNarrow(
+                f"sums of {bits} bits, the engine has {self.shape.psum_bits}", layer, psum=bits
+            )
 
     def widened(self, weights: np.ndarray) -> int | None:
         """The bits, sign included, that weights need where the engine's have fewer; else None."""
@@ -244,22 +284,13 @@ class Fusion:
         bits = max(high, -low - 1).bit_length() + 1
         return bits if bits > self.shape.weight_bits else None
 
-    def with_bits(self, ifmap: int, weight: int) -> str:
-        """What to do where the engine's operands are too narrow."""
-        if max(ifmap, weight) > MOST_BITS:
-            return f"the widest have {MOST_BITS}: use --arch dataflow"
-        return f"give --bits {ifmap},{weight}"
-
     def keep(self, edge: Tensor) -> None:
         """An edge that is stored. Raises UserError where it is too wide."""
-        last = edge.name in self.graph.outputs
-        if edge.type.width > (32 if last else 8):
-            raise UserError(
-                f"the tiled architecture stores 8 bits, {edge.name!r} has {edge.type.width}",
-                layer=edge.name,
-            )
-        size = 1 if edge.type.width <= 8 else 4
-        stored = Stored(edge.name, edge.hwc, size, edge.type.signed)
+        fits = edge.type.width <= self.shape.ifmap_bits
+        if not fits and (edge.name not in self.graph.outputs or edge.type.width > WIDE_BITS):
+            raise self.too_wide(edge)
+        bits = self.shape.stored_bits if fits else WIDE_BITS
+        stored = Stored(edge.name, edge.hwc, bits, edge.type.signed)
         limits = {"rows": (stored.shape[0], COMPUTE.most("x_row")),
                   "bytes in a row": (stored.row_bytes, TRANSFER.most("pitch"))}  # fmt: skip
         for what, (number, most) in limits.items():

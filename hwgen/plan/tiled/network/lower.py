@@ -17,6 +17,7 @@ from .requant import Requant, added_by, product_by
 from .softmax import exponentials_of
 from .tables import Tables
 from .tasks import Pair, Task, TaskGraph
+from .widths import OtherWidths, TooNarrow
 
 _OF_BYTES = EngineShape()
 """An engine of 8-bit operands."""
@@ -34,13 +35,13 @@ def task_graph_of(graph: Graph, shape: EngineShape = _OF_BYTES) -> TaskGraph:
             hint="use --arch dataflow, which has a stream for each",
         )
     try:
-        cut = _Cut(graph, shape)
-        for node in graph.nodes:
-            if node.name not in cut.done:
-                cut.visit(node.op, node)
+        cut = _cut(graph, shape)
     except UserError as error:
         titles = {node.name: node.title for node in graph.nodes}
         layer = titles.get(error.layer or "", error.layer)
+        wider = _wide_enough(graph, shape, error)
+        if wider is not None:
+            raise OtherWidths(error.reason, layer, wider.ifmap_bits, wider.weight_bits) from None
         hint = error.hint or "use --arch dataflow, which carries it out"
         raise UserError(error.reason, layer=layer, hint=hint) from None
     if not cut.tasks:
@@ -53,6 +54,30 @@ def task_graph_of(graph: Graph, shape: EngineShape = _OF_BYTES) -> TaskGraph:
         )
     result = cut.names[graph.outputs[0]]
     return TaskGraph(cut.tasks, cut.stored, graph.inputs[0].name, result)
+
+
+def _cut(graph: Graph, shape: EngineShape) -> _Cut:
+    """The tasks of all nodes."""
+    cut = _Cut(graph, shape)
+    for node in graph.nodes:
+        if node.name not in cut.done:
+            cut.visit(node.op, node)
+    return cut
+
+
+def _wide_enough(graph: Graph, shape: EngineShape, error: UserError) -> EngineShape | None:
+    """The engine with operands as wide as the network needs, where it then can carry it out."""
+    while isinstance(error, TooNarrow):
+        wider = error.widened(shape)
+        if wider is None:
+            return None
+        try:
+            _cut(graph, wider)
+        except UserError as following:
+            shape, error = wider, following
+            continue
+        return wider
+    return None
 
 
 class _Cut(Fusion):
@@ -110,7 +135,7 @@ class _Cut(Fusion):
             self._offsets[node.name] = int(op.bias[0])
             self.names[node.name] = self.names[x.name]
             return
-        if following is not None and isinstance(following.op, SCALED) and op.type.width > 8:
+        if following is not None and self._is_too_wide(op, following):
             found = product_by(op, x)
             if found is not None and self.widened(found[0]) is None:
                 self._times(node, x, *found, following)
@@ -138,8 +163,14 @@ class _Cut(Fusion):
     def _(self, op: ops.Concat, node: Node) -> None:
         edge = self.graph.tensors[node.name]
         self.keep(edge)
-        start = 0
+        start, bits = 0, self.stored[edge.name].bits
         for name, tensor in zip(node.inputs, self.graph.operands(node), strict=True):
+            if start * bits % 8:
+                raise TooNarrow(
+                    f"{name!r} would begin within a byte, at channel {start} of {bits} bits each",
+                    node.name,
+                    ifmap=bits + 1,
+                )
             written = [n for n, task in enumerate(self.tasks) if task.y == self.names[name]]
             alone = len(self.graph.consumers[name]) == 1 and name not in self.graph.outputs
             if alone and len(written) == 1 and self.names[name] == name:
@@ -195,11 +226,15 @@ class _Cut(Fusion):
     @visit.register(ops.SoftmaxTable)
     def _(self, op: Op, node: Node) -> None:
         (x,) = self.graph.operands(node)
-        powers = exponentials_of(node, self.graph, self.stored[self.names[x.name]].shape)
+        powers = exponentials_of(node, self.graph, self.stored[self.names[x.name]])
         y = self.graph.tensors[node.name]
         requant = Requant.identity(x.channels, y.type.min, y.type.max)
         self.add(replace(self._plain(node, x, requant, node.name), softmax=powers))
         self.keep(y)
+
+    def _is_too_wide(self, op: ops.Requantize | ops.Rescale, following: Node) -> bool:
+        """Whether results can not be stored, and are requantized again."""
+        return isinstance(following.op, SCALED) and op.type.width > self.shape.ifmap_bits
 
     def _times(
         self, node: Node, x: Tensor, factors: np.ndarray, added: np.ndarray, last: Node
@@ -207,7 +242,8 @@ class _Cut(Fusion):
         """A product with a number a channel, which the array forms, and a requantization."""
         requant = Requant.of(last.name, last.op, self.graph.tensors[node.name])
         requant = requant.of_sums_plus(added)
-        requant.check(last.name, self.graph.tensors[node.name])
+        requant.check(last.name)
+        self.check_sums(last.name, self.graph.tensors[node.name])
         self.done.add(last.name)
         task = replace(
             self._plain(node, x, requant, last.name),
@@ -289,6 +325,7 @@ class _Cut(Fusion):
         """What follows sums of a pool, and the last node of it: nothing, or it is done then."""
         sums, following = self.graph.tensors[node.name], self.only_reader(node)
         if following is None or not isinstance(following.op, SCALED):
+            self.check_sums(node.name, sums)
             return Requant.identity(sums.channels, sums.type.min, sums.type.max), node
         return self.requantization(node)
 

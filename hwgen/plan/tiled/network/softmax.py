@@ -12,15 +12,16 @@ from ....ir import Graph, Node, ops
 from ... import latency
 from ...exponentials import softmax_powers
 from ...host import float_softmax, way_out
+from .tasks import Stored
 
 _HINT = "use --arch dataflow, or "
 
 
-def exponentials_of(node: Node, graph: Graph, stored: tuple[int, int, int]) -> np.ndarray:
+def exponentials_of(node: Node, graph: Graph, stored: Stored) -> np.ndarray:
     """The exponential of each difference to the largest byte, as Q0.31: 256 integers.
 
-    stored : the shape of what is normalized over its channels, as it lies in memory. Raises
-    UserError for what the engine has no unit for.
+    stored : what is normalized over its channels, as it lies in memory. Raises UserError for what
+    the engine has no unit for.
     """
     op, layer, (x,) = node.op, node.name, graph.operands(node)
     if isinstance(op, ops.SoftmaxTable):
@@ -32,10 +33,17 @@ def exponentials_of(node: Node, graph: Graph, stored: tuple[int, int, int]) -> n
             layer=layer,
             hint=_HINT + way_out(graph, layer),
         )
-    if x.hwc != stored:
+    if stored.bits != 8:
+        raise UserError(
+            f"the softmax of the tiled architecture takes and gives bytes; this engine's values "
+            f"have {stored.bits} bits in memory",
+            layer=layer,
+            hint=_HINT + way_out(graph, layer),
+        )
+    if x.hwc != stored.shape:
         raise UserError(
             f"the tiled architecture has a softmax over the channels of each pixel; what this one "
-            f"takes as {x.channels} channels lies in memory as {stored}",
+            f"takes as {x.channels} channels lies in memory as {stored.shape}",
             layer=layer,
             hint=_HINT + way_out(graph, layer),
         )

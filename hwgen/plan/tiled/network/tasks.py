@@ -4,29 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ....contract.isa import Operand, Reduction
+from ....numeric import ceil_div
 from .requant import Requant
 from .tables import Tables
 
 Pair = tuple[int, int]
+WIDE_BITS = 32
+"""Bits of an element of an output that is wider than ifmaps are."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor as bytes: (rows, columns, channels), bytes of an element."""
+    """A tensor in memory: (rows, columns, channels), bits of an element.
+
+    Elements lie side by side, the first at the lowest bits; a pixel begins with a byte.
+    """
 
     name: str
     shape: tuple[int, int, int]
-    size: int = 1
+    bits: int = 8
     signed: bool = True
+
+    def span(self, channels: Any) -> Any:
+        """Bytes of so many channels of a pixel, from one on that begins with a byte. A number of
+        channels, or an array of them."""
+        return ceil_div(channels * self.bits, 8)
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is an output of wider elements than ifmaps have."""
+        return self.bits == WIDE_BITS
+
+    @property
+    def pixel(self) -> int:
+        """Bytes of a pixel."""
+        return self.span(self.shape[2])
+
+    @property
+    def depth(self) -> int:
+        """Elements of a pixel, with those that fill its last byte."""
+        return self.pixel * 8 // self.bits
 
     @property
     def row_bytes(self) -> int:
         """Bytes of a row."""
-        return self.shape[1] * self.shape[2] * self.size
+        return self.shape[1] * self.pixel
 
     @property
     def bytes(self) -> int:

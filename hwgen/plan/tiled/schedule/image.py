@@ -38,6 +38,9 @@ def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
         lanes = np.zeros((rows, columns, 1, shape.simd, outputs), np.int64)
         lanes[:, :, 0, 0] = weights[:, :, 0]
         return lanes
+    # Channels that fill the last byte of a pixel have weights of 0.
+    fill = -weights.shape[2] % max(1, 8 // shape.stored_bits)
+    weights = np.pad(weights, ((0, 0), (0, 0), (0, fill), (0, 0)))
     flat = weights.reshape(rows, taps.counts[1], -1, outputs)
     lanes = np.zeros((rows, taps.counts[1], taps.counts[2] * shape.simd, outputs), np.int64)
     lanes[:, :, : flat.shape[2]] = flat
