@@ -40,7 +40,7 @@ def test_refusals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (("--resident", 0), "--resident 0"),
         (("--buffer-kib", 2), "--buffer-kib 2"),
         (("--mem-width", 65), "--mem-width 65"),
-        (("--bits", "8,17"), "--bits 8,17: give IFMAP,WEIGHT, each from 1 to 16, as in 8,4"),
+        (("--bits", "8,17"), "--bits 8,17: give IFMAP,WEIGHT, each from 1 to 16, as in 8,8"),
         (("--bits", "0,8"), "--bits 0,8"),
         (("--bits", "8"), "--bits 8: give"),
         (("--bits", "4,x"), "--bits 4,x"),

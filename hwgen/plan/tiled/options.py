@@ -195,7 +195,7 @@ def _no_array(given: str) -> OptionError:
 
 
 def _no_bits(given: str) -> OptionError:
-    return OptionError(f"--bits {given}: give IFMAP,WEIGHT, each from 1 to {MOST_BITS}, as in 8,4")
+    return OptionError(f"--bits {given}: give IFMAP,WEIGHT, each from 1 to {MOST_BITS}, as in 8,8")
 
 
 def default_engine(

@@ -15,8 +15,7 @@ from hwgen.contract.isa import ErrorCode
 from hwgen.errors import UserError
 from hwgen.flow import tools
 from hwgen.flow.memory import Memory
-from hwgen.ir import Graph, Node, Tensor, graph_to_json, ops
-from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.ir import graph_to_json
 from hwgen.plan.tiled.plan import TiledPlan, plan_tiled
 from tests.helpers.tiled import (
     need_verilator,
@@ -28,49 +27,18 @@ from tests.helpers.tiled import (
     traffic_is_as_planned,
 )
 from tests.helpers.tiled_graphs import random_tiled_graph
+from tests.helpers.tiled_layers import of_widths
 
 WIDTHS = [(4, 4), (16, 8), (3, 5)]
 NETWORKS = 5
 """Random ones on each engine."""
 
 
-def network(bits: int, weight_bits: int) -> Graph:
-    """Every way in which values are read and written: taps of many channels and of one, the
-    largest, a sum of two tensors where there are tables, a wide output."""
-    rng = np.random.default_rng(bits)
-    how = {"rounding": Rounding.HALF_EVEN, "overflow": Overflow.SATURATE}
-    value, weight = QType(True, bits, 0, **how), QType(True, weight_bits, 0, **how)
-
-    def weights(*shape: int) -> np.ndarray:
-        return rng.integers(weight.min, weight.max + 1, shape)
-
-    conv = ops.Conv2D(weights(3, 3, 3, 5), weight, (1, 1), "same")
-    deep = ops.Conv2D(weights(3, 3, 1, 5), weight, (1, 1), "same", groups=5)
-    nodes = [
-        Node("conv", conv, ("x",)),
-        Node("conv_q", ops.Requantize.scaled(value, shift=weight_bits + 2), ("conv",)),
-        Node("deep", deep, ("conv_q",)),
-        Node("deep_q", ops.Requantize.scaled(value, shift=weight_bits + 1), ("deep",)),
-    ]
-    if bits <= 8:
-        nodes += [
-            Node("sum", ops.Add(), ("conv_q", "deep_q")),
-            Node("sum_q", ops.Requantize.scaled(value), ("sum",)),
-        ]
-    nodes += [
-        Node("pool", ops.MaxPool((2, 2), (2, 2), "same"), (nodes[-1].name,)),
-        Node("flat", ops.Flatten(), ("pool",)),
-        Node("dense", ops.Dense(weights(4 * 3 * 5, 6), weight), ("flat",)),
-        Node("y", ops.Requantize.scaled(QType(True, 24, 0, **how), shift=2), ("dense",)),
-    ]
-    return Graph("widths", (Tensor("x", (7, 6, 3), value),), tuple(nodes), ("y",))
-
-
 @pytest.fixture(scope="module", params=WIDTHS, ids=lambda bits: f"{bits[0]},{bits[1]}")
 def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Package:
     folder = tmp_path_factory.mktemp("widths")
     model = folder / "network.json"
-    model.write_text(json.dumps(graph_to_json(network(*request.param))))
+    model.write_text(json.dumps(graph_to_json(of_widths(*request.param))))
     bits = ",".join(map(str, request.param))
     return tiled_package(model, folder / "out", array="4x4", buffer_kib=8, bits=bits)
 
