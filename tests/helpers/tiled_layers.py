@@ -76,7 +76,10 @@ def of_widths(bits: int, weight_bits: int) -> Graph:
     deep = ops.Conv2D(weights(3, 3, 1, 5), weight, (1, 1), "same", groups=5)
     nodes = [
         Node("conv", conv, ("x",)),
-        Node("conv_q", ops.Requantize.scaled(value, shift=weight_bits + 2), ("conv",)),
+        # One more than the product: lanes that are no channels give that.
+        Node(
+            "conv_q", ops.Requantize.scaled(value, 1, 4 << weight_bits, weight_bits + 2), ("conv",)
+        ),
         Node("deep", deep, ("conv_q",)),
         Node("deep_q", ops.Requantize.scaled(value, shift=weight_bits + 1), ("deep",)),
     ]

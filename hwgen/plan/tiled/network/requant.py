@@ -32,7 +32,7 @@ _ROUNDINGS = {
 }
 
 
-MOST_RESULTS = 1 << 11
+MOST_RESULTS = 1 << 12
 """Most results of which a line is sought: all pairs of them are compared."""
 
 
