@@ -230,14 +230,14 @@ def expected(
     rows = to_bytes(golden[case.result], result)[0].reshape(result.shape[0], -1)
     words, banks, places = [], bench.banks.copy(), np.zeros_like(bench.written)
     for row, position, group in results_of(tile):
-        column, channel = divmod(position // result.size, result.shape[2])
+        column, channel = divmod(position // (result.bits // 8), result.shape[2])
         lanes = tile["lanes"] if group == tile["groups"] - 1 else SHAPE.pe
         word = np.zeros(SHAPE.pe, np.int32)
         word[:lanes] = sums[row, column, channel : channel + lanes]
         words.append(int.from_bytes(word.tobytes(), "little"))
         ring = (tile["y_first"] + row) % tile["y_ring"]
         place = tile["y_base"] + ring // BANKS * tile["y_pitch"] + position
-        size = lanes * result.size
+        size = result.span(lanes)
         banks[ring % BANKS, place : place + size] = rows[row, position : position + size]
         places[ring % BANKS, place : place + size] = True
     assert places.sum() == result.bytes

@@ -15,6 +15,15 @@ MEM_WIDTHS = (32, 64, 128, 256)
 """Bits that a port to external memory can have."""
 TILES = (1, 2, 4, MOST_TILES)
 """Numbers of tile units that an engine can have."""
+MOST_BITS = 16
+"""Bits of the widest ifmap values and weights."""
+STORED_BITS = (2, 4, 8, 16)
+"""Bits that an ifmap value can have in memory."""
+LEAST_PSUM_BITS = 32
+"""Bits of a psum, where ifmap values and weights need no more."""
+_HEADROOM = 11
+"""Bits of a psum beyond those of an ifmap value and a weight: sums of 2,048 products of the largest
+unsigned ifmap values, and of twice as many of signed ones."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +31,12 @@ class EngineShape:
     """Everything about an engine that is fixed in hardware.
 
     pe : output channels at a time; simd : ifmap values that each takes a cycle. feature_bytes :
-    of the feature-map memory, all banks. weight_words : of the weight memory, pe * simd bytes each.
-    psum_words : of the psum memory, pe sums of 32 bits each. parameter_words : of the parameter
+    of the feature-map memory, all banks. weight_words : of the weight memory, pe * simd weights
+    each. psum_words : of the psum memory, pe sums each. parameter_words : of the parameter
     memory, pe records each. mem_width : bits of the external memory's data port. tiles : tile units
     side by side, each with an array and all of these memories. requantizers : sums that are
-    requantized at a time, all pe of a word if nothing is said.
+    requantized at a time, all pe of a word if nothing is said. ifmap_bits, weight_bits : of an
+    ifmap value, with its sign where it has one, and of a weight, which has one.
     """
 
     pe: int = 16
@@ -38,10 +48,15 @@ class EngineShape:
     mem_width: int = 64
     tiles: int = 1
     requantizers: int = 0
+    ifmap_bits: int = 8
+    weight_bits: int = 8
 
     def __post_init__(self) -> None:
         if not self.requantizers:
             object.__setattr__(self, "requantizers", self.pe)
+        for name in ("ifmap_bits", "weight_bits"):
+            if not 1 <= getattr(self, name) <= MOST_BITS:
+                raise ValueError(f"{name} must be 1 to {MOST_BITS}, got {getattr(self, name)}")
         for name in ("pe", "simd", "weight_words", "psum_words", "parameter_words"):
             value = getattr(self, name)
             if value < 1 or value & (value - 1):
@@ -50,9 +65,9 @@ class EngineShape:
             raise ValueError(f"an array of {self.pe}x{self.simd} is outside 4x4..64x64")
         if self.mem_width not in MEM_WIDTHS:
             raise ValueError(f"a memory port of {self.mem_width} bits: 32, 64, 128 or 256")
-        if self.weight_bytes < self.bus_bytes:
+        if self.mem_width > widest_port(self.pe, self.simd, self.weight_bits):
             raise ValueError(
-                f"a word of weights has {self.weight_bytes} bytes, a beat {self.bus_bytes}"
+                f"a word of weights has {self.weight_word_bytes} bytes, a beat {self.bus_bytes}"
             )
         lanes = self.requantizers
         if lanes & (lanes - 1) or not 1 <= lanes <= self.pe:
@@ -66,7 +81,21 @@ class EngineShape:
     @property
     def word(self) -> int:
         """Bytes that a bank of the feature-map memory reads or writes a cycle, at any address."""
-        return max(self.pe, self.simd, self.mem_width // 8)
+        return max(self.value_bytes(max(self.pe, self.simd)), self.mem_width // 8)
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits that an ifmap value has in memory."""
+        return next(bits for bits in STORED_BITS if bits >= self.ifmap_bits)
+
+    @property
+    def has_softmax(self) -> bool:
+        """Whether it can compute a softmax, which takes and gives bytes."""
+        return self.stored_bits == 8
+
+    def value_bytes(self, count: int) -> int:
+        """Bytes of so many ifmap values side by side."""
+        return ceil_div(count * self.stored_bits, 8)
 
     @property
     def bank_bytes(self) -> int:
@@ -75,8 +104,33 @@ class EngineShape:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of one word of weights."""
-        return self.pe * self.simd
+        """Bytes of one word of weights in external memory: whole beats."""
+        return ceil_div(self.weight_word_bytes, self.bus_bytes) * self.bus_bytes
+
+    @property
+    def weight_word_bytes(self) -> int:
+        """Bytes of one word of weights in the weight memory."""
+        return self.pe * self.simd * self.weight_bits // 8
+
+    @property
+    def lane_bits(self) -> int:
+        """Bits of a weight in external memory where those of lane 0 alone are given."""
+        return 8 if self.weight_bits <= 8 else 16
+
+    @property
+    def takes_one_lane(self) -> bool:
+        """Whether weights of lane 0 alone can be given: a beat then fills whole slices of words."""
+        return self.simd * self.weight_bits % self.lane_bits == 0
+
+    @property
+    def psum_bits(self) -> int:
+        """Bits of a sum: as many as products of these operands need."""
+        return max(LEAST_PSUM_BITS, self.ifmap_bits + self.weight_bits + _HEADROOM)
+
+    @property
+    def psum_word_bytes(self) -> int:
+        """Bytes of one word of psums, the last one perhaps not whole."""
+        return ceil_div(self.pe * self.psum_bits, 8)
 
     @property
     def parameter_row_bytes(self) -> int:
@@ -97,3 +151,9 @@ class EngineShape:
     def bus_bytes(self) -> int:
         """Bytes of a beat of external memory."""
         return self.mem_width // 8
+
+
+def widest_port(pe: int, simd: int, weight_bits: int) -> int:
+    """Bits of the widest port to external memory that an array can have: a beat brings one word of
+    weights at most, where they have 8 bits or more; narrower ones may leave a part of it unused."""
+    return pe * simd * max(8, weight_bits)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..numeric import gemmlowp
+from ..numeric import gemmlowp, packed, unpacked
 from .engine import BANKS, EngineShape
 from .isa import (
     COUNTER_BITS,
@@ -162,7 +162,7 @@ class TileUnitModel:
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
         self.features = np.zeros((BANKS, shape.bank_bytes), np.uint8)
-        self.weights = np.zeros((shape.weight_words, shape.pe, shape.simd), np.int8)
+        self.weights = np.zeros((shape.weight_words, shape.pe, shape.simd), np.int16)
         self.psums = np.zeros((shape.psum_words, shape.pe), np.int64)
         self.parameters: dict[int, list[Values]] = {}
         self.tables = np.zeros((2, TABLE_WORDS), np.int64)
@@ -179,9 +179,8 @@ class TileUnitModel:
         data = memory[d["address"] : d["address"] + d["bytes"]]
         bus = self.shape.bus_bytes
         if target is Target.WEIGHTS:
-            words = self.weights[d["base"] :].view(np.uint8)
-            for word, given in zip(words, data.reshape(-1, d["word_beats"] * bus), strict=False):
-                self._weights(word, given, bool(d["one_lane"]))
+            for n, given in enumerate(data.reshape(-1, d["word_beats"] * bus)):
+                self._weights(self.weights[d["base"] + n], given, bool(d["one_lane"]))
         elif target is Target.PARAMETERS:
             for n, given in enumerate(data.reshape(-1, d["word_beats"] * bus)):
                 records = list(self._records(given.tobytes()))
@@ -195,12 +194,14 @@ class TileUnitModel:
 
     def _weights(self, word: Bytes, given: Bytes, one_lane: bool) -> None:
         """Change the first ones of a word of weights (pe, simd)."""
+        shape = self.shape
         if one_lane:
-            channels = min(self.shape.pe, len(given))
-            word[:channels] = 0
-            word[:channels, 0] = given[:channels]
+            values = unpacked(given, shape.lane_bits, signed=True)[: shape.pe]
+            word[: len(values)] = 0
+            word[: len(values), 0] = values
         else:
-            word.reshape(-1)[: len(given)] = given
+            values = unpacked(given, shape.weight_bits, signed=True)[: word.size]
+            word.reshape(-1)[: len(values)] = values
 
     def _records(self, word: bytes) -> Iterator[Values]:
         """The records of a word: in rows of whole beats, as requantizers take them."""
@@ -268,13 +269,23 @@ class TileUnitModel:
 
     def _read(self, d: Values, row: Bytes, position: Bytes, count: int) -> Bytes:
         ring = (d["x_first"] + row - d["x_row"]) % d["x_ring"]
-        at = position[:, None] + np.arange(count)
-        place = d["x_base"] + (ring // BANKS * d["x_pitch"])[:, None] + at
-        data = self.features[(ring % BANKS)[:, None], place % self.shape.bank_bytes]
+        at = position[:, None] + np.arange(count) * self.shape.stored_bits // 8
+        place = d["x_base"] + ring // BANKS * d["x_pitch"] + position
+        data = self._values(ring % BANKS, place, count)
         inside = (row >= 0) & (row < d["x_rows"])
         valid = inside[:, None] & (at >= 0) & (at < d["x_bytes"])
-        data = np.where(valid, data, np.uint8(d["pad"]))
-        return data.astype(np.int8 if d["x_signed"] else np.uint8).astype(np.int64)
+        bits = self.shape.ifmap_bits
+        pad = _number(np.array(d["pad"]), min(bits, 8), d["x_signed"])
+        if bits > 8 and d["reduction"] == Reduction.MAX:
+            pad = -(1 << bits - 1) if d["x_signed"] else 0
+        return np.where(valid, _number(data, bits, d["x_signed"]), pad)
+
+    def _values(self, bank: Bytes, place: Bytes, count: int) -> Bytes:
+        """Ifmap values (n, count) from these bytes on, without sign."""
+        bits, size = self.shape.stored_bits, self.shape.value_bytes(count)
+        at = (place[:, None] + np.arange(size)) % self.shape.bank_bytes
+        raw = self.features[bank[:, None], at]
+        return raw if bits == 8 else unpacked(raw, bits, signed=False)[:, :count]
 
     def _products(self, d: Values, x: Bytes, weight: Bytes) -> Bytes:
         if d["ones"]:
@@ -314,16 +325,17 @@ class TileUnitModel:
         self._write(d, value.astype(np.int64), row, position, group)
 
     def _second(self, d: Values, row: Bytes, position: Bytes) -> Bytes:
-        """Bytes of the second operand (results, pe)."""
+        """Bytes of the second operand (results, pe): its values' lowest bits."""
         ring = (d["second_first"] + row) % d["second_ring"]
         place = d["second_base"] + ring // BANKS * d["second_pitch"] + position
-        at = (place[:, None] + np.arange(self.shape.pe)) % self.shape.bank_bytes
-        return self.features[(ring % BANKS)[:, None], at]
+        return self._values(ring % BANKS, place, self.shape.pe).astype(np.uint8)
 
     def _softmax(self, d: Values) -> None:
         """Vectors of the second operand to their softmax."""
         groups, pe = d["groups"], self.shape.pe
         channels = (groups - 1) * pe + d["lanes"]
+        if not self.shape.has_softmax:
+            raise ProgramError(f"a softmax of values of {self.shape.stored_bits} bits")
         over_words = d["out0_group"] and d["out0_count"] == groups
         if not over_words or d["no_writeback"] or not 0 < channels <= SOFTMAX_CHANNELS:
             raise ProgramError(f"a softmax of {channels} bytes in {groups} words")
@@ -338,12 +350,11 @@ class TileUnitModel:
     def _write(self, d: Values, value: Bytes, row: Bytes, position: Bytes, group: Bytes) -> None:
         ring = (d["y_first"] + row) % d["y_ring"]
         place = d["y_base"] + ring // BANKS * d["y_pitch"] + position
-        size = 4 if d["wide"] else 1
-        data = value.astype("<i4").view(np.uint8).reshape(*value.shape, 4)[:, :, :size]
+        bits = 32 if d["wide"] else self.shape.stored_bits
         last = d["groups"] - 1
         for n in range(len(value)):
             lanes = d["lanes"] if group[n] == last else self.shape.pe
-            out = data[n, :lanes].reshape(-1)
+            out = packed(value[n, :lanes], bits)
             if not 0 <= place[n] <= self.shape.bank_bytes - len(out):
                 raise ProgramError(f"a result at {place[n]} leaves its bank")
             self.features[ring[n] % BANKS, place[n] : place[n] + len(out)] = out
@@ -436,6 +447,12 @@ def may(d: Values, finished: dict[Opcode, int]) -> bool:
     return all(
         (count - d[f"wait_{op.name.lower()}"]) % (2 * half) < half for op, count in finished.items()
     )
+
+
+def _number(values: Bytes, bits: int, signed: int) -> Bytes:
+    """What the lowest bits of integers mean."""
+    values = values.astype(np.int64) & (1 << bits) - 1
+    return values - ((values >> bits - 1) << bits) if signed else values
 
 
 def _strides(d: Values, loop: str, what: str, counts: list[int]) -> Bytes:

@@ -264,15 +264,15 @@ TRANSFER = Record(
         Field("first", _ROWS, "ring row of the first row"),
         Field("units", MOST_TILES, "tile units that a load goes to: bit n is that of unit n"),
         Field("unit", _UNIT, "tile unit whose feature maps are stored"),
-        Field("one_lane", 1, "weights are those of lane 0 alone: a byte for each output channel"),
+        Field("one_lane", 1, "weights are those of lane 0 alone: one for each output channel"),
         Field("word_beats", 11, "beats of a word of weights or parameters"),
     ),
     8 * SLOT,
 )
 """Moves ``rows`` rows of ``bytes`` bytes. Weights, parameters and tables are one row, whole words
 from word ``base`` on. Of weights and parameters ``word_beats`` beats of a word are there, its first
-ones; what they do not reach stays as it is. With ``one_lane`` a beat is a byte for each of as many
-output channels, and their weights in all other lanes become 0."""
+ones; what they do not reach stays as it is. With ``one_lane`` a beat is a weight in lane 0, of 8
+bits or 16, for each of as many output channels, and their weights in all other lanes become 0."""
 
 
 def _loops() -> Iterator[Field]:
@@ -326,7 +326,7 @@ COMPUTE = Record(
         Field("offset", 16, "added to what is rounded", True),
         Field("low", 32, "smallest result", True),
         Field("high", 32, "largest result", True),
-        Field("wide", 1, "results have 4 bytes, else 1"),
+        Field("wide", 1, "results have 4 bytes, else the bits of stored ifmap values"),
         Field("lanes", 7, "output channels of the last group"),
         Field("groups", _ROWS, "groups of output channels"),
         *_output_loops(),
@@ -362,11 +362,11 @@ COMPUTE = Record(
 The loops, the first the innermost, step through the taps; sums begin where all tap loops are at
 their start and are finished where all are at their end. Each loop's increments are those of its
 step, what the loops inside it went back included. Row and position say which ifmap values a tap
-takes: those at ``x_base + ring row // BANKS * x_pitch + position`` of bank ``ring row % BANKS``,
-one byte each; the pad byte stands for those whose row is not in ``0 .. x_rows - 1`` or whose
-position is not in ``0 .. x_bytes - 1``. Results come in the order in which sums are finished; their
-places are stepped by loops of their own, and those of the second operand beside them. Sums that are
-finished while a loop of SKIPPING is at its first ``skip`` steps give none.
+takes: those from byte ``x_base + ring row // BANKS * x_pitch + position`` of bank ``ring row %
+BANKS`` on, side by side; the pad byte stands for those whose row is not in ``0 .. x_rows - 1`` or
+whose first byte's position is not in ``0 .. x_bytes - 1``. Results come in the order in which sums
+are finished; their places are stepped by loops of their own, and those of the second operand beside
+them. Sums that are finished while a loop of SKIPPING is at its first ``skip`` steps give none.
 
 Where the increments of psums make a sum that of many steps of loops that are no taps, its psum says
 which it is: psums' addresses wrap at the size of their memory, and a sum goes on with the next step

@@ -11,6 +11,7 @@ from .arith import (
     round_shift,
     to_integers,
 )
+from .bits import packed, unpacked
 from .division import ceil_div
 from .powers import PowerCode
 from .scaling import SCALED_WIDTH, Scaling, apply_scaling, left_shift, multiplier_of
@@ -43,6 +44,7 @@ __all__ = [
     "left_shift",
     "magnitude",
     "multiplier_of",
+    "packed",
     "parse_type",
     "quantize",
     "requantize",
@@ -50,4 +52,5 @@ __all__ = [
     "to_integers",
     "type_for_range",
     "type_text",
+    "unpacked",
 ]

@@ -198,6 +198,8 @@ ADVICE: list[tuple[Path | None, dict[str, Any], str]] = [
     (MODEL, {"arch": "tiled", "resident": 9}, r"give 1 to (?P<resident>8)"),
     (MODEL, {"arch": "tiled", "mem_width": 65}, r"give 32, 64, (?P<mem_width>128) or 256"),
     (MODEL, {"arch": "tiled", "array": "4x4", "mem_width": 256}, r"most (?P<mem_width>\d+) bits"),
+    (MODEL, {"arch": "tiled", "bits": "8"}, r"1 to 16, as in (?P<bits>\d+,\d+)"),
+    (MODEL, {"arch": "tiled", "bits": "4,3"}, r"give --bits (?P<bits>\d+,\d+)$"),
     (MODEL, {"arch": "tiled", "array": "5x4"}, r"as in (?P<array>\w+)"),
     (MODEL, {"arch": "tiled", "order": "row"}, r"one of auto, (?P<order>output)"),
     (MODEL, {"arch": "tiled", "multipliers": 3}, r"the smallest array has (?P<multipliers>16)"),

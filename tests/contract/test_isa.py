@@ -76,7 +76,18 @@ def test_the_text_tells_of_every_field() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"pe": 12}, {"simd": 128}, {"mem_width": 48}, {"feature_bytes": 100}, {"tiles": 0}]
+    "wrong",
+    [
+        {"pe": 12},
+        {"simd": 128},
+        {"mem_width": 48},
+        {"feature_bytes": 100},
+        {"tiles": 0},
+        {"ifmap_bits": 0},
+        {"ifmap_bits": 17},
+        {"weight_bits": 0},
+        {"weight_bits": 17},
+    ],
 )
 def test_engines_that_can_not_be(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError):

@@ -12,14 +12,20 @@ from hwgen.passes import legalize
 from hwgen.plan.tiled.network.requant import CARRIED_OUT
 
 
-def random_tiled_graph(rng: Random) -> Graph:
-    """Three to six layers of 8 bits, one after the other, with residual sums among them."""
-    builder = _Builder(rng)
+def random_tiled_graph(rng: Random, bits: tuple[int, int] = (8, 8)) -> Graph:
+    """Three to six layers, one after the other, with residual sums among them.
+
+    bits : of tensors, and of weights.
+    """
+    builder = _Builder(rng, *bits)
+    layers = [
+        builder.conv, builder.conv, builder.depthwise, builder.pool, builder.average,
+        builder.slice, builder.pad, builder.upsample, builder.residual, builder.branches,
+    ]  # fmt: skip
+    if bits[0] > 8:
+        layers.remove(builder.residual)  # no tables
     for _ in range(rng.randint(3, 6)):
-        rng.choice(
-            [builder.conv, builder.conv, builder.depthwise, builder.pool, builder.average,
-             builder.slice, builder.pad, builder.upsample, builder.residual, builder.branches]
-        )()  # fmt: skip
+        rng.choice(layers)()
     if rng.random() < 0.5:
         builder.dense()
     graph = Graph("random", (builder.input,), tuple(builder.nodes), (builder.edge.name,))
@@ -27,10 +33,12 @@ def random_tiled_graph(rng: Random) -> Graph:
 
 
 class _Builder:
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, bits: int, weight_bits: int) -> None:
+        self.bits, self.weight_bits = bits, weight_bits
+        self.weight = QType(True, weight_bits, 0, Rounding.FLOOR, Overflow.SATURATE)
         self.rng, self.numbers = rng, np.random.default_rng(rng.getrandbits(32))
         shape = (rng.randint(5, 14), rng.randint(5, 14), rng.randint(1, 20))
-        self.type = QType(rng.random() < 0.5, 8, 0, Rounding.HALF_UP, Overflow.SATURATE)
+        self.type = QType(rng.random() < 0.5, bits, 0, Rounding.HALF_UP, Overflow.SATURATE)
         self.input = self.edge = Tensor("x", shape, self.type)
         self.nodes: list[Node] = []
         self.edges = {"x": self.input}
@@ -43,26 +51,25 @@ class _Builder:
         return name
 
     def _requantize(self, qtype: QType | None = None) -> None:
-        """To 8 bits, most of the range clipped to them."""
+        """To the bits of tensors, most of the range clipped to them."""
         rng = self.rng
         modes = [Rounding.HALF_UP, Rounding.FLOOR, Rounding.HALF_EVEN, Rounding.HALF_AWAY]
         signed = self.edge.range[0] < 0 and rng.random() < 0.7
-        made = QType(signed, 8, 0, rng.choice(modes), Overflow.SATURATE)
-        shift = max(0, max(abs(end) for end in self.edge.range).bit_length() - 6)
+        made = QType(signed, self.bits, 0, rng.choice(modes), Overflow.SATURATE)
+        shift = max(0, max(abs(end) for end in self.edge.range).bit_length() - self.bits + 2)
         mult = self.numbers.integers(1, 8, self.edge.channels)
         self._add(ops.Requantize.scaled(qtype or made, mult if qtype is None else 1, 0, shift))
 
     def _weights(self, *shape: int) -> np.ndarray:
-        return self.numbers.integers(-128, 128, shape)
+        return self.numbers.integers(self.weight.min, self.weight.max + 1, shape)
 
     def _convolved(self, outputs: int, groups: int) -> None:
         rng = self.rng
         kernel = [rng.randint(1, min(3, size)) for size in self.edge.shape[:2]]
         weights = self._weights(*kernel, self.edge.channels // groups, outputs)
-        weight = QType(True, 8, 0, Rounding.FLOOR, Overflow.SATURATE)
         stride = (rng.randint(1, 2), rng.randint(1, 2))
         padding = rng.choice(["same", "valid"])
-        self._add(ops.Conv2D(weights, weight, stride, padding, groups=groups))
+        self._add(ops.Conv2D(weights, self.weight, stride, padding, groups=groups))
         self._requantize()
 
     def conv(self) -> None:
@@ -79,11 +86,13 @@ class _Builder:
 
     def average(self) -> None:
         rounding = self.rng.choice([Rounding.HALF_UP, Rounding.HALF_AWAY, Rounding.TO_ZERO])
-        qtype = QType(self.edge.type.signed, 8, 0, rounding, Overflow.SATURATE)
+        qtype = QType(self.edge.type.signed, self.bits, 0, rounding, Overflow.SATURATE)
         rows, columns = (self.rng.randint(1, min(3, size)) for size in self.edge.shape[:2])
         self._add(ops.AvgPool((rows, columns), (1, 1), type=qtype))
 
     def slice(self) -> None:
+        if self.weight_bits < 2:
+            return  # channels are chosen by weights of 1
         start, size, step = [], [], []
         for length in self.edge.shape:
             start.append(self.rng.randint(0, length // 3))
@@ -106,20 +115,22 @@ class _Builder:
     def residual(self) -> None:
         """A convolution of the edge plus the edge."""
         before, channels = self.edge.name, self.edge.channels
-        weight = QType(True, 8, 0, Rounding.FLOOR, Overflow.SATURATE)
-        self._add(ops.Conv2D(self._weights(3, 3, channels, channels), weight, padding="same"))
+        weights = self._weights(3, 3, channels, channels)
+        self._add(ops.Conv2D(weights, self.weight, padding="same"))
         self._requantize()
         self._add(ops.Add(), before, self.edge.name)
-        self._requantize(QType(True, 8, 0, Rounding.HALF_EVEN, Overflow.SATURATE))
+        self._requantize(QType(True, self.bits, 0, Rounding.HALF_EVEN, Overflow.SATURATE))
 
     def branches(self) -> None:
         """A pool and the edge itself, beside each other."""
+        if self.edge.channels * self.bits % 8 and self.bits < 8:
+            return  # a part of a concatenation begins with a byte
         before = self.edge.name
         self._add(ops.MaxPool((3, 3), (1, 1), "same"))
         self._add(ops.Concat(), before, self.edge.name)
 
     def dense(self) -> None:
         self._add(ops.Flatten())
-        weight = QType(True, 8, 0, Rounding.FLOOR, Overflow.SATURATE)
-        self._add(ops.Dense(self._weights(self.edge.size, self.rng.randint(1, 20)), weight))
+        weights = self._weights(self.edge.size, self.rng.randint(1, 20))
+        self._add(ops.Dense(weights, self.weight))
         self._requantize()

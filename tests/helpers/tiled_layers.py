@@ -61,3 +61,37 @@ def square(channels: int, outputs: int, size: int = 6) -> Graph:
         Node("out", ops.Requantize.scaled(BYTE, shift=9), ("conv",)),
     )
     return Graph("square", (Tensor("x", (size, size, channels), BYTE),), nodes, ("out",))
+
+
+def of_widths(bits: int, weight_bits: int) -> Graph:
+    """Every way in which values are read and written: taps of many channels and of one, the
+    largest, a sum of two tensors where there are tables, a wide output."""
+    rng = np.random.default_rng(bits)
+    value, weight = QType(True, bits, 0, **_KIND), QType(True, weight_bits, 0, **_KIND)
+
+    def weights(*shape: int) -> np.ndarray:
+        return rng.integers(weight.min, weight.max + 1, shape)
+
+    conv = ops.Conv2D(weights(3, 3, 3, 5), weight, (1, 1), "same")
+    deep = ops.Conv2D(weights(3, 3, 1, 5), weight, (1, 1), "same", groups=5)
+    nodes = [
+        Node("conv", conv, ("x",)),
+        # One more than the product: lanes that are no channels give that.
+        Node(
+            "conv_q", ops.Requantize.scaled(value, 1, 4 << weight_bits, weight_bits + 2), ("conv",)
+        ),
+        Node("deep", deep, ("conv_q",)),
+        Node("deep_q", ops.Requantize.scaled(value, shift=weight_bits + 1), ("deep",)),
+    ]
+    if bits <= 8:
+        nodes += [
+            Node("sum", ops.Add(), ("conv_q", "deep_q")),
+            Node("sum_q", ops.Requantize.scaled(value), ("sum",)),
+        ]
+    nodes += [
+        Node("pool", ops.MaxPool((2, 2), (2, 2), "same"), (nodes[-1].name,)),
+        Node("flat", ops.Flatten(), ("pool",)),
+        Node("dense", ops.Dense(weights(4 * 3 * 5, 6), weight), ("flat",)),
+        Node("y", ops.Requantize.scaled(QType(True, 24, 0, **_KIND), shift=2), ("dense",)),
+    ]
+    return Graph("widths", (Tensor("x", (7, 6, 3), value),), tuple(nodes), ("y",))

@@ -40,7 +40,7 @@ BUILDS: dict[str, tuple[Path | None, dict[str, Any]]] = {
         None,
         {
             "arch": "tiled", "array": "8x4", "tiles": 2, "resident": 1, "buffer_kib": 32,
-            "mem_width": 32, "order": "weight", "requantizers": 2, "c": True,
+            "mem_width": 32, "order": "weight", "requantizers": 2, "c": True, "bits": "9,8",
         },
     ),
     "a tiled budget": (None, {"arch": "tiled", "multipliers": 32, "resident": 3}),

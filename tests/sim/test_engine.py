@@ -179,7 +179,7 @@ def test_a_changed_byte_of_the_image_is_found(copy: Package) -> None:
     ("file", "old", "new", "said"),
     [
         ("hwgen_mul.v", "assign p = ", "assign p = 1 ^ ", "frame 0, layer 'act'"),
-        ("top.v", ".wlast(m_axi_wlast)", ".wlast()", "m_axi_wlast is "),
+        ("top.v", "assign m_axi_wlast = ", "wire unused = ", "m_axi_wlast is "),
         ("top.v", ".rvalid(s_axi_rvalid)", ".rvalid()", "s_axi_rvalid is "),
     ],
 )

@@ -58,6 +58,8 @@ def _lines(plan: TiledPlan, wider: dict[str, int] | None) -> list[str]:
         *lines,
         f"tiled plan: {arrays} of {shape.pe}x{shape.simd}, {plan.multipliers} multipliers; about "
         f"{estimate.cycles:,} cycles a frame (bound {plan.interval_bound:,})",
+        f"  operands: ifmap values of {shape.ifmap_bits} bits, {shape.stored_bits} in memory; "
+        f"weights of {shape.weight_bits}; sums of {shape.psum_bits}",
         f"  requantizers{each}: {shape.requantizers}, so that a word of {shape.pe} sums takes "
         f"{shape.result_parts} cycle{'s' if shape.result_parts > 1 else ''}",
         f"  buffers{each}: {buffer_bytes(shape) / 1024:g} KiB: feature maps "

@@ -106,14 +106,18 @@ def c_header(plan: TiledPlan, identity: int) -> str:
 
 
 def _tensor_rows(graph: Graph, tensor: Tensor, stored: Stored) -> str:
-    kind = tensor.type
+    kind, between = tensor.type, "nothing between"
+    place = f"{stored.bits // 8} byte(s), lowest first"
+    if stored.bits < 8:
+        place = f"{stored.bits} bits, the first channel of a byte at its lowest bits"
+        between = f"each pixel in {stored.pixel} byte(s) of its own, what is left of the last one 0"
     return (
         f"| shape | {' x '.join(map(str, tensor.shape))} (row, column, channel; "
-        f"channel fastest, nothing between) |\n"
+        f"channel fastest, {between}) |\n"
         f"{order_row(graph, tensor.name)}"
         f"| element | {type_text(kind, 6)}: "
         f"{'signed' if kind.signed else 'unsigned'}, {kind.width} bits, in "
-        f"{stored.size} byte(s), lowest first, {'sign' if kind.signed else 'zero'} extended |\n"
+        f"{place}, {'sign' if kind.signed else 'zero'} extended |\n"
     )
 
 
@@ -144,7 +148,9 @@ def _engine(shape: EngineShape) -> str:
         "array": f"{shape.pe} output channels x {shape.simd} ifmap values",
         "feature maps": f"{shape.feature_bytes} bytes",
         "weights": f"{shape.weight_words} words of {shape.weight_bytes} bytes",
-        "psums": f"{shape.psum_words} words of {shape.pe} sums",
+        "ifmap values": f"{shape.ifmap_bits} bits, {shape.stored_bits} in memory",
+        "weight values": f"{shape.weight_bits} bits",
+        "psums": f"{shape.psum_words} words of {shape.pe} sums of {shape.psum_bits} bits",
         "requantizers": f"{shape.requantizers}, for a word of {shape.pe} sums",
         "parameters": f"{shape.parameter_words} words of {shape.parameter_bytes} bytes",
         "external memory": f"{shape.mem_width} bits",

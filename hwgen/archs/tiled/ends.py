@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from ...aliases import Array, Arrays, ByteArray
-from ...numeric import QType
+from ...numeric import QType, packed, unpacked
 from ...plan.tiled.network.tasks import Stored
 from ...plan.tiled.plan import TiledPlan
 
@@ -47,19 +47,14 @@ def outputs_of(plan: TiledPlan, raw: ByteArray) -> Arrays:
 
 def to_bytes(values: Array, tensor: Stored) -> ByteArray:
     """Integers (frames, ...) as they lie in external memory: (frames, bytes)."""
-    flat = values.reshape(len(values), -1).astype(np.int64)
-    raw = np.ascontiguousarray(flat, "<i8").view(np.uint8).reshape(*flat.shape, 8)
-    return np.ascontiguousarray(raw[..., : tensor.size]).reshape(len(values), tensor.bytes)
+    pixels = values.reshape(len(values), -1, tensor.shape[2])
+    return packed(pixels, tensor.bits).reshape(len(values), tensor.bytes)
 
 
 def from_bytes(raw: ByteArray, tensor: Stored, qtype: QType, shape: tuple[int, ...]) -> Array:
     """The reverse: bytes (frames, bytes) to integers (frames, *shape)."""
-    kind = {1: "u1", 4: "<u4"}[tensor.size]
-    values = np.ascontiguousarray(raw).view(kind).astype(np.int64)
-    if qtype.signed:
-        sign = 1 << (8 * tensor.size - 1)
-        values = (values ^ sign) - sign
-    return values.reshape(len(raw), *shape)
+    pixels = unpacked(raw.reshape(len(raw), -1, tensor.pixel), tensor.bits, qtype.signed)
+    return pixels[..., : tensor.shape[2]].reshape(len(raw), *shape)
 
 
 def _area(plan: TiledPlan, names: Iterable[str]) -> tuple[int, int]:

@@ -78,7 +78,12 @@ def engine_hash(shape: EngineShape) -> int:
     They say nothing of a network: engines of one shape are the same hardware, and run the program
     of any network that was planned for it.
     """
-    return identity_of(asdict(shape))
+    values = asdict(shape)
+    # Engines of 8-bit operands are those from before there were others.
+    for name in ("ifmap_bits", "weight_bits"):
+        if values[name] == getattr(EngineShape, name):
+            del values[name]
+    return identity_of(values)
 
 
 def image_hex(program: Program, shape: EngineShape) -> str:

@@ -217,8 +217,10 @@ def _engine(report: dict[str, Any]) -> list[tuple[str, str]]:
         "array": f"{engine['pe']} output channels x {engine['simd']} ifmap values a cycle",
         "feature maps": f"{number(engine['feature_bytes'])} bytes in 4 banks",
         "weights": f"{number(engine['weight_words'])} words of "
-        f"{number(engine['pe'] * engine['simd'])} bytes",
+        f"{number(engine['pe'] * engine['simd'])} weights",
         "psums": f"{number(engine['psum_words'])} words of {engine['pe']} sums",
+        "operands": f"ifmap values of {engine['ifmap_bits']} bits, weights of "
+        f"{engine['weight_bits']}",
         "requantizers": number(engine["requantizers"]),
         "parameters": f"{number(engine['parameter_words'])} words for {engine['pe']} channels each",
         "tiles held in each buffer": number(engine["resident"]),

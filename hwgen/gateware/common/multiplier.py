@@ -202,11 +202,12 @@ class WideMultiplier(wiring.Component):
 
 
 class MultiplyAdd(wiring.Component):
-    """``a * b + c``, operands of up to two limbs, one addition in each stage.
+    """``a * b + c``, of operands of two limbs one addition in each stage.
 
     Parameters
     ----------
-    a, b, c : shapes of the operands, all signed; out : of the result.
+    a, b, c : shapes of the operands, all signed, a of two or three limbs, b of two; out : of the
+    result.
 
     Members
     -------
@@ -217,15 +218,17 @@ class MultiplyAdd(wiring.Component):
 
     AHEAD = Multiplier.LATENCY
     LATENCY = AHEAD + 2
+    MOST = (3 * LIMB + 1, 2 * LIMB + 1)
+    """Bits of a and b."""
 
     def __init__(self, a: Shape, b: Shape, c: Shape, out: Shape) -> None:
         self.shapes = [Shape.cast(shape) for shape in (a, b, c, out)]
         for shape in self.shapes:
             if not shape.signed:
                 raise ValueError(f"operand {shape} is not signed")
-        for shape in self.shapes[:2]:
-            if not LIMB + 1 < shape.width <= 2 * LIMB + 1:
-                raise ValueError(f"an operand of {shape.width} bits has not two limbs")
+        for shape, most in zip(self.shapes, MultiplyAdd.MOST, strict=False):
+            if not LIMB + 1 < shape.width <= most:
+                raise ValueError(f"an operand of {shape.width} bits: {LIMB + 2} to {most}")
         super().__init__({"a": In(a), "b": In(b), "c": In(c), "p": Out(out)})
 
     def elaborate(self, platform):
@@ -238,9 +241,12 @@ class MultiplyAdd(wiring.Component):
                 m.submodules[f"part{i}_{j}"] = part
                 m.d.comb += [part.a.eq(a), part.b.eq(b)]
                 parts[i, j] = part.p
-        # The lowest product ends where the highest begins: together they are one number.
-        ends = Cat(parts[0, 0], parts[1, 1]).as_signed()
-        crossed = parts[0, 1] + parts[1, 0]
+        # The lowest product ends where the highest of two limbs begins: together they are one
+        # number.
+        ends = Cat(parts.pop((0, 0)), parts.pop((1, 1))).as_signed()
+        crossed = parts.pop((0, 1)) + parts.pop((1, 0))
+        for (i, j), part in parts.items():
+            crossed = crossed + (part << LIMB * (i + j - 1))
         with_c, middle = reg(out, "with_c"), reg(crossed.shape(), "middle")
         total = reg(out, "total")
         m.d.sync += [

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ...contract.engine import BANKS, MAX_FEATURE_BYTES, MEM_WIDTHS, TILES, EngineShape
+from ...contract.engine import (
+    BANKS,
+    MAX_FEATURE_BYTES,
+    MEM_WIDTHS,
+    MOST_BITS,
+    TILES,
+    EngineShape,
+    widest_port,
+)
 from ...errors import OptionError, shown
 from ...values import integer
 from ..options import Options, option
@@ -22,7 +30,7 @@ ORDERS = (AUTO, *(kind.value for kind in Stationarity))
 _SMALLEST, _LARGEST = 4, 64
 """The least and the most that PE and SIMD can be."""
 MOST_RESIDENT = 8
-_LEAST_FEATURE_BYTES = 16 << 10
+_LEAST_FEATURES = 16 << 10
 LARGEST_WORDS = 1 << 16
 """Words of a memory that the fields of descriptors reach."""
 LARGEST_BUFFERS = 16 << 10
@@ -38,7 +46,8 @@ class TiledOptions(Options):
     requantizers : of each tile unit. tiles : tile units side by side. resident : tiles held in each
     buffer. buffer_kib : of all buffers of all units together. mem_width : bits of the external
     memory's port. order : of the loops of tiles, AUTO or a value of
-    mapping.stationarity.Stationarity.
+    mapping.stationarity.Stationarity. bits : IFMAP,WEIGHT: of an ifmap value and of a weight, or a
+    sequence of the two.
     """
 
     exclusive: ClassVar[tuple[str, ...]] = ("multipliers", "array")
@@ -77,15 +86,21 @@ class TiledOptions(Options):
         metavar="BITS",
         convert=int,
     )
+    bits: str | Sequence[int] | None = option(
+        f"bits of an ifmap value and of a weight, 1 to {MOST_BITS} each (default 8,8)",
+        metavar="IFMAP,WEIGHT",
+    )
     order: str | None = option(
         "which data stay at the array while it computes (default: the best for each layer)",
         choices=ORDERS,
     )
 
     def __post_init__(self) -> None:
-        """Take the array's sizes as two numbers too."""
+        """Take the array's sizes, and the widths, as two numbers too."""
         if self.array is not None and not isinstance(self.array, str):
-            object.__setattr__(self, "array", _sizes_as_text(self.array))
+            object.__setattr__(self, "array", _as_text(self.array, "x", _no_array))
+        if self.bits is not None and not isinstance(self.bits, str):
+            object.__setattr__(self, "bits", _as_text(self.bits, ",", _no_bits))
         super().__post_init__()
 
     def engine(self) -> tuple[EngineShape, int]:
@@ -103,9 +118,11 @@ class TiledOptions(Options):
         width = EngineShape.mem_width if self.mem_width is None else self.mem_width
         if width not in MEM_WIDTHS:
             raise OptionError(f"--mem-width {width}: give 32, 64, 128 or 256")
-        if width > 8 * pe * simd:
+        ifmap_bits, weight_bits = self._widths()
+        widest = widest_port(pe, simd, weight_bits)
+        if width > widest:
             raise OptionError(
-                f"--mem-width {width}: an array of {pe}x{simd} takes at most {8 * pe * simd} bits"
+                f"--mem-width {width}: an array of {pe}x{simd} takes at most {widest} bits"
             )
         requantizers = pe if self.requantizers is None else self.requantizers
         if not 1 <= requantizers <= pe or requantizers & (requantizers - 1):
@@ -113,7 +130,8 @@ class TiledOptions(Options):
                 f"--requantizers {requantizers}: give a power of two from 1 to {pe}, the sums that "
                 f"an array of {pe}x{simd} makes at a time"
             )
-        shape = replace(default_engine(pe, simd, width), tiles=tiles, requantizers=requantizers)
+        shape = default_engine(pe, simd, width, ifmap_bits, weight_bits)
+        shape = replace(shape, tiles=tiles, requantizers=requantizers)
         if self.buffer_kib is not None:
             shape = with_buffers(shape, self.buffer_kib)
         return shape, resident
@@ -124,6 +142,16 @@ class TiledOptions(Options):
         if self.order in (None, AUTO):
             return None
         return Stationarity(self.order)
+
+    def _widths(self) -> tuple[int, int]:
+        """Bits of an ifmap value and of a weight."""
+        if self.bits is None:
+            return EngineShape.ifmap_bits, EngineShape.weight_bits
+        found = re.fullmatch(r"\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*", str(self.bits))
+        widths = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not all(1 <= bits <= MOST_BITS for bits in widths):
+            raise _no_bits(str(self.bits))
+        return widths
 
     def _array(self, tiles: int) -> tuple[int, int]:
         multipliers = self.multipliers
@@ -150,14 +178,15 @@ class TiledOptions(Options):
         return pe, simd
 
 
-def _sizes_as_text(sizes: Any) -> str:
-    """The sizes of an array as PExSIMD. Raises OptionError for anything but a sequence of them."""
+def _as_text(sizes: Any, between: str, refused: Callable[[str], OptionError]) -> str:
+    """Numbers as the text of their option. Raises OptionError for anything but a sequence of
+    them."""
     if not isinstance(sizes, (Sequence, np.ndarray)) or isinstance(sizes, (bytes, bytearray)):
-        raise _no_array(shown(sizes))
+        raise refused(shown(sizes))
     try:
-        return "x".join(str(integer("", size)) for size in sizes)
+        return between.join(str(integer("", size)) for size in sizes)
     except (OptionError, TypeError):  # an array without axes is a sequence of nothing
-        raise _no_array(shown(sizes)) from None
+        raise refused(shown(sizes)) from None
 
 
 def _no_array(given: str) -> OptionError:
@@ -166,14 +195,27 @@ def _no_array(given: str) -> OptionError:
     )
 
 
-def default_engine(pe: int, simd: int, mem_width: int = EngineShape.mem_width) -> EngineShape:
+def _no_bits(given: str) -> OptionError:
+    return OptionError(f"--bits {given}: give IFMAP,WEIGHT, each from 1 to {MOST_BITS}, as in 8,8")
+
+
+def default_engine(
+    pe: int,
+    simd: int,
+    mem_width: int = EngineShape.mem_width,
+    ifmap_bits: int = EngineShape.ifmap_bits,
+    weight_bits: int = EngineShape.weight_bits,
+) -> EngineShape:
     """The engine of an array where no size of buffers is asked for.
 
     Memories of psums, parameters and weights keep their words, whose width is the array's; that of
-    feature maps is as large as that of weights, but 16 KiB at least.
+    feature maps has a value for each weight, but 16 Ki of them at least.
     """
-    features = max(_LEAST_FEATURE_BYTES, EngineShape.feature_bytes * pe * simd // 256)
-    return EngineShape(pe, simd, feature_bytes=features, mem_width=mem_width)
+    values = max(_LEAST_FEATURES, EngineShape.feature_bytes * pe * simd // 256)
+    shape = EngineShape(
+        pe, simd, mem_width=mem_width, ifmap_bits=ifmap_bits, weight_bits=weight_bits
+    )
+    return replace(shape, feature_bytes=values * shape.stored_bits // 8)
 
 
 SHARES = {"feature_bytes": 32, "weight_words": 32, "psum_words": 8, "parameter_words": 3}
@@ -216,8 +258,8 @@ def buffer_sizes(shape: EngineShape) -> dict[str, int]:
     """Bytes of each buffer of a tile unit, by the name of its size in EngineShape."""
     return {
         "feature_bytes": shape.feature_bytes,
-        "weight_words": shape.weight_words * shape.weight_bytes,
-        "psum_words": shape.psum_words * shape.pe * 4,
+        "weight_words": shape.weight_words * shape.weight_word_bytes,
+        "psum_words": shape.psum_words * shape.psum_word_bytes,
         "parameter_words": shape.parameter_words * shape.parameter_bytes,
     }
 

@@ -372,7 +372,7 @@ def _planned(
     preferred: Stationarity | None = None,
     units: int | None = None,
 ) -> TiledPlan:
-    task_graph, plans, refused = task_graph_of(graph), [], None
+    task_graph, plans, refused = task_graph_of(graph, shape), [], None
     for used in [n for n in TILES if n <= shape.tiles] if units is None else [units]:
         part, say = replace(shape, tiles=used), progress
         for early in EARLY:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ...aliases import Progress
-from ...contract.engine import MAX_FEATURE_BYTES, MEM_WIDTHS, TILES, EngineShape
+from ...contract.engine import MAX_FEATURE_BYTES, MEM_WIDTHS, MOST_BITS, TILES, EngineShape
 from ...errors import UserError, naming
 from ...ir import Graph
 from ...validation import difference, fields, integer, list_of
 from ..plan_file import COUNT, plan_schema
 from .mapping.stationarity import Stationarity
 from .network.lower import task_graph_of
+from .network.widths import OtherWidths
 from .options import AUTO, LARGEST_BUFFERS, LARGEST_WORDS, MOST_RESIDENT, ORDERS, buffer_bytes
 from .plan import SCHEMA, TiledPlan, plan_tiled
 
@@ -21,6 +22,8 @@ _LIMITS = {
     "feature_bytes": integer(1, MAX_FEATURE_BYTES),
     "mem_width": {"type": "integer", "enum": list(MEM_WIDTHS)},
     "tiles": {"type": "integer", "enum": list(TILES)},
+    "ifmap_bits": integer(1, MOST_BITS),
+    "weight_bits": integer(1, MOST_BITS),
 }
 _ENGINE = fields(
     {f.name: _LIMITS.get(f.name, integer(1, LARGEST_WORDS)) for f in dataclass_fields(EngineShape)},
@@ -62,7 +65,15 @@ def tiled_from_json(
         shape = _engine(choices["engine"])
     asked = choices.get("order", AUTO)
     preferred = None if asked == AUTO else Stationarity(asked)
-    task_graph_of(graph)  # what no engine can carry out is no fault of this one
+    try:
+        task_graph_of(graph, shape)  # what no engine can carry out is no fault of this one
+    except OtherWidths as error:
+        raise UserError(
+            f"engine: {error.reason}",
+            file=file,
+            layer=error.layer,
+            hint=f"state ifmap_bits {error.ifmap} and weight_bits {error.weight}",
+        ) from None
     try:
         plan = plan_tiled(graph, shape, choices["resident"], progress, preferred)
     except UserError as error:

@@ -95,9 +95,13 @@ def test_the_image_and_the_vectors_are_those_of_the_plan(package: Package) -> No
         assert np.array_equal(output_bytes(plan, {y: vectors["y"]}), outputs)
 
 
-@pytest.mark.parametrize(("size", "kind"), [(1, "s8"), (1, "u8"), (4, "s20"), (4, "u17")])
-def test_bytes_and_integers(size: int, kind: str) -> None:
-    qtype, stored = parse_type(f"{kind}.0"), Stored("t", (2, 3, 5), size, kind[0] == "s")
+@pytest.mark.parametrize(
+    ("bits", "kind"),
+    [(8, "s8"), (8, "u8"), (32, "s20"), (32, "u17"), (4, "s4"), (4, "u3"), (2, "u2"), (2, "s1"),
+     (16, "s16"), (16, "u9")],
+)  # fmt: skip
+def test_bytes_and_integers(bits: int, kind: str) -> None:
+    qtype, stored = parse_type(f"{kind}.0"), Stored("t", (2, 3, 5), bits, kind[0] == "s")
     values = np.random.default_rng(1).integers(qtype.min, qtype.max + 1, (4, 2, 3, 5))
     raw = to_bytes(values, stored)
     assert raw.shape == (4, stored.bytes)

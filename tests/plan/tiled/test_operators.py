@@ -15,6 +15,7 @@ from hwgen.errors import UserError
 from hwgen.ir import Graph
 from hwgen.passes import legalize
 from hwgen.plan.tiled.network.requant import CARRIED_OUT
+from hwgen.plan.tiled.network.widths import TooNarrow
 from tests.plan.tiled.test_program import check_graph
 
 FIXTURES = Path(__file__).parents[2] / "importers" / "fixtures"
@@ -35,6 +36,7 @@ DONE = [
     ("tflite_squeeze", "mul_5"), ("tflite_curves", "mean_6"), ("tflite_unit_broadcasts", "t28"),
     ("tflite_unit_moves", "t15"), ("tflite_unit_transposed", "t4"),
 ]  # fmt: skip
+REFUSALS = (UserError.__name__, TooNarrow.__name__)
 REFUSED = {
     ("extremes", "t1"): "no unit for argmax",
     ("leaks", "t19"): "no multiply, add and shift",
@@ -82,7 +84,7 @@ def refusals() -> Iterator[str]:
     """The texts of all refusals of networks, without what is put into them."""
     for file in (*sorted(NETWORK.glob("*.py")), NETWORK.parents[1] / "host.py"):
         for call in ast.walk(ast.parse(file.read_text())):
-            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "UserError":
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in REFUSALS:
                 text = [n.value for n in ast.walk(call.args[0]) if isinstance(n, ast.Constant)]
                 if text:  # else it repeats another one
                     yield "".join(map(str, text))

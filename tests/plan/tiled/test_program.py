@@ -55,7 +55,7 @@ def program_of(
     stationarity: Stationarity | None = None,
 ) -> tuple[Graph, TaskGraph, Placement, Program]:
     graph = legalize(graph, CARRIED_OUT)
-    task_graph = task_graph_of(graph)
+    task_graph = task_graph_of(graph, shape)
     placement = place(task_graph, shape, resident, keep=keep, stationarity=stationarity)
     return graph, task_graph, placement, Writer(task_graph, placement, shape).program()
 
@@ -100,7 +100,7 @@ def check_graph(
         run_descriptors(engine_model, found, program.start, pick)
         for name, start in program.tensors.items():
             tensor = task_graph.stored[name]
-            expected = as_bytes(golden[name][0], tensor.size)
+            expected = as_bytes(golden[name][0], tensor.bits // 8)
             assert np.array_equal(memory[start : start + tensor.bytes], expected), name
     return engine_model
 
@@ -272,7 +272,7 @@ def test_a_missing_wait_shows() -> None:
         place_ = program.tensors[task_graph.results[0]]
         tensor = task_graph.stored[task_graph.results[0]]
         got = memory[place_ : place_ + tensor.bytes]
-        wrong += not np.array_equal(got, as_bytes(golden[0], tensor.size))
+        wrong += not np.array_equal(got, as_bytes(golden[0], tensor.bits // 8))
     assert wrong
 
 

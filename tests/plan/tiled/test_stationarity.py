@@ -41,7 +41,7 @@ def check(graph: Graph, plan: TiledPlan) -> EngineModel:
     result = plan.task_graph.stored[plan.task_graph.results[0]]
     place = plan.program.tensors[result.name]
     got = engine_model.memory[place : place + result.bytes]
-    assert np.array_equal(got, as_bytes(golden[0], result.size))
+    assert np.array_equal(got, as_bytes(golden[0], result.bits // 8))
     return engine_model
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import COMPUTE, WINDOW_TAPS, Operand, row_lanes
+from ....contract.isa import COMPUTE, WINDOW_TAPS, Operand, Reduction, row_lanes
 from ...common.counter import delay_line, from_on, index_shape, reg
 from ...common.multiplier import LowProduct
 from ..fetch.descriptor_layout import layout
@@ -29,7 +29,8 @@ class TapFetch(wiring.Component):
     those of the step before; begins (in): the first column of a row (DEPTHWISE_WINDOW).
     taps_en, taps_addr (out), taps_data (in): of the feature memory.
     shared (out): ``simd`` values for all channels, of one row or of several (``tap_rows``); own
-    (out): one value for each; window (out): 9 for each. All are 9 bits with sign.
+    (out): one value for each; window (out): 9 for each. All have a bit more than an ifmap value,
+    for the sign.
 
     Latency ``LATENCY`` from step to operands, initiation interval 1, never stalls.
     """
@@ -40,7 +41,7 @@ class TapFetch(wiring.Component):
 
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
-        self.value = signed(9)
+        self.value = signed(shape.ifmap_bits + 1)
         self.lanes = [row_lanes(shape.simd, tap_rows) for tap_rows in range(BANKS)]
         self.address = index_shape(shape.bank_bytes)
         fields = {field.name: field for field in COMPUTE.fields}
@@ -65,6 +66,7 @@ class TapFetch(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        self.pad = self._padding(m)
         rows = self._read(m, self._address(m))
         values = [self._value(lane) for lane in rows[0]]
         m.d.comb += [out.eq(value) for out, value in zip(self.shared, values, strict=False)]
@@ -102,7 +104,7 @@ class TapFetch(wiring.Component):
             start.eq(c.x_base + position),
         ]
         earlier = Array(
-            below * lanes if below <= tap_rows else 0
+            self.shape.value_bytes(below * lanes) if below <= tap_rows else 0
             for tap_rows, lanes in enumerate(self.lanes)
             for below in range(BANKS)
         )
@@ -150,10 +152,25 @@ class TapFetch(wiring.Component):
         m.d.sync += inside.eq(Cat((low <= n) & (high > n) for n in range(word)))
         return inside
 
+    def _padding(self, m: Module) -> Value:
+        """What stands for a value where there is none."""
+        given, bits = self.command.pad, self.shape.ifmap_bits
+        if bits <= len(given):
+            return given[:bits]
+        # The descriptor's byte, as a number. Among values of which the largest is taken it is the
+        # smallest there is.
+        wide = Signal(bits, name="pad")
+        sign = self.command.x_signed
+        smallest = Cat(Const(0, bits - 1), sign)
+        number = Cat(given, (given[-1] & sign).replicate(bits - len(given)))
+        m.d.comb += wide.eq(Mux(self.command.reduction == Reduction.MAX, smallest, number))
+        return wide
+
     def _read(self, m: Module, found: tuple[list[Value], Value]) -> list[list[Value]]:
-        """Bytes of the window's three rows, the pad byte where there is no value; of the first one
+        """Values of the window's three rows, that of padding where there is none; of the first one
         those that are shared, which may be of other rows. LATENCY after step."""
         ahead, shape = self.LATENCY - 1, self.shape
+        bits, stored = shape.ifmap_bits, shape.stored_bits
         in_bank = (BANKS - 1).bit_length()
         first = delay_line(m, self.ring[:in_bank], ahead - 1, "read_bank", data=True)
         fresh = delay_line(m, self.step & self.fresh, ahead, "fresh")
@@ -166,7 +183,7 @@ class TapFetch(wiring.Component):
         for n in range(WINDOW_TAPS):
             lanes = []
             for lane in range(max(shape.pe, shape.simd) if n == 0 else shape.pe):
-                # The row and the byte of it that a lane has, for each number of rows of a step.
+                # The row and the value of it that a lane has, for each number of rows of a step.
                 places = [(n, lane)] * BANKS
                 if n == 0 and lane < shape.simd:
                     places = [(min(lane // k, BANKS - 1), lane % k) for k in self.lanes]
@@ -174,30 +191,30 @@ class TapFetch(wiring.Component):
                 if below not in banks:
                     banks[below] = bank = reg(in_bank, f"bank{len(banks)}")
                     m.d.sync += bank.eq(first + Array(below)[select])
-                valid, value = reg(1, f"valid{n}_{lane}"), reg(8, f"row{n}_lane{lane}")
-                real = [within[row] & inside[byte] for row, byte in places]
-                read = Array(bank.word_select(lane, 8) for bank in self.taps_data)
+                valid, value = reg(1, f"valid{n}_{lane}"), reg(bits, f"row{n}_lane{lane}")
+                real = [within[row] & inside[place * stored // 8] for row, place in places]
+                here = [bank.word_select(lane, stored)[:bits] for bank in self.taps_data]
                 m.d.sync += valid.eq(Array(real)[select])
                 with m.If(fresh):
-                    m.d.sync += value.eq(Mux(valid, read[banks[below]], self.command.pad))
+                    m.d.sync += value.eq(Mux(valid, Array(here)[banks[below]], self.pad))
                 lanes.append(value)
             rows.append(lanes)
         return rows
 
     def _value(self, byte: Value) -> Value:
-        """A byte as the 9-bit number that it means."""
+        """An ifmap value as the number that it means."""
         return Cat(byte, byte[-1] & self.command.x_signed).as_signed()
 
     def _shift(self, m: Module, rows: list[list[Value]]) -> None:
         """Columns of a window: the newest as it was read, two kept."""
         arrived = delay_line(m, self.step, self.LATENCY, "arrived")
         begins = delay_line(m, self.begins, self.LATENCY, "begins", data=True)
-        pad = self.command.pad
+        pad, bits = self.pad, self.shape.ifmap_bits
         for row, lanes in enumerate(rows):
             for channel in range(self.shape.pe):
                 newest = lanes[channel]
-                before = reg(8, f"before{row}_{channel}")
-                oldest = reg(8, f"oldest{row}_{channel}")
+                before = reg(bits, f"before{row}_{channel}")
+                oldest = reg(bits, f"oldest{row}_{channel}")
                 with m.If(arrived):
                     m.d.sync += [before.eq(newest), oldest.eq(Mux(begins, pad, before))]
                 columns = (Mux(begins, pad, oldest), Mux(begins, pad, before), newest)

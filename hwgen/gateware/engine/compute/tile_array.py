@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -25,12 +27,14 @@ from .tap_fetch import TapFetch
 from .weights import WeightMemory, weight_port
 
 ACC = QType(True, 32, 0, Rounding.FLOOR, Overflow.WRAP)
-"""Sums are exact: the planner refuses networks whose sums need more bits."""
+"""Sums are exact: the planner refuses networks whose sums need more bits. Their width is that of
+the engine."""
 
 
 def mac_parameters(shape: EngineShape) -> MacParameters:
-    """Arithmetic of the array: ifmap bytes of either sign, weights of 8 bits with sign."""
-    return MacParameters(signed(9), signed(8), ACC, shape.simd)
+    """Arithmetic of the array: ifmap values of either sign, weights with sign."""
+    x, w = signed(shape.ifmap_bits + 1), signed(shape.weight_bits)
+    return MacParameters(x, w, replace(ACC, width=shape.psum_bits), shape.simd)
 
 
 EVENTS = data.StructLayout(

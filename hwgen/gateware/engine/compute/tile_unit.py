@@ -33,8 +33,8 @@ class TileUnit(wiring.Component):
     -------
     command (in stream): COMPUTE records. finished (out): one is finished, for a cycle. fault (out):
     one can not be carried out: loops of no steps, rings that are none, a softmax of more bytes than
-    there can be, or a number of results that its sums do not have; fault_layer (out): its layer.
-    After a fault the unit is to be reset.
+    there can be, or of values that are no bytes, or a number of results that its sums do not have;
+    fault_layer (out): its layer. After a fault the unit is to be reset.
     load, store : clients of the feature memory. weight_write, parameter_write, table_write (in).
     issue (out): the array is given work in this cycle. begins, events (out): see TileArray.
 
@@ -136,4 +136,6 @@ def _possible(given, shape: EngineShape) -> Value:
     ]
     wrong.append(given.softmax & ~Cat(vector).all())
     wrong.append(given.product & (given.softmax | ~given.second))
+    if not shape.has_softmax:
+        wrong.append(given.softmax)
     return ~Cat(wrong).any()

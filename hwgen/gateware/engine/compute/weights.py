@@ -48,29 +48,33 @@ class WeightMemory(wiring.Component):
                 "write": In(weight_port(shape)),
                 "en": In(1),
                 "word": In(word),
-                "data": Out(8 * shape.weight_bytes),
+                "data": Out(8 * shape.weight_word_bytes),
             }
         )
 
     def elaborate(self, platform):
-        m = Module()
+        m, shape = Module(), self.shape
         cold = Signal(name="cold", init=1)
         m.d.sync += cold.eq(0)
-        # A memory for each slice: block RAMs are no wider, and each is enabled alone.
-        parts = []
+        # A memory for each slice: block RAMs are no wider, and each is enabled alone. The last beat
+        # may have less than its bits.
+        parts, beat = [], 8 * self.shape.bus_bytes
         for n in range(self.slices):
             m.submodules[f"slice{n}"] = part = memory.Memory(
-                shape=unsigned(8 * self.shape.bus_bytes),
+                shape=unsigned(min(beat, len(self.data) - n * beat)),
                 depth=max(2, self.shape.weight_words), init=[], attrs={"no_rw_check": 1},
             )  # fmt: skip
             write, read = part.write_port(), part.read_port()
-            one_lane, number = self.write.one_lane, self.write.slice
-            # That many slices hold the channels whose weights of one lane are in a beat.
-            mine = Mux(one_lane, number == n // self.shape.simd, number == n)
+            mine, given = self.write.slice == n, self.write.data
+            if shape.takes_one_lane:
+                # That many slices hold the channels whose weights of one lane are in a beat.
+                slices = shape.simd * shape.weight_bits // shape.lane_bits
+                mine = Mux(self.write.one_lane, self.write.slice == n // slices, mine)
+                given = Mux(self.write.one_lane, self._spread(n * beat, (n + 1) * beat), given)
             m.d.comb += [
                 write.en.eq(self.write.en & mine),
                 write.addr.eq(self.write.word),
-                write.data.eq(Mux(one_lane, self._spread(n), self.write.data)),
+                write.data.eq(given),
                 read.en.eq(self.en | cold),
                 read.addr.eq(self.word),
             ]
@@ -80,12 +84,13 @@ class WeightMemory(wiring.Component):
         m.d.comb += self.data.eq(held)
         return m
 
-    def _spread(self, number: int) -> Value:
-        """A slice of which each output channel has a byte of a beat in its lane 0."""
-        bus, simd = self.shape.bus_bytes, self.shape.simd
-        bytes_ = []
-        for place in range(number * bus, (number + 1) * bus):
-            channel, lane = divmod(place, simd)
-            given = self.write.data.word_select(channel % bus, 8)
-            bytes_.append(given if lane == 0 else Const(0, 8))
-        return Cat(bytes_)
+    def _spread(self, first: int, end: int) -> Value:
+        """Bits of a word of which each output channel has a weight of a beat in its lane 0."""
+        shape, bits = self.shape, []
+        for place in range(first, end):
+            channel, bit = divmod(place, shape.simd * shape.weight_bits)
+            weight = self.write.data.word_select(
+                channel % (8 * shape.bus_bytes // shape.lane_bits), shape.lane_bits
+            )
+            bits.append(weight[bit] if bit < shape.weight_bits else Const(0, 1))
+        return Cat(bits)

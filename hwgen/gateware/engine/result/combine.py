@@ -13,6 +13,8 @@ from ...common.streams import positive
 from ..fetch.descriptor_layout import RESULT
 from .lookup import ENTRY, Lookup, entries_of
 
+BYTE = 8
+"""Bits of an index of a table."""
 CODE = 9
 """Bits of a result with its sign: a byte, signed or not."""
 

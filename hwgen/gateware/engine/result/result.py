@@ -86,7 +86,7 @@ class ResultStage(wiring.Component):
     def __init__(self, shape: EngineShape, sums: int = 16) -> None:
         positive(sums=sums)
         self.shape, self.sums = shape, sums
-        self.word = data.ArrayLayout(signed(32), shape.pe)
+        self.word = data.ArrayLayout(signed(shape.psum_bits), shape.pe)
         self.token = token_of(shape)
         super().__init__(
             {
@@ -153,7 +153,12 @@ class ResultStage(wiring.Component):
         m.d.sync += begin.eq(accepted)
         with m.If(accepted):
             m.d.sync += busy.eq(1)
-            m.d.sync += [kept[name].eq(self.command.payload[name]) for name, _ in RESULT]
+            # Without softmax there is nothing but zeros, and no lane for it is left.
+            m.d.sync += [
+                kept[name].eq(self.command.payload[name])
+                for name, _ in RESULT
+                if name != "softmax" or self.shape.has_softmax
+            ]
         with m.Elif(self.finished):
             m.d.sync += busy.eq(0)
         return begin
@@ -272,8 +277,8 @@ class ResultStage(wiring.Component):
         ]
         # While parameters are read sums become products, where they do.
         assert ProductLanes.LATENCY == ParameterMemory.LATENCY
-        lanes = self.shape.requantizers
-        m.submodules.products = products = ProductLanes(lanes, signed(32))
+        lanes, bits = self.shape.requantizers, self.shape.psum_bits
+        m.submodules.products = products = ProductLanes(lanes, signed(bits))
         seconds = Array(
             operand.o.payload.word_select(n, BYTE * lanes) for n in range(self.shape.result_parts)
         )
@@ -284,7 +289,7 @@ class ResultStage(wiring.Component):
         ]
         results = []
         for n in range(lanes):
-            m.submodules[f"lane{n}"] = lane = RequantLane(signed(32))
+            m.submodules[f"lane{n}"] = lane = RequantLane(signed(bits))
             m.d.comb += [
                 lane.acc.eq(products.o[n]),
                 lane.parameters.eq(parameters.records[n]),

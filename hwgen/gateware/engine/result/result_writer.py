@@ -11,11 +11,10 @@ from ....numeric.division import ceil_div
 from ...common.counter import delay_line, index_shape, reg
 from ..fetch.descriptor_layout import RESULT
 from ..memory.feature_ports import write_port
-from .combine import CODE
+from .combine import BYTE, CODE
 from .output_walk import OutputLoops, RingPlace, set_counts, set_place
 from .runtime_requantizer import RESULT_BITS
 
-BYTE = 8
 TABLE_SHARE = 4
 """One of so many sums of a word has tables, or all that are requantized at a time."""
 WIDE_BYTES = 4
@@ -70,8 +69,9 @@ class ResultWriter(wiring.Component):
     (in): with softmax, that of the next lane: a slice is a byte.
     port : write client of the feature memory.
 
-    Latency 1 cycle. Words of bytes are put together from their slices, and written with the last
-    one; of wide results each slice is written.
+    Latency 1 cycle. Words of values are put together from their slices, and written with the last
+    one; of wide results each slice is written. Of values that share a byte those that are no
+    channels are 0.
     """
 
     LATENCY = 1
@@ -124,7 +124,7 @@ class ResultWriter(wiring.Component):
             self.port.en.eq(en),
             self.port.bank.eq(bank),
             self.port.addr.eq(addr),
-            self.port.data.eq(self._data(m)),
+            self.port.data.eq(self._channels(m, self._data(m), lanes)),
             self.port.mask.eq(self._mask(m, lanes)),
         ]
         return m
@@ -150,12 +150,28 @@ class ResultWriter(wiring.Component):
         parts = [value[width * n : width * (n + 1)] for n in range(count)]
         return parts[0] if count == 1 else Array(parts)[self.token.slice]
 
+    def _channels(self, m: Module, word: Value, lanes: Value) -> Value:
+        """A word, where values share bytes those of lanes that are no channels 0."""
+        bits = self.shape.stored_bits
+        if bits >= BYTE:
+            return word
+        kept = reg(self.shape.pe, "channels")
+        m.d.sync += kept.eq(Mux(self.descriptor.wide, -1, lanes))
+        values = bits * self.shape.pe
+        return Cat(word[:values] & Cat(lane.replicate(bits) for lane in kept), word[values:])
+
+    def _value(self, result: Value) -> Value:
+        """A result as it is stored."""
+        bits = self.shape.stored_bits
+        sign = result[-1].replicate(max(0, bits - len(result)))
+        return Cat(result[:bits], sign)
+
     def _data(self, m: Module) -> Value:
         shape = self.shape
         word = reg(BYTE * shape.word, "word")
-        part = Cat(lane[:BYTE] for lane in self.results)
+        part = Cat(self._value(lane) for lane in self.results)
         wide = self._slices(self.results.as_value(), BYTE * shape.word)
-        some = Cat(lane[:BYTE] for lane in self.combined)
+        some = Cat(self._value(lane) for lane in self.combined)
         with m.If(self.descriptor.wide):
             m.d.sync += word.eq(wide)
         with m.Elif(self.descriptor.softmax):
@@ -171,6 +187,16 @@ class ResultWriter(wiring.Component):
                     m.d.sync += word.word_select(n, len(some)).eq(some)
         return word
 
+    def _bytes_of(self, lanes: Value) -> Value:
+        """The bytes in which values of these lanes lie."""
+        bits = self.shape.stored_bits
+        if bits == BYTE:
+            return lanes
+        if bits > BYTE:
+            return Cat(lane.replicate(bits // BYTE) for lane in lanes)
+        share = BYTE // bits
+        return Cat(lanes[n : n + share].any() for n in range(0, len(lanes), share))
+
     def _mask(self, m: Module, lanes: Value) -> Value:
         shape = self.shape
         mask = reg(shape.word, "mask")
@@ -183,5 +209,5 @@ class ResultWriter(wiring.Component):
         wide = self._slices(
             Cat(bits[n].replicate(WIDE_BYTES) for n in range(shape.requantizers)), shape.word
         )
-        m.d.sync += mask.eq(Mux(self.descriptor.wide, wide, lanes))
+        m.d.sync += mask.eq(Mux(self.descriptor.wide, wide, self._bytes_of(lanes)))
         return mask

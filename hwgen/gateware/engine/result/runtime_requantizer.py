@@ -14,7 +14,7 @@ from ...common.multiplier import MultiplyAdd
 from ..fetch.descriptor_layout import layout
 
 BIASED = 65
-"""Bits of the sum of a product of up to 33 x 32 bits and a bias."""
+"""Bits of the sum of a product of 32 x 32 bits and a bias."""
 RESULT_BITS = 32
 """Bits of a result."""
 FRACTION = SINGLE_BITS + 2
@@ -49,6 +49,8 @@ than there are; large : more than DOUBLE_BITS were shifted out."""
 class Scale(wiring.Component):
     """``value / 2**shift`` with FRACTION fractional bits.
 
+    Parameters: bits of the value.
+
     Members
     -------
     value, shift (in); double (in): the lowest DOUBLE_BITS bits of the value are left out where the
@@ -60,10 +62,10 @@ class Scale(wiring.Component):
     STEPS = (16, 4, 1)
     LATENCY = len(STEPS)
 
-    def __init__(self) -> None:
+    def __init__(self, bits: int = BIASED) -> None:
         super().__init__(
             {
-                "value": In(signed(BIASED)),
+                "value": In(signed(bits)),
                 "shift": In(6),
                 "double": In(1),
                 "o": Out(SCALED),
@@ -224,7 +226,7 @@ class RequantLane(wiring.Component):
 
     Parameters
     ----------
-    acc : shape of an accumulator, of 19 to 33 bits.
+    acc : shape of an accumulator, of 19 bits to those of MultiplyAdd.MOST.
 
     Members
     -------
@@ -238,8 +240,8 @@ class RequantLane(wiring.Component):
     LATENCY = SUM + Scale.LATENCY + RoundClamp.LATENCY
 
     def __init__(self, acc: Shape) -> None:
-        if acc.width > BIASED - RESULT_BITS:
-            raise ValueError(f"accumulators of {acc.width} bits: at most {BIASED - RESULT_BITS}")
+        if acc.width > MultiplyAdd.MOST[0]:
+            raise ValueError(f"accumulators of {acc.width} bits: at most {MultiplyAdd.MOST[0]}")
         self.acc_shape = acc
         super().__init__(
             {
@@ -254,9 +256,11 @@ class RequantLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         given = self.parameters
-        bias, biased = given.bias.shape(), signed(BIASED)
+        # A bit more than the product has.
+        bits = max(BIASED, self.acc_shape.width + given.mult.shape().width + 1)
+        bias, biased = given.bias.shape(), signed(bits)
         m.submodules.mul = mul = MultiplyAdd(self.acc_shape, given.mult.shape(), bias, biased)
-        m.submodules.scale = scale = Scale()
+        m.submodules.scale = scale = Scale(bits)
         m.submodules.round = rounded = RoundClamp()
         m.d.comb += [
             mul.a.eq(self.acc),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,14 +11,24 @@ from ...common.counter import delay_line, index_shape
 from ...common.fifo import CreditFifo
 from ..fetch.descriptor_layout import RESULT
 from ..memory.feature_ports import READ_LATENCY, read_port
+from .combine import BYTE
 from .output_walk import OutputLoops, RingPlace, set_counts, set_place
 
 ASKED = RingPlace.LATENCY + 2
 """Places that are known ahead: so many that there is one in every cycle."""
 
 
+def _bytes(word: Value, shape: EngineShape) -> Value:
+    """The values of a word, each as a byte: of narrower ones, and the lowest bits of wider ones."""
+    bits = shape.stored_bits
+    if bits == BYTE:
+        return word
+    values = (word.word_select(lane, bits)[:BYTE] for lane in range(shape.pe))
+    return Cat(Cat(value, Const(0, BYTE - len(value))) for value in values)
+
+
 class SecondOperand(wiring.Component):
-    """Reads a word of one byte for each of ``pe`` lanes for every result.
+    """Reads a word of one value for each of ``pe`` lanes for every result, and gives it as bytes.
 
     Parameters
     ----------
@@ -83,7 +93,7 @@ class SecondOperand(wiring.Component):
             asked.o.ready.eq(read),
             words.take.eq(read),
             words.push.eq(delay_line(m, read, READ_LATENCY, "came")),
-            words.data.eq(self.port.data),
+            words.data.eq(_bytes(self.port.data, self.shape)),
         ]
         wiring.connect(m, words.o, wiring.flipped(self.o))
         self._claims(m, words.push)

@@ -41,10 +41,10 @@ class BufferTraffic:
 
 def word_bytes(shape: EngineShape) -> dict[str, int]:
     """Bytes of a word of each kind."""
-    psum = 4 * shape.pe
+    psum = shape.psum_word_bytes
     return {
         "ifmaps": shape.word,
-        "weights": shape.weight_bytes,
+        "weights": shape.weight_word_bytes,
         "psums_read": psum,
         "psums_written": psum,
     }

@@ -30,7 +30,7 @@ def compute(
     of_x, of_y, of_second = views
     if task.softmax is not None:
         return _softmax(task, tile, shape, x, y, of_x, of_y)
-    channels = of_x.depth
+    pixel = x.span(of_x.depth)
     stride, ((top, _), (left, _)) = task.stride, task.pads
     rows, columns, cout_blocks = (b - a for a, b in (tile.rows, tile.columns, tile.cout_blocks))
     (ky, _), (kx, _), (cin_block, _) = tile.taps
@@ -40,7 +40,7 @@ def compute(
     )
     row = first_row * stride[0] - top + ky * taps.rows * task.dilation[0]
     column = first_column * stride[1] - left - of_x.columns[0]
-    position = column * channels + kx * taps.across + cin_block * taps.lanes
+    position = column * pixel + kx * taps.across + cin_block * shape.value_bytes(taps.lanes)
     values: Values = {
         "operand": task.operand,
         "tap_rows": taps.rows - 1,
@@ -55,20 +55,20 @@ def compute(
         "x_ring": of_x.ring,
         "x_row": row,
         "x_rows": x.shape[0],
-        "x_bytes": (of_x.columns[1] - of_x.columns[0]) * channels,
+        "x_bytes": (of_x.columns[1] - of_x.columns[0]) * pixel,
         "weight": places["weights"],
         "psum": places["psums"],
     }
     if task.operand is Operand.DEPTHWISE or task.operand is Operand.DEPTHWISE_WINDOW:
-        position += tile.cout_blocks[0] * shape.pe - of_x.channels[0]
-    loops = _loops(task, taps, tile, shape, channels, scattered)
+        position += x.span(tile.cout_blocks[0] * shape.pe - of_x.channels[0])
+    loops = _loops(task, taps, tile, shape, pixel, scattered)
     if task.operand is Operand.DEPTHWISE_WINDOW:
         before = max(0, -column)
-        position += before * channels
+        position += before * pixel
         values["window_first"] = task.kernel[1] - 1 - before
         values["window_step"] = stride[1]
         loops[0] = _Loop(
-            Loop.PIXEL, task.kernel[1] - before + (columns - 1) * stride[1], position=channels
+            Loop.PIXEL, task.kernel[1] - before + (columns - 1) * stride[1], position=pixel
         )
     values["x_position"] = position
     values["x_first"] = of_x.ring_row(row)
@@ -113,9 +113,9 @@ class _Loop:
 
 
 def _loops(
-    task: Task, taps: Taps, tile: Tile, shape: EngineShape, channels: int, scattered: bool
+    task: Task, taps: Taps, tile: Tile, shape: EngineShape, pixel: int, scattered: bool
 ) -> list[_Loop]:
-    """Innermost first.
+    """Innermost first. pixel : bytes of one of the ifmap.
 
     Cout blocks are outside of pixels, so that their parameters are seldom changed, unless an ifmap
     word stays for all of them.
@@ -132,9 +132,9 @@ def _loops(
     apart = held or tile.stationarity is Stationarity.INPUT
     cout_block = _Loop(
         Loop.GROUP, cout_blocks, weight=words, psum=rows * columns if many and apart else 0,
-        position=0 if shared else shape.pe,
+        position=0 if shared else shape.value_bytes(shape.pe),
     )  # fmt: skip
-    across = _Loop(Loop.PIXEL, columns, position=task.stride[1] * channels, psum=int(many))
+    across = _Loop(Loop.PIXEL, columns, position=task.stride[1] * pixel, psum=int(many))
     down = _Loop(Loop.PIXEL, rows, row=task.stride[0], psum=columns if many else 0)
     if task.operand is Operand.DEPTHWISE_WINDOW:
         return [across, down, cout_block]
@@ -143,7 +143,8 @@ def _loops(
         across = replace(across, count=columns // task.repeat[1])
         down = replace(down, count=rows // task.repeat[0])
         return [again_across, across, again_down, down, cout_block]
-    cin_block = _Loop(Loop.TAP, counts[2], position=taps.lanes, weight=1)
+    position = shape.value_bytes(taps.lanes)
+    cin_block = _Loop(Loop.TAP, counts[2], position=position, weight=1)
     if scattered:
         # The ifmap pixel stays where it is: a tap further on is a pixel of the ofmap back.
         steps = (columns * task.dilation[0], task.dilation[1])
@@ -166,16 +167,15 @@ def _results(
     task: Task, tile: Tile, shape: EngineShape, y: Stored, of_y: View, second: Stored | None,
     of_second: View | None, cout_blocks: int, rows: int, columns: int,
 ) -> Values:  # fmt: skip
-    requant, size = task.requant, y.size
-    pixel, first = y.shape[2] * size, tile.cout_blocks[0] * shape.pe
+    requant, first = task.requant, tile.cout_blocks[0] * shape.pe
     outputs = min(task.outputs - first, cout_blocks * shape.pe)
-    start = (tile.columns[0] - of_y.columns[0]) * pixel + (task.channel + first) * size
+    start = (tile.columns[0] - of_y.columns[0]) * y.pixel + y.span(task.channel + first)
     values: Values = {
         "rounding": requant.rounding,
         "offset": requant.offset,
         "low": requant.low,
         "high": requant.high,
-        "wide": int(size == 4),
+        "wide": int(y.wide),
         "groups": cout_blocks,
         "lanes": outputs - (cout_blocks - 1) * shape.pe,
         "y_base": of_y.base + start,
@@ -183,11 +183,14 @@ def _results(
         "y_ring": of_y.ring,
         "y_first": of_y.ring_row(tile.rows[0]),
     }
-    other = second.shape[2] if second is not None else 0
+    other = second.pixel if second is not None else 0
     cout_block = _Loop(
-        Loop.GROUP, cout_blocks, position=shape.pe * size, second=shape.pe if other else 0
+        Loop.GROUP,
+        cout_blocks,
+        position=y.span(shape.pe),
+        second=shape.value_bytes(shape.pe) if other else 0,
     )
-    across = _Loop(Loop.PIXEL, columns, position=pixel, second=other)
+    across = _Loop(Loop.PIXEL, columns, position=y.pixel, second=other)
     down = _Loop(Loop.PIXEL, rows, row=1)
     # All words of a vector are one behind the other.
     cout_blocks_first = task.softmax is not None or tile.stationarity is Stationarity.INPUT
@@ -205,7 +208,7 @@ def _results(
             "second_high": last.high,
         }
     if second is not None and of_second is not None:
-        begin = (tile.columns[0] - of_second.columns[0]) * other + first
+        begin = (tile.columns[0] - of_second.columns[0]) * other + second.span(first)
         values |= {
             "second": 1,
             "second_base": of_second.base + begin,

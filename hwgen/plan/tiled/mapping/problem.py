@@ -66,14 +66,16 @@ class MappingProblem:
     @property
     def one_lane(self) -> bool:
         """Whether only lane 0 has weights."""
-        return self.task.weights is not None and self.task.operand is Operand.DEPTHWISE
+        depthwise = self.task.weights is not None and self.task.operand is Operand.DEPTHWISE
+        return depthwise and self.shape.takes_one_lane
 
     def weight_word_bytes(self, cout_blocks: Range) -> int:
         """Bytes of a word of these blocks' weights in external memory; 0 where there are none."""
         if self.task.weights is None:
             return 0
-        lanes = 1 if self.one_lane else self.shape.simd
-        return self._beats(self._outputs(cout_blocks) * lanes)
+        shape = self.shape
+        bits = shape.lane_bits if self.one_lane else shape.simd * shape.weight_bits
+        return self._beats(ceil_div(self._outputs(cout_blocks) * bits, 8))
 
     def parameter_word_bytes(self, cout_blocks: Range) -> int:
         """Bytes of a word of these blocks' parameters in external memory."""

@@ -98,7 +98,7 @@ class Candidates:
     @property
     def rate(self) -> int:
         """Cycles that a word of results takes."""
-        return Pipeline.of(self.shape).cycles(self.y.size > 1, self.task.tables is not None)
+        return Pipeline.of(self.shape).cycles(self.y.wide, self.task.tables is not None)
 
     @property
     def scanned(self) -> Array:
@@ -152,5 +152,5 @@ def bytes_needed(stationarity: Stationarity, c: Candidates) -> Array:
     elif stationarity is Stationarity.INPUT:
         ifmaps = c.words * c.tap_rows * c.cout_parts
         psums = np.where(c.cout_blocks > 1, results * (c.words - 1), psums)
-    stored = c.shape.weight_bytes if c.task.weights is not None else 0
-    return ifmaps * c.shape.word + weights * stored + psums * 2 * 4 * c.shape.pe
+    stored = c.shape.weight_word_bytes if c.task.weights is not None else 0
+    return ifmaps * c.shape.word + weights * stored + psums * 2 * c.shape.psum_word_bytes

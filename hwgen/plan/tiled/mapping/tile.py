@@ -42,17 +42,18 @@ def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> T
     rows, columns = task.kernel
     if task.operand is Operand.DEPTHWISE_WINDOW:
         return Taps((1, 1, 1), 0)
-    across = task.dilation[1] * x.shape[2]
+    across = task.dilation[1] * x.pixel
     if task.operand is Operand.DEPTHWISE:
         return Taps((rows, columns, 1), across)
     if columns > 1 and (task.dilation[1] > 1 or apart):
-        return Taps((rows, columns, ceil_div(x.shape[2], shape.simd)), across, shape.simd)
+        return Taps((rows, columns, ceil_div(x.depth, shape.simd)), across, shape.simd)
     most = 1 if apart or task.dilation[0] > 1 else min(BANKS, rows)
     folded = []
     for at_once in range(1, most + 1):
         lanes = row_lanes(shape.simd, at_once - 1)
-        blocks = ceil_div(columns * x.shape[2], lanes)
-        folded.append(Taps((ceil_div(rows, at_once), 1, blocks), 0, lanes, at_once))
+        if lanes * shape.stored_bits % 8 == 0:
+            blocks = ceil_div(columns * x.depth, lanes)
+            folded.append(Taps((ceil_div(rows, at_once), 1, blocks), 0, lanes, at_once))
     return min(folded, key=lambda taps: taps.words)
 
 

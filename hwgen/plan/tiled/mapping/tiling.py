@@ -247,7 +247,7 @@ def _buffers(
 
     again : where all tiles of pixels come a second time, for other weights.
     """
-    _, width, channels = s.x.shape
+    width = s.x.shape[1]
     down, across = s.task.stride
     strips = ceil_div(s.size[1], columns)
     steps_down, steps_across = rows // s.task.repeat[0], columns // s.task.repeat[1]
@@ -261,17 +261,16 @@ def _buffers(
     ring = _whole(span + (s.resident - 1) * fresh + jump)
     ring = np.where(strips > 1, ring, np.minimum(ring, _whole(np.array(s.x_rows(split)))))
     y_rows = _whole(rows)
-    pixel = s.y.shape[2] * s.y.size
     zero = np.zeros_like(rows)
     held = np.minimum(s.resident, ceil_div(s.part(split)[0], rows) * strips)
     kept = held * y_rows // BANKS * columns
-    second = kept * s.second.shape[2] if s.second is not None and not s.second_on_chip else zero
+    second = kept * s.second.pixel if s.second is not None and not s.second_on_chip else zero
     return {
         "x_ring": ring,
         "x_columns": x_columns,
         "y_rows": y_rows,
-        "x_bytes": zero if s.x_on_chip else ring // BANKS * x_columns * channels,
-        "y_bytes": zero if s.y_on_chip else kept * pixel,
+        "x_bytes": zero if s.x_on_chip else ring // BANKS * x_columns * s.x.pixel,
+        "y_bytes": zero if s.y_on_chip else kept * s.y.pixel,
         "second_bytes": second,
     }
 
@@ -281,7 +280,7 @@ def _slabs(s: MappingProblem, cout_blocks: np.ndarray, blocks: np.ndarray) -> di
     depth = _depth(s, cout_blocks)
     several = (blocks[:, 0] < s.task.kernel[0]) | (depth < s.x.shape[2])
     ring = _whole(blocks[:, 0]) * np.where(several, s.resident, 1)
-    return {"x_ring": ring, "x_bytes": ring // BANKS * depth}
+    return {"x_ring": ring, "x_bytes": ring // BANKS * s.x.span(depth)}
 
 
 def _depth(s: MappingProblem, cout_blocks: np.ndarray) -> np.ndarray:
@@ -297,7 +296,8 @@ def _slabs_read(
 ) -> tuple[np.ndarray, np.ndarray]:
     """As _ifmap_read. Where all channels are summed, each block of weights takes every slab."""
     again = (blocks[:, 0] < s.task.kernel[0]) & (s.task.operand is Operand.DENSE)
-    return s.x.bytes * np.where(again, cout_parts, 1), blocks[:, 0] * _depth(s, cout_blocks)
+    slab = blocks[:, 0] * s.x.span(_depth(s, cout_blocks))
+    return s.x.bytes * np.where(again, cout_parts, 1), slab
 
 
 def _ifmap_read(
@@ -311,7 +311,7 @@ def _ifmap_read(
     # Both units at a border read the rows that their windows share.
     height = s.x.shape[0] + borders * max(0, s.dilated_kernel[0] - s.task.stride[0])
     strips = ceil_div(s.size[1], columns)
-    row_bytes = buffers["x_columns"] * s.x.shape[2]
+    row_bytes = buffers["x_columns"] * s.x.pixel
     span = (rows // s.task.repeat[0] - 1) * s.task.stride[0] + s.dilated_kernel[0]
     whole = (buffers["x_ring"] >= s.x_rows(split)) & (buffers["x_columns"] == s.x.shape[1])
     read = strips * row_bytes * height * np.where(whole, 1, times)
@@ -335,8 +335,8 @@ def _describable(
     down_steps = back if scattered else rows
     counts = np.max([down_steps, across_steps, c.cout_blocks, blocks.max(axis=1)], axis=0)
     rings = np.maximum(buffers["x_ring"], s.resident * buffers["y_rows"])
-    pitch = buffers["x_columns"] * s.x.shape[2] * (not s.x_on_chip)
-    pitch = np.maximum(pitch, columns * s.y.shape[2] * s.y.size * (not s.y_on_chip))
+    pitch = buffers["x_columns"] * s.x.pixel * (not s.x_on_chip)
+    pitch = np.maximum(pitch, columns * s.y.pixel * (not s.y_on_chip))
     return (
         (counts <= COMPUTE.most("loop0_count")) & (back <= COMPUTE.most("loop0_row"))
         & (rings <= COMPUTE.most("x_ring")) & (pitch <= COMPUTE.most("x_pitch"))
@@ -371,12 +371,12 @@ def _cost(
     work = work + spatial * parts * OVERHEAD
     second = 0 if s.second is None or s.second_on_chip else s.second.bytes
     program = units * spatial * parts * ((COMPUTE.size + 2 * TRANSFER.size) // 8)
-    end = 0 if s.y_on_chip else rows * columns * s.y.shape[2] * s.y.size
+    end = 0 if s.y_on_chip else rows * columns * s.y.pixel
     bus = shape.bus_bytes
     written = 0 if s.y_on_chip else s.y.bytes
     if s.by_columns(split):
         # A unit's channels of a pixel are a row of their own in external memory.
-        part = ceil_div(cout_blocks * shape.pe * s.y.size, bus) + 1
+        part = ceil_div(s.y.span(cout_blocks * shape.pe), bus) + 1
         written = max(written, height * width * units * part * bus)
         work = work + spatial * columns * units * STORE_OVERHEAD
         program = program + units * spatial * (columns - 1) * (TRANSFER.size // 8)

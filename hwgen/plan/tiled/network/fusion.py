@@ -6,17 +6,21 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ....contract.isa import COMPUTE, TABLE_WORDS, TRANSFER
+from ....contract.engine import EngineShape
+from ....contract.isa import COMPUTE, TABLE_WORDS, TRANSFER, Reduction
 from ....errors import UserError
 from ....ir import Graph, Node, Tensor, ops
 from .requant import Requant
 from .tables import Tables, codes, of_one, of_two, of_window
-from .tasks import Stored, Task
+from .tasks import WIDE_BITS, Stored, Task
+from .widths import TooNarrow, check_sums, check_weights, signed_in, too_wide
 
 SCALED = (ops.Requantize, ops.Rescale)
 """What follows sums: a multiply, an add and a shift, or a runtime's rule."""
 _SUMS = (ops.Conv2D, ops.Dense, ops.SumPool, ops.Add)
 """What takes the requantization behind it along."""
+CODE_BITS = (TABLE_WORDS - 1).bit_length()
+"""Bits of an index of a table."""
 MOST_CODES = 1 << 24
 """Most integers of which a table is sought."""
 OF_BYTES = (*SCALED, ops.MultiThreshold)
@@ -27,10 +31,11 @@ RESHAPING = (ops.Flatten, ops.Reshape)
 
 @dataclass
 class Fusion:
-    """Tasks made so far. names : the stored tensor of each edge. done : nodes that tasks before
-    them have taken along."""
+    """Tasks made so far. shape : of the engine. names : the stored tensor of each edge. done :
+    nodes that tasks before them have taken along."""
 
     graph: Graph
+    shape: EngineShape
     tasks: list[Task] = field(default_factory=list)
     stored: dict[str, Stored] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -46,8 +51,8 @@ class Fusion:
         """Add a task, with tables and a sum behind it where nobody else reads what is before."""
         edge = last.name
         following = self.only_reader(last)
-        if self.wide(edge) and following is not None:
-            windowed = self._windowed(task, following)
+        if self.wide(edge, self.code_bits) and following is not None:
+            windowed = self.windowed(task, following)
             if windowed is not None:
                 self.done.add(following.name)
                 task, edge = windowed, following.name
@@ -66,7 +71,7 @@ class Fusion:
         self.add(task)
         self.keep(self.graph.tensors[edge])
 
-    def _windowed(self, task: Task, node: Node) -> Task | None:
+    def windowed(self, task: Task, node: Node) -> Task | None:
         """The task with a table of its wide results, where that changes within 256 of them."""
         found = self.window(node)
         if found is None:
@@ -83,11 +88,11 @@ class Fusion:
         return self._windows[node.name]
 
     def _window_of(self, node: Node) -> tuple[Tables, int] | None:
-        op, (x,) = node.op, self.graph.operands(node)
-        if not isinstance(op, ops.MultiThreshold) or len(op.rows) > 1 or self.wide(node.name):
+        op = node.op
+        if not isinstance(op, ops.MultiThreshold) or len(op.rows) > 1:
             return None
-        low, high = x.range
-        if high - low >= MOST_CODES:
+        low, high = self.graph.operands(node)[0].range
+        if self.wide(node.name, CODE_BITS) or high - low >= MOST_CODES:
             return None
         return of_window(self._function(node, np.arange(low, high + 1)), low)
 
@@ -153,7 +158,7 @@ class Fusion:
                 return False
             following = self.only_reader(following)
         before: Node | None = node
-        while before is not None and self.wide(before.inputs[0]):
+        while before is not None and self.wide(before.inputs[0], self.code_bits):
             before = self.nodes.get(before.inputs[0])
             if before is None or self.only_reader(before) is None or not self._each_alike(before):
                 return False
@@ -173,17 +178,28 @@ class Fusion:
         values = np.clip(values, *x.range)
         return node.op.golden([values[..., None]], [x])[..., 0]
 
-    def wide(self, name: str) -> bool:
-        """Whether an edge does not fit a byte an element."""
-        return Stored.of_bytes(self.graph.tensors[name]) is None
+    def wide(self, name: str, bits: int) -> bool:
+        """Whether the values of an edge need more than so many bits."""
+        return signed_in(self.graph.tensors[name], bits) is None
 
     def _codes(self, name: str) -> np.ndarray:
         """The integers of the 256 bytes of an edge."""
         edge = self.graph.tensors[name]
-        stored = Stored.of_bytes(edge)
-        if stored is None:
-            raise _too_wide(edge)
-        return codes(edge, stored.signed)
+        signed = signed_in(edge, self.code_bits)
+        if signed is not None:
+            return codes(edge, signed, self.shape.stored_bits)
+        if self.wide(name, self.shape.ifmap_bits):
+            raise too_wide(edge, self.shape)
+        raise UserError(
+            f"the tiled architecture sums tensors of {CODE_BITS} bits by tables, {name!r} has "
+            f"{edge.type.width}",
+            layer=name,
+        )
+
+    @property
+    def code_bits(self) -> int:
+        """The most bits of what is stored and can go through tables."""
+        return min(CODE_BITS, self.shape.ifmap_bits)
 
     def sum_of(self, node: Node, first: Addend, second: Addend) -> tuple[Tables, str]:
         """Tables of a sum and what follows it, and the name of the edge that it gives."""
@@ -196,12 +212,14 @@ class Fusion:
             arrays.reverse()
         values = op.golden(arrays, self.graph.operands(node))[..., 0]
         last = node
-        while self.wide(last.name):
+        while self.wide(last.name, self.code_bits):
             following = self.only_reader(last)
             if following is None or not isinstance(following.op, OF_BYTES):
+                if not self.wide(last.name, CODE_BITS):
+                    break  # wider ifmap values hold it
                 raise UserError(
-                    "the tiled architecture requantizes every sum of two tensors to 8 bits before "
-                    "it stores it",
+                    "the tiled architecture requantizes every sum of two tensors to "
+                    f"{self.code_bits} bits before it stores it",
                     layer=node.name,
                     hint="quantize the sum, and let nothing else read it",
                 )
@@ -229,8 +247,12 @@ class Fusion:
     def table(self, nodes: list[Node]) -> Tables | None:
         """Functions of a stored byte one after the other, the same for all channels; None: they
         are no such functions."""
-        narrow = not self.wide(nodes[0].inputs[0]) and not self.wide(nodes[-1].name)
-        if not narrow or not all(_same_everywhere(node.op) for node in nodes):
+        wide = self.wide(nodes[0].inputs[0], self.code_bits)
+        if (
+            wide
+            or self.wide(nodes[-1].name, CODE_BITS)
+            or not all(_same_everywhere(node.op) for node in nodes)
+        ):
             return None
         values = self._codes(nodes[0].inputs[0])
         for node in nodes:
@@ -238,16 +260,17 @@ class Fusion:
         return of_one(values)
 
     def requantization(self, first: Node) -> tuple[Requant, Node]:
-        """``first`` and what follows it up to bytes, as one requantization, and the last node of
-        it; they are done then. Raises UserError where there is none."""
-        (x,), nodes = self.graph.operands(first), self.to_bytes(first)
+        """``first`` and what follows it up to what is stored, as one requantization, and the last
+        node of it; they are done then. Raises UserError where there is none."""
+        (x,), nodes = self.graph.operands(first), self.to_stored(first)
+        check_sums(x, first.name, self.shape)
         last = nodes[-1]
         try:
             requant = Requant.of_chain(last.name, [node.op for node in nodes], x)
         except UserError:
-            # In between there may be bytes, though their type has more bits.
+            # In between there may be values that fit, though their type has more bits.
             nodes = nodes[:-1]
-            while nodes and self.wide(nodes[-1].name):
+            while nodes and self.wide(nodes[-1].name, self.shape.ifmap_bits):
                 nodes = nodes[:-1]
             if not nodes:
                 raise
@@ -256,11 +279,11 @@ class Fusion:
         self.done.update(node.name for node in nodes)
         return requant, last
 
-    def to_bytes(self, first: Node) -> list[Node]:
+    def to_stored(self, first: Node) -> list[Node]:
         """``first`` and the functions of numbers that follow it, up to the first one whose type has
-        8 bits; what a table of 256 integers gives is left to that."""
+        as few bits as ifmap values; what a table of 256 integers gives is left to that."""
         nodes = [first]
-        while self.graph.tensors[nodes[-1].name].type.width > 8:
+        while self.graph.tensors[nodes[-1].name].type.width > self.shape.ifmap_bits:
             following = self.only_reader(nodes[-1])
             if following is None or not isinstance(following.op, OF_BYTES):
                 break
@@ -275,28 +298,55 @@ class Fusion:
         return readers[0] if len(readers) == 1 and node.name not in self.graph.outputs else None
 
     def add(self, task: Task) -> None:
-        """Append a task."""
+        """Append a task. Raises UserError where its weights or its border are too wide."""
+        bits, signed = self.code_bits, self.stored[task.x].signed
+        low, high = (-1 << bits - 1, (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+        padded = task.reduction is not Reduction.MAX and any(max(pads) > 0 for pads in task.pads)
+        if padded and not low <= task.pad <= high:
+            raise UserError(
+                f"a border of {task.pad}: descriptors have {bits} bits for it, {low} to {high}",
+                layer=task.layers[0],
+            )
+        if task.weights is not None:
+            check_weights(task.weights, task.layers[0], self.shape)
         self.tasks.append(task)
 
     def read(self, edge: Tensor) -> str:
         """The stored tensor that an edge is read as: elements that were stored under another shape
-        are read under this one, which moves none of them."""
+        are read under this one, which moves none of them.
+
+        Raises UserError where bits that fill pixels would be taken for elements.
+        """
         stored = self.stored[self.names[edge.name]]
         if stored.shape == edge.hwc:
             return stored.name
         if edge.name not in self.stored:
-            self._store(replace(stored, name=edge.name, shape=edge.hwc, of=stored.place))
+            view = replace(stored, name=edge.name, shape=edge.hwc, of=stored.place)
+            if view.shape[2] != stored.shape[2] and (view.filled or stored.filled):
+                raise TooNarrow(
+                    f"{edge.name!r} reads {stored.name!r} under another shape: pixels of "
+                    f"{stored.bits} bits a channel, of which one of both does not fill its bytes",
+                    edge.name,
+                    ifmap=stored.bits + 1,
+                )
+            self._store(view)
         return edge.name
 
     def keep(self, edge: Tensor) -> None:
         """An edge that is stored. Raises UserError where it is too wide."""
-        stored = Stored.of_bytes(edge)
-        if edge.type.width > 8 and self._only_leaves(edge.name):
-            stored = Stored(edge.name, edge.hwc, 4, edge.type.signed)
-        if stored is None or edge.type.width > 32:
-            raise _too_wide(edge)
+        stored = Stored.of_values(edge, self.shape)
+        wide = self.shape.ifmap_bits < edge.type.width <= WIDE_BITS
+        if wide and self._only_leaves(edge.name) and not self.looked_up(edge.name):
+            stored = Stored(edge.name, edge.hwc, WIDE_BITS, edge.type.signed)
+        if stored is None:
+            raise too_wide(edge, self.shape)
         self._store(stored)
         self.names[edge.name] = edge.name
+
+    def looked_up(self, name: str) -> bool:
+        """Whether a tensor comes from tables, whose results are never wide."""
+        tasks = (task for task in self.tasks if task.y == name)
+        return any(task.tables is not None or task.softmax is not None for task in tasks)
 
     def _only_leaves(self, name: str) -> bool:
         """Whether a tensor is an output, whatever its shape, and no layer computes with it."""
@@ -325,13 +375,6 @@ class Addend:
     values: np.ndarray
     summed: str
     place: int
-
-
-def _too_wide(edge: Tensor) -> UserError:
-    return UserError(
-        f"the tiled architecture stores 8 bits, {edge.name!r} has {edge.type.width}",
-        layer=edge.name,
-    )
 
 
 def _same_everywhere(op: object) -> bool:

@@ -7,6 +7,7 @@ from functools import singledispatchmethod
 
 import numpy as np
 
+from ....contract.engine import EngineShape
 from ....contract.isa import COMPUTE, Operand, Reduction
 from ....errors import UserError
 from ....ir import Graph, Node, Op, Tensor, ops
@@ -17,19 +18,25 @@ from .requant import Requant, added_by, product_by
 from .softmax import exponentials_of
 from .tables import Tables
 from .tasks import Pair, Product, Task, TaskGraph
+from .widths import OtherWidths, TooNarrow, check_bytes, check_sums, weight_bits
+
+_OF_BYTES = EngineShape()
+"""An engine of 8-bit operands."""
 
 
-def task_graph_of(graph: Graph) -> TaskGraph:
-    """The tasks of a legal graph. Raises UserError for what the engine can not carry out, naming
-    the layer as the user does."""
+def task_graph_of(graph: Graph, shape: EngineShape = _OF_BYTES) -> TaskGraph:
+    """The tasks of a legal graph for an engine, of whose shape only the widths of operands count.
+
+    Raises UserError for what the engine can not carry out, naming the layer as the user does.
+    """
     try:
-        cut = _Cut(graph)
-        for node in graph.nodes:
-            if node.name not in cut.done:
-                cut.visit(node.op, node)
+        cut = _cut(graph, shape)
     except UserError as error:
         titles = {node.name: node.title for node in graph.nodes}
         layer = titles.get(error.layer or "", error.layer)
+        wider = _wide_enough(graph, shape, error)
+        if wider is not None:
+            raise OtherWidths(error.reason, layer, wider.ifmap_bits, wider.weight_bits) from None
         hint = error.hint or "use --arch dataflow, which carries it out"
         raise UserError(error.reason, layer=layer, hint=hint) from None
     if not cut.tasks:
@@ -53,6 +60,30 @@ def task_graph_of(graph: Graph) -> TaskGraph:
 
 _LINES = ([ops.Requantize], [ops.Rescale])
 """Functions that are requantizations, whatever their numbers."""
+
+
+def _cut(graph: Graph, shape: EngineShape) -> _Cut:
+    """The tasks of all nodes."""
+    cut = _Cut(graph, shape)
+    for node in graph.nodes:
+        if node.name not in cut.done:
+            cut.visit(node.op, node)
+    return cut
+
+
+def _wide_enough(graph: Graph, shape: EngineShape, error: UserError) -> EngineShape | None:
+    """The engine with operands as wide as the network needs, where it then can carry it out."""
+    while isinstance(error, TooNarrow):
+        wider = error.widened(shape)
+        if wider is None:
+            return None
+        try:
+            _cut(graph, wider)
+        except UserError as following:
+            shape, error = wider, following
+            continue
+        return wider
+    return None
 
 
 class _Cut(Fusion):
@@ -89,7 +120,8 @@ class _Cut(Fusion):
     def _(self, op: ops.MaxPool, node: Node) -> None:
         (x,) = self.graph.operands(node)
         requant = Requant.identity(x.channels, x.type.min, x.type.max)
-        least = self.stored[self.names[x.name]].least
+        signed = self.stored[self.names[x.name]].signed
+        least = -1 << self.shape.ifmap_bits - 1 if signed else 0
         self._pool(node, op, node.name, requant, max(least, x.type.min), Reduction.MAX)
 
     @visit.register
@@ -113,9 +145,9 @@ class _Cut(Fusion):
             self._offsets[node.name] = int(op.bias[0])
             self.names[node.name] = self.names[x.name]
             return
-        if following is not None and isinstance(following.op, SCALED) and op.type.width > 8:
+        if following is not None and self._is_too_wide(op, following):
             found = product_by(op, x)
-            if found is not None and min(found[0]) >= -128 and max(found[0]) <= 127:
+            if found is not None and weight_bits(found[0]) <= self.shape.weight_bits:
                 self._times(node, x, *found, following)
                 return
         self._each(node, x)
@@ -126,10 +158,17 @@ class _Cut(Fusion):
             self._each(node, *self.graph.operands(node))
 
     def _each(self, node: Node, x: Tensor) -> None:
-        """A function of each number, and those that follow it up to bytes: a table, or a
+        """A function of each number, and those that follow it up to what is stored: a table, or a
         requantization with numbers of each channel."""
-        nodes = self.to_bytes(node)
+        nodes = self.to_stored(node)
         tables = None if [type(n.op) for n in nodes] in _LINES else self.table(nodes)
+        windowed = None
+        if self.wide(x.name, self.code_bits):
+            windowed = self.windowed(self._same(node, x), node)
+        if windowed is not None:
+            self.add(windowed)
+            self.keep(self.graph.tensors[node.name])
+            return
         if tables is None:
             requant, last = self.requantization(node)
             self._identity(last, x, requant, last.name)
@@ -149,6 +188,7 @@ class _Cut(Fusion):
 
     @visit.register
     def _(self, op: ops.Mul, node: Node) -> None:
+        check_bytes(self.shape, "a product of two tensors", node.name)
         first, second = self.graph.operands(node)
         product, following = self.graph.tensors[node.name], self.only_reader(node)
         requant, last = Requant.identity(product.channels, product.type.min, product.type.max), node
@@ -164,11 +204,18 @@ class _Cut(Fusion):
     def _(self, op: ops.Concat, node: Node) -> None:
         edge = self.graph.tensors[node.name]
         self.keep(edge)
-        start = 0
+        start, bits = 0, self.stored[edge.name].bits
         for name, tensor in zip(node.inputs, self.graph.operands(node), strict=True):
+            if start * bits % 8:
+                raise TooNarrow(
+                    f"{name!r} would begin within a byte, at channel {start} of {bits} bits each",
+                    node.name,
+                    ifmap=bits + 1,
+                )
             written = [n for n, task in enumerate(self.tasks) if task.y == self.names[name]]
             alone = len(self.graph.consumers[name]) == 1 and name not in self.graph.outputs
-            if alone and len(written) == 1 and self.names[name] == name:
+            whole = self.stored[edge.name].wide and self.looked_up(name)
+            if alone and len(written) == 1 and self.names[name] == name and not whole:
                 # What makes it writes it where it belongs.
                 self.tasks[written[0]] = replace(self.tasks[written[0]], y=node.name, channel=start)
                 del self.stored[name]
@@ -221,11 +268,15 @@ class _Cut(Fusion):
     @visit.register(ops.SoftmaxTable)
     def _(self, op: Op, node: Node) -> None:
         (x,) = self.graph.operands(node)
-        powers = exponentials_of(node, self.graph)
+        powers = exponentials_of(node, self.graph, self.shape)
         y = self.graph.tensors[node.name]
         requant = Requant.identity(x.channels, y.type.min, y.type.max)
         self.add(replace(self._plain(node, x, requant, node.name), softmax=powers))
         self.keep(y)
+
+    def _is_too_wide(self, op: ops.Requantize | ops.Rescale, following: Node) -> bool:
+        """Whether results can not be stored, and are requantized again."""
+        return isinstance(following.op, SCALED) and op.type.width > self.shape.ifmap_bits
 
     def _times(
         self, node: Node, x: Tensor, factors: np.ndarray, added: np.ndarray, last: Node
@@ -233,7 +284,8 @@ class _Cut(Fusion):
         """A product with a number a channel, which the array forms, and a requantization."""
         requant = Requant.of(last.name, last.op, self.graph.tensors[node.name])
         requant = requant.of_sums_plus(added)
-        requant.check(last.name, self.graph.tensors[node.name])
+        requant.check(last.name)
+        check_sums(self.graph.tensors[node.name], last.name, self.shape)
         self.done.add(last.name)
         task = replace(
             self._plain(node, x, requant, last.name),
@@ -250,12 +302,6 @@ class _Cut(Fusion):
             raise UserError(
                 "the tiled architecture sums exactly, this layer's accumulator "
                 f"{op.accumulator.type} rounds or overflows",
-                layer=node.name,
-            )
-        if weights.min() < -128 or weights.max() > 127:
-            raise UserError(
-                "the tiled architecture has weights of 8 bits, -128 to 127; these, less their zero "
-                f"point, go from {weights.min()} to {weights.max()}",
                 layer=node.name,
             )
         (x,) = self.graph.operands(node)
@@ -313,6 +359,7 @@ class _Cut(Fusion):
         """What follows sums of a pool, and the last node of it: nothing, or it is done then."""
         sums, following = self.graph.tensors[node.name], self.only_reader(node)
         if following is None or not isinstance(following.op, OF_BYTES) or self.window(following):
+            check_sums(sums, node.name, self.shape)
             return Requant.identity(sums.channels, sums.type.min, sums.type.max), node
         return self.requantization(following)
 

@@ -34,6 +34,10 @@ _ROUNDINGS = {
 }
 
 
+MOST_RESULTS = 1 << 12
+"""Most results of which a line is sought: all pairs of them are compared."""
+
+
 @dataclass(frozen=True, eq=False)
 class Requant:
     """One integer of mult, bias and shift for each channel."""
@@ -69,7 +73,7 @@ class Requant:
             made = _fitted(layer, [op], x)
         else:
             made = _of_shift(layer, op, x, low, high)
-        made.check(layer, x)
+        made.check(layer)
         return made
 
     @classmethod
@@ -85,14 +89,14 @@ class Requant:
             made = cls.of_chain(layer, others, middle).of_sums_plus(added)
         else:
             made = _fitted(layer, [op for op in chain if isinstance(op, Steady)], x)
-        made.check(layer, x)
+        made.check(layer)
         return made
 
     def of_sums_plus(self, added: Ints | int) -> Requant:
         """The requantization of sums that ``added`` is missing from."""
         return replace(self, bias=self.bias + self.mult * added)
 
-    def check(self, layer: str, x: Tensor) -> None:
+    def check(self, layer: str) -> None:
         """Raises UserError where the engine's registers are too narrow."""
         for name, values in (("mult", self.mult), ("bias", self.bias), ("shift", self.shift)):
             low, high = RECORD.range(name)
@@ -101,8 +105,6 @@ class Requant:
                 raise UserError(f"its {name} needs more than {bits} bits", layer=layer)
         if abs(self.offset) > COMPUTE.most("offset"):
             raise UserError(f"a zero point of {self.offset}", layer=layer)
-        if x.range[0] < -(1 << 31) or x.range[1] >= 1 << 31:
-            raise UserError(f"sums of {x.type.width} bits, the engine has 32", layer=layer)
 
 
 def product_by(op: Op, x: Tensor) -> tuple[Ints, Ints] | None:
@@ -221,6 +223,12 @@ def _fitted(layer: str, chain: list[Steady], x: Tensor) -> Requant:
             rises = np.diff(op.values)
             steady &= bool((rises >= 0).all() or (rises <= 0).all())
         edge = op.infer(layer, [edge])
+    if edge.range[1] - edge.range[0] > MOST_RESULTS:
+        raise UserError(
+            f"results from {edge.range[0]} to {edge.range[1]}: a multiply, add and shift that "
+            f"equals it is sought among {MOST_RESULTS} at most",
+            layer=layer,
+        )
     lines = _lines(chain, x, edge.range) if steady else None
     if lines is None:
         raise UserError("no multiply, add and shift of the tiled engine equals it", layer=layer)

@@ -6,20 +6,22 @@ from math import prod
 
 import numpy as np
 
+from ....contract.engine import EngineShape
 from ....contract.isa import SOFTMAX_CHANNELS, TABLE_WORDS
 from ....errors import UserError
 from ....ir import Graph, Node, ops
 from ... import latency
 from ...exponentials import softmax_powers
 from ...host import float_softmax, way_out
+from .widths import check_bytes
 
 _HINT = "use --arch dataflow, or "
 
 
-def exponentials_of(node: Node, graph: Graph) -> np.ndarray:
+def exponentials_of(node: Node, graph: Graph, shape: EngineShape) -> np.ndarray:
     """The exponential of each difference to the largest byte, as Q0.31: 256 integers.
 
-    Raises UserError for what the engine has no unit for.
+    shape : of the engine. Raises UserError for what the engine has no unit for.
     """
     op, layer, (x,) = node.op, node.name, graph.operands(node)
     if isinstance(op, ops.SoftmaxTable):
@@ -31,6 +33,7 @@ def exponentials_of(node: Node, graph: Graph) -> np.ndarray:
             layer=layer,
             hint=_HINT + way_out(graph, layer),
         )
+    check_bytes(shape, "a softmax", layer, _HINT + way_out(graph, layer))
     assert x.channels <= SOFTMAX_CHANNELS
     powers = softmax_powers(op.mult, op.shift, (TABLE_WORDS - 1).bit_length())
     return np.array(powers, np.int64)

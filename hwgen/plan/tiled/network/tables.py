@@ -35,10 +35,12 @@ class Tables:
     other: Ints | None = None
 
 
-def codes(edge: Tensor, signed: bool) -> Ints:
-    """The integer of every byte, signed or not; those that do not occur mean nothing."""
-    values = np.arange(TABLE_WORDS)
-    values = np.where(values > 127, values - TABLE_WORDS, values) if signed else values
+def codes(edge: Tensor, signed: bool, bits: int) -> Ints:
+    """The integer of every byte, of which so many bits count, signed or not; those that do not
+    occur mean nothing."""
+    bits = min(bits, (TABLE_WORDS - 1).bit_length())
+    values = np.arange(TABLE_WORDS) & (1 << bits) - 1
+    values = values - (values >> bits - 1 << bits) if signed else values
     return np.clip(values, edge.type.min, edge.type.max)
 
 

@@ -4,54 +4,77 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ....contract.engine import EngineShape
 from ....contract.isa import Operand, Reduction
 from ....ir import Tensor
+from ....numeric import ceil_div
 from .requant import Requant
 from .tables import Tables
+from .widths import signed_in
 
 Pair = tuple[int, int]
+WIDE_BITS = 32
+"""Bits of an element of an output that is wider than ifmaps are."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor as bytes: (rows, columns, channels), bytes of an element.
+    """A tensor in memory: (rows, columns, channels), bits of an element.
 
-    of : the stored tensor whose bytes these are, which has another shape; None: they are its own.
+    Elements lie side by side, the first at the lowest bits; a pixel begins with a byte. of : the
+    stored tensor whose bytes these are, which has another shape; None: they are its own.
     """
 
     name: str
     shape: tuple[int, int, int]
-    size: int = 1
+    bits: int = 8
     signed: bool = True
     of: str | None = None
 
     @classmethod
-    def of_bytes(cls, edge: Tensor) -> Stored | None:
-        """An edge in a byte an element, if its type has 8 bits or no value needs more."""
-        low, high = edge.range
-        if edge.type.width <= 8:
-            return cls(edge.name, edge.hwc, 1, edge.type.signed)
-        signed = low < 0 or (edge.type.signed and high < 128)
-        fits = low >= -128 and high < (128 if signed else 256)
-        return cls(edge.name, edge.hwc, 1, signed) if fits else None
-
-    @property
-    def least(self) -> int:
-        """The smallest integer of a byte."""
-        return -128 if self.signed else 0
+    def of_values(cls, edge: Tensor, shape: EngineShape) -> Stored | None:
+        """An edge in elements as an engine's array takes them; None where they are too narrow."""
+        signed = signed_in(edge, shape.ifmap_bits)
+        return None if signed is None else cls(edge.name, edge.hwc, shape.stored_bits, signed)
 
     @property
     def place(self) -> str:
         """The tensor that has a place in memory: this one, or the one whose bytes it is."""
         return self.of or self.name
 
+    def span(self, channels: Any) -> Any:
+        """Bytes of so many channels of a pixel, from one on that begins with a byte. A number of
+        channels, or an array of them."""
+        return ceil_div(channels * self.bits, 8)
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is an output of wider elements than ifmaps have."""
+        return self.bits == WIDE_BITS
+
+    @property
+    def pixel(self) -> int:
+        """Bytes of a pixel."""
+        return self.span(self.shape[2])
+
+    @property
+    def depth(self) -> int:
+        """Elements of a pixel, with those that fill its last byte."""
+        return self.pixel * 8 // self.bits
+
+    @property
+    def filled(self) -> bool:
+        """Whether there are bits between pixels that belong to none."""
+        return self.depth != self.shape[2]
+
     @property
     def row_bytes(self) -> int:
         """Bytes of a row."""
-        return self.shape[1] * self.shape[2] * self.size
+        return self.shape[1] * self.pixel
 
     @property
     def bytes(self) -> int:

@@ -6,21 +6,29 @@ import numpy as np
 
 from ....contract.engine import EngineShape
 from ....contract.isa import RECORD, WINDOW_TAPS, Operand
-from ....numeric import ceil_div
+from ....numeric import ceil_div, packed
 from ..mapping.tile import Range, Taps
 from ..network.requant import Requant
 from ..network.tasks import Task
 
 
-def weight_words(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
-    """A task's words, int8: (cout blocks, kernel rows, kernel columns, cin blocks, pe, simd)."""
+def weight_words(task: Task, taps: Taps, shape: EngineShape, one_lane: bool) -> np.ndarray:
+    """A task's words, as bytes: (cout blocks, kernel rows, kernel columns, cin blocks, bytes).
+
+    one_lane : the weights of lane 0 alone.
+    """
     assert task.weights is not None
     lanes = _lanes(task, taps, shape)  # (rows, columns, cin blocks, simd, outputs)
     cout_blocks = ceil_div(task.outputs, shape.pe)
-    full = np.zeros((*lanes.shape[:-1], cout_blocks * shape.pe), np.int8)
+    full = np.zeros((*lanes.shape[:-1], cout_blocks * shape.pe), np.int16)
     full[..., : task.outputs] = lanes
     split = full.reshape(*lanes.shape[:-1], cout_blocks, shape.pe)
-    return split.transpose(4, 0, 1, 2, 5, 3)
+    words = split.transpose(4, 0, 1, 2, 5, 3)
+    if one_lane:
+        size = shape.pe * shape.lane_bits // 8
+        whole = ceil_div(size, shape.bus_bytes) * shape.bus_bytes
+        return packed(words[..., 0], shape.lane_bits, whole)
+    return packed(words.reshape(*words.shape[:-2], -1), shape.weight_bits, shape.weight_bytes)
 
 
 def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
@@ -37,6 +45,9 @@ def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
         lanes = np.zeros((rows, columns, 1, shape.simd, outputs), np.int64)
         lanes[:, :, 0, 0] = weights[:, :, 0]
         return lanes
+    # Channels that fill the last byte of a pixel have weights of 0.
+    fill = -weights.shape[2] % max(1, 8 // shape.stored_bits)
+    weights = np.pad(weights, ((0, 0), (0, 0), (0, fill), (0, 0)))
     groups, columns, blocks = taps.counts
     flat = weights.reshape(rows, columns, -1, outputs)
     full = np.zeros((groups * taps.rows, columns, blocks * taps.lanes, outputs), np.int64)
@@ -50,19 +61,15 @@ def _lanes(task: Task, taps: Taps, shape: EngineShape) -> np.ndarray:
 
 
 def weight_block(
-    words: np.ndarray, cout_blocks: Range, taps: tuple[Range, Range, Range], one_lane: bool,
-    word_bytes: int,
-) -> np.ndarray:  # fmt: skip
+    words: np.ndarray, cout_blocks: Range, taps: tuple[Range, Range, Range], word_bytes: int
+) -> np.ndarray:
     """The words of some cout blocks and taps, in the order in which they are read, as bytes.
 
-    one_lane : the weights of lane 0 alone. word_bytes : of a word, the first ones.
+    word_bytes : of a word, the first ones.
     """
     (r0, r1), (c0, c1), (k0, k1) = taps
     part = words[cout_blocks[0] : cout_blocks[1], r0:r1, c0:c1, k0:k1]
-    part = part[..., 0] if one_lane else part.reshape(*part.shape[:-2], -1)
-    part = part.reshape(-1, part.shape[-1])[:, :word_bytes]
-    part = np.pad(part, ((0, 0), (0, word_bytes - part.shape[1])))
-    return np.ascontiguousarray(part).view(np.uint8).reshape(-1)
+    return part.reshape(-1, part.shape[-1])[:, :word_bytes].reshape(-1)
 
 
 def parameter_words(requant: Requant, outputs: int, shape: EngineShape) -> np.ndarray:

@@ -340,7 +340,7 @@ def _of(unit: int, memory: str) -> str:
 def _row_spans(
     unit: int, view: View, tensor: Stored, rows: Range, columns: Range
 ) -> Iterator[Span]:
-    pixel = view.depth * tensor.size
+    pixel = tensor.span(view.depth)
     start = view.base + (columns[0] - view.columns[0]) * pixel
     size = (columns[1] - columns[0]) * pixel
     for row in range(*rows):

@@ -133,7 +133,7 @@ class TaskJobs:
         self._blocks: dict[tuple[Range, tuple], int] = {}
         task, shape = problem.task, problem.shape
         if task.weights is not None:
-            self._words = image.weight_words(task, self.taps, shape)
+            self._words = image.weight_words(task, self.taps, shape, problem.one_lane)
         self._parameters = image.parameter_words(task.requant, task.outputs, shape)
         # Blocks that are used again for the next tile of pixels stay where that is possible.
         whole = tiling.taps == self.taps.counts
@@ -189,7 +189,7 @@ class TaskJobs:
             return self._on_chip(s.x, ordered, s.needs(tile)[0], loads)
         if s.slabs:
             return self._slab(ordered, ring, job, loads)
-        _, width, channels = s.x.shape
+        width = s.x.shape[1]
         rows, columns, all_channels = s.needs(tile)
         whole = t.x_ring >= s.x_rows(t.split) and columns == (0, width)
         strip = (columns, None if whole or not t.weights_outer else ordered.block)
@@ -197,7 +197,7 @@ class TaskJobs:
             ring.strip, ring.first, ring.loaded = strip, rows[0] - ring.counter, rows[0]
         region = self.layout.placement.regions[f"x{self.number}"]
         view = View(
-            region.start, t.x_columns * channels, t.x_ring, ring.first, columns, all_channels
+            region.start, t.x_columns * s.x.pixel, t.x_ring, ring.first, columns, all_channels
         )
         if new:
             ring.begun = [*ring.begun, rows[0] - ring.first][-s.resident :]
@@ -265,16 +265,16 @@ class TaskJobs:
         channels : that are moved, by default those of the view. Where they are not all, a row is
         one pixel.
         """
-        pixel, held = tensor.shape[2] * tensor.size, view.depth * tensor.size
+        pixel, held = tensor.pixel, tensor.span(view.depth)
         first, last = channels or view.channels
         place = self.layout.tensors[tensor.place]
-        start = columns[0] * pixel + first * tensor.size
-        column, skip = columns[0] - view.columns[0], (first - view.channels[0]) * tensor.size
+        start = columns[0] * pixel + tensor.span(first)
+        column, skip = columns[0] - view.columns[0], tensor.span(first - view.channels[0])
         return {
             "address": place + rows[0] * tensor.row_bytes + start,
             "pitch": tensor.row_bytes,
             "rows": rows[1] - rows[0],
-            "bytes": (columns[1] - columns[0]) * (last - first) * tensor.size,
+            "bytes": (columns[1] - columns[0]) * tensor.span(last - first),
             "base": view.base + column * held + skip,
             "bank_pitch": view.pitch,
             "ring": view.ring,
@@ -289,7 +289,7 @@ class TaskJobs:
         rounds = ceil_div(height, t.rows) * ceil_div(self.s.size[1], t.columns)
         resident = min(self.s.resident, rounds)
         return View(
-            region.start, t.columns * tensor.shape[2] * tensor.size, t.y_rows * resident,
+            region.start, t.columns * tensor.pixel, t.y_rows * resident,
             ordered.tile.rows[0] - ordered.round % resident * t.y_rows, ordered.tile.columns,
             (0, tensor.shape[2]),
         )  # fmt: skip
@@ -373,6 +373,6 @@ class TaskJobs:
 
     def _block(self, cout_blocks: Range, taps: tuple, word_bytes: int) -> int:
         if (cout_blocks, taps) not in self._blocks:
-            data = image.weight_block(self._words, cout_blocks, taps, self.s.one_lane, word_bytes)
+            data = image.weight_block(self._words, cout_blocks, taps, word_bytes)
             self._blocks[cout_blocks, taps] = self.layout.constants.add(data)
         return self._blocks[cout_blocks, taps]

@@ -84,8 +84,10 @@ class Loads:
         self._begins = False
         """Whether the next row is the first one of its load."""
         self._row: _Row | None = None
-        self._entered: deque[int] = deque(maxlen=LOAD_REQUESTS)
-        """The cycles in which the last requests were given to the read master."""
+        self._waiting: deque[tuple[_Row, int]] = deque()
+        """Rows that are requested, but not yet given to the read master, and when they were."""
+        self._entered: list[int] = []
+        """The cycle in which each was given to it."""
         self._begun: list[int] = []
         """The cycle in which the last burst of each row begins."""
         self._taken: list[int] = []
@@ -94,7 +96,7 @@ class Loads:
     def advance(self) -> bool:
         """Do what is known by now; whether something was."""
         moved = False
-        while self._request() or self._emit() or self._accept():
+        while self._enter() or self._request() or self._emit() or self._accept():
             moved = True
         return moved
 
@@ -126,26 +128,35 @@ class Loads:
 
     def _request(self) -> bool:
         """The row at the output is requested; False where it is not known when that is."""
-        row, inside, ahead = self._row, self._count - SPLITTER, self._count - ROWS_AHEAD
-        if row is None or inside >= len(self._begun) or ahead >= len(self._taken):
+        row, before, ahead = self._row, self._count - LOAD_REQUESTS, self._count - ROWS_AHEAD
+        if row is None or before >= len(self._entered) or ahead >= len(self._taken):
             return False
         requested = row.valid
-        if len(self._entered) == LOAD_REQUESTS:
-            requested = max(requested, self._entered[0] + 1)
+        if before >= 0:
+            requested = max(requested, self._entered[before] + 1)
         if ahead >= 0:
             requested = max(requested, self._taken[ahead] + 1)
+        self._waiting.append((row, requested))
+        self._count += 1
+        self._requested, self._row = requested, None
+        return True
+
+    def _enter(self) -> bool:
+        """A request is given to the read master; False where it is not known when that is."""
+        inside = len(self._entered) - SPLITTER
+        if not self._waiting or inside >= len(self._begun):
+            return False
+        row, requested = self._waiting.popleft()
         entered = requested + 1
         if inside >= 0:
             entered = max(entered, self._begun[inside])
         self._entered.append(entered)
-        self._count += 1
         parts = bursts(row.address, row.beats, self._bus)
         write = self._write(row) if row.features else None
         for n, count in enumerate(parts):
             last = n == len(parts) - 1
             begun = self._came(row.first and n == 0, last, last and row.final)
             self._channel.loads.append(Burst(entered + SPLITTER, count, begun, write))
-        self._requested, self._row = requested, None
         return True
 
     def _write(self, row: _Row) -> Write:

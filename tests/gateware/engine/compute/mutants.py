@@ -133,4 +133,18 @@ MUTATIONS = (
         "known.eq(self.command.payload.unit <= self.shape.tiles)",
         ("tests/gateware/engine/compute/test_several_tile_units.py",),
     ),
+    Mutation(
+        "padding of wide values is no smallest one",
+        "hwgen/gateware/engine/compute/tap_fetch.py",
+        "smallest = Cat(Const(0, bits - 1), sign)",
+        "smallest = Const(0, bits)",
+        ("tests/gateware/engine/compute/test_tile_unit.py",),
+    ),
+    Mutation(
+        "a value is inside where another one's byte is",
+        "hwgen/gateware/engine/compute/tap_fetch.py",
+        "inside[lane * stored // 8]",
+        "inside[lane % self.shape.word]",
+        ("tests/gateware/engine/compute/test_tile_unit.py",),
+    ),
 )

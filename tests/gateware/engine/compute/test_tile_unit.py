@@ -10,6 +10,7 @@ import pytest
 from amaranth.sim import Simulator
 
 import hwgen
+from hwgen.archs.tiled.ends import to_bytes
 from hwgen.contract.engine import BANKS, EngineShape
 from hwgen.contract.engine_model import EngineModel
 from hwgen.contract.isa import (
@@ -29,8 +30,8 @@ from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.plan.tiled.mapping.stationarity import Stationarity
 from tests.helpers.tiled import softmax_network
-from tests.helpers.tiled_layers import random_layers
-from tests.plan.tiled.test_program import FIXTURES, as_bytes, program_of
+from tests.helpers.tiled_layers import of_widths, random_layers
+from tests.plan.tiled.test_program import FIXTURES, program_of
 
 
 class Driver:
@@ -124,10 +125,11 @@ def carried_out(
         graph, shape, resident, stationarity=stationarity
     )
     edge = graph.inputs[0]
-    x = np.random.default_rng(1).integers(edge.range[0], edge.range[1] + 1, edge.shape)
+    x = np.random.default_rng(1).integers(edge.range[0], edge.range[1] + 1, (1, *edge.shape))
     memory = program.memory.copy()
-    start = program.tensors[task_graph.sources[0]]
-    memory[start : start + edge.size] = as_bytes(x, 1)
+    source = task_graph.stored[task_graph.sources[0]]
+    start = program.tensors[source.name]
+    memory[start : start + source.bytes] = to_bytes(x, source)[0]
     engine_model = EngineModel(shape, memory)
     dut = TileUnit(shape) if shape.tiles == 1 else TileUnits(shape)
     driver = Driver(shape, engine_model, dut)
@@ -297,6 +299,16 @@ def test_short_rows_of_a_kernel_share_the_lanes(
     assert "tap_rows" in carried_out(graph, shape)
 
 
+@pytest.mark.parametrize("bits", [(2, 3), (4, 1), (7, 8), (12, 4), (16, 16)])
+def test_operands_of_other_widths(bits: tuple[int, int]) -> None:
+    """Windows, taps of many channels, the largest of some; tables where values are bytes."""
+    widths = {"ifmap_bits": bits[0], "weight_bits": bits[1]}
+    shape = EngineShape(4, 16, 8 << 10, 16, 32, 4, 32, requantizers=2, **widths)
+    found = carried_out(of_widths(*bits), shape)
+    assert found >= {"DENSE", "DEPTHWISE_WINDOW", "MAX", "wide"}
+    assert bits[0] > 8 or found >= {"tables", "second"}
+
+
 def test_a_ring_no_larger_than_the_ifmap() -> None:
     """From the last taps of a group, below the frame, back to the first ones above it: further
     than the ring is long."""
@@ -350,9 +362,9 @@ def softmax_command(**changed: int) -> dict[str, int]:
     return counts | fields | changed
 
 
-def answer_to(command: dict[str, int], cycles: int) -> tuple[bool, bool, int]:
+def answer_to(command: dict[str, int], cycles: int, ifmap_bits: int = 8) -> tuple[bool, bool, int]:
     """Whether a descriptor was finished, whether it was refused, and the layer that is named."""
-    dut = TileUnit(EngineShape(4, 4, 4 << 10, 16, 16, 4, 32))
+    dut = TileUnit(EngineShape(4, 4, 4 << 10, 16, 16, 4, 32, ifmap_bits=ifmap_bits))
     seen = []
 
     async def drive(ctx) -> None:
@@ -391,6 +403,11 @@ def test_a_long_softmax_is_not_taken_for_a_stalled_one(monkeypatch: pytest.Monke
 )  # fmt: skip
 def test_a_softmax_that_can_not_be_is_refused(wrong: dict[str, int]) -> None:
     assert answer_to(softmax_command(**wrong), 20) == (False, True, 5)
+
+
+@pytest.mark.parametrize(("bits", "refused"), [(4, True), (5, False), (8, False), (9, True)])
+def test_a_softmax_of_values_that_are_no_bytes_is_refused(bits: int, refused: bool) -> None:
+    assert answer_to(softmax_command(), 800, bits) == (not refused, refused, 5)
 
 
 def sum_command(**changed: int) -> dict[str, int]:

@@ -117,4 +117,18 @@ MUTATIONS = (
         "lane.parameters.bias.eq(0)",
         ("tests/gateware/engine/result/test_softmax_lane.py",),
     ),
+    Mutation(
+        "lanes that are no channels share a byte with one",
+        "hwgen/gateware/engine/result/result_writer.py",
+        "kept.eq(Mux(self.descriptor.wide, -1, lanes))",
+        "kept.eq(-1)",
+        ("tests/gateware/engine/compute/test_tile_unit.py",),
+    ),
+    Mutation(
+        "a word of narrow values writes too many bytes",
+        "hwgen/gateware/engine/result/result_writer.py",
+        "Cat(lanes[n : n + share].any() for n in range(0, len(lanes), share))",
+        "Cat(lanes[0] for n in range(0, len(lanes), share))",
+        ("tests/gateware/engine/compute/test_tile_unit.py",),
+    ),
 )

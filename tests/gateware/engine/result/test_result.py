@@ -404,8 +404,8 @@ def test_what_a_finished_command_wrote_can_be_read_at_once() -> None:
 def test_refuses() -> None:
     with pytest.raises(ValueError, match="sums must be at least 1"):
         ResultStage(SHAPES["4x4x32"], 0)
-    with pytest.raises(ValueError, match="accumulators of 34 bits: at most 33"):
-        RequantLane(signed(34))
+    with pytest.raises(ValueError, match="accumulators of 53 bits: at most 52"):
+        RequantLane(signed(53))
     with pytest.raises(ValueError, match="6 bytes are not a power of two of entries"):
         Lookup(6)
     with pytest.raises(ValueError, match="COMPUTE has no field 'nothing'"):
