@@ -34,7 +34,7 @@ NETWORKS = (
     # Steps with numbers of each channel, behind sums and of bytes.
     "onnx_qdq_channels.onnx", "onnx_qdq_rows.onnx", "tflite_unit_constants.tflite",
     # Products of tensors: of two images, of an image with numbers a channel, with itself.
-    "onnx_unit_joins.onnx", "tflite_squeeze.tflite",
+    "onnx_qdq_residual.onnx", "tflite_squeeze.tflite",
     "tflite_unit_dense_pixels.tflite",
 )  # fmt: skip
 

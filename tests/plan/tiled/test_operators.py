@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import hwgen
 from hwgen.contract.engine import EngineShape
 from hwgen.errors import UserError
-from hwgen.ir import Graph
+from hwgen.ir import Graph, Node, Tensor, ops
+from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
 from hwgen.plan.tiled.network.requant import CARRIED_OUT
 from hwgen.plan.tiled.network.widths import TooNarrow
@@ -33,7 +36,8 @@ DONE = [
     ("tflite_unit_moves", "t1"), ("tflite_unit_moves", "t5"),
     ("tflite_unit_broadcasts", "t5"), ("tflite_unit_broadcasts", "t9"),
     ("tflite_unit_constants", "t2"), ("tflite_unit_leaks", "t7"), ("tflite_unit_leaks", "t21"),
-    ("tflite_squeeze", "mul_5"), ("tflite_curves", "mean_6"), ("tflite_unit_broadcasts", "t28"),
+    ("tflite_unit_means", "t17"), ("tflite_squeeze", "mul_5"),
+    ("tflite_curves", "mean_6"), ("tflite_unit_broadcasts", "t28"),
     ("tflite_unit_moves", "t15"), ("tflite_unit_transposed", "t4"),
 ]  # fmt: skip
 REFUSALS = (UserError.__name__, TooNarrow.__name__)
@@ -72,6 +76,30 @@ def test_what_is_refused_has_its_reason_and_a_way_out(name: str, output: str) ->
     titles = {node.title for node in legalize(graph, CARRIED_OUT).nodes}
     assert refusal.value.layer in titles | {tensor.name for tensor in graph.inputs}
     assert hwgen.plan(graph, arch="dataflow")
+
+
+def centered(least: int, signed: bool) -> Graph:
+    """A padded convolution of bytes to which a number is added."""
+    kind = {"rounding": Rounding.FLOOR, "overflow": Overflow.SATURATE}
+    byte, wide = QType(signed, 8, 0, **kind), QType(True, 10, 0, **kind)
+    weights = np.arange(36).reshape(3, 3, 2, 2) - 17
+    nodes = (
+        Node("less", ops.Requantize.scaled(wide, 1, -least), ("x",)),
+        Node("conv", ops.Conv2D(weights, replace(byte, signed=True), (1, 1), "same"), ("less",)),
+        Node("bytes", ops.Requantize.scaled(replace(byte, signed=True), shift=6), ("conv",)),
+    )
+    return Graph("centered", (Tensor("x", (4, 5, 2), byte),), nodes, ("bytes",)).verify()
+
+
+@pytest.mark.parametrize(("zero", "signed"), [(131, False), (255, False), (-128, True), (90, True)])
+def test_a_number_less_is_taken_from_sums(zero: int, signed: bool) -> None:
+    check_graph(centered(zero, signed), SHAPE, 2)
+
+
+@pytest.mark.parametrize(("zero", "signed"), [(-1, False), (256, False), (128, True)])
+def test_padding_that_no_byte_stands_for_is_refused(zero: int, signed: bool) -> None:
+    with pytest.raises(UserError, match="less a zero point, padded by what no byte stands for"):
+        hwgen.plan(centered(zero, signed), arch="tiled")
 
 
 def documented() -> list[str]:

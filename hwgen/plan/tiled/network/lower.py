@@ -12,7 +12,7 @@ from ....contract.isa import COMPUTE, Operand, Reduction
 from ....errors import UserError
 from ....ir import Graph, Node, Op, Tensor, ops
 from ...host import way_out
-from .fusion import OF_BYTES, SCALED, Fusion
+from .fusion import OF_BYTES, RESHAPING, SCALED, Fusion
 from .moves import of_image, selection, with_zeros
 from .requant import Requant, added_by, product_by
 from .softmax import exponentials_of
@@ -121,7 +121,7 @@ class _Cut(Fusion):
         (x,) = self.graph.operands(node)
         requant = Requant.identity(x.channels, x.type.min, x.type.max)
         signed = self.stored[self.names[x.name]].signed
-        least = -1 << self.shape.ifmap_bits - 1 if signed else 0
+        least = self._least(signed)
         self._pool(node, op, node.name, requant, max(least, x.type.min), Reduction.MAX)
 
     @visit.register
@@ -140,7 +140,11 @@ class _Cut(Fusion):
             return  # one of the tables of a sum
         (x,) = self.graph.operands(node)
         following = self.only_reader(node)
-        if following is not None and isinstance(following.op, ops.SumPool) and _only_adds(op, x):
+        summed = following
+        while summed is not None and isinstance(summed.op, RESHAPING):
+            summed = self.only_reader(summed)
+        of_sums = (ops.SumPool, ops.Conv2D, ops.Dense)
+        if summed is not None and isinstance(summed.op, of_sums) and _only_adds(op, x):
             # What is added to every value is added to the sums instead: bytes stay bytes.
             self._offsets[node.name] = int(op.bias[0])
             self.names[node.name] = self.names[x.name]
@@ -251,10 +255,17 @@ class _Cut(Fusion):
         (x,) = self.graph.operands(node)
         self.finish(replace(self._same(node, x), repeat=op.factor), node)
 
+    def _least(self, signed: bool) -> int:
+        """The smallest ifmap value."""
+        return -1 << self.shape.ifmap_bits - 1 if signed else 0
+
     @visit.register(ops.Flatten)
     @visit.register(ops.Reshape)
     def _(self, op: Op, node: Node) -> None:
-        self.names[node.name] = self.names[node.inputs[0]]
+        before = node.inputs[0]
+        self.names[node.name] = self.names[before]
+        if before in self._offsets:
+            self._offsets[node.name] = self._offsets[before]
 
     @visit.register
     def _(self, op: ops.ArgMax, node: Node) -> None:
@@ -308,11 +319,19 @@ class _Cut(Fusion):
         following = self.only_reader(node)
         assert following is not None and isinstance(following.op, SCALED)  # legal.REQUANTIZED
         requant, last = self.requantization(following)
-        outputs = weights.shape[3]
+        missing, outputs = self._offsets.get(x.name, 0), weights.shape[3]
+        requant = requant.of_sums_plus(missing * weights.sum(axis=(0, 1, 2)).astype(object))
+        requant.check(last.name, self.graph.tensors[node.name])
+        pad, least = x.type.zero_point - missing, self._least(self.stored[source].signed)
+        if any(any(p) for p in pads) and not 0 <= pad - least < 1 << self.shape.ifmap_bits:
+            raise UserError(
+                "products of values less a zero point, padded by what no byte stands for",
+                layer=node.name,
+            )
         task = Task(
             last.name, (node.name, last.name), source, last.name, outputs,
             (weights.shape[0], weights.shape[1]), stride, pads, dilation, operand, weights, requant,
-            x.type.zero_point, macs=op.macs([x]),
+            pad, macs=op.macs([x]),
         )  # fmt: skip
         self.finish(task, last)
 

@@ -48,6 +48,13 @@ MUTATIONS = (
         ("tests/gateware/engine/result/test_result.py",),
     ),
     Mutation(
+        "factors of unsigned bytes are signed",
+        "hwgen/gateware/engine/result/product.py",
+        "(byte ^ (given.product_signed << 7)) - (given.product_signed << 7)",
+        "byte.as_signed()",
+        ("tests/gateware/engine/result/test_result.py",),
+    ),
+    Mutation(
         "parameters of the first group for every group",
         "hwgen/gateware/engine/result/parameters.py",
         "word.eq(Mux(last, self.first, word + 1))",
