@@ -117,7 +117,7 @@ def _tensor_rows(graph: Graph, tensor: Tensor, stored: Stored) -> str:
         f"{order_row(graph, tensor.name)}"
         f"| element | {type_text(kind, 6)}: "
         f"{'signed' if kind.signed else 'unsigned'}, {kind.width} bits, in "
-        f"{place}, {'sign' if kind.signed else 'zero'} extended |\n"
+        f"{place}, {'sign' if stored.signed else 'zero'} extended |\n"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from ...aliases import Array, Arrays, ByteArray
-from ...numeric import QType, packed, unpacked
+from ...numeric import packed, unpacked
 from ...plan.tiled.network.tasks import Stored
 from ...plan.tiled.plan import TiledPlan
 
@@ -41,7 +41,7 @@ def outputs_of(plan: TiledPlan, raw: ByteArray) -> Arrays:
     for name, place in zip(graph.outputs, plan.task_graph.results, strict=True):
         edge, stored = graph.tensors[name], plan.task_graph.stored[place]
         at = plan.program.tensors[place] - start
-        found[name] = from_bytes(raw[:, at : at + stored.bytes], stored, edge.type, edge.shape)
+        found[name] = from_bytes(raw[:, at : at + stored.bytes], stored, edge.shape)
     return found
 
 
@@ -51,9 +51,9 @@ def to_bytes(values: Array, tensor: Stored) -> ByteArray:
     return packed(pixels, tensor.bits).reshape(len(values), tensor.bytes)
 
 
-def from_bytes(raw: ByteArray, tensor: Stored, qtype: QType, shape: tuple[int, ...]) -> Array:
+def from_bytes(raw: ByteArray, tensor: Stored, shape: tuple[int, ...]) -> Array:
     """The reverse: bytes (frames, bytes) to integers (frames, *shape)."""
-    pixels = unpacked(raw.reshape(len(raw), -1, tensor.pixel), tensor.bits, qtype.signed)
+    pixels = unpacked(raw.reshape(len(raw), -1, tensor.pixel), tensor.bits, tensor.signed)
     return pixels[..., : tensor.shape[2]].reshape(len(raw), *shape)
 
 

@@ -34,7 +34,7 @@ def stored_differences(
             program.tensors[name],
         )
         raw = memory[None, start : start + stored.bytes]
-        got = from_bytes(raw, stored, edge.type, edge.shape)
+        got = from_bytes(raw, stored, edge.shape)
         yield name, first_difference(name, golden[name], got)
 
 

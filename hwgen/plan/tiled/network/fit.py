@@ -48,7 +48,7 @@ class Steps:
     def of(
         cls, function: Callable[[Ints], Ints], span: tuple[int, int], ends: tuple[int, int]
     ) -> Steps:
-        """Those of sums between two, by bisection for all values at once.
+        """Find those of sums between two, by bisection for all values at once.
 
         ends : what results are clipped to: beyond them nothing is asked.
         """

@@ -321,7 +321,7 @@ class _Cut(Fusion):
         requant, last = self.requantization(following)
         missing, outputs = self._offsets.get(x.name, 0), weights.shape[3]
         requant = requant.of_sums_plus(missing * weights.sum(axis=(0, 1, 2)).astype(object))
-        requant.check(last.name, self.graph.tensors[node.name])
+        requant.check(last.name)
         pad, least = x.type.zero_point - missing, self._least(self.stored[source].signed)
         if any(any(p) for p in pads) and not 0 <= pad - least < 1 << self.shape.ifmap_bits:
             raise UserError(
