@@ -58,7 +58,7 @@ class ScaleProof(Elaboratable):
         m.d.comb += [
             dut.value.eq(self.value),
             dut.shift.eq(self.shift),
-            dut.double.eq(self.double),
+            dut.doubled.eq(self.double),
         ]
         large = self.shift > DOUBLE_BITS
         cleared = (self.value >> DOUBLE_BITS) << DOUBLE_BITS

@@ -131,7 +131,7 @@ class TapFetch(wiring.Component):
         for n in range(BANKS):
             within = reg(1, f"within{n}")
             row = self.row + n
-            read = (window & (n < WINDOW_TAPS)) | (c.tap_rows >= n)
+            read = (c.tap_rows >= n) | (window if n < WINDOW_TAPS else 0) if n else Const(1)
             m.d.sync += within.eq(read & (row >= 0) & (row < c.x_rows))
             rows.append(within)
         return rows

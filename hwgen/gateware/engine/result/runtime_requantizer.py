@@ -53,7 +53,7 @@ class Scale(wiring.Component):
 
     Members
     -------
-    value, shift (in); double (in): the lowest DOUBLE_BITS bits of the value are left out where the
+    value, shift (in); doubled (in): the lowest DOUBLE_BITS bits of the value are left out where the
     shift is larger; o (out): see SCALED.
 
     Latency ``LATENCY`` cycles: by multiples of 16, of 4, and of 1; initiation interval 1.
@@ -67,7 +67,7 @@ class Scale(wiring.Component):
             {
                 "value": In(signed(bits)),
                 "shift": In(6),
-                "double": In(1),
+                "doubled": In(1),
                 "o": Out(SCALED),
             }
         )
@@ -75,7 +75,7 @@ class Scale(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         large = self.shift[5]
-        lowest = self.value[:DOUBLE_BITS] & (~(self.double & large)).replicate(DOUBLE_BITS)
+        lowest = self.value[:DOUBLE_BITS] & (~(self.doubled & large)).replicate(DOUBLE_BITS)
         value = Cat(Const(0, FRACTION), lowest, self.value[DOUBLE_BITS:]).as_signed()
         rest: Value = Const(0)
         over: Value = Const(0)
@@ -269,7 +269,7 @@ class RequantLane(wiring.Component):
             self.sum.eq(mul.p),
             scale.value.eq(mul.p),
             scale.shift.eq(delay_line(m, given.shift, self.SUM, "shift", data=True)),
-            scale.double.eq(self.rounding.how == Round.DOUBLE),
+            scale.doubled.eq(self.rounding.how == Round.DOUBLE),
             rounded.i.eq(scale.o),
             rounded.rounding.eq(self.rounding),
             self.o.eq(rounded.o),

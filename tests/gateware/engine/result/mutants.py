@@ -29,7 +29,7 @@ MUTATIONS = (
     Mutation(
         "the second rounding sees what the first one left out",
         "hwgen/gateware/engine/result/runtime_requantizer.py",
-        "& (~(self.double & large)).replicate(DOUBLE_BITS)",
+        "& (~(self.doubled & large)).replicate(DOUBLE_BITS)",
         "& Const(-1, DOUBLE_BITS)",
         ("tests/gateware/engine/result/test_result.py",),
     ),
