@@ -178,6 +178,12 @@ class TileUnitModel:
             return
         data = memory[d["address"] : d["address"] + d["bytes"]]
         bus = self.shape.bus_bytes
+        whole = target is Target.TABLES or len(data) % max(1, d["word_beats"] * bus) == 0
+        lanes_wrong = d["one_lane"] and (
+            target is not Target.WEIGHTS or not self.shape.takes_one_lane
+        )
+        if not whole or lanes_wrong:
+            raise ProgramError(f"a load of {len(data)} bytes in words of {d['word_beats']} beats")
         if target is Target.WEIGHTS:
             for n, given in enumerate(data.reshape(-1, d["word_beats"] * bus)):
                 self._weights(self.weights[d["base"] + n], given, bool(d["one_lane"]))
@@ -228,6 +234,9 @@ class TileUnitModel:
         """One tile of a layer."""
         if d["softmax"]:
             return self._softmax(d)
+        lanes = row_lanes(self.shape.simd, d["tap_rows"]) * self.shape.stored_bits
+        if d["tap_rows"] and (d["operand"] != Operand.DENSE or lanes % 8):
+            raise ProgramError(f"a step of {d['tap_rows'] + 1} rows")
         steps = _TileSteps.of(d, self.shape.psum_words)
         if d["operand"] == Operand.DEPTHWISE_WINDOW:
             steps = steps.windows(d)
@@ -243,10 +252,16 @@ class TileUnitModel:
                 np.maximum.at(sums, steps.sum[part], x[:, :, 0])
             else:
                 np.add.at(sums, steps.sum[part], self._products(d, x, steps.weight[part]))
+        sums = self._wrapped(sums)
         if d["no_writeback"]:
             self.psums[steps.psum] = sums[steps.sum]
             return
         self._results(d, sums[steps.finished])
+
+    def _wrapped(self, sums: Bytes) -> Bytes:
+        """Sums as psums hold them."""
+        half = 1 << self.shape.psum_bits - 1
+        return (sums + half) % (2 * half) - half
 
     def _taps(self, d: Values, row: Bytes, position: Bytes) -> Bytes:
         """Ifmap values (steps, 1 or pe, lanes) as integers."""
@@ -300,6 +315,8 @@ class TileUnitModel:
         row, position, second, group = _places(d)
         if len(sums) != len(row):
             raise ProgramError(f"{len(sums)} sums for {len(row)} results")
+        if d["product"] and not d["second"]:
+            raise ProgramError("a product without a second operand")
         step = 0 if d["one_word"] else 1
         fields = {
             name: np.array(

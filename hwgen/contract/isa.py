@@ -265,7 +265,7 @@ TRANSFER = Record(
         Field("units", MOST_TILES, "tile units that a load goes to: bit n is that of unit n"),
         Field("unit", _UNIT, "tile unit whose feature maps are stored"),
         Field("one_lane", 1, "weights are those of lane 0 alone: one for each output channel"),
-        Field("word_beats", 11, "beats of a word of weights or parameters"),
+        Field("word_beats", 12, "beats of a word of weights or parameters"),
     ),
     8 * SLOT,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...contract.engine import MEM_WIDTHS
+from ...contract.engine import MEM_WIDTHS, widest_port
 from ...errors import UserError
 from ...plan.tiled.options import buffer_bytes
 from ...plan.tiled.plan import WAITING, TiledPlan, plan_tiled
@@ -34,7 +34,11 @@ def _wider(plan: TiledPlan) -> dict[str, int] | None:
     nothing, or no port is wider."""
     width, shape = 2 * plan.shape.mem_width, plan.shape
     waits = plan.estimate().cycles > (1 + WAITING) * plan.interval_bound
-    if not waits or width > MEM_WIDTHS[-1] or width > 8 * shape.weight_bytes:
+    if (
+        not waits
+        or width > MEM_WIDTHS[-1]
+        or width > widest_port(shape.pe, shape.simd, shape.weight_bits)
+    ):
         return None
     try:
         engine = replace(shape, mem_width=width)

@@ -147,7 +147,7 @@ def _engine(shape: EngineShape) -> str:
         "psums and parameters",
         "array": f"{shape.pe} output channels x {shape.simd} ifmap values",
         "feature maps": f"{shape.feature_bytes} bytes",
-        "weights": f"{shape.weight_words} words of {shape.weight_bytes} bytes",
+        "weights": f"{shape.weight_words} words of {shape.weight_word_bytes} bytes",
         "ifmap values": f"{shape.ifmap_bits} bits, {shape.stored_bits} in memory",
         "weight values": f"{shape.weight_bits} bits",
         "psums": f"{shape.psum_words} words of {shape.pe} sums of {shape.psum_bits} bits",

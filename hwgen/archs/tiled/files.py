@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from ...aliases import Arrays, Progress
 from ...contract.engine import EngineShape
+from ...contract.isa import COMPUTE, RECORD, TRANSFER
 from ...emit.bench import WAIVERS, port_list, template, top_ports
 from ...emit.packing import to_hex
 from ...emit.parts import Parts, dump_json, identity_of
@@ -78,12 +79,12 @@ def engine_hash(shape: EngineShape) -> int:
     They say nothing of a network: engines of one shape are the same hardware, and run the program
     of any network that was planned for it.
     """
-    values = asdict(shape)
-    # Engines of 8-bit operands are those from before there were others.
-    for name in ("ifmap_bits", "weight_bits"):
-        if values[name] == getattr(EngineShape, name):
-            del values[name]
-    return identity_of(values)
+    # Engines of one shape that read descriptors in another way are others.
+    records = {
+        record.name: [[field.name, field.width] for field in record.fields]
+        for record in (TRANSFER, COMPUTE, RECORD)
+    }
+    return identity_of(asdict(shape) | {"records": records})
 
 
 def image_hex(program: Program, shape: EngineShape) -> str:

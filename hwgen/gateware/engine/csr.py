@@ -21,7 +21,7 @@ from ..bus.axilite import (
 from ..common.counter import delay_line
 from .fetch.fetcher import CODE_BITS
 
-VERSION = 0x1_0002
+VERSION = 0x1_0003
 """Version of this register map: 1 in the upper half says that it is a tiled engine's."""
 ALIGNMENT = 32
 """Bytes that addresses of the memory image and of programs are multiples of."""

@@ -219,7 +219,7 @@ def default_engine(
 
 
 SHARES = {"feature_bytes": 32, "weight_words": 32, "psum_words": 8, "parameter_words": 3}
-"""Parts of the buffers' bytes, those of the default engine."""
+"""Parts of the buffers' bytes."""
 _LEAST_WORDS = {"weight_words": 16, "psum_words": 16, "parameter_words": 8}
 
 

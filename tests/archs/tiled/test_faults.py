@@ -161,7 +161,7 @@ def test_impossible_descriptors_are_named(package: Package, tmp_path: Path) -> N
 
 def test_any_field_may_be_wrong(package: Package, tmp_path: Path) -> None:
     """Whatever a program says: the run ends or is late, and nothing else is harmed by it."""
-    program, rng = package.plan.program, Random(8)
+    program, rng = package.plan.program, Random(1)
     given, _ = random_job(package.plan, 1, 8)
     jobs = []
     for op, record, count in (

@@ -97,9 +97,33 @@ def test_a_number_less_is_taken_from_sums(zero: int, signed: bool) -> None:
 
 
 @pytest.mark.parametrize(("zero", "signed"), [(-1, False), (256, False), (128, True)])
-def test_padding_that_no_byte_stands_for_is_refused(zero: int, signed: bool) -> None:
-    with pytest.raises(UserError, match="less a zero point, padded by what no byte stands for"):
+def test_padding_that_no_byte_stands_for_needs_wider_ones(zero: int, signed: bool) -> None:
+    with pytest.raises(UserError, match="stores 8 bits, 'less' has 10"):
         hwgen.plan(centered(zero, signed), arch="tiled")
+
+
+def test_a_small_number_more_is_a_tensor_of_its_own_where_there_is_a_border() -> None:
+    kind = {"rounding": Rounding.FLOOR, "overflow": Overflow.SATURATE}
+    graph = centered(-50, False)
+    first, *rest = graph.nodes
+    more = Node("less", ops.Requantize.scaled(QType(False, 8, 0, **kind), 1, 50), first.inputs)
+    x = Tensor("x", (4, 5, 2), QType(False, 7, 0, **kind))
+    check_graph(replace(graph, inputs=(x,), nodes=(more, *rest)).verify(), SHAPE, 2)
+
+
+def test_sums_of_the_array_that_psums_do_not_hold_are_refused() -> None:
+    """Golden's are small: what was taken from the values is added to them again."""
+    kind = {"rounding": Rounding.FLOOR, "overflow": Overflow.SATURATE}
+    wide, signed = QType(False, 16, 0, **kind), QType(True, 16, 0, **kind)
+    weights = np.full((8, 8, 48, 4), 32767)
+    nodes = (
+        Node("less", ops.Requantize.scaled(signed, 1, -32768), ("x",)),
+        Node("conv", ops.Conv2D(weights, signed, (1, 1), ((0, 0), (0, 0))), ("less",)),
+        Node("out", ops.Requantize.scaled(signed, shift=28), ("conv",)),
+    )
+    graph = Graph("large", (Tensor("x", (8, 8, 48), wide),), nodes, ("out",)).verify()
+    with pytest.raises(UserError, match="sums of 44 bits, the engine has 43"):
+        hwgen.plan(graph, arch="tiled", bits="16,16")
 
 
 def documented() -> list[str]:

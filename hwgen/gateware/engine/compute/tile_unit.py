@@ -7,7 +7,14 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import COMPUTE, LEVELS, OUTPUT_LEVELS, SOFTMAX_CHANNELS
+from ....contract.isa import (
+    COMPUTE,
+    LEVELS,
+    OUTPUT_LEVELS,
+    SOFTMAX_CHANNELS,
+    Operand,
+    row_lanes,
+)
 from ...bus.axi import LAYER_BITS
 from ...common.streams import connect
 from ..fetch.descriptor_layout import layout
@@ -136,6 +143,10 @@ def _possible(given, shape: EngineShape) -> Value:
     ]
     wrong.append(given.softmax & ~Cat(vector).all())
     wrong.append(given.product & (given.softmax | ~given.second))
+    wrong.append(given.tap_rows.any() & (given.operand != Operand.DENSE))
+    for tap_rows in range(1, BANKS):
+        if row_lanes(shape.simd, tap_rows) * shape.stored_bits % 8:
+            wrong.append(given.tap_rows == tap_rows)
     if not shape.has_softmax:
         wrong.append(given.softmax)
     return ~Cat(wrong).any()

@@ -169,7 +169,8 @@ class RowWalker(wiring.Component):
         beats = now["word_beats"]
         for target, most in word_beats(self.shape).items():
             parts |= (now["target"] == target) & ((beats == 0) | (beats > most))
-        words_bad = parts | (now["rows"] != 1)
+        no_lane = now["target"] != Target.WEIGHTS if self.shape.takes_one_lane else 1
+        words_bad = parts | (now["rows"] != 1) | (now["one_lane"] & no_lane)
         return empty | no_unit | Mux(now["target"] == Target.FEATURES, rows_bad, words_bad)
 
     def _units(self) -> Value:

@@ -64,7 +64,8 @@ class Tiling:
     weights_outer : all pixels for one block of weights, then the next block; else all blocks for
     one tile of pixels. x_ring, y_rows : rows of the ifmap's ring, and of a tile's ofmap buffer, a
     multiple of the banks. feature_bytes : of a bank that the task's own buffers take.
-    stationarity : of the tiles. buffer_bytes : between buffers and array, about.
+    stationarity : of the tiles. buffer_bytes : between buffers and array, about. least : the cycles
+    of the quickest of those that it was chosen among.
     """
 
     split: Split
@@ -83,6 +84,7 @@ class Tiling:
     read_bytes: float
     stationarity: Stationarity
     buffer_bytes: float
+    least: float
 
     @property
     def feature_bytes(self) -> int:
@@ -110,7 +112,7 @@ def choose(problem: MappingProblem, room: int) -> tuple[MappingProblem, Tiling] 
             for tiling in _best(of, room, split, outer, kind)
         ]
         if found:
-            most = (1 + SLACK) * min(tiling.cycles for _, tiling in found)
+            most = (1 + SLACK) * min(tiling.least for _, tiling in found)
             quick = [f for f in found if f[1].cycles <= most]
             return min(quick, key=lambda f: (f[1].traffic, f[1].cycles, f[1].feature_bytes))
     return None
@@ -236,7 +238,7 @@ def _best(
         split, int(rows[n]), int(columns[n]), int(cout_blocks[n]),
         (kernel_rows, kernel_columns, cin_blocks), weights_outer, **size,
         cycles=float(cycles[n]), read_bytes=float(read[n]), stationarity=stationarity,
-        buffer_bytes=float(moved[n]),
+        buffer_bytes=float(moved[n]), least=float(cycles.min()),
     )  # fmt: skip
 
 

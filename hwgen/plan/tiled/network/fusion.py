@@ -211,6 +211,8 @@ class Fusion:
         if first.place:
             arrays.reverse()
         values = op.golden(arrays, self.graph.operands(node))[..., 0]
+        # Beyond it are sums of bytes that the tensors never have.
+        values = np.clip(values, *self.graph.tensors[node.name].range)
         last = node
         while self.wide(last.name, self.code_bits):
             following = self.only_reader(last)

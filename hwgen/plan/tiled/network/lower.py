@@ -18,7 +18,7 @@ from .requant import Requant, added_by, product_by
 from .softmax import exponentials_of
 from .tables import Tables
 from .tasks import Pair, Product, Task, TaskGraph
-from .widths import OtherWidths, TooNarrow, check_bytes, check_sums, weight_bits
+from .widths import OtherWidths, TooNarrow, check_bytes, check_range, check_sums, weight_bits
 
 _OF_BYTES = EngineShape()
 """An engine of 8-bit operands."""
@@ -127,10 +127,10 @@ class _Cut(Fusion):
     @visit.register
     def _(self, op: ops.SumPool, node: Node) -> None:
         requant, last = self._requant_of_sums(node)
-        missing = self._offsets.get(node.inputs[0], 0)
-        if missing and any(max(pads) for pads in op.pads(self.graph.operands(node)[0])):
-            raise UserError("an average of values less a zero point, padded", layer=node.name)
-        requant = requant.of_sums_plus(missing * op.kernel[0] * op.kernel[1])
+        missing, taps = self._offsets.get(node.inputs[0], 0), op.kernel[0] * op.kernel[1]
+        requant = requant.of_sums_plus(missing * taps)
+        low, high = self.graph.tensors[node.inputs[0]].range
+        check_range(taps * (low - missing), taps * (high - missing), node.name, self.shape)
         self._pool(node, op, last.name, requant, 0, Reduction.SUM)
 
     @visit.register(ops.Requantize)
@@ -143,8 +143,7 @@ class _Cut(Fusion):
         summed = following
         while summed is not None and isinstance(summed.op, RESHAPING):
             summed = self.only_reader(summed)
-        of_sums = (ops.SumPool, ops.Conv2D, ops.Dense)
-        if summed is not None and isinstance(summed.op, of_sums) and _only_adds(op, x):
+        if summed is not None and _only_adds(op, x) and self._sums(summed, x, int(op.bias[0])):
             # What is added to every value is added to the sums instead: bytes stay bytes.
             self._offsets[node.name] = int(op.bias[0])
             self.names[node.name] = self.names[x.name]
@@ -285,6 +284,18 @@ class _Cut(Fusion):
         self.add(replace(self._plain(node, x, requant, node.name), softmax=powers))
         self.keep(y)
 
+    def _sums(self, reader: Node, x: Tensor, missing: int) -> bool:
+        """Whether a node sums ``x`` where its ifmap lacks what is ``missing``: a border must then
+        be a value of ``x`` too. Averages count it as 0."""
+        op = reader.op
+        if not isinstance(op, ops.SumPool | ops.Conv2D):
+            return isinstance(op, ops.Dense)
+        (read,) = self.graph.operands(reader)
+        if not any(max(pads) for pads in op.pads(read)):
+            return True
+        pad = read.type.zero_point - missing - self._least(self.stored[self.names[x.name]].signed)
+        return isinstance(op, ops.Conv2D) and 0 <= pad < 1 << self.shape.ifmap_bits
+
     def _is_too_wide(self, op: ops.Requantize | ops.Rescale, following: Node) -> bool:
         """Whether results can not be stored, and are requantized again."""
         return isinstance(following.op, SCALED) and op.type.width > self.shape.ifmap_bits
@@ -297,6 +308,8 @@ class _Cut(Fusion):
         requant = requant.of_sums_plus(added)
         requant.check(last.name)
         check_sums(self.graph.tensors[node.name], last.name, self.shape)
+        ends = np.multiply.outer(np.array(x.range, object), factors.astype(object))
+        check_range(int(ends.min()), int(ends.max()), last.name, self.shape)
         self.done.add(last.name)
         task = replace(
             self._plain(node, x, requant, last.name),
@@ -322,12 +335,13 @@ class _Cut(Fusion):
         missing, outputs = self._offsets.get(x.name, 0), weights.shape[3]
         requant = requant.of_sums_plus(missing * weights.sum(axis=(0, 1, 2)).astype(object))
         requant.check(last.name)
-        pad, least = x.type.zero_point - missing, self._least(self.stored[source].signed)
-        if any(any(p) for p in pads) and not 0 <= pad - least < 1 << self.shape.ifmap_bits:
-            raise UserError(
-                "products of values less a zero point, padded by what no byte stands for",
-                layer=node.name,
-            )
+        pad = x.type.zero_point - missing
+        if missing:
+            # The array sums other values than golden.
+            values = np.array([x.range[0] - missing, x.range[1] - missing, pad], object)
+            products = np.multiply.outer(values, weights.astype(object))
+            low, high = (of(products, axis=0).sum(axis=(0, 1, 2)) for of in (np.min, np.max))
+            check_range(int(low.min()), int(high.max()), last.name, self.shape)
         task = Task(
             last.name, (node.name, last.name), source, last.name, outputs,
             (weights.shape[0], weights.shape[1]), stride, pads, dilation, operand, weights, requant,

@@ -94,7 +94,12 @@ def check_weights(weights: np.ndarray, layer: str, shape: EngineShape) -> None:
 
 def check_sums(sums: Tensor, layer: str, shape: EngineShape) -> None:
     """Raises UserError where sums need more bits than psums have."""
-    bits = bits_of(*sums.range, signed=True)
+    check_range(*sums.range, layer, shape)
+
+
+def check_range(low: int, high: int, layer: str, shape: EngineShape) -> None:
+    """Raises UserError where the integers between two need more bits than psums have."""
+    bits = bits_of(low, high, signed=True)
     if bits > shape.psum_bits:
         raise TooNarrow(f"sums of {bits} bits, the engine has {shape.psum_bits}", layer, psum=bits)
 
