@@ -8,8 +8,8 @@ MUTATIONS = (
     Mutation(
         "a row above the ifmap is read",
         "hwgen/gateware/engine/compute/tap_fetch.py",
-        "within.eq((row >= 0) & (row < self.command.x_rows))",
-        "within.eq(row < self.command.x_rows)",
+        "within.eq(read & (row >= 0) & (row < c.x_rows))",
+        "within.eq(read & (row < c.x_rows))",
         ("tests/gateware/engine/compute/test_tile_unit.py",),
     ),
     Mutation(
@@ -83,10 +83,17 @@ MUTATIONS = (
         ("tests/gateware/engine/compute/test_tile_unit.py",),
     ),
     Mutation(
+        "rows of a step begin at the same byte",
+        "hwgen/gateware/engine/compute/tap_fetch.py",
+        "shifted.eq(start - earlier[Cat(next_behind, c.tap_rows)])",
+        "shifted.eq(start)",
+        ("tests/gateware/engine/compute/test_tile_unit.py",),
+    ),
+    Mutation(
         "a slice of weights is written to all of them",
         "hwgen/gateware/engine/compute/weights.py",
-        "self.write.en & (self.write.slice == n)",
-        "self.write.en",
+        "mine, given = self.write.slice == n, self.write.data",
+        "mine, given = Const(1), self.write.data",
         ("tests/gateware/engine/compute/test_tile_unit.py",),
     ),
     Mutation(
@@ -143,8 +150,8 @@ MUTATIONS = (
     Mutation(
         "a value is inside where another one's byte is",
         "hwgen/gateware/engine/compute/tap_fetch.py",
-        "inside[lane * stored // 8]",
-        "inside[lane % self.shape.word]",
+        "inside[place * stored // 8]",
+        "inside[place % shape.word]",
         ("tests/gateware/engine/compute/test_tile_unit.py",),
     ),
 )

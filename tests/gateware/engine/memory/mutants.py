@@ -64,8 +64,8 @@ MUTATIONS = (
     Mutation(
         "a load of tables stays at one word",
         "hwgen/gateware/engine/memory/load.py",
-        "word_ends.eq(ends[0] | ends[1] | (row.target == Target.TABLES))",
-        "word_ends.eq(ends[0] | ends[1])",
+        "word_ends.eq((part_now == row.last_part) | (row.target == Target.TABLES))",
+        "word_ends.eq(part_now == row.last_part)",
         ("tests/gateware/engine/memory/test_dma.py",),
     ),
     Mutation(
