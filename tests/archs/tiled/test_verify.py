@@ -23,6 +23,7 @@ from hwgen.ir.json_format import graph_to_json
 from hwgen.passes import legalize
 from hwgen.plan.tiled.mapping.stationarity import Stationarity
 from hwgen.plan.tiled.plan import plan_tiled
+from hwgen.plan.tiled.schedule.tile_order import tile_order
 from tests.helpers.folder_names import NAMES
 from tests.helpers.images import DAMAGES, damage, refused
 from tests.helpers.tiled import (
@@ -141,10 +142,10 @@ def test_every_order_of_loops_is_golden_and_moves_what_is_predicted(
         assert np.array_equal(outputs(plan, run), expected)
         assert run.words == tile_words(plan)
         if graph.name == "square" and plan.preferred is Stationarity.INPUT:
-            # The ifmap is one tile: each of its words is read once for each block of outputs.
-            words = 6 * 6 * graph.inputs[0].channels // shape.simd
-            ifmaps = run.words[0]["ifmaps"]
-            assert ifmaps == [words] * len(ifmaps) != []
+            # The pixels are one tile: each word is read once in each tile that takes it.
+            order = tile_order(plan.placement.problems[0], plan.placement.tilings[0])
+            words = [6 * 6 * len(range(*tile.tile.taps[2])) for tile in order]
+            assert run.words[0]["ifmaps"] == words != []
             squares += 1
     assert squares == 2
 
