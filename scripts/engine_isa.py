@@ -10,7 +10,7 @@ import argparse
 
 from script import ROOT, put, run
 
-from hwgen.contract.isa import codes, records
+from hwgen.contract.isa_tables import codes, records
 
 DOCUMENT = ROOT / "docs" / "engine_isa.md"
 

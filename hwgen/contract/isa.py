@@ -17,11 +17,9 @@ docs/engine_isa.md is the specification for people; engine_model interprets prog
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import groupby
 
 SLOT = 32
 """Bytes that descriptors are made of."""
@@ -262,10 +260,10 @@ TRANSFER = Record(
         Field("bank_pitch", _PITCH, "bytes from row to row of a bank"),
         Field("ring", _ROWS, "rows that the ring holds, a multiple of the banks"),
         Field("first", _ROWS, "ring row of the first row"),
-        Field("units", MOST_TILES, "tile units that a load goes to: bit n is that of unit n"),
-        Field("unit", _UNIT, "tile unit whose feature maps are stored"),
         Field("one_lane", 1, "weights are those of lane 0 alone: one for each output channel"),
         Field("word_beats", 12, "beats of a word of weights or parameters"),
+        Field("units", MOST_TILES, "tile units that a load goes to: bit n is that of unit n"),
+        Field("unit", _UNIT, "tile unit whose feature maps are stored"),
     ),
     8 * SLOT,
 )
@@ -349,11 +347,11 @@ COMPUTE = Record(
             for n in SKIPPING
         ),
         Field("softmax", 1, "no sums: results are the softmax of the second operand's vectors"),
-        Field("unit", _UNIT, "tile unit that carries it out"),
         Field("product", 1, "sums are multiplied by the second operand, which then is set too"),
         Field("product_signed", 1, "bytes of the second operand are signed as factors"),
         Field("product_sum", FACTOR_BITS, "added to a sum before it is a factor", True),
         Field("product_second", FACTOR_BITS, "added to the other factor", True),
+        Field("unit", _UNIT, "tile unit that carries it out"),
     ),
     8 * 6 * SLOT,
 )
@@ -390,17 +388,6 @@ by d than the largest one of its vector, 2**31 - 1 for no difference. A result o
 the byte ``low + n``, n at most 255; ``no_writeback``, ``tables`` and ``wide`` are 0.
 """
 
-CODES: dict[str, type[IntEnum]] = {
-    "`op`": Opcode,
-    "`target`": Target,
-    "`operand`": Operand,
-    "`reduction`": Reduction,
-    "`loopN_kind`": Loop,
-    "`rounding`": Round,
-    "error code of the status register": ErrorCode,
-}
-"""Fields, and a register, whose values are codes."""
-
 RECORDS = {Opcode.LOAD: TRANSFER, Opcode.STORE: TRANSFER, Opcode.COMPUTE: COMPUTE}
 
 
@@ -416,40 +403,3 @@ def row_lanes(simd: int, tap_rows: int) -> int:
 def slots(op: Opcode) -> int:
     """Slots of 32 bytes that a descriptor takes."""
     return RECORDS[op].size // (8 * SLOT) if op in RECORDS else 1
-
-
-_LATER_LOOP = re.compile(r"(loop|out)[1-9]_(?!skip)")
-"""Fields that are those of the first loop of their kind again."""
-
-
-def codes() -> str:
-    """The values of all fields that are codes, as a table in Markdown."""
-    rows = ["| field | values |", "|---|---|"]
-    for name, kind in CODES.items():
-        values = ", ".join(f"{code.value} {code.name}" for code in kind)
-        rows.append(f"| {name} | {values} |")
-    return "\n".join(rows) + "\n"
-
-
-def records() -> str:
-    """The fields of all records, as tables in Markdown: of loops those of the first one alone."""
-    parts = []
-    for record in (TRANSFER, COMPUTE, RECORD):
-        rows, place = ["| bits | field | meaning |", "|---|---|---|"], 0
-        for later, group in groupby(record.fields, lambda f: bool(_LATER_LOOP.match(f.name))):
-            fields = list(group)
-            if later:
-                first, last = (fields[n].name.partition("_")[0] for n in (0, -1))
-                width = sum(field.width for field in fields)
-                names = f"`{first}_...`" if first == last else f"`{first}_...` to `{last}_...`"
-                rows.append(f"| {place + width - 1}..{place} | {names} | the same |")
-                place += width
-                continue
-            for field in fields:
-                last = place + field.width - 1
-                bits = f"{last}..{place}" if field.width > 1 else f"{place}"
-                sign = " (signed)" if field.signed else ""
-                rows.append(f"| {bits} | `{field.name}` | {field.doc}{sign} |")
-                place += field.width
-        parts.append(f"### {record.name}: {record.size // 8} bytes\n" + "\n".join(rows) + "\n")
-    return "\n".join(parts)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from hwgen.contract.engine import EngineShape
-from hwgen.contract.isa import COMPUTE, RECORD, RECORDS, TRANSFER, Opcode, codes, records, slots
+from hwgen.contract.isa import COMPUTE, RECORD, RECORDS, TRANSFER, Opcode, slots
+from hwgen.contract.isa_tables import codes, records
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "engine_isa.md"
