@@ -53,6 +53,34 @@ def random_layers(seed: int, most: int = 12, wide: int = 20) -> Graph:
     return Graph("layers", (source,), tuple(nodes), (before,))
 
 
+def random_sums(seed: int, most: int = 9, wide: int = 12) -> Graph:
+    """Sums and products of what layers of few steps give and what came before them, so that both
+    ask for the same banks: taps and second operands.
+
+    most : rows and columns of the input; wide : channels.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = (int(n) for n in rng.integers(3, most + 1, 2))
+    channels = int(rng.integers(1, wide + 1))
+    nodes: list[Node] = []
+    before = ["x"]
+    for n in range(4):
+        rows, columns = (int(k) for k in rng.integers(1, 4, 2))
+        deep = bool(rng.integers(0, 2))
+        given = rng.integers(-32, 32, (rows, columns, 1 if deep else channels, channels))
+        conv = ops.Conv2D(given, WEIGHT, (1, 1), "same", groups=channels if deep else 1)
+        other = before[int(rng.integers(0, len(before)))]
+        meets, shift = (ops.Mul(), 4) if rng.integers(0, 3) == 0 else (ops.Add(), 0)
+        nodes += [
+            Node(f"conv{n}", conv, (before[-1],)),
+            Node(f"conv{n}_q", ops.Requantize.scaled(BYTE, shift=8), (f"conv{n}",)),
+            Node(f"meets{n}", meets, (f"conv{n}_q", other)),
+            Node(f"out{n}", ops.Requantize.scaled(BYTE, shift=shift), (f"meets{n}",)),
+        ]
+        before.append(f"out{n}")
+    return Graph("sums", (Tensor("x", (height, width, channels), BYTE),), tuple(nodes), ("out3",))
+
+
 def square(channels: int, outputs: int, size: int = 6) -> Graph:
     """A 3x3 convolution of ``size`` x ``size`` pixels."""
     given = np.random.default_rng(channels).integers(-32, 32, (3, 3, channels, outputs))

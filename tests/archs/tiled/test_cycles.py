@@ -20,7 +20,7 @@ from hwgen.ir.json_format import graph_to_json
 from hwgen.plan.tiled import timing as cycles
 from hwgen.plan.tiled.plan import TiledPlan
 from tests.helpers.tiled import MNIST, RESNET, SMALL, need_verilator, softmax_network, tiled_package
-from tests.helpers.tiled_layers import random_layers
+from tests.helpers.tiled_layers import random_layers, random_sums
 
 ENGINES: dict[str, dict[str, Any]] = {
     "some": {},
@@ -41,6 +41,8 @@ def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
     others = [
         hwgen.plan(hwgen.load(model), **(SMALL | ENGINES[engine])) for model in (MNIST, softmaxes)
     ]
+    # Second operands wait for taps that keep their bank.
+    others += [hwgen.plan(random_sums(seed), **(SMALL | ENGINES[engine])) for seed in range(4)]
     for plan in (package.plan, *others):
         assert isinstance(plan, TiledPlan)
         assert plan.shape == package.plan.shape

@@ -73,6 +73,8 @@ def test_latencies_of_all_shapes_are_the_gatewares() -> None:
     assert result.ResultStage.SOFTMAX_LATENCY == pipeline.SOFTMAX_RESULT
     assert SoftmaxLane.PAUSE == latency.SOFTMAX_PAUSE and SoftmaxLane.LATENCY == latency.SOFTMAX
     assert second_operand.SecondOperand.LATENCY + 2 == pipeline.SECOND
+    assert second_operand.SecondOperand.READ == pipeline.SECOND_READ
+    assert (result.SECONDS, result.RESULTS) == (pipeline.SECONDS, pipeline.SECOND_USED)
     assert result_writer.TABLE_SHARE == pipeline.TABLE_SHARE
     assert VISIBLE == pipeline.VISIBLE
 

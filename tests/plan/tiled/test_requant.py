@@ -83,6 +83,16 @@ def test_channels_with_next_to_no_weights() -> None:
     assert (golden[0] != golden[1]).tolist()[1:3] != [False, False]
 
 
+def test_a_long_bias_of_many_results_is_refused_at_once() -> None:
+    """Lines are sought among some results, not among the 2**32 of a wide output."""
+    op = ops.Rescale(
+        Scaling.TFLM_DOUBLE, np.array([1 << 30]), np.array([31]), replace(SUMS, width=32),
+        bias=np.array([1 << 30]),
+    )  # fmt: skip
+    with pytest.raises(UserError, match="its bias needs more than 58 bits"):
+        Requant.of("y", op, Tensor("x", (1,), replace(SUMS, width=30)))
+
+
 @pytest.mark.parametrize(
     ("op", "x", "said"),
     [

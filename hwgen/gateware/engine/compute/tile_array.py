@@ -57,8 +57,10 @@ class TileArray(wiring.Component):
     -------
     command (in stream): COMPUTE records. result_command (out stream): those that give results, as
     soon as they begin. take, room, push, acc : sums go to a CreditFifo of the result stage.
-    results_idle (in): it has finished all it was given. held (out): a descriptor that leaves its
-    sums in the psum memory is finished, for a cycle. taps_* : of the feature memory. weight_write
+    results_idle (in): it has finished all it was given. second_reading (in): it still reads second
+    operands of the descriptor that it was told of last; the next one, whose taps might keep their
+    bank for long, waits for that. held (out): a descriptor that leaves its sums in the psum memory
+    is finished, for a cycle. taps_* : of the feature memory. weight_write
     (in): see weight_port. issue (out): a step in this cycle. idle (out): no descriptor is here.
     begins (out): the steps of a descriptor follow; events (out): words that are moved in this cycle
     (see EVENTS), those of a step so many cycles after it as ``delays`` says.
@@ -88,6 +90,7 @@ class TileArray(wiring.Component):
                 "push": Out(1),
                 "acc": Out(data.ArrayLayout(self.mac.acc_shape, shape.pe)),
                 "results_idle": In(1),
+                "second_reading": In(1),
                 "held": Out(1),
                 "taps_en": Out(BANKS),
                 "taps_addr": Out(data.ArrayLayout(address, BANKS)),
@@ -216,7 +219,8 @@ class TileArray(wiring.Component):
             with m.State("DRAIN"):
                 m.d.comb += self.result_command.valid.eq(~told)
                 m.d.sync += waited.eq(waited + 1)
-                with m.If((waited >= TapFetch.LATENCY - 1) & told & ~command.no_writeback):
+                settled = (waited >= TapFetch.LATENCY - 1) & told & ~self.second_reading
+                with m.If(settled & ~command.no_writeback):
                     m.next = "IDLE"
                 with m.If((waited == self.latency(self.shape)) & command.no_writeback):
                     m.next = "HELD"

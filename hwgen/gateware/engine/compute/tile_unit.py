@@ -91,6 +91,7 @@ class TileUnit(wiring.Component):
             results.push.eq(array.push),
             results.acc.eq(array.acc),
             array.results_idle.eq(results.command.ready),
+            array.second_reading.eq(results.reading),
             self.finished.eq(results.finished | array.held),
             self.issue.eq(array.issue),
             self.begins.eq(array.begins),

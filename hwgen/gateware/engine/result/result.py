@@ -38,12 +38,14 @@ from .runtime_requantizer import ROUNDING, RequantLane
 from .second_operand import SecondOperand
 from .softmax_lane import SoftmaxLane
 
-SECONDS = 8
-"""Words of the second operand that may be read ahead: as many as are under way, and some."""
+SECONDS = 16
+"""Words of the second operand that may be read ahead: as many as sums may wait, so that those of a
+tile are read by about its last step, and the next tile need not wait for it."""
 
-_RESULTS = ParameterMemory.LATENCY + RequantLane.LATENCY
-"""Cycles from the begin of a part to the results of its first requantizers."""
-_COMBINED = _RESULTS + TableCombine.LATENCY
+RESULTS = ParameterMemory.LATENCY + RequantLane.LATENCY
+"""Cycles from the begin of a part to the results of its requantizers, which tables then take with a
+word of the second operand."""
+_COMBINED = RESULTS + TableCombine.LATENCY
 """The same for the second ones."""
 _SOFTMAX = RingPlace.LATENCY + 1
 """Cycles from a byte of a softmax to the writer: its word's place."""
@@ -62,7 +64,9 @@ class ResultStage(wiring.Component):
     take, room, push, acc : the queue of sums, see CreditFifo; sums may come before their command.
     second, result : clients of FeatureMemory. finished (out): for one cycle, what a command wrote
     can be read. parameter_write, table_write (in): see parameter_port, table_port; not for words
-    and tables of the command that is here. issue (out): a softmax is at work.
+    and tables of the command that is here. issue (out): a softmax is at work. reading (out): from
+    the cycle after a command was accepted, its results' second operand is being read,
+    but for that of a softmax.
 
     A command stays until it is finished; the next one is accepted in the cycle after. Its first
     word begins START cycles after it was accepted, or later: a word begins in the cycle after it
@@ -77,7 +81,7 @@ class ResultStage(wiring.Component):
     SOFTMAX_LATENCY cycles later.
     """
 
-    LATENCY = _RESULTS + ResultWriter.LATENCY
+    LATENCY = RESULTS + ResultWriter.LATENCY
     TABLE_LATENCY = _COMBINED + ResultWriter.LATENCY
     START = 2
     START_SECOND = 2 + SecondOperand.LATENCY
@@ -99,6 +103,7 @@ class ResultStage(wiring.Component):
                 "result": Out(write_port(shape, stalls=False)),
                 "finished": Out(1),
                 "issue": Out(1),
+                "reading": Out(1),
                 "parameter_write": In(parameter_port(shape)),
                 "table_write": In(table_port(shape)),
             }
@@ -135,12 +140,13 @@ class ResultStage(wiring.Component):
                 Mux(
                     kept.softmax | kept.product,
                     Mux(kept.softmax, softmax.i.ready, issued.word),
-                    tokens[_RESULTS].word & with_second,
+                    tokens[RESULTS].word & with_second,
                 )
             ),
             self.issue.eq(softmax.issue),
+            self.reading.eq(operand.reading & ~kept.softmax),
         ]
-        combined = self._combine(m, kept, with_second, tokens[_RESULTS], results, operand, softmax)
+        combined = self._combine(m, kept, with_second, tokens[RESULTS], results, operand, softmax)
         byte = delay_line(m, softmax.o.payload.byte, _SOFTMAX, "byte", data=True)
         self._write(m, kept, begin, tokens, results, combined, byte)
         return m
@@ -244,7 +250,7 @@ class ResultStage(wiring.Component):
         for n in range(1, _COMBINED + 1):
             tokens.append(Signal(self.token, name=f"token{n}"))
             m.d.sync += tokens[n].eq(tokens[n - 1])
-            if n == _RESULTS + 1:
+            if n == RESULTS + 1:
                 with m.If(~kept.tables):
                     m.d.sync += tokens[n].eq(0)
             if n == _SOFTMAX + 1:
@@ -256,7 +262,7 @@ class ResultStage(wiring.Component):
         self, m: Module, kept, begin: Value, parameters: ParameterMemory,
         factors: tuple[Value, Value, SecondOperand], softmax: SoftmaxLane,
     ) -> list[Value]:  # fmt: skip
-        """The results of all lanes, _RESULTS cycles later. The first one multiplies for softmax.
+        """The results of all lanes, RESULTS cycles later. The first one multiplies for softmax.
 
         factors : a part of a word of sums, which part it is, what they may be multiplied by.
         """
@@ -345,7 +351,7 @@ class ResultStage(wiring.Component):
         for chosen, ahead in ((token, 0), (coming, RingPlace.LATENCY)):
             # Chosen a cycle before, by one of two registers.
             with_tables, without, of_softmax = (
-                tokens[end - ahead - 1] for end in (_COMBINED, _RESULTS, _SOFTMAX)
+                tokens[end - ahead - 1] for end in (_COMBINED, RESULTS, _SOFTMAX)
             )
             m.d.sync += chosen.eq(
                 Mux(kept.tables, with_tables, Mux(kept.softmax, of_softmax, without))

@@ -39,13 +39,15 @@ class SecondOperand(wiring.Component):
     load (in): begin. descriptor (in): it stays from ``load`` on. port : read client of the feature
     memory.
     o (out stream): the words. available (out): one is there that is not spoken for; claim (in)
-    speaks for it, that is, for one that will be taken later.
+    speaks for it, that is, for one that will be taken later. reading (out): words will be read yet,
+    from ``load`` until the read of the last one.
 
     A word that the memory gives at once is at ``o`` ``LATENCY`` cycles after the step to it, the
-    first one after ``load``; one a cycle.
+    first one after ``load``, READ of them behind its read; one a cycle.
     """
 
-    LATENCY = RingPlace.LATENCY + 1 + READ_LATENCY + 1
+    READ = READ_LATENCY + 1
+    LATENCY = RingPlace.LATENCY + 1 + READ
 
     def __init__(self, shape: EngineShape, depth: int) -> None:
         self.shape, self.depth = shape, depth
@@ -57,6 +59,7 @@ class SecondOperand(wiring.Component):
                 "o": Out(stream.Signature(8 * shape.pe)),
                 "available": Out(1),
                 "claim": In(1),
+                "reading": Out(1),
             }
         )
 
@@ -64,7 +67,9 @@ class SecondOperand(wiring.Component):
         m = Module()
         m.submodules.loops = loops = OutputLoops()
         m.submodules.place = place = RingPlace(self.shape)
-        spot = data.StructLayout({"bank": index_shape(BANKS), "addr": place.addr.shape()})
+        spot = data.StructLayout(
+            {"bank": index_shape(BANKS), "addr": place.addr.shape(), "last": 1}
+        )
         m.submodules.asked = asked = CreditFifo(spot, ASKED)
         m.submodules.words = words = CreditFifo(8 * self.shape.pe, self.depth)
         set_counts(m, loops, self.descriptor)
@@ -81,6 +86,7 @@ class SecondOperand(wiring.Component):
             place.load.eq(self.load),
             asked.take.eq(step),
             asked.push.eq(delay_line(m, step, RingPlace.LATENCY, "placed")),
+            asked.data.last.eq(delay_line(m, loops.last, RingPlace.LATENCY, "last", data=True)),
             asked.data.bank.eq(place.bank),
             asked.data.addr.eq(place.addr),
         ]
@@ -95,6 +101,12 @@ class SecondOperand(wiring.Component):
             words.push.eq(delay_line(m, read, READ_LATENCY, "came")),
             words.data.eq(_bytes(self.port.data, self.shape)),
         ]
+        reading = Signal(name="left_to_read")
+        m.d.comb += self.reading.eq(self.load | reading)
+        with m.If(self.load):
+            m.d.sync += reading.eq(1)
+        with m.Elif(read & asked.o.payload.last):
+            m.d.sync += reading.eq(0)
         wiring.connect(m, words.o, wiring.flipped(self.o))
         self._claims(m, words.push)
         return m

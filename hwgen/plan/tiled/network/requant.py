@@ -180,13 +180,19 @@ def _with_short_biases(layer: str, made: Requant, op: ops.Rescale, x: Tensor) ->
     """
     low, high = RECORD.range("bias")
     mult, bias, shift = (a.copy() for a in (made.mult, made.bias, made.shift))
-    ends = made.low - made.offset, made.high - made.offset
     for n in (n for n, b in enumerate(made.bias) if not low <= b <= high):
         # Most of them are constant.
         least, most = _results([op], np.array(x.range), x, n) - made.offset
         if least == most:
             mult[n], bias[n], shift[n] = 0, int(least), 0
             continue
+        if most - least > MOST_RESULTS:
+            continue  # it is refused where biases are checked
+        # What no sum gives is not sought.
+        ends = (
+            max(made.low - made.offset, int(least) - 1),
+            min(made.high - made.offset, int(most) + 1),
+        )
         steps = Steps.of(lambda sums, n=n: _results([op], sums, x, n) - made.offset, x.range, ends)
         line = floor_line(steps, DOUBLE_BITS)
         if line is not None:

@@ -75,6 +75,13 @@ START = 2
 """Cycles from a command to the begin of its first word."""
 SECOND = 10
 """Cycles from a command to the first word of its second operand."""
+SECOND_READ = 4
+"""Cycles from the read of such a word to that in which results can begin with it."""
+SECOND_USED = 14
+"""Cycles from the begin of a word's last slice to that in which its second operand has been used by
+tables; a product has used it at once."""
+SECONDS = 16
+"""Words of the second operand that may be read ahead."""
 SOFTMAX_RESULT = 5
 """Cycles from a byte that a softmax gives to its write."""
 TABLE_SHARE = 4

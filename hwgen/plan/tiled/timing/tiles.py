@@ -20,6 +20,9 @@ from .pipeline import (
     MOST_UNDER_WAY,
     RESULTS,
     SECOND,
+    SECOND_READ,
+    SECOND_USED,
+    SECONDS,
     SOFTMAX_RESULT,
     START,
     SUMS,
@@ -45,8 +48,8 @@ class _Taps:
     steps: int
     late: list[tuple[int, int]]
 
-    def read(self, bank: int, cycle: int) -> bool:
-        """Whether a bank is read in a cycle."""
+    def read(self, bank: int, cycle: int, waits: int | None = None) -> bool:
+        """Whether a bank is read in a cycle. ``waits`` : the step before which the array waits."""
         step = cycle - ADDRESS - self.first
         begun = 0
         for start, late in self.late:
@@ -56,7 +59,7 @@ class _Taps:
                 return False  # the array waits
             begun = late
         step -= begun
-        if not 0 <= step < self.steps:
+        if not 0 <= step < (self.steps if waits is None else waits):
             return False
         d = self.descriptor
         row, position = self._place(step, "row"), self._place(step, "position")
@@ -87,6 +90,37 @@ class _Taps:
             if index:
                 return any(d[f"loop{n}_{name}"] for name in ("position", "row", "ring"))
         return True
+
+
+def _adds_second(d: Values) -> bool:
+    """Whether results have a second operand."""
+    return bool(d.get("second") and (d.get("tables") or d.get("product")))
+
+
+class _Second:
+    """When words of a second operand are read: one after the other, where taps let them."""
+
+    def __init__(self, d: Values, taps: _Taps, told: int) -> None:
+        self._taps, self._first, self._ring = taps, d["second_first"], d["second_ring"]
+        self._used = 0 if d.get("product") else SECOND_USED
+        self.last = told + SECOND - SECOND_READ - 1
+        """The cycle of the last read."""
+
+    def bank(self, row: int) -> int:
+        """The bank of a result's row."""
+        return (self._first + row) % self._ring % BANKS
+
+    def read(self, row: int, used: int, waits: int | None) -> int:
+        """The cycle in which the next word is read.
+
+        row : of its result. used : the cycle behind the last slice's begin of the word whose place
+        it takes. waits : the step before which the array waits until then.
+        """
+        bank, cycle = self.bank(row), max(self.last + 1, used + self._used)
+        while self._taps.read(bank, cycle, waits):
+            cycle += 1
+        self.last = cycle
+        return cycle
 
 
 class Tiles:
@@ -148,6 +182,8 @@ class _Unit:
         self._firsts: list[int] = []
         self._written: dict[int, int] = {}
         """The bank that results are written to in a cycle."""
+        self._second_read: dict[int, int] = {}
+        """The bank that a word of a second operand is read from in a cycle."""
 
     def free_to_write(self, bank: int, cycle: int) -> int:
         """The first cycle, from one on, in which no result is written to a bank."""
@@ -156,7 +192,9 @@ class _Unit:
         return cycle
 
     def reads(self, bank: int, cycle: int) -> bool:
-        """Whether the array reads a bank in a cycle."""
+        """Whether the array reads a bank in a cycle, or a second operand is read from it."""
+        if self._second_read.get(cycle) == bank:
+            return True
         number = bisect_right(self._firsts, cycle - ADDRESS) - 1
         return number >= 0 and self._taps[number].read(bank, cycle)
 
@@ -174,10 +212,11 @@ class _Unit:
             self.free = finished + 1
             return finished
         told = max(first, self._results_free)
-        late, last_word = self._words(d, first, told)
-        self._taps.append(_Taps(d, self._word, first, steps, late))
-        last_step = first + steps - 1 + (late[-1][1] if late else 0)
-        self.free = max(last_step + TAP_FETCH + 1, told + 2)
+        taps = _Taps(d, self._word, first, steps, [])
+        self._taps.append(taps)
+        last_word, last_read = self._words(d, taps, told)
+        last_step = first + steps - 1 + (taps.late[-1][1] if taps.late else 0)
+        self.free = max(last_step + TAP_FETCH + 1, told + 2, last_read + 2)
         finished = last_word + (TABLE_RESULTS if d.get("tables") else RESULTS) + VISIBLE
         self._results_free = finished + 1
         return finished
@@ -199,26 +238,34 @@ class _Unit:
         self._results_free = finished + 1
         return finished
 
-    def _words(self, d: Values, first: int, told: int) -> tuple[list[tuple[int, int]], int]:
-        """Where steps are late, and the cycle in which the last part of the last word begins."""
-        pipeline = self._pipeline
+    def _words(self, d: Values, taps: _Taps, told: int) -> tuple[int, int]:
+        """The cycle in which the last part of the last word begins, and that in which the last word
+        of a second operand is read, if there is one. Notes where steps are late."""
+        pipeline, first = self._pipeline, taps.first
         tables, largest = d.get("tables"), d.get("reduction") == Reduction.MAX
         parts = pipeline.cycles(bool(d.get("wide")), bool(tables))
         behind = (TAP_FETCH + 1 if largest else pipeline.sum) + 1
         steps, rows = _profile(*_key(d))
-        free = told + START
-        if d.get("second") and (tables or d.get("product")):
-            free = max(free, told + SECOND)
-        late, delays, begun = 0, [], [0] * len(steps)
+        free, lateness, begun = told + START, [0] * len(steps), [0] * len(steps)
+        second = _Second(d, taps, told) if _adds_second(d) else None
         for n, step in enumerate(steps):
-            if n >= SUMS and begun[n - SUMS] + parts > first + step + late:
-                late = begun[n - SUMS] + parts - first - step
-                delays.append((step, late))
-            begin = max(first + step + late + behind, free)
-            begun[n] = begin
-            free = begin + parts
+            begin = max(first + step + lateness[n] + behind, free)
+            waiting = n + SUMS
+            if second is not None:
+                used = begun[n - SECONDS] + parts if n >= SECONDS else 0
+                until = steps[waiting] if waiting < len(steps) else None
+                read = second.read(rows[n], used, until)
+                self._second_read[read] = second.bank(rows[n])
+                begin = max(begin, read + SECOND_READ)
+            begun[n], free = begin, begin + parts
+            if waiting < len(steps):
+                # The array waits before a step that finishes a sum for which there is no room.
+                late = taps.late[-1][1] if taps.late else 0
+                lateness[waiting] = max(late, free - first - steps[waiting])
+                if lateness[waiting] > late:
+                    taps.late.append((steps[waiting], lateness[waiting]))
         self._note(d, begun, rows, parts)
-        return delays, begun[-1] + parts - 1
+        return begun[-1] + parts - 1, second.last if second is not None else 0
 
     def _note(self, d: Values, begun: list[int], rows: list[int], parts: int) -> None:
         """Which banks results are written to, and when."""
