@@ -108,10 +108,14 @@ def check_bytes(shape: EngineShape, what: str, layer: str, hint: str | None = No
     """Raises UserError where ifmap values do not lie in memory as bytes, which ``what`` takes."""
     if shape.stored_bits == 8:
         return
+    ways = (
+        f"--bits 8,{shape.weight_bits} stores bytes; "
+        "where other tensors need more, --arch dataflow takes both"
+    )
     refusal = UserError(
         f"{what} of the tiled architecture takes bytes; this engine's values have "
         f"{shape.stored_bits} bits in memory",
         layer=layer,
-        hint=hint,
+        hint=hint or ways,
     )
     raise TooNarrow(refusal.reason, layer, ifmap=8) if shape.ifmap_bits < 8 else refusal
