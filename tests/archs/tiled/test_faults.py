@@ -123,6 +123,9 @@ IMPOSSIBLE = [
     (Opcode.LOAD, Target.WEIGHTS, {"bytes": 0}, ErrorCode.LOAD),
     (Opcode.LOAD, Target.WEIGHTS, {"bytes": 12}, ErrorCode.LOAD),
     (Opcode.LOAD, Target.WEIGHTS, {"address": 4}, ErrorCode.LOAD),
+    (Opcode.LOAD, Target.WEIGHTS, {"word_beats": 0}, ErrorCode.LOAD),
+    (Opcode.LOAD, Target.WEIGHTS, {"word_beats": 0xFFF}, ErrorCode.LOAD),
+    (Opcode.LOAD, Target.PARAMETERS, {"one_lane": 1}, ErrorCode.LOAD),
     (Opcode.LOAD, Target.WEIGHTS, {"bytes": 0xFFFFF8}, ErrorCode.LOAD_OUTSIDE),
     (Opcode.LOAD, Target.PARAMETERS, {"address": 0xFFFFFFF8}, ErrorCode.LOAD_OUTSIDE),
     (Opcode.LOAD, Target.PARAMETERS, {"op": 9}, ErrorCode.UNKNOWN_OP),
@@ -141,6 +144,8 @@ IMPOSSIBLE = [
     (Opcode.COMPUTE, None, {"y_first": 0xFFF}, ErrorCode.COMPUTE),
     (Opcode.COMPUTE, None, {"out2_count": 7}, ErrorCode.COMPUTE),
     (Opcode.COMPUTE, None, {"loop5_count": 7}, ErrorCode.COMPUTE),
+    (Opcode.COMPUTE, None, {"tap_rows": 1, "operand": 1}, ErrorCode.COMPUTE),
+    (Opcode.COMPUTE, None, {"product": 1, "second": 0}, ErrorCode.COMPUTE),
     (Opcode.COMPUTE, None, {"no_writeback": 1, "wait_compute": 0x7FFF}, ErrorCode.STALL),
 ]
 

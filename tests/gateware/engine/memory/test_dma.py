@@ -345,6 +345,10 @@ BAD: dict[str, Transfer] = {
     "parts of a beat": GOOD | {"target": 2, "rows": 1, "bytes": 12},
     "astride": GOOD | {"target": 3, "rows": 1, "bytes": 16, "address": 4},
     "no table": GOOD | {"target": 3, "rows": 1, "bytes": 0},
+    "words of no beat": GOOD | {"target": 1, "rows": 1, "bytes": 64, "word_beats": 0},
+    "words of too many beats": GOOD | {"target": 1, "rows": 1, "bytes": 64, "word_beats": 0xFFF},
+    "parameters of one lane": GOOD
+    | {"target": 2, "rows": 1, "bytes": 64, "word_beats": 1, "one_lane": 1},
     "no unit that there is": GOOD | {"units": 0b10, "unit": 1},
     "a unit too many": GOOD | {"units": 0b11, "unit": 7},
 }
