@@ -23,8 +23,9 @@ from script import ROOT, put, run
 
 import hwgen
 from hwgen.errors import UserError
+from hwgen.plan.tiled.external_traffic import ExternalTraffic
 from hwgen.plan.tiled.options import buffer_bytes
-from hwgen.plan.tiled.plan import ExternalTraffic, TiledPlan
+from hwgen.plan.tiled.plan import TiledPlan
 
 DOCUMENT, DRAWING = ROOT / "docs" / "tiled.md", ROOT / "docs" / "tiled_knobs.svg"
 Options = dict[str, Any]

@@ -136,6 +136,7 @@ class Bench:
         for name, value in (
             ("MEM_BASE", BASE), ("MEM_LIMIT", len(memory.data)), ("WRITE_FROM", task["writable"]),
             ("PROGRAM", task["program"]), ("PROGRAM_END", task["program_end"]),
+            ("ENGINE_LO", task["engine"] & 0xFFFFFFFF), ("ENGINE_HI", task["engine"] >> 32),
         ):  # fmt: skip
             await control.write(ADDRESS[name], value)
             assert await control.read(ADDRESS[name]) == value, f"{name} does not keep {value}"

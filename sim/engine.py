@@ -15,9 +15,10 @@ import numpy as np
 from hwgen.aliases import Progress
 from hwgen.archs.package import Package
 from hwgen.archs.tiled.ends import input_area, output_area
-from hwgen.archs.tiled.files import engine_hash, regions
+from hwgen.archs.tiled.files import regions
 from hwgen.archs.tiled.simulation import Job, JobRun, Runs, image_bytes, job_run
 from hwgen.contract.engine import EngineShape
+from hwgen.contract.identity import engine_hash
 from hwgen.flow.memory import Memory
 from hwgen.flow.workplace import plain_directory
 from hwgen.gateware.bus.axilite import identity_values
@@ -98,6 +99,7 @@ def _task(work: Path, number: int, given: Job) -> dict[str, Any]:
         "memory": len(program.memory),
         "program": program.start,
         "program_end": program.end,
+        "engine": engine_hash(given.plan.shape),
         "writable": program.writable,
         "input_at": input_area(given.plan)[0],
         "cycles": given.plan.estimate().cycles,

@@ -92,6 +92,11 @@ class Architecture(ABC, Generic[P]):
         """A sentence where ``options`` ask for more than the plan can use, None where not."""
         return None
 
+    def told(self, plan: P) -> str | None:
+        """A sentence about options of the hardware that the plan needs or could do without, None
+        where there is nothing to tell."""
+        return None
+
     @abstractmethod
     def parts(self, plan: P, inputs: Arrays, outputs: Arrays, progress: Progress | None) -> Parts:
         """The design and the files of a package that are this architecture's own.

@@ -38,6 +38,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         f"{cycles['interval_estimate']} cycles (bound {cycles['interval_bound']}), "
         f"latency {cycles['latency_estimate']}, {report['memory_bits']:,} bits of memory"
     )
+    told = package.architecture.told(package.plan)
+    if told is not None:
+        output.say(told)
     limits = say_limits(package.graph, arguments.input_type, output)
     note = unused(package.plan, arguments, output)
     output.say(f"next: {command_line('verify', arguments.out)}")

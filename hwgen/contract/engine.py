@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..numeric import ceil_div
+from .features import Feature, left_out
 from .isa import MOST_TILES, RECORD
 
 BANKS = 4
@@ -50,10 +52,12 @@ class EngineShape:
     requantizers: int = 0
     ifmap_bits: int = 8
     weight_bits: int = 8
+    without: tuple[Feature, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.requantizers:
             object.__setattr__(self, "requantizers", self.pe)
+        object.__setattr__(self, "without", left_out(self.without))
         for name in ("ifmap_bits", "weight_bits"):
             if not 1 <= getattr(self, name) <= MOST_BITS:
                 raise ValueError(f"{name} must be 1 to {MOST_BITS}, got {getattr(self, name)}")
@@ -78,6 +82,10 @@ class EngineShape:
         if self.tiles not in TILES:
             raise ValueError(f"{self.tiles} tile units: 1, 2, 4 or 8")
 
+    def to_json(self) -> dict[str, Any]:
+        """All that is stated of it, as a JSON value."""
+        return asdict(self) | {"without": list(self.without)}
+
     @property
     def word(self) -> int:
         """Bytes that a bank of the feature-map memory reads or writes a cycle, at any address."""
@@ -88,10 +96,15 @@ class EngineShape:
         """Bits that an ifmap value has in memory."""
         return next(bits for bits in STORED_BITS if bits >= self.ifmap_bits)
 
+    def has(self, feature: Feature) -> bool:
+        """Whether it has a feature. A softmax takes and gives bytes: others have none."""
+        bytes_only = feature is Feature.SOFTMAX
+        return feature not in self.without and (self.stored_bits == 8 or not bytes_only)
+
     @property
-    def has_softmax(self) -> bool:
-        """Whether it can compute a softmax, which takes and gives bytes."""
-        return self.stored_bits == 8
+    def lacks(self) -> tuple[Feature, ...]:
+        """The features that it does not have."""
+        return tuple(feature for feature in Feature if not self.has(feature))
 
     def value_bytes(self, count: int) -> int:
         """Bytes of so many ifmap values side by side."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..aliases import ByteArray
 from .engine import EngineShape
+from .identity import engine_hash
 from .isa import COUNTER_BITS, RECORDS, SLOT, Opcode, Target, slots
 from .tile_model import TileUnitModel
 from .tile_walk import ProgramError, Values
@@ -43,12 +44,16 @@ class EngineModel:
         self.units = [TileUnitModel(shape) for _ in range(shape.tiles)]
         self.traffic = MovedBytes(Counter())
 
-    def run(self, program: int, pick: Pick | None = None) -> None:
+    def run(self, program: int, pick: Pick | None = None, made_for: int | None = None) -> None:
         """Carry out the program whose first descriptor lies at this place in external memory.
 
         ``pick`` chooses among the descriptors that may begin, given by their numbers in the
-        program; without it the first one does. Raises ProgramError where none may.
+        program; without it the first one does. ``made_for`` : the identity of the engine that the
+        program was made for; None: this one. Raises ProgramError where that is another engine, or
+        no descriptor may begin.
         """
+        if made_for not in (None, engine_hash(self.shape)):
+            raise ProgramError("the program was made for another engine")
         descriptors = self.descriptors(program)
         waiting = {
             op: deque(n for n, d in enumerate(descriptors) if d["op"] == op) for op in RECORDS

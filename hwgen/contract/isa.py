@@ -79,6 +79,8 @@ class ErrorCode(IntEnum):
     """The program goes on outside the memory image or beyond its own end."""
     STALL = 11
     """All descriptors wait for some that never come."""
+    IDENTITY = 12
+    """The program was made for another engine: nothing of it was read."""
 
 
 class Target(IntEnum):

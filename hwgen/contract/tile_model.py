@@ -9,6 +9,7 @@ import numpy as np
 from ..aliases import Array
 from ..numeric import gemmlowp, packed, unpacked
 from .engine import BANKS, EngineShape
+from .features import Feature, asks
 from .isa import (
     FACTOR_BITS,
     RECORD,
@@ -48,6 +49,8 @@ class TileUnitModel:
                 data = memory[start : start + d["bytes"]]
                 self._row(d, row, d["base"], d["bank_pitch"])[:] = data
             return
+        if target is Target.TABLES and not self.shape.has(Feature.TABLES):
+            raise ProgramError("a load of tables, which there are none of")
         data = memory[d["address"] : d["address"] + d["bytes"]]
         bus = self.shape.bus_bytes
         whole = target is Target.TABLES or len(data) % max(1, d["word_beats"] * bus) == 0
@@ -104,6 +107,9 @@ class TileUnitModel:
 
     def compute(self, d: Values) -> None:
         """One tile of a layer."""
+        for feature in self.shape.lacks:
+            if asks(d, feature):
+                raise ProgramError(f"a tile that asks for {feature}, which there is none of")
         if d["softmax"]:
             return self._softmax(d)
         lanes = row_lanes(self.shape.simd, d["tap_rows"]) * self.shape.stored_bits
@@ -223,8 +229,6 @@ class TileUnitModel:
         """Vectors of the second operand to their softmax."""
         groups, pe = d["groups"], self.shape.pe
         channels = (groups - 1) * pe + d["lanes"]
-        if not self.shape.has_softmax:
-            raise ProgramError(f"a softmax of values of {self.shape.stored_bits} bits")
         over_words = d["out0_group"] and d["out0_count"] == groups
         if not over_words or d["no_writeback"] or not 0 < channels <= SOFTMAX_CHANNELS:
             raise ProgramError(f"a softmax of {channels} bytes in {groups} words")

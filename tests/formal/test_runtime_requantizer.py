@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, Signal, Value, signed
 
+from hwgen.contract.features import Feature
 from hwgen.contract.isa import DOUBLE_BITS, FLOAT_RESULTS, SINGLE_BITS, Round
 from hwgen.gateware.engine.result.runtime_requantizer import (
     BIASED,
-    FRACTION,
     RESULT_BITS,
     ROUNDING,
-    SCALED,
     WHOLE,
     RoundClamp,
     Scale,
+    fraction_of,
+    scaled,
 )
 
 from .prover import prove
@@ -46,25 +47,26 @@ def still(m: Module, ports: list[Value], depth: int) -> Signal:
 class ScaleProof(Elaboratable):
     """A free value at one shift."""
 
-    def __init__(self, shift: int) -> None:
-        self.shift = shift
+    def __init__(self, shift: int, without: tuple[Feature, ...] = ()) -> None:
+        self.shift, self.without = shift, without
         self.value, self.double = Signal(signed(BIASED)), Signal()
         self.ports = [self.value, self.double]
 
     def elaborate(self, platform):
         m = Module()
         end = still(m, self.ports, Scale.LATENCY)
-        m.submodules.dut = dut = Scale()
+        m.submodules.dut = dut = Scale(BIASED, self.without)
         m.d.comb += [
             dut.value.eq(self.value),
             dut.shift.eq(self.shift),
             dut.doubled.eq(self.double),
         ]
-        large = self.shift > DOUBLE_BITS
+        large = self.shift > DOUBLE_BITS and Feature.DOUBLE not in self.without
+        fraction = fraction_of(self.without)
         cleared = (self.value >> DOUBLE_BITS) << DOUBLE_BITS
-        value = Mux(self.double & large, cleared, self.value) << FRACTION
+        value = Mux(self.double & large, cleared, self.value) << fraction
         floor = value >> self.shift
-        over = (floor >= 1 << WHOLE + FRACTION - 1) | (floor < -1 << WHOLE + FRACTION - 1)
+        over = (floor >= 1 << WHOLE + fraction - 1) | (floor < -1 << WHOLE + fraction - 1)
         with m.If(end):
             m.d.comb += [
                 Assert(dut.o.over == over),
@@ -79,16 +81,17 @@ class ScaleProof(Elaboratable):
 class RoundProof(Elaboratable):
     """A free shifted value, offset and pair of bounds, with one rounding."""
 
-    def __init__(self, how: Round, wrong: bool = False) -> None:
-        self.how, self.wrong = how, wrong
-        self.scaled, self.rounding = Signal(SCALED), Signal(ROUNDING)
+    def __init__(self, how: Round, wrong: bool = False, without: tuple[Feature, ...] = ()) -> None:
+        self.how, self.wrong, self.without = how, wrong, without
+        self.below = 1 + fraction_of(without)  # bits behind the point
+        self.scaled, self.rounding = Signal(scaled(without)), Signal(ROUNDING)
         self.ports = [self.scaled.as_value(), self.rounding.as_value()]
 
     def elaborate(self, platform):
         m = Module()
         end = still(m, self.ports, RoundClamp.LATENCY)
         given, rounding = self.scaled, self.rounding
-        m.submodules.dut = dut = RoundClamp()
+        m.submodules.dut = dut = RoundClamp(self.without)
         m.d.comb += [
             dut.i.eq(given),
             dut.rounding.eq(rounding),
@@ -112,13 +115,13 @@ class RoundProof(Elaboratable):
         if self.how is Round.FLOAT:
             return self._float(m, value)
         if self.how is Round.DOUBLE:
-            up = divided(value, FRACTION + 1, Round.HALF_AWAY)
-            return Mux(self.scaled.large, up, divided(value, FRACTION + 1, Round.FLOOR))
-        return divided(value, FRACTION + 1, self.how)
+            up = divided(value, self.below, Round.HALF_AWAY)
+            return Mux(self.scaled.large, up, divided(value, self.below, Round.FLOOR))
+        return divided(value, self.below, self.how)
 
     def _float(self, m: Module, value: Value) -> Value:
         """24 significant bits first: as many are dropped as there are beyond them."""
-        bits = FRACTION + 1 + FLOAT_RESULTS.bit_length()
+        bits = self.below + FLOAT_RESULTS.bit_length()
         size, once = Signal(bits, name="size"), Signal(bits + 1, name="once")
         m.d.comb += [size.eq(Mux(value < 0, -value, value)), once.eq(size)]
         # What has more bits is clipped.
@@ -126,7 +129,7 @@ class RoundProof(Elaboratable):
         for drop in range(1, bits - SINGLE_BITS + 1):
             with m.If(size[SINGLE_BITS + drop - 1]):
                 m.d.comb += once.eq(divided(size, drop, Round.HALF_EVEN) << drop)
-        whole = divided(once, FRACTION + 1, Round.HALF_EVEN)
+        whole = divided(once, self.below, Round.HALF_EVEN)
         return Mux(value < 0, -whole, whole)
 
 
@@ -152,6 +155,22 @@ def divided(value: Value, shift: int, how: Round) -> Value:
 def test_scale(shift: int, tmp_path: Path) -> None:
     proof = ScaleProof(shift)
     assert prove(proof, proof.ports, Scale.LATENCY + 1, tmp_path, "bmc") == "PASS"
+
+
+LEFT_OUT = (Feature.FLOAT, Feature.DOUBLE)
+"""Without these a requantizer keeps the half and whether there is more."""
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_scale_without_roundings(shift: int, tmp_path: Path) -> None:
+    proof = ScaleProof(shift, LEFT_OUT)
+    assert prove(proof, proof.ports, Scale.LATENCY + 1, tmp_path, "bmc") == "PASS"
+
+
+@pytest.mark.parametrize("how", [how for how in Round if how.name.lower() not in LEFT_OUT])
+def test_round_clamp_without_roundings(how: Round, tmp_path: Path) -> None:
+    proof = RoundProof(how, without=LEFT_OUT)
+    assert prove(proof, proof.ports, RoundClamp.LATENCY + 1, tmp_path, "bmc") == "PASS"
 
 
 @pytest.mark.parametrize("how", Round)

@@ -19,8 +19,9 @@ from hwgen.contract.isa import Opcode
 from hwgen.flow import tools
 from hwgen.ir import Graph, Node, Tensor, execute, ops
 from hwgen.numeric import Overflow, QType, Rounding
+from hwgen.plan.tiled.external_traffic import ExternalTraffic
 from hwgen.plan.tiled.mapping.buffer_traffic import BufferTraffic, traffic_of
-from hwgen.plan.tiled.plan import ExternalTraffic, TiledPlan
+from hwgen.plan.tiled.plan import TiledPlan
 
 MODELS = Path(hwgen.__file__).parent / "models"
 RESNET, MNIST = MODELS / "resnet_tiny_int8.tflite", MODELS / "mnist_cnn.h5"

@@ -22,7 +22,7 @@ from ..package import Package
 from ..protocol import Architecture, Description
 from . import report as reported
 from .cocotb_run import SIMULATORS
-from .describe import describe
+from .describe import describe, options_told
 from .files import tiled_parts
 from .verify import SIMULATOR, verify
 
@@ -55,6 +55,9 @@ class Tiled(Architecture[TiledPlan]):
 
     def unused(self, plan: TiledPlan, options: TiledOptions) -> str | None:
         return plan.unused(options.multipliers)
+
+    def told(self, plan: TiledPlan) -> str:
+        return options_told(plan)
 
     def parts(
         self, plan: TiledPlan, inputs: Arrays, outputs: Arrays, progress: Progress | None

@@ -23,6 +23,8 @@ def describe(plan: TiledPlan) -> Description:
         "interval_bound": plan.interval_bound,
         "memory_bound": plan.memory_bound,
         "wider_port": wider,
+        "needs": list(plan.needs),
+        "could_leave_out": list(plan.could_leave_out),
         "interval_estimate": estimate.cycles,
         "latency_estimate": estimate.cycles,
     }
@@ -73,8 +75,20 @@ def _lines(plan: TiledPlan, wider: dict[str, int] | None) -> list[str]:
         f"  external memory: {shape.mem_width} bits; {len(program.memory):,} bytes, of these "
         f"{program.start:,} constants, {program.end - program.start:,} program",
         f"  bounds: array {plan.interval_bound:,} cycles, external memory {plan.memory_bound:,}",
+        f"  {options_told(plan)}",
         *_advice(wider),
     ]
+
+
+def options_told(plan: TiledPlan) -> str:
+    """What of the engine the network needs, and what it could do without."""
+    needs = ", ".join(plan.needs) or "nothing that can be left out"
+    told = f"options that the network needs: {needs}"
+    if plan.shape.without:
+        told += f"; built without {', '.join(plan.shape.without)}"
+    if plan.could_leave_out:
+        told += f"; not needed: --without {','.join(plan.could_leave_out)}"
+    return told
 
 
 def _advice(wider: dict[str, int] | None) -> list[str]:

@@ -37,6 +37,7 @@ ERRORS = {
     ErrorCode.STORE_OUTSIDE: "a store writes outside the image, or below WRITE_FROM",
     ErrorCode.FETCH_OUTSIDE: "the program goes on outside the memory image, or at PROGRAM_END",
     ErrorCode.STALL: "all descriptors wait for some that never come",
+    ErrorCode.IDENTITY: "the program was made for another engine: ENGINE_LO, ENGINE_HI",
 }
 """ErrorCode for a reader of the guide."""
 
@@ -154,6 +155,7 @@ def _engine(shape: EngineShape) -> str:
         "requantizers": f"{shape.requantizers}, for a word of {shape.pe} sums",
         "parameters": f"{shape.parameter_words} words of {shape.parameter_bytes} bytes",
         "external memory": f"{shape.mem_width} bits",
+        "built without": ", ".join(shape.without) or "nothing left out",
     }
     return "".join(f"| {key} | {value} |\n" for key, value in rows.items())
 
@@ -187,7 +189,8 @@ One clock `clk`; reset `rst` is synchronous and active high, one cycle is enough
 ## Running a frame
 1. Once: write the words of `mem/image.hex` to external memory from an address that is a multiple of
    32 on; write that address to MEM_BASE, and MEM_LIMIT, WRITE_FROM, PROGRAM and PROGRAM_END as
-   below.
+   below; write the two halves of the hash, which is that of the engine that this program was made
+   for, to ENGINE_LO (0x{identity & 0xFFFFFFFF:08x}) and ENGINE_HI (0x{identity >> 32:08x}).
 2. Write {"the ifmap to INPUT_AT" if len(graph.inputs) == 1 else "each ifmap to its INPUT_..._AT"}.
 3. Write 7 to CONTROL: START, CLEAR, IRQ_ENABLE.
 4. Wait for `irq`, or for DONE in STATUS. Where ERROR is 0 {
@@ -197,7 +200,8 @@ One clock `clk`; reset `rst` is synchronous and active high, one cycle is enough
     }. CYCLES,
    READ_BEATS and WRITE_BEATS are those of this run.
 
-Another network: the same with its image; no reset is needed. After an error too.
+Another network: the same with its image; no reset is needed. After an error too. An engine carries
+out nothing of a program that was made for another one.
 
 ## External memory
 `mem/image.hex` has one beat of {plan.shape.bus_bytes} bytes a line in hexadecimal, its highest byte

@@ -5,14 +5,12 @@ The RTL and the bench depend on the engine alone. The network is in the image of
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from ...aliases import Arrays, Progress
 from ...contract.engine import EngineShape
-from ...contract.isa import COMPUTE, RECORD, TRANSFER
+from ...contract.identity import engine_hash
 from ...emit.bench import WAIVERS, port_list, template, top_ports
 from ...emit.packing import to_hex
-from ...emit.parts import Parts, dump_json, identity_of
+from ...emit.parts import Parts, dump_json
 from ...emit.verilog import VerilogDesign, to_verilog
 from ...gateware.engine.compute.tile_array import EVENTS, TileArray
 from ...identifiers import identifier
@@ -73,20 +71,6 @@ def engine_design(shape: EngineShape, progress: Progress | None) -> tuple[TiledT
     return _designs[shape]
 
 
-def engine_hash(shape: EngineShape) -> int:
-    """64 bits that identify a tiled engine, for its identity registers.
-
-    They say nothing of a network: engines of one shape are the same hardware, and run the program
-    of any network that was planned for it.
-    """
-    # Engines of one shape that read descriptors in another way are others.
-    records = {
-        record.name: [[field.name, field.width] for field in record.fields]
-        for record in (TRANSFER, COMPUTE, RECORD)
-    }
-    return identity_of(asdict(shape) | {"records": records})
-
-
 def image_hex(program: Program, shape: EngineShape) -> str:
     """External memory up to where the engine writes, a beat a line; what follows is zero."""
     return to_hex(program.memory[: program.writable].reshape(-1, shape.bus_bytes))
@@ -107,7 +91,10 @@ def job(plan: TiledPlan, frames: int, **files: str) -> str:
     """A job of the bench (see its head): frames through a program."""
     program = plan.program
     (input_at, input_size), (output_at, output_size) = input_area(plan), output_area(plan)
+    made_for = engine_hash(plan.shape)
     values = {
+        "engine_lo": made_for & 0xFFFFFFFF,
+        "engine_hi": made_for >> 32,
         "memory": len(program.memory),
         "program": program.start,
         "program_end": program.end,

@@ -7,7 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ...plan.tiled.plan import ExternalTraffic, TiledPlan
+from ...plan.tiled.external_traffic import ExternalTraffic
+from ...plan.tiled.plan import TiledPlan
 from ...report.html import number, percent, render, shape, type_text
 from ...report.labels import Part, labels
 from ...report.network import Box, network_svg
@@ -55,7 +56,9 @@ def rows(package: Package, verified: dict[str, Any]) -> dict[str, Any]:
     traffic = sum(plan.traffic, ExternalTraffic())
     return {
         "layers": layers,
-        "engine": asdict(plan.shape) | {"resident": plan.resident},
+        "engine": plan.shape.to_json() | {"resident": plan.resident},
+        "needs": list(plan.needs),
+        "could_leave_out": list(plan.could_leave_out),
         "bytes_estimate": asdict(traffic),
         "bytes_measured": verified.get("bytes"),
         "memory": verified.get("memory"),
@@ -223,6 +226,7 @@ def _engine(report: dict[str, Any]) -> list[tuple[str, str]]:
         f"{engine['weight_bits']}",
         "requantizers": number(engine["requantizers"]),
         "parameters": f"{number(engine['parameter_words'])} words for {engine['pe']} channels each",
+        "built without": ", ".join(engine["without"]) or "nothing left out",
         "tiles held in each buffer": number(engine["resident"]),
         "external memory": f"{engine['mem_width']} bits a cycle",
     }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...contract.engine import EngineShape
+from ...contract.features import Feature
+from ...contract.isa import ErrorCode
 from ..bus.axi import ADDRESS_BITS as BUS_ADDRESS_BITS
 from ..bus.axi import LAYER_BITS
 from ..bus.axilite import (
@@ -21,7 +23,7 @@ from ..bus.axilite import (
 from ..common.counter import delay_line
 from .fetch.fetcher import CODE_BITS
 
-VERSION = 0x1_0003
+VERSION = 0x1_0004
 """Version of this register map: 1 in the upper half says that it is a tiled engine's."""
 ALIGNMENT = 32
 """Bytes that addresses of the memory image and of programs are multiples of."""
@@ -80,6 +82,20 @@ REGISTERS = (
         "After reset the program ends with the image. Keeps its value while a program runs.",
     ),
     Register("REQUANTIZERS", 0x50, "ro", 0, "Sums that are requantized at a time."),
+    Register(
+        "WITHOUT", 0x54, "ro", 0, "What the engine is built without.",
+        tuple(
+            Bits(feature.name, n, 1, f"1: it has no {feature}.")
+            for n, feature in enumerate(Feature)
+        ),
+    ),
+    Register(
+        "ENGINE_LO", 0x58, "rw", 0,
+        "What HASH_LO reads on the engine that the program was made for. Where this or ENGINE_HI "
+        "is another here START ends the run at once, with the error IDENTITY. Keeps its value "
+        "while a program runs.",
+    ),
+    Register("ENGINE_HI", 0x5C, "rw", 0, "The same of HASH_HI."),
 )  # fmt: skip
 
 ADDRESS_BITS = 7
@@ -95,6 +111,7 @@ def shape_values(shape: EngineShape) -> dict[str, int]:
         "PSUM_WORDS": shape.psum_words,
         "PARAMETER_WORDS": shape.parameter_words,
         "REQUANTIZERS": shape.requantizers,
+        "WITHOUT": sum(1 << n for n, f in enumerate(Feature) if f in shape.without),
     }
 
 
@@ -113,7 +130,8 @@ class TiledControl(wiring.Component):
     irq (out).
 
     Latencies are those of RegisterPort; ``start`` comes a cycle after its write. CYCLES counts
-    from ``start`` to ``done``, the latter's cycle included.
+    from ``start`` to ``done``, the latter's cycle included. Where the program was made for another
+    engine there is no start: the run is done, and nothing was counted in it.
     """
 
     def __init__(self, shape: EngineShape, model_hash: int) -> None:
@@ -135,22 +153,26 @@ class TiledControl(wiring.Component):
         running, irq_enable = Signal(name="running"), Signal(name="irq_enable")
         writes = port.write_CONTROL & port.strobe[0]
         starts, clears = Signal(name="starts"), Signal(name="clears")
+        # Compared as it was a cycle ago: a write to CONTROL comes later behind another one.
+        ours = Signal(name="made_for_this")
+        made_for = {name: Signal(32, name=name.lower()) for name in ("ENGINE_LO", "ENGINE_HI")}
+        m.d.sync += ours.eq(Cat(made_for.values()) == self.model_hash)
         m.d.comb += [
             starts.eq(writes & port.data[0]),
             clears.eq(writes & port.data[1]),
         ]
-        m.d.sync += self.start.eq(starts & ~running)
+        m.d.sync += self.start.eq(starts & ~running & ours)
         with m.If(writes):
             m.d.sync += irq_enable.eq(port.data[2])
         values = identity_values(VERSION, self.model_hash) | shape_values(self.shape)
         values |= {"CONTROL": Cat(Const(0, 2), irq_enable)}
-        values |= self._status(m, running, starts, clears, irq_enable)
-        values |= self._region(m, port, running)
-        values |= self._counters(m, running)
+        values |= self._status(m, running, starts, clears, ours, irq_enable)
+        values |= self._region(m, port, running, made_for)
+        values |= self._counters(m, running, starts)
         serve(m, self, port, values)
         return m
 
-    def _status(self, m: Module, running, starts, clears, irq_enable: Value) -> dict:
+    def _status(self, m: Module, running, starts, clears, ours, irq_enable: Value) -> dict:
         done, refused = Signal(name="done_seen"), Signal(name="refused_seen")
         error, layer = Signal(CODE_BITS, name="error_kept"), Signal(LAYER_BITS, name="layer_kept")
         with m.If(clears):
@@ -158,17 +180,24 @@ class TiledControl(wiring.Component):
         with m.If(starts & running):
             m.d.sync += refused.eq(1)
         with m.Elif(starts):
-            m.d.sync += [running.eq(1), done.eq(0), error.eq(0), layer.eq(0)]
+            m.d.sync += [
+                running.eq(ours),
+                done.eq(~ours),
+                error.eq(Mux(ours, ErrorCode.NONE, ErrorCode.IDENTITY)),
+                layer.eq(0),
+            ]
         with m.If(self.done):
             m.d.sync += [running.eq(0), done.eq(1), error.eq(self.error), layer.eq(self.layer)]
         m.d.sync += self.irq.eq(done & irq_enable)
         status = Cat(~running, done, refused, Const(0, 5), error)
         return {"STATUS": status, "ERROR_LAYER": layer}
 
-    def _region(self, m: Module, port: RegisterPort, running: Value) -> dict:
+    def _region(
+        self, m: Module, port: RegisterPort, running: Value, made_for: dict[str, Signal]
+    ) -> dict:
         outputs = {
             "MEM_BASE": self.base, "MEM_LIMIT": self.limit, "WRITE_FROM": self.lowest,
-            "PROGRAM": self.program, "PROGRAM_END": self.program_end,
+            "PROGRAM": self.program, "PROGRAM_END": self.program_end, **made_for,
         }  # fmt: skip
         low = (ALIGNMENT - 1).bit_length()
         for name, output in outputs.items():
@@ -178,7 +207,7 @@ class TiledControl(wiring.Component):
                     m.d.sync += output[:low].eq(0)
         return dict(outputs)
 
-    def _counters(self, m: Module, running: Value) -> dict:
+    def _counters(self, m: Module, running: Value, starts: Value) -> dict:
         """Counters of the last run; events act a cycle later, as the start does."""
         events = {
             "CYCLES": Const(1),
@@ -188,6 +217,8 @@ class TiledControl(wiring.Component):
         values = {}
         for name, event in events.items():
             count = Signal(32, name=name.lower())
+            with m.If(starts & ~running):
+                m.d.sync += count.eq(0)
             with m.If(self.start):
                 m.d.sync += count.eq(event)
             with m.Elif(running & event):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from ...contract.engine import (
     EngineShape,
     widest_port,
 )
+from ...contract.features import Feature
 from ...errors import OptionError, shown
 from ...values import integer
 from ..options import Options, option
@@ -47,7 +48,8 @@ class TiledOptions(Options):
     buffer. buffer_kib : of all buffers of all units together. mem_width : bits of the external
     memory's port. order : of the loops of tiles, AUTO or a value of
     mapping.stationarity.Stationarity. bits : IFMAP,WEIGHT: of an ifmap value and of a weight, or a
-    sequence of the two.
+    sequence of the two. without : features that the engine does without (see
+    contract.features.Feature), with commas between them, or a collection of their names.
     """
 
     exclusive: ClassVar[tuple[str, ...]] = ("multipliers", "array")
@@ -90,6 +92,10 @@ class TiledOptions(Options):
         f"bits of an ifmap value and of a weight, 1 to {MOST_BITS} each (default 8,8)",
         metavar="IFMAP,WEIGHT",
     )
+    without: str | Collection[str] | None = option(
+        f"what the engine does without, of {', '.join(Feature)} (default: it has all)",
+        metavar="FEATURE[,FEATURE...]",
+    )
     order: str | None = option(
         "which data stay at the array while it computes (default: the best for each layer)",
         choices=ORDERS,
@@ -101,6 +107,9 @@ class TiledOptions(Options):
             object.__setattr__(self, "array", _as_text(self.array, "x", _no_array))
         if self.bits is not None and not isinstance(self.bits, str):
             object.__setattr__(self, "bits", _as_text(self.bits, ",", _no_bits))
+        if self.without is not None and not isinstance(self.without, str):
+            names = _names(self.without)  # of none at all nothing is left out
+            object.__setattr__(self, "without", names or None)
         super().__post_init__()
 
     def engine(self) -> tuple[EngineShape, int]:
@@ -131,7 +140,8 @@ class TiledOptions(Options):
                 f"an array of {pe}x{simd} makes at a time"
             )
         shape = default_engine(pe, simd, width, ifmap_bits, weight_bits)
-        shape = replace(shape, tiles=tiles, requantizers=requantizers)
+        without = self._without()
+        shape = replace(shape, tiles=tiles, requantizers=requantizers, without=without)
         if self.buffer_kib is not None:
             shape = with_buffers(shape, self.buffer_kib)
         return shape, resident
@@ -152,6 +162,18 @@ class TiledOptions(Options):
         if not all(1 <= bits <= MOST_BITS for bits in widths):
             raise _no_bits(str(self.bits))
         return widths
+
+    def _without(self) -> tuple[Feature, ...]:
+        """The features that are named."""
+        if self.without is None:
+            return ()
+        names = [name.strip() for name in str(self.without).split(",")]
+        for name in names:
+            if name not in set(Feature):
+                raise _no_feature(name)
+            if names.count(name) > 1:
+                raise OptionError(f"--without: {name} is named twice")
+        return tuple(map(Feature, names))
 
     def _array(self, tiles: int) -> tuple[int, int]:
         multipliers = self.multipliers
@@ -187,6 +209,19 @@ def _as_text(sizes: Any, between: str, refused: Callable[[str], OptionError]) ->
         return between.join(str(integer("", size)) for size in sizes)
     except (OptionError, TypeError):  # an array without axes is a sequence of nothing
         raise refused(shown(sizes)) from None
+
+
+def _names(given: Any) -> str:
+    """Names as the text of their option. Raises OptionError for anything but a collection of
+    texts."""
+    if not isinstance(given, Collection) or not all(isinstance(name, str) for name in given):
+        raise _no_feature(shown(given))
+    return ",".join(given)
+
+
+def _no_feature(given: str) -> OptionError:
+    what = f"--without {given}: there is no such feature" if given else "--without: a name is empty"
+    return OptionError(what, hint=f"give some of {', '.join(Feature)}, with commas between them")
 
 
 def _no_array(given: str) -> OptionError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from math import prod
@@ -13,6 +14,7 @@ import numpy as np
 
 from ...aliases import Progress
 from ...contract.engine import TILES, EngineShape
+from ...contract.features import Feature, asks, with_parts
 from ...contract.isa import (
     LEVELS,
     OUTPUT_LEVELS,
@@ -27,6 +29,7 @@ from ...ir import Graph
 from ...numeric import ceil_div
 from ...tables import html_table
 from .bounds import Bounds, bounds_of
+from .external_traffic import ExternalTraffic
 from .mapping.buffer_traffic import BufferTraffic, traffic_of
 from .mapping.placement import Placement, place
 from .mapping.stationarity import Stationarity
@@ -54,25 +57,6 @@ class Estimate:
 
     cycles: int
     tasks: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class ExternalTraffic:
-    """Bytes between external memory and the buffers, for one task or all of them.
-
-    What is read are whole beats, those that a row only begins or ends in included; what is written
-    are the bytes of ofmaps, though they take whole beats of time.
-    """
-
-    weights: int = 0
-    parameters: int = 0
-    ifmaps: int = 0
-    ofmaps: int = 0
-
-    def __add__(self, other: ExternalTraffic) -> ExternalTraffic:
-        return ExternalTraffic(
-            *(getattr(self, f.name) + getattr(other, f.name) for f in fields(self))
-        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,13 +111,26 @@ class TiledPlan:
     @property
     def memory_bits(self) -> int:
         """Bits of all buffers."""
-        beside = 2 * TABLE_WORDS * 4 + SOFTMAX_CHANNELS
+        tables, softmax = (self.shape.has(f) for f in (Feature.TABLES, Feature.SOFTMAX))
+        beside = tables * 2 * TABLE_WORDS * 4 + softmax * SOFTMAX_CHANNELS
         return 8 * (buffer_bytes(self.shape) + beside) * self.shape.tiles
 
     @property
     def tiles(self) -> int:
         """Tiles of all tasks."""
         return sum(d["op"] == Opcode.COMPUTE for d in self.program.descriptors)
+
+    @cached_property
+    def needs(self) -> tuple[Feature, ...]:
+        """The features that the program makes use of, with all that they are made of."""
+        tiles = [d for d in self.program.descriptors if d["op"] == Opcode.COMPUTE]
+        asked = {f for f in Feature if any(asks(defaultdict(int, d), f) for d in tiles)}
+        return tuple(feature for feature in Feature if feature in with_parts(asked))
+
+    @property
+    def could_leave_out(self) -> tuple[Feature, ...]:
+        """The features that the engine has and the program makes no use of."""
+        return tuple(f for f in Feature if self.shape.has(f) and f not in self.needs)
 
     @cached_property
     def unit_steps(self) -> np.ndarray[Any, Any]:
@@ -320,7 +317,7 @@ class TiledPlan:
         return {
             "schema": SCHEMA,
             "arch": self.arch,
-            "engine": asdict(self.shape),
+            "engine": self.shape.to_json(),
             "resident": self.resident,
             "units": self.used,
             "order": AUTO if self.preferred is None else self.preferred.value,

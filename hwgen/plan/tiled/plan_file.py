@@ -8,12 +8,14 @@ from typing import Any
 
 from ...aliases import Progress
 from ...contract.engine import MAX_FEATURE_BYTES, MEM_WIDTHS, MOST_BITS, TILES, EngineShape
+from ...contract.features import Feature
 from ...errors import UserError, naming
 from ...ir import Graph
 from ...validation import difference, fields, integer, list_of
 from ..plan_file import COUNT, plan_schema
 from .mapping.stationarity import Stationarity
 from .network.lower import task_graph_of
+from .network.parts import LeftOut
 from .network.widths import OtherWidths
 from .options import AUTO, LARGEST_BUFFERS, LARGEST_WORDS, MOST_RESIDENT, ORDERS, buffer_bytes
 from .plan import SCHEMA, TiledPlan, plan_tiled
@@ -24,6 +26,7 @@ _LIMITS = {
     "tiles": {"type": "integer", "enum": list(TILES)},
     "ifmap_bits": integer(1, MOST_BITS),
     "weight_bits": integer(1, MOST_BITS),
+    "without": list_of({"enum": [str(feature) for feature in Feature]}),
 }
 _ENGINE = fields(
     {f.name: _LIMITS.get(f.name, integer(1, LARGEST_WORDS)) for f in dataclass_fields(EngineShape)},
@@ -74,6 +77,13 @@ def tiled_from_json(
             layer=error.layer,
             hint=f"state ifmap_bits {error.ifmap} and weight_bits {error.weight}",
         ) from None
+    except LeftOut as error:
+        raise UserError(
+            f"engine: {error.reason}",
+            file=file,
+            layer=error.layer,
+            hint=f"take {', '.join(error.features)} out of 'without': the engine is another then",
+        ) from None
     try:
         plan = plan_tiled(graph, shape, choices["resident"], progress, preferred)
     except UserError as error:
@@ -97,7 +107,7 @@ def tiled_from_json(
     return plan
 
 
-def _engine(stated: dict[str, int]) -> EngineShape:
+def _engine(stated: dict[str, Any]) -> EngineShape:
     try:
         shape = EngineShape(**stated)
     except ValueError as error:

@@ -16,8 +16,9 @@ from hwgen.archs.package import Package
 from hwgen.archs.tiled import files as tiled_files
 from hwgen.archs.tiled.documents import ERRORS, places
 from hwgen.archs.tiled.ends import from_bytes, input_bytes, output_bytes, to_bytes
-from hwgen.archs.tiled.files import engine_hash, regions
+from hwgen.archs.tiled.files import regions
 from hwgen.contract.engine_model import EngineModel
+from hwgen.contract.identity import engine_hash
 from hwgen.contract.isa import ErrorCode
 from hwgen.emit.contents import strangers
 from hwgen.emit.documents import WHEEL_MAKE

@@ -28,7 +28,9 @@ OFFSET = {register.name: register.offset for register in REGISTERS}
 HASH = 0xFEDCBA9876543210
 SHAPE = EngineShape(8, 16, 8 << 10, 32, 16, 8, 64)
 IDLE, DONE, REFUSED = 1, 2, 4
+OTHER = IDLE | DONE | ErrorCode.IDENTITY << 8
 REGION = ("MEM_BASE", "MEM_LIMIT", "WRITE_FROM", "PROGRAM", "PROGRAM_END")
+MADE_FOR = {"ENGINE_LO": HASH & 0xFFFFFFFF, "ENGINE_HI": HASH >> 32}
 ROUNDED = ("MEM_BASE", "PROGRAM", "PROGRAM_END")
 
 
@@ -76,11 +78,15 @@ def test_the_region_is_written_by_bytes_and_only_while_idle() -> None:
             if name in ROUNDED:
                 held[name] &= ~31
             assert await lite.read(ctx, OFFSET[name]) == held[name]
+        for name, value in MADE_FOR.items():
+            await lite.write(ctx, OFFSET[name], value)
         await lite.write(ctx, OFFSET["CONTROL"], 1)
-        for name in REGION:
+        for name in (*REGION, *MADE_FOR):
             await lite.write(ctx, OFFSET[name], 0)
         outputs = (csr.base, csr.limit, csr.lowest, csr.program, csr.program_end)
         assert [ctx.get(output) for output in outputs] == list(held.values())
+        for name, value in MADE_FOR.items():
+            assert await lite.read(ctx, OFFSET[name]) == value
         assert await lite.read(ctx, OFFSET["STATUS"]) & IDLE == 0
         for register in REGISTERS:
             if register.access == "ro":
@@ -100,7 +106,8 @@ class Engine:
 
     async def begin(self, ctx: Any) -> None:
         values = (BASE, SIZE, LOWEST, PROGRAM, PROGRAM + len(self.program))
-        for name, value in zip(REGION, values, strict=True):
+        registers = dict(zip(REGION, values, strict=True)) | MADE_FOR
+        for name, value in registers.items():
             await self.lite.write(ctx, OFFSET[name], value)
 
     async def read(self, ctx: Any, name: str) -> int:
@@ -166,6 +173,8 @@ def test_cycles_are_those_from_start_to_done() -> None:
     lite = Lite(csr)
 
     async def process(ctx: Any) -> None:
+        for name, value in MADE_FOR.items():
+            await lite.write(ctx, OFFSET[name], value)
         for cycles in (2, 3, 17, 200):
             await lite.write(ctx, OFFSET["CONTROL"], 1)
             # The answer to the write took a cycle: start was high in it.
@@ -190,6 +199,8 @@ def test_a_start_while_a_program_runs_is_none() -> None:
             starts += start
 
     async def process(ctx: Any) -> None:
+        for name, value in MADE_FOR.items():
+            await lite.write(ctx, OFFSET[name], value)
         for run_number in (1, 2):
             for _ in range(3):
                 await lite.write(ctx, OFFSET["CONTROL"], 1)
@@ -200,6 +211,33 @@ def test_a_start_while_a_program_runs_is_none() -> None:
             ctx.set(csr.done, 0)
 
     run(csr, process, watch)
+
+
+def test_a_program_for_another_engine_is_not_begun() -> None:
+    """Nothing is read of it, whichever half of its identity is another, and if none was given."""
+    engine = Engine(packed(GOOD))
+    memory, csr = engine.machine.memory, engine.csr
+
+    async def process(ctx: Any) -> None:
+        await engine.lite.write(ctx, OFFSET["CONTROL"], 0b101)
+        assert await engine.read(ctx, "STATUS") == OTHER and ctx.get(csr.irq)
+        for name, bit in (("ENGINE_LO", 0), ("ENGINE_LO", 31), ("ENGINE_HI", 0), ("ENGINE_HI", 31)):
+            await engine.begin(ctx)
+            await engine.lite.write(ctx, OFFSET["CONTROL"], 0b111)
+            assert await engine.end(ctx) == IDLE | DONE
+            assert await engine.read(ctx, "READ_BEATS") > 0
+            seen = len(memory.times["r"])
+            await engine.lite.write(ctx, OFFSET[name], MADE_FOR[name] ^ 1 << bit)
+            await engine.lite.write(ctx, OFFSET["CONTROL"], 0b111)
+            assert await engine.read(ctx, "STATUS") == OTHER and ctx.get(csr.irq)
+            assert await engine.read(ctx, "ERROR_LAYER") == 0
+            for counter in ("CYCLES", "READ_BEATS", "WRITE_BEATS"):
+                assert await engine.read(ctx, counter) == 0
+            await ctx.tick().repeat(100)
+            assert len(memory.times["r"]) == seen
+
+    engine.run(process)
+    engine.machine.check(GOOD, 4)
 
 
 @pytest.mark.parametrize(

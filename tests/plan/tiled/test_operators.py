@@ -17,6 +17,7 @@ from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding
 from hwgen.passes import legalize
+from hwgen.plan.tiled.network.parts import LeftOut
 from hwgen.plan.tiled.network.requant import CARRIED_OUT
 from hwgen.plan.tiled.network.widths import TooNarrow
 from tests.plan.tiled.test_program import check_graph
@@ -40,7 +41,7 @@ DONE = [
     ("tflite_curves", "mean_6"), ("tflite_unit_broadcasts", "t28"),
     ("tflite_unit_moves", "t15"), ("tflite_unit_transposed", "t4"),
 ]  # fmt: skip
-REFUSALS = (UserError.__name__, TooNarrow.__name__)
+REFUSALS = (UserError.__name__, TooNarrow.__name__, LeftOut.__name__)
 REFUSED = {
     ("extremes", "t1"): "no unit for argmax",
     ("leaks", "t19"): "no multiply, add and shift",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from math import prod
 
 import numpy as np
@@ -14,6 +13,7 @@ from hwgen.contract.engine import EngineShape
 from hwgen.contract.engine_model import EngineModel
 from hwgen.errors import UserError
 from hwgen.ir import execute
+from hwgen.plan.tiled.external_traffic import ExternalTraffic
 from hwgen.plan.tiled.options import (
     SHARES,
     TiledOptions,
@@ -22,7 +22,7 @@ from hwgen.plan.tiled.options import (
     default_engine,
     with_buffers,
 )
-from hwgen.plan.tiled.plan import ExternalTraffic, TiledPlan
+from hwgen.plan.tiled.plan import TiledPlan
 from hwgen.plan.tiled.plan_file import tiled_from_json
 from tests.helpers.tiled import MNIST, RESNET, softmax_network
 
@@ -127,14 +127,14 @@ def test_a_plan_file_keeps_the_order_of_loops(plan: TiledPlan) -> None:
     "change",
     [{"arch": "systolic"}, {"schema": 0}, {"order": "row"}, {"order": 3},
      {"engine": {"pe": 5}}, {"engine": None}, {"resident": 0},
-     {"engine": asdict(EngineShape()) | {"tiles": 3}},
-     {"engine": asdict(EngineShape(4, 4)) | {"mem_width": 256}},
+     {"engine": EngineShape().to_json() | {"tiles": 3}},
+     {"engine": EngineShape(4, 4).to_json() | {"mem_width": 256}},
      {"resident": True}, {"resident": 99}, {"engine": []}, {"engine": {"color": 1}},
-     {"engine": asdict(EngineShape()) | {"tiles": 1.0}},
-     {"engine": asdict(EngineShape()) | {"weight_bits": 17}},
-     {"engine": asdict(EngineShape()) | {"ifmap_bits": 0}},
-     {"engine": asdict(EngineShape()) | {"psum_words": 1 << 30}},
-     {"engine": asdict(EngineShape()) | {"feature_bytes": 1 << 22, "tiles": 8}},
+     {"engine": EngineShape().to_json() | {"tiles": 1.0}},
+     {"engine": EngineShape().to_json() | {"weight_bits": 17}},
+     {"engine": EngineShape().to_json() | {"ifmap_bits": 0}},
+     {"engine": EngineShape().to_json() | {"psum_words": 1 << 30}},
+     {"engine": EngineShape().to_json() | {"feature_bytes": 1 << 22, "tiles": 8}},
      {"layers": []}, {"layers": None}, {"units": 8}, {"stays": ["nothing"]}],
 )  # fmt: skip
 def test_wrong_plan_files(plan: TiledPlan, change: dict) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen.archs.tiled.files import engine_hash
 from hwgen.contract.engine import EngineShape
+from hwgen.contract.identity import engine_hash
 from hwgen.errors import UserError
 from hwgen.ir import Graph, Node, Tensor, ops
 from hwgen.numeric import Overflow, QType, Rounding, packed, unpacked

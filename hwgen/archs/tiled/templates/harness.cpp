@@ -4,7 +4,8 @@
 //
 // Jobs run one after the other, without a reset between them. A JOB is a text file of lines "KEY
 // VALUE": image, the file of external memory's beginning; memory, its bytes, zero behind the image;
-// program, program_end, writable, the values of the registers PROGRAM, PROGRAM_END and WRITE_FROM;
+// program, program_end, writable, engine_lo, engine_hi, the values of the registers PROGRAM,
+// PROGRAM_END, WRITE_FROM, ENGINE_LO and ENGINE_HI;
 // inputs, the file of frames one after the other; frames, their number; input_at, input_bytes,
 // output_at, output_bytes, where each frame goes and its results come from; outputs, the file that
 // they are written to; expected, a file that they are compared with; cycles, beats, what a run is
@@ -84,7 +85,7 @@ void write_all(const std::string& path, const std::vector<uint8_t>& data) {
 enum Registers : uint32_t {  // see INTEGRATE.md
     CONTROL = 0x10, STATUS = 0x14, ERROR_LAYER = 0x18, MEM_BASE = 0x1C, MEM_LIMIT = 0x20,
     WRITE_FROM = 0x24, PROGRAM = 0x28, CYCLES = 0x2C, READ_BEATS = 0x30, WRITE_BEATS = 0x34,
-    PROGRAM_END = 0x4C,
+    PROGRAM_END = 0x4C, ENGINE_LO = 0x58, ENGINE_HI = 0x5C,
 };
 enum Control : uint32_t { START = 1, CLEAR = 2, IRQ_ENABLE = 4 };
 
@@ -204,6 +205,8 @@ class Bench {
         write(WRITE_FROM, job.word("writable"));
         write(PROGRAM, job.word("program"));
         write(PROGRAM_END, job.word("program_end"));
+        write(ENGINE_LO, job.word("engine_lo"));
+        write(ENGINE_HI, job.word("engine_hi"));
         kept = seen;
         memory.begin();
         writing = false;

@@ -7,7 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
-from ....contract.isa import COMPUTE, WINDOW_TAPS, Operand, Reduction, row_lanes
+from ....contract.features import Feature, asks
+from ....contract.isa import COMPUTE, WINDOW_TAPS, Reduction, row_lanes
 from ...common.counter import delay_line, from_on, index_shape, reg
 from ...common.multiplier import LowProduct
 from ..fetch.descriptor_layout import layout
@@ -42,7 +43,8 @@ class TapFetch(wiring.Component):
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
         self.value = signed(shape.ifmap_bits + 1)
-        self.lanes = [row_lanes(shape.simd, tap_rows) for tap_rows in range(BANKS)]
+        most = BANKS if shape.has(Feature.TAP_ROWS) else 1
+        self.lanes = [row_lanes(shape.simd, tap_rows) for tap_rows in range(most)]
         self.address = index_shape(shape.bank_bytes)
         fields = {field.name: field for field in COMPUTE.fields}
         pe_values = data.ArrayLayout(self.value, shape.pe)
@@ -67,11 +69,15 @@ class TapFetch(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         self.pad = self._padding(m)
+        has_window, has_rows = (self.shape.has(f) for f in (Feature.WINDOW, Feature.TAP_ROWS))
+        self._window = asks(self.command, Feature.WINDOW) if has_window else Const(0)
+        self._tap_rows = self.command.tap_rows if has_rows else Const(0, 1)
         rows = self._read(m, self._address(m))
         values = [self._value(lane) for lane in rows[0]]
         m.d.comb += [out.eq(value) for out, value in zip(self.shared, values, strict=False)]
         m.d.comb += [out.eq(value) for out, value in zip(self.own, values, strict=False)]
-        self._shift(m, rows)
+        if has_window:
+            self._shift(m, rows)
         return m
 
     def _address(self, m: Module) -> tuple[list[Value], Value]:
@@ -118,7 +124,7 @@ class TapFetch(wiring.Component):
             place = Mux(from_first[bank], here, below)
             m.d.sync += [
                 behind.eq(next_behind),
-                shifted.eq(start - earlier[Cat(next_behind, c.tap_rows)]),
+                shifted.eq(start - earlier[Cat(next_behind, self._tap_rows)]),
                 self.taps_addr[bank].eq(shifted + place),
                 self.taps_en[bank].eq(reads & some & exists.bit_select(behind, 1)),
             ]
@@ -127,11 +133,11 @@ class TapFetch(wiring.Component):
     def _within(self, m: Module) -> list[Value]:
         """Whether each of the rows is one of the step's, and exists, a cycle after the step."""
         rows, c = [], self.command
-        window = c.operand == Operand.DEPTHWISE_WINDOW
+        window = self._window
         for n in range(BANKS):
             within = reg(1, f"within{n}")
             row = self.row + n
-            read = (c.tap_rows >= n) | (window if n < WINDOW_TAPS else 0) if n else Const(1)
+            read = (self._tap_rows >= n) | (window if n < WINDOW_TAPS else 0) if n else Const(1)
             m.d.sync += within.eq(read & (row >= 0) & (row < c.x_rows))
             rows.append(within)
         return rows
@@ -178,13 +184,13 @@ class TapFetch(wiring.Component):
         within = [
             delay_line(m, row, ahead - 2, f"within{n}", data=True) for n, row in enumerate(found[0])
         ]
-        select, rows = self.command.tap_rows, []
+        select, rows = self._tap_rows, []
         banks: dict[tuple[int, ...], Value] = {}
-        for n in range(WINDOW_TAPS):
+        for n in range(WINDOW_TAPS if self.shape.has(Feature.WINDOW) else 1):
             lanes = []
             for lane in range(max(shape.pe, shape.simd) if n == 0 else shape.pe):
                 # The row and the value of it that a lane has, for each number of rows of a step.
-                places = [(n, lane)] * BANKS
+                places = [(n, lane)] * len(self.lanes)
                 if n == 0 and lane < shape.simd:
                     places = [(min(lane // k, BANKS - 1), lane % k) for k in self.lanes]
                 below = tuple(row for row, _ in places)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
+from ....contract.features import Feature, asks
 from ....contract.isa import (
     COMPUTE,
     LEVELS,
@@ -16,7 +17,6 @@ from ....contract.isa import (
     WINDOW_TAPS,
     Loop,
     Operand,
-    Reduction,
 )
 from ....numeric.types import Overflow, QType, Rounding
 from ...common.counter import delay_line, index_shape, reg
@@ -130,9 +130,10 @@ class TileArray(wiring.Component):
         self._sequence(m, command, load, done)
 
         taps = Cat(command[f"loop{n}_kind"] == Loop.TAP for n in range(LEVELS))
-        window = command.operand == Operand.DEPTHWISE_WINDOW
+        window = self._asks(command, Feature.WINDOW)
         complete, next_complete = Signal(name="complete"), Signal(name="next_complete")
-        self._windows(m, command, nest, load, step, complete, next_complete)
+        if self.shape.has(Feature.WINDOW):
+            self._windows(m, command, nest, load, step, complete, next_complete)
         mark = Signal(_MARKS, name="mark")
         # A step ends a sum, and gives it: known before it, since all of the array waits for room.
         ends, gives, next_ends = (Signal(name=n) for n in ("ends", "gives", "next_ends"))
@@ -158,6 +159,10 @@ class TileArray(wiring.Component):
         places = self._places(m, command, nest, load, step)
         self._feed(m, command, places, step, nest.at_first[0], changes, mark)
         return m
+
+    def _asks(self, command, feature: Feature) -> Value:
+        """Whether a descriptor asks for a feature; never, where there is none of it."""
+        return asks(command, feature) if self.shape.has(feature) else Const(0)
 
     def _changes(self, m: Module, command, nest: LoopNest, load: Value, step: Value) -> dict:
         """Whether ifmap place, weight and psum are others than in the step before, and behind it.
@@ -293,7 +298,7 @@ class TileArray(wiring.Component):
             self.taps_addr.eq(fetch.taps_addr),
             fetch.taps_data.eq(self.taps_data),
         ]
-        largest = command.reduction == Reduction.MAX
+        largest = self._asks(command, Feature.MAXPOOL)
         m.submodules.weights = weights = WeightMemory(shape)
         wiring.connect(m, wiring.flipped(self.weight_write), weights.write)
         fresh = step & changes["weight"].before & ~command.ones & ~largest
@@ -334,8 +339,8 @@ class TileArray(wiring.Component):
     def _operand(self, command, fetch: TapFetch, pe: int, lane: int) -> Value:
         """What a lane multiplies. Lanes that an operand does not use have weights of 0."""
         value = fetch.shared[lane]
-        if lane < WINDOW_TAPS * WINDOW_TAPS:
-            value = Mux(command.operand == Operand.DEPTHWISE_WINDOW, fetch.window[lane][pe], value)
+        if lane < WINDOW_TAPS * WINDOW_TAPS and self.shape.has(Feature.WINDOW):
+            value = Mux(asks(command, Feature.WINDOW), fetch.window[lane][pe], value)
         if lane == 0:
             value = Mux(command.operand == Operand.DEPTHWISE, fetch.own[pe], value)
         return value
@@ -344,6 +349,9 @@ class TileArray(wiring.Component):
         self, m: Module, fetch: TapFetch, array: MacArray, works: Value, first: Value, gives: Value
     ) -> None:
         """Sums of the array, or largest values beside it; descriptors do not overlap here."""
+        if not self.shape.has(Feature.MAXPOOL):
+            m.d.comb += [self.push.eq(array.done), self.acc.eq(array.acc)]
+            return
         found = Signal(name="found")
         m.d.sync += found.eq(works & gives)
         m.d.comb += self.push.eq(array.done | found)

@@ -7,6 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
+from ....contract.features import Feature, asks
 from ....contract.isa import (
     COMPUTE,
     LEVELS,
@@ -40,7 +41,7 @@ class TileUnit(wiring.Component):
     -------
     command (in stream): COMPUTE records. finished (out): one is finished, for a cycle. fault (out):
     one can not be carried out: loops of no steps, rings that are none, a softmax of more bytes than
-    there can be, or of values that are no bytes, or a number of results that its sums do not have;
+    there can be, features that the engine lacks, or a number of results that its sums do not have;
     fault_layer (out): its layer. After a fault the unit is to be reset.
     load, store : clients of the feature memory. weight_write, parameter_write, table_write (in).
     issue (out): the array is given work in this cycle. begins, events (out): see TileArray.
@@ -129,6 +130,8 @@ def _possible(given, shape: EngineShape) -> Value:
         "y": with_results,
         "second": with_results & (given.softmax | (given.second & (given.tables | given.product))),
     }
+    if not shape.has(Feature.SECOND):
+        del rings["second"]
     wrong = [~Cat(count.any() for count in counts).all()]
     wrong.append(with_results & ~Cat(count.any() for count in results).all())
     for name, used in rings.items():
@@ -148,6 +151,5 @@ def _possible(given, shape: EngineShape) -> Value:
     for tap_rows in range(1, BANKS):
         if row_lanes(shape.simd, tap_rows) * shape.stored_bits % 8:
             wrong.append(given.tap_rows == tap_rows)
-    if not shape.has_softmax:
-        wrong.append(given.softmax)
+    wrong += [asks(given, feature) for feature in shape.lacks]
     return ~Cat(wrong).any()

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
+from ....contract.engine import EngineShape
+from ....contract.features import Feature
 from ....contract.isa import COMPUTE, OUTPUT_LEVELS, Record
 
 
@@ -49,3 +51,21 @@ RESULT = layout(
     ),
 )
 """What a COMPUTE descriptor says of the results of its sums."""
+
+_OF_FEATURES = {
+    Feature.SOFTMAX: ("softmax",),
+    Feature.PRODUCT: ("product", "product_signed", "product_sum", "product_second"),
+    Feature.SECOND: (
+        *("second", "second_base", "second_pitch", "second_ring", "second_first"),
+        *(f"out{n}_second" for n in range(OUTPUT_LEVELS)),
+    ),
+    Feature.TABLES: ("tables", "second_half_even", "second_offset", "second_low", "second_high"),
+    Feature.WIDE: ("wide",),
+}
+"""What RESULT says of features."""
+
+
+def results_kept(shape: EngineShape) -> list[str]:
+    """The fields of RESULT that count for an engine: those of what it lacks stay 0."""
+    gone = {name for feature in shape.lacks for name in _OF_FEATURES.get(feature, ())}
+    return [name for name, _ in RESULT if name not in gone]

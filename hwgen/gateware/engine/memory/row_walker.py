@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
+from ....contract.features import Feature
 from ....contract.isa import TRANSFER, Target
 from ...bus.axi import ADDRESS_BITS, LAYER_BITS, REQUEST
 from ...common.counter import from_on, index_shape, reg, up_to
@@ -73,7 +74,7 @@ class RowWalker(wiring.Component):
     is for; both at the same time. bad, bad_layer (out): a descriptor can not be carried out, for
     one cycle, 2 after it was accepted: no rows, no bytes, a ring that is none of whole banks or
     shorter than its first row; no tile unit, or one that there is not; for weights, parameters and
-    tables, more than one row or no whole beats.
+    tables, more than one row or no whole beats; tables that the engine has not.
 
     The first row is there LATENCY cycles after the command is accepted, and one more for each bit
     of the number of the first row in its bank (first // BANKS); then one a cycle. A command is
@@ -170,6 +171,8 @@ class RowWalker(wiring.Component):
         for target, most in word_beats(self.shape).items():
             parts |= (now["target"] == target) & ((beats == 0) | (beats > most))
         no_lane = now["target"] != Target.WEIGHTS if self.shape.takes_one_lane else 1
+        if not self.shape.has(Feature.TABLES):
+            parts |= now["target"] == Target.TABLES
         words_bad = parts | (now["rows"] != 1) | (now["one_lane"] & no_lane)
         return empty | no_unit | Mux(now["target"] == Target.FEATURES, rows_bad, words_bad)
 

@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
+from ....contract.features import Feature
 from ....contract.isa import TABLE_FRACTION, TABLE_WORDS
 from ...common.counter import index_shape, reg
 from ...common.streams import positive
@@ -32,7 +33,8 @@ class TableCombine(wiring.Component):
 
     Parameters
     ----------
-    shape : of the engine; lanes : side by side, each with tables of its own.
+    shape : of the engine; one without tables has none of this: all outputs are 0. lanes : side by
+    side, each with tables of its own.
 
     Members
     -------
@@ -65,13 +67,16 @@ class TableCombine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        if not self.shape.has(Feature.TABLES):
+            return m
         given, word = self.descriptor, self.write.word
         for n in range(self.lanes):
             entries = []
             code = self.codes[n]
             if n == 0:
                 code = Mux(given.softmax, self.difference, code)
-            for number, index in enumerate((code, self.seconds[n])):
+            indices = (code, self.seconds[n]) if self.shape.has(Feature.SECOND) else (code,)
+            for number, index in enumerate(indices):
                 m.submodules[f"table{number}_{n}"] = table = Lookup(self.shape.bus_bytes)
                 m.d.comb += [
                     table.en.eq(self.write.en & (word[-1] == number)),
@@ -83,7 +88,9 @@ class TableCombine(wiring.Component):
             if n == 0:
                 m.d.comb += self.power.eq(entries[0])
             total = reg(signed(ENTRY + 1), f"total{n}")
-            m.d.sync += total.eq(entries[0] + Mux(self.with_second, entries[1], 0))
+            m.d.sync += total.eq(
+                entries[0] + sum(Mux(self.with_second, entry, 0) for entry in entries[1:])
+            )
             m.d.comb += self.o[n].eq(self._result(m, n, total))
         return m
 

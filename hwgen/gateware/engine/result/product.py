@@ -20,7 +20,7 @@ class ProductLanes(wiring.Component):
 
     Parameters
     ----------
-    lanes : side by side; acc : shape of a sum.
+    lanes : side by side; acc : shape of a sum. multiplies : False: sums pass as they are.
 
     Members
     -------
@@ -32,9 +32,9 @@ class ProductLanes(wiring.Component):
 
     LATENCY = 2
 
-    def __init__(self, lanes: int, acc) -> None:
+    def __init__(self, lanes: int, acc, multiplies: bool = True) -> None:
         positive(lanes=lanes)
-        self.lanes, self.acc = lanes, acc
+        self.lanes, self.acc, self.multiplies = lanes, acc, multiplies
         super().__init__(
             {
                 "sums": In(data.ArrayLayout(acc, lanes)),
@@ -49,12 +49,15 @@ class ProductLanes(wiring.Component):
         given = self.descriptor
         for n in range(self.lanes):
             late = reg(self.acc, f"sum{n}")
+            m.d.sync += late.eq(self.sums[n])
+            if not self.multiplies:
+                m.d.sync += self.o[n].eq(late)
+                continue
             first, second = (reg(FACTOR, f"{name}{n}") for name in ("first", "second"))
             byte = self.seconds[n]
             # The sign of a byte.
             wide = (byte ^ (given.product_signed << 7)) - (given.product_signed << 7)
             m.d.sync += [
-                late.eq(self.sums[n]),
                 first.eq(self.sums[n][:FACTOR_BITS] + given.product_sum),
                 second.eq(wide + given.product_second),
             ]

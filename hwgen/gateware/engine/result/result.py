@@ -15,12 +15,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
+from ....contract.features import Feature
 from ....contract.isa import COMPUTE
 from ...common.counter import delay_line, reg
 from ...common.fifo import CreditFifo
 from ...common.softmax import HIGH_PLACE
 from ...common.streams import positive
-from ..fetch.descriptor_layout import RESULT, layout
+from ..fetch.descriptor_layout import RESULT, layout, results_kept
 from ..memory.feature_ports import VISIBLE, read_port, write_port
 from .combine import TableCombine, table_port
 from .output_walk import OutputLoops, RingPlace, set_counts
@@ -147,7 +148,9 @@ class ResultStage(wiring.Component):
             self.reading.eq(operand.reading & ~kept.softmax),
         ]
         combined = self._combine(m, kept, with_second, tokens[RESULTS], results, operand, softmax)
-        byte = delay_line(m, softmax.o.payload.byte, _SOFTMAX, "byte", data=True)
+        byte: Value = softmax.o.payload.byte
+        if self.shape.has(Feature.SOFTMAX):
+            byte = delay_line(m, byte, _SOFTMAX, "byte", data=True)
         self._write(m, kept, begin, tokens, results, combined, byte)
         return m
 
@@ -159,11 +162,8 @@ class ResultStage(wiring.Component):
         m.d.sync += begin.eq(accepted)
         with m.If(accepted):
             m.d.sync += busy.eq(1)
-            # Without softmax there is nothing but zeros, and no lane for it is left.
             m.d.sync += [
-                kept[name].eq(self.command.payload[name])
-                for name, _ in RESULT
-                if name != "softmax" or self.shape.has_softmax
+                kept[name].eq(self.command.payload[name]) for name in results_kept(self.shape)
             ]
         with m.Elif(self.finished):
             m.d.sync += busy.eq(0)
@@ -247,7 +247,8 @@ class ResultStage(wiring.Component):
     def _tokens(self, m: Module, kept, issued) -> list:
         """The token that was issued so many cycles ago; behind the writer's there are none."""
         tokens = [issued]
-        for n in range(1, _COMBINED + 1):
+        last = _COMBINED if self.shape.has(Feature.TABLES) else RESULTS
+        for n in range(1, last + 1):
             tokens.append(Signal(self.token, name=f"token{n}"))
             m.d.sync += tokens[n].eq(tokens[n - 1])
             if n == RESULTS + 1:
@@ -284,7 +285,8 @@ class ResultStage(wiring.Component):
         # While parameters are read sums become products, where they do.
         assert ProductLanes.LATENCY == ParameterMemory.LATENCY
         lanes, bits = self.shape.requantizers, self.shape.psum_bits
-        m.submodules.products = products = ProductLanes(lanes, signed(bits))
+        multiplies = self.shape.has(Feature.PRODUCT)
+        m.submodules.products = products = ProductLanes(lanes, signed(bits), multiplies)
         seconds = Array(
             operand.o.payload.word_select(n, BYTE * lanes) for n in range(self.shape.result_parts)
         )
@@ -293,15 +295,15 @@ class ResultStage(wiring.Component):
             products.seconds.as_value().eq(seconds[part]),
             products.descriptor.eq(kept),
         ]
-        results = []
+        results, without = [], self.shape.without
         for n in range(lanes):
-            m.submodules[f"lane{n}"] = lane = RequantLane(signed(bits))
+            m.submodules[f"lane{n}"] = lane = RequantLane(signed(bits), without)
             m.d.comb += [
                 lane.acc.eq(products.o[n]),
                 lane.parameters.eq(parameters.records[n]),
                 lane.rounding.eq(rounding),
             ]
-            if n == 0:
+            if n == 0 and self.shape.has(Feature.SOFTMAX):
                 with m.If(kept.softmax):
                     m.d.comb += [
                         lane.acc.eq(softmax.a),
@@ -347,15 +349,18 @@ class ResultStage(wiring.Component):
     def _write(self, m: Module, kept, begin: Value, tokens, results, combined, byte: Value) -> None:
         m.submodules.writer = writer = ResultWriter(self.shape)
         wiring.connect(m, writer.port, wiring.flipped(self.result))
+        others = (
+            (Feature.SOFTMAX, _SOFTMAX, kept.softmax),
+            (Feature.TABLES, _COMBINED, kept.tables),
+        )
         token, coming = Signal(self.token, name="here"), Signal(self.token, name="coming")
         for chosen, ahead in ((token, 0), (coming, RingPlace.LATENCY)):
             # Chosen a cycle before, by one of two registers.
-            with_tables, without, of_softmax = (
-                tokens[end - ahead - 1] for end in (_COMBINED, RESULTS, _SOFTMAX)
-            )
-            m.d.sync += chosen.eq(
-                Mux(kept.tables, with_tables, Mux(kept.softmax, of_softmax, without))
-            )
+            of_here = tokens[RESULTS - ahead - 1]
+            for feature, end, mine in others:
+                if self.shape.has(feature):
+                    of_here = Mux(mine, tokens[end - ahead - 1], of_here)
+            m.d.sync += chosen.eq(of_here)
         m.d.comb += [
             writer.load.eq(begin),
             writer.descriptor.eq(kept),

@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
+from ....contract.features import Feature
 from ....numeric.division import ceil_div
 from ...common.counter import delay_line, index_shape, reg
 from ..fetch.descriptor_layout import RESULT
@@ -27,12 +28,16 @@ def table_lanes(shape: EngineShape) -> int:
 
 
 def table_slices(shape: EngineShape) -> int:
-    """Slices in which the results of a part go through tables."""
+    """Slices in which the results of a part go through tables, if there are such."""
+    if not shape.has(Feature.TABLES):
+        return 1
     return shape.requantizers // table_lanes(shape)
 
 
 def wide_slices(shape: EngineShape) -> int:
-    """Writes that a part's wide results take."""
+    """Writes that a part's wide results take, if there are such."""
+    if not shape.has(Feature.WIDE):
+        return 1
     return ceil_div(WIDE_BYTES * shape.requantizers, shape.word)
 
 

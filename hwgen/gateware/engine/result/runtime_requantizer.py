@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, 
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ....contract.features import Feature
 from ....contract.isa import DOUBLE_BITS, FLOAT_RESULTS, RECORD, SINGLE_BITS, Round
 from ...common.counter import delay_line, reg
 from ...common.multiplier import MultiplyAdd
@@ -33,28 +34,38 @@ ROUNDING = data.StructLayout(
 )
 """How values are rounded, the same for all lanes."""
 
-SCALED = data.StructLayout(
-    {
-        "value": signed(WHOLE + FRACTION),
-        "rest": unsigned(1),
-        "over": unsigned(1),
-        "negative": unsigned(1),
-        "large": unsigned(1),
-    }
-)
-"""A value with FRACTION fractional bits. rest : there is a 1 below them; over : it has more bits
-than there are; large : more than DOUBLE_BITS were shifted out."""
+Features = tuple[Feature, ...]
+
+
+def fraction_of(without: Features) -> int:
+    """Fractional bits that requantizers without these roundings keep: where none goes by floats it
+    matters only what the half is, and whether there is anything below."""
+    return 1 if Feature.FLOAT in without else FRACTION
+
+
+def scaled(without: Features = ()) -> data.StructLayout:
+    """A value with ``fraction_of`` bits behind the point. rest : there is a 1 below them; over : it
+    has more bits than there are; large : more than DOUBLE_BITS were shifted out."""
+    return data.StructLayout(
+        {
+            "value": signed(WHOLE + fraction_of(without)),
+            "rest": unsigned(1),
+            "over": unsigned(1),
+            "negative": unsigned(1),
+            "large": unsigned(1),
+        }
+    )
 
 
 class Scale(wiring.Component):
-    """``value / 2**shift`` with FRACTION fractional bits.
+    """``value / 2**shift`` with ``fraction_of`` fractional bits.
 
-    Parameters: bits of the value.
+    Parameters: bits of the value. without : roundings that are left out.
 
     Members
     -------
     value, shift (in); doubled (in): the lowest DOUBLE_BITS bits of the value are left out where the
-    shift is larger; o (out): see SCALED.
+    shift is larger; o (out): see ``scaled``.
 
     Latency ``LATENCY`` cycles: by multiples of 16, of 4, and of 1; initiation interval 1.
     """
@@ -62,28 +73,32 @@ class Scale(wiring.Component):
     STEPS = (16, 4, 1)
     LATENCY = len(STEPS)
 
-    def __init__(self, bits: int = BIASED) -> None:
+    def __init__(self, bits: int = BIASED, without: Features = ()) -> None:
+        self.without = without
         super().__init__(
             {
                 "value": In(signed(bits)),
                 "shift": In(6),
                 "doubled": In(1),
-                "o": Out(SCALED),
+                "o": Out(scaled(without)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        large = self.shift[5]
-        lowest = self.value[:DOUBLE_BITS] & (~(self.doubled & large)).replicate(DOUBLE_BITS)
-        value = Cat(Const(0, FRACTION), lowest, self.value[DOUBLE_BITS:]).as_signed()
+        fraction, large = fraction_of(self.without), self.shift[5]
+        lowest: Value = self.value[:DOUBLE_BITS]
+        if Feature.DOUBLE not in self.without:
+            lowest = lowest & (~(self.doubled & large)).replicate(DOUBLE_BITS)
+            m.d.comb += self.o.large.eq(delay_line(m, large, self.LATENCY, "large", data=True))
+        value = Cat(Const(0, fraction), lowest, self.value[DOUBLE_BITS:]).as_signed()
         rest: Value = Const(0)
         over: Value = Const(0)
         negative, shift = self.value[-1], self.shift
         for step in self.STEPS:
             places = shift[-2:]
             # What later steps shift out is kept as well.
-            kept = WHOLE + FRACTION + step - 1
+            kept = WHOLE + fraction + step - 1
             width = min(len(value), kept)
             moved, dropped = reg(signed(width), f"by_{step}"), reg(1, f"rest_{step}")
             beyond = reg(1, f"over_{step}")
@@ -107,7 +122,6 @@ class Scale(wiring.Component):
             self.o.rest.eq(rest),
             self.o.over.eq(over),
             self.o.negative.eq(negative),
-            self.o.large.eq(delay_line(m, large, self.LATENCY, "large", data=True)),
         ]
         return m
 
@@ -115,9 +129,13 @@ class Scale(wiring.Component):
 class RoundClamp(wiring.Component):
     """``clamp(round(value) + offset, low, high)``.
 
+    Parameters
+    ----------
+    without : roundings that are left out.
+
     Members
     -------
-    i (in): see SCALED; rounding (in): see ROUNDING; o (out).
+    i (in): see ``scaled``; rounding (in): see ROUNDING; o (out).
 
     Latency ``LATENCY`` cycles: what is beside a tie, whether it is raised, the sum, compared,
     clamped; initiation interval 1. The rounding is to stay while values are in the pipeline.
@@ -125,16 +143,26 @@ class RoundClamp(wiring.Component):
 
     LATENCY = 5
 
-    def __init__(self) -> None:
-        super().__init__({"i": In(SCALED), "rounding": In(ROUNDING), "o": Out(signed(RESULT_BITS))})
+    def __init__(self, without: Features = ()) -> None:
+        self.without = without
+        super().__init__(
+            {
+                "i": In(scaled(without)),
+                "rounding": In(ROUNDING),
+                "o": Out(signed(RESULT_BITS)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         given, rounding = self.i, self.rounding
-        fraction, floor = given.value[:FRACTION], given.value[FRACTION:]
-        near = _beside_a_tie(m, floor, fraction, given.rest, given.negative)
+        bits = fraction_of(self.without)
+        fraction, floor = given.value[:bits], given.value[bits:]
+        near: Value = Const(0)
+        if Feature.FLOAT not in self.without:
+            near = _beside_a_tie(m, floor, fraction, given.rest, given.negative)
         half, below = reg(1, "half"), reg(1, "below")
-        m.d.sync += [half.eq(fraction[-1]), below.eq(fraction[:-1].any() | given.rest)]
+        m.d.sync += [half.eq(fraction[-1]), below.eq(Cat(fraction[:-1], given.rest).any())]
         negative, large = reg(1, "is_negative"), reg(1, "is_large")
         m.d.sync += [negative.eq(given.negative), large.eq(given.large)]
         whole = delay_line(m, floor, 2, "floor", data=True).as_signed()
@@ -143,6 +171,8 @@ class RoundClamp(wiring.Component):
         up = reg(1, "up")
         with m.Switch(rounding.how):
             for how in Round:
+                if _FEATURES.get(how) in self.without:
+                    continue
                 with m.Case(how):
                     m.d.sync += up.eq(_raised(how, half, below, negative, odd, near, large))
         rounded = reg(signed(WHOLE + 1), "rounded")
@@ -160,6 +190,10 @@ class RoundClamp(wiring.Component):
         m.d.sync += result.eq(Mux(too_low, rounding.low, Mux(too_high, rounding.high, within)))
         m.d.comb += self.o.eq(result)
         return m
+
+
+_FEATURES = {Round.DOUBLE: Feature.DOUBLE, Round.FLOAT: Feature.FLOAT}
+"""Roundings that may be left out."""
 
 
 def _raised(
@@ -226,7 +260,8 @@ class RequantLane(wiring.Component):
 
     Parameters
     ----------
-    acc : shape of an accumulator, of 19 bits to those of MultiplyAdd.MOST.
+    acc : shape of an accumulator, of 19 bits to those of MultiplyAdd.MOST. without : roundings that
+    are left out.
 
     Members
     -------
@@ -239,7 +274,8 @@ class RequantLane(wiring.Component):
     SUM = MultiplyAdd.LATENCY
     LATENCY = SUM + Scale.LATENCY + RoundClamp.LATENCY
 
-    def __init__(self, acc: Shape) -> None:
+    def __init__(self, acc: Shape, without: Features = ()) -> None:
+        self.without = without
         if acc.width > MultiplyAdd.MOST[0]:
             raise ValueError(f"accumulators of {acc.width} bits: at most {MultiplyAdd.MOST[0]}")
         self.acc_shape = acc
@@ -260,8 +296,8 @@ class RequantLane(wiring.Component):
         bits = max(BIASED, self.acc_shape.width + given.mult.shape().width + 1)
         bias, biased = given.bias.shape(), signed(bits)
         m.submodules.mul = mul = MultiplyAdd(self.acc_shape, given.mult.shape(), bias, biased)
-        m.submodules.scale = scale = Scale(bits)
-        m.submodules.round = rounded = RoundClamp()
+        m.submodules.scale = scale = Scale(bits, self.without)
+        m.submodules.round = rounded = RoundClamp(self.without)
         m.d.comb += [
             mul.a.eq(self.acc),
             mul.b.eq(given.mult),

@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import BANKS, EngineShape
+from ....contract.features import Feature
 from ...common.counter import delay_line, index_shape
 from ...common.fifo import CreditFifo
 from ..fetch.descriptor_layout import RESULT
@@ -32,7 +33,8 @@ class SecondOperand(wiring.Component):
 
     Parameters
     ----------
-    shape : of the engine. depth : words that may be read ahead.
+    shape : of the engine; one without second operands has none of this: all outputs are 0. depth :
+    words that may be read ahead.
 
     Members
     -------
@@ -65,6 +67,8 @@ class SecondOperand(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        if not self.shape.has(Feature.SECOND):
+            return m
         m.submodules.loops = loops = OutputLoops()
         m.submodules.place = place = RingPlace(self.shape)
         spot = data.StructLayout(

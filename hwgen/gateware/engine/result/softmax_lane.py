@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
+from ....contract.features import Feature
 from ....contract.isa import SOFTMAX_CHANNELS
 from ...common.counter import index_shape, reg
 from ...common.softmax import HIGH, MAX_CHANNELS, POWER, SoftmaxCore
@@ -23,7 +24,7 @@ class SoftmaxLane(wiring.Component):
 
     Parameters
     ----------
-    shape : of the engine.
+    shape : of the engine. One without softmax has none of this: all outputs are 0.
 
     Members
     -------
@@ -45,7 +46,6 @@ class SoftmaxLane(wiring.Component):
         if ours != (MAX_CHANNELS, POWER, HIGH):
             raise AssertionError("softmax counts on other channels, another table or multiplier")
         self.shape = shape
-        self.core = SoftmaxCore(unsigned(8), MAX_CHANNELS, unsigned(8), SoftmaxCore.LATENCY + 2)
         super().__init__(
             {
                 "descriptor": In(RESULT),
@@ -62,7 +62,11 @@ class SoftmaxLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.core = core = self.core
+        if not self.shape.has(Feature.SOFTMAX):
+            return m
+        ahead = SoftmaxCore.LATENCY + 2
+        core = SoftmaxCore(unsigned(8), MAX_CHANNELS, unsigned(8), ahead)
+        m.submodules.core = core
         given, pe = self.descriptor, self.shape.pe
         channels = reg(core.channels.shape(), "channels")
         m.d.sync += channels.eq((given.groups - 1) * pe + given.lanes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ....contract.engine import BANKS, EngineShape
+from ....contract.features import Feature
 from ....contract.isa import WINDOW_TAPS, Operand, row_lanes
 from ....numeric import ceil_div
 from ..network.tasks import Stored, Task
@@ -47,7 +48,8 @@ def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> T
         return Taps((rows, columns, 1), across)
     if columns > 1 and (task.dilation[1] > 1 or apart):
         return Taps((rows, columns, ceil_div(x.depth, shape.simd)), across, shape.simd)
-    most = 1 if apart or task.dilation[0] > 1 else min(BANKS, rows)
+    one_row = apart or task.dilation[0] > 1 or not shape.has(Feature.TAP_ROWS)
+    most = 1 if one_row else min(BANKS, rows)
     folded = []
     for at_once in range(1, most + 1):
         lanes = row_lanes(shape.simd, at_once - 1)
@@ -60,7 +62,8 @@ def taps_of(task: Task, x: Stored, shape: EngineShape, apart: bool = False) -> T
 def suits_window(task: Task, shape: EngineShape) -> bool:
     """Whether a depthwise task can take a window a cycle."""
     return (
-        task.operand is Operand.DEPTHWISE
+        shape.has(Feature.WINDOW)
+        and task.operand is Operand.DEPTHWISE
         and task.weights is not None
         and max(task.kernel) <= WINDOW_TAPS
         and max(task.dilation) == 1

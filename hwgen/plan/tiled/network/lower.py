@@ -14,6 +14,7 @@ from ....ir import Graph, Node, Op, Tensor, ops
 from ...host import way_out
 from .fusion import OF_BYTES, RESHAPING, SCALED, Fusion
 from .moves import of_image, selection, with_zeros
+from .parts import LeftOut, check_features
 from .requant import Requant, added_by, product_by
 from .softmax import exponentials_of
 from .tables import Tables
@@ -25,7 +26,8 @@ _OF_BYTES = EngineShape()
 
 
 def task_graph_of(graph: Graph, shape: EngineShape = _OF_BYTES) -> TaskGraph:
-    """The tasks of a legal graph for an engine, of whose shape only the widths of operands count.
+    """The tasks of a legal graph for an engine, of whose shape only widths of operands, and what it
+    is built without, count.
 
     Raises UserError for what the engine can not carry out, naming the layer as the user does.
     """
@@ -34,6 +36,8 @@ def task_graph_of(graph: Graph, shape: EngineShape = _OF_BYTES) -> TaskGraph:
     except UserError as error:
         titles = {node.name: node.title for node in graph.nodes}
         layer = titles.get(error.layer or "", error.layer)
+        if isinstance(error, LeftOut):
+            raise LeftOut(error.reason, layer, error.features) from None
         wider = _wide_enough(graph, shape, error)
         if wider is not None:
             raise OtherWidths(error.reason, layer, wider.ifmap_bits, wider.weight_bits) from None
@@ -68,6 +72,7 @@ def _cut(graph: Graph, shape: EngineShape) -> _Cut:
     for node in graph.nodes:
         if node.name not in cut.done:
             cut.visit(node.op, node)
+    check_features(cut.tasks, cut.stored, shape)
     return cut
 
 

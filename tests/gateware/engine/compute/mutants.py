@@ -85,7 +85,7 @@ MUTATIONS = (
     Mutation(
         "rows of a step begin at the same byte",
         "hwgen/gateware/engine/compute/tap_fetch.py",
-        "shifted.eq(start - earlier[Cat(next_behind, c.tap_rows)])",
+        "shifted.eq(start - earlier[Cat(next_behind, self._tap_rows)])",
         "shifted.eq(start)",
         ("tests/gateware/engine/compute/test_tile_unit.py",),
     ),

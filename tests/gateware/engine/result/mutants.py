@@ -8,7 +8,7 @@ MUTATIONS = (
     Mutation(
         "run-time requantizer takes all halves for ties",
         "hwgen/gateware/engine/result/runtime_requantizer.py",
-        "below.eq(fraction[:-1].any() | given.rest)",
+        "below.eq(Cat(fraction[:-1], given.rest).any())",
         "below.eq(0)",
         ("tests/gateware/engine/result/test_result.py",),
     ),
@@ -92,8 +92,8 @@ MUTATIONS = (
     Mutation(
         "table 1 counts without a second operand",
         "hwgen/gateware/engine/result/combine.py",
-        "Mux(self.with_second, entries[1], 0)",
-        "entries[1]",
+        "Mux(self.with_second, entry, 0)",
+        "entry",
         ("tests/gateware/engine/result/test_result.py",),
     ),
     Mutation(
