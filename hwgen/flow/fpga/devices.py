@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .block_ram import Netlist, absorb_output_registers
+from .carry_chains import cut_carries
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Device:
     options: tuple[str, ...]
     cells: dict[str, dict[str, int]]
     placed: dict[str, str]
-    improve: Callable[[Netlist, str], int]
+    improve: dict[str, Callable[[Netlist, str], int]]
     blocks: int
     block_operands: range
 
@@ -52,7 +53,10 @@ _ECP5: dict[str, Any] = {
         "dsp": "MULT18X18D",
         "bram": "DP16KD",
     },
-    "improve": absorb_output_registers,
+    "improve": {
+        "registers of block RAMs used": absorb_output_registers,
+        "carries cut": cut_carries,
+    },
     "block_operands": range(4, 19),
 }
 

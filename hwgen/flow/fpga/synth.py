@@ -47,7 +47,20 @@ no router found a way for all signals on {}:
 {}
 a smaller design (--array, --multipliers), a larger device, a lower clock (--freq) or another seed \
 (--seed) may be routed"""
-_FINISH = "{synth} -top {top} -json netlist.json\ntee -q -o stat.txt stat\n"
+_FINISH = """\
+hierarchy -top {top}
+proc
+flatten
+opt_expr
+opt_clean
+wreduce
+opt_clean
+techmap -map {adders}
+{synth} -top {top} -json netlist.json
+tee -q -o stat.txt stat
+"""
+_ADDERS = "adders.v"
+"""The file that says how a device adds, for devices that have one."""
 
 
 def synthesize(
@@ -128,10 +141,11 @@ def _netlist(
         read = _WITH_TABLES.format(top=NAME, cells=cells, **design)
     else:
         read = _SYNTHESIS.format(sources=" ".join([*names, "pins.v"]))
-    finish = _FINISH.format(synth=device.synth, top=NAME)
+    finish = _FINISH.format(synth=device.synth, top=NAME, adders=_ADDERS)
     _yosys(yosys, read + finish, work, "synthesis.ys", say)
     netlist = json.loads((work / "netlist.json").read_text())
-    say(f"{device.improve(netlist, NAME)} registers of block RAMs used")
+    for what, improve in device.improve.items():
+        say(f"{improve(netlist, NAME)} {what}")
     (work / "netlist.json").write_text(json.dumps(netlist))
     return netlist, len(tables)
 
@@ -202,6 +216,7 @@ def _sources(package: PackageFiles, device: Device, work: Path) -> list[str]:
         native = own / file.name
         shutil.copy2(native if native.exists() else file, work / file.name)
         names.append(file.name)
+    shutil.copy2(own / _ADDERS, work / _ADDERS)
     shutil.copytree(package.path / "mem", work / "mem")
     return names
 

@@ -68,3 +68,31 @@ def test_an_output_of_the_design_stays() -> None:
     made = netlist()
     made["modules"]["top"]["ports"]["o"]["bits"].append(11)
     assert absorb_output_registers(made, "top") == 0
+
+
+def widest(**more: dict[str, Any]) -> dict[str, Any]:
+    """A memory of 36 bits: its third output, at the other side, has a register too."""
+    made = netlist(r2=register(12, 22), **more)
+    ram = made["modules"]["top"]["cells"]["ram"]
+    ram["parameters"]["DATA_WIDTH_B"] = f"{36:032b}"
+    ram["connections"]["OCEA"] = ["0"]
+    return made
+
+
+def test_a_word_of_both_sides_moves_as_one() -> None:
+    made = widest()
+    assert absorb_output_registers(made, "top") == 1
+    cells = made["modules"]["top"]["cells"]
+    assert list(cells) == ["ram"]
+    parameters, pins = cells["ram"]["parameters"], cells["ram"]["connections"]
+    assert (parameters["REGMODE_A"], parameters["REGMODE_B"]) == ("OUTREG", "OUTREG")
+    assert (pins["OCEA"], pins["OCEB"]) == (["1"], ["1"])
+    assert (pins["DOB0"], pins["DOB1"], pins["DOA0"]) == ([20], [21], [22])
+
+
+def test_a_word_of_both_sides_stays_as_one() -> None:
+    """A second reader of its other half keeps all of the registers where they are."""
+    made = widest(r3=register(12, 23))
+    assert absorb_output_registers(made, "top") == 0
+    parameters = made["modules"]["top"]["cells"]["ram"]["parameters"]
+    assert (parameters["REGMODE_A"], parameters["REGMODE_B"]) == ("NOREG", "NOREG")
