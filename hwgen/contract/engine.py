@@ -7,7 +7,7 @@ from typing import Any
 
 from ..numeric import ceil_div
 from .features import Feature, left_out
-from .isa import MOST_TILES, RECORD
+from .isa import MOST_TILES, RECORD, WINDOW_TAPS
 
 BANKS = 4
 """Banks of the feature-map memory: row r of a tensor lies in bank r modulo BANKS."""
@@ -97,9 +97,13 @@ class EngineShape:
         return next(bits for bits in STORED_BITS if bits >= self.ifmap_bits)
 
     def has(self, feature: Feature) -> bool:
-        """Whether it has a feature. A softmax takes and gives bytes: others have none."""
-        bytes_only = feature is Feature.SOFTMAX
-        return feature not in self.without and (self.stored_bits == 8 or not bytes_only)
+        """Whether it has a feature. A softmax takes and gives bytes: engines of other values have
+        none. A window takes a lane for each of its taps."""
+        possible = {
+            Feature.SOFTMAX: self.stored_bits == 8,
+            Feature.WINDOW: self.simd >= WINDOW_TAPS**2,
+        }
+        return feature not in self.without and possible.get(feature, True)
 
     @property
     def lacks(self) -> tuple[Feature, ...]:

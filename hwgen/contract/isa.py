@@ -380,7 +380,7 @@ the ring that hold no row of the ifmap yet: their weights are 0.
 With Operand.DEPTHWISE_WINDOW the innermost loop reads columns (x_position is that of the first one,
 which is never left of the ifmap: what is left of it is padding); from column ``window_first`` on,
 every ``window_step`` columns, a window is complete and gives a sum. Its newest column is tap
-column 2.
+column 2. An array of fewer than 9 lanes takes none.
 
 With softmax the array does nothing, whatever its loops are. Vectors of ``groups`` words, the last
 one of ``lanes`` bytes, at most SOFTMAX_CHANNELS bytes in all, are read where the second operand's

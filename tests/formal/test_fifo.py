@@ -20,12 +20,19 @@ WIDTH = 2
 
 
 class Proof(Elaboratable):
-    """A queue, its surroundings and a model; ``depth`` as the queue's, ``early`` and
+    """A queue, its surroundings and a model; ``depth`` as the queue's, ``early``, ``late`` and
     ``registered`` too."""
 
-    def __init__(self, depth: int, early: bool, block_ram: bool, registered: bool = False) -> None:
+    def __init__(
+        self,
+        depth: int,
+        early: bool,
+        block_ram: bool,
+        registered: bool = False,
+        late: bool = False,
+    ) -> None:
         self.depth, self.early, self.block_ram = depth, early, block_ram
-        self.registered = registered
+        self.registered, self.late = registered, late
         self.take, self.push, self.ready, self.free = (
             Signal(name=name) for name in ("take", "push", "ready", "free")
         )
@@ -37,7 +44,9 @@ class Proof(Elaboratable):
 
     def elaborate(self, platform):
         m = Module()
-        fifo = CreditFifo(unsigned(WIDTH), self.depth, self.early, self.registered)
+        fifo = CreditFifo(
+            unsigned(WIDTH), self.depth, self.early, self.late, registered=self.registered
+        )
         fifo._MustUse__used = True  # as its parts, which the proof looks into
         inner = fifo.elaborate(None)
         ports = self._memory_ports(inner)
@@ -68,12 +77,14 @@ class Proof(Elaboratable):
                 # The consumer names the slot it leaves; what it has not named stays.
             ]
             m.d.sync += owed.eq(owed + fifo.free - pop)
+        held = Signal(range(2 * self.depth + 4), name="held")
         m.d.comb += [
+            held.eq(level + pending - owed + (state["freed"] if self.late else 0)),
             Assert(fifo.level == level),
             Assert(fifo.o.valid == (level != 0)),
-            Assert(level + pending <= self.depth + owed),
-            Assert(fifo.room == (level + pending - owed < self.depth)),
-            Assert(state["reserved"] == level + pending - owed),
+            Assert(held <= self.depth),
+            Assert(fifo.room == (held < self.depth)),
+            Assert(state["reserved"] == held),
             Assert(level <= self.depth),
             Assert(owed <= level),
         ]
@@ -83,14 +94,24 @@ class Proof(Elaboratable):
 
     def _memory_ports(self, inner: Module) -> list:
         """Asynchronous read ports for the proof, one for each place of the memory."""
-        if self.depth == 1:
+        if self.depth == 1 or self._is_pair:
             return []
         storage = inner.submodules.storage
         if self.block_ram:
             opened = storage.elaborate(None)
             storage.elaborate = lambda platform: opened
             storage = opened.submodules.mem
-        return [storage.read_port(domain="comb") for _ in range(self.depth)]
+        return [storage.read_port(domain="comb") for _ in range(self._places)]
+
+    @property
+    def _is_pair(self) -> bool:
+        """Two registers instead of a memory, which are not left early."""
+        return self.depth == 2 and not self.early
+
+    @property
+    def _places(self) -> int:
+        """Places of the memory: a shallow queue has its first entry beside it."""
+        return self.depth - (self.registered and not self.block_ram and self.depth > 2)
 
     def _follow(self, m: Module, fifo: CreditFifo, level, pop, state, ports) -> None:
         """One entry, from its push to its head of the queue."""
@@ -106,11 +127,34 @@ class Proof(Elaboratable):
             m.d.comb += Assert(ahead < level)
         with m.If(followed & (ahead == 0)):
             m.d.comb += Assert(fifo.o.payload == value)
+        if self._is_pair:
+            self._pair(m, state, level, followed & (ahead == 1), value)
         if ports:
-            stored = self._block_ram(m, state, level) if self.block_ram else level
+            stored = self._stored(m, state, level)
             self._memory(m, state, ports, stored, followed, ahead - (level - stored), value)
             if self.block_ram:
                 self._waiting(m, state, followed, ahead, value)
+
+    def _pair(self, m: Module, state, level, waits, value) -> None:
+        """Two registers."""
+        first, second = state["first_valid"], state["second_valid"]
+        m.d.comb += [Assert(level == first + second), Assert(first | ~second)]
+        with m.If(waits):
+            m.d.comb += Assert(state["second"] == value)
+
+    def _stored(self, m: Module, state, level):
+        """How many entries are in the memory."""
+        if self.block_ram:
+            return self._block_ram(m, state, level)
+        if self._places == self.depth:
+            return level
+        first, count = state["first_valid"], state["count"]
+        m.d.comb += [
+            Assert(level == count + first),
+            Assert(state["stored"] == (count != 0)),
+            Assert(first | (count == 0)),
+        ]
+        return count
 
     def _block_ram(self, m: Module, state, level):
         """Where the entries of a deep queue are: some in registers, one at the memory, the rest."""
@@ -150,17 +194,17 @@ class Proof(Elaboratable):
         head, tail = state["head"], state["tail"]
         for name in ("head", "tail"):
             m.d.comb += [
-                Assert(state[name] < self.depth),
-                Assert(state[f"{name}_last"] == (state[name] == self.depth - 1)),
+                Assert(state[name] < self._places),
+                Assert(state[f"{name}_last"] == (state[name] == self._places - 1)),
             ]
-        apart = Signal(range(2 * self.depth), name="apart")
+        apart = Signal(range(2 * self._places), name="apart")
         m.d.comb += apart.eq(head + stored)
-        m.d.comb += Assert(tail == Mux(apart >= self.depth, apart - self.depth, apart))
+        m.d.comb += Assert(tail == Mux(apart >= self._places, apart - self._places, apart))
         for index, port in enumerate(ports):
-            at = Signal(range(2 * self.depth), name=f"at{index}")
+            at = Signal(range(2 * self._places), name=f"at{index}")
             m.d.comb += [
                 at.eq(head + index),
-                port.addr.eq(Mux(at >= self.depth, at - self.depth, at)),
+                port.addr.eq(Mux(at >= self._places, at - self._places, at)),
             ]
             with m.If(followed & (place == index) & (index < stored)):
                 m.d.comb += Assert(port.data == value)
@@ -173,28 +217,40 @@ class Proof(Elaboratable):
             m.d.comb += Assert(fifo.o.valid & (fifo.o.payload == last))
 
 
-@pytest.mark.parametrize("early", (False, True), ids=("plain", "early"))
+KINDS = pytest.mark.parametrize(
+    ("early", "late"),
+    ((False, False), (True, False), (False, True)),
+    ids=("plain", "early", "late"),
+)
+REGISTERED = pytest.mark.parametrize("registered", (False, True), ids=("memory", "registered"))
+
+
+@REGISTERED
+@KINDS
 @pytest.mark.parametrize("depth", (1, 2, 3, 5))
-def test_small_queue(depth: int, early: bool, tmp_path: Path) -> None:
-    proof = Proof(depth, early, block_ram=False)
+def test_small_queue(depth: int, early: bool, late: bool, registered: bool, tmp_path: Path) -> None:
+    proof = Proof(depth, early, False, registered, late)
     assert prove(proof, proof.ports, 3, tmp_path, "prove") == "PASS"
 
 
-@pytest.mark.parametrize("registered", (False, True), ids=("memory", "registered"))
-@pytest.mark.parametrize("early", (False, True), ids=("plain", "early"))
-@pytest.mark.parametrize("depth", (2, 3, 5))
-def test_deep_queue(depth: int, early: bool, registered: bool, tmp_path: Path, monkeypatch) -> None:
+@REGISTERED
+@KINDS
+@pytest.mark.parametrize("depth", (3, 5))
+def test_deep_queue(
+    depth: int, early: bool, late: bool, registered: bool, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.setattr(fifo_module, "FEW", 1)
-    proof = Proof(depth, early, True, registered)
+    proof = Proof(depth, early, True, registered, late)
     assert prove(proof, proof.ports, 3, tmp_path, "prove") == "PASS"
 
 
 def test_a_lost_slot_is_found(tmp_path: Path, monkeypatch) -> None:
     """A queue that believes in one slot more than it has fails."""
+    shallow = fifo_module._shallow
 
-    def larger(m, depth, *rest, block):
-        return fifo_module._shallow(m, depth - 1, *rest)
+    def smaller(m, depth, *rest):
+        return shallow(m, depth - 1, *rest)
 
-    monkeypatch.setattr(fifo_module, "_queue", larger)
+    monkeypatch.setattr(fifo_module, "_shallow", smaller)
     proof = Proof(3, False, block_ram=False)
     assert prove(proof, proof.ports, 12, tmp_path, "bmc") == "FAIL"

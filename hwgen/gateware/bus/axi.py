@@ -110,7 +110,10 @@ class BurstSplitter(wiring.Component):
             place_next.eq(~placed | check_next),
             check_next.eq(~checked | self.outside | next_request),
             next_request.eq(~active | (self.o.ready & self.o.payload.last)),
-            self.request.ready.eq(place_next),
+            # As place_next, but for requests that are dropped: it is the end of a long way.
+            self.request.ready.eq(
+                ~(placed & checked & active) | (self.o.ready & self.o.payload.last)
+            ),
             self.o.valid.eq(active),
             self.busy.eq(placed | checked | active),
         ]
@@ -129,8 +132,9 @@ class BurstSplitter(wiring.Component):
         self._below, self._beats = reg(1, "below"), reg(24, "beats")
         self._tag1 = reg(LAYER_BITS + 1, "placed_tag")
         with m.If(step):
+            m.d.sync += placed.eq(self.request.valid & self.request.ready)
+        with m.If(self.request.ready):
             m.d.sync += [
-                placed.eq(self.request.valid & self.request.ready),
                 self._start.eq(self.base + request.address),
                 self._end.eq(request.address + request.beats.shift_left(lane_bits)),
                 self._below.eq(request.address < self.lowest if self.has_lowest else 0),

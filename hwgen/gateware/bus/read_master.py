@@ -92,7 +92,7 @@ class ReadMaster(wiring.Component):
         # Two entries, so that ARREADY ends here.
         m.submodules.addresses = addresses = CreditFifo(burst_layout(self.max_beats), 2)
         tag = data.StructLayout({"length": index_shape(self.max_beats), "owner": 1, "last": 1})
-        m.submodules.bursts = bursts = CreditFifo(tag, self.outstanding)
+        m.submodules.bursts = bursts = CreditFifo(tag, self.outstanding, registered=True)
         issue, room = Signal(name="issue"), Signal(name="buffer_has_room")
         second = splitters[1].o.valid
         chosen = Signal(burst_layout(self.max_beats), name="chosen")

@@ -84,7 +84,9 @@ class WriteMaster(wiring.Component):
         connect(m, wiring.flipped(self.request), splitter.request)
         # Two entries, so that AWREADY ends here.
         m.submodules.addresses = addresses = CreditFifo(burst_layout(self.max_beats), 2)
-        m.submodules.bursts = bursts = CreditFifo(index_shape(self.max_beats), self.outstanding)
+        m.submodules.bursts = bursts = CreditFifo(
+            index_shape(self.max_beats), self.outstanding, registered=True
+        )
         tag = data.StructLayout({"layer": LAYER_BITS, "mark": 1})
         m.submodules.answers = answers = CreditFifo(tag, self.outstanding)
         # The next burst waits here for its data, which it has been promised.

@@ -43,12 +43,20 @@ def adder_tree(m: Module, terms: list[Value]) -> Value:
         arity = TREE_ARITY[min(level, 1)]
         sums = []
         for start in range(0, len(terms), arity):
-            value = sum(terms[start + 1 : start + arity], terms[start])
+            value = _balanced(terms[start : start + arity])
             register = reg(value.shape(), f"tree{level}_{len(sums)}")
             m.d.sync += register.eq(value)
             sums.append(register)
         terms, level = sums, level + 1
     return terms[0]
+
+
+def _balanced(terms: list[Value]) -> Value:
+    """The sum of terms, half of them beside the other half."""
+    if len(terms) == 1:
+        return terms[0]
+    half = ceil_div(len(terms), 2)
+    return _balanced(terms[:half]) + _balanced(terms[half:])
 
 
 def agreement(m: Module, x: Value, w: Value, name: str) -> Value:

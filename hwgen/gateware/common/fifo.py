@@ -27,9 +27,11 @@ class CreditFifo(wiring.Component):
     shape : of an entry; depth : entries, at least 1.
     early : the consumer says itself when a slot is free, by ``free``: up to a cycle before it
     takes the entry, which is then read for the last time while its successor is written.
+    late : a slot freed in t counts as room in t+2: for a producer far from here.
     registered : the payload comes from a register, for a consumer that decides by what is in it. A
     block RAM gives it late in a cycle (5.6 ns on ECP5); a register and two tables more for each bit
-    of a deep queue.
+    of a deep queue, a register and one of a shallow one. That of at most two entries always
+    does, unless ``early``.
     block : a deep queue is in block RAM however few words it has: of wide ones the fabric would pay
     for all bits.
 
@@ -47,13 +49,14 @@ class CreditFifo(wiring.Component):
         shape,
         depth: int,
         early: bool = False,
+        late: bool = False,
         registered: bool = False,
         block: bool = False,
     ) -> None:
         if depth < 1:
             raise ValueError(f"a FIFO has at least 1 entry, got {depth}")
         self.depth, self.shape, self.early, self.registered = depth, shape, early, registered
-        self.block = block
+        self.late, self.block = late, block
         super().__init__(
             {
                 "take": In(1),
@@ -75,6 +78,10 @@ class CreditFifo(wiring.Component):
         full = Signal(name="full")
         m.d.comb += self.room.eq(~full)
         free = self.free if self.early else pop
+        if self.late:
+            freed = Signal(name="freed")
+            m.d.sync += freed.eq(free)
+            free = freed
         with m.If(self.take != free):
             m.d.sync += [
                 reserved.eq(reserved + self.take - free),
@@ -85,22 +92,40 @@ class CreditFifo(wiring.Component):
                 self.level.eq(self.level + self.push - pop),
                 self.o.valid.eq(self.push | (self.level != 1)),
             ]
-        queue = _deep_registered if self.registered and self.depth > FEW else _queue
-        head = queue(m, self.depth, self.shape, self.push, self.data, pop, block=self.block)
-        m.d.comb += self.o.payload.eq(head)
+        m.d.comb += self.o.payload.eq(self._queue(m, pop))
         return m
 
+    def _queue(self, m: Module, pop: Value):
+        """Storage; returns its head."""
+        depth, shape, push, data = self.depth, self.shape, self.push, self.data
+        if depth == 1:
+            cell = reg(shape, "cell")
+            with m.If(push):
+                m.d.sync += cell.eq(data)
+            return cell
+        if depth == 2 and not self.early:
+            return _pair(m, shape, push, data, pop)
+        if depth <= FEW + self.registered:
+            shallow = _shallow_registered if self.registered and depth > 2 else _shallow
+            return shallow(m, depth, shape, push, data, pop)
+        deep = _deep_registered if self.registered else _deep
+        return deep(m, depth, shape, push, data, pop, self.block)
 
-def _queue(m: Module, depth: int, shape, push: Value, data, pop: Value, block: bool):
-    """Storage of a FIFO; returns its head."""
-    if depth == 1:
-        cell = reg(shape, "cell")
-        with m.If(push):
-            m.d.sync += cell.eq(data)
-        return cell
-    if depth <= FEW:
-        return _shallow(m, depth, shape, push, data, pop)
-    return _deep(m, depth, shape, push, data, pop, block)
+
+def _pair(m: Module, shape, push: Value, data, pop: Value):
+    """Two registers, the first of which is the head: fewer tables than a small memory has."""
+    width = Shape.cast(shape).width
+    first, second = reg(shape, "first"), reg(width, "second")
+    first_valid, second_valid = Signal(name="first_valid"), Signal(name="second_valid")
+    m.d.sync += [
+        first_valid.eq(push | second_valid | (first_valid & ~pop)),
+        second_valid.eq(first_valid & ~pop & (push | second_valid)),
+    ]
+    with m.If(pop | ~first_valid):
+        m.d.sync += Value.cast(first).eq(Mux(second_valid, second, data))
+    with m.If(~second_valid):
+        m.d.sync += second.eq(data)
+    return first
 
 
 def _shallow(m: Module, depth: int, shape, push: Value, data, pop: Value):
@@ -118,6 +143,24 @@ def _shallow(m: Module, depth: int, shape, push: Value, data, pop: Value):
         read.addr.eq(head.value),
     ]
     return read.data
+
+
+def _shallow_registered(m: Module, depth: int, shape, push: Value, data, pop: Value):
+    """A small memory behind a register for the first entry."""
+    width = Shape.cast(shape).width
+    first = reg(shape, "first")
+    first_valid, stored = Signal(name="first_valid"), Signal(name="stored")
+    count = Signal(index_shape(depth), name="count")
+    write, read = Signal(name="write"), Signal(name="read")
+    free = pop | ~first_valid
+    m.d.comb += [read.eq(free & stored), write.eq(push & (stored | ~free))]
+    behind = _shallow(m, depth - 1, width, write, data, read)
+    m.d.sync += first_valid.eq(push | stored | (first_valid & ~pop))
+    with m.If(write != read):
+        m.d.sync += [count.eq(count + write - read), stored.eq(write | (count != 1))]
+    with m.If(free):
+        m.d.sync += Value.cast(first).eq(Mux(stored, behind, data))
+    return first
 
 
 def _ring(m: Module, depth: int, width: int, data, write: Value, read: Value, block: bool):

@@ -138,7 +138,7 @@ class PowerMultiplier(wiring.Component):
 
 
 class LowProduct(wiring.Component):
-    """The lowest bits of a product of unsigned numbers, as sums of multiples: without a DSP block.
+    """The lowest bits of a product of unsigned numbers.
 
     Parameters
     ----------
@@ -146,12 +146,10 @@ class LowProduct(wiring.Component):
 
     Members: a, b (in), p (out).
 
-    Latency ``LATENCY`` cycles: sums of MULTIPLES multiples, their sum; initiation interval 1. No
-    enable.
+    Latency ``LATENCY`` cycles; initiation interval 1. No enable.
     """
 
     LATENCY = Multiplier.LATENCY
-    MULTIPLES = 3
 
     def __init__(self, a: int, b: int, out: int) -> None:
         positive(a=a, b=b, out=out)
@@ -159,16 +157,10 @@ class LowProduct(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        bits = len(self.p)
-        sums = []
-        for low in range(0, min(len(self.a), bits), self.MULTIPLES):
-            part = reg(bits - low, f"part{low}")
-            places = range(min(self.MULTIPLES, len(self.a) - low))
-            m.d.sync += part.eq(sum(Mux(self.a[low + n], self.b << n, 0) for n in places))
-            sums.append(part << low)
-        product = reg(bits, "product")
-        m.d.sync += product.eq(sum(sums))
-        m.d.comb += self.p.eq(product)
+        # What is higher in an operand than in the result does not count.
+        a, b = self.a[: len(self.p)], self.b[: len(self.p)]
+        m.submodules.mul = mul = Multiplier(a.shape(), b.shape())
+        m.d.comb += [mul.a.eq(a), mul.b.eq(b), self.p.eq(mul.p)]
         return m
 
 

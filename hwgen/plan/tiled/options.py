@@ -19,12 +19,15 @@ from ...contract.engine import (
     widest_port,
 )
 from ...contract.features import Feature
+from ...contract.isa import WINDOW_TAPS
 from ...errors import OptionError, shown
 from ...values import integer
 from ..options import Options, option
 from .mapping.stationarity import Stationarity
 
 DEFAULT_ARRAY = (16, 16)
+SHARED = 4
+"""Sums of a word for each requantizer, where words come in several steps."""
 DEFAULT_RESIDENT = 2
 AUTO = "auto"
 ORDERS = (AUTO, *(kind.value for kind in Stationarity))
@@ -64,7 +67,8 @@ class TiledOptions(Options):
         metavar="PExSIMD",
     )
     requantizers: int | None = option(
-        "sums of each array that are requantized at a time (default: all of a word)",
+        "sums of each array that are requantized at a time (default: all of a word where SIMD is 9 "
+        "or more, else a quarter of them)",
         metavar="N",
         convert=int,
     )
@@ -133,7 +137,9 @@ class TiledOptions(Options):
             raise OptionError(
                 f"--mem-width {width}: an array of {pe}x{simd} takes at most {widest} bits"
             )
-        requantizers = pe if self.requantizers is None else self.requantizers
+        requantizers = self.requantizers
+        if requantizers is None:
+            requantizers = default_requantizers(pe, simd)
         if not 1 <= requantizers <= pe or requantizers & (requantizers - 1):
             raise OptionError(
                 f"--requantizers {requantizers}: give a power of two from 1 to {pe}, the sums that "
@@ -232,6 +238,15 @@ def _no_array(given: str) -> OptionError:
 
 def _no_bits(given: str) -> OptionError:
     return OptionError(f"--bits {given}: give IFMAP,WEIGHT, each from 1 to {MOST_BITS}, as in 8,8")
+
+
+def default_requantizers(pe: int, simd: int) -> int:
+    """Sums that are requantized at a time where nothing is said.
+
+    An array of 9 lanes or more gives a word of sums of a depthwise layer in each cycle. One of
+    fewer takes the taps of its sums in several steps.
+    """
+    return pe if simd >= WINDOW_TAPS**2 else max(1, pe // SHARED)
 
 
 def default_engine(

@@ -113,8 +113,8 @@ MUTATIONS = (
     Mutation(
         "sum lost in the adder tree",
         "hwgen/gateware/common/dot.py",
-        "value = sum(terms[start + 1 : start + arity], terms[start])",
-        "value = sum(terms[start + 1 : start + arity - 1], terms[start])",
+        "return _balanced(terms[:half]) + _balanced(terms[half:])",
+        "return _balanced(terms[:half]) + _balanced(terms[half:][:1])",
         ("tests/gateware/common/test_mac.py",),
     ),
     Mutation(

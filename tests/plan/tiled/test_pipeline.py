@@ -63,7 +63,8 @@ def test_latencies_of_all_shapes_are_the_gatewares() -> None:
     assert {Opcode[n.upper()]: q for n, q in dispatcher.QUEUE.items()} == pipeline.QUEUES
     assert fetcher.Fetcher.OFFER == pipeline.FETCHED + dispatcher.DescriptorQueue.WHOLE
     assert fetcher.Fetcher.CLOSE + 1 == pipeline.CLOSE
-    assert (TapFetch.ADDRESS, TapFetch.LATENCY) == (pipeline.ADDRESS, pipeline.TAP_FETCH)
+    assert TileArray.PLACED + TapFetch.ADDRESS == pipeline.ADDRESS
+    assert TileArray.OPERANDS == pipeline.TAP_FETCH
     assert TileArray.GAP == pipeline.TAP_FETCH + 2
     assert Multiplier.LATENCY == pipeline.MULTIPLIER
     assert result.ResultStage.LATENCY == pipeline.RESULTS
@@ -74,6 +75,8 @@ def test_latencies_of_all_shapes_are_the_gatewares() -> None:
     assert SoftmaxLane.PAUSE == latency.SOFTMAX_PAUSE and SoftmaxLane.LATENCY == latency.SOFTMAX
     assert second_operand.SecondOperand.LATENCY + 2 == pipeline.SECOND
     assert second_operand.SecondOperand.READ == pipeline.SECOND_READ
+    assert second_operand.SecondOperand.PLACE == pipeline.SECOND_PLACE
+    assert second_operand.ASKED == pipeline.SECOND_PLACES
     assert (result.SECONDS, result.RESULTS) == (pipeline.SECONDS, pipeline.SECOND_USED)
     assert result_writer.TABLE_SHARE == pipeline.TABLE_SHARE
     assert VISIBLE == pipeline.VISIBLE

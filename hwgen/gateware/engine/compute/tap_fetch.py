@@ -94,7 +94,9 @@ class TapFetch(wiring.Component):
         m.d.comb += [place.a.eq(self.ring[in_bank:]), place.b.eq(c.x_pitch)]
         ring = delay_line(m, self.ring, 2, "ring", data=True)
         here, below = reg(self.address, "row_here"), reg(self.address, "row_below")
-        last = ring[in_bank:] == (c.x_ring >> in_bank) - 1
+        last_row = reg(len(c.x_ring) - in_bank, "last_row")  # known for long
+        m.d.sync += last_row.eq((c.x_ring >> in_bank) - 1)
+        last = ring[in_bank:] == last_row
         start = reg(self.address, "row_start")
         position = delay_line(m, self.position, 1, "position", data=True)
         first = delay_line(m, ring[:in_bank], 1, "first_bank", data=True)
@@ -150,10 +152,12 @@ class TapFetch(wiring.Component):
         low, high = reg(limit, "low"), reg(limit, "high")
         room = Signal(signed(len(c.x_bytes) + 3), name="room")
         m.d.comb += room.eq(c.x_bytes - self.position)
-        m.d.sync += [
-            low.eq(Mux(self.position >= 0, 0, Mux(self.position < -word, word, -self.position))),
-            high.eq(Mux(room < 0, 0, Mux(room > word, word, room))),
-        ]
+        before = Signal.like(room, name="before")
+        m.d.comb += before.eq(-self.position)
+        for bound, lanes in ((low, before), (high, room)):
+            # Of a power of two of lanes.
+            most = lanes[len(bound) - 1 : -1].any()
+            m.d.sync += bound.eq(Mux(lanes < 0, 0, Mux(most, word, lanes[: len(bound) - 1])))
         inside = reg(word, "inside")
         m.d.sync += inside.eq(Cat((low <= n) & (high > n) for n in range(word)))
         return inside
@@ -173,8 +177,9 @@ class TapFetch(wiring.Component):
         return wide
 
     def _read(self, m: Module, found: tuple[list[Value], Value]) -> list[list[Value]]:
-        """Values of the window's three rows, that of padding where there is none; of the first one
-        those that are shared, which may be of other rows. LATENCY after step."""
+        """Values of the window's three rows, or of one row where there are no windows, that of
+        padding where there is none; of the first one those that are shared, which may be of other
+        rows. LATENCY after step."""
         ahead, shape = self.LATENCY - 1, self.shape
         bits, stored = shape.ifmap_bits, shape.stored_bits
         in_bank = (BANKS - 1).bit_length()

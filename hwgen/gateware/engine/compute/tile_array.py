@@ -43,9 +43,27 @@ EVENTS = data.StructLayout(
 """Words that are read or written in a cycle, for the bench."""
 
 
-_MARKS = data.StructLayout({"works": 1, "first": 1, "gives": 1, "resumes": 1, "saves": 1})
-"""What is said of a step: it is work of the array; as MacArray's first, last, resumes, saves."""
+_MARKS = data.StructLayout({"works": 1, "first": 1, "gives": 1})
+"""What is said of a step: it is work of the array; as MacArray's first, last."""
+_PSUM = data.StructLayout({"resumes": 1, "saves": 1})
+"""As MacArray's."""
 _CHANGE = data.StructLayout({"before": 1, "behind": 1})
+_LATE = 2
+"""Cycles from a step to the places of its weights and psums, which are read last: the loops are far
+from them."""
+
+
+def _taps(command) -> Value:
+    """The loops that go over taps."""
+    return Cat(command[f"loop{n}_kind"] == Loop.TAP for n in range(LEVELS))
+
+
+def _first_ends(command) -> Value:
+    """Whether a descriptor's first step ends a sum."""
+    single = Cat(command[f"loop{n}_count"] == 1 for n in range(LEVELS))
+    window = command.operand == Operand.DEPTHWISE_WINDOW
+    ends = Mux(window, command.window_first == 0, (single | ~_taps(command)).all())
+    return ends & ~command.no_writeback
 
 
 class TileArray(wiring.Component):
@@ -72,7 +90,11 @@ class TileArray(wiring.Component):
     the last step of a descriptor and the first of the next one ``GAP`` cycles.
     """
 
-    GAP = TapFetch.LATENCY + 2
+    PLACED = 1
+    """Cycles from a step to its position, row and ring row."""
+    OPERANDS = PLACED + TapFetch.LATENCY
+    """Cycles from a step to its operands."""
+    GAP = OPERANDS + 2
     """What a tap needs stays until its operands are out; a cycle each to accept and to load."""
 
     def __init__(self, shape: EngineShape) -> None:
@@ -106,38 +128,48 @@ class TileArray(wiring.Component):
     @classmethod
     def latency(cls, shape: EngineShape) -> int:
         """Cycles from a step to the sum that it finishes at ``acc``."""
-        return TapFetch.LATENCY + mac_parameters(shape).latency
+        return TileArray.OPERANDS + mac_parameters(shape).latency
 
     @classmethod
     def delays(cls, shape: EngineShape) -> dict[str, int]:
         """Cycles from a step to its events."""
         array = mac_parameters(shape)
         return {
-            "ifmaps": TapFetch.ADDRESS,
-            "weights": TapFetch.LATENCY - WeightMemory.LATENCY,
-            "psums_read": TapFetch.LATENCY + array.psum_read_latency,
-            "psums_written": TapFetch.LATENCY + array.psum_write_latency,
+            "ifmaps": TileArray.PLACED + TapFetch.ADDRESS,
+            "weights": TileArray.OPERANDS - WeightMemory.LATENCY,
+            "psums_read": TileArray.OPERANDS + array.psum_read_latency,
+            "psums_written": TileArray.OPERANDS + array.psum_write_latency,
         }
 
     def elaborate(self, platform):
         m = Module()
         command = reg(layout(COMPUTE), "held_command")
         m.submodules.nest = nest = LoopNest(LEVELS, command.loop0_count.shape())
-        m.d.comb += [nest.counts[n].eq(command[f"loop{n}_count"]) for n in range(LEVELS)]
-        m.d.comb += [nest.skips[n].eq(command[f"loop{n}_skip"]) for n in SKIPPING]
+        for given, loops in ((self.command.payload, nest.coming), (command, nest.loops)):
+            m.d.comb += [loops[n].count.eq(given[f"loop{n}_count"]) for n in range(LEVELS)]
+            m.d.comb += [loops[n].skip.eq(given[f"loop{n}_skip"]) for n in SKIPPING]
         load, step, done = Signal(name="load"), Signal(name="step"), Signal(name="done")
         m.d.comb += [nest.load.eq(load), nest.step.eq(step), done.eq(step & nest.done)]
         self._sequence(m, command, load, done)
+        m.d.comb += nest.accept.eq(self.command.ready)
 
-        taps = Cat(command[f"loop{n}_kind"] == Loop.TAP for n in range(LEVELS))
-        window = self._asks(command, Feature.WINDOW)
+        taps, window = _taps(command), reg(1, "is_window")  # from the first step on
+        if self.shape.has(Feature.WINDOW):
+            m.d.sync += window.eq(asks(command, Feature.WINDOW))
         complete, next_complete = Signal(name="complete"), Signal(name="next_complete")
         if self.shape.has(Feature.WINDOW):
             self._windows(m, command, nest, load, step, complete, next_complete)
         mark = Signal(_MARKS, name="mark")
         # A step ends a sum, and gives it: known before it, since all of the array waits for room.
         ends, gives, next_ends = (Signal(name=n) for n in ("ends", "gives", "next_ends"))
-        with m.If(load | step):
+        first_ends, first_gives = reg(1, "first_ends"), reg(1, "first_gives")
+        with m.If(self.command.ready):
+            first = _first_ends(self.command.payload)
+            early = Cat(self.command.payload[f"loop{n}_skip"].any() for n in SKIPPING).any()
+            m.d.sync += [first_ends.eq(first), first_gives.eq(first & ~early)]
+        with m.If(load):
+            m.d.sync += [ends.eq(first_ends), gives.eq(first_gives)]
+        with m.Elif(step):
             m.d.sync += [ends.eq(next_ends), gives.eq(next_ends & ~nest.next_early.any())]
         m.d.comb += [
             next_ends.eq(
@@ -151,20 +183,33 @@ class TileArray(wiring.Component):
             mark.first.eq(window | ((nest.at_first | ~taps).all() & ~command.accumulate)),
             mark.gives.eq(gives),
         ]
-        changes = self._changes(m, command, nest, load, step)
+        now = {"load": load, "step": step, "moves": nest.moves, "done": nest.done}
+        soon, late = (
+            {n: delay_line(m, value, cycles, f"{n}_{name}") for n, value in now.items()}
+            for cycles, name in ((self.PLACED, "soon"), (_LATE, "late"))
+        )
+        on = {"position": soon, "row": soon, "ifmap": soon, "weight": late, "psum": late}
+        changes = self._changes(m, command, on)
+        begins = delay_line(m, mark.first, _LATE, "first_late")
+        ended = delay_line(m, ends, _LATE, "ends_late")
+        psum = Signal(_PSUM, name="psum_mark")
         m.d.comb += [
-            mark.resumes.eq(~mark.first & changes["psum"].before),
-            mark.saves.eq(~ends & (changes["psum"].behind | window)),
+            psum.resumes.eq(~begins & changes["psum"].before),
+            psum.saves.eq(~ended & (changes["psum"].behind | window)),
         ]
-        places = self._places(m, command, nest, load, step)
-        self._feed(m, command, places, step, nest.at_first[0], changes, mark)
+        places = self._places(m, command, on)
+        fresh = {
+            "ifmap": changes["ifmap"].before, "weight": changes["weight"].before & late["step"]
+        }  # fmt: skip
+        begins = delay_line(m, nest.at_first[0], self.PLACED, "begins_soon", data=True)
+        self._feed(m, command, places, (soon["step"], begins), fresh, (mark, psum))
         return m
 
     def _asks(self, command, feature: Feature) -> Value:
         """Whether a descriptor asks for a feature; never, where there is none of it."""
         return asks(command, feature) if self.shape.has(feature) else Const(0)
 
-    def _changes(self, m: Module, command, nest: LoopNest, load: Value, step: Value) -> dict:
+    def _changes(self, m: Module, command, on: dict) -> dict:
         """Whether ifmap place, weight and psum are others than in the step before, and behind it.
 
         ``before`` and ``behind``; the first step has none before it, the last one none behind it.
@@ -181,10 +226,11 @@ class TileArray(wiring.Component):
                     for n in range(LEVELS)
                 )
             )
-            m.d.comb += change.behind.eq((nest.moves & moved).any() | nest.done)
-            with m.If(load):
+            by = on[what]
+            m.d.comb += change.behind.eq((by["moves"] & moved).any() | by["done"])
+            with m.If(by["load"]):
                 m.d.sync += change.before.eq(1)
-            with m.Elif(step):
+            with m.Elif(by["step"]):
                 m.d.sync += change.before.eq(change.behind)
             found[what] = change
         return found
@@ -200,6 +246,8 @@ class TileArray(wiring.Component):
         ]
         with m.If(self.result_command.valid & self.result_command.ready):
             m.d.sync += told.eq(1)
+        # A register of its own: all loops begin with it.
+        m.d.sync += load.eq(self.command.valid & self.command.ready)
         with m.FSM(name="sequence"):
             with m.State("IDLE"):
                 m.d.comb += [self.command.ready.eq(1), self.idle.eq(1)]
@@ -207,7 +255,6 @@ class TileArray(wiring.Component):
                 with m.If(self.command.valid):
                     m.next = "LOAD"
             with m.State("LOAD"):
-                m.d.comb += load.eq(1)
                 m.d.sync += [
                     running.eq(~command.softmax),
                     told.eq(command.no_writeback),
@@ -223,8 +270,10 @@ class TileArray(wiring.Component):
                 m.next = "DRAIN"
             with m.State("DRAIN"):
                 m.d.comb += self.result_command.valid.eq(~told)
-                m.d.sync += waited.eq(waited + 1)
-                settled = (waited >= TapFetch.LATENCY - 1) & told & ~self.second_reading
+                # Others may take longer than the count goes.
+                with m.If(waited != self.latency(self.shape)):
+                    m.d.sync += waited.eq(waited + 1)
+                settled = (waited >= TileArray.OPERANDS - 1) & told & ~self.second_reading
                 with m.If(settled & ~command.no_writeback):
                     m.next = "IDLE"
                 with m.If((waited == self.latency(self.shape)) & command.no_writeback):
@@ -238,60 +287,74 @@ class TileArray(wiring.Component):
         complete: Value, next_complete: Value,
     ) -> None:  # fmt: skip
         """Whether a column completes a window: the first one of a row, then at every step; and
-        whether the next one does, after a load or a step in this cycle."""
+        whether the next one does, after a step in this cycle."""
         missing = Signal(command.window_first.shape(), name="missing")
-        row_begins = load | nest.at_last[0]
         behind = Mux(complete, command.window_step - 1, missing - 1)
+        first = reg(1, "first_completes")
+        with m.If(self.command.ready):
+            m.d.sync += first.eq(self.command.payload.window_first == 0)
         m.d.comb += next_complete.eq(
-            Mux(
-                row_begins,
-                command.window_first == 0,
-                Mux(complete, command.window_step == 1, missing == 1),
-            )
+            Mux(nest.at_last[0], first, Mux(complete, command.window_step == 1, missing == 1))
         )
-        with m.If(load | step):
+        with m.If(load):
+            m.d.sync += [missing.eq(command.window_first), complete.eq(first)]
+        with m.Elif(step):
             m.d.sync += [
-                missing.eq(Mux(row_begins, command.window_first, behind)),
+                missing.eq(Mux(nest.at_last[0], command.window_first, behind)),
                 complete.eq(next_complete),
             ]
 
-    def _places(self, m: Module, command, nest: LoopNest, load: Value, step: Value) -> dict:
-        """Position, row, ring row, weight and psum of a step."""
+    def _places(self, m: Module, command, on: dict) -> dict:
+        """Position, row, ring row, weight and psum of a step, the latter two _LATE after it.
+
+        on : for each of them what loads it, steps it, and which loop moves.
+        """
         places = {}
         for name, start in (
             ("position", command.x_position), ("row", command.x_row),
             ("weight", command.weight), ("psum", command.psum),
         ):  # fmt: skip
             increments = [command[f"loop{n}_{name}"] for n in range(LEVELS)]
-            move = chosen(m, nest.moves, increments, f"{name}_move")
+            by = on[name]
+            move = chosen(m, by["moves"], increments, f"{name}_move")
             place = reg(start.shape(), f"{name}_now")
-            with m.If(load):
+            with m.If(by["load"]):
                 m.d.sync += place.eq(start)
-            with m.Elif(step):
+            with m.Elif(by["step"]):
                 m.d.sync += place.eq(place + move)
             places[name] = place
             if name == "row":
                 ring = reg(command.x_ring.shape(), "ring_now")
                 turns = [command[f"loop{n}_ring"] for n in range(LEVELS)]
-                turn = chosen(m, nest.moves, turns, "ring_move")
-                following = turned(m, ring, turn, command.x_ring, "ring_next")
-                with m.If(load):
+                turn = chosen(m, by["moves"], turns, "ring_move")
+                less = [reg(signed(len(ring) + 1), f"ring_back{n}") for n in range(LEVELS)]
+                m.d.sync += [a.eq(b - command.x_ring) for a, b in zip(less, turns, strict=True)]
+                # Where none moves both are 0: the ring's row is less than its size.
+                back = chosen(m, by["moves"], less, "ring_back")
+                following = turned(m, ring, turn, back, "ring_next")
+                with m.If(by["load"]):
                     m.d.sync += ring.eq(command.x_first)
-                with m.Elif(step):
+                with m.Elif(by["step"]):
                     m.d.sync += ring.eq(following)
                 places["ring"] = ring
         return places
 
     def _feed(
-        self, m: Module, command, places: dict, step: Value, begins: Value, changes: dict, mark
+        self, m: Module, command, places: dict, soon: tuple, fresh: dict, marks: tuple
     ) -> None:
-        """Operands and their marks, TapFetch.LATENCY after a step."""
-        shape, ahead = self.shape, TapFetch.LATENCY
+        """Operands and their marks, OPERANDS after a step.
+
+        soon : PLACED after it, the step, and whether it begins a row. fresh : whether, PLACED after
+        it, its ifmap values, and, _LATE after it, its weights are others than those of the step
+        before. marks : what is said of it, and, _LATE after it, of its psum.
+        """
+        step, begins = soon
+        shape, ahead = self.shape, TileArray.OPERANDS
         m.submodules.fetch = fetch = TapFetch(shape)
         m.d.comb += [
             fetch.command.eq(command),
             fetch.step.eq(step),
-            fetch.fresh.eq(changes["ifmap"].before),
+            fetch.fresh.eq(fresh["ifmap"]),
             fetch.begins.eq(begins),
             *(getattr(fetch, name).eq(places[name]) for name in ("position", "row", "ring")),
             self.taps_en.eq(fetch.taps_en),
@@ -301,14 +364,17 @@ class TileArray(wiring.Component):
         largest = self._asks(command, Feature.MAXPOOL)
         m.submodules.weights = weights = WeightMemory(shape)
         wiring.connect(m, wiring.flipped(self.weight_write), weights.write)
-        fresh = step & changes["weight"].before & ~command.ones & ~largest
-        early = ahead - WeightMemory.LATENCY
+        word_read = fresh["weight"] & ~command.ones & ~largest
+        early = ahead - _LATE - WeightMemory.LATENCY
         m.d.comb += [
-            weights.en.eq(delay_line(m, fresh, early, "fresh_word")),
+            weights.en.eq(delay_line(m, word_read, early, "fresh_word")),
             weights.word.eq(delay_line(m, places["weight"], early, "word", data=True)),
         ]
-        arrived = Signal.like(mark, name="arrived")
-        m.d.comb += arrived.eq(delay_line(m, mark.as_value(), ahead, "mark"))
+        arrived, psum = Signal(_MARKS, name="arrived"), Signal(_PSUM, name="psum_arrived")
+        m.d.comb += [
+            arrived.eq(delay_line(m, marks[0].as_value(), ahead, "mark")),
+            psum.eq(delay_line(m, marks[1].as_value(), ahead - _LATE, "psum_mark")),
+        ]
         m.submodules.array = array = MacArray(
             self.mac, shape.pe, psums=shape.psum_words, shared=False
         )
@@ -316,18 +382,21 @@ class TileArray(wiring.Component):
             array.enable.eq(arrived.works & ~largest),
             array.first.eq(arrived.first),
             array.last.eq(arrived.gives),
-            array.resumes.eq(arrived.resumes),
-            array.saves.eq(arrived.saves),
-            array.slot.eq(delay_line(m, places["psum"], ahead, "psum", data=True)),
+            array.resumes.eq(psum.resumes),
+            array.saves.eq(psum.saves),
+            array.slot.eq(delay_line(m, places["psum"], ahead - _LATE, "psum", data=True)),
             self.events.ifmaps.eq(sum(fetch.taps_en[bank] for bank in range(BANKS))),
             self.events.weights.eq(weights.en),
             self.events.psums_read.eq(array.psum_read),
             self.events.psums_written.eq(array.psum_write),
         ]
+        # Of what there is for each of the array's lanes: from the first step on.
+        operand = {kind: reg(1, f"operand_{kind.name.lower()}") for kind in Operand}
+        m.d.sync += [of.eq(command.operand == kind) for kind, of in operand.items()]
         stored = data.View(array.w.shape(), weights.data)
         for pe in range(shape.pe):
             for lane in range(shape.simd):
-                x, w = self._operand(command, fetch, pe, lane), stored[pe][lane]
+                x, w = self._operand(operand, fetch, pe, lane), stored[pe][lane]
                 # Of ones there is one lane; the table that chooses an operand can give 0 as well.
                 if lane == 0:
                     w = Mux(command.ones, 1, w)
@@ -336,13 +405,13 @@ class TileArray(wiring.Component):
                 m.d.comb += [array.x[pe][lane].eq(x), array.w[pe][lane].eq(w)]
         self._collect(m, fetch, array, arrived.works & largest, arrived.first, arrived.gives)
 
-    def _operand(self, command, fetch: TapFetch, pe: int, lane: int) -> Value:
+    def _operand(self, operand: dict, fetch: TapFetch, pe: int, lane: int) -> Value:
         """What a lane multiplies. Lanes that an operand does not use have weights of 0."""
         value = fetch.shared[lane]
         if lane < WINDOW_TAPS * WINDOW_TAPS and self.shape.has(Feature.WINDOW):
-            value = Mux(asks(command, Feature.WINDOW), fetch.window[lane][pe], value)
+            value = Mux(operand[Operand.DEPTHWISE_WINDOW], fetch.window[lane][pe], value)
         if lane == 0:
-            value = Mux(command.operand == Operand.DEPTHWISE, fetch.own[pe], value)
+            value = Mux(operand[Operand.DEPTHWISE], fetch.own[pe], value)
         return value
 
     def _collect(

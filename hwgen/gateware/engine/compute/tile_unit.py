@@ -17,6 +17,7 @@ from ....contract.isa import (
     row_lanes,
 )
 from ...bus.axi import LAYER_BITS
+from ...common.counter import delay_line
 from ...common.streams import connect
 from ..fetch.descriptor_layout import layout
 from ..memory.feature_memory import FeatureMemory
@@ -115,13 +116,15 @@ class TileUnit(wiring.Component):
         m.d.sync += quiet.eq(quiet + 1)
         with m.If(moving):
             m.d.sync += quiet.eq(0)
-        refused = array.begins & ~_possible(held, self.shape)
-        m.d.sync += self.fault.eq(refused | (quiet == QUIET))
+        begun = delay_line(m, array.begins, 2, "begun")
+        found = delay_line(m, Cat(_wrong(held, self.shape)), 1, "wrong", data=True)
+        impossible = delay_line(m, found.any(), 1, "impossible", data=True)
+        m.d.sync += self.fault.eq((begun & impossible) | (quiet == QUIET))
 
 
-def _possible(given, shape: EngineShape) -> Value:
-    """Whether loops have steps and rings are some: whole banks' worth, and begun inside; and
-    whether a softmax has vectors that its lane can take, and a product its second factor."""
+def _wrong(given, shape: EngineShape) -> list[Value]:
+    """What is not as it must be: loops have steps and rings are some: whole banks' worth, and begun
+    inside; a softmax has vectors that its lane can take, and a product its second factor."""
     counts = [given[f"loop{n}_count"] for n in range(LEVELS)]
     results = [given[f"out{n}_count"] for n in range(OUTPUT_LEVELS)]
     with_results = ~given.no_writeback
@@ -152,4 +155,4 @@ def _possible(given, shape: EngineShape) -> Value:
         if row_lanes(shape.simd, tap_rows) * shape.stored_bits % 8:
             wrong.append(given.tap_rows == tap_rows)
     wrong += [asks(given, feature) for feature in shape.lacks]
-    return ~Cat(wrong).any()
+    return wrong

@@ -151,11 +151,11 @@ class TileUnits(wiring.Component):
         return m
 
     def _faults(self, m: Module, wrong: Value, layer: Value) -> None:
-        m.d.comb += self.fault.eq(wrong | Cat(unit.fault for unit in self.units).any())
-        m.d.comb += self.fault_layer.eq(layer)
+        m.d.sync += self.fault.eq(wrong | Cat(unit.fault for unit in self.units).any())
+        m.d.sync += self.fault_layer.eq(layer)
         for unit in reversed(self.units):
             with m.If(unit.fault):
-                m.d.comb += self.fault_layer.eq(unit.fault_layer)
+                m.d.sync += self.fault_layer.eq(unit.fault_layer)
 
     def _deal(self, m: Module, known: Value) -> None:
         """Commands to their units, and the ends of all in the order in which they came."""

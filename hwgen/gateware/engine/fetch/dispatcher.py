@@ -53,7 +53,7 @@ class DescriptorQueue(wiring.Component):
     beats, and one, from the descriptor before it.
     """
 
-    WHOLE = 3
+    WHOLE = 4
     OFFER = 1
 
     def __init__(self, record: Record, bus_bytes: int, depth: int) -> None:
@@ -77,7 +77,8 @@ class DescriptorQueue(wiring.Component):
         m.submodules.beats = beats = CreditFifo(
             self.i.payload.shape(), (self.depth - 1) * self.beats, block=True
         )
-        whole, reached = Signal(name="whole"), Signal(name="reached")
+        # All its beats were taken, are in their places; all that it waits for is finished.
+        taken, whole, reached = (Signal(name=name) for name in ("taken", "whole", "reached"))
         word = reg(8 * self.bus_bytes * self.beats, "descriptor")
         fields = data.View(layout(self.record), word[: layout(self.record).size])
         take, leaves = Signal(name="take"), Signal(name="leaves")
@@ -88,24 +89,32 @@ class DescriptorQueue(wiring.Component):
             beats.take.eq(self.i.valid & beats.room),
             beats.push.eq(self.i.valid & beats.room),
             beats.data.eq(self.i.payload),
-            beats.o.ready.eq(~whole),
-            take.eq(beats.o.valid & ~whole),
+            beats.o.ready.eq(~taken),
+            take.eq(beats.o.valid & ~taken),
             self.o.valid.eq(reached),
             self.o.payload.eq(word),
             leaves.eq(reached & self.o.ready),
             self.waits.eq(whole & ~reached),
-            self.empty.eq(~whole & ~beats.o.valid & place[0]),
+            self.empty.eq(~taken & ~beats.o.valid & place[0]),
             self.layer.eq(fields.layer),
         ]
         with m.If(take):
-            m.d.sync += [whole.eq(place[-1]), place.eq(place.rotate_left(1))]
+            m.d.sync += [taken.eq(place[-1]), place.eq(place.rotate_left(1))]
+        # Between a block RAM, which gives its words late in a cycle, and all the places.
+        beat = reg(8 * self.bus_bytes, "beat")
+        goes_to = Signal(self.beats, name="goes_to")
+        m.d.sync += [
+            beat.eq(beats.o.payload),
+            goes_to.eq(Mux(take, place, 0)),
+            whole.eq(taken & ~leaves),
+        ]
         for n in range(self.beats):
-            with m.If(take & place[n]):
-                m.d.sync += word.word_select(n, 8 * self.bus_bytes).eq(beats.o.payload)
+            with m.If(goes_to[n]):
+                m.d.sync += word.word_select(n, 8 * self.bus_bytes).eq(beat)
         # What was offered stays offered, though counters go on.
         m.d.sync += reached.eq(~leaves & (reached | (whole & self._reached(m, fields))))
         with m.If(leaves):
-            m.d.sync += whole.eq(0)
+            m.d.sync += taken.eq(0)
         return m
 
     def _reached(self, m: Module, fields) -> Value:
@@ -213,7 +222,8 @@ class Dispatcher(wiring.Component):
             mine = Signal(name=f"goes_to_{unit}")
             m.d.comb += [
                 mine.eq(Mux(begins, beat.ops[UNITS[unit]], kept)),
-                queue.i.valid.eq(take & mine),
+                # Whether there is room in another one does not matter.
+                queue.i.valid.eq(self.i.valid & running & ~beat.error & mine),
                 queue.i.payload.eq(beat.data),
             ]
             with m.If(mine):

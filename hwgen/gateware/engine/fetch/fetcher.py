@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ....contract.isa import RECORDS, ErrorCode
 from ...bus.axi import ADDRESS_BITS, LAYER_BITS, REQUEST, read_beat
+from ...common.counter import reg
 from ...common.streams import connect
 from .descriptor_layout import layout
 from .dispatcher import UNITS, Dispatcher
@@ -57,7 +58,7 @@ class Fetcher(wiring.Component):
 
     START = Prefetch.START
     OFFER = 5
-    CLOSE = 4
+    CLOSE = 5
 
     def __init__(self, bus_bytes: int, tiles: int = 1) -> None:
         self.bus_bytes, self.tiles = bus_bytes, tiles
@@ -100,6 +101,13 @@ class Fetcher(wiring.Component):
         return m
 
     def _run(self, m: Module, prefetch: Prefetch, dispatcher: Dispatcher) -> None:
+        # Faults come from all over the engine: chosen among in a cycle of their own.
+        ends, code = Signal(name="run_ends"), reg(CODE_BITS, "found")
+        layer = reg(LAYER_BITS, "found_layer")
+        m.d.sync += [ends.eq(dispatcher.finished), code.eq(ErrorCode.NONE), layer.eq(0)]
+        for fault_code, signal, of_layer in reversed(self._errors(dispatcher)):
+            with m.If(signal):
+                m.d.sync += [ends.eq(1), code.eq(fault_code), layer.eq(of_layer)]
         m.d.sync += self.flush.eq(0)
         with m.FSM(name="run"):
             with m.State("IDLE"):
@@ -107,16 +115,9 @@ class Fetcher(wiring.Component):
                 with m.If(self.start):
                     m.d.sync += [self.error.eq(ErrorCode.NONE), self.layer.eq(0), self.busy.eq(1)]
                     m.next = "RUN"
-            with m.State("RUN"):
-                ends = Signal(name="run_ends")
-                m.d.comb += ends.eq(dispatcher.finished)
-                for code, signal, layer in reversed(self._errors(dispatcher)):
-                    with m.If(signal):
-                        m.d.comb += ends.eq(1)
-                        m.d.sync += [self.error.eq(code), self.layer.eq(layer)]
-                with m.If(ends):
-                    m.d.sync += self.stop.eq(1)
-                    m.next = "DRAIN"
+            with m.State("RUN"), m.If(ends):
+                m.d.sync += [self.error.eq(code), self.layer.eq(layer), self.stop.eq(1)]
+                m.next = "DRAIN"
             with m.State("DRAIN"), m.If(self.masters_idle):
                 m.d.sync += self.flush.eq(1)
                 m.next = "FLUSH"

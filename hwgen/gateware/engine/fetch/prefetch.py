@@ -39,7 +39,7 @@ class Prefetch(wiring.Component):
     of program_beat). starved (out): all that lies within the limit was given.
 
     After a start in t the first request is offered in t+START; one every three cycles. A beat that
-    comes in t is at ``o`` in t+2. Stops when it is reset.
+    comes in t is at ``o`` in t+1. Stops when it is reset.
     """
 
     START = 3
@@ -79,7 +79,8 @@ class Prefetch(wiring.Component):
             self.starved.eq(exhausted & (free == SLOTS)),
         ]
         taken = Mux(asked, Mux(chunk_fits, CHUNK, 1), 0)
-        m.d.sync += free.eq(free + left - taken)
+        gone = Signal(name="slot_gone")
+        m.d.sync += [gone.eq(left), free.eq(free + gone - taken)]
         with m.FSM(name="prefetch"):
             with m.State("OFF"):
                 m.d.sync += slot.eq(self.program[slot_bits:])
@@ -104,10 +105,8 @@ class Prefetch(wiring.Component):
     def _hold(self, m: Module, beats: int) -> Signal:
         """What was read, up to the output; returns when a slot has left."""
         shape = self.o.payload.shape()
-        m.submodules.held = held = CreditFifo(shape, SLOTS * beats)
-        # Two entries, so that what the queues of units say of their room ends here.
-        m.submodules.next = following = CreditFifo(shape, 2)
-        connect(m, following.o, wiring.flipped(self.o))
+        m.submodules.held = held = CreditFifo(shape, SLOTS * beats, registered=True)
+        connect(m, held.o, wiring.flipped(self.o))
         beat, left = Counter(beats, "beat_of_slot"), Signal(name="slot_left")
         # Before the block RAM, which gives its words late in a cycle.
         op = self.data.payload.data[: HEADER[0].width]
@@ -118,10 +117,6 @@ class Prefetch(wiring.Component):
             held.data.data.eq(self.data.payload.data),
             held.data.error.eq(self.data.payload.error),
             held.data.ops.eq(Cat(op == n for n in range(len(held.data.ops)))),
-            held.o.ready.eq(following.room),
-            following.take.eq(held.o.valid & following.room),
-            following.push.eq(following.take),
-            following.data.eq(held.o.payload),
             left.eq(self.o.valid & self.o.ready & beat.last),
         ]
         with m.If(self.o.valid & self.o.ready):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
 from ....contract.isa import TRANSFER, Target
 from ...bus.axi import LAYER_BITS, REQUEST, read_beat
-from ...common.counter import delay_line, reg
+from ...common.counter import delay_line, index_shape, reg
 from ...common.fifo import CreditFifo
 from ...common.streams import connect
 from ..compute.weights import weight_port
@@ -21,6 +21,26 @@ from .row_walker import AHEAD, RowWalker, row_bytes, row_layout
 
 WAITING = 2
 """Requests that wait for the read master."""
+
+
+WRITES = 2
+"""Beats that wait to be written."""
+
+
+def _write_layout(shape: EngineShape) -> data.StructLayout:
+    """A beat on its way: its bytes and whose they are, where it goes in a bank, or as a word."""
+    row = row_layout(shape)
+    return data.StructLayout(
+        {
+            "data": 8 * shape.bus_bytes,
+            "mask": shape.bus_bytes,
+            "error": 1,
+            "addr": index_shape(shape.bank_bytes),
+            "word": row["start"].shape,
+            "part": row["last_part"].shape,
+        }
+        | {n: row[n].shape for n in ("target", "one_lane", "units", "layer", "bank", "final")}
+    )
 
 
 class LoadUnit(wiring.Component):
@@ -42,8 +62,9 @@ class LoadUnit(wiring.Component):
     Each row is a request; requests go up to AHEAD rows ahead of the data, over several commands. A
     row's beats go to the feature-map memory at any byte address, the bytes that are not the row's
     masked off. A beat taken from ``data`` in t is written in t+1; ``finished`` comes SETTLE cycles
-    after the last write, failed with the write. One beat a cycle, from row to row too. A command
-    accepted in t gives its first request in t + RowWalker.LATENCY + 1 or a little later, see there.
+    after the last write, failed a cycle after the write. One beat a cycle, from row to row too. A
+    command accepted in t gives its first request in t + RowWalker.LATENCY + 1 or a little later,
+    see there.
     """
 
     SETTLE = VISIBLE
@@ -97,83 +118,73 @@ class LoadUnit(wiring.Component):
 
     def _write(self, m: Module, rows: CreditFifo) -> None:
         row, beat = rows.o.payload, self.data.payload
-        take, stalls = Signal(name="take"), Signal(name="stalls")
-        to_features = Signal(name="to_features")
-        first = Signal(name="first_beat", init=1)
-        final = Signal(name="final")
+        # Two of them, so that what the memory says of its banks ends here.
+        m.submodules.writes = writes = CreditFifo(_write_layout(self.shape), WRITES)
+        take, first = Signal(name="take"), Signal(name="first_beat", init=1)
+        given, here = writes.data, writes.o.payload
         m.d.comb += [
-            stalls.eq(to_features & ~self.features.ready),
-            self.data.ready.eq(rows.o.valid & ~stalls),
+            self.data.ready.eq(rows.o.valid & writes.room),
             take.eq(self.data.valid & self.data.ready),
             rows.o.ready.eq(take & beat.last),
+            writes.take.eq(take),
+            writes.push.eq(take),
+            given.data.eq(beat.data),
+            given.error.eq(beat.error),
+            given.final.eq(beat.last & row.final),
+            *(
+                given[name].eq(row[name])
+                for name in ("target", "one_lane", "units", "layer", "bank")
+            ),
+            given.mask.eq(row_bytes(row, first, beat.last, self.shape.bus_bytes)),
         ]
-        word = reg(8 * self.shape.bus_bytes, "beat")
-        layer = reg(LAYER_BITS, "beat_layer")
-        units = reg(len(self.units), "beat_units")
-        with m.If(~stalls):
-            m.d.sync += [
-                to_features.eq(take & (row.target == Target.FEATURES)),
-                final.eq(take & beat.last & row.final),
-                self.failed.eq(take & beat.error),
-            ]
         with m.If(take):
-            m.d.sync += [
-                first.eq(beat.last),
-                word.eq(beat.data),
-                layer.eq(row.layer),
-                units.eq(row.units),
-            ]
-        m.d.comb += [self.failed_layer.eq(layer), self.units.eq(units)]
-        self._features(m, row, beat.last, take, first, to_features, word)
-        self._words(m, row, take, first, word)
-        written = Signal(name="final_written")
-        m.d.comb += written.eq(final & ~stalls)
-        m.d.comb += self.finished.eq(delay_line(m, written, self.SETTLE, "settle"))
+            m.d.sync += first.eq(beat.last)
+        self._place(m, row, take, first, given.addr)
+        self._word_counter(m, row, take, first, given)
+        to_features = here.target == Target.FEATURES
+        port, leaves = self.features, Signal(name="leaves")
+        m.d.comb += [
+            port.en.eq(writes.o.valid & to_features),
+            port.bank.eq(here.bank),
+            port.addr.eq(here.addr),
+            port.data.eq(here.data),
+            port.mask.eq(here.mask),
+            writes.o.ready.eq(~to_features | port.ready),
+            leaves.eq(writes.o.valid & writes.o.ready),
+            self.units.eq(here.units),
+            self.finished.eq(delay_line(m, leaves & here.final, self.SETTLE, "settle")),
+        ]
+        layer = reg(LAYER_BITS, "failed_in")
+        m.d.sync += [self.failed.eq(leaves & here.error), layer.eq(here.layer)]
+        m.d.comb += self.failed_layer.eq(layer)
+        self._words(m, writes.o.valid, here)
 
-    def _features(self, m: Module, row, last, take, first, en, word) -> None:
-        port, bus = self.features, self.shape.bus_bytes
-        addr, following = reg(port.addr.shape(), "addr"), reg(port.addr.shape(), "next_addr")
-        place = Signal.like(addr, name="place")
-        bank, mask = reg(port.bank.shape(), "bank"), reg(bus, "mask")
+    def _place(self, m: Module, row, take, first, place: Value) -> None:
+        """Where a beat of feature maps goes in its bank."""
+        following = reg(place.shape(), "next_addr")
         m.d.comb += place.eq(Mux(first, row.start, following))
         with m.If(take):
-            m.d.sync += [
-                addr.eq(place),
-                following.eq(place + bus),
-                bank.eq(row.bank),
-                mask.eq(row_bytes(row, first, last, bus)),
-            ]
-        m.d.comb += [
-            port.en.eq(en),
-            port.bank.eq(bank),
-            port.addr.eq(addr),
-            port.data.eq(word),
-            port.mask.eq(mask),
-        ]
+            m.d.sync += following.eq(place + self.shape.bus_bytes)
 
-    def _words(self, m: Module, row, take, first, word: Value) -> None:
+    def _words(self, m: Module, valid: Value, here) -> None:
         targets = {
             "weight": Target.WEIGHTS, "parameter": Target.PARAMETERS, "table": Target.TABLES
         }  # fmt: skip
-        number, part = self._word_counter(m, row, take, first)
         for name, target in targets.items():
             port = getattr(self, f"{name}_write")
-            en = Signal(name=f"to_{name}")
-            m.d.sync += en.eq(take & (row.target == target))
-            m.d.comb += [port.en.eq(en), port.word.eq(number), port.data.eq(word)]
+            m.d.comb += [
+                port.en.eq(valid & (here.target == target)),
+                port.word.eq(here.word),
+                port.data.eq(here.data),
+            ]
             if target is not Target.TABLES:
-                m.d.comb += port.slice.eq(part)
-        one_lane = reg(1, "one_lane")
-        with m.If(take):
-            m.d.sync += one_lane.eq(row.one_lane)
-        m.d.comb += self.weight_write.one_lane.eq(one_lane)
+                m.d.comb += port.slice.eq(here.part)
+        m.d.comb += self.weight_write.one_lane.eq(here.one_lane)
 
-    def _word_counter(self, m: Module, row, take, first) -> tuple[Value, Value]:
+    def _word_counter(self, m: Module, row, take, first, given) -> None:
         """Word and slice of each beat of a row."""
-        width = len(row.start)
-        number, part = reg(width, "word"), reg(row.last_part.shape(), "slice")
-        number_next, part_next = reg(width, "next_word"), Signal.like(part, name="next_slice")
-        now, part_now = Signal(width, name="word_now"), Signal.like(part, name="slice_now")
+        now, part_now = given.word, given.part
+        number_next, part_next = reg(len(now), "next_word"), reg(len(part_now), "next_slice")
         word_ends = Signal(name="word_ends")
         m.d.comb += [
             now.eq(Mux(first, row.start, number_next)),
@@ -182,9 +193,6 @@ class LoadUnit(wiring.Component):
         ]
         with m.If(take):
             m.d.sync += [
-                number.eq(now),
-                part.eq(part_now),
                 number_next.eq(now + word_ends),
                 part_next.eq(Mux(word_ends, 0, part_now + 1)),
             ]
-        return number, part

@@ -31,8 +31,9 @@ def row_layout(shape: EngineShape) -> data.StructLayout:
     target, bank, one_lane : of the descriptor. last_part : the last beat of a word of several.
     units : tile units that it goes to, or the one that it comes from, a bit for each. start : of
     its first beat's first byte in its bank, which for a row that begins within a beat is before the
-    row; or the first word. beats : of the row. skip : bytes of the first beat before the row. end :
-    byte of the last beat with which the row ends. layer. final : of its command.
+    row; or the first word. beats : of the row; single : it has one. skip : bytes of the first beat
+    before the row. end : byte of the last beat with which the row ends. layer. final : of its
+    command.
     """
     lanes = index_shape(shape.bus_bytes)
     return data.StructLayout(
@@ -44,6 +45,7 @@ def row_layout(shape: EngineShape) -> data.StructLayout:
             "bank": index_shape(BANKS),
             "start": max(index_shape(shape.bank_bytes).width, WORD_BITS),
             "beats": 24,
+            "single": 1,
             "skip": lanes,
             "end": lanes,
             "layer": LAYER_BITS,
@@ -203,6 +205,7 @@ class RowWalker(wiring.Component):
                 "bank": place["bank"],
                 "start": place["place"] - skip,
                 "beats": whole[lanes:],
+                "single": whole[lanes:] == 1,
                 "skip": skip,
                 "end": whole[:lanes],
                 "layer": now["layer"],

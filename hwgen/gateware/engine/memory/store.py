@@ -105,11 +105,12 @@ class StoreUnit(wiring.Component):
         left, left_now = reg(row.beats.shape(), "left"), Signal.like(row.beats, name="left_now")
         place = Signal(port.addr.shape(), name="place")
         following = reg(port.addr.shape(), "next_addr")
-        last, read = Signal(name="last_beat"), reads.o.payload
+        last, one_left = Signal(name="last_beat"), reg(1, "one_left")
+        read = reads.o.payload
         m.d.comb += [
             take.eq(rows.o.valid & beats.room & reads.room),
             left_now.eq(Mux(first, row.beats, left)),
-            last.eq(left_now == 1),
+            last.eq(Mux(first, row.single, one_left)),
             rows.o.ready.eq(take & last),
             place.eq(Mux(first, row.start, following)),
             beats.take.eq(take),
@@ -129,6 +130,7 @@ class StoreUnit(wiring.Component):
             m.d.sync += [
                 first.eq(last),
                 left.eq(left_now - 1),
+                one_left.eq(left_now == 2),
                 following.eq(place + bus),
             ]
         m.d.comb += [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -59,7 +59,8 @@ class OutputLoops(wiring.Component):
     steps (out): the loop that steps with this step, none at the end. group (out): index of the
     group; turns (out): this step leads to another group. last (out): this is the last result.
 
-    What is loaded, or stepped to, is there in the next cycle.
+    What is loaded, or stepped to, is there in the next cycle. ``last``, and the loop that a step is
+    one of, are registers.
     """
 
     def __init__(self) -> None:
@@ -77,36 +78,60 @@ class OutputLoops(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        inner: Value | None = None  # all loops inside are at their end
-        groups: Value | None = None  # one of them goes over groups
+        # Whether all loops inside are at their end, now and in the next cycle.
+        inner: Value = Const(1)
+        next_inner: Value = Const(1)
+        moves = reg(OUTPUT_LEVELS, "moves")
+        on = self.load | self.step
+        for n in range(OUTPUT_LEVELS):
+            end, next_end = self._loop(m, n, inner)
+            with m.If(on):
+                m.d.sync += moves[n].eq(next_inner & ~next_end)
+            inner, next_inner = inner & end, next_inner & next_end
+        last = reg(1, "is_last")
+        with m.If(on):
+            m.d.sync += last.eq(next_inner)
+        m.d.comb += [self.steps.eq(Mux(self.step, moves, 0)), self.last.eq(last)]
+        self._groups(m, moves)
+        return m
+
+    def _loop(self, m: Module, n: int, inner: Value) -> tuple[Value, Value]:
+        """One of the loops; returns whether it is at its end, and whether it will be."""
+        count = self.loops[n].count
+        left, end = reg(count.shape(), f"left{n}"), reg(1, f"end{n}")
+        # A step more is the last one.
+        end_follows, restarts = reg(1, f"end_follows{n}"), Signal(name=f"restarts{n}")
+        m.d.comb += restarts.eq(self.load | (inner & end))
+        next_end = Mux(restarts, count <= 1, Mux(inner, end_follows, end))
+        with m.If(self.load | (self.step & inner)):
+            m.d.sync += [
+                left.eq(Mux(restarts, count, left - 1)),
+                end_follows.eq(Mux(restarts, count == 2, left == 3)),
+                end.eq(next_end),
+            ]
+        return end, next_end
+
+    def _groups(self, m: Module, moves: Value) -> None:
+        """The index of the group: steps of loops over groups count, a step of another loop around
+        one begins again."""
         more: list[Value] = []
         again: list[Value] = []
+        inside: Value = Const(0)
         for n in range(OUTPUT_LEVELS):
-            loop = self.loops[n]
-            left = reg(loop.count.shape(), f"left{n}")
-            end = reg(1, f"end{n}")
-            reached = self.step if inner is None else self.step & inner
-            with m.If(self.load | (reached & end)):
-                m.d.sync += [left.eq(loop.count - 1), end.eq(loop.count <= 1)]
-            with m.Elif(reached):
-                m.d.sync += [left.eq(left - 1), end.eq(left == 1)]
-            m.d.comb += self.steps[n].eq(reached & ~end)
-            more.append(self.steps[n] & loop.group)
-            if groups is not None:
-                again.append(self.steps[n] & groups & ~loop.group)
-            groups = loop.group if groups is None else groups | loop.group
-            inner = end if inner is None else inner & end
-        m.d.comb += self.last.eq(inner)
-        group = reg(self.group.shape(), "group_now")
-        with m.If(self.load | Cat(again).any()):
-            m.d.sync += group.eq(0)
-        with m.Elif(Cat(more).any()):
-            m.d.sync += group.eq(group + 1)
+            group = self.loops[n].group
+            more.append(moves[n] & group)
+            again.append(moves[n] & inside & ~group)
+            inside = inside | group
+        counts, begins = Cat(more).any(), Cat(again).any()
+        group, some = reg(self.group.shape(), "group_now"), reg(1, "some_group")
+        with m.If(self.load | (self.step & begins)):
+            m.d.sync += [group.eq(0), some.eq(0)]
+        with m.Elif(self.step & counts):
+            m.d.sync += [group.eq(group + 1), some.eq(1)]
         m.d.comb += [
             self.group.eq(group),
-            self.turns.eq(Cat(more).any() | (Cat(again).any() & (group != 0))),
+            self.turns.eq(self.step & (counts | (begins & some))),
         ]
-        return m
 
 
 class RingPlace(wiring.Component):
@@ -122,11 +147,12 @@ class RingPlace(wiring.Component):
     OutputLoops. strides, first, ring, base, pitch (in): of the descriptor; they stay from
     ``load`` on. bank, addr (out).
 
-    A place is there LATENCY cycles after it was stepped to: the row times the pitch is a product.
+    A place is there LATENCY cycles after it was stepped to: what is added is chosen, and the row
+    times the pitch is a product.
     Steps may follow each other in every cycle, the first in the cycle after ``load``.
     """
 
-    LATENCY = LowProduct.LATENCY + 1
+    LATENCY = 1 + LowProduct.LATENCY + 1
 
     def __init__(self, shape: EngineShape) -> None:
         self.shape = shape
@@ -146,12 +172,15 @@ class RingPlace(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        row = self._row(m)
+        load, steps = Signal(name="loads"), Signal(name="moves")
+        m.d.sync += [load.eq(self.load), steps.eq(self.steps.any())]
+        row = self._row(m, load, steps)
         position = reg(self.addr.shape(), "position")
-        with m.If(self.load):
+        move = self._chosen(m, [s.position for s in self.strides], "position_move")
+        with m.If(load):
             m.d.sync += position.eq(0)
-        with m.Elif(self.steps.any()):
-            m.d.sync += position.eq(position + self._chosen([s.position for s in self.strides]))
+        with m.Elif(steps):
+            m.d.sync += position.eq(position + move)
 
         bits = len(self.bank)
         pitch = self.pitch[: len(self.addr)]
@@ -164,18 +193,20 @@ class RingPlace(wiring.Component):
         m.d.sync += addr.eq(mul.p + offset)
         m.d.comb += [
             self.addr.eq(addr),
-            self.bank.eq(delay_line(m, row[:bits], self.LATENCY, "bank_late", data=True)),
+            self.bank.eq(delay_line(m, row[:bits], self.LATENCY - 1, "bank_late", data=True)),
         ]
         return m
 
-    def _chosen(self, values: list[Value]) -> Value:
-        """That of the loop which steps."""
+    def _chosen(self, m: Module, values: list[Value], name: str) -> Value:
+        """That of the loop which steps, a cycle later."""
         value = values[0]
         for n in range(1, OUTPUT_LEVELS):
             value = Mux(self.steps[n], values[n], value)
-        return value
+        chosen = reg(values[0].shape(), name)
+        m.d.sync += chosen.eq(value)
+        return chosen
 
-    def _row(self, m: Module) -> Value:
+    def _row(self, m: Module, load: Value, steps: Value) -> Value:
         """The ring row: what each step adds, and what it adds where that is outside the ring."""
         row = reg(self.first.shape(), "ring_row")
         bits = signed(len(row) + 2)
@@ -186,15 +217,14 @@ class RingPlace(wiring.Component):
             m.d.sync += other.eq(Mux(stride < 0, stride + self.ring, stride - self.ring))
             around.append(other)
         near, far = Signal(bits, name="near"), Signal(bits, name="far")
-        stride = Signal(signed(len(row)), name="stride")
+        stride = self._chosen(m, [s.row for s in self.strides], "stride")
         m.d.comb += [
-            stride.eq(self._chosen([s.row for s in self.strides])),
             near.eq(row + stride),
-            far.eq(row + self._chosen(around)),
+            far.eq(row + self._chosen(m, around, "around")),
         ]
-        with m.If(self.load):
+        with m.If(load):
             m.d.sync += row.eq(self.first)
-        with m.Elif(self.steps.any()):
+        with m.Elif(steps):
             # Backwards: around the ring where that is below row 0. Forwards: where it is not.
             m.d.sync += row.eq(Mux(Mux(stride < 0, near < 0, far >= 0), far, near))
         return row

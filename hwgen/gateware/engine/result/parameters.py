@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from ....contract.engine import EngineShape
 from ....contract.isa import COMPUTE, RECORD
-from ...common.counter import delay_line, index_shape
+from ...common.counter import delay_line, index_shape, reg
 from ...common.memory import SimpleDualPort
 from ..fetch.descriptor_layout import layout
 
@@ -77,14 +77,16 @@ class ParameterMemory(wiring.Component):
         )
         self._write(m, memory)
         word, group = Signal(self.write.word.shape(), name="word"), Signal(self.groups.shape())
-        last = Signal(name="last_group")
-        m.d.comb += last.eq(self.one_word | (group == self.groups - 1))
+        # Known before a word is turned to.
+        last, single = reg(1, "last_group"), Signal(name="single_group")
+        m.d.comb += single.eq(self.one_word | (self.groups == 1))
         with m.If(self.load):
-            m.d.sync += [word.eq(self.first), group.eq(0)]
+            m.d.sync += [word.eq(self.first), group.eq(0), last.eq(single)]
         with m.Elif(self.turn):
             m.d.sync += [
                 word.eq(Mux(last, self.first, word + 1)),
                 group.eq(Mux(last, 0, group + 1)),
+                last.eq(Mux(last, single, group == self.groups - 2)),
             ]
         m.d.comb += [
             memory.r_en.eq(self.take & ~self.keep),

@@ -7,7 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....contract.isa import FACTOR_BITS
-from ...common.counter import reg
+from ...common.counter import delay_line
+from ...common.multiplier import Multiplier
 from ...common.streams import positive
 from ..fetch.descriptor_layout import RESULT
 
@@ -30,7 +31,7 @@ class ProductLanes(wiring.Component):
     Latency ``LATENCY`` cycles, initiation interval 1, never stalls.
     """
 
-    LATENCY = 2
+    LATENCY = Multiplier.LATENCY
 
     def __init__(self, lanes: int, acc, multiplies: bool = True) -> None:
         positive(lanes=lanes)
@@ -48,18 +49,17 @@ class ProductLanes(wiring.Component):
         m = Module()
         given = self.descriptor
         for n in range(self.lanes):
-            late = reg(self.acc, f"sum{n}")
-            m.d.sync += late.eq(self.sums[n])
+            late = delay_line(m, self.sums[n], self.LATENCY, f"sum{n}", data=True)
             if not self.multiplies:
-                m.d.sync += self.o[n].eq(late)
+                m.d.comb += self.o[n].eq(late)
                 continue
-            first, second = (reg(FACTOR, f"{name}{n}") for name in ("first", "second"))
+            m.submodules[f"mul{n}"] = mul = Multiplier(FACTOR, FACTOR)
             byte = self.seconds[n]
             # The sign of a byte.
             wide = (byte ^ (given.product_signed << 7)) - (given.product_signed << 7)
-            m.d.sync += [
-                first.eq(self.sums[n][:FACTOR_BITS] + given.product_sum),
-                second.eq(wide + given.product_second),
+            m.d.comb += [
+                mul.a.eq(self.sums[n][:FACTOR_BITS] + given.product_sum),
+                mul.b.eq(wide + given.product_second),
+                self.o[n].eq(Mux(given.product, mul.p, late)),
             ]
-            m.d.sync += self.o[n].eq(Mux(given.product, first * second, late))
         return m

@@ -18,7 +18,7 @@ from ....contract.engine import EngineShape
 from ....contract.features import Feature
 from ....contract.isa import COMPUTE
 from ...common.counter import delay_line, reg
-from ...common.fifo import CreditFifo
+from ...common.fifo import FEW, CreditFifo
 from ...common.softmax import HIGH_PLACE
 from ...common.streams import positive
 from ..fetch.descriptor_layout import RESULT, layout, results_kept
@@ -40,10 +40,10 @@ from .second_operand import SecondOperand
 from .softmax_lane import SoftmaxLane
 
 SECONDS = 16
-"""Words of the second operand that may be read ahead: as many as sums may wait, so that those of a
+"""Words of the second operand that may be read ahead: about as many as sums may wait. So all of a
 tile are read by about its last step, and the next tile need not wait for it."""
 
-RESULTS = ParameterMemory.LATENCY + RequantLane.LATENCY
+RESULTS = 1 + ParameterMemory.LATENCY + RequantLane.LATENCY
 """Cycles from the begin of a part to the results of its requantizers, which tables then take with a
 word of the second operand."""
 _COMBINED = RESULTS + TableCombine.LATENCY
@@ -86,9 +86,9 @@ class ResultStage(wiring.Component):
     TABLE_LATENCY = _COMBINED + ResultWriter.LATENCY
     START = 2
     START_SECOND = 2 + SecondOperand.LATENCY
-    SOFTMAX_LATENCY = _SOFTMAX + ResultWriter.LATENCY
+    SOFTMAX_LATENCY = 1 + _SOFTMAX + ResultWriter.LATENCY
 
-    def __init__(self, shape: EngineShape, sums: int = 16) -> None:
+    def __init__(self, shape: EngineShape, sums: int = FEW + 1) -> None:
         positive(sums=sums)
         self.shape, self.sums = shape, sums
         self.word = data.ArrayLayout(signed(shape.psum_bits), shape.pe)
@@ -123,8 +123,11 @@ class ResultStage(wiring.Component):
         m.submodules.operand = operand = SecondOperand(self.shape, SECONDS)
         m.submodules.parameters = parameters = ParameterMemory(self.shape)
         with_second = kept.second & kept.tables & ~kept.product
+        needs, coming = Signal(name="needs_operand"), self.command.payload
+        wants = (coming.second & coming.tables) | coming.product | coming.softmax
+        m.d.sync += needs.eq(self.command.valid & self.command.ready & wants)
         m.d.comb += [
-            operand.load.eq(begin & (with_second | kept.product | kept.softmax)),
+            operand.load.eq(needs),
             operand.descriptor.eq(kept),
         ]
         wiring.connect(m, operand.port, wiring.flipped(self.second))
@@ -150,7 +153,7 @@ class ResultStage(wiring.Component):
         combined = self._combine(m, kept, with_second, tokens[RESULTS], results, operand, softmax)
         byte: Value = softmax.o.payload.byte
         if self.shape.has(Feature.SOFTMAX):
-            byte = delay_line(m, byte, _SOFTMAX, "byte", data=True)
+            byte = delay_line(m, byte, 1 + _SOFTMAX, "byte", data=True)
         self._write(m, kept, begin, tokens, results, combined, byte)
         return m
 
@@ -176,7 +179,8 @@ class ResultStage(wiring.Component):
         """Begin slices of words of sums; returns the token and the part's sums of this cycle."""
         shape = self.shape
         with_second = kept.second & (kept.tables | kept.product)
-        m.submodules.sums = sums = CreditFifo(self.word, self.sums)
+        # The array, which asks for room, is far away.
+        m.submodules.sums = sums = CreditFifo(self.word, self.sums, late=True, registered=True)
         m.submodules.loops = loops = OutputLoops()
         set_counts(m, loops, kept)
         working, fresh = Signal(name="working"), Signal(name="fresh")
@@ -188,43 +192,58 @@ class ResultStage(wiring.Component):
         last_slice, given, ends = (
             Signal(name=name) for name in ("last_slice", "softmax_given", "word_ends")
         )
+        # Whether a word of a softmax ends follows from the lane of a byte.
+        word_given = Signal(name="softmax_word_ends")
+        m.d.sync += [
+            given.eq(softmax.o.valid),
+            word_given.eq(softmax.o.valid & softmax.o.payload.last),
+        ]
         slices = table_slices(shape) - 1, wide_slices(shape) - 1
         # Known long before a word: in registers of their own.
         waits, final_slice = reg(1, "waits_for_second"), Signal.like(slice_, name="final_slice")
-        m.d.sync += [
-            waits.eq(with_second),
-            final_slice.eq(Mux(kept.tables, slices[0], Mux(kept.wide, slices[1], 0))),
-        ]
+        final = Mux(kept.tables, slices[0], Mux(kept.wide, slices[1], 0))
+        m.d.sync += [waits.eq(with_second), final_slice.eq(final)]
+        last_part, parts = reg(1, "last_part"), shape.result_parts
         m.d.comb += [
             sums.take.eq(self.take),
             self.room.eq(sums.room),
             sums.push.eq(self.push),
             sums.data.eq(self.acc),
-            first.eq((part == 0) & (slice_ == 0)),
-            last_slice.eq(slice_ == final_slice),
-            last.eq(last_slice & (part == shape.result_parts - 1)),
+            last.eq(last_slice & last_part),
             issue.eq(working & sums.o.valid & (~first | ~waits | operand.available)),
-            parameters.take.eq(issue),
-            # In one part the row stays as long as the group.
-            parameters.keep.eq((slice_ != 0) | (~fresh if shape.result_parts == 1 else 0)),
-            parameters.part.eq(part),
-            parameters.turn.eq(issue & last & loops.turns),
             operand.claim.eq(
                 Mux(kept.softmax, softmax.i.valid & softmax.i.ready, issue & first & with_second)
             ),
             sums.o.ready.eq(issue & last),
             softmax.o.ready.eq(1),
-            given.eq(softmax.o.valid),
-            ends.eq(Mux(given, softmax.o.payload.last, issue & last)),
+            ends.eq(Mux(given, word_given, issue & last)),
             loops.load.eq(begin),
             loops.step.eq(ends),
         ]
+        # The part's sums are chosen meanwhile.
+        m.d.sync += [
+            parameters.take.eq(issue),
+            # In one part the row stays as long as the group.
+            parameters.keep.eq((slice_ != 0) | (~fresh if shape.result_parts == 1 else 0)),
+            parameters.part.eq(part),
+            parameters.turn.eq(issue & last & loops.turns),
+        ]
         with m.If(begin):
-            m.d.sync += [working.eq(~kept.softmax), fresh.eq(1), part.eq(0), slice_.eq(0)]
+            m.d.sync += [
+                working.eq(~kept.softmax), fresh.eq(1), part.eq(0), slice_.eq(0), first.eq(1),
+                last_slice.eq(final == 0), last_part.eq(parts == 1),
+            ]  # fmt: skip
         with m.Elif(issue):
-            m.d.sync += slice_.eq(Mux(last_slice, 0, slice_ + 1))
+            m.d.sync += [
+                slice_.eq(Mux(last_slice, 0, slice_ + 1)),
+                last_slice.eq(Mux(last_slice, final_slice == 0, slice_ + 1 == final_slice)),
+                first.eq(last),
+            ]
             with m.If(last_slice):
-                m.d.sync += part.eq(Mux(last, 0, part + 1))
+                m.d.sync += [
+                    part.eq(Mux(last_part, 0, part + 1)),
+                    last_part.eq(Mux(last_part, parts == 1, part == parts - 2)),
+                ]
             with m.If(last):
                 m.d.sync += fresh.eq(loops.turns)
             with m.If(last & loops.last):
@@ -238,11 +257,11 @@ class ResultStage(wiring.Component):
             issued.slice.eq(slice_),
         ]
         lanes = shape.requantizers
-        parts = [
+        words = [
             Cat(sums.o.payload[n + lane] for lane in range(lanes))
             for n in range(0, shape.pe, lanes)
         ]
-        return issued, parts[0] if len(parts) == 1 else Array(parts)[part]
+        return issued, words[0] if len(words) == 1 else Array(words)[part]
 
     def _tokens(self, m: Module, kept, issued) -> list:
         """The token that was issued so many cycles ago; behind the writer's there are none."""
@@ -290,9 +309,11 @@ class ResultStage(wiring.Component):
         seconds = Array(
             operand.o.payload.word_select(n, BYTE * lanes) for n in range(self.shape.result_parts)
         )
+        sums, second = reg(len(acc), "part_sums"), reg(BYTE * lanes, "part_seconds")
+        m.d.sync += [sums.eq(acc), second.eq(seconds[part])]
         m.d.comb += [
-            products.sums.as_value().eq(acc),
-            products.seconds.as_value().eq(seconds[part]),
+            products.sums.as_value().eq(sums),
+            products.seconds.as_value().eq(second),
             products.descriptor.eq(kept),
         ]
         results, without = [], self.shape.without

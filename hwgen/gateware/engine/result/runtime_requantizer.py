@@ -298,6 +298,8 @@ class RequantLane(wiring.Component):
         m.submodules.mul = mul = MultiplyAdd(self.acc_shape, given.mult.shape(), bias, biased)
         m.submodules.scale = scale = Scale(bits, self.without)
         m.submodules.round = rounded = RoundClamp(self.without)
+        doubled = reg(1, "doubled")
+        m.d.sync += doubled.eq(self.rounding.how == Round.DOUBLE)
         m.d.comb += [
             mul.a.eq(self.acc),
             mul.b.eq(given.mult),
@@ -305,7 +307,7 @@ class RequantLane(wiring.Component):
             self.sum.eq(mul.p),
             scale.value.eq(mul.p),
             scale.shift.eq(delay_line(m, given.shift, self.SUM, "shift", data=True)),
-            scale.doubled.eq(self.rounding.how == Round.DOUBLE),
+            scale.doubled.eq(doubled),
             rounded.i.eq(scale.o),
             rounded.rounding.eq(self.rounding),
             self.o.eq(rounded.o),

@@ -45,11 +45,13 @@ class SecondOperand(wiring.Component):
     from ``load`` until the read of the last one.
 
     A word that the memory gives at once is at ``o`` ``LATENCY`` cycles after the step to it, the
-    first one after ``load``, READ of them behind its read; one a cycle.
+    first one after ``load``: it is read PLACE cycles after the step, READ before it is at ``o``.
+    One a cycle.
     """
 
+    PLACE = RingPlace.LATENCY + 1
     READ = READ_LATENCY + 1
-    LATENCY = RingPlace.LATENCY + 1 + READ
+    LATENCY = PLACE + READ
 
     def __init__(self, shape: EngineShape, depth: int) -> None:
         self.shape, self.depth = shape, depth
@@ -74,12 +76,13 @@ class SecondOperand(wiring.Component):
         spot = data.StructLayout(
             {"bank": index_shape(BANKS), "addr": place.addr.shape(), "last": 1}
         )
-        m.submodules.asked = asked = CreditFifo(spot, ASKED)
+        m.submodules.asked = asked = CreditFifo(spot, ASKED, registered=True)
         m.submodules.words = words = CreditFifo(8 * self.shape.pe, self.depth)
         set_counts(m, loops, self.descriptor)
         set_place(m, place, loops, self.descriptor, "second", "second")
         more, step = Signal(name="more"), Signal(name="step")
-        m.d.comb += step.eq(more & asked.room)
+        # Who has a place has one for its word too.
+        m.d.comb += step.eq(more & asked.room & words.room)
         with m.If(self.load):
             m.d.sync += more.eq(1)
         with m.Elif(step & loops.last):
@@ -96,12 +99,12 @@ class SecondOperand(wiring.Component):
         ]
         read = Signal(name="read")
         m.d.comb += [
-            self.port.en.eq(asked.o.valid & words.room),
+            self.port.en.eq(asked.o.valid),
             self.port.bank.eq(asked.o.payload.bank),
             self.port.addr.eq(asked.o.payload.addr),
             read.eq(self.port.en & self.port.ready),
             asked.o.ready.eq(read),
-            words.take.eq(read),
+            words.take.eq(step),
             words.push.eq(delay_line(m, read, READ_LATENCY, "came")),
             words.data.eq(_bytes(self.port.data, self.shape)),
         ]

@@ -29,7 +29,7 @@ class SoftmaxLane(wiring.Component):
     Members
     -------
     descriptor (in): its vectors have ``groups`` words, of the last one ``lanes`` bytes; it stays
-    from two cycles before the first word on. i (in stream): words, the first byte at the least
+    from three cycles before the first word on. i (in stream): words, the first byte at the least
     significant end. o (out stream of BYTES): results, ``low`` added to each. difference (out),
     power (in), a, b (out), high (in), issue (out): see SoftmaxCore; the exponentials are entries of
     a Lookup, the products those of a requantizer.
@@ -105,22 +105,29 @@ class _Place:
         self.final = reg(1, f"{name}_final")
         self.single = reg(1, f"{name}_single")
         self.before_last = reg(self.group.shape(), f"{name}_before_last")
+        self.ends = reg(1, f"{name}_ends")
         end = reg(self.lane.shape(), f"{name}_end")
+        self._last = shape.pe - 1, end
         m.d.sync += [
             self.single.eq(descriptor.groups == 1),
             self.before_last.eq(descriptor.groups - 2),
             end.eq(descriptor.lanes - 1),
         ]
-        self.ends: Value = self.lane == Mux(self.final, end, shape.pe - 1)
 
     def step(self, m: Module, on: Value) -> None:
         """Add the statements; ``on`` : to the next byte."""
-        with m.If(self.group == 0):
-            m.d.sync += self.final.eq(self.single)
+        lane, whole, end = self.lane, *self._last
+        stays = Mux(self.group == 0, self.single, self.final)
+        follows = Mux(self.final, self.single, self.group == self.before_last)
+        m.d.sync += [self.final.eq(stays), self.ends.eq(lane == Mux(stays, end, whole))]
         with m.If(on):
-            m.d.sync += self.lane.eq(Mux(self.ends, 0, self.lane + 1))
+            m.d.sync += [
+                lane.eq(Mux(self.ends, 0, lane + 1)),
+                self.ends.eq(lane == Mux(stays, end - 1, whole - 1)),
+            ]
             with m.If(self.ends):
                 m.d.sync += [
                     self.group.eq(Mux(self.final, 0, self.group + 1)),
-                    self.final.eq(Mux(self.final, self.single, self.group == self.before_last)),
+                    self.final.eq(follows),
+                    self.ends.eq(follows & (end == 0)),
                 ]

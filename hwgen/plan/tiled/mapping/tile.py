@@ -68,7 +68,6 @@ def suits_window(task: Task, shape: EngineShape) -> bool:
         and max(task.kernel) <= WINDOW_TAPS
         and max(task.dilation) == 1
         and task.stride[1] <= WINDOW_TAPS
-        and shape.simd >= WINDOW_TAPS**2
     )
 
 

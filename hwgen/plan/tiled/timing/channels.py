@@ -12,6 +12,8 @@ from .pipeline import MAX_BEATS, OUTSTANDING, READ_BUFFER
 
 _TINY = 1e-9
 
+_NEVER = (-1, -1)
+
 Write = Callable[[int], int]
 """The cycle in which a beat is written that might be from a cycle on."""
 
@@ -77,21 +79,28 @@ def bursts(address: int, beats: int, bus: int) -> list[int]:
 class Taken:
     """The cycles in which what asked for a burst takes its beats.
 
-    written : in which the last one is where it belongs; the next one may be taken then.
+    written : in which the last two that it has taken are written: the load unit has places for
+    two that are not.
     """
 
-    def __init__(self, beats: Beats, free: int, write: Write | None) -> None:
-        """``free`` : from when on beats can be taken."""
+    def __init__(
+        self, beats: Beats, free: int, written: tuple[int, int], write: Write | None
+    ) -> None:
+        """``free`` : from when on beats can be taken. ``written`` : those of the beats before."""
         self._beats = beats
         self._cycles: list[int] = []
-        if write is None and free <= beats.first + 1:
-            self.written = beats.last + 2
+        second, last = written
+        if write is None and max(free, second + 1, last) <= beats.first + 1:
+            before = beats.at(beats.count - 2) + 2 if beats.count > 1 else last
+            self.written = before, beats.last + 2
             return
         for n in range(beats.count):
-            cycle = max(beats.at(n) + 1, free)
+            cycle = max(beats.at(n) + 1, free, second + 1)
             self._cycles.append(cycle)
-            free = write(cycle + 1) if write is not None else cycle + 1
-        self.written = free
+            free = cycle + 1
+            earliest = max(free, last + 1)
+            second, last = last, write(earliest) if write is not None else earliest
+        self.written = second, last
 
     def at(self, number: int) -> int:
         """The cycle in which a beat is taken: one after it comes, or later."""
@@ -130,8 +139,8 @@ class ReadChannel:
         self.loads: deque[Burst] = deque()
         self.program: deque[Burst] = deque()
         self._begun: list[tuple[int, Beats, Taken]] = []
-        self._written = 0
-        """The cycle in which the last beat of a load is written."""
+        self._written = _NEVER
+        """The cycles in which the last two beats of loads are written."""
         self._ends: list[int] = []
         """Beats of all bursts so far, after each."""
 
@@ -147,7 +156,7 @@ class ReadChannel:
         beats = self._channel.pass_beats(cycle + 1 + self._memory.latency, burst.beats)
         # A load's beat that waits to be written holds up those of loads alone.
         free = self._begun[-1][2].last + 1 if self._begun else 0
-        taken = Taken(beats, free if first else max(free, self._written), burst.write)
+        taken = Taken(beats, free, _NEVER if first else self._written, burst.write)
         if not first:
             self._written = taken.written
         self._begun.append((cycle, beats, taken))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from ....contract.engine import EngineShape
 from ....contract.isa import SLOT, Opcode, slots
 from .channels import Burst, ReadChannel, Taken, bursts
-from .pipeline import CHUNK, COUNTED, FETCHED, PREFETCH_START, QUEUES, SLOTS, SPLITTER
+from .pipeline import CHUNK, COUNTED, FETCHED, PLACED, PREFETCH_START, QUEUES, SLOTS, SPLITTER
 
 Values = Mapping[str, int]
 UNITS = {Opcode.LOAD: "wait_load", Opcode.COMPUTE: "wait_compute", Opcode.STORE: "wait_store"}
@@ -81,7 +81,7 @@ class QueueTiming:
         last = (number + 1) * self._beats - 1
         if last >= len(self._popped):
             return None
-        cycle = self._popped[last] + 2
+        cycle = self._popped[last] + PLACED
         for op, count in self.waits[number].items():
             finished = queues[op].finished
             if count > len(finished):
@@ -124,7 +124,7 @@ class Front:
         if not count or must_leave > len(self._left):
             return False
         if must_leave > 0:
-            self._asks = max(self._asks, self._left[must_leave - 1] + 1)
+            self._asks = max(self._asks, self._left[must_leave - 1] + 2)
         address = self._address + SLOT * self._asked
         for beats in bursts(address, count * self._slot_beats, self._bus):
             self._channel.program.append(Burst(self._asks + SPLITTER, beats, self._came))

@@ -45,8 +45,10 @@ CHUNK = 4
 """Slots of a request of the program."""
 SLOTS = 16
 """Slots that are held or asked for."""
-FETCHED = 2
+FETCHED = 1
 """Cycles from the cycle in which a beat of the program is taken to the dispatcher."""
+PLACED = 3
+"""Cycles from the cycle in which a descriptor's last beat leaves its queue to its being offered."""
 COUNTED = 2
 """Cycles from a descriptor's end to those offered that waited for it."""
 QUEUES = {Opcode.LOAD: 4, Opcode.COMPUTE: 2, Opcode.STORE: 4}
@@ -55,34 +57,40 @@ FIRST_STEP = 2
 """Cycles from a tile that a unit takes to its first step. The array has it a cycle before."""
 ON_BUS = 1
 """Cycles from the begin of a burst to its address at the bus, where memory is ready."""
-ADDRESS = 4
+ADDRESS = 5
 """Cycles from a step to the read of the feature memory."""
-TAP_FETCH = 8
+TAP_FETCH = 9
 """Cycles from a step to its operands."""
 MULTIPLIER = 2
 """Cycles from operands to a product."""
-CLOSE = 5
+CLOSE = 6
 """Cycles from the last descriptor's end to that of the program."""
 UNDER_WAY, MOST_UNDER_WAY = 4, 16
 """Tiles for each of several tile units, and for all of them, that are not told of as finished."""
-SUMS = 16
+SUMS = 17
 """Words of sums that may wait for the result stage."""
-RESULTS = 15
+FREED = 1
+"""Cycles from the cycle in which a word leaves them to that in which its place may be seen free."""
+RESULTS = 16
 """Cycles from the begin of a word's last slice to its results, their write included."""
-TABLE_RESULTS = 20
+TABLE_RESULTS = 21
 """The same where results go through tables."""
 START = 2
 """Cycles from a command to the begin of its first word."""
-SECOND = 10
+SECOND = 11
 """Cycles from a command to the first word of its second operand."""
 SECOND_READ = 4
 """Cycles from the read of such a word to that in which results can begin with it."""
-SECOND_USED = 14
+SECOND_USED = 15
 """Cycles from the begin of a word's last slice to that in which its second operand has been used by
 tables; a product has used it at once."""
 SECONDS = 16
 """Words of the second operand that may be read ahead."""
-SOFTMAX_RESULT = 5
+SECOND_PLACE = 5
+"""Cycles from the step to such a word to its read."""
+SECOND_PLACES = 6
+"""Words that may be stepped to ahead of their reads."""
+SOFTMAX_RESULT = 7
 """Cycles from a byte that a softmax gives to its write."""
 TABLE_SHARE = 4
 """One of so many sums of a word goes through tables at a time, where as many are requantized."""

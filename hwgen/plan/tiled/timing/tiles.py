@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,9 +18,12 @@ from .front import QueueTiming, Values
 from .pipeline import (
     ADDRESS,
     FIRST_STEP,
+    FREED,
     MOST_UNDER_WAY,
     RESULTS,
     SECOND,
+    SECOND_PLACE,
+    SECOND_PLACES,
     SECOND_READ,
     SECOND_USED,
     SECONDS,
@@ -103,8 +107,13 @@ class _Second:
     def __init__(self, d: Values, taps: _Taps, told: int) -> None:
         self._taps, self._first, self._ring = taps, d["second_first"], d["second_ring"]
         self._used = 0 if d.get("product") else SECOND_USED
-        self.last = told + SECOND - SECOND_READ - 1
+        self._step = told + SECOND - SECOND_READ - SECOND_PLACE - 1
+        self._reads: deque[int] = deque([-1] * SECOND_PLACES, maxlen=SECOND_PLACES)
+
+    @property
+    def last(self) -> int:
         """The cycle of the last read."""
+        return self._reads[-1]
 
     def bank(self, row: int) -> int:
         """The bank of a result's row."""
@@ -116,10 +125,11 @@ class _Second:
         row : of its result. used : the cycle behind the last slice's begin of the word whose place
         it takes. waits : the step before which the array waits until then.
         """
-        bank, cycle = self.bank(row), max(self.last + 1, used + self._used)
+        self._step = max(self._step + 1, used + self._used, self._reads[0] + 1)
+        bank, cycle = self.bank(row), max(self._reads[-1] + 1, self._step + SECOND_PLACE)
         while self._taps.read(bank, cycle, waits):
             cycle += 1
-        self.last = cycle
+        self._reads.append(cycle)
         return cycle
 
 
@@ -261,7 +271,7 @@ class _Unit:
             if waiting < len(steps):
                 # The array waits before a step that finishes a sum for which there is no room.
                 late = taps.late[-1][1] if taps.late else 0
-                lateness[waiting] = max(late, free - first - steps[waiting])
+                lateness[waiting] = max(late, free + FREED - first - steps[waiting])
                 if lateness[waiting] > late:
                     taps.late.append((steps[waiting], lateness[waiting]))
         self._note(d, begun, rows, parts)

@@ -170,7 +170,7 @@ class Loads:
                 self._begun.append(cycle)
                 self._taken.append(taken.last)
             if final:
-                self._queue.finished.append(taken.written + VISIBLE)
+                self._queue.finished.append(taken.written[-1] + VISIBLE)
 
         return came
 

@@ -50,8 +50,8 @@ MUTATIONS = (
     Mutation(
         "a loop gives no results in its first turn only",
         "hwgen/gateware/engine/compute/loop_nest.py",
-        "Mux(restarts, skip.any(), self.early[n]",
-        "Mux(restarts, self.load & skip.any(), self.early[n]",
+        "Mux(inside & at_last, some, self.early[n]",
+        "Mux(inside & at_last, 0, self.early[n]",
         ("tests/gateware/engine/compute/test_tile_unit.py",),
     ),
     Mutation(

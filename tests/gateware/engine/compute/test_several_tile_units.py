@@ -130,6 +130,8 @@ def test_a_unit_that_there_is_not_is_a_fault(tiles: int) -> None:
         ctx.set(dut.command.valid, 1)
         _, _, ready = await ctx.tick().sample(dut.command.ready)
         assert not ready
+        # It is known, and then told of with the faults of the units.
+        await ctx.tick()
         assert ctx.get(dut.fault) and ctx.get(dut.fault_layer) == 77
 
     run(dut, process)
@@ -145,7 +147,7 @@ def test_a_fault_of_any_unit_is_told_with_its_layer() -> None:
         ctx.set(dut.command.valid, 1)
         await ctx.tick().until(dut.command.ready)
         ctx.set(dut.command.valid, 0)
-        for _ in range(4):
+        for _ in range(7):
             if ctx.get(dut.fault):
                 break
             await ctx.tick()

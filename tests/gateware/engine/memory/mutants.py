@@ -57,8 +57,8 @@ MUTATIONS = (
     Mutation(
         "a load goes on while its memory lets it wait",
         "hwgen/gateware/engine/memory/load.py",
-        "self.data.ready.eq(rows.o.valid & ~stalls)",
-        "self.data.ready.eq(rows.o.valid)",
+        "writes.o.ready.eq(~to_features | port.ready)",
+        "writes.o.ready.eq(1)",
         ("tests/gateware/engine/memory/test_dma.py",),
     ),
     Mutation(
@@ -71,15 +71,15 @@ MUTATIONS = (
     Mutation(
         "a load is finished before it can be read",
         "hwgen/gateware/engine/memory/load.py",
-        'delay_line(m, written, self.SETTLE, "settle")',
-        'delay_line(m, written, self.SETTLE - 1, "settle")',
+        'delay_line(m, leaves & here.final, self.SETTLE, "settle")',
+        'delay_line(m, leaves & here.final, self.SETTLE - 1, "settle")',
         ("tests/gateware/engine/memory/test_dma.py",),
     ),
     Mutation(
-        "a load goes to the units of those before",
+        "a beat goes to the units of the row behind it",
         "hwgen/gateware/engine/memory/load.py",
-        "units.eq(row.units),",
-        "units.eq(units | row.units),",
+        "self.units.eq(here.units),",
+        "self.units.eq(row.units),",
         ("tests/gateware/engine/memory/test_dma.py",),
     ),
     Mutation(

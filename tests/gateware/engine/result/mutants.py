@@ -71,8 +71,8 @@ MUTATIONS = (
     Mutation(
         "all lanes of a vector's last word count",
         "hwgen/gateware/engine/result/softmax_lane.py",
-        "Mux(self.final, end, shape.pe - 1)",
-        "Mux(self.final, shape.pe - 1, shape.pe - 1)",
+        "self.ends.eq(lane == Mux(stays, end - 1, whole - 1)),",
+        "self.ends.eq(lane == whole - 1),",
         ("tests/gateware/engine/result/test_softmax_lane.py",),
     ),
     Mutation(

@@ -302,7 +302,7 @@ def test_cycles(name: str) -> None:
     shape = SHAPES[name]
     bench = Bench(shape, 1)
     stage, rng = bench.stage, bench.rng
-    assert (stage.LATENCY, stage.TABLE_LATENCY, stage.START_SECOND) == (15, 20, 10)
+    assert (stage.LATENCY, stage.TABLE_LATENCY, stage.START_SECOND) == (16, 21, 11)
 
     async def process(ctx: Any) -> None:
         await bench.load(ctx)
