@@ -20,5 +20,7 @@ def engine_hash(shape: EngineShape) -> int:
         record.name: [[field.name, field.width] for field in record.fields]
         for record in (TRANSFER, COMPUTE, RECORD)
     }
-    text = json.dumps(shape.to_json() | {"records": records}, indent=1, ensure_ascii=False) + "\n"
+    # What an engine can not have it lacks, whether that was asked for or not.
+    values = shape.to_json() | {"without": list(shape.lacks), "records": records}
+    text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -60,6 +60,12 @@ def test_engines_that_are_the_same_hardware_have_one_identity() -> None:
     )
     engines = [whole, *(replace(whole, without=(feature,)) for feature in Feature)]
     assert len({engine_hash(engine) for engine in engines}) == len(engines)
+    # What an engine can not have it is the same without.
+    for engine, feature in (
+        (EngineShape(4, 8), Feature.WINDOW),
+        (EngineShape(ifmap_bits=16), Feature.SOFTMAX),
+    ):
+        assert engine_hash(engine) == engine_hash(replace(engine, without=(feature,)))
 
 
 def test_parts_and_names() -> None:

@@ -98,5 +98,6 @@ def _plain(cell: dict[str, Any], pin: str, clock: list[Any]) -> bool:
         connections["CLK"] == clock
         and parameters.get("CLKMUX", "CLK") == "CLK"
         and parameters.get("CEMUX", "1").strip() == "1"
+        and parameters.get("REGSET", "RESET") == "RESET"  # as the memory's registers begin
         and connections.get("LSR", ["0"]) == ["0"]
     )

@@ -60,7 +60,7 @@ techmap -map {adders}
 tee -q -o stat.txt stat
 """
 _ADDERS = "adders.v"
-"""The file that says how a device adds, for devices that have one."""
+"""The file among those of a device's cells that says how it adds."""
 
 
 def synthesize(

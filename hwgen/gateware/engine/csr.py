@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -83,7 +83,7 @@ REGISTERS = (
     ),
     Register("REQUANTIZERS", 0x50, "ro", 0, "Sums that are requantized at a time."),
     Register(
-        "WITHOUT", 0x54, "ro", 0, "What the engine is built without.",
+        "WITHOUT", 0x54, "ro", 0, "What the engine does not have.",
         tuple(
             Bits(feature.name, n, 1, f"1: it has no {feature}.")
             for n, feature in enumerate(Feature)
@@ -111,7 +111,7 @@ def shape_values(shape: EngineShape) -> dict[str, int]:
         "PSUM_WORDS": shape.psum_words,
         "PARAMETER_WORDS": shape.parameter_words,
         "REQUANTIZERS": shape.requantizers,
-        "WITHOUT": sum(1 << n for n, f in enumerate(Feature) if f in shape.without),
+        "WITHOUT": sum(1 << n for n, f in enumerate(Feature) if f in shape.lacks),
     }
 
 
@@ -175,6 +175,8 @@ class TiledControl(wiring.Component):
     def _status(self, m: Module, running, starts, clears, ours, irq_enable: Value) -> dict:
         done, refused = Signal(name="done_seen"), Signal(name="refused_seen")
         error, layer = Signal(CODE_BITS, name="error_kept"), Signal(LAYER_BITS, name="layer_kept")
+        foreign = Signal(name="foreign")
+        m.d.sync += foreign.eq(starts & ~running & ~ours)
         with m.If(clears):
             m.d.sync += [done.eq(0), refused.eq(0), error.eq(0), layer.eq(0)]
         with m.If(starts & running):
@@ -182,10 +184,13 @@ class TiledControl(wiring.Component):
         with m.Elif(starts):
             m.d.sync += [
                 running.eq(ours),
-                done.eq(~ours),
-                error.eq(Mux(ours, ErrorCode.NONE, ErrorCode.IDENTITY)),
+                done.eq(0),
+                error.eq(ErrorCode.NONE),
                 layer.eq(0),
             ]
+        # A cycle later, so that the interrupt rises.
+        with m.If(foreign):
+            m.d.sync += [done.eq(1), error.eq(ErrorCode.IDENTITY)]
         with m.If(self.done):
             m.d.sync += [running.eq(0), done.eq(1), error.eq(self.error), layer.eq(self.layer)]
         m.d.sync += self.irq.eq(done & irq_enable)

@@ -14,7 +14,7 @@ import hwgen
 from hwgen.archs.package import Package
 from hwgen.archs.tiled import simulation as tiled_sim
 from hwgen.contract.features import Feature
-from hwgen.contract.isa import ErrorCode, Opcode, Target
+from hwgen.contract.isa import ErrorCode, Opcode, Operand, Target
 from hwgen.flow.memory import Memory
 from hwgen.plan.tiled.plan import plan_tiled
 from tests.contract.test_features import ASKING
@@ -118,3 +118,16 @@ def test_random_networks_on_an_engine_without_the_quicker_ways(tmp_path: Path) -
         assert run.errors() == [ErrorCode.NONE]
         assert np.array_equal(outputs(plan, run), golden)
         assert run.cycles == [plan.estimate().cycles]
+    # Nothing but what it lacks is wrong with these.
+    at, tile = next(
+        (n, number)
+        for n, plan in enumerate(plans)
+        for number in numbers(plan.program, Opcode.COMPUTE)
+        if plan.program.descriptors[number]["second"]
+    )
+    for change in ({"product": 1}, {"operand": Operand.DEPTHWISE_WINDOW}, {"tap_rows": 3}):
+        wrong = image(plans[at].program, tile, change, tmp_path)
+        (run,) = tiled_sim.run(
+            package, [replace(given[at][0], image=wrong)], Memory(), None, say
+        ).jobs
+        assert run.errors() == [ErrorCode.COMPUTE], change

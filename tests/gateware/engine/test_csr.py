@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -238,6 +239,27 @@ def test_a_program_for_another_engine_is_not_begun() -> None:
 
     engine.run(process)
     engine.machine.check(GOOD, 4)
+
+
+def test_the_interrupt_rises_for_a_program_of_another_engine_too() -> None:
+    """For who waits for an edge, though it is high from the run before."""
+    csr = TiledControl(SHAPE, HASH)
+    lite, levels = Lite(csr), []
+
+    async def watch(ctx: Any) -> None:
+        while True:
+            await ctx.tick()
+            levels.append(ctx.get(csr.irq))
+
+    async def process(ctx: Any) -> None:
+        for _ in range(3):
+            await lite.write(ctx, OFFSET["CONTROL"], 0b111)
+            await ctx.tick().repeat(8)
+        assert await lite.read(ctx, OFFSET["STATUS"]) == OTHER
+
+    run(csr, process, watch)
+    rises = sum(now > before for before, now in pairwise(levels))
+    assert rises == 3
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ def test_a_network_that_needs_it_is_refused_by_name_and_runs_without_all_else(na
     assert hint.startswith("leave ") and name in hint and "--arch dataflow" in hint
     plan = planned(graph)
     assert feature in plan.needs and not set(plan.needs) & set(plan.could_leave_out)
-    assert {*plan.needs, *plan.could_leave_out} == set(Feature)
+    assert {*plan.needs, *plan.could_leave_out, *plan.shape.lacks} == set(Feature)
+    assert plan.shape.lacks == (Feature.WINDOW,)  # 8 lanes are none for it
     less = planned(graph, without=plan.could_leave_out)
     assert (less.needs, less.could_leave_out) == (plan.needs, ())
     assert less.estimate() == plan.estimate()
@@ -178,6 +179,6 @@ def test_inspect_says_what_the_network_needs(capsys: pytest.CaptureFixture[str])
     assert main([*asked, "--json", "--without", "softmax,product"]) == 0
     value = json.loads(capsys.readouterr().out)["plan"]
     assert value["needs"] == ["maxpool", "tap_rows", "wide"]
-    left = set(Feature) - {*value["needs"], "softmax", "product"}
+    left = set(Feature) - {*value["needs"], "softmax", "product", "window"}  # of 9 lanes
     assert set(value["could_leave_out"]) == left
     assert value["engine"]["without"] == ["softmax", "product"]
