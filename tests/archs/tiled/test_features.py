@@ -123,7 +123,7 @@ def test_random_networks_on_an_engine_without_the_quicker_ways(tmp_path: Path) -
         (n, number)
         for n, plan in enumerate(plans)
         for number in numbers(plan.program, Opcode.COMPUTE)
-        if plan.program.descriptors[number]["second"]
+        if plan.program.descriptors[number].get("second")
     )
     for change in ({"product": 1}, {"operand": Operand.DEPTHWISE_WINDOW}, {"tap_rows": 3}):
         wrong = image(plans[at].program, tile, change, tmp_path)
