@@ -33,7 +33,7 @@ def test_what_is_known_before_a_simulation(package: Package) -> None:
     report, plan = report_of(package), package.plan
     cycles = report["cycles"]
     assert report["arch"] == "tiled"
-    assert report["multipliers"] == 64 and report["requant_multipliers"] == 8
+    assert report["multipliers"] == 64 and report["requant_multipliers"] == 2
     assert report["macs"] == sum(layer["macs"] for layer in report["layers"])
     assert cycles["interval_bound"] == plan.interval_bound <= cycles["interval_estimate"]
     assert cycles["interval_estimate"] == cycles["latency_estimate"]
