@@ -156,7 +156,7 @@ def test_a_plan_file_with_other_layers_is_refused(plan: TiledPlan) -> None:
 def test_numbers_agree_with_each_other(plan: TiledPlan) -> None:
     layers = plan.layers()
     assert plan.multipliers == 64
-    assert plan.requant_multipliers == 8
+    assert plan.requant_multipliers == 2
     assert sum(row["macs"] for row in layers) == plan.graph.macs
     assert sum(row["interval_bound"] for row in layers) == plan.interval_bound
     assert plan.interval_bound * plan.multipliers >= plan.graph.macs

@@ -139,7 +139,8 @@ def test_among_equal_cycles_the_least_traffic() -> None:
         plan_tiled(graph, EngineShape(), 2, preferred=o) for o in (None, Stationarity.OUTPUT)
     )
     assert best.placement.tilings[0].stationarity is Stationarity.WEIGHT
-    assert best.estimate().cycles == output.estimate().cycles
+    # Of tilings within 1 % of the fewest cycles the one that moves least is taken.
+    assert best.estimate().cycles <= output.estimate().cycles * 101 // 100
     moved = [sum(p.buffer_traffic[0].bytes(p.shape).values()) for p in (best, output)]
     assert moved[0] < moved[1]
     # What was expected of the search is what the descriptors say, but for padding.

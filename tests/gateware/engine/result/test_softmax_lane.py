@@ -124,7 +124,7 @@ def test_cycles(channels: int) -> None:
     stage = bench.stage
     interval = 3 * channels + 45
     start = stage.START_SECOND + 2 * channels + SoftmaxLane.PAUSE + SoftmaxLane.LATENCY
-    assert SoftmaxLane.PAUSE == 46 and stage.SOFTMAX_LATENCY == 5
+    assert SoftmaxLane.PAUSE == 46 and stage.SOFTMAX_LATENCY == 7
 
     async def process(ctx: Any) -> None:
         await bench.load(ctx)
