@@ -43,7 +43,9 @@ BUILDS: dict[str, tuple[Path | None, dict[str, Any]]] = {
             "mem_width": 32, "order": "weight", "requantizers": 2, "c": True, "bits": "9,8",
         },
     ),
-    "a tiled budget": (None, {"arch": "tiled", "multipliers": 32, "resident": 3}),
+    "a tiled budget": (
+        None, {"arch": "tiled", "multipliers": 32, "resident": 3, "without": "float,wide"}
+    ),
     "a tiled plan file": (None, {"plan": "tiled"}),
 }  # fmt: skip
 """A model (None: the documented example) and options, by the parser's names."""
