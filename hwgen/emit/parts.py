@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..contract.identity import identity_of
 from ..ir import Graph, graph_to_json
 from .verilog import VerilogDesign
 
@@ -60,8 +60,3 @@ def model_hash(graph: Graph) -> int:
     return identity_of(
         graph_to_json(replace(graph, nodes=plain, arrays={}, unstated=(), inverted=()))
     )
-
-
-def identity_of(value: Any) -> int:
-    """64 bits that identify a JSON value, for identity registers."""
-    return int.from_bytes(hashlib.sha256(dump_json(value).encode()).digest()[:8], "big")

@@ -73,6 +73,19 @@ def traffic_is_as_planned(package: Package) -> None:
     assert (kept["beats"]["read"], kept["beats"]["written"]) == plan.beats
 
 
+def verified_as_planned(package: Package, random: int = 3) -> dict[str, Any]:
+    """Verify random frames: golden, in the cycles of the plan, those of each task too, and its
+    bytes. Returns the results that were kept."""
+    verified = hwgen.verify(package, random=random)
+    assert verified.equal, verified.difference
+    kept = package.result("verify")
+    assert kept is not None
+    assert kept["predicted"]["interval"] == kept["cycles"]["interval"]
+    assert kept["predicted"]["busy"] == kept["busy"]
+    traffic_is_as_planned(package)
+    return kept
+
+
 def tile_words(plan: TiledPlan) -> list[dict[str, list[int]]]:
     """Words that each tile of each unit moves between buffers and array, as planned."""
     computes = [d for d in plan.program.descriptors if d["op"] == Opcode.COMPUTE]

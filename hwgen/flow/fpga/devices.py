@@ -20,7 +20,8 @@ class Device:
     Verilog modules that take the place of the package's generic ones. family : of nextpnr;
     options : its arguments. cells : for lut, ff, dsp and bram the netlist's cell types, with how
     many of the kind one cell is. placed : names of the same in nextpnr's report. improve : what
-    is done to the netlist (and the name of its top) before it is placed; gives how often. blocks :
+    is done to the netlist (and the name of its top) before it is placed, by what is said of how
+    often that was. blocks :
     DSP blocks of the device; block_operands : bits of operands whose product takes one.
     """
 

@@ -244,7 +244,8 @@ def default_requantizers(pe: int, simd: int) -> int:
     """Sums that are requantized at a time where nothing is said.
 
     An array of 9 lanes or more gives a word of sums of a depthwise layer in each cycle. One of
-    fewer takes the taps of its sums in several steps.
+    fewer takes the taps of its sums in several steps. What an engine is built without does not
+    count: its cycles stay the same where a network has no use for it.
     """
     return pe if simd >= WINDOW_TAPS**2 else max(1, pe // SHARED)
 

@@ -71,28 +71,17 @@ def tiled_from_json(
     try:
         task_graph_of(graph, shape)  # what no engine can carry out is no fault of this one
     except OtherWidths as error:
-        raise UserError(
-            f"engine: {error.reason}",
-            file=file,
-            layer=error.layer,
-            hint=f"state ifmap_bits {error.ifmap} and weight_bits {error.weight}",
-        ) from None
+        hint = f"state ifmap_bits {error.ifmap} and weight_bits {error.weight}"
+        raise _of_engine(error, file, hint) from None
     except LeftOut as error:
-        raise UserError(
-            f"engine: {error.reason}",
-            file=file,
-            layer=error.layer,
-            hint=f"take {', '.join(error.features)} out of 'without': the engine is another then",
-        ) from None
+        names = ", ".join(error.features)
+        hint = f"take {names} out of 'without': the engine is another then"
+        raise _of_engine(error, file, hint) from None
     try:
         plan = plan_tiled(graph, shape, choices["resident"], progress, preferred)
     except UserError as error:
-        raise UserError(
-            f"engine: {error.reason}",
-            file=file,
-            layer=error.layer,
-            hint="state larger memories, or fewer tiles to be resident",
-        ) from None
+        hint = "state larger memories, or fewer tiles to be resident"
+        raise _of_engine(error, file, hint) from None
     again = plan.to_json()
     for name in _FOLLOW:
         if name in choices and (
@@ -105,6 +94,11 @@ def tiled_from_json(
                 "them",
             )
     return plan
+
+
+def _of_engine(error: UserError, file: Path | None, hint: str) -> UserError:
+    """The refusal of a network as the fault of the engine that a file states."""
+    return UserError(f"engine: {error.reason}", file=file, layer=error.layer, hint=hint)
 
 
 def _engine(stated: dict[str, Any]) -> EngineShape:

@@ -43,6 +43,7 @@ def test_cycles_are_those_of_the_rtl(engine: str, tmp_path: Path) -> None:
     ]
     # Second operands wait for taps that keep their bank.
     others += [hwgen.plan(random_sums(seed), **(SMALL | ENGINES[engine])) for seed in range(4)]
+    others += [plan.outside() for plan in others[-3:] if isinstance(plan, TiledPlan)]
     for plan in (package.plan, *others):
         assert isinstance(plan, TiledPlan)
         assert plan.shape == package.plan.shape

@@ -24,7 +24,7 @@ from tests.helpers.tiled import (
     say,
     tile_words,
     tiled_package,
-    traffic_is_as_planned,
+    verified_as_planned,
 )
 from tests.helpers.tiled_graphs import random_tiled_graph
 from tests.helpers.tiled_layers import of_widths
@@ -45,15 +45,9 @@ def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_a_network_is_golden_in_the_cycles_and_bytes_that_are_planned(package: Package) -> None:
     need_verilator()
-    verified = hwgen.verify(package, random=3)
-    assert verified.equal, verified.difference
-    kept = package.result("verify")
-    assert kept is not None
-    assert kept["predicted"]["interval"] == kept["cycles"]["interval"]
-    assert kept["predicted"]["busy"] == kept["busy"]
+    kept = verified_as_planned(package)
     rows = package.plan.layers()
     assert kept["buffer_bytes"] == {row["name"]: row["buffer_bytes"] for row in rows}
-    traffic_is_as_planned(package)
 
 
 def test_every_stored_byte_is_golden(package: Package) -> None:

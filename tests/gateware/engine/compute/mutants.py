@@ -154,4 +154,18 @@ MUTATIONS = (
         "inside[place % shape.word]",
         ("tests/gateware/engine/compute/test_tile_unit.py",),
     ),
+    Mutation(
+        "the wait before the next tile begins again",
+        "hwgen/gateware/engine/compute/tile_array.py",
+        "with m.If(waited != self.latency(self.shape)):",
+        "with m.If(waited != -1):",
+        ("tests/archs/tiled/test_cycles.py",),
+    ),
+    Mutation(
+        "the next tile does not wait for second operands",
+        "hwgen/gateware/engine/compute/tile_array.py",
+        "& told & ~self.second_reading",
+        "& told",
+        ("tests/archs/tiled/test_cycles.py",),
+    ),
 )
